@@ -1,0 +1,175 @@
+"""The commands: each takes a request's words and answers with a value. They know no bytes of RESP and no socket."""
+
+from client import Client
+from errors import ReplyError, shown, unknown_command, unknown_subcommand, wrong_number_of_arguments
+from reader import parse_integer
+from writer import Attributed, BigNumber, Push, Replies, Value, Verbatim
+
+VERSION = b"7.0.15"  # the Redis that we answer like
+
+EXAMPLES: dict[bytes, Value] = {  # one value of each RESP type, as `DEBUG PROTOCOL` of Redis shows them
+    b"string": b"Hello World",
+    b"integer": 12345,
+    b"double": 3.141,
+    b"bignum": BigNumber(1234567999999999999999999999999999999),
+    b"null": None,
+    b"array": [0, 1, 2],
+    b"set": {0, 1, 2},
+    b"map": {0: False, 1: True, 2: False},
+    b"attrib": Attributed(b"Some real reply following the attribute", {b"key-popularity": [b"key:123", 90]}),
+    b"push": Replies([Push([b"server-cpu-usage", 42]), b"Some real reply following the push reply"]),
+    b"verbatim": Verbatim(b"This is a verbatim\nstring"),
+    b"true": True,
+    b"false": False,
+}
+
+
+def execute(client: Client, words: list[bytes]) -> Value:
+    """Answer one request. A ReplyError that the command raises is the answer."""
+    try:
+        return call(client, words)
+    except ReplyError as error:
+        return error
+
+
+def call(client: Client, words: list[bytes]) -> Value:
+    """Find the command that the first word names, in capitals or not, and run it on the other words.
+
+    | request                     | answer                                                                |
+    |-----------------------------|-----------------------------------------------------------------------|
+    | PING                        | the simple string PONG                                                |
+    | PING message, ECHO message  | the message, as a bulk string                                         |
+    | HELLO …                     | see `hello`                                                           |
+    | CLIENT subcommand …         | see `client_command`                                                  |
+    | DEBUG PROTOCOL type         | see `debug`                                                           |
+    | QUIT …                      | the simple string OK, and `client.leaving` is set                     |
+    | one of these, other words   | raises `wrong_number_of_arguments`, with the name in lower case       |
+    | anything else               | raises `unknown_command`                                              |
+
+    >>> call(Client(id=1), [b"ping"]), call(Client(id=1), [b"Echo", b"hi"])
+    ('PONG', b'hi')
+    >>> call(Client(id=1), [b"ECHO"])
+    Traceback (most recent call last):
+    errors.ReplyError: ERR wrong number of arguments for 'echo' command
+    """
+    match [words[0].lower(), *words[1:]]:
+        case [b"ping"]:
+            return "PONG"
+        case [b"ping" | b"echo", message]:
+            return message
+        case [b"hello", *options]:
+            return hello(client, options)
+        case [b"client", subcommand, *arguments]:
+            return client_command(client, subcommand, arguments)
+        case [b"debug", subcommand, *arguments]:
+            return debug(client, subcommand, arguments)
+        case [b"quit", *_]:
+            client.leaving = True
+            return "OK"
+        case [b"ping" | b"echo" | b"client" | b"debug" as name, *_]:
+            raise wrong_number_of_arguments(name.decode())
+        case _:
+            raise unknown_command(words)
+
+
+def hello(client: Client, options: list[bytes]) -> Value:
+    """HELLO [protover [SETNAME name]]: switch to RESP `protover`; answer with what we are, as a map.
+
+    A client that speaks RESP3 sends `HELLO 3` before anything else. The map has, in this order: server, version,
+    proto (the version now in use), id (the client's), mode, role and modules. Nothing of the request is done
+    before all of it is known to be right. Raises ReplyError:
+
+    - `ERR Protocol version is not an integer or out of range` where protover is no integer,
+    - `NOPROTO unsupported protocol version` where it is neither 2 nor 3,
+    - `ERR Syntax error in HELLO option '…'` for a word that is no option, or an option without its value.
+
+    >>> hello(Client(id=7), [b"3"])[b"proto"]
+    3
+    >>> hello(Client(id=7), [b"4"])
+    Traceback (most recent call last):
+    errors.ReplyError: NOPROTO unsupported protocol version
+    """
+    protocol, name = client.protocol, client.name
+    if options:
+        wanted = parse_integer(options[0])
+        if wanted is None:
+            raise ReplyError("ERR Protocol version is not an integer or out of range")
+        if wanted not in (2, 3):
+            raise ReplyError("NOPROTO unsupported protocol version")
+        protocol = wanted
+    rest = iter(options[1:])
+    for option in rest:
+        value = next(rest, None)
+        if option.lower() != b"setname" or value is None:
+            raise ReplyError(f"ERR Syntax error in HELLO option '{shown(option)}'")
+        name = valid_name(value)
+    client.protocol, client.name = protocol, name
+    return {
+        b"server": b"redis",
+        b"version": VERSION,
+        b"proto": protocol,
+        b"id": client.id,
+        b"mode": b"standalone",
+        b"role": b"master",
+        b"modules": [],
+    }
+
+
+def client_command(client: Client, subcommand: bytes, arguments: list[bytes]) -> Value:
+    """CLIENT subcommand [argument ...]: what a client asks about itself, or tells us.
+
+    | request                      | answer                                                              |
+    |------------------------------|---------------------------------------------------------------------|
+    | CLIENT ID                    | the client's number, an integer                                     |
+    | CLIENT SETNAME name          | OK, and the name is kept (see `valid_name`)                         |
+    | CLIENT GETNAME               | the name, or null where there is none                               |
+    | CLIENT SETINFO option value  | OK: the client's library tells its name; redis-py does this         |
+    | one of these, other words    | raises `wrong_number_of_arguments` of, for instance, client|setname |
+    | anything else                | raises `unknown_subcommand`                                         |
+    """
+    match [subcommand.lower(), *arguments]:
+        case [b"id"]:
+            return client.id
+        case [b"setname", name]:
+            client.name = valid_name(name)
+            return "OK"
+        case [b"getname"]:
+            return client.name or None
+        case [b"setinfo", _, _]:
+            return "OK"
+        case [b"id" | b"setname" | b"getname" | b"setinfo" as name, *_]:
+            raise wrong_number_of_arguments(f"client|{name.decode()}")
+        case _:
+            raise unknown_subcommand("CLIENT", subcommand)
+
+
+def valid_name(name: bytes) -> bytes:
+    """Give the name back, or raise: only the characters from `!` to `~`, so that lists of names stay readable.
+
+    >>> valid_name(b"two words")
+    Traceback (most recent call last):
+    errors.ReplyError: ERR Client names cannot contain spaces, newlines or special characters.
+    """
+    if not all(ord("!") <= byte <= ord("~") for byte in name):
+        raise ReplyError("ERR Client names cannot contain spaces, newlines or special characters.")
+    return name
+
+
+def debug(client: Client, subcommand: bytes, arguments: list[bytes]) -> Value:
+    """DEBUG PROTOCOL type: answer with the value of EXAMPLES that `type` names, so that one sees every RESP type.
+
+    Raises ReplyError for any other request, and for `push` in RESP2, which has no pushes.
+    """
+    if subcommand.lower() != b"protocol" or len(arguments) != 1:
+        raise ReplyError(
+            f"ERR unknown subcommand or wrong number of arguments for '{shown(subcommand)}'. Try DEBUG HELP."
+        )
+    kind = arguments[0].lower()
+    if kind not in EXAMPLES:
+        raise ReplyError(
+            "ERR Wrong protocol type name. Please use one of the following: "
+            "string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false"
+        )
+    if kind == b"push" and client.protocol < 3:
+        raise ReplyError("ERR RESP2 is not supported by this command")
+    return EXAMPLES[kind]
