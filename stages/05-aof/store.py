@@ -1,0 +1,86 @@
+"""The keyspace: keys and their typed values. It knows no command and no client."""
+
+from typing import TypeVar
+
+from errors import wrong_type
+
+Hash = dict[bytes, bytes]
+T = TypeVar("T")
+
+STRING: type[bytes] = bytes  # the kinds of value, each a Python type
+HASH: type[Hash] = dict
+NAMES: dict[type, str] = {STRING: "string", HASH: "hash"}  # as TYPE calls them
+
+
+class Store:
+    """Keys and values, behind four verbs (`get`, `make`, `put`, `delete`) and one signal (`changed`).
+
+    >>> db = Store()
+    >>> db.put(b"greeting", b"hi")
+    >>> db.get(b"greeting", STRING), db.get(b"nothing", STRING)
+    (b'hi', None)
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[bytes, bytes | Hash] = {}
+        self.changes = 0  # how often something was changed: who wants to know compares (Redis: `dirty`)
+
+    def get(self, key: bytes, kind: type[T]) -> T | None:
+        """Give the value at `key`, or None where there is no such key. Raises `wrong_type` if it is not a `kind`."""
+        value = self._values.get(key)
+        if value is None or isinstance(value, kind):
+            return value
+        raise wrong_type()
+
+    def make(self, key: bytes, kind: type[Hash]) -> Hash:
+        """Give the container at `key`, a new empty one where there is none, to be changed in place.
+
+        The caller changes it and then says `changed(key)`. Raises `wrong_type` if it is not a `kind`.
+
+        >>> db = Store()
+        >>> db.make(b"user", HASH)[b"name"] = b"Alice"
+        >>> db.get(b"user", HASH)
+        {b'name': b'Alice'}
+        """
+        value = self.get(key, kind)
+        if value is None:
+            value = self._values[key] = kind()
+        return value
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Set `key` to `value`, whatever was there before, of whatever kind."""
+        self._values[key] = value
+
+    def delete(self, key: bytes) -> bool:
+        """Remove `key`; tell whether it was there."""
+        return self._values.pop(key, None) is not None
+
+    def changed(self, *keys: bytes) -> None:
+        """A command says so when it has changed what is at `keys`: it counts, and an emptied container goes away.
+
+        Redis knows no empty containers: after the last HDEL, EXISTS answers 0. An empty string stays.
+
+        >>> db = Store()
+        >>> fields = db.make(b"user", HASH)
+        >>> db.changed(b"user")
+        >>> b"user" in db, db.changes
+        (False, 1)
+        """
+        self.changes += 1
+        for key in keys:
+            if self._values.get(key) == {}:
+                del self._values[key]
+
+    def kind(self, key: bytes) -> type | None:
+        """Tell the kind of the value at `key`, or None where there is no such key."""
+        return type(self._values[key]) if key in self._values else None
+
+    def clear(self) -> None:
+        """Remove every key."""
+        self._values.clear()
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._values
+
+    def __len__(self) -> int:
+        return len(self._values)
