@@ -1,0 +1,1 @@
+"""The stages, and around them the desk (`python -m stages`) and the checkpoints' harness (`checkpoint`)."""

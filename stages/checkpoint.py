@@ -1,0 +1,389 @@
+'''The checkpoints' harness, a pytest plugin: what a test in `stages/NN-…/test_checkpoint.py` can use.
+
+A test on the wire takes `client` (or `connect`, for several) and talks to a server that the tests of a file
+share; it is started when it is first needed, and again after a test has failed. So a test makes its own keys:
+`rng` is a random generator seeded by `--seed` and the test's name, with `rng.word()` for a new word.
+
+    def test_ping_is_answered_with_pong(client):
+        """PING is answered with PONG.
+
+        First hint, gentle: what to look at.
+
+        Last hint: nearly the answer.
+        """
+        client.check(b"PING\\r\\n", b"+PONG\\r\\n")            # these bytes out, exactly those back
+        client.send(b"*1\\r\\n$4\\r\\nPI")                     # … or step by step
+        client.send(b"NG\\r\\n")
+        client.expect(b"+PONG\\r\\n")
+        assert client.ask("ECHO", word := rng.word()) == word  # … or as Python values
+        client.expect_closed()                              # the server hangs up
+
+`client.ask` answers with str for a simple string, bytes for a bulk string, None, int, list, dict, …, and
+`wire.Error` for an error; `client.read_reply()` with the bytes of one reply, framing checked. What comes
+without having been asked for fails the test at its end.
+
+A test that needs a server of its own takes `start`. With `data=` the log is on, in that folder:
+
+    def test_a_write_survives_kill_9(start, tmp_path):
+        server = start(data=tmp_path, appendfsync="always")
+        server.connect().check(request("SET", "k", "v"), b"+OK\\r\\n")
+        server.kill()                                       # kill -9; `server.stop()` asks with SIGTERM
+        again = start(data=tmp_path)
+        assert again.connect().ask("GET", "k") == b"v"
+
+`start(…, file_size=N)` lets none of its files grow beyond N bytes; `start(…, counting=True)` makes
+`server.fsyncs()` list each fsync with its time (`time.monotonic()`) and whether the main thread made it;
+`start(…, ready=False)` does not wait for it to accept connections, for one that is meant to give up:
+`server.wait()` is then its exit status (None: it still runs), `server.errors` and `server.output` what it
+said; `port=` and `options=` are for the rest.
+
+A test on modules takes `modules`. The source runs in a process of its own, the target's folder first on its
+path; names after it are handed in; what it calls `result` must be plain data:
+
+    def test_a_request_is_read(modules, rng):
+        modules.check("""
+            from reader import Reader
+            reader = Reader()
+            reader.feed(data)
+            result = [reader.next(), reader.next()]
+            """,
+            [[b"PING"], None],
+            data=b"PING\\r\\n")
+
+Where the target has no modules (`cmd:`, `HOST:PORT`, `redis`), such a test is skipped, and a run in which
+everything of the stage's own was skipped fails. The marks are listed in `pyproject.toml`.
+'''
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shlex
+import string
+import textwrap
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
+
+import pytest
+
+from stages import report as teaching
+from stages.contained import NoAnswer, TooSlow, answer
+from stages.running import Server
+from stages.target import LAST, ROOT, Target, Unavailable, find
+from stages.wire import Client, Patience
+
+PATIENCE = pytest.StashKey[Patience]()
+SERVERS = pytest.StashKey[list[Server]]()
+TARGET = pytest.StashKey[Target]()
+FAILED = pytest.StashKey[bool]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare what is tested, and with which random numbers."""
+    group = parser.getgroup("checkpoints")
+    group.addoption(
+        "--target",
+        metavar="WHAT",
+        help="reference, work, a folder, final, redis, cmd:PROGRAM or HOST:PORT; always written with '='",
+    )
+    group.addoption(
+        "--target-stage", type=int, metavar="NN", help="the target's stage, when it cannot be seen"
+    )
+    group.addoption("--seed", type=int, metavar="N", help="repeat a run's random keys and values")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the seed; xdist hands it to its workers."""
+    if config.option.seed is None:
+        config.option.seed = random.SystemRandom().randrange(1_000_000)
+    config.stash[PATIENCE] = Patience()
+    config.pluginmanager.register(Outcome())
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Print the seed, by which a run can be repeated."""
+    return f"checkpoints: --seed={config.option.seed}"
+
+
+# Which tests run, and on what
+
+
+def stage_of(item: pytest.Item) -> int | None:
+    """Tell which stage's checkpoint a test belongs to; None for other tests."""
+    for folder in item.path.parents:
+        if number := re.match(r"(\d\d)-", folder.name):
+            return int(number[1])
+    return None
+
+
+def target_of(config: pytest.Config, stage: int) -> Target:
+    """Read `--target` for a stage's checkpoint."""
+    target = find(config.option.target, stage, config.invocation_params.dir)
+    if config.option.target_stage is None:
+        return target
+    return Target(**{**vars(target), "stage": config.option.target_stage})
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what a later stage replaces, skip what is not true of Redis."""
+    replaced = []
+    for item in items:
+        if (stage := stage_of(item)) is None:
+            continue
+        points = item.get_closest_marker("points")
+        item.user_properties.append(("points", points.args[0] if points else 1))
+        try:
+            target = target_of(config, stage)
+        except Unavailable as error:
+            if config.option.target != "redis" or os.environ.get("CI"):
+                raise pytest.UsageError(str(error)) from None
+            target = Target("redis, which is not installed", LAST, is_redis=True)
+            item.add_marker(pytest.mark.skip(reason=str(error)))
+        item.stash[TARGET] = target
+        until = item.get_closest_marker("until")
+        not_redis = item.get_closest_marker("not_redis")
+        if until and target.stage >= int(until.args[0]):
+            replaced.append(item)
+        elif not_redis and target.is_redis:
+            item.add_marker(pytest.mark.skip(reason=not_redis.args[0]))
+    config.hook.pytest_deselected(items=replaced)
+    items[:] = [item for item in items if item not in replaced]
+
+
+# What tests take
+
+
+class Dice(random.Random):
+    """Random numbers, and words that nobody can have known."""
+
+    def word(self, length: int = 10) -> bytes:
+        """Make a word of letters."""
+        return "".join(self.choices(string.ascii_letters, k=length)).encode()
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> Dice:
+    """Give random numbers that depend on `--seed` and the test's name only."""
+    return Dice(f"{request.config.option.seed} {request.node.name}")
+
+
+@pytest.fixture
+def target(request: pytest.FixtureRequest) -> Target:
+    """Give what is tested."""
+    return request.node.stash[TARGET]  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def patience(request: pytest.FixtureRequest) -> Patience:
+    """Give what is left of the run's patience."""
+    return request.config.stash[PATIENCE]
+
+
+@pytest.fixture
+def start(
+    request: pytest.FixtureRequest,
+    target: Target,
+    patience: Patience,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[..., Server]]:
+    """Start a server of one's own, as often as wanted; what can be said of it is in `running.Server`."""
+    servers: list[Server] = []
+
+    def start(*, ready: bool = True, **how: Any) -> Server:
+        server = Server(target, patience, tmp_path_factory.mktemp("server"), **how)
+        servers.append(server)
+        request.node.stash.setdefault(SERVERS, []).append(server)
+        if ready:
+            server.await_ready()
+        return server
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[list[Server]]:
+    """Hold the server that the tests of a file share, when one is running."""
+    servers: list[Server] = []
+    yield servers
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def server(
+    request: pytest.FixtureRequest,
+    shared: list[Server],
+    target: Target,
+    patience: Patience,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Server]:
+    """Give the shared server: the one that is running, or a new one after a failure."""
+    if shared and not shared[0].alive:
+        shared.pop().close()
+    if not shared:
+        shared.append(Server(target, patience, tmp_path_factory.mktemp("server")))
+    server = shared[0]
+    request.node.stash[SERVERS] = [server]
+    server.await_ready()
+    server.begin_test()
+    yield server
+    for client in server.clients:
+        client.close()
+    if request.node.stash.get(FAILED, False):
+        shared.pop().close()
+
+
+@pytest.fixture
+def connect(server: Server) -> Callable[[], Client]:
+    """Open connections to the shared server."""
+    return server.connect
+
+
+@pytest.fixture
+def client(server: Server) -> Client:
+    """Give a connection to the shared server."""
+    return server.connect()
+
+
+def in_final(source: str) -> str:
+    """Import from the package what the stages have as modules."""
+    for name in sorted(path.stem for path in (ROOT / "final").glob("[a-z]*.py")):
+        source = re.sub(rf"^import {name}$", f"from final import {name}", source, flags=re.M)
+        source = re.sub(rf"^from {name} import", f"from final.{name} import", source, flags=re.M)
+    return source
+
+
+class Modules:
+    """The target's modules, looked at from a process of their own."""
+
+    def __init__(self, target: Target, patience: Patience) -> None:
+        self.target, self.patience = target, patience
+        self.folder = ROOT if target.is_final else target.folder or ROOT
+
+    def run(self, source: str, seconds: float | None = None, **names: object) -> object:
+        """Run the source with the names given, and answer with what it calls `result`."""
+        return self.run_text(self.text(source, names), seconds)
+
+    def check(self, source: str, expected: object, seconds: float | None = None, **names: object) -> None:
+        """Run the source with the names given; what it calls `result` is exactly this, type by type."""
+        text = self.text(source, names)
+        result = self.run_text(text, seconds)
+        if repr(result) != repr(expected):
+            raise teaching.WrongResult(text, expected, result)
+
+    def text(self, source: str, names: dict[str, object]) -> str:
+        """Set the names before the source. All of it is one word of a command line: some 100 kB at most."""
+        return (
+            "".join(f"{name} = {value!r}\n" for name, value in names.items())
+            + textwrap.dedent(source).strip()
+        )
+
+    def run_text(self, text: str, seconds: float | None) -> object:
+        """Run it; in `final` the modules of the stages are those of the package."""
+        source = in_final(text) if self.target.is_final else text
+        try:
+            return answer(source, self.folder, seconds or self.patience.seconds)
+        except NoAnswer as error:
+            error.ran = text
+            if isinstance(error, TooSlow):
+                self.patience.lost()
+            raise
+
+
+@pytest.fixture
+def modules(target: Target, patience: Patience) -> Modules:
+    """Look into the target's modules."""
+    if target.folder is None:
+        pytest.skip(f"{target.name} has no Python modules to look into")
+    return Modules(target, patience)
+
+
+# What became of it
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Fail a test whose server said more than it was asked."""
+    yield
+    for server in item.stash.get(SERVERS, []):
+        for client in server.clients:
+            client.expect_nothing()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Write the teaching report of a failure, and note what the run's last line needs."""
+    report = yield
+    stage = stage_of(item)
+    if stage is None:
+        return report
+    own = item.get_closest_marker("carried") is None
+    report.checkpoint = (stage, item.stash[TARGET].name, own)  # type: ignore[attr-defined]
+    if report.failed and call.excinfo:
+        item.stash[FAILED] = True
+        item.user_properties.append(("trouble", teaching.trouble(call.excinfo.value)))
+        if item.config.option.tbstyle == "auto":  # pytest's own report: --tb=long
+            report.longrepr = teaching.compose(lesson(item, stage, call.excinfo))
+    return report
+
+
+def lesson(
+    item: pytest.Item, stage: int, failure: pytest.ExceptionInfo[BaseException]
+) -> list[teaching.Section]:
+    """Say what was checked, what came of it, and where to go on."""
+    function = getattr(item, "originalname", item.name)
+    checked, *hints = teaching.paragraphs(getattr(item, "function", lesson).__doc__)
+    servers = item.stash.get(SERVERS, [])
+    sections: list[teaching.Section] = [("", checked.splitlines())]
+    sections += teaching.sections_of(failure, item.path, servers)
+    if not isinstance(failure.value, NoAnswer) and servers:
+        sections += teaching.said(servers[-1])
+    more = f"python3 -m stages hint {stage:02} {function}" if len(hints) > 1 else ""
+    sections.append(
+        ("Hint", [*(hints[0].splitlines() if hints else []), *([f"More: {more}"] if more else [])])
+    )
+    if read := item.get_closest_marker("read"):
+        notebook = item.path.parent.name
+        sections.append(("Read", [f"notebooks/{notebook}.ipynb, “{read.args[0]}”"]))
+    again = f"pytest {shlex.quote(item.nodeid)} --seed={item.config.option.seed}"
+    wanted = item.config.option.target
+    sections.append(("Once more", [again + (f" --target={shlex.quote(wanted)}" if wanted else "")]))
+    return sections
+
+
+class Outcome:
+    """Counts what was checked of each stage, and has the run's last word."""
+
+    def __init__(self) -> None:
+        self.checked: dict[int, int] = {}
+        self.names: set[str] = set()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count the tests of a stage's own that were not skipped."""
+        if hasattr(report, "checkpoint"):
+            stage, name, own = report.checkpoint
+            ran = report.failed or (report.when == "call" and report.passed)
+            self.checked[stage] = self.checked.get(stage, 0) + (own and ran)
+            self.names.add(name)
+
+    @property
+    def unchecked(self) -> str:
+        """Name the stages of which every own test was skipped."""
+        return ", ".join(f"{stage:02}" for stage, count in sorted(self.checked.items()) if not count)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Fail a run that proves nothing."""
+        if self.unchecked and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        """Say what was tested."""
+        terminal = config.pluginmanager.get_plugin("terminalreporter")
+        if terminal and self.names:
+            nothing = f"nothing was checked of stage {self.unchecked}; " if self.unchecked else ""
+            terminal.write_line(f"{nothing}this was {' and '.join(sorted(self.names))}", red=bool(nothing))

@@ -1,0 +1,135 @@
+"""A program under test, contained: its limits, its output, its end. The pytest side of `keeper.py`."""
+
+from __future__ import annotations
+
+import ast
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+KEEPER = Path(__file__).with_name("keeper.py")
+MEMORY = 2 << 30
+KEPT_OUTPUT = 256 << 10
+TOO_MUCH_OUTPUT = 256 << 20
+
+
+class Tail(threading.Thread):
+    """Reads a stream to its end, so that whoever writes never waits, and keeps the last part."""
+
+    def __init__(self, stream: IO[bytes], keep: int = KEPT_OUTPUT) -> None:
+        super().__init__(daemon=True)
+        self.stream, self.keep = stream, keep
+        self.total = 0
+        self.kept = b""
+        self.grown = threading.Condition()
+        self.start()
+
+    def run(self) -> None:
+        """Read until every writer has gone; one that never stops finds its pipe closed."""
+        with self.stream:
+            while self.total < TOO_MUCH_OUTPUT and (data := self.stream.read(1 << 16)):
+                with self.grown:
+                    self.total += len(data)
+                    self.kept = (self.kept + data)[-self.keep :]
+                    self.grown.notify_all()
+
+    def since(self, mark: int) -> bytes:
+        """Answer with what came after the first `mark` bytes, as far as it is kept."""
+        with self.grown:
+            return self.kept[max(0, mark - (self.total - len(self.kept))) :]
+
+
+class Contained:
+    """One running program; nothing that it starts outlives it, nor this process."""
+
+    def __init__(
+        self,
+        program: Sequence[str],
+        folder: Path,
+        environment: dict[str, str] | None = None,
+        memory: int = MEMORY,
+        file_size: int = 0,
+        descriptors: Sequence[int] = (),
+    ) -> None:
+        self.status: int | None = None
+        self.control, control = socket.socketpair()
+        limits = (str(control.fileno()), str(memory), str(file_size))
+        self.keeper = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-B", str(KEEPER), *limits, str(folder), *program],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            env=os.environ | (environment or {}),
+            pass_fds=[control.fileno(), *descriptors],
+            start_new_session=True,
+        )
+        control.close()
+        assert self.keeper.stdout and self.keeper.stderr
+        self.output, self.errors = Tail(self.keeper.stdout), Tail(self.keeper.stderr)
+
+    def signal(self, number: int) -> None:
+        """Send the program a signal."""
+        if self.wait(0) is None:
+            self.control.send(bytes([number]))
+
+    def wait(self, seconds: float) -> int | None:
+        """Answer with the exit status (negative: the signal), or None when it still runs by then."""
+        if self.status is None and select.select([self.control], [], [], seconds)[0]:
+            self.status = int(self.control.recv(16) or -9)
+            self.close()
+        return self.status
+
+    def close(self) -> None:
+        """End the program and everything that it started; may be called again."""
+        self.control.close()
+        self.keeper.wait(10)
+        self.output.join(1)
+        self.errors.join(1)
+        self.status = -9 if self.status is None else self.status
+
+
+class NoAnswer(Exception):
+    """What was run came to no result; the message says why, `trace` what the program said of it."""
+
+    def __init__(self, why: str, trace: str, ran: str = "") -> None:
+        super().__init__(why)
+        self.trace, self.ran = trace, ran
+
+
+class TooSlow(NoAnswer):
+    """The source had not finished in time."""
+
+
+def answer(source: str, folder: Path, seconds: float, memory: int = MEMORY) -> object:
+    """Run Python source in the folder, in a process of its own, and answer with its `result`, a literal."""
+    read, write = os.pipe()
+    try:
+        program = Contained(["-", str(write), source], folder, memory=memory, descriptors=[write])
+    finally:
+        os.close(write)
+    result = Tail(os.fdopen(read, "rb", buffering=0), keep=TOO_MUCH_OUTPUT)
+    status = program.wait(seconds)
+    program.close()
+    result.join(1)
+    trace = program.errors.since(0).decode(errors="replace")
+    if max(program.output.total, program.errors.total) >= TOO_MUCH_OUTPUT:
+        raise NoAnswer(f"It printed more than {TOO_MUCH_OUTPUT >> 20} MB.", "")
+    if status is None:
+        raise TooSlow(f"It had not finished after {seconds:g} seconds.", trace)
+    if status < 0:
+        raise NoAnswer(f"It was ended by signal {-status}.", trace)
+    if status == 0 and not result.kept:
+        raise NoAnswer("The program ended (exit status 0) before it had answered.", trace)
+    if status:
+        raise NoAnswer("It raised an exception." if trace else f"It ended with exit status {status}.", trace)
+    try:
+        return ast.literal_eval(result.kept.decode())
+    except (ValueError, SyntaxError) as error:
+        raise NoAnswer(f"What came back is not plain data: {result.kept[:200]!r}", trace) from error

@@ -1,0 +1,138 @@
+"""The keeper: runs one program under limits and, when that is over, ends everything it left behind.
+
+A process of its own between pytest and the code under test. It holds a control socket: each byte that
+arrives is a signal for the program; its end (pytest has had enough, or is itself gone) means stop. The
+keeper's last word on the socket is the program's exit status. On Linux every orphan below it becomes its
+child, so nothing gets away by leaving the process group; elsewhere the group is ended.
+
+    python -I -S -B keeper.py CONTROL MEMORY FILE_SIZE FOLDER PROGRAM [ARGUMENT ...]
+    python -I -S -B keeper.py CONTROL MEMORY FILE_SIZE FOLDER - ANSWER SOURCE
+
+The second form runs Python source with FOLDER first on `sys.path` and writes the literal of what it names
+`result` to the file descriptor ANSWER. Limits are in bytes, 0 for none.
+"""
+
+import contextlib
+import ctypes
+import os
+import resource
+import select
+import signal
+import sys
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def main() -> None:
+    """Start the program, watch it, clean up after it, tell how it ended."""
+    control, memory, file_size = (int(word) for word in sys.argv[1:4])
+    folder, program = sys.argv[4], sys.argv[5:]
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    child = os.fork()
+    if child == 0:
+        os.close(control)
+        os.setsid()
+        limit(memory, file_size)
+        os.chdir(folder)
+        run(program)
+    status = watch(child, control)
+    end_everything(child)
+    if status is not None:
+        os.write(control, str(status).encode())
+
+
+def limit(memory: int, file_size: int) -> None:
+    """Bound what this process and its children may take."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if memory and sys.platform == "linux":
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    if file_size:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+
+
+def run(program: list[str]) -> None:
+    """Become the program; never returns."""
+    if program[0] == "-":
+        run_source(int(program[1]), program[2])
+    try:
+        os.execvp(program[0], program)
+    except OSError as error:
+        print(f"{program[0]}: {error.strerror}", file=sys.stderr, flush=True)
+        os._exit(127)
+
+
+def run_source(answer: int, source: str) -> None:
+    """Run the source and write its `result`; on an exception show the frames that are not ours."""
+    sys.path.insert(0, os.getcwd())
+    names: dict[str, object] = {"__name__": "the checkpoint"}
+    status = 0
+    try:
+        exec(compile(source, "<the checkpoint>", "exec"), names)
+        text = memoryview(repr(names["result"]).encode())
+        while text:
+            text = text[os.write(answer, text) :]
+    except BaseException as error:
+        import traceback
+
+        trace = error.__traceback__
+        while trace and trace.tb_frame.f_code.co_filename in (__file__, "<the checkpoint>"):
+            trace = trace.tb_next
+        traceback.print_exception(type(error), error, trace)
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def watch(child: int, control: int) -> int | None:
+    """Pass signals on until the program ends (its status) or nobody listens any more (None)."""
+    wakeup, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    signal.set_wakeup_fd(wake)
+    while True:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        ready, _, _ = select.select([control, wakeup], [], [])
+        if wakeup in ready:
+            os.read(wakeup, 512)
+        if control in ready:
+            number = os.read(control, 1)
+            if not number:
+                return None
+            os.kill(child, number[0])
+
+
+def end_everything(child: int) -> None:
+    """Kill the program's group, then whatever else has become our child, until there is none."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child, signal.SIGKILL)
+    while True:
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0]:
+                continue
+        except ChildProcessError:
+            return
+        for pid in children() if sys.platform == "linux" else [child]:
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(-1, 0)
+
+
+def children() -> list[int]:
+    """List our children, the unburied ones too."""
+    found = []
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat", "rb") as file:
+                parent = int(file.read().rpartition(b")")[2].split()[1])
+        except OSError:  # it has just ended
+            continue
+        if parent == os.getpid():
+            found.append(int(name))
+    return found
+
+
+if __name__ == "__main__":
+    main()

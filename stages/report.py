@@ -1,0 +1,153 @@
+"""The teaching report: what a failed checkpoint tells its reader, in an order that helps."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from stages.contained import NoAnswer
+from stages.running import NotStarted, Server
+from stages.wire import Mismatch
+
+WIDTH = 88
+AROUND = 160
+OUTPUT_LINES = 25
+
+Section = tuple[str, Iterable[str]]
+
+
+class WrongResult(AssertionError):
+    """The modules answered, but something else than expected."""
+
+    def __init__(self, ran: str, expected: object, received: object) -> None:
+        super().__init__(f"expected {expected!r}, got {received!r}")
+        self.ran, self.expected, self.received = ran, expected, received
+
+
+def paragraphs(docstring: str | None) -> list[str]:
+    """Split a test's docstring: what is checked, then the hints."""
+    text = inspect.cleandoc(docstring or "")
+    return [paragraph for paragraph in text.split("\n\n") if paragraph.strip()]
+
+
+def trouble(error: BaseException) -> str:
+    """Sort failures: the server did not start, an import failed, an assertion, anything else."""
+    if isinstance(error, NotStarted):
+        return "start"
+    if isinstance(error, NoAnswer) and re.search(
+        r"^(ImportError|ModuleNotFoundError|SyntaxError)", error.trace, re.M
+    ):
+        return "import"
+    return "assertion" if isinstance(error, AssertionError) else "error"
+
+
+def sections_of(
+    failure: pytest.ExceptionInfo[BaseException], test: Path, servers: list[Server]
+) -> list[Section]:
+    """Say what went wrong, by the kind of failure."""
+    error = failure.value
+    if isinstance(error, Mismatch):
+        return mismatch(error)
+    if isinstance(error, WrongResult):
+        expected, received = (repr(value).encode() for value in (error.expected, error.received))
+        return [
+            ("This was run with your code", shortened(error.ran)),
+            ("Expected as result", show(expected, difference(expected, received), caret=False)),
+            ("Result", show(received, difference(expected, received))),
+        ]
+    if isinstance(error, NotStarted):
+        return [("Your server did not start", [str(error)]), ("It said", last_lines(error.trace))]
+    if isinstance(error, NoAnswer):
+        return [
+            ("This was run with your code", shortened(error.ran)),
+            ("It came to no result", [str(error)]),
+            ("It said", last_lines(error.trace)),
+        ]
+    sent = b"".join(client.sent for server in servers for client in server.clients[-1:])
+    text = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+    lines = [str(entry.statement).strip() for entry in failure.traceback if entry.path == test][-1:]
+    return [("Sent", show(sent) if sent else []), ("The test says", lines), ("But", text.splitlines())]
+
+
+def mismatch(error: Mismatch) -> list[Section]:
+    """Show both sides of the conversation."""
+    sent: Section = ("Sent", show(error.sent))
+    why: Section = ("And then", [error.why] if error.why else [])
+    if isinstance(error.expected, str):
+        return [sent, ("Expected", [error.expected]), ("Received", show(error.received)), why]
+    at = difference(error.expected, error.received)
+    return [
+        sent,
+        ("Expected", show(error.expected, at, caret=False)),
+        ("Received", show(error.received, at)),
+        why,
+    ]
+
+
+def said(server: Server) -> list[Section]:
+    """Show the server's traceback of this test, or else its last output, and whether it has died."""
+    if server.program is None:
+        return []
+    server.wait(0.1)  # a traceback may still be on its way
+    ended = [] if server.alive else [f"It has ended, with exit status {server.program.status}."]
+    return [("Your server said", last_lines(server.errors or server.output) + ended)]
+
+
+def difference(expected: bytes, received: bytes) -> int:
+    """Find the first place where two byte strings differ."""
+    for at, (one, other) in enumerate(zip(expected, received, strict=False)):
+        if one != other:
+            return at
+    return min(len(expected), len(received))
+
+
+def show(data: bytes, at: int | None = None, caret: bool = True) -> list[str]:
+    r"""Write bytes as one reads them: `\r\n` shown and followed by a new line, long ones cut around `at`."""
+    first = max(0, (at or 0) - AROUND)
+    last = min(len(data), (at or 0) + AROUND + WIDTH)
+    lines = [f"… {first} bytes before …"] if first else []
+    line = mark = ""
+    for place in range(first, last):
+        if place == at:
+            mark = " " * len(line) + "^"
+        line += escape(data[place])
+        if (place and data[place - 1 : place + 1] == b"\r\n") or len(line) >= WIDTH or place == last - 1:
+            lines += [line, mark] if mark and caret else [line]
+            line = mark = ""
+    if last < len(data):
+        lines.append(f"… {len(data) - last} more bytes")
+    if at is not None and at >= len(data) and caret:
+        lines.append("^ and nothing more" if data else "(nothing)")
+    return lines or ["(nothing)"]
+
+
+def escape(byte: int) -> str:
+    r"""Write one byte as Python would in `b"…"`, the quotes left alone."""
+    return chr(byte) if byte in b"'\"" else repr(bytes([byte]))[2:-1]
+
+
+def shortened(source: str) -> list[str]:
+    """Write source lines, long literals cut."""
+    lines = source.splitlines()
+    return [line if len(line) <= 2 * WIDTH else f"{line[:WIDTH]} … {len(line)} characters" for line in lines]
+
+
+def last_lines(text: str) -> list[str]:
+    """Keep the end of what a program said."""
+    lines = text.splitlines()
+    cut = ["…"] if len(lines) > OUTPUT_LINES else []
+    return [*cut, *(line[:500] for line in lines[-OUTPUT_LINES:])]
+
+
+def compose(sections: Iterable[Section]) -> str:
+    """Set the sections that have something to say; the first has no title."""
+    kept = [(title, list(lines)) for title, lines in sections]
+    texts = [(title, "\n".join(lines)) for title, lines in kept if lines]
+    return "\n\n".join(
+        f"{title}:\n{textwrap.indent(text, '    ')}" if title else text for title, text in texts
+    )

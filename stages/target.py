@@ -1,0 +1,106 @@
+"""What a checkpoint is run against: `--target` read, and the words that start it.
+
+A target has a stage: the highest one whose file is in the folder, or LAST for `final` and a real Redis.
+What is only known by its command line or its address is taken to be at the stage whose checkpoint runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+NEW_FILE = {1: "server.py", 2: "reader.py", 3: "writer.py", 4: "store.py", 5: "aof.py"}
+LAST = 99
+
+
+class Unavailable(Exception):
+    """There is nothing here to test; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something to be tested: a folder of modules with a server, a command line, or an address."""
+
+    name: str
+    stage: int
+    folder: Path | None = None
+    here: Path | None = None
+    command: tuple[str, ...] = ()
+    address: tuple[str, int] | None = None
+    is_redis: bool = False
+
+    @property
+    def is_final(self) -> bool:
+        """Whether this is the complete server of `final/`."""
+        return self.folder == ROOT / "final"
+
+    def program(self, port: int) -> list[str]:
+        """Say how it is started, options of the log not included."""
+        if self.folder and not self.is_final:
+            return [sys.executable, str(self.folder / "server.py"), "--port", str(port)]
+        return [*self.command, "--port", str(port)]
+
+
+def stage_folder(stage: int) -> Path:
+    """Find the folder of a stage."""
+    return next((ROOT / "stages").glob(f"{stage:02}-*"))
+
+
+@functools.cache
+def find(wanted: str | None, stage: int, here: Path) -> Target:
+    """Read `--target` for the checkpoint of a stage; `here` is what paths are relative to."""
+    work = ROOT / "work"
+    if wanted is None:
+        wanted = "work" if work.is_dir() else "reference"
+    if wanted == "reference":
+        return Target("the reference, not your code", stage, stage_folder(stage))
+    if wanted == "work":
+        if not (work / NEW_FILE[stage]).is_file():
+            raise Unavailable(
+                f"work/ has no stage {stage:02} yet: type `python3 -m stages start {stage:02}`"
+            )
+        return Target("your code in work/", stage_of(work), work)
+    if wanted == "final" or (here / wanted).resolve() == ROOT / "final":
+        return Target("final", LAST, ROOT / "final", command=(sys.executable, "-m", "final"))
+    if wanted == "redis":
+        return redis()
+    if wanted.startswith("cmd:"):
+        return Target(wanted, stage, here=here, command=words(wanted.removeprefix("cmd:"), here))
+    if (here / wanted).is_dir():
+        return Target(wanted, stage_of(here / wanted), (here / wanted).resolve())
+    if address := re.fullmatch(r"(.+):(\d+)", wanted):
+        return Target(wanted, stage, address=(address[1], int(address[2])))
+    raise Unavailable(
+        f"--target={wanted}: no folder, and none of reference, work, final, redis, cmd:PROGRAM, HOST:PORT"
+    )
+
+
+def stage_of(folder: Path) -> int:
+    """Tell a folder's stage by its files; 0 when there is none."""
+    return max((stage for stage, name in NEW_FILE.items() if (folder / name).is_file()), default=0)
+
+
+def words(command: str, here: Path) -> tuple[str, ...]:
+    """Split a command line; a program given by a relative path is found from where pytest was called."""
+    program, *rest = shlex.split(command)
+    return (str(here / program) if os.sep in program else program, *rest)
+
+
+def redis() -> Target:
+    """Find a real Redis on this machine."""
+    for name in ("redis-server", "valkey-server"):
+        if path := shutil.which(name):
+            version = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
+            number = re.search(r"v=(\S+)", version)
+            options = ("--bind", "127.0.0.1", "--save", "", "--enable-debug-command", "yes")
+            title = f"{name} {number[1] if number else ''}"
+            return Target(title, LAST, command=(path, *options), is_redis=True)
+    raise Unavailable("neither redis-server nor valkey-server is installed")
