@@ -1,0 +1,394 @@
+"""What the notebooks share: live servers and raw sockets for the experiments, and pictures of bytes and of times.
+
+Everything here is scenery; nothing of it is part of a stage. Drawings have colours that can be read on a white and
+on a dark page; pictures of bytes are tables, which still say everything where a page drops their colours.
+"""
+
+from __future__ import annotations
+
+import ast
+import atexit
+import html
+import importlib
+import inspect
+import io
+import os
+import re
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = os.environ.get("NOTEBOOK_TARGET", "")  # a folder, or `reference`; empty while a person reads
+PATIENCE = 5.0  # seconds that an experiment waits for a server before it says what is missing
+
+# Live servers
+
+
+class Stoppable(Protocol):
+    """Something that is open until the last cell."""
+
+    def close(self) -> None:
+        """Stop it; more than once does no harm."""
+
+
+_open: list[Stoppable] = []
+
+
+def close_all() -> None:
+    """Stop every server and close every connection that this module opened."""
+    while _open:
+        _open.pop().close()
+
+
+atexit.register(close_all)
+
+
+def stage_folder(stage: int) -> Path:
+    """Find the folder of a stage's reference code."""
+    return next((ROOT / "stages").glob(f"{stage:02}-*"))
+
+
+def code_folder(stage: int) -> Path:
+    """Find the code that experiments of a stage's notebook run on: the target's where there is one."""
+    return stage_folder(stage) if TARGET in ("", "reference") else Path(TARGET)
+
+
+class Program:
+    """A server in a process of its own. `port` is where it listens; what it prints is collected."""
+
+    def __init__(self, command: Sequence[str], folder: Path) -> None:
+        self.process = subprocess.Popen(
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self.output: list[str] = []
+        self._said = threading.Condition()
+        self._listener = threading.Thread(target=self._collect, daemon=True)
+        self._listener.start()
+        _open.append(self)
+        ready = re.fullmatch(r"listening on .*:(\d+)", self.lines(1)[0])
+        if ready is None:
+            self.kill()
+            raise RuntimeError("the server did not start:\n" + "\n".join(self.output))
+        self.port = int(ready[1])
+        self.output.clear()
+
+    def _collect(self) -> None:
+        """Keep each line that the program prints."""
+        assert self.process.stdout
+        with self.process.stdout as lines:
+            for line in lines:
+                with self._said:
+                    self.output.append(line.rstrip("\n"))
+                    self._said.notify_all()
+
+    def lines(self, count: int) -> list[str]:
+        """Wait until the program has printed `count` lines since it was ready, and give them all."""
+        with self._said:
+            if not self._said.wait_for(lambda: len(self.output) >= count or self.process.poll() is not None, PATIENCE):
+                raise TimeoutError(f"{count} lines were awaited, these came: {self.output}")
+        return self.output or [""]
+
+    def stop(self) -> None:
+        """Ask it to stop, as Ctrl-C does, and wait until it has."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        self._end()
+
+    def kill(self) -> None:
+        """Stop it as a power cut would: `kill -9`."""
+        self.process.kill()
+        self._end()
+
+    def _end(self) -> None:
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._listener.join(PATIENCE)
+
+    close = stop
+
+
+def start(what: int | Callable[..., None], *options: str) -> Program:
+    """Start a server on a free port and wait until it listens.
+
+    `what` is the number of a stage, whose server.py is run with `options`; or a function written in a cell, which
+    is given a listening socket in a process of its own.
+    """
+    if isinstance(what, int):
+        folder = code_folder(what)
+        return Program([sys.executable, "server.py", "--port", "0", *options], folder)
+    program = f"""
+import socket, sys, threading
+{textwrap.dedent(inspect.getsource(what))}
+listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+print("listening on 127.0.0.1:%d" % listener.getsockname()[1], flush=True)
+{what.__name__}(listener)
+"""
+    return Program([sys.executable, "-c", program], ROOT)
+
+
+def connect(port: int) -> socket.socket:
+    """Connect to a server on this machine. A read that takes longer than PATIENCE raises TimeoutError."""
+    client = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    _open.append(client)
+    return client
+
+
+def receive(client: socket.socket, count: int) -> bytes:
+    """Wait for exactly `count` bytes; fewer, when the server hangs up before."""
+    data = b""
+    while len(data) < count and (chunk := client.recv(count - len(data))):
+        data += chunk
+    return data
+
+
+def receive_all(client: socket.socket) -> bytes:
+    """Collect what the server says until it hangs up."""
+    data = b""
+    while chunk := client.recv(65536):
+        data += chunk
+    return data
+
+
+class Tap:
+    """Something to connect to that keeps what clients send, chunk by chunk, and answers each chunk with `answer`."""
+
+    def __init__(self, answer: bytes = b"+OK\r\n") -> None:
+        self.chunks: list[bytes] = []
+        self._answer = answer
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+        _open.append(self)
+
+    def _accept(self) -> None:
+        """Serve one client after the other."""
+        while True:
+            try:
+                client, _ = self._listener.accept()
+                with client:
+                    client.settimeout(PATIENCE)
+                    while chunk := client.recv(65536):
+                        self.chunks.append(chunk)
+                        client.sendall(self._answer)
+            except TimeoutError:
+                continue
+            except OSError:
+                if self._listener.fileno() < 0:
+                    return
+
+    @property
+    def heard(self) -> bytes:
+        """All that has been sent so far."""
+        return b"".join(self.chunks)
+
+    def close(self) -> None:
+        """Stop listening."""
+        if self._listener.fileno() >= 0:
+            self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+
+
+# The learner's own code
+
+
+def load(folder: Path, name: str) -> ModuleType:
+    """Import a module afresh from a folder, in which its own imports are looked up first."""
+    ours = {path.stem for path in folder.glob("*.py")}
+    kept = {module: sys.modules.pop(module) for module in ours if module in sys.modules}
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(folder))
+        for module in ours:
+            sys.modules.pop(module, None)
+        sys.modules.update(kept)
+
+
+if TARGET not in ("", "reference"):
+    sys.path.insert(0, TARGET)  # the cells of the stage are imports from there (see conftest.py)
+
+
+def from_stage(stage: int, module: str, name: str) -> Any:
+    """Give a class or function of a stage's reference code."""
+    return getattr(load(stage_folder(stage), module), name)
+
+
+def yours(code: Any, *methods: str) -> Any:
+    """Give the learner's version of a function or class (of which only `methods` count) from work/.
+
+    Where work/ does not have it yet, give back `code`, what the notebook has. A line says which of the two it is.
+    """
+    name = code.__name__
+    found = None if TARGET else _find_in_work(name, methods)
+    if found is None:
+        print(f"checking {name} of this notebook")
+        return code
+    print(f"checking your {name} in work/{found}.py")
+    return getattr(load(ROOT / "work", found), name)
+
+
+def _find_in_work(name: str, methods: Iterable[str]) -> str | None:
+    """Find the module in work/ that has the code; None where it is missing or still to be written."""
+    for path in sorted((ROOT / "work").glob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
+                parts = [part for part in node.body if getattr(part, "name", "") in methods] or [node]
+                unwritten = any("raise NotImplementedError" in ast.unparse(part) for part in parts)
+                return None if unwritten else path.stem
+    return None
+
+
+# Pictures: colours that can be read on white and on black
+
+BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#3b82f6", "#e8871e", "#2aa568", "#e5484d", "#9b6ddf", "#8a8f98"
+
+
+class Page:
+    """A piece of HTML to be shown under a cell, and the same as plain text for where there is no HTML."""
+
+    def __init__(self, markup: str, text: str) -> None:
+        self.markup = markup
+        self.text = text
+
+    def _repr_html_(self) -> str:
+        return self.markup
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def figure(width: float = 7.5, height: float = 3.6, panels: int = 1) -> tuple[Any, Any]:
+    """Make a matplotlib figure without a background and its axes, all lines and letters in a middle grey."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    matplotlib.rcParams.update(
+        {f"{part}.color": GREY for part in ("text", "xtick", "ytick", "grid")}
+        | {"axes.edgecolor": GREY, "axes.labelcolor": GREY, "axes.grid": True, "grid.alpha": 0.25, "font.size": 10}
+        | {"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
+    )
+    drawing = Figure(figsize=(width, height), layout="constrained")
+    drawing.patch.set_alpha(0)
+    axes = drawing.subplots(1, panels)
+    for panel in [axes] if panels == 1 else axes:
+        panel.patch.set_alpha(0)
+    return drawing, axes
+
+
+def picture(drawing: Any, description: str) -> Any:
+    """Turn a figure into a PNG for a cell to show; `description` is for those who cannot see it."""
+    from IPython.display import Image
+
+    data = io.BytesIO()
+    drawing.savefig(data, format="png", dpi=160, transparent=True)
+    return Image(data.getvalue(), width=int(drawing.get_figwidth() * 100), alt=description)  # type: ignore[no-untyped-call]
+
+
+# Pictures of bytes
+
+SIGNS = {
+    "*": "array of {}",
+    "$": "bulk string of {} bytes",
+    "%": "map of {} pairs",
+    "~": "set of {}",
+    ">": "push of {}",
+    "|": "remarks: map of {} pairs",
+    "=": "verbatim string of {} bytes",
+    "+": "simple string",
+    "-": "error",
+    ":": "integer",
+    ",": "double",
+    "#": "boolean",
+    "(": "big number",
+    "_": "null",
+}
+TINTS = {"header": BLUE, "length": ORANGE, "payload": GREEN, "CRLF": GREY, "other": RED}
+
+
+def dissect(data: bytes) -> list[tuple[str, bytes, str]]:
+    r"""Cut RESP into (kind, bytes, meaning); kinds: header, length, payload, CRLF, other. It may end anywhere.
+
+    >>> dissect(b"$4\r\nPI")
+    [('length', b'$4', 'bulk string of 4 bytes'), ('CRLF', b'\r\n', ''), ('payload', b'PI', '2 of the 4 bytes')]
+    """
+    pieces: list[tuple[str, bytes, str]] = []
+    while data:
+        line, end, data = data.partition(b"\r\n")
+        sign, number = line[:1].decode("latin-1"), line[1:].decode("latin-1")
+        if sign not in SIGNS:
+            pieces.append(("other", line, ""))
+        elif sign in "$=":
+            pieces.append(("length", line, SIGNS[sign].format(number) if number != "-1" else "null"))
+        elif sign in "*%~>|":
+            pieces.append(("header", line, SIGNS[sign].format(number) if number != "-1" else "null array"))
+        else:
+            pieces.append(("payload", line, SIGNS[sign]))
+        if end:
+            pieces.append(("CRLF", end, ""))
+        if end and sign in "$=" and re.fullmatch("[0-9]+", number):
+            length = int(number)
+            payload, data = data[:length], data[length:]
+            meaning = "" if len(payload) == length else f"{len(payload)} of the {length} bytes"
+            if payload:
+                pieces.append(("payload", payload, meaning))
+            if data[:2] == b"\r\n":
+                pieces.append(("CRLF", b"\r\n", ""))
+                data = data[2:]
+    return pieces
+
+
+def printable(data: bytes) -> str:
+    r"""Write bytes as text, what is not text as escapes: \r\n, \x00."""
+    text = data.decode(errors="backslashreplace")
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def chip(kind: str, data: bytes) -> str:
+    """Write some bytes as HTML, tinted by their kind."""
+    tint = TINTS[kind]
+    style = f"background-color:{tint}33;border-bottom:2px solid {tint};padding:1px 2px;margin:0 1px"
+    return f'<code style="{style}">{html.escape(printable(data))}</code>'
+
+
+def show_bytes(data: bytes, title: str = "") -> Page:
+    """Draw RESP: first all its bytes in a line, then piece by piece with what each piece says."""
+    pieces = dissect(data)
+    line = "".join(chip(kind, part) for kind, part, _ in pieces)
+    rows, text = "", ""
+    for kind, part, meaning in pieces:
+        if kind == "CRLF":
+            continue
+        meaning = meaning or {"payload": f"{len(part)} bytes", "other": "an inline request, or not RESP"}[kind]
+        rows += f"<tr>{cell(chip(kind, part))}{cell(html.escape(meaning))}</tr>"
+        text += f"{printable(part):<24} {meaning}\n"
+    heading = f"<p><b>{html.escape(title)}</b></p>" if title else ""
+    return Page(f"{heading}<p>{line}</p><table>{rows}</table>", f"{title}\n{printable(data)}\n{text}".strip())
+
+
+def cell(content: str) -> str:
+    """Wrap HTML in a table cell; text begins at the left, which notebooks do not do by themselves."""
+    return f'<td style="text-align:left;vertical-align:top">{content}</td>'
+
+
+def show_table(headings: Sequence[str], rows: Iterable[Sequence[str | bytes]]) -> Page:
+    """Draw a table; bytes in it are drawn as RESP in colour."""
+    markup = "".join(f'<th style="text-align:left">{html.escape(heading)}</th>' for heading in headings)
+    markup, text = f"<tr>{markup}</tr>", " | ".join(headings) + "\n"
+    for row in rows:
+        drawn = ["".join(chip(k, p) for k, p, _ in dissect(i)) if isinstance(i, bytes) else html.escape(i) for i in row]
+        markup += "<tr>" + "".join(cell(item.replace("\n", "<br>")) for item in drawn) + "</tr>"
+        text += " | ".join(printable(item) if isinstance(item, bytes) else item for item in row) + "\n"
+    return Page(f"<table>{markup}</table>", text.rstrip())
