@@ -51,7 +51,7 @@ def request(*words: bytes | str | int) -> bytes:
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in encoded)
 
 
-@dataclass
+@dataclass(eq=False)
 class Client:
     """One connection. What is sent since the last reply is remembered for the report."""
 
@@ -149,6 +149,16 @@ class Client:
         reply, self.received = self.received[:end], self.received[end:]
         self.answered = True
         return reply
+
+    def expect_line(self, sign: bytes = b"") -> None:
+        """The next line, whatever it says, begins with the sign."""
+        deadline = time.monotonic() + self.patience.seconds
+        while b"\r\n" not in self.received and self.more(deadline):
+            pass
+        line, end, rest = self.received.partition(b"\r\n")
+        if not end or not line.startswith(sign):
+            self.fail(f"one line{f' that begins with {sign.decode()}' if sign else ''}", deadline)
+        self.received, self.answered = rest, True
 
     def ask(self, *words: bytes | str | int) -> Reply:
         """Send a request and answer with its reply as a Python value (errors as `Error`, not raised)."""

@@ -1,0 +1,282 @@
+"""Checkpoint 01: many clients at once, and every byte comes back.
+
+The tests that do not mention an echo say `PING` and take any line for an answer, so that they hold for every
+later stage and for a real Redis.
+"""
+
+from __future__ import annotations
+
+import select
+import signal
+import socket
+import struct
+from collections.abc import Callable
+
+import pytest
+
+from stages.checkpoint import Dice
+from stages.running import Server
+from stages.wire import Client
+
+Connect = Callable[[], Client]
+Start = Callable[..., Server]
+
+MEGABYTE = 1 << 20
+
+
+def answers(client: Client) -> None:
+    """The client is served: something that ends with a line end comes back."""
+    client.send(b"PING\r\n")
+    client.expect_line()
+
+
+# Bytes come back
+
+
+@pytest.mark.until("02")
+@pytest.mark.read("Bytes in, bytes out")
+def test_what_a_client_sends_comes_back(client: Client, rng: Dice) -> None:
+    """What a client sends comes back to it, byte for byte.
+
+    Look at `data_received`: it is called with the bytes that have come in.
+
+    The way back to the client is `self.transport`, which `connection_made` has kept.
+
+    `self.transport.write(data)` is all that it takes.
+    """
+    word = rng.word()
+    client.check(word + b"\r\n", word + b"\r\n")
+
+
+@pytest.mark.until("02")
+@pytest.mark.read("Bytes in, bytes out")
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(bytes(range(256)), id="every-byte-there-is"),
+        pytest.param(b"\xff\xfe\x80 not UTF-8", id="not-utf-8"),
+        pytest.param(b"\0", id="a-zero-byte"),
+        pytest.param(b"\r\n\r\n\n\r", id="line-ends-only"),
+        pytest.param(b"  blanks around  ", id="blanks-around"),
+        pytest.param("naïve ✓".encode(), id="utf-8"),
+    ],
+)
+def test_bytes_are_not_changed_on_the_way(client: Client, data: bytes) -> None:
+    """Any bytes come back unchanged: the server does not read them as text.
+
+    Bytes are not text. Does something in your code decode, strip or split what has come in?
+
+    Leave `data` the `bytes` object that it is, and write that same object back.
+    """
+    client.check(data, data)
+
+
+@pytest.mark.until("02")
+@pytest.mark.read("A chunk is not a message")
+def test_each_piece_comes_back_at_once(client: Client, rng: Dice) -> None:
+    """Each piece comes back at once: the server does not wait for the end of a line.
+
+    TCP carries bytes, not messages: what you get is whatever has arrived by now.
+
+    Do not collect pieces until something looks complete. That is stage 02's work.
+
+    Write in `data_received` what it was called with, each time, even if it is a single byte.
+    """
+    for byte in rng.word() + b"\r\n":
+        client.check(bytes([byte]), bytes([byte]))
+
+
+@pytest.mark.until("02")
+@pytest.mark.read("A chunk is not a message")
+def test_megabytes_come_back_in_order(client: Client, rng: Dice) -> None:
+    """Three megabytes come back whole and in order.
+
+    So much never comes in one piece: `data_received` is called many times.
+
+    Write each piece as it comes. There is nothing to put together, and no fixed size to read.
+    """
+    data = rng.randbytes(3 * MEGABYTE)
+    client.check(data, data)
+
+
+@pytest.mark.until("02")
+@pytest.mark.read("Saying goodbye")
+def test_who_has_finished_sending_still_gets_the_rest(client: Client, rng: Dice) -> None:
+    """A client that has said all it has to say gets everything back before the connection is closed.
+
+    Try `printf hello | nc 127.0.0.1 6379`: nc says that it has finished and still wants to hear the answer.
+
+    asyncio closes the transport for you when the client has finished, after what was written has been sent.
+    Look for an `abort()`, or for a socket that is closed by hand.
+    """
+    data = rng.randbytes(MEGABYTE)
+    client.send(data)
+    client.socket.shutdown(socket.SHUT_WR)
+    client.expect(data)
+    client.expect_closed()
+
+
+# Many clients
+
+
+@pytest.mark.until("02")
+@pytest.mark.read("Many clients, one loop")
+def test_each_client_gets_its_own_bytes(connect: Connect, rng: Dice) -> None:
+    """Fifty clients talk at the same time, and each gets its own bytes and nobody else's.
+
+    What belongs to one client must not be kept where all of them share it.
+
+    Each connection is an object of its own: keep its transport in `self`, not in a global or class variable.
+
+    `loop.create_server` takes a factory, which has to make a new `Connection` each time it is called.
+    """
+    clients = {connect(): rng.word() for _ in range(50)}
+    for client, word in clients.items():
+        client.send(word)
+    for client, word in reversed(clients.items()):
+        client.expect(word)
+
+
+@pytest.mark.read("Many clients, one loop")
+def test_a_hundred_clients_are_connected_at_once(connect: Connect, rng: Dice) -> None:
+    """A hundred clients are connected at once, and each is answered, whoever asks first.
+
+    Does the server accept the second client only after the first has gone?
+
+    With asyncio nothing has to be accepted by hand: `loop.create_server(factory, host, port)` goes on accepting
+    while the loop runs.
+
+    Await nothing for one client alone; the only thing that `run` waits for is the event that stops it.
+    """
+    clients = [connect() for _ in range(100)]
+    rng.shuffle(clients)
+    for client in clients:
+        answers(client)
+
+
+@pytest.mark.read("Many clients, one loop")
+def test_a_silent_client_holds_up_nobody(connect: Connect) -> None:
+    """A client that says half a word and then nothing holds up nobody, and is answered when it goes on.
+
+    Somewhere the server waits for this client, and while it waits it serves no one else.
+
+    Nothing in a connection's methods may wait: no `time.sleep`, no blocking `recv`, no loop until a line ends.
+
+    `data_received` takes what has come and returns. The loop calls it again when there is more.
+    """
+    silent = connect()
+    silent.send(b"PI")
+    for _ in range(5):
+        answers(connect())
+    silent.send(b"NG\r\n")
+    silent.expect_line()
+
+
+@pytest.mark.until("02")
+@pytest.mark.read("The client that never reads")
+def test_a_client_that_never_reads_is_not_fed_for_ever(connect: Connect) -> None:
+    """A client that sends and never reads is made to wait: the server does not keep all its echoes in memory.
+
+    What you write and the client does not take is kept in the transport. How much may that become?
+
+    The loop calls `pause_writing` when too much is waiting. That is the moment to take nothing more in.
+
+    `self.transport.pause_reading()` there, and `self.transport.resume_reading()` in `resume_writing`.
+    """
+    client, other = connect(), connect()
+    sent = flood(client, limit=96 * MEGABYTE)
+    other.check(b"still there?\r\n", b"still there?\r\n")
+    assert sent < 96 * MEGABYTE, "the server took 96 MB from a client that read none of its answers"
+    client.sent = b"(some megabytes of x)"
+    client.expect(b"x" * sent)
+
+
+def flood(client: Client, limit: int) -> int:
+    """Send without reading until nothing more is taken, or the limit is reached; answer with how much that was."""
+    chunk = b"x" * MEGABYTE
+    sent = 0
+    while sent < limit and select.select([], [client.socket], [], 0.2)[1]:
+        sent += client.socket.send(chunk)
+    return sent
+
+
+@pytest.mark.read("Saying goodbye")
+def test_a_client_that_breaks_off_disturbs_nobody(connect: Connect, server: Server) -> None:
+    """Clients that break off without a word disturb nobody.
+
+    A connection can end at any moment, also while you are writing to it.
+
+    `connection_lost` is called then. Take the connection out of `server.connections`, and write to it no more.
+
+    `discard` does not mind when it is not there any more; `remove` raises KeyError.
+    """
+    answers(stays := connect())
+    for _ in range(20):
+        rude = connect()
+        rude.send(b"PING\r\n" * 100)
+        rude.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        rude.close()  # with no lingering this is a reset, not a goodbye
+    answers(stays)
+    answers(connect())
+    assert "Traceback" not in server.errors, server.errors
+
+
+# Starting and stopping
+
+
+@pytest.mark.read("Stopping cleanly")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_stops_the_server_cleanly(start: Start, number: int) -> None:
+    """The server stops when it is asked to (Ctrl-C is SIGINT, `kill` sends SIGTERM): exit status 0, no traceback.
+
+    Press Ctrl-C in the terminal where it runs. What do you see? `echo $?` then shows the exit status.
+
+    `loop.add_signal_handler(signal.SIGTERM, self.stop)` lets the loop call a function of yours, between two
+    other things it does.
+
+    `stop` sets the event that `run` awaits. Then `run` closes the listener and the connections, and returns.
+    """
+    server = start()
+    clients = [server.connect() for _ in range(3)]
+    for client in clients:
+        answers(client)
+    assert server.stop(number) == 0, f"exit status {server.program and server.program.status}"
+    assert "Traceback" not in server.errors, server.errors
+    for client in clients:
+        client.expect_closed()
+
+
+@pytest.mark.read("Stopping cleanly")
+def test_the_port_is_free_again_at_once(start: Start) -> None:
+    """After a stop the server can be started again on the same port at once.
+
+    The system keeps the addresses of closed connections for a minute, unless the listener says otherwise.
+
+    asyncio's `create_server` sets SO_REUSEADDR by itself; a socket of your own needs it set before `bind`.
+    """
+    first = start()
+    answers(first.connect())
+    assert first.stop() == 0
+    answers(start(port=first.port).connect())
+
+
+@pytest.mark.read("Stopping cleanly")
+def test_a_port_that_is_taken_is_said_in_words(start: Start) -> None:
+    """When the port is taken, the server says so, names the port and ends with an exit status that is not 0.
+
+    Start your server twice. What does the second one say? A traceback says what Python thinks; say what happened.
+
+    `create_server` raises OSError. Catch it in `main`.
+
+    `sys.exit("some text")` prints the text to standard error and ends with exit status 1.
+    """
+    first = start()
+    answers(first.connect())
+    second = start(port=first.port, ready=False)
+    status = second.wait()
+    said = second.errors + second.output
+    assert status is not None, "the second server is still running"
+    assert status > 0, f"exit status {status}"
+    assert str(first.port) in said, f"the port is not named in what it said: {said!r}"
+    assert "Traceback" not in said, said
+    answers(first.connect())

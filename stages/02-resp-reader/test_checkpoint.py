@@ -1,0 +1,445 @@
+"""Checkpoint 02: requests are read as Redis reads them, however they are cut, and what is none is refused.
+
+Where the words of the answer do not matter yet, the tests say `PING` and take any simple string, so that they
+hold for every later stage and for a real Redis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from stages.checkpoint import Dice, Modules
+from stages.running import Server
+from stages.wire import Client, request
+
+Connect = Callable[[], Client]
+
+PING = request("PING")
+MAX_LINE = 64 * 1024
+
+
+def answered(client: Client, times: int = 1) -> None:
+    """So many requests are answered, each with a simple string."""
+    for _ in range(times):
+        client.expect_line(b"+")
+
+
+# The reader, by itself
+
+
+READ_ALL = """
+    from reader import Reader
+    reader = Reader()
+    reader.feed(data)
+    result = []
+    while (request := reader.next()) is not None:
+        result.append(request)
+    """
+
+
+@pytest.mark.read("A request is an array of bulk strings")
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param([b"PING"], id="one-word"),
+        pytest.param([b"SET", b"key", b"value"], id="three-words"),
+        pytest.param([b"ECHO", b""], id="an-empty-word"),
+        pytest.param([b"ECHO", b"a\r\nb\n*1\r\n$4\r\n"], id="line-ends-in-a-word"),
+        pytest.param([b"ECHO", bytes(range(256))], id="every-byte-there-is"),
+        pytest.param([b"ECHO", b"  blanks  and \"quotes' "], id="blanks-and-quotes"),
+        pytest.param([b"MSET"] + [b"%d" % number for number in range(99)], id="a-hundred-words"),
+    ],
+)
+def test_a_request_is_read_as_its_words(modules: Modules, words: list[bytes]) -> None:
+    """A request is read as the list of its words, each of them the bytes that were sent.
+
+    `*2` says that two words follow; `$4` says that the next one has four bytes; each line ends with CRLF.
+
+    A word is counted, not searched for its end: take as many bytes as its header says, and skip the CRLF behind.
+
+    Never split the buffer at CRLF as a whole: a word may contain one.
+    """
+    modules.check(READ_ALL, [words], data=request(*words))
+
+
+@pytest.mark.read("Several in one chunk, one in several chunks")
+def test_several_requests_in_one_chunk_are_all_read(modules: Modules, rng: Dice) -> None:
+    """Three requests in one chunk are read as three, in their order; then `next` gives None.
+
+    What happens to the bytes behind the first request?
+
+    Keep them in the buffer: `next` takes one request off its front and leaves the rest for the next call.
+    """
+    requests = [[b"PING"], [b"SET", rng.word(), rng.word()], [b"ECHO", rng.randbytes(20)]]
+    data = b"".join(request(*words) for words in requests)
+    modules.check(READ_ALL, requests, data=data)
+
+
+@pytest.mark.read("Several in one chunk, one in several chunks")
+@pytest.mark.parametrize("form", ["array", "inline"])
+def test_a_request_may_be_cut_anywhere(modules: Modules, rng: Dice, form: str) -> None:
+    """A request cut in two, at whatever byte, is read when its second half has come, and not before.
+
+    `next` gives None as long as a byte is missing. What it has seen by then must not be lost.
+
+    The cut may be inside a number, between CR and LF, or inside a word. Which of them does your code forget?
+
+    Look only for whole lines (a CRLF that is already there), and for a word only when all its bytes and its CRLF
+    are there. Until then leave the buffer as it is, or remember what you took off it.
+    """
+    words = [b"ECHO", rng.word(12)]
+    data = request(*words) if form == "array" else b" ".join(words) + b"\r\n"
+    modules.check(
+        """
+        from reader import Reader
+        result = []
+        for cut in range(1, len(data)):
+            reader = Reader()
+            reader.feed(data[:cut])
+            before = reader.next()
+            reader.feed(data[cut:])
+            after = reader.next()
+            if (before, after) != (None, words):
+                result.append((data[:cut], before, data[cut:], after))
+        """,
+        [],
+        data=data,
+        words=words,
+    )
+
+
+@pytest.mark.read("Several in one chunk, one in several chunks")
+def test_requests_may_come_byte_by_byte(modules: Modules, rng: Dice) -> None:
+    """Requests that come byte by byte are read just the same.
+
+    After each byte `next` is called: nearly always it has to say None, and lose nothing.
+
+    If it works in two pieces but not in many: what do you remember between two calls, and when is it forgotten?
+
+    What is remembered of a request under way must be cleared when the request is complete, not before.
+    """
+    requests = [[b"PING"], [b"SET", rng.word(), rng.word()], [b"ECHO", b"\r\n"], [b"PING"]]
+    data = b"".join(request(*words) for words in requests)
+    modules.check(
+        """
+        from reader import Reader
+        reader = Reader()
+        result = []
+        for place in range(len(data)):
+            reader.feed(data[place : place + 1])
+            while (request := reader.next()) is not None:
+                result.append(request)
+        """,
+        requests,
+        data=data,
+    )
+
+
+@pytest.mark.read("Time that grows with the square")
+@pytest.mark.parametrize(
+    ("pieces", "size"),
+    [
+        pytest.param(
+            r"[b'*1\r\n$67108864\r\n'] + [b'x' * 65536] * 1024 + [b'\r\n']", 64 << 20, id="a-word-of-64-MB"
+        ),
+        pytest.param(
+            r"[b'*1\r\n$300000\r\n'] + [b'x'] * 300000 + [b'\r\n']", 300000, id="a-word-byte-by-byte"
+        ),
+        pytest.param(
+            r"[b'*20000\r\n'] + [b'$3\r\n', b'abc\r\n'] * 20000", 60000, id="many-words-in-small-pieces"
+        ),
+        pytest.param(r"[b'*1\r\n$4\r\nPING\r\n' * 50000]", 200000, id="many-requests-in-one-chunk"),
+    ],
+)
+def test_twice_as_much_takes_twice_as_long(modules: Modules, pieces: str, size: int) -> None:
+    """However large a request is and in however many pieces it comes, reading it takes no long wait.
+
+    This took seconds and should take a fraction of one: some work is done again for each piece.
+
+    `bytes` cannot grow: `buffer = buffer + data` copies all of it each time, and so does `buffer[n:]`.
+    A `bytearray` can: `buffer += data`, and `del buffer[:n]`.
+
+    And a request under way must not be read from its beginning each time: remember the words that are complete,
+    and the length that the last header gave.
+    """
+    modules.check(
+        f"""
+        from reader import Reader
+        reader = Reader()
+        result = 0
+        for piece in {pieces}:
+            reader.feed(piece)
+            while (request := reader.next()) is not None:
+                result += sum(len(word) for word in request)
+        """,
+        size,
+    )
+
+
+# What one sees
+
+
+@pytest.mark.until("03")
+@pytest.mark.read("Answering +OK")
+def test_every_request_is_answered_with_ok(client: Client, rng: Dice) -> None:
+    r"""Every request is answered with the simple string OK: `+OK\r\n`.
+
+    For each request that the reader gives, write one answer.
+
+    `self.reader.feed(data)`, then call `self.reader.next()` until it gives None.
+    """
+    client.check(request("SET", rng.word(), rng.word()), b"+OK\r\n")
+    client.check(request("GET", rng.word()) + PING + request("x"), b"+OK\r\n" * 3)
+
+
+@pytest.mark.until("03")
+@pytest.mark.read("Printing what was understood")
+def test_every_request_is_printed(client: Client, server: Server, rng: Dice) -> None:
+    """Each request is printed on a line of its own, as Python shows a list of bytes: [b'SET', b'k', b'v'].
+
+    `print(request)` is all that it takes, once for each request.
+
+    Print the list that the reader gave you, before or after answering, without changing it.
+
+    Nothing to be seen? `print(request, flush=True)` does not wait until there is more to print.
+    """
+    requests = [[b"SET", rng.word(), rng.randbytes(5)], [b"GET", rng.word()]]
+    client.send(b"".join(request(*words) for words in requests))
+    answered(client, 2)
+    for words in requests:
+        assert server.await_output(f"{words!r}\n"), f"{words!r} was not printed, but:\n{server.output}"
+
+
+@pytest.mark.read("Several in one chunk, one in several chunks")
+def test_requests_in_one_chunk_are_each_answered(client: Client) -> None:
+    """A hundred requests that are sent at once are answered a hundred times.
+
+    How many answers come? If it is one: you take one request out of each chunk.
+
+    Take requests out of the reader until it gives None; only then is the chunk done.
+    """
+    client.send(PING * 100)
+    answered(client, 100)
+
+
+@pytest.mark.read("Several in one chunk, one in several chunks")
+def test_a_request_in_two_halves_is_answered_once(connect: Connect) -> None:
+    """A request that is cut in two, at whatever byte, is answered once, when it is whole.
+
+    The reader must live as long as its connection, not as long as one call of `data_received`.
+
+    Make the `Reader` in the connection's `__init__`, and feed it each chunk.
+    """
+    client, other = connect(), connect()
+    for cut in range(1, len(PING)):
+        client.send(PING[:cut])
+        other.send(PING)  # once this is answered, the first half has been read, alone
+        answered(other)
+        if cut < len(PING) - 1:
+            client.expect_nothing()
+        client.send(PING[cut:])
+        answered(client)
+
+
+@pytest.mark.read("Several in one chunk, one in several chunks")
+def test_halves_of_two_clients_do_not_mix(connect: Connect) -> None:
+    """Two clients send the first half of a request, then the second half: both are answered.
+
+    Whose half is in the buffer when the second client's comes?
+
+    Each connection has a reader of its own, made in `__init__`: not in the class, not in the module.
+    """
+    clients = [connect(), connect()]
+    for half in (PING[:9], PING[9:]):
+        for client in clients:
+            client.send(half)
+    for client in clients:
+        answered(client)
+
+
+# Inline requests
+
+
+@pytest.mark.read("As a person types it")
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        pytest.param(b"PING", [b"PING"], id="one-word"),
+        pytest.param(b"  SET \t key   value  ", [b"SET", b"key", b"value"], id="many-blanks"),
+        pytest.param(b'SET key "two words"', [b"SET", b"key", b"two words"], id="double-quotes"),
+        pytest.param(b"SET key 'two words'", [b"SET", b"key", b"two words"], id="single-quotes"),
+        pytest.param(b"ECHO \"\" ''", [b"ECHO", b"", b""], id="empty-words"),
+        pytest.param(rb'ECHO "\n\r\t\b\a\\\"\q"', [b"ECHO", b'\n\r\t\b\a\\"q'], id="escapes"),
+        pytest.param(rb'ECHO "\x00\xFf\x4a\xzz"', [b"ECHO", b"\x00\xffJxzz"], id="hexadecimal-escapes"),
+        pytest.param(rb"ECHO 'it\'s' '\n'", [b"ECHO", b"it's", rb"\n"], id="single-quotes-have-one-escape"),
+        pytest.param(rb"ECHO a\nb \x41", [b"ECHO", rb"a\nb", rb"\x41"], id="no-escapes-without-quotes"),
+        pytest.param(b'ECHO ab"c d"', [b"ECHO", b"abc d"], id="a-quote-in-the-middle"),
+        pytest.param(b"ECHO \"it's\" '\"'", [b"ECHO", b"it's", b'"'], id="a-quote-in-the-other"),
+        pytest.param(b"ECHO \xff\x80", [b"ECHO", b"\xff\x80"], id="not-utf-8"),
+    ],
+)
+def test_an_inline_request_is_split_as_a_shell_would(
+    modules: Modules, line: bytes, words: list[bytes]
+) -> None:
+    r"""A line that does not begin with `*` is a request too, split at blanks but not inside quotes.
+
+    Go from left to right: a word is plain, or it is in double quotes, or in single quotes.
+
+    In double quotes \n, \r, \t, \b, \a and \xHH mean what they mean in C, and a backslash before anything else
+    stands for that. In single quotes only \' is special, and outside quotes nothing is.
+
+    Real Redis does it in `sdssplitargs` (sds.c), byte by byte with two flags: in quotes, in single quotes.
+    """
+    modules.check(READ_ALL, [words], data=line + b"\r\n")
+
+
+@pytest.mark.read("As a person types it")
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"], ids=["CRLF", "LF"])
+def test_an_inline_request_is_answered(client: Client, end: bytes) -> None:
+    r"""A request may be typed by hand: `PING` and a line end, which may be `\n` alone.
+
+    Try it: `nc 127.0.0.1 6379`, and type PING.
+
+    Search for `\n`, and take off a `\r` before it when there is one.
+    """
+    client.send(b"PING" + end + b"ping" + end)
+    answered(client, 2)
+
+
+@pytest.mark.read("Requests of no words")
+@pytest.mark.parametrize("nothing", [b"*0\r\n", b"*-1\r\n", b"*-9\r\n", b"\r\n", b"\n", b"   \r\n"], ids=repr)
+def test_a_request_of_no_words_is_passed_over(client: Client, nothing: bytes) -> None:
+    """A request of no words (`*0`, `*-1`, an empty line) gets no answer, and what follows it is read as usual.
+
+    `next` must not give an empty list: there is nothing in it to answer. And None would mean: wait for more.
+
+    Go on with what is behind it, in a loop.
+    """
+    client.send(nothing * 2 + PING + nothing)
+    answered(client)
+    client.check(nothing + b"*x\r\n", b"-ERR Protocol error: invalid multibulk length\r\n")
+
+
+# What is no request
+
+
+@pytest.mark.read("Protocol errors")
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        pytest.param(b"*x\r\n", "invalid multibulk length", id="a-count-that-is-no-number"),
+        pytest.param(b"*\r\n", "invalid multibulk length", id="no-count"),
+        pytest.param(b"*+1\r\n", "invalid multibulk length", id="a-count-with-a-plus"),
+        pytest.param(b"*01\r\n", "invalid multibulk length", id="a-count-with-a-zero-in-front"),
+        pytest.param(b"* 1\r\n", "invalid multibulk length", id="a-count-with-a-blank"),
+        pytest.param(b"*1_0\r\n", "invalid multibulk length", id="a-count-as-Python-would-take-it"),
+        pytest.param(b"*2147483648\r\n", "invalid multibulk length", id="too-many-words"),
+        pytest.param(b"*1\r\nPING\r\n", "expected '$', got 'P'", id="a-word-without-its-length"),
+        pytest.param(b"*1\r\n*1\r\n", "expected '$', got '*'", id="an-array-in-an-array"),
+        pytest.param(b"*2\r\n$4\r\nPING\r\n:1\r\n", "expected '$', got ':'", id="a-number-for-a-word"),
+        pytest.param(b"*1\r\n\r\n", "expected '$', got ' '", id="an-empty-line-for-a-word"),
+        pytest.param(b"*1\r\n$x\r\n", "invalid bulk length", id="a-length-that-is-no-number"),
+        pytest.param(b"*1\r\n$\r\n", "invalid bulk length", id="no-length"),
+        pytest.param(b"*1\r\n$-1\r\n", "invalid bulk length", id="a-length-below-zero"),
+        pytest.param(b"*1\r\n$04\r\n", "invalid bulk length", id="a-length-with-a-zero-in-front"),
+        pytest.param(b"*1\r\n$536870913\r\n", "invalid bulk length", id="a-word-of-more-than-512-MB"),
+        pytest.param(b'SET key "value\r\n', "unbalanced quotes in request", id="a-quote-that-is-not-closed"),
+        pytest.param(b"SET key 'value\r\n", "unbalanced quotes in request", id="a-single-quote-not-closed"),
+        pytest.param(b'SET "key"value\r\n', "unbalanced quotes in request", id="no-blank-behind-a-quote"),
+    ],
+)
+def test_what_is_no_request_is_refused(client: Client, data: bytes, error: str) -> None:
+    """What is not RESP gets Redis's error for it, byte for byte, and the connection is closed.
+
+    Which line is wrong, and what would Redis say to it? The texts stand in the docstrings of `reader.py`.
+
+    Redis is strict about numbers: an optional minus, digits, no zero in front, nothing else. `int()` takes more.
+
+    Raise ProtocolError in the reader; the connection catches it, writes `-ERR Protocol error: …` and closes.
+    """
+    client.check(data, f"-ERR Protocol error: {error}\r\n".encode())
+    client.expect_closed()
+
+
+@pytest.mark.read("Limits")
+@pytest.mark.parametrize(
+    ("start", "error"),
+    [
+        pytest.param(b"", "too big inline request", id="inline"),
+        pytest.param(b"*", "too big mbulk count string", id="count"),
+        pytest.param(b"*1\r\n$", "too big bulk count string", id="length"),
+    ],
+)
+def test_a_line_without_an_end_is_refused(client: Client, start: bytes, error: str) -> None:
+    """A line that has not ended after 64 kB is refused: a client cannot fill the memory with it.
+
+    What does your reader do while no line end comes? It keeps everything. For how long?
+
+    When there is no line end yet and the buffer holds more than 65536 bytes, raise ProtocolError. There is a text
+    for each of the three kinds of line.
+    """
+    line = start.rpartition(b"\n")[2]
+    client.send(start + b"1" * (MAX_LINE + 1 - len(line)))
+    client.expect(f"-ERR Protocol error: {error}\r\n".encode())
+    client.expect_closed()
+
+
+@pytest.mark.read("Limits")
+def test_a_long_line_is_read_when_it_ends_in_time(connect: Connect) -> None:
+    """A line of 64 kB that has not ended yet is not refused: its end may come in the next chunk.
+
+    The limit is on what can come without an end: more than 65536 bytes, not 65536.
+
+    `len(self._buffer) > 64 * 1024`, and only when no line end was found.
+    """
+    client, other = connect(), connect()
+    client.send(b"PING".ljust(MAX_LINE))
+    other.send(PING)
+    answered(other)
+    client.expect_nothing()
+    client.send(b"\r\n")
+    answered(client)
+
+
+@pytest.mark.read("Protocol errors")
+def test_requests_before_an_error_are_answered_first(client: Client) -> None:
+    """Good requests before a protocol error are answered before the error, even when all come in one chunk.
+
+    What has happened to the answers when ProtocolError comes up?
+
+    Collect them as you go, and write them before the error: the exception must not make you lose them.
+    """
+    client.send(PING + b"PING\r\n" + b"*1\r\n$x\r\n")
+    answered(client, 2)
+    client.expect(b"-ERR Protocol error: invalid bulk length\r\n")
+    client.expect_closed()
+
+
+@pytest.mark.read("Protocol errors")
+def test_nothing_after_an_error_is_answered(client: Client) -> None:
+    """After a protocol error nothing more is read from that client: who knows what the bytes mean.
+
+    After the error has been written, the connection is closed. Does your loop go on with the next request?
+
+    `self.transport.close()` sends what has been written and then hangs up. Take no more out of the reader.
+    """
+    client.check(b"*x\r\n" + PING, b"-ERR Protocol error: invalid multibulk length\r\n")
+    client.expect_closed()
+
+
+@pytest.mark.read("Protocol errors")
+def test_an_error_of_one_client_is_nothing_to_another(connect: Connect) -> None:
+    """When one client is refused, the others go on.
+
+    Who is told to go? Only the connection whose reader raised the error.
+
+    Catch ProtocolError in `data_received`, and close `self.transport`, not the server.
+    """
+    good, bad = connect(), connect()
+    good.send(PING[:6])
+    bad.check(b"*1\r\nPING\r\n", b"-ERR Protocol error: expected '$', got 'P'\r\n")
+    bad.expect_closed()
+    good.send(PING[6:])
+    answered(good)
