@@ -1,0 +1,30 @@
+# What there is to type: `make help`.
+
+PYTHON ?= python3
+BIN = .venv/bin
+READY = .venv/ready
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+run: ## start the server on port 6379; its log is in this folder
+	$(PYTHON) -m final
+
+test: $(READY) ## run every test: stages, chain, final, notebooks
+	$(BIN)/python -m pytest -n 2 --target=reference
+
+check: $(READY) ## lint, and check the types
+	$(BIN)/ruff check
+	$(BIN)/mypy conftest.py stages/*.py final tests
+	@for stage in stages/[0-9]*; do \
+		echo "mypy $$stage"; \
+		(cd $$stage && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml \
+			--cache-dir ../../.mypy_cache/$$(basename $$stage) --exclude test_checkpoint .) || exit; \
+	done
+
+$(READY): requirements.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.PHONY: help run test check

@@ -1,0 +1,49 @@
+"""Run a stage's checkpoint on work/."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+from stages.desk import Complaint, begun, reached, stage_number
+from stages.progress import Progress, recall, remember
+from stages.target import ROOT, stage_folder
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Take a stage, and whatever else pytest should be told."""
+    parser.add_argument("stage", nargs="?", type=stage_number, help="the stage (default: the last one begun)")
+    parser.add_argument("pytest", nargs=argparse.REMAINDER, help="words for pytest, such as -x or -k NAME")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run it, and remember what came of it."""
+    stage: int = options.stage or reached()
+    if not begun(stage):
+        raise Complaint(f"work/ has no stage {stage:02} yet: type `python3 -m stages start {stage:02}`")
+    if importlib.util.find_spec("pytest") is None:
+        raise Complaint("pytest is not installed: type `python3 -m pip install -r requirements.txt`")
+    with tempfile.TemporaryDirectory() as folder:
+        results = Path(folder, "results.xml")
+        words = [str(stage_folder(stage)), "--target=work", f"--junitxml={results}", *options.pytest]
+        status = subprocess.run([sys.executable, "-m", "pytest", *words], cwd=ROOT).returncode
+        if results.exists() and not options.pytest:
+            remember(stage, came_out(results, recall(stage)))
+    return status
+
+
+def came_out(results: Path, before: Progress) -> Progress:
+    """Count what passed in a JUnit file. A test that fails twice, itself and in its end, is one test."""
+    cases: dict[str, bool] = {}
+    for case in ElementTree.parse(results).iter("testcase"):
+        if case.find("skipped") is None:
+            failed = case.find("failure") is not None or case.find("error") is not None
+            name = case.get("name", "")
+            cases[name] = cases.get(name, True) and not failed
+    failed_ones = [name for name, passed in cases.items() if not passed]
+    return Progress(len(cases) - len(failed_ones), len(cases), failed_ones, before.hints)

@@ -1,0 +1,40 @@
+"""What the desk's parts share: the stages by number, the learner's folder, and how to complain."""
+
+from __future__ import annotations
+
+import argparse
+
+from stages.target import NEW_FILE, ROOT, stage_folder
+
+STAGES = sorted(NEW_FILE)
+WORK = ROOT / "work"
+
+
+class Complaint(Exception):
+    """Something cannot be done; the message says what to type instead."""
+
+
+def stage_number(text: str) -> int:
+    """Read a stage as one types it: `3`, `03` or `03-writer`."""
+    head = text.split("-")[0]
+    if not head.isdecimal() or int(head) not in STAGES:
+        raise argparse.ArgumentTypeError(f"there is no stage {text}; they are 01 to {STAGES[-1]:02}")
+    return int(head)
+
+
+def title(stage: int) -> str:
+    """Name a stage by its folder: `03 writer`."""
+    return stage_folder(stage).name.replace("-", " ")
+
+
+def begun(stage: int) -> bool:
+    """Tell whether the learner has begun a stage: its new file is in work/."""
+    return (WORK / NEW_FILE[stage]).is_file()
+
+
+def reached() -> int:
+    """Tell the last stage that the learner has begun; complain where there is none."""
+    stages = [stage for stage in STAGES if begun(stage)]
+    if not stages:
+        raise Complaint("work/ holds no stage yet: type `python3 -m stages start 01`")
+    return stages[-1]

@@ -1,0 +1,40 @@
+"""Show the road: every stage, how far you are, and what to type next."""
+
+from __future__ import annotations
+
+import argparse
+
+from stages.desk import STAGES, begun, title
+from stages.progress import recall
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Take no arguments."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the road."""
+    for stage in STAGES:
+        print(f"  {title(stage):<18} {state(stage)}")
+    print(f"\nNext, type: {next_step()}")
+    return 0
+
+
+def state(stage: int) -> str:
+    """Say how a stage stands."""
+    progress = recall(stage)
+    if not begun(stage):
+        return "not begun"
+    if not progress.checks:
+        return "begun, not checked"
+    return "passed" if progress.done else f"{progress.passed} of {progress.checks} checks"
+
+
+def next_step() -> str:
+    """Give the one command to type next."""
+    for stage in STAGES:
+        if not begun(stage):
+            return f"python3 -m stages start {stage:02}"
+        if not recall(stage).done:
+            return f"python3 -m stages check {stage:02}"
+    return "python3 -m final --help   (the whole server; its map is final/__init__.py)"
