@@ -143,8 +143,8 @@ def test_a_hundred_clients_are_connected_at_once(connect: Connect, rng: Dice) ->
 
     Does the server accept the second client only after the first has gone?
 
-    With asyncio nothing has to be accepted by hand: `loop.create_server(factory, host, port)` goes on accepting
-    while the loop runs.
+    With asyncio nothing has to be accepted by hand: `loop.create_server(factory, host, port)` goes on
+    accepting while the loop runs.
 
     Await nothing for one client alone; the only thing that `run` waits for is the event that stops it.
     """
@@ -160,7 +160,8 @@ def test_a_silent_client_holds_up_nobody(connect: Connect) -> None:
 
     Somewhere the server waits for this client, and while it waits it serves no one else.
 
-    Nothing in a connection's methods may wait: no `time.sleep`, no blocking `recv`, no loop until a line ends.
+    Nothing in a connection's methods may wait: no `time.sleep`, no blocking `recv`, no loop until a line
+    ends.
 
     `data_received` takes what has come and returns. The loop calls it again when there is more.
     """
@@ -192,7 +193,7 @@ def test_a_client_that_never_reads_is_not_fed_for_ever(connect: Connect) -> None
 
 
 def flood(client: Client, limit: int) -> int:
-    """Send without reading until nothing more is taken, or the limit is reached; answer with how much that was."""
+    """Send without reading until nothing more is taken or the limit is reached; answer with how much."""
     chunk = b"x" * MEGABYTE
     sent = 0
     while sent < limit and select.select([], [client.socket], [], 0.2)[1]:
@@ -206,7 +207,8 @@ def test_a_client_that_breaks_off_disturbs_nobody(connect: Connect, server: Serv
 
     A connection can end at any moment, also while you are writing to it.
 
-    `connection_lost` is called then. Take the connection out of `server.connections`, and write to it no more.
+    `connection_lost` is called then. Take the connection out of `server.connections`, and write to it no
+    more.
 
     `discard` does not mind when it is not there any more; `remove` raises KeyError.
     """
@@ -227,7 +229,7 @@ def test_a_client_that_breaks_off_disturbs_nobody(connect: Connect, server: Serv
 @pytest.mark.read("Stopping cleanly")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_a_signal_stops_the_server_cleanly(start: Start, number: int) -> None:
-    """The server stops when it is asked to (Ctrl-C is SIGINT, `kill` sends SIGTERM): exit status 0, no traceback.
+    """Ctrl-C (SIGINT) and `kill` (SIGTERM) stop the server cleanly: exit status 0, no traceback.
 
     Press Ctrl-C in the terminal where it runs. What do you see? `echo $?` then shows the exit status.
 
@@ -264,7 +266,8 @@ def test_the_port_is_free_again_at_once(start: Start) -> None:
 def test_a_port_that_is_taken_is_said_in_words(start: Start) -> None:
     """When the port is taken, the server says so, names the port and ends with an exit status that is not 0.
 
-    Start your server twice. What does the second one say? A traceback says what Python thinks; say what happened.
+    Start your server twice. What does the second one say? A traceback says what Python thinks; say what
+    happened.
 
     `create_server` raises OSError. Catch it in `main`.
 

@@ -57,7 +57,8 @@ def test_a_request_is_read_as_its_words(modules: Modules, words: list[bytes]) ->
 
     `*2` says that two words follow; `$4` says that the next one has four bytes; each line ends with CRLF.
 
-    A word is counted, not searched for its end: take as many bytes as its header says, and skip the CRLF behind.
+    A word is counted, not searched for its end: take as many bytes as its header says, and skip the CRLF
+    behind.
 
     Never split the buffer at CRLF as a whole: a word may contain one.
     """
@@ -116,7 +117,8 @@ def test_requests_may_come_byte_by_byte(modules: Modules, rng: Dice) -> None:
 
     After each byte `next` is called: nearly always it has to say None, and lose nothing.
 
-    If it works in two pieces but not in many: what do you remember between two calls, and when is it forgotten?
+    If it works in two pieces but not in many: what do you remember between two calls, and when is it
+    forgotten?
 
     What is remembered of a request under way must be cleared when the request is complete, not before.
     """
@@ -287,8 +289,8 @@ def test_an_inline_request_is_split_as_a_shell_would(
 
     Go from left to right: a word is plain, or it is in double quotes, or in single quotes.
 
-    In double quotes \n, \r, \t, \b, \a and \xHH mean what they mean in C, and a backslash before anything else
-    stands for that. In single quotes only \' is special, and outside quotes nothing is.
+    In double quotes \n, \r, \t, \b, \a and \xHH mean what they mean in C, and a backslash before anything
+    else stands for that. In single quotes only \' is special, and outside quotes nothing is.
 
     Real Redis does it in `sdssplitargs` (sds.c), byte by byte with two flags: in quotes, in single quotes.
     """
@@ -311,7 +313,7 @@ def test_an_inline_request_is_answered(client: Client, end: bytes) -> None:
 @pytest.mark.read("Requests of no words")
 @pytest.mark.parametrize("nothing", [b"*0\r\n", b"*-1\r\n", b"*-9\r\n", b"\r\n", b"\n", b"   \r\n"], ids=repr)
 def test_a_request_of_no_words_is_passed_over(client: Client, nothing: bytes) -> None:
-    """A request of no words (`*0`, `*-1`, an empty line) gets no answer, and what follows it is read as usual.
+    """A request of no words (`*0`, `*-1`, an empty line) gets no answer, and what follows it is read.
 
     `next` must not give an empty list: there is nothing in it to answer. And None would mean: wait for more.
 
@@ -355,7 +357,8 @@ def test_what_is_no_request_is_refused(client: Client, data: bytes, error: str) 
 
     Which line is wrong, and what would Redis say to it? The texts stand in the docstrings of `reader.py`.
 
-    Redis is strict about numbers: an optional minus, digits, no zero in front, nothing else. `int()` takes more.
+    Redis is strict about numbers: an optional minus, digits, no zero in front, nothing else. `int()` takes
+    more.
 
     Raise ProtocolError in the reader; the connection catches it, writes `-ERR Protocol error: …` and closes.
     """
@@ -377,12 +380,9 @@ def test_a_line_without_an_end_is_refused(client: Client, start: bytes, error: s
 
     What does your reader do while no line end comes? It keeps everything. For how long?
 
-    When there is no line end yet and the buffer holds more than 65536 bytes, raise ProtocolError. There is a text
-    for each of the three kinds of line.
-    """
-    line = start.rpartition(b"\n")[2]
-    client.send(start + b"1" * (MAX_LINE + 1 - len(line)))
-    client.expect(f"-ERR Protocol error: {error}\r\n".encode())
+    When there is no line end yet and the buffer holds more than 65536 bytes, raise ProtocolError. There is a
+    text for each of the three kinds of line. """ line = start.rpartition(b"\n")[2] client.send(start + b"1" *
+    (MAX_LINE + 1 - len(line))) client.expect(f"-ERR Protocol error: {error}\r\n".encode())
     client.expect_closed()
 
 
