@@ -275,11 +275,11 @@ def figure(width: float = 7.5, height: float = 3.6, panels: int = 1) -> tuple[An
     import matplotlib
     from matplotlib.figure import Figure
 
-    matplotlib.rcParams.update(
-        {f"{part}.color": GREY for part in ("text", "xtick", "ytick", "grid")}
-        | {"axes.edgecolor": GREY, "axes.labelcolor": GREY, "axes.grid": True, "grid.alpha": 0.25, "font.size": 10}
-        | {"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
-    )
+    grey = ("text.color", "xtick.color", "ytick.color", "grid.color", "axes.edgecolor", "axes.labelcolor")
+    style: dict[Any, Any] = dict.fromkeys(grey, GREY)
+    style |= {"axes.grid": True, "grid.alpha": 0.25, "font.size": 10, "legend.frameon": False}
+    style |= {"axes.spines.top": False, "axes.spines.right": False}
+    matplotlib.rcParams.update(style)
     drawing = Figure(figsize=(width, height), layout="constrained")
     drawing.patch.set_alpha(0)
     axes = drawing.subplots(1, panels)
