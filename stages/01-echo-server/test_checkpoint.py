@@ -160,8 +160,7 @@ def test_a_silent_client_holds_up_nobody(connect: Connect) -> None:
 
     Somewhere the server waits for this client, and while it waits it serves no one else.
 
-    Nothing in a connection's methods may wait: no `time.sleep`, no blocking `recv`, no loop until a line
-    ends.
+    Nothing in a connection's methods may wait: no `time.sleep`, no blocking `recv`, no loop.
 
     `data_received` takes what has come and returns. The loop calls it again when there is more.
     """
@@ -207,8 +206,7 @@ def test_a_client_that_breaks_off_disturbs_nobody(connect: Connect, server: Serv
 
     A connection can end at any moment, also while you are writing to it.
 
-    `connection_lost` is called then. Take the connection out of `server.connections`, and write to it no
-    more.
+    `connection_lost` is called then. Take the connection out of `server.connections`.
 
     `discard` does not mind when it is not there any more; `remove` raises KeyError.
     """
@@ -266,8 +264,7 @@ def test_the_port_is_free_again_at_once(start: Start) -> None:
 def test_a_port_that_is_taken_is_said_in_words(start: Start) -> None:
     """When the port is taken, the server says so, names the port and ends with an exit status that is not 0.
 
-    Start your server twice. What does the second one say? A traceback says what Python thinks; say what
-    happened.
+    Start your server twice. A traceback says what Python thinks of it; say what happened.
 
     `create_server` raises OSError. Catch it in `main`.
 

@@ -57,8 +57,7 @@ def test_a_request_is_read_as_its_words(modules: Modules, words: list[bytes]) ->
 
     `*2` says that two words follow; `$4` says that the next one has four bytes; each line ends with CRLF.
 
-    A word is counted, not searched for its end: take as many bytes as its header says, and skip the CRLF
-    behind.
+    A word is counted, not searched for its end: take as many bytes as its header says, then a CRLF.
 
     Never split the buffer at CRLF as a whole: a word may contain one.
     """
@@ -87,8 +86,8 @@ def test_a_request_may_be_cut_anywhere(modules: Modules, rng: Dice, form: str) -
 
     The cut may be inside a number, between CR and LF, or inside a word. Which of them does your code forget?
 
-    Look only for whole lines (a CRLF that is already there), and for a word only when all its bytes and its CRLF
-    are there. Until then leave the buffer as it is, or remember what you took off it.
+    Look only for whole lines (a CRLF that is already there), and for a word only when all its bytes and its
+    CRLF are there. Until then leave the buffer as it is, or remember what you took off it.
     """
     words = [b"ECHO", rng.word(12)]
     data = request(*words) if form == "array" else b" ".join(words) + b"\r\n"
@@ -117,8 +116,7 @@ def test_requests_may_come_byte_by_byte(modules: Modules, rng: Dice) -> None:
 
     After each byte `next` is called: nearly always it has to say None, and lose nothing.
 
-    If it works in two pieces but not in many: what do you remember between two calls, and when is it
-    forgotten?
+    If it works in two pieces but not in many: what do you remember from call to call?
 
     What is remembered of a request under way must be cleared when the request is complete, not before.
     """
@@ -163,8 +161,8 @@ def test_twice_as_much_takes_twice_as_long(modules: Modules, pieces: str, size: 
     `bytes` cannot grow: `buffer = buffer + data` copies all of it each time, and so does `buffer[n:]`.
     A `bytearray` can: `buffer += data`, and `del buffer[:n]`.
 
-    And a request under way must not be read from its beginning each time: remember the words that are complete,
-    and the length that the last header gave.
+    And a request under way must not be read from its beginning each time: remember the words that are
+    complete, and the length that the last header gave.
     """
     modules.check(
         f"""
@@ -357,8 +355,7 @@ def test_what_is_no_request_is_refused(client: Client, data: bytes, error: str) 
 
     Which line is wrong, and what would Redis say to it? The texts stand in the docstrings of `reader.py`.
 
-    Redis is strict about numbers: an optional minus, digits, no zero in front, nothing else. `int()` takes
-    more.
+    Redis is strict about numbers: an optional minus, digits, no zero in front. `int()` takes more.
 
     Raise ProtocolError in the reader; the connection catches it, writes `-ERR Protocol error: …` and closes.
     """
@@ -381,8 +378,11 @@ def test_a_line_without_an_end_is_refused(client: Client, start: bytes, error: s
     What does your reader do while no line end comes? It keeps everything. For how long?
 
     When there is no line end yet and the buffer holds more than 65536 bytes, raise ProtocolError. There is a
-    text for each of the three kinds of line. """ line = start.rpartition(b"\n")[2] client.send(start + b"1" *
-    (MAX_LINE + 1 - len(line))) client.expect(f"-ERR Protocol error: {error}\r\n".encode())
+    text for each of the three kinds of line.
+    """
+    line = start.rpartition(b"\n")[2]
+    client.send(start + b"1" * (MAX_LINE + 1 - len(line)))
+    client.expect(f"-ERR Protocol error: {error}\r\n".encode())
     client.expect_closed()
 
 
