@@ -7,6 +7,7 @@ on a dark page; pictures of bytes are tables, which still say everything where a
 from __future__ import annotations
 
 import ast
+import asyncio
 import atexit
 import html
 import importlib
@@ -158,6 +159,21 @@ def receive_all(client: socket.socket) -> bytes:
     while chunk := client.recv(65536):
         data += chunk
     return data
+
+
+def ask(port: int, data: bytes) -> bytes:
+    """Connect, send some bytes, wait for as many, and hang up."""
+    with connect(port) as client:
+        client.sendall(data)
+        return receive(client, len(data))
+
+
+async def serve(connection: Callable[[], asyncio.BaseProtocol]) -> int:
+    """Listen in the notebook's own event loop, with a new `connection()` for each client; answer with the port."""
+    listener = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0)
+    _open.append(listener)
+    port: int = listener.sockets[0].getsockname()[1]
+    return port
 
 
 class Tap:
@@ -392,3 +408,31 @@ def show_table(headings: Sequence[str], rows: Iterable[Sequence[str | bytes]]) -
         markup += "<tr>" + "".join(cell(item.replace("\n", "<br>")) for item in drawn) + "</tr>"
         text += " | ".join(printable(item) if isinstance(item, bytes) else item for item in row) + "\n"
     return Page(f"<table>{markup}</table>", text.rstrip())
+
+
+def draw_lines(
+    lines: dict[str, dict[float, float]], across: str, upward: str, description: str, logarithmic: bool = True
+) -> Any:
+    """Draw a line for each name, from x to y, with its name at its end; `description` says what one sees."""
+    drawing, axes = figure()
+    for colour, (name, points) in zip((RED, ORANGE, BLUE, GREEN, PURPLE), lines.items(), strict=False):
+        axes.plot(list(points), list(points.values()), marker="o", markersize=4, color=colour, linewidth=2)
+        end = max(points)
+        axes.annotate(
+            name,
+            (end, points[end]),
+            xytext=(8, 0),
+            textcoords="offset points",
+            color=colour,
+            va="center",
+            weight="bold",
+        )
+    if logarithmic:
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel(across)
+    axes.set_ylabel(upward)
+    axes.margins(x=0.05)
+    return picture(drawing, description)
