@@ -176,6 +176,13 @@ async def serve(connection: Callable[[], asyncio.BaseProtocol]) -> int:
     return port
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Let the notebook's event loop go on until the condition holds."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
 class Tap:
     """Something to connect to that keeps what clients send, chunk by chunk, and answers each chunk with `answer`."""
 
@@ -436,3 +443,66 @@ def draw_lines(
     axes.set_ylabel(upward)
     axes.margins(x=0.05)
     return picture(drawing, description)
+
+
+# Checking what a learner wrote
+
+
+def refused(call: Callable[[], object]) -> str:
+    """Run something that has to be refused, and give the words of the refusal."""
+    try:
+        answer = call()
+    except Exception as error:
+        if type(error).__name__ != "ReplyError":
+            raise
+        return str(error)
+    raise AssertionError(f"this has to be refused, and was answered with {answer!r}")
+
+
+def put_yours_into(table: dict[bytes, Any], *commands: Callable[..., Any]) -> None:
+    """Let a table of commands run the learner's functions from work/, where they are written (see `yours`)."""
+    sources = {}
+    for function in commands:
+        name = function.__name__
+        found = None if TARGET else _find_in_work(name, ())
+        if found:
+            table[name.rstrip("_").encode()].function = getattr(load(ROOT / "work", found), name)
+        sources.setdefault(f"your work/{found}.py" if found else "this notebook", []).append(name)
+    print("checking " + "; ".join(f"{', '.join(names)} of {source}" for source, names in sources.items()))
+
+
+# Pictures of commands and clients
+
+
+def lanes(trace: Iterable[tuple[object, str]], names: Sequence[str]) -> Page:
+    """Draw what several did, (who, what), one moment in a row; `names` in the order in which they first appear."""
+    events = list(trace)
+    order = list(dict.fromkeys(who for who, _ in events))
+    rows = [[what if who == each else "" for each in order] for who, what in events]
+    return show_table(["", *names], [[f"{number}.", *row] for number, row in enumerate(rows, 1)])
+
+
+def command_table(table: dict[bytes, Any]) -> Page:
+    """Draw the table of commands: how a request looks, and what else the function's signature says of it."""
+    entries = [each for entry in table.values() for each in (entry, *entry.subcommands.values())]
+    markup = "".join(f'<th style="text-align:left">{title}</th>' for title in ("request", "arity", "keys", "flags"))
+    markup, text = f"<tr>{markup}</tr>", "request | arity | keys | flags\n"
+    for entry in sorted(entries, key=lambda entry: entry.name):
+        words = list(inspect.signature(entry.function).parameters.values())[len(entry.handed) :]
+        chips = [chip("header", entry.name.replace("|", " ").upper().encode()), *map(word_of_syntax, words)]
+        keys = ", ".join(map(str, entry.keys)) if any(entry.keys) else ""
+        row = [str(entry.arity), keys, ", ".join(entry.flags)]
+        markup += f"<tr>{cell(' '.join(chips))}{''.join(map(cell, row))}</tr>"
+        text += " | ".join([" ".join([entry.name, *(word.name for word in words)]), *row]) + "\n"
+    return Page(f"<table>{markup}</table>", text.rstrip())
+
+
+def word_of_syntax(parameter: inspect.Parameter) -> str:
+    """Write a parameter as a word of a request: numbers orange, keys green, what may be missing in brackets."""
+    name = parameter.name.rstrip("_")
+    kind = "length" if "int" in str(parameter.annotation) else "payload" if name in ("key", "keys") else "CRLF"
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        name = f"[{name} …]"
+    elif parameter.default is not parameter.empty:
+        name = f"[{name}]"
+    return chip(kind, name.encode())
