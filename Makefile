@@ -18,7 +18,7 @@ check: $(READY) ## lint, and check the types
 	$(BIN)/mypy conftest.py stages/*.py final tests
 	@for stage in stages/[0-9]*; do \
 		echo "mypy $$stage"; \
-		(cd $$stage && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml \
+		(cd $$stage && ../../$(BIN)/mypy --config-file ../../pyproject.toml \
 			--cache-dir ../../.mypy_cache/$$(basename $$stage) --exclude test_checkpoint .) || exit; \
 	done
 

@@ -1,0 +1,88 @@
+"""Runs a checkpoint in a pytest of its own, as a learner would, and reads what came of it."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from stages.target import ROOT, stage_folder
+
+SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Case:
+    """One test that ran: passed, skipped, or how it failed (`report.trouble`), and what it said then."""
+
+    name: str
+    outcome: str
+    said: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a checkpoint."""
+
+    output: str
+    status: int
+    cases: list[Case]
+
+    def named(self, *outcomes: str) -> list[str]:
+        """List the tests with one of these outcomes."""
+        return [case.name for case in self.cases if case.outcome in outcomes]
+
+
+def run(stage: int, target: str | Path, folder: Path) -> Run:
+    """Run the checkpoint of a stage against a target; its results pass through `folder`."""
+    results = folder / "results.xml"
+    words = [str(stage_folder(stage)), f"--target={target}", f"--junitxml={results}", "-p", "no:cacheprovider"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *words],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    output = done.stdout + done.stderr
+    assert results.exists(), output
+    return Run(output, done.returncode, [read(case) for case in ElementTree.parse(results).iter("testcase")])
+
+
+def read(case: ElementTree.Element) -> Case:
+    """Read one test's outcome."""
+    bad = [each for each in case if each.tag in ("failure", "error")]
+    said = "\n".join(each.text or "" for each in bad)
+    if case.find("skipped") is not None:
+        return Case(case.get("name", ""), "skipped", "")
+    if not bad:
+        return Case(case.get("name", ""), "passed", "")
+    troubles = [each.get("value", "") for each in case.iter("property") if each.get("name") == "trouble"]
+    return Case(case.get("name", ""), troubles[0] if troubles else "error", said)
+
+
+def marked(stage: int, mark: str) -> dict[str, object]:
+    """List the tests of a checkpoint that carry a mark, each with the mark's argument (None: it has none)."""
+    tree = ast.parse((stage_folder(stage) / "test_checkpoint.py").read_text())
+    found: dict[str, object] = {}
+    for test in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
+        for decorator in test.decorator_list:
+            name, _, argument = ast.unparse(decorator).partition("(")
+            if name == f"pytest.mark.{mark}":
+                found[test.name] = ast.literal_eval(argument.rstrip(")")) if argument.rstrip(")") else None
+    return found
+
+
+def need_redis() -> None:
+    """Skip where there is no real Redis; in continuous integration go on, and fail."""
+    if not shutil.which("redis-server") and not os.environ.get("CI"):
+        pytest.skip("there is no redis-server on this machine")

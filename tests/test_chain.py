@@ -1,0 +1,47 @@
+"""The chain: what a checkpoint asks for stays true in every later stage, in final/, and of a real Redis."""
+
+from pathlib import Path
+
+import pytest
+
+from stages.desk import STAGES
+from stages.target import LAST, stage_folder
+from tests import checkpoints
+from tests.conftest import Note
+
+TARGETS = {**{stage: f"stages/{stage_folder(stage).name}" for stage in STAGES}, LAST: "final"}
+LINKS = [(stage, later) for stage in STAGES for later in TARGETS if later > stage]
+
+
+@pytest.mark.parametrize(("stage", "later"), LINKS)
+def test_a_checkpoint_holds_on_what_comes_later(stage: int, later: int, tmp_path: Path, note: Note) -> None:
+    holds(stage, later, TARGETS[later], tmp_path, note)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_checkpoint_is_true_of_redis(stage: int, tmp_path: Path, note: Note) -> None:
+    checkpoints.need_redis()
+    holds(stage, LAST, "redis", tmp_path, note)
+
+
+def holds(stage: int, later: int, target: str, folder: Path, note: Note) -> None:
+    """Run a checkpoint: what is left of it passes, something is left, and nothing is missing but by its mark."""
+    run = checkpoints.run(stage, target, folder)
+    left = run.named("passed")
+    assert left or run.named("assertion", "error", "start", "import"), (
+        f"nothing is left of checkpoint {stage:02} on {target}: it shows nothing there\n{run.output}"
+    )
+    assert run.status == 0, f"checkpoint {stage:02} does not hold on {target}\n{run.output}"
+    replaced = {name for name, until in checkpoints.marked(stage, "until").items() if int(str(until)) <= later}
+    assert not replaced & {case.name.split("[")[0] for case in run.cases}, "a replaced test has run"
+    note(
+        f"checkpoint {stage:02} on {target}: {len(left)} passed, {len(run.named('skipped'))} skipped, "
+        f"{len(replaced)} replaced"
+    )
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_mark_until_names_a_later_stage(stage: int, note: Note) -> None:
+    for name, until in checkpoints.marked(stage, "until").items():
+        assert until in [f"{later:02}" for later in STAGES if later > stage], f"{name}: until={until}"
+        note(f"checkpoint {stage:02} until {until}: {name}")

@@ -1,0 +1,143 @@
+"""The tables in the READMEs are true of the sources; and a table that lies is found out, whatever the lie."""
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from stages.desk import STAGES
+from stages.manifest import Sources, problems, read, sources, unwritable
+from stages.target import stage_folder
+
+BEFORE = {
+    "same.py": "x = 1\n",
+    "server.py": textwrap.dedent('''
+        import os
+
+        class Server:
+            """Serves."""
+
+            def run(self):
+                return 1
+
+            def stop(self):
+                return os
+
+        def gone():
+            pass
+
+        def moved():
+            return 2
+        '''),
+}
+NOW = {
+    "same.py": "x = 1\n",
+    "server.py": textwrap.dedent('''
+        import os
+
+        class Server:
+            """Serves."""
+
+            def run(self):
+                """Answer with two."""
+                return 2
+
+            def stop(self):
+                return os
+        '''),
+    "new.py": textwrap.dedent('''
+        """New."""
+
+        def fresh():
+            """Do it."""
+            return 3
+
+        def moved():
+            return 2
+        '''),
+}
+TABLE = """# A stage
+
+## The files
+
+Some words.
+
+| file | status | you write | given | moved from |
+|---|---|---|---|---|
+| `new.py` | new | `fresh` | `<module>` | `moved` from `server.py` |
+| `server.py` | grown | `Server.run` | ~~`gone`~~ | |
+| `same.py` | carried | | | |
+
+## What else
+
+| `nothing.py` | carried | | | |
+"""
+
+
+def found(folder: Path, table: str = TABLE, now: Sources | None = None) -> list[str]:
+    """Write a table and compare it with the sources."""
+    (folder / "README.md").write_text(table)
+    rows, changed = read(folder), NOW | (now or {})
+    return problems(rows, changed, BEFORE) + unwritable(rows, changed)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_table_of_a_stage_is_true(stage: int) -> None:
+    folder = stage_folder(stage)
+    rows = read(folder)
+    assert rows, f"{folder.name}/README.md has no table under '## The files'"
+    now = sources(folder)
+    before = sources(stage_folder(stage - 1)) if stage > 1 else {}
+    wrong = problems(rows, now, before) + unwritable(rows, now)
+    assert not wrong, f"the table in stages/{folder.name}/README.md:\n" + "\n".join(wrong)
+
+
+def test_a_true_table_has_no_problems(tmp_path: Path) -> None:
+    assert found(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("`Server.run`", "", "server.py: `Server.run` is new or has changed, and is not named"),
+        ("| `fresh` |", "| |", "new.py: `fresh` is new or has changed, and is not named"),
+        ("`<module>`", "", "new.py: `<module>` is new or has changed, and is not named"),
+        ("| `fresh` |", "| `fresh`, `moved` |", "new.py: `moved` is named, but has not changed"),
+        ("`Server.run`", "`Server.run`, `Server`", "server.py: `Server` is named, but has not changed"),
+        ("`Server.run`", "`Server.run`, `Server.go`", "server.py: `Server.go` is named, but there is no such"),
+        ("~~`gone`~~", "", "server.py: `gone` was removed, and is not named"),
+        ("~~`gone`~~", "~~`gone`~~, ~~`Server.stop`~~", "server.py: `Server.stop` is struck through, but was not"),
+        ("`moved` from `server.py`", "", "new.py: `moved` is new or has changed"),
+        ("`moved` from `server.py`", "", "server.py: `moved` was removed, and is not named"),
+        ("`moved` from `server.py`", "`moved` from `same.py`", "new.py: `moved` did not stand where"),
+        ("| `same.py` | carried | | | |\n", "", "same.py: is not in the table"),
+        ("| carried | | | |", "| carried | | `<module>` | |", "same.py: is called carried, and yet names are listed"),
+        ("| `same.py` | carried |", "| `same.py` | new |", "same.py: is called new, but is in the stage before"),
+        ("| `same.py` | carried |", "| `same.py` | old |", "same.py: there is no status 'old'"),
+        ("| `new.py` | new |", "| `new.py` | grown |", "new.py: is called grown, but is not in the stage before"),
+        ("| `fresh` |", "| `fresh`, `<module>` |", "new.py: `<module>` is both to be written and given"),
+        ("| `fresh` | `<module>` |", "| `fresh`, `<module>` | |", "new.py: `<module>` is to be written, but is no"),
+    ],
+)
+def test_a_table_that_lies_is_found_out(tmp_path: Path, old: str, new: str, problem: str) -> None:
+    assert TABLE.count(old) >= 1
+    assert any(line.startswith(problem) for line in found(tmp_path, TABLE.replace(old, new, 1)))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "problem"),
+    [
+        ("same.py", "x = 1", "x =  1", "same.py: is called carried, but its text has changed"),
+        ("server.py", "return os", "return os  # why", "server.py: `Server.stop` is new or has changed"),
+        ("server.py", "import os", "import os\nimport sys", "server.py: `<module>` is new or has changed"),
+        ("server.py", '"""Serves."""', '"""Serves all."""', "server.py: `Server` is new or has changed"),
+        ("new.py", "def moved", "def other", "new.py: `moved` is said to have moved here, but is not here"),
+        ("new.py", "return 2", "return 4", "new.py: `moved` is new or has changed"),
+        ("new.py", '    """Do it."""\n', "", "new.py: `fresh` is to be written, and has no docstring"),
+    ],
+)
+def test_a_change_that_the_table_does_not_tell_is_found_out(
+    tmp_path: Path, file: str, old: str, new: str, problem: str
+) -> None:
+    changed = {file: NOW[file].replace(old, new)}
+    assert any(line.startswith(problem) for line in found(tmp_path, now=changed))

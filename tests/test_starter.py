@@ -1,0 +1,106 @@
+"""A starter is what the table says: given code there, the learner's own gone, and the program whole."""
+
+import ast
+
+import pytest
+
+from stages.desk import STAGES
+from stages.manifest import Function, functions, read, row, sources
+from stages.starter import made, starter
+from stages.target import stage_folder
+
+BEFORE = '''
+def grown(self, data):
+    """Print it."""
+    print(data)
+
+
+def moved(x):
+    return x
+'''
+NOW = '''
+"""The module."""
+
+
+class Reader:
+    """Reads."""
+
+    @staticmethod
+    async def fresh(
+        data: bytes,
+    ) -> int:
+        """Count them.
+
+        >>> 1
+        1
+        """
+        return len(data)
+
+
+def grown(self, chunk):
+    """Read it."""
+    read(chunk)
+    answer(chunk)
+
+
+def given():
+    return 1
+'''
+STARTER = '''
+"""The module."""
+
+
+class Reader:
+    """Reads."""
+
+    @staticmethod
+    async def fresh(
+        data: bytes,
+    ) -> int:
+        """Count them.
+
+        >>> 1
+        1
+        """
+        raise NotImplementedError
+
+
+def grown(self, chunk):
+    """Read it."""
+    print(data)
+
+
+def given():
+    return 1
+'''
+
+
+def test_new_functions_keep_their_head_and_grown_ones_have_their_old_body() -> None:
+    table = [row({"file": "`a.py`", "status": "grown", "you write": "`Reader.fresh`, `grown`"})]
+    assert made(table, {"a.py": NOW}, {"a.py": BEFORE}) == {"a.py": STARTER}
+
+
+def test_a_function_that_moved_and_changed_has_the_body_that_it_had_where_it_was() -> None:
+    cells = {"file": "`b.py`", "status": "new", "you write": "`moved`", "moved from": "`moved` from `a.py`"}
+    now = 'def moved(x):\n    """Double it."""\n    return 2 * x\n'
+    assert made([row(cells)], {"b.py": now}, {"a.py": BEFORE}) == {"b.py": now.replace("2 * x", "x")}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_starter_differs_from_its_reference_just_below_the_docstrings_that_the_learner_fills(stage: int) -> None:
+    reference, files = sources(stage_folder(stage)), starter(stage)
+    assert sorted(files) == sorted(reference)
+    to_write = {(row.file, name) for row in read(stage_folder(stage)) for name in row.write}
+    assert to_write
+    for file, text in files.items():
+        solved, unsolved = dict(functions(reference[file])), dict(functions(text))
+        assert list(solved) == list(unsolved)
+        for name, node in solved.items():
+            assert heading(node) == heading(unsolved[name])
+            differs = ast.dump(node) != ast.dump(unsolved[name])
+            assert differs == ((file, name) in to_write), f"{file}: {name}"
+
+
+def heading(node: Function) -> tuple[str, str, str | None]:
+    """Take a function without its body."""
+    return node.name, ast.dump(node.args), ast.get_docstring(node)
