@@ -32,7 +32,8 @@ A test that needs a server of its own takes `start`. With `data=` the log is on,
         assert again.connect().ask("GET", "k") == b"v"
 
 `start(…, file_size=N)` lets none of its files grow beyond N bytes; `start(…, counting=True)` makes
-`server.fsyncs()` list each fsync with its time (`time.monotonic()`) and whether the main thread made it;
+`server.fsyncs()` list each fsync with its time (`time.monotonic()`) and whether the main thread made it (a
+server may listen before it has made its own at the start: ask PING before you count);
 `start(…, ready=False)` does not wait for it to accept connections, for one that is meant to give up:
 `server.wait()` is then its exit status (None: it still runs), `server.errors` and `server.output` what it
 said; `port=` and `options=` are for the rest.
@@ -90,6 +91,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--target-stage", type=int, metavar="NN", help="the target's stage, when it cannot be seen"
     )
+    group.addoption("--patience", type=float, default=5, metavar="SECONDS", help="wait so long for replies")
     group.addoption("--seed", type=int, metavar="N", help="repeat a run's random keys and values")
 
 
@@ -97,7 +99,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Choose the seed; xdist hands it to its workers."""
     if config.option.seed is None:
         config.option.seed = random.SystemRandom().randrange(1_000_000)
-    config.stash[PATIENCE] = Patience()
+    config.stash[PATIENCE] = Patience(config.option.patience)
     config.pluginmanager.register(Outcome())
 
 
@@ -337,7 +339,7 @@ def lesson(
 ) -> list[teaching.Section]:
     """Say what was checked, what came of it, and where to go on."""
     function = getattr(item, "originalname", item.name)
-    checked, *hints = teaching.paragraphs(getattr(item, "function", lesson).__doc__)
+    checked, *hints = teaching.paragraphs(getattr(item, "function", None).__doc__) or [function]
     servers = item.stash.get(SERVERS, [])
     sections: list[teaching.Section] = [("", checked.splitlines())]
     sections += teaching.sections_of(failure, item.path, servers)

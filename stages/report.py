@@ -121,8 +121,9 @@ def show(data: bytes, at: int | None = None, caret: bool = True) -> list[str]:
             line = mark = ""
     if last < len(data):
         lines.append(f"… {len(data) - last} more bytes")
-    if at is not None and at >= len(data) and caret:
-        lines.append("^ and nothing more" if data else "(nothing)")
+    if lines and caret and at == len(data):
+        width = 0 if lines[-1].endswith("\\n") else len(lines[-1])
+        lines.append(" " * width + "^ and nothing more")
     return lines or ["(nothing)"]
 
 

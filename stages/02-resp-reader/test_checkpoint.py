@@ -175,6 +175,7 @@ def test_twice_as_much_takes_twice_as_long(modules: Modules, pieces: str, size: 
                 result += sum(len(word) for word in request)
         """,
         size,
+        seconds=5,
     )
 
 
