@@ -1,0 +1,51 @@
+"""`python -m final`: read the options, bring the data back, serve until told to stop."""
+
+import argparse
+import asyncio
+import sys
+from dataclasses import fields
+
+from .aof import CorruptLog
+from .options import Options, parse
+from .server import Server
+
+
+def parse_options(words: list[str]) -> Options:
+    """Read the command line: the options are named as in redis.conf."""
+    parser = argparse.ArgumentParser(prog="python -m final", description="A Redis in Python, to learn from.")
+    for each in fields(Options):
+        name = each.name.replace("_", "-")
+
+        def value(text: str, name: str = name) -> str | int:
+            try:
+                return parse(name, text)
+            except ValueError as error:
+                raise argparse.ArgumentTypeError(str(error)) from None
+
+        flags = ["--bind", "--host"] if name == "bind" else [f"--{name}"]
+        said = each.metadata["help"] + f" (default: {each.default})" * (each.default != "")
+        choices = f"{{{','.join(each.metadata['choices'])}}}" if each.metadata["choices"] else None
+        parser.add_argument(*flags, dest=each.name, type=value, default=each.default, help=said, metavar=choices)
+    return Options(**vars(parser.parse_args(words)))
+
+
+def main() -> None:
+    """Run the server until it is told to stop; complain in one line where it cannot start or go on."""
+    options = parse_options(sys.argv[1:])
+    server = Server(options)
+    try:
+        server.engine.restore()
+    except (CorruptLog, OSError) as error:
+        sys.exit(f"cannot use the log: {error}")
+    try:
+        asyncio.run(server.run())
+    except (OSError, OverflowError) as error:
+        sys.exit(f"cannot listen on {options.bind}:{options.port}: {error}")
+    if server.failure:
+        sys.exit(server.failure)
+    if server.engine.log is not None:
+        server.engine.log.close()
+
+
+if __name__ == "__main__":
+    main()

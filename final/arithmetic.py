@@ -1,0 +1,73 @@
+"""Numbers as Redis reckons with them: 64-bit integers that overflow, and long doubles. It knows no keys."""
+
+import re
+from fractions import Fraction
+
+from .errors import ReplyError, not_a_float, not_an_integer
+from .reader import parse_integer
+
+_DECIMAL = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,4})?", re.IGNORECASE)
+_INFINITY = re.compile(rb"[+-]?inf(inity)?", re.IGNORECASE)
+
+
+def add_integers(text: bytes, increment: int, refusal: ReplyError | None = None) -> int:
+    """Add to the number that `text` is and give the sum.
+
+    Raises `refusal` (`not_an_integer`, if none is given) where it is no 64-bit integer, and a ReplyError where
+    the sum would not be one.
+
+    >>> add_integers(b"10", -3)
+    7
+    """
+    number = parse_integer(text)
+    if number is None:
+        raise refusal or not_an_integer()
+    total = number + increment
+    if not -(2**63) <= total < 2**63:
+        raise ReplyError("ERR increment or decrement would overflow")
+    return total
+
+
+def add_floats(text: bytes, increment: bytes, refusal: ReplyError | None = None) -> bytes:
+    """Add two decimal numbers the way C's long double does, and write the sum as Redis does.
+
+    A long double has 64 binary digits, a Python float 53; so that the last decimal comes out the same, both
+    numbers and the sum are rounded to 64 here. The sum is written with 17 decimals, without zeros at the end.
+    Raises `not_a_float` for the increment, `refusal` (the same, if none is given) for `text`, where they are no
+    numbers, and a ReplyError where the sum is not finite.
+
+    >>> add_floats(b"0.1", b"0.2"), add_floats(b"3.0", b"1e3")
+    (b'0.3', b'1003')
+    """
+    wanted = long_double(increment)
+    number = long_double(text)
+    if wanted is None:
+        raise not_a_float()
+    if number is None:
+        raise refusal or not_a_float()
+    if "inf" in (wanted, number):
+        raise ReplyError("ERR increment would produce NaN or Infinity")
+    assert isinstance(wanted, Fraction) and isinstance(number, Fraction)
+    total = round_to_64_digits(number + wanted)
+    scaled = round(total * 10**17)
+    digits = f"{abs(scaled):018d}"
+    written = f"{'-' if scaled < 0 else ''}{digits[:-17]}.{digits[-17:]}"
+    return written.rstrip("0").rstrip(".").encode()
+
+
+def long_double(text: bytes) -> Fraction | str | None:
+    """Read a number as `strtold` would: a fraction of at most 64 binary digits, "inf", or None where it is none."""
+    if _INFINITY.fullmatch(text):
+        return "inf"
+    return round_to_64_digits(Fraction(text.decode())) if _DECIMAL.fullmatch(text) else None
+
+
+def round_to_64_digits(number: Fraction) -> Fraction:
+    """The nearest number that has 64 binary digits, counted from its first one."""
+    if not number:
+        return number
+    exponent = abs(number.numerator).bit_length() - number.denominator.bit_length()
+    unit = Fraction(2) ** (exponent - 63)
+    if abs(number) < unit * 2**63:  # the first digit is one place lower than the lengths let expect
+        unit /= 2
+    return round(number / unit) * unit

@@ -1,0 +1,167 @@
+"""Commands for hashes: fields and their values under one key."""
+
+import random
+
+from ..arithmetic import add_floats, add_integers
+from ..client import Client
+from ..command import DENYOOM, FAST, READONLY, WRITE, Server, command, integer
+from ..errors import ReplyError, syntax_error, wrong_number_of_arguments
+from ..scan import parse_cursor, parse_scan_options
+from ..store import HASH, Store
+from ..writer import Value
+
+ALL_AT_ONCE = 128  # a hash of so many fields is given whole by the first HSCAN (Redis: hash-max-listpack-entries)
+
+
+@command(WRITE, DENYOOM, FAST)
+def hset(db: Store, key: bytes, field: bytes, value: bytes, *more: bytes) -> Value:
+    """HSET key field value [field value ...]: set the fields; answer with how many of them are new."""
+    return set_fields(db, "hset", key, field, value, *more)
+
+
+@command(WRITE, DENYOOM, FAST)
+def hmset(db: Store, key: bytes, field: bytes, value: bytes, *more: bytes) -> Value:
+    """HMSET key field value [field value ...]: set the fields. HSET does it too, since Redis 4."""
+    set_fields(db, "hmset", key, field, value, *more)
+    return "OK"
+
+
+def set_fields(db: Store, command: str, key: bytes, *pairs: bytes) -> int:
+    """Set fields to values, which come in turn; give the number of new ones."""
+    if len(pairs) % 2:
+        raise wrong_number_of_arguments(command)
+    fields = db.make(key, HASH)
+    before = len(fields)
+    fields.update(zip(pairs[::2], pairs[1::2], strict=True))
+    db.changed(key)
+    return len(fields) - before
+
+
+@command(WRITE, DENYOOM, FAST)
+def hsetnx(db: Store, key: bytes, field: bytes, value: bytes) -> Value:
+    """HSETNX key field value: set the field where there is none yet; answer 1, else 0."""
+    if field in (db.get(key, HASH) or {}):
+        return 0
+    return set_fields(db, "hsetnx", key, field, value)
+
+
+@command(READONLY, FAST)
+def hget(db: Store, key: bytes, field: bytes) -> Value:
+    """HGET key field: answer with the field's value, or null where there is no such field, or no such key."""
+    return (db.get(key, HASH) or {}).get(field)
+
+
+@command(READONLY, FAST)
+def hmget(db: Store, key: bytes, field: bytes, *fields: bytes) -> Value:
+    """HMGET key field [field ...]: answer with the fields' values, null where there is none."""
+    held = db.get(key, HASH) or {}
+    return [held.get(each) for each in (field, *fields)]
+
+
+@command(WRITE, FAST)
+def hdel(db: Store, key: bytes, field: bytes, *fields: bytes) -> Value:
+    """HDEL key field [field ...]: remove the fields; answer with how many there were."""
+    held = db.get(key, HASH) or {}
+    gone = [each for each in (field, *fields) if held.pop(each, None) is not None]
+    if gone:
+        db.changed(key)
+    return len(gone)
+
+
+@command(READONLY)
+def hgetall(db: Store, key: bytes) -> Value:
+    """HGETALL key: answer with fields and values, as a map."""
+    return db.get(key, HASH) or {}
+
+
+@command(READONLY)
+def hkeys(db: Store, key: bytes) -> Value:
+    """HKEYS key: answer with the fields."""
+    return list(db.get(key, HASH) or {})
+
+
+@command(READONLY)
+def hvals(db: Store, key: bytes) -> Value:
+    """HVALS key: answer with the values."""
+    return list((db.get(key, HASH) or {}).values())
+
+
+@command(READONLY, FAST)
+def hlen(db: Store, key: bytes) -> Value:
+    """HLEN key: answer with the number of fields."""
+    return len(db.get(key, HASH) or {})
+
+
+@command(READONLY, FAST)
+def hexists(db: Store, key: bytes, field: bytes) -> Value:
+    """HEXISTS key field: answer 1 where there is such a field, else 0."""
+    return int(field in (db.get(key, HASH) or {}))
+
+
+@command(READONLY, FAST)
+def hstrlen(db: Store, key: bytes, field: bytes) -> Value:
+    """HSTRLEN key field: answer with the length of the field's value; 0 where there is none."""
+    return len((db.get(key, HASH) or {}).get(field, b""))
+
+
+@command(WRITE, DENYOOM, FAST)
+def hincrby(db: Store, key: bytes, field: bytes, increment: int) -> Value:
+    """HINCRBY key field increment: add to the number in the field; answer with the new one."""
+    old = (db.get(key, HASH) or {}).get(field, b"0")
+    total = add_integers(old, increment, ReplyError("ERR hash value is not an integer"))
+    set_fields(db, "hincrby", key, field, b"%d" % total)
+    return total
+
+
+@command(WRITE, DENYOOM, FAST)
+def hincrbyfloat(db: Store, key: bytes, field: bytes, increment: bytes) -> Value:
+    """HINCRBYFLOAT key field increment: add to the number in the field. The log gets the sum."""
+    old = (db.get(key, HASH) or {}).get(field, b"0")
+    total = add_floats(old, increment, ReplyError("ERR hash value is not a float"))
+    db.make(key, HASH)[field] = total
+    db.changed(key, log=(b"HSET", key, field, total))
+    return total
+
+
+@command(READONLY)
+def hrandfield(db: Store, client: Client, key: bytes, *options: bytes) -> Value:
+    """HRANDFIELD key [count [WITHVALUES]]: answer with a random field, or with `count` different ones.
+
+    A negative count means as many as asked for, some perhaps more than once.
+    """
+    if len(options) > 2 or (len(options) == 2 and options[1].lower() != b"withvalues"):
+        raise syntax_error()
+    if not options:
+        fields = db.get(key, HASH)
+        return random.choice(list(fields)) if fields else None
+    count = integer(options[0])
+    with_values = len(options) == 2
+    most = 2**63 - 1
+    if not -most <= count <= most or (with_values and not -(most // 2) <= count <= most // 2):
+        raise ReplyError("ERR value is out of range")
+    fields = db.get(key, HASH) or {}
+    names = list(fields)
+    if count >= 0:
+        names = random.sample(names, min(count, len(names)))
+    elif names:
+        names = random.choices(names, k=-count)
+    if not with_values:
+        return names
+    if client.protocol >= 3:
+        return [[name, fields[name]] for name in names]
+    return [word for name in names for word in (name, fields[name])]
+
+
+@command(READONLY)
+def hscan(server: Server, db: Store, key: bytes, cursor: bytes, *options: bytes) -> Value:
+    """HSCAN key cursor [MATCH pattern] [COUNT count]: answer with the next cursor, and some fields and values."""
+    position = parse_cursor(cursor)
+    fields = db.get(key, HASH)
+    if fields is None:
+        return [b"0", []]
+    matches, count, _ = parse_scan_options(options, with_type=False)
+    following, names = 0, list(fields)
+    if len(fields) > ALL_AT_ONCE:
+        following, names = server.order.page((db.index, key), lambda: iter(fields), position, count)
+    pairs = [(name, fields[name]) for name in names if name in fields and matches(name)]
+    return [b"%d" % following, [word for pair in pairs for word in pair]]

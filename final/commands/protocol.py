@@ -1,0 +1,43 @@
+"""DEBUG PROTOCOL: each type of RESP, to be looked at."""
+
+from ..client import Client
+from ..command import ADMIN, LOADING, NOSCRIPT, STALE, command
+from ..errors import ReplyError, shown
+from ..writer import Attributed, BigNumber, Push, Replies, Value, Verbatim
+
+EXAMPLES: dict[bytes, Value] = {  # one value of each RESP type, as `DEBUG PROTOCOL` of Redis shows them
+    b"string": b"Hello World",
+    b"integer": 12345,
+    b"double": 3.141,
+    b"bignum": BigNumber(1234567999999999999999999999999999999),
+    b"null": None,
+    b"array": [0, 1, 2],
+    b"set": {0, 1, 2},
+    b"map": {0: False, 1: True, 2: False},
+    b"attrib": Attributed(b"Some real reply following the attribute", {b"key-popularity": [b"key:123", 90]}),
+    b"push": Replies([Push([b"server-cpu-usage", 42]), b"Some real reply following the push reply"]),
+    b"verbatim": Verbatim(b"This is a verbatim\nstring"),
+    b"true": True,
+    b"false": False,
+}
+
+
+@command(ADMIN, NOSCRIPT, LOADING, STALE)
+def debug(client: Client, subcommand: bytes, *arguments: bytes) -> Value:
+    """DEBUG PROTOCOL type: answer with the value of EXAMPLES that `type` names, so that one sees every RESP type.
+
+    Raises ReplyError for any other request, and for `push` in RESP2, which has no pushes.
+    """
+    if subcommand.lower() != b"protocol" or len(arguments) != 1:
+        raise ReplyError(
+            f"ERR unknown subcommand or wrong number of arguments for '{shown(subcommand)}'. Try DEBUG HELP."
+        )
+    kind = arguments[0].lower()
+    if kind not in EXAMPLES:
+        raise ReplyError(
+            "ERR Wrong protocol type name. Please use one of the following: "
+            "string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false"
+        )
+    if kind == b"push" and client.protocol < 3:
+        raise ReplyError("ERR RESP2 is not supported by this command")
+    return EXAMPLES[kind]

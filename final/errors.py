@@ -1,0 +1,94 @@
+"""Errors as replies: what a command raises to say no, and the texts, which are Redis's to the letter."""
+
+
+class ReplyError(Exception):
+    """An error that is the answer to one request. The text begins with its code, mostly `ERR`."""
+
+
+def shown(word: bytes) -> str:
+    """Quote a client's word in an error text: 128 bytes of it at most, and up to the first zero byte.
+
+    `errors="surrogateescape"` keeps bytes that are not UTF-8, so that the client gets back what it sent.
+
+    >>> shown(b"GETT"), shown(b"a\\x00b"), len(shown(b"x" * 1000))
+    ('GETT', 'a', 128)
+    """
+    return word.split(b"\0")[0][:128].decode(errors="surrogateescape")
+
+
+def unknown_command(words: list[bytes]) -> ReplyError:
+    """Answer to a command that does not exist: names it, and the arguments as far as 128 bytes go.
+
+    >>> unknown_command([b"GETT", b"my", b"key"])
+    ReplyError("ERR unknown command 'GETT', with args beginning with: 'my' 'key' ")
+    """
+    arguments = b""
+    for word in words[1:]:
+        if len(arguments) >= 128:
+            break
+        arguments += b"'%b' " % word.split(b"\0")[0][: 128 - len(arguments)]
+    quoted = arguments.decode(errors="surrogateescape")
+    return ReplyError(f"ERR unknown command '{shown(words[0])}', with args beginning with: {quoted}")
+
+
+def unknown_subcommand(command: str, subcommand: bytes) -> ReplyError:
+    """Answer to a subcommand that does not exist.
+
+    >>> unknown_subcommand("CLIENT", b"FOO")
+    ReplyError("ERR unknown subcommand 'FOO'. Try CLIENT HELP.")
+    """
+    return ReplyError(f"ERR unknown subcommand '{shown(subcommand)}'. Try {command} HELP.")
+
+
+def wrong_number_of_arguments(command: str) -> ReplyError:
+    """Answer to a request with too few or too many words; `command` in lower case, `client|setname` and so on.
+
+    >>> wrong_number_of_arguments("echo")
+    ReplyError("ERR wrong number of arguments for 'echo' command")
+    """
+    return ReplyError(f"ERR wrong number of arguments for '{command}' command")
+
+
+def wrong_type() -> ReplyError:
+    """Answer to a command for one kind of value whose key holds another."""
+    return ReplyError("WRONGTYPE Operation against a key holding the wrong kind of value")
+
+
+def syntax_error() -> ReplyError:
+    """Answer to options that do not exist, or do not go together."""
+    return ReplyError("ERR syntax error")
+
+
+def not_an_integer() -> ReplyError:
+    """Answer where a number was wanted: in the request, or in the value that is to be counted up."""
+    return ReplyError("ERR value is not an integer or out of range")
+
+
+def not_a_float() -> ReplyError:
+    """Answer where a number with a decimal point was wanted."""
+    return ReplyError("ERR value is not a valid float")
+
+
+def no_such_key() -> ReplyError:
+    """Answer to a command that cannot do without its key."""
+    return ReplyError("ERR no such key")
+
+
+def invalid_expire_time(command: str) -> ReplyError:
+    """Answer to a time to live that is not positive, or lies beyond what 64 bits of milliseconds can say."""
+    return ReplyError(f"ERR invalid expire time in '{command}' command")
+
+
+def not_authenticated() -> ReplyError:
+    """Answer to a client that has not yet said the password."""
+    return ReplyError("NOAUTH Authentication required.")
+
+
+def wrong_password() -> ReplyError:
+    """Answer to a password, or a user, that is not ours."""
+    return ReplyError("WRONGPASS invalid username-password pair or user is disabled.")
+
+
+def log_failed(reason: str) -> ReplyError:
+    """Answer to a write while the log cannot be written: what is not kept is not accepted."""
+    return ReplyError(f"MISCONF Errors writing to the AOF file: {reason}")

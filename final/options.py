@@ -1,0 +1,91 @@
+"""The options, named as in redis.conf: what the command line takes, what CONFIG GET shows and CONFIG SET may change."""
+
+import re
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from .errors import ReplyError
+
+UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1 << 10, "m": 10**6, "mb": 1 << 20, "g": 10**9, "gb": 1 << 30}
+
+
+def option(default: Any, help: str, *, choices: tuple[str, ...] = (), settable: bool = False, protected: bool = False,
+           memory: bool = False, least: int = 0, most: int = 2**63 - 1) -> Any:  # fmt: skip
+    """Declare an option: its default, a line of help, and how its value may be given and changed."""
+    metadata = {"help": help, "choices": choices, "settable": settable, "protected": protected}
+    return field(default=default, metadata=metadata | {"memory": memory, "least": least, "most": most})
+
+
+@dataclass
+class Options:
+    """All options with their values. An attribute's name has underscores where the option has hyphens."""
+
+    bind: str = option("127.0.0.1", "address to listen on")
+    port: int = option(6379, "port to listen on; 0 for any free one", most=65535)
+    dir: str = option(".", "folder in which the log's folder lies", protected=True)
+    databases: int = option(16, "how many databases SELECT can choose from", least=1, most=2**31 - 1)
+    requirepass: str = option("", "password that clients have to say", settable=True)
+    appendonly: str = option("yes", "keep a log of all changes", choices=("yes", "no"))
+    appendfsync: str = option(
+        "everysec", "when the log must be on the disk", choices=("everysec", "always", "no"), settable=True
+    )
+    appendfilename: str = option("appendonly.aof", "how the names of the log's files begin")
+    appenddirname: str = option("appendonlydir", "the log's folder")
+    proto_max_bulk_len: int = option(512 << 20, "bytes in one word", settable=True, memory=True, least=1 << 20)
+    save: str = option("", "when to write a snapshot; there are none here, so always empty", choices=("",))
+
+    def get(self, name: str) -> bytes:
+        """The value of an option as CONFIG GET shows it."""
+        return str(getattr(self, name.replace("-", "_"))).encode()
+
+    def set(self, values: dict[str, str]) -> None:
+        """CONFIG SET: change the named options, all of them or, raising a ReplyError, none."""
+        known = {each.name.replace("_", "-"): each.metadata for each in fields(self)}
+        parsed = {}
+        for name, value in values.items():
+            if name not in known:
+                raise ReplyError(f"ERR Unknown option or number of arguments for CONFIG SET - '{name}'")
+            meta = known[name]
+            try:
+                if meta["protected"]:
+                    raise ValueError("can't set protected config")
+                if not meta["settable"]:
+                    raise ValueError("can't set immutable config")
+                parsed[name.replace("-", "_")] = parse(name, value)
+            except ValueError as error:
+                raise config_failed(name, str(error)) from None
+        for attribute, new in parsed.items():
+            setattr(self, attribute, new)
+
+
+def parse(name: str, value: str) -> str | int:
+    """Read an option's value. Raises ValueError with Redis's words for what is wrong with it.
+
+    >>> parse("appendfsync", "Always"), parse("proto-max-bulk-len", "2mb")
+    ('always', 2097152)
+    """
+    declared = next(each for each in fields(Options) if each.name == name.replace("-", "_"))
+    meta = declared.metadata
+    if meta["choices"]:
+        if value.lower() not in meta["choices"]:
+            raise ValueError(f"argument(s) must be one of the following: {', '.join(meta['choices'])}")
+        return value.lower()
+    if declared.type is str:
+        return value
+    if meta["memory"]:
+        match = re.fullmatch(r"(\d+)([a-z]*)", value.lower())
+        if match is None or match[2] not in UNITS:
+            raise ValueError("argument must be a memory value")
+        number = int(match[1]) * UNITS[match[2]]
+    else:
+        if not re.fullmatch(r"-?\d{1,19}", value):
+            raise ValueError("argument couldn't be parsed into an integer")
+        number = int(value)
+    if not meta["least"] <= number <= meta["most"]:
+        raise ValueError(f"argument must be between {meta['least']} and {meta['most']} inclusive")
+    return number
+
+
+def config_failed(name: str, reason: str) -> ReplyError:
+    """Answer to a CONFIG SET that is not done."""
+    return ReplyError(f"ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")

@@ -1,0 +1,78 @@
+"""Going through a collection in steps while others change it: the cursors of SCAN and its kin.
+
+The promise: what is there from the first call to the last is given at least once, whatever is written meanwhile.
+So a cursor cannot be a position, which moves when something before it is removed. It is a place in the order of
+the members' hashes, which nothing moves: each call gives the members whose hashes come next.
+"""
+
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+
+from .command import integer, options_of
+from .errors import ReplyError, syntax_error
+from .pattern import matcher
+
+REMEMBERED = 16  # collections whose order is kept between two calls
+
+
+class Order:
+    """The members of collections in the order of their hashes, remembered so that not every call has to sort.
+
+    An order that is a little old is good enough to go on with: who was there when a scan began is in it, as it is
+    made anew at each beginning.
+    """
+
+    def __init__(self) -> None:
+        self._orders: OrderedDict[Hashable, list[tuple[int, bytes]]] = OrderedDict()
+
+    def page(
+        self, place: Hashable, members: Callable[[], Iterator[bytes]], cursor: int, count: int
+    ) -> tuple[int, list[bytes]]:
+        """The next cursor (0: that was all) and some `count` members, from `cursor` (0: the beginning) on.
+
+        `place` names the collection. Members with the same hash come together. Some may be gone by now.
+        """
+        order = self._orders.get(place)
+        if order is None or cursor == 0:
+            order = sorted((hash(member) & 0xFFFFFFFFFFFF | 1, member) for member in members())
+            self._orders[place] = order
+        self._orders.move_to_end(place)
+        if len(self._orders) > REMEMBERED:
+            self._orders.popitem(last=False)
+        start = bisect_left(order, (cursor, b""))
+        end = start + count
+        while 0 < end < len(order) and order[end][0] == order[end - 1][0]:
+            end += 1
+        if end < len(order):
+            return order[end][0], [member for _, member in order[start:end]]
+        del self._orders[place]
+        return 0, [member for _, member in order[start:]]
+
+
+def parse_cursor(word: bytes) -> int:
+    """Read a cursor: a number that an earlier call gave, or 0."""
+    if not word.isdigit() or int(word) >= 2**64:
+        raise ReplyError("ERR invalid cursor")
+    return int(word)
+
+
+def parse_scan_options(words: tuple[bytes, ...], with_type: bool) -> tuple[Callable[[bytes], object], int, bytes]:
+    """Read `[MATCH pattern] [COUNT count] [TYPE type]`: a test for names, a count, and a type in lower case or b""."""
+    matches: Callable[[bytes], object] = lambda name: True  # noqa: E731
+    count, kind = 10, b""
+    for option, rest in options_of(words):
+        value = next(rest, None)
+        if value is None:
+            raise syntax_error()
+        if option == b"match":
+            matches = matcher(value)
+        elif option == b"count":
+            count = integer(value)
+            if count < 1:
+                raise syntax_error()
+        elif option == b"type" and with_type:
+            kind = value.lower()
+        else:
+            raise syntax_error()
+    return matches, count, kind

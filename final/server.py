@@ -1,0 +1,148 @@
+"""The server: sockets, timers and signals, and the only file that knows them. What requests mean is the engine's."""
+
+import asyncio
+import signal
+
+from .client import Client
+from .engine import Engine
+from .options import Options
+from .reader import ProtocolError, Reader
+from .writer import encode
+
+EXPIRE_EVERY = 0.1  # seconds between two rounds of removing expired keys (Redis: hz 10)
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection. The event loop calls these methods; none of them ever waits."""
+
+    transport: asyncio.Transport
+    client: Client
+
+    def __init__(self, server: "Server") -> None:
+        self.server = server
+        self.reader = Reader(server.engine.options.proto_max_bulk_len)
+        self.output = bytearray()  # replies that wait for the log
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected: keep `transport`, through which we answer, and join `server.connections`."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        ends = (transport.get_extra_info("peername"), transport.get_extra_info("sockname"))
+        self.client = self.server.engine.connect(*(f"{end[0]}:{end[1]}" if end else "?:0" for end in ends))
+        self.server.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """A chunk of bytes has come in: execute each request that is now complete.
+
+        The replies are collected in `output`, in the order of the requests, and sent by `send`, once the log has
+        what they claim. When the reader raises ProtocolError, the requests before it are answered as usual; then
+        comes the error, `-ERR ` and its text, and the client counts as `leaving`: nothing more is read from it.
+        """
+        client, next_request, execute = self.client, self.reader.next, self.server.engine.execute
+        self.reader.feed(data)
+        try:
+            while not client.leaving and (words := next_request()) is not None:
+                self.output += encode(execute(client, words), client.protocol)
+        except ProtocolError as error:
+            self.output += encode(ProtocolError(f"ERR {error}"))
+            client.leaving = True
+        self.server.send_soon(self)
+
+    def send(self) -> None:
+        """Send the replies that waited, all in one write, and hang up on a client that is leaving."""
+        self.transport.write(self.output)
+        self.output = bytearray()
+        if self.client.leaving:
+            self.transport.close()
+
+    def pause_writing(self) -> None:
+        """Too much of what we wrote is still waiting: this client sends and does not read. Stop reading from it.
+
+        The loop calls this when some 64 KiB wait in the transport. Without it, one client that never reads
+        would fill our memory with its echoes. `self.transport.pause_reading()` makes it wait instead of us.
+        """
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The client has caught up: read from it again."""
+        self.transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has gone, politely (`exc` is None) or not: leave `server.connections`."""
+        self.server.connections.discard(self)
+        self.server.engine.disconnect(self.client)
+
+
+class Server:
+    """The listening side: it accepts clients, lets the engine work, keeps the time, and stops cleanly."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.engine = Engine(options, on_stop=self.stop)
+        self.connections: set[Connection] = set()
+        self.unsent: list[Connection] = []  # those whose replies go out at the end of this turn of the loop
+        self.stopping = asyncio.Event()
+        self.failure: str | None = None  # why we stop, where it is not because we were asked to
+
+    async def run(self) -> None:
+        """Serve until `stop` is called or a signal asks for it. Raises OSError when the address cannot be had."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.stop)
+        listener = await loop.create_server(lambda: Connection(self), self.options.bind, self.options.port)
+        tickers = [asyncio.create_task(self.expire_regularly()), asyncio.create_task(self.sync_every_second())]
+        host, self.options.port = listener.sockets[0].getsockname()[:2]
+        print(f"listening on {host}:{self.options.port}", flush=True)
+        await self.stopping.wait()
+        listener.close()
+        for ticker in tickers:
+            ticker.cancel()
+        if self.failure is None:
+            self.before_sleep()
+        for connection in self.connections:
+            connection.transport.close()
+
+    def stop(self, failure: str | None = None) -> None:
+        """Let `run` come to its end, because we were asked to, or because of a `failure`."""
+        self.failure = self.failure or failure
+        self.stopping.set()
+
+    def send_soon(self, connection: Connection) -> None:
+        """Have this connection's replies sent at the end of this turn of the event loop, by `before_sleep`."""
+        if not self.unsent:
+            asyncio.get_running_loop().call_soon(self.before_sleep)
+        self.unsent.append(connection)
+
+    def before_sleep(self) -> None:
+        """The turn is over, everything that had come in is executed: flush the log, then send the replies.
+
+        All requests of one turn, of whatever clients, share one write to the log and, under `always`, one fsync.
+        When the log cannot be written then, nobody gets a reply: `stop` with the reason.
+        """
+        try:
+            if self.engine.log is not None:
+                self.engine.log.flush()
+        except OSError as error:
+            self.stop(f"cannot write the log: {error}")
+            return
+        unsent, self.unsent = self.unsent, []
+        for connection in unsent:
+            connection.send()
+
+    async def expire_regularly(self) -> None:
+        """Remove keys that have expired and that nobody asks for, a few at a time, so that clients do not wait."""
+        while True:
+            more = self.engine.expire()
+            self.before_sleep()
+            await asyncio.sleep(0 if more else EXPIRE_EVERY)
+
+    async def sync_every_second(self) -> None:
+        """Under `everysec`, sync the log each second, in a thread: the loop does not wait for the disk."""
+        while (log := self.engine.log) is not None:
+            await asyncio.sleep(1)
+            if self.options.appendfsync != "everysec":
+                continue
+            try:
+                await asyncio.to_thread(log.sync)
+            except OSError as error:
+                self.stop(f"cannot sync the log: {error}")
