@@ -60,6 +60,8 @@ def as_imports(source: str, folder: Path, reference: Path) -> str:
     here, there = names_in(folder), names_in(reference)
     lines = []
     for node in ast.parse(source).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            lines.append(ast.unparse(node))
         for name in defined(node):
             if name in here or not isinstance(node, ast.Assign | ast.AnnAssign):
                 module = here.get(name) or there[name]
