@@ -15,11 +15,11 @@ test: $(READY) ## run every test: stages, chain, final, notebooks
 
 check: $(READY) ## lint, and check the types
 	$(BIN)/ruff check
-	$(BIN)/mypy conftest.py stages/*.py final tests
+	$(BIN)/mypy --explicit-package-bases conftest.py stages/*.py final tests notebooks
 	@for stage in stages/[0-9]*; do \
 		echo "mypy $$stage"; \
-		(cd $$stage && ../../$(BIN)/mypy --config-file ../../pyproject.toml \
-			--cache-dir ../../.mypy_cache/$$(basename $$stage) --exclude test_checkpoint .) || exit; \
+		(cd $$stage && MYPYPATH=../.. ../../$(BIN)/mypy --config-file ../../pyproject.toml \
+			--cache-dir ../../.mypy_cache/$$(basename $$stage) .) || exit; \
 	done
 
 $(READY): requirements.txt

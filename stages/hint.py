@@ -7,7 +7,7 @@ import ast
 import inspect
 import textwrap
 
-from stages.desk import WORK, Complaint, reached, stage_number
+from stages.desk import Complaint, reached, stage_number
 from stages.progress import recall, remember
 from stages.target import stage_folder
 
@@ -27,8 +27,7 @@ def run(options: argparse.Namespace) -> int:
     progress = recall(stage)
     shown = min(progress.hints.get(name, 0) + 1, len(hints))
     progress.hints[name] = shown
-    if WORK.is_dir():
-        remember(stage, progress)
+    remember(stage, progress)
     print(f"{name}: {checked}\n")
     for number, hint in enumerate(hints[:shown], 1):
         print(f"Hint {number} of {len(hints)}:\n{textwrap.indent(hint, '    ')}\n")

@@ -1,4 +1,4 @@
-"""What the desk remembers of a learner, in `work/.progress.json`: the last check of each stage, and hints shown."""
+"""What the desk remembers of a learner, in `.progress.json`: the last check of each stage, and hints shown."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from stages.desk import WORK
+from stages.target import ROOT
 
-FILE = WORK / ".progress.json"
+FILE = ROOT / ".progress.json"
 
 
 @dataclass

@@ -31,6 +31,7 @@ class Case:
 class Run:
     """One run of a checkpoint."""
 
+    command: str
     output: str
     status: int
     cases: list[Case]
@@ -39,11 +40,28 @@ class Run:
         """List the tests with one of these outcomes."""
         return [case.name for case in self.cases if case.outcome in outcomes]
 
+    @property
+    def failed(self) -> list[Case]:
+        """List the tests that failed, in whatever way."""
+        return [case for case in self.cases if case.outcome not in ("passed", "skipped")]
+
+    def summary(self) -> str:
+        """Name what failed, tell the first failure whole, and how to see the rest."""
+        names = "\n".join(f"    {case.name}: {case.outcome}" for case in self.failed)
+        first = self.failed[0].said if self.failed else self.output
+        return f"{names}\n\nThe first:\n\n{first}\n\nAll of it: {self.command}"
+
 
 def run(stage: int, target: str | Path, folder: Path) -> Run:
     """Run the checkpoint of a stage against a target; its results pass through `folder`."""
     results = folder / "results.xml"
-    words = [str(stage_folder(stage)), f"--target={target}", f"--junitxml={results}", "-p", "no:cacheprovider"]
+    words = [
+        f"stages/{stage_folder(stage).name}",
+        f"--target={target}",
+        f"--junitxml={results}",
+        "-p",
+        "no:cacheprovider",
+    ]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *words],
@@ -55,7 +73,8 @@ def run(stage: int, target: str | Path, folder: Path) -> Run:
     )
     output = done.stdout + done.stderr
     assert results.exists(), output
-    return Run(output, done.returncode, [read(case) for case in ElementTree.parse(results).iter("testcase")])
+    command = f"pytest {words[0]} {words[1]}"
+    return Run(command, output, done.returncode, [read(case) for case in ElementTree.parse(results).iter("testcase")])
 
 
 def read(case: ElementTree.Element) -> Case:

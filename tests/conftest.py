@@ -1,11 +1,49 @@
-"""Lets a test say in the run's summary what it found, also where it passes: `note("…")`."""
+"""What the tests share: a line for the run's summary (`note`), and a copy of the stages to do things to (`house`)."""
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from stages.target import ROOT
+
 Note = Callable[[str], None]
+
+
+class House:
+    """A copy of the stages, and their desk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / "stages", folder / "stages", ignore=ignore)
+        for name in ("conftest.py", "pyproject.toml"):
+            shutil.copy(ROOT / name, folder)
+        self.work = folder / "work"
+
+    def desk(self, *words: str) -> tuple[int, str]:
+        """Type `python3 -m stages …`; answer with the status and all that was said."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+        done = subprocess.run(
+            [sys.executable, "-B", "-m", "stages", *words],
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        return done.returncode, done.stdout
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    """Give a copy of the stages."""
+    return House(tmp_path / "house")
 
 
 @pytest.fixture
@@ -17,13 +55,7 @@ def note(request: pytest.FixtureRequest) -> Note:
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     """Print the lines that were kept."""
     reports = [report for found in terminalreporter.stats.values() for report in found]
-    notes = {
-        text
-        for report in reports
-        if getattr(report, "when", "") == "teardown" or getattr(report, "when", "") == "call"
-        for name, text in report.user_properties
-        if name == "note"
-    }
+    notes = {text for report in reports for name, text in getattr(report, "user_properties", []) if name == "note"}
     if notes:
         terminalreporter.section("what the chain found")
     for text in sorted(notes):
