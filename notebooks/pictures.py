@@ -13,14 +13,17 @@ import html
 import importlib
 import inspect
 import io
+import itertools
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -73,12 +76,18 @@ class Program:
         self._listener = threading.Thread(target=self._collect, daemon=True)
         self._listener.start()
         _open.append(self)
-        ready = re.fullmatch(r"listening on .*:(\d+)", self.lines(1)[0])
-        if ready is None:
+        with self._said:
+            self._said.wait_for(lambda: self._listens() or self.process.poll() is not None, PATIENCE)
+        if not self._listens():
             self.kill()
             raise RuntimeError("the server did not start:\n" + "\n".join(self.output))
-        self.port = int(ready[1])
+        self.port = int(self.output.pop().rpartition(":")[2])
+        self.remarks = self.output.copy()  # what it said before it was ready
         self.output.clear()
+
+    def _listens(self) -> bool:
+        """Whether its last line says where it listens."""
+        return re.fullmatch(r"listening on .*:\d+", self.output[-1]) is not None if self.output else False
 
     def _collect(self) -> None:
         """Keep each line that the program prints."""
@@ -225,19 +234,25 @@ class Tap:
 # The learner's own code
 
 
+_modules: dict[Path, dict[str, ModuleType]] = {}  # folder -> what was imported from it
+
+
 def load(folder: Path, name: str) -> ModuleType:
-    """Import a module afresh from a folder, in which its own imports are looked up first."""
-    ours = {path.stem for path in folder.glob("*.py")}
-    kept = {module: sys.modules.pop(module) for module in ours if module in sys.modules}
+    """Import a module from a folder, in which its own imports are looked up first.
+
+    The stages' modules have the same names, so those of one folder are out of the way when the import is done.
+    """
+    names = {path.stem for path in folder.glob("*.py")}
+    others = {module: sys.modules.pop(module) for module in names if module in sys.modules}
+    sys.modules.update(_modules.get(folder, {}))
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     try:
         return importlib.import_module(name)
     finally:
         sys.path.remove(str(folder))
-        for module in ours:
-            sys.modules.pop(module, None)
-        sys.modules.update(kept)
+        _modules[folder] = {module: sys.modules.pop(module) for module in names if module in sys.modules}
+        sys.modules.update(others)
 
 
 if TARGET not in ("", "reference"):
@@ -260,6 +275,7 @@ def yours(code: Any, *methods: str) -> Any:
         print(f"checking {name} of this notebook")
         return code
     print(f"checking your {name} in work/{found}.py")
+    _modules.pop(ROOT / "work", None)  # it may have been edited since
     return getattr(load(ROOT / "work", found), name)
 
 
@@ -386,10 +402,20 @@ def chip(kind: str, data: bytes) -> str:
     return f'<code style="{style}">{html.escape(printable(data))}</code>'
 
 
+def chips(data: bytes) -> str:
+    """Write RESP as HTML, each piece tinted by its kind."""
+    return "".join(chip(kind, part) for kind, part, _ in dissect(data))
+
+
+def lines_of(text: str) -> str:
+    """Write text as HTML; when it has several lines, as it would stand in a terminal."""
+    escaped = html.escape(text)
+    return f'<pre style="margin:0;background-color:transparent">{escaped}</pre>' if "\n" in text else escaped
+
+
 def show_bytes(data: bytes, title: str = "") -> Page:
     """Draw RESP: first all its bytes in a line, then piece by piece with what each piece says."""
     pieces = dissect(data)
-    line = "".join(chip(kind, part) for kind, part, _ in pieces)
     rows, text = "", ""
     for kind, part, meaning in pieces:
         if kind == "CRLF":
@@ -398,7 +424,7 @@ def show_bytes(data: bytes, title: str = "") -> Page:
         rows += f"<tr>{cell(chip(kind, part))}{cell(html.escape(meaning))}</tr>"
         text += f"{printable(part):<24} {meaning}\n"
     heading = f"<p><b>{html.escape(title)}</b></p>" if title else ""
-    return Page(f"{heading}<p>{line}</p><table>{rows}</table>", f"{title}\n{printable(data)}\n{text}".strip())
+    return Page(f"{heading}<p>{chips(data)}</p><table>{rows}</table>", f"{title}\n{printable(data)}\n{text}".strip())
 
 
 def cell(content: str) -> str:
@@ -411,8 +437,8 @@ def show_table(headings: Sequence[str], rows: Iterable[Sequence[str | bytes]]) -
     markup = "".join(f'<th style="text-align:left">{html.escape(heading)}</th>' for heading in headings)
     markup, text = f"<tr>{markup}</tr>", " | ".join(headings) + "\n"
     for row in rows:
-        drawn = ["".join(chip(k, p) for k, p, _ in dissect(i)) if isinstance(i, bytes) else html.escape(i) for i in row]
-        markup += "<tr>" + "".join(cell(item.replace("\n", "<br>")) for item in drawn) + "</tr>"
+        drawn = [chips(item) if isinstance(item, bytes) else lines_of(item) for item in row]
+        markup += "<tr>" + "".join(cell(item) for item in drawn) + "</tr>"
         text += " | ".join(printable(item) if isinstance(item, bytes) else item for item in row) + "\n"
     return Page(f"<table>{markup}</table>", text.rstrip())
 
@@ -453,7 +479,7 @@ def refused(call: Callable[[], object]) -> str:
     try:
         answer = call()
     except Exception as error:
-        if type(error).__name__ != "ReplyError":
+        if type(error).__name__ not in ("ReplyError", "CorruptLog"):
             raise
         return str(error)
     raise AssertionError(f"this has to be refused, and was answered with {answer!r}")
@@ -461,7 +487,7 @@ def refused(call: Callable[[], object]) -> str:
 
 def put_yours_into(table: dict[bytes, Any], *commands: Callable[..., Any]) -> None:
     """Let a table of commands run the learner's functions from work/, where they are written (see `yours`)."""
-    sources = {}
+    sources: dict[str, list[str]] = {}
     for function in commands:
         name = function.__name__
         found = None if TARGET else _find_in_work(name, ())
@@ -506,3 +532,143 @@ def word_of_syntax(parameter: inspect.Parameter) -> str:
     elif parameter.default is not parameter.empty:
         name = f"[{name}]"
     return chip(kind, name.encode())
+
+
+def draw_reader(reader: Any, data: bytes) -> Page:
+    """Feed a reader of stage 02 byte by byte; draw what it remembers after each, and what `next` gives."""
+    kinds = [kind for kind, part, _ in dissect(data) for _ in part]
+    headings = ["byte", "buffer", "length", "words", "missing", "next() gives"]
+    markup = "".join(f'<th style="text-align:left">{heading}</th>' for heading in headings)
+    markup, text = f"<tr>{markup}</tr>", " | ".join(headings) + "\n"
+    for kind, byte in zip(kinds, data, strict=True):
+        reader.feed(bytes([byte]))
+        answer = repr(reader.next())
+        buffer, length = bytes(reader._buffer), "" if reader._length is None else str(reader._length)
+        words, missing = reader._words, str(reader._missing or "")
+        drawn = [
+            chip(kind, bytes([byte])),
+            chips(buffer) if reader._length is None else chip("payload", buffer) if buffer else "",
+            length,
+            "".join(chip("payload", word) for word in words),
+            missing,
+            f"<b>{html.escape(answer)}</b>" if answer != "None" else "",
+        ]
+        markup += "<tr>" + "".join(cell(item) for item in drawn) + "</tr>"
+        plain = [printable(bytes([byte])), printable(buffer), length, str(words), missing, answer]
+        text += " | ".join(plain) + "\n"
+    return Page(f"<table>{markup}</table>", text.rstrip())
+
+
+# Pictures of the log
+
+
+class RealRedis:
+    """A real redis-server or valkey-server on a folder, with its log switched on; it listens at `socket`, a path."""
+
+    def __init__(self, folder: Path) -> None:
+        self.socket = str(folder / "redis.socket")
+        options = ("--port", "0", "--unixsocket", self.socket, "--appendonly", "yes", "--save", "")
+        command = [real_redis() or "redis-server", *options]
+        self.process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+        _open.append(self)
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline and not self._answers():
+            time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        """Whether it has read its log: before, it answers a PING with an error."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(PATIENCE)
+            try:
+                client.connect(self.socket)
+                client.sendall(b"PING\r\n")
+                return client.recv(7) == b"+PONG\r\n"
+            except OSError:
+                return False
+
+    def close(self) -> None:
+        """Stop it."""
+        self.process.terminate()
+        self.process.wait()
+
+
+def real_redis() -> str | None:
+    """Find a real Redis on this machine."""
+    return shutil.which("redis-server") or shutil.which("valkey-server")
+
+
+def records(log: bytes) -> Iterator[tuple[bytes, bool]]:
+    """Cut a log into its requests, each whole (True), and what follows the last whole one (False)."""
+    start = position = 0
+    while header := re.compile(rb"\*(\d+)\r\n").match(log, position):
+        position = header.end()
+        for _ in range(int(header[1])):
+            length = re.compile(rb"\$(\d+)\r\n").match(log, position)
+            position = length.end() + int(length[1]) + 2 if length else len(log) + 1
+        if position > len(log):
+            break
+        yield log[start:position], True
+        start = position
+    if log[start:]:
+        yield log[start:], False
+
+
+def show_log(log: bytes) -> Page:
+    """Draw a log: each request, and the byte at which it begins; half a request is red."""
+    markup, text, offset = "", "", 0
+    for record, whole in records(log):
+        drawn = "".join(chip(kind if whole else "other", part) for kind, part, _ in dissect(record))
+        remark = "" if whole else " half a request"
+        markup += f"<tr>{cell(str(offset))}{cell(drawn + remark)}</tr>"
+        text += f"{offset:>6}  {printable(record)}{remark}\n"
+        offset += len(record)
+    return Page(f"<table><tr><th>byte</th><th style='text-align:left'>request</th></tr>{markup}</table>", text.rstrip())
+
+
+def show_map(data: bytes, outcomes: Sequence[str]) -> Page:
+    """Draw each byte in the colour of its outcome, and say how many of each there are."""
+    tints = dict(zip(dict.fromkeys(outcomes), ("length", "header", "other", "payload"), strict=False))
+    tints |= {"nobody notices": "other", "the start is refused": "payload", "taken for a torn end": "length"}
+    counts = {outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))}
+    runs = itertools.groupby(zip(outcomes, data, strict=True), key=lambda pair: pair[0])
+    line = "".join(chip(tints[outcome], bytes(byte for _, byte in run)) for outcome, run in runs)
+    legend = "".join(f"<tr>{cell(chip(tints[each], each.encode()))}{cell(str(n))}</tr>" for each, n in counts.items())
+    text = "\n".join(f"{outcome}: {number} bytes" for outcome, number in counts.items())
+    return Page(f"<p style='line-height:1.9'>{line}</p><table>{legend}</table>", f"{printable(data)}\n{text}")
+
+
+def draw_steps(values: Sequence[int], across: str, upward: str, mark: int, description: str) -> Any:
+    """Draw a staircase of the values at 0, 1, 2, …, with a line at `mark`."""
+    drawing, axes = figure(height=2.6)
+    axes.step(range(len(values)), values, where="post", color=BLUE, linewidth=2)
+    axes.fill_between(range(len(values)), values, step="post", color=BLUE, alpha=0.15)
+    if mark < len(values):
+        axes.axvline(mark, color=RED, linewidth=1.5, linestyle="--")
+        axes.annotate(f"torn at {mark}", (mark, max(values)), xytext=(6, -4), textcoords="offset points", color=RED)
+    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel(across)
+    axes.set_ylabel(upward)
+    axes.margins(x=0)
+    return picture(drawing, description)
+
+
+def draw_latencies(waits: dict[str, list[float]], description: str) -> Any:
+    """Draw for each name the median and the 99th percentile of its times (in seconds), as milliseconds."""
+    drawing, axes = figure(height=2.8)
+    for row, times in enumerate(waits.values()):
+        ordered = sorted(times)
+        median, slow = (1000 * ordered[int(len(ordered) * part)] for part in (0.5, 0.99))
+        axes.plot([median, slow], [row, row], color=GREY, linewidth=2, zorder=1)
+        for value, colour, title in ((median, BLUE, "p50"), (slow, ORANGE, "p99")):
+            axes.scatter(value, row, s=60, color=colour, zorder=2, label=title if row == 0 else None)
+            label = {"xytext": (0, 8), "textcoords": "offset points", "ha": "center", "fontsize": 9}
+            axes.annotate(f"{value:.2f}", (value, row), color=colour, **label)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
+    axes.set_yticks(range(len(waits)), list(waits))
+    axes.invert_yaxis()
+    axes.margins(y=0.2)
+    axes.set_xlabel("milliseconds until the answer")
+    axes.legend(loc="lower right")
+    return picture(drawing, description)
