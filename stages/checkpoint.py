@@ -215,18 +215,25 @@ def shared() -> Iterator[list[Server]]:
 
 
 @pytest.fixture
+def server_options() -> dict[str, Any]:
+    """Say how the shared server is started; a checkpoint may have a fixture of this name of its own."""
+    return {}
+
+
+@pytest.fixture
 def server(
     request: pytest.FixtureRequest,
     shared: list[Server],
     target: Target,
     patience: Patience,
     tmp_path_factory: pytest.TempPathFactory,
+    server_options: dict[str, Any],
 ) -> Iterator[Server]:
     """Give the shared server: the one that is running, or a new one after a failure."""
     if shared and not shared[0].alive:
         shared.pop().close()
     if not shared:
-        shared.append(Server(target, patience, tmp_path_factory.mktemp("server")))
+        shared.append(Server(target, patience, tmp_path_factory.mktemp("server"), **server_options))
     server = shared[0]
     request.node.stash[SERVERS] = [server]
     server.await_ready()
