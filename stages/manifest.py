@@ -121,23 +121,24 @@ def definitions(source: str) -> dict[str, str]:
     return {name: "\n".join(text) for name, text in texts.items()}
 
 
-def problems(rows: list[Row], now: Sources, before: Sources) -> list[str]:
+def problems(rows: list[Row], now: Sources, before: Sources, additions: bool = True) -> list[str]:
     """Compare the table with the sources of a stage and of the one before; an empty list where it is true.
 
     carried: the texts are the same. new: the file was not there, and the table names everything in it that did
     not move there unchanged. grown: the table names exactly what differs, what is gone is struck through.
-    Nothing that is the same is named, and every file has its row.
+    removed: the file is gone, what did not move elsewhere is struck through. Nothing that is the same is named,
+    and every file has its row. Without `additions`, as for final/, what was nowhere before need not be named.
     """
     listed = [row.file for row in rows]
     found = [f"{file}: is not in the table" for file in sorted({*now, *before} - set(listed))]
     found += [f"{file}: stands in the table twice" for file in sorted(set(listed)) if listed.count(file) > 1]
     moved_away = {(file, name) for row in rows for name, file in row.moved.items()}
     for row in rows:
-        found += [f"{row.file}: {what}" for what in wrong(row, now, before, moved_away)]
+        found += [f"{row.file}: {what}" for what in wrong(row, now, before, moved_away, additions)]
     return found
 
 
-def wrong(row: Row, now: Sources, before: Sources, moved_away: set[tuple[str, str]]) -> Iterator[str]:
+def wrong(row: Row, now: Sources, before: Sources, moved_away: set[tuple[str, str]], additions: bool) -> Iterator[str]:
     """List what is not true of one row."""
     if row.status not in ("new", "grown", "carried", "removed"):
         yield f"there is no status '{row.status}': new, grown, carried or removed"
@@ -149,26 +150,27 @@ def wrong(row: Row, now: Sources, before: Sources, moved_away: set[tuple[str, st
         if there != (row.status in statuses):
             yield f"is called {row.status}, but is {'' if there else 'not '}{when}"
             return
-    if row.status == "removed":
-        return
     if row.status == "carried":
         if now[row.file] != before[row.file]:
             yield "is called carried, but its text has changed"
         if row.named or row.removed or row.moved:
             yield "is called carried, and yet names are listed"
         return
-    yield from wrong_names(row, definitions(now[row.file]), before, moved_away)
+    yield from wrong_names(row, definitions(now.get(row.file, "")), before, moved_away, additions)
 
 
-def wrong_names(row: Row, now: dict[str, str], before: Sources, moved_away: set[tuple[str, str]]) -> Iterator[str]:
+def wrong_names(
+    row: Row, now: dict[str, str], before: Sources, moved_away: set[tuple[str, str]], additions: bool
+) -> Iterator[str]:
     """List the names that a row should have and has not, and the other way round."""
     old = definitions(before.get(row.file, ""))
     kept = {**old, **origin(row, before)}
     changed = {name for name, text in now.items() if kept.get(name) != text}
-    gone = {name for name in old if name not in now and (row.file, name) not in moved_away}
+    missing = {name for name in changed - row.named if additions or name in kept}
+    gone = {name for name in old if name not in now and (row.file, name) not in moved_away} - {MODULE}
     told = set(row.removed)
     for names, what in (
-        (changed - row.named, "is new or has changed, and is not named"),
+        (missing, "is new or has changed, and is not named"),
         (row.named - set(now), "is named, but there is no such definition"),
         ((row.named & set(now)) - changed, "is named, but has not changed"),
         (gone - told, "was removed, and is not named struck through"),

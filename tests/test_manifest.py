@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from stages.desk import STAGES
-from stages.manifest import Sources, problems, read, sources, unwritable
-from stages.target import stage_folder
+from stages.manifest import Sources, problems, read, sources, unwritable, without_dots
+from stages.target import ROOT, stage_folder
 
 BEFORE = {
     "same.py": "x = 1\n",
@@ -74,11 +74,11 @@ Some words.
 """
 
 
-def found(folder: Path, table: str = TABLE, now: Sources | None = None) -> list[str]:
+def found(folder: Path, table: str = TABLE, now: Sources | None = None, additions: bool = True) -> list[str]:
     """Write a table and compare it with the sources."""
     (folder / "README.md").write_text(table)
     rows, changed = read(folder), NOW | (now or {})
-    return problems(rows, changed, BEFORE) + unwritable(rows, changed)
+    return problems(rows, changed, BEFORE, additions) + unwritable(rows, changed)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -90,6 +90,26 @@ def test_the_table_of_a_stage_is_true(stage: int) -> None:
     before = sources(stage_folder(stage - 1)) if stage > 1 else {}
     wrong = problems(rows, now, before) + unwritable(rows, now)
     assert not wrong, f"the table in stages/{folder.name}/README.md:\n" + "\n".join(wrong)
+
+
+def test_the_table_of_final_is_true_and_has_a_reason_for_what_grew() -> None:
+    rows = read(ROOT / "final")
+    assert rows, "final/README.md has no table under '## The files'"
+    now = {file: without_dots(text) for file, text in sources(ROOT / "final").items()}
+    wrong = problems(rows, now, sources(stage_folder(STAGES[-1])), additions=False)
+    wrong += [
+        f"{row.file}: has grown, and the table does not say why"
+        for row in rows
+        if row.status == "grown" and not row.reason
+    ]
+    assert not wrong, "the table in final/README.md:\n" + "\n".join(wrong)
+
+
+def test_the_dots_of_relative_imports_are_forgiven() -> None:
+    package = "from .reader import Reader\nfrom ..store import Store\nfrom . import aof\nfrom os import path\n"
+    assert (
+        without_dots(package) == "from reader import Reader\nfrom store import Store\nimport aof\nfrom os import path\n"
+    )
 
 
 def test_a_true_table_has_no_problems(tmp_path: Path) -> None:
@@ -141,3 +161,19 @@ def test_a_change_that_the_table_does_not_tell_is_found_out(
 ) -> None:
     changed = {file: NOW[file].replace(old, new)}
     assert any(line.startswith(problem) for line in found(tmp_path, now=changed))
+
+
+def test_against_final_only_what_was_there_before_has_to_be_named(tmp_path: Path) -> None:
+    silent = TABLE.replace("| `fresh` | `<module>` |", "| | |").replace("`Server.run`", "")
+    assert found(tmp_path, silent, additions=False) == [
+        "server.py: `Server.run` is new or has changed, and is not named"
+    ]
+
+
+def test_a_file_that_is_gone_is_told_with_all_that_was_in_it(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text(TABLE.replace("| grown | `Server.run` |", "| removed | |"))
+    now = {file: text for file, text in NOW.items() if file != "server.py"}
+    assert problems(read(tmp_path), now, BEFORE) == [
+        f"server.py: `{name}` was removed, and is not named struck through"
+        for name in ("Server", "Server.run", "Server.stop")
+    ]
