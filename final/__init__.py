@@ -8,10 +8,13 @@ What each file owns, from the outside in. Imports point downwards only.
     commands/       the commands, a file for each family; a new command touches one of them
     scan.py         cursors: going through a collection while it changes
     command.py      @command: a function's signature is its syntax; the table of commands
+    hub.py          publish and subscribe: channel and pattern -> clients
     client.py       what is remembered of one client
+    waiting.py      key -> parked commands, first come first served
     aof.py          the log: append, flush, fsync policy, load
     store.py        the keyspace: typed values, deadlines, what changed; the only file that knows expiry
     options.py      the options, as in redis.conf and CONFIG
+    notifications.py  which events on keys are published, and on which channels
     arithmetic.py   integers that overflow, and long doubles
     pattern.py      globs as Redis means them
     reader.py       bytes in, requests out; knows no socket
@@ -22,11 +25,13 @@ The journey of one command, `SET name Alice EX 10`:
 
 1. A chunk of bytes arrives: `Connection.data_received` (server.py) feeds it to its `Reader`.
 2. `Reader.next` (reader.py) gives [b"SET", b"name", b"Alice", b"EX", b"10"], once all of it is there.
-3. `Engine.execute` (engine.py) stops the time; `Engine.call` looks the command up and lets it in, or not.
-4. `Command.call` (command.py) checks the number of words and calls `set_` (commands/strings.py) with the
-   client's database. It answers with a value, "OK"; it knows no client and no bytes.
+3. `Engine.execute` (engine.py) stops the time. `find` (command.py) looks the command up and counts the words;
+   `Engine.admit` lets it in, or not. After MULTI it would be queued here.
+4. `Command.run` calls `set_` (commands/strings.py) with the client's database and the words. It answers with a
+   value, "OK"; it knows no client and no bytes.
 5. On the way it said `db.changed(key, log=…)`: the store (store.py) noted what the log should say, which is
-   `SET name Alice PXAT 1795373891971`. `Engine.settle` hands the note to the `Log` (aof.py).
+   `SET name Alice PXAT 1795373891971`. `Engine.settle` hands the note to the `Log` (aof.py), to the clients that
+   WATCH the key, and to the commands that wait for it.
 6. `encode` (writer.py) turns "OK" into `+OK`, CRLF, and the connection keeps that in its output.
 7. When the loop has nothing more to execute, `Server.before_sleep` flushes the log, with fsync where the policy
    asks for it, and only then sends every output. Nobody hears of a change before the log has it.

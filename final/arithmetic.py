@@ -1,6 +1,7 @@
 """Numbers as Redis reckons with them: 64-bit integers that overflow, and long doubles. It knows no keys."""
 
 import re
+from decimal import Decimal
 from fractions import Fraction
 
 from .errors import ReplyError, not_a_float, not_an_integer
@@ -8,6 +9,7 @@ from .reader import parse_integer
 
 _DECIMAL = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,4})?", re.IGNORECASE)
 _INFINITY = re.compile(rb"[+-]?inf(inity)?", re.IGNORECASE)
+LEAST, MOST = Fraction(1, 2**16445), 2**16384  # a long double that is not 0 lies between them
 
 
 def add_integers(text: bytes, increment: int, refusal: ReplyError | None = None) -> int:
@@ -45,12 +47,13 @@ def add_floats(text: bytes, increment: bytes, refusal: ReplyError | None = None)
         raise not_a_float()
     if number is None:
         raise refusal or not_a_float()
-    if "inf" in (wanted, number):
+    if not (isinstance(wanted, Fraction) and isinstance(number, Fraction)):
         raise ReplyError("ERR increment would produce NaN or Infinity")
-    assert isinstance(wanted, Fraction) and isinstance(number, Fraction)
     total = round_to_64_digits(number + wanted)
+    if abs(total) >= MOST:
+        raise ReplyError("ERR increment would produce NaN or Infinity")
     scaled = round(total * 10**17)
-    digits = f"{abs(scaled):018d}"
+    digits = f"{Decimal(abs(scaled)):f}".zfill(18)  # by way of Decimal: int refuses to write more than 4300 digits
     written = f"{'-' if scaled < 0 else ''}{digits[:-17]}.{digits[-17:]}"
     return written.rstrip("0").rstrip(".").encode()
 
@@ -59,7 +62,11 @@ def long_double(text: bytes) -> Fraction | str | None:
     """Read a number as `strtold` would: a fraction of at most 64 binary digits, "inf", or None where it is none."""
     if _INFINITY.fullmatch(text):
         return "inf"
-    return round_to_64_digits(Fraction(text.decode())) if _DECIMAL.fullmatch(text) else None
+    if not _DECIMAL.fullmatch(text):
+        return None
+    exact = Fraction(Decimal(text.decode()))
+    number = round_to_64_digits(exact)
+    return number if not exact or LEAST <= abs(number) < MOST else None
 
 
 def round_to_64_digits(number: Fraction) -> Fraction:

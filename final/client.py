@@ -1,8 +1,19 @@
 """What the server remembers of one client while it is connected. No socket: commands know clients, not connections."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .store import Store
+from .waiting import Parked, Place
+from .writer import Value
+
+if TYPE_CHECKING:
+    from .command import Command
+
+
+def nowhere(value: Value) -> None:
+    """Where there is no connection, nothing is delivered."""
 
 
 @dataclass(eq=False)
@@ -22,3 +33,17 @@ class Client:
     since: int = 0  # when it came, in milliseconds since 1970
     active: int = 0  # when it last sent a request
     last_command: str = "NULL"  # and what that was
+
+    deliver: Callable[[Value], None] = nowhere  # send it something that is no answer to the request under way
+    queue: "list[tuple[Command, list[bytes]]] | None" = None  # after MULTI: what EXEC will run
+    spoiled: bool = False  # a request could not be queued: EXEC will refuse
+    watched: set[Place] = field(default_factory=set)  # the keys it watches …
+    touched: bool = False  # … and whether one of them has changed since
+    channels: dict[bytes, None] = field(default_factory=dict)  # what it subscribed to, in order
+    patterns: dict[bytes, None] = field(default_factory=dict)
+    parked: Parked | None = None  # the command of its that waits for a key
+
+    @property
+    def listening(self) -> bool:
+        """Whether it subscribed to anything. In RESP2 it can then do little else."""
+        return bool(self.channels or self.patterns)

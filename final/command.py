@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from .client import Client
 from .errors import not_an_integer, unknown_command, wrong_number_of_arguments
+from .hub import Hub
 from .reader import parse_integer
 from .store import Store
 from .writer import Value
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
     from .options import Options
     from .scan import Order
 
-# Flags, as COMMAND shows them. WRITE is refused while the log cannot be written, NO_AUTH goes before the password;
-# the others are what clients and proxies want to know.
+# Flags, as COMMAND shows them. WRITE is refused while the log cannot be written, NO_AUTH goes before the password,
+# NO_MULTI is refused after MULTI; the others are what clients and proxies want to know.
 WRITE, READONLY, DENYOOM, FAST, ADMIN = "write", "readonly", "denyoom", "fast", "admin"
 NOSCRIPT, LOADING, STALE, NO_AUTH, ALLOW_BUSY = "noscript", "loading", "stale", "no_auth", "allow_busy"
-NO_MULTI = "no_multi"
+NO_MULTI, PUBSUB, BLOCKING, MOVABLEKEYS = "no_multi", "pubsub", "blocking", "movablekeys"
 
 F = TypeVar("F", bound=Callable[..., Value])
 
@@ -31,9 +32,19 @@ class Server(Protocol):
     clients: dict[int, Client]
     options: "Options"
     order: "Order"
+    hub: Hub
     started: int
     commands_processed: int
     connections_received: int
+
+    def call(self, client: Client, command: "Command", words: list[bytes]) -> Value:
+        """Run a command as a part of the one under way, as EXEC and EVAL do: errors are values, nothing waits."""
+
+    def watch(self, client: Client, key: bytes) -> None:
+        """Have `client.touched` set when this key changes."""
+
+    def unwatch(self, client: Client) -> None:
+        """Forget what the client watches."""
 
     def stop(self) -> None:
         """Stop serving, in good order."""
@@ -49,16 +60,11 @@ class Command:
     name: str  # in lower case; "client|setname" for a subcommand
     function: Callable[..., Value]
     flags: tuple[str, ...]
-    call: Callable[[Server, Client, list[bytes]], Value]  # see `bind`
+    run: Callable[[Server, Client, list[bytes]], Value]  # see `bind`
     fewest: int  # words in a request, those of the name among them
     most: float  # the same; infinite where the function takes *words
     keys: tuple[int, int, int]  # first key, last key (-1: the last word), step; zeros where there is none
     subcommands: dict[bytes, "Command"] = field(default_factory=dict)
-
-    def check(self, count: int) -> None:
-        """Raise `wrong_number_of_arguments` where a request must not have so many words."""
-        if not self.fewest <= count <= self.most:
-            raise wrong_number_of_arguments(self.name)
 
     @property
     def arity(self) -> int:
@@ -120,7 +126,7 @@ def describe(
         name=name,
         function=function,
         flags=flags,
-        call=bind(function, name, handed, [each.annotation is int for each in single], fewest, most),
+        run=bind(function, handed, [each.annotation is int for each in single], depth),
         fewest=fewest,
         most=most,
         keys=keys or ((first, -1 if "keys" in names else first, 1) if first else (0, 0, 0)),
@@ -128,33 +134,28 @@ def describe(
 
 
 def bind(
-    function: Callable[..., Value], name: str, handed: tuple[type, ...], integers: list[bool], fewest: int, most: float
+    function: Callable[..., Value], handed: tuple[type, ...], integers: list[bool], depth: int
 ) -> Callable[[Server, Client, list[bytes]], Value]:
-    """Make the function that a request is called through, with all that can be known now worked out now.
+    """Make the function that a request is run through, with all that can be known now worked out now.
 
-    It hands over what was asked for and the words after the name, integers already read. Raises
-    `wrong_number_of_arguments` for too few or too many words, `not_an_integer` where an int was wanted.
-    A command on a database whose words are plain bytes, which is most of them, gets by with one inner call:
-    measured at 0.25 µs where the stage's way through `zip` and `convert` takes 1.2.
+    It hands over what was asked for and the words after the name, which has `depth` words, integers already read.
+    Raises `not_an_integer` where an int was wanted. A command on a database whose words are plain bytes, which
+    is most of them, gets by with one inner call: measured at 0.25 µs where the stage's way through `zip` and
+    `convert` takes 1.2.
     """
-    depth = name.count("|") + 1
     places = [index for index, wanted in enumerate(integers, start=depth) if wanted]
 
-    def call_plain(server: Server, client: Client, words: list[bytes]) -> Value:
-        if not fewest <= len(words) <= most:
-            raise wrong_number_of_arguments(name)
+    def run_plain(server: Server, client: Client, words: list[bytes]) -> Value:
         return function(client.db, *words[1:])
 
-    def call(server: Server, client: Client, words: list[bytes]) -> Value:
-        if not fewest <= len(words) <= most:
-            raise wrong_number_of_arguments(name)
+    def run(server: Server, client: Client, words: list[bytes]) -> Value:
         given = [client.db if kind is Store else client if kind is Client else server for kind in handed]
         arguments: list[bytes | int] = list(words)
         for place in places[: len(words) - depth]:
             arguments[place] = integer(words[place])
         return function(*given, *arguments[depth:])
 
-    return call_plain if handed == (Store,) and not places and depth == 1 else call
+    return run_plain if handed == (Store,) and not places and depth == 1 else run
 
 
 def integer(word: bytes) -> int:
@@ -169,10 +170,10 @@ def find(words: list[bytes]) -> Command:
     """Look up the command that a request names, in capitals or not: by one word, or by two for a subcommand.
 
     A second word that is no subcommand goes to the command itself, which knows what to say to it.
-    Raises `unknown_command`.
+    Raises `unknown_command`, and `wrong_number_of_arguments` where there are too few words or too many.
 
     >>> @command()
-    ... def greet() -> Value: ...
+    ... def greet(*words: bytes) -> Value: ...
     >>> @command(of="greet")
     ... def greet_politely() -> Value: ...
     >>> find([b"GREET"]).name, find([b"greet", b"Politely"]).name, find([b"greet", b"rudely"]).name
@@ -183,7 +184,9 @@ def find(words: list[bytes]) -> Command:
     if found is None:
         raise unknown_command(words)
     if found.subcommands and len(words) > 1:
-        return found.subcommands.get(words[1].lower(), found)
+        found = found.subcommands.get(words[1].lower(), found)
+    if not found.fewest <= len(words) <= found.most:
+        raise wrong_number_of_arguments(found.name)
     return found
 
 

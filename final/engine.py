@@ -1,18 +1,28 @@
 """The heart: one request at a time, whole, at one instant, and its changes to the log. It knows no socket, no loop."""
 
 import time
+from collections import deque
 from collections.abc import Callable
+from itertools import islice
+from math import ceil
 from typing import Any
 
 from . import commands  # noqa: F401  (the commands enter themselves into the table)
 from .aof import Log
-from .client import Client
-from .command import NO_AUTH, WRITE, find
-from .errors import ReplyError, log_failed, not_authenticated
+from .client import Client, nowhere
+from .command import NO_AUTH, NO_MULTI, WRITE, Command, find
+from .errors import ReplyError, log_failed, not_authenticated, only_while_listening
+from .hub import Hub
+from .notifications import messages
 from .options import Options
 from .scan import Order
-from .store import Store, Unit
-from .writer import Value
+from .store import Note, Store, Unit
+from .waiting import Parked, Place, Wait, Waiting
+from .writer import Replies, Value
+
+NOTHING = Replies()  # no answer, for now
+NOT_QUEUED = {"multi", "exec", "discard", "watch", "quit", "reset"}  # run at once, also after MULTI
+WHILE_LISTENING = {"subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ping", "quit", "reset"}
 
 
 def wall_clock() -> int:
@@ -35,6 +45,9 @@ class Engine:
         self.unit = Unit()
         self.stores = [Store(index, self.unit) for index in range(options.databases)]
         self.order = Order()
+        self.hub = Hub()
+        self.waiting = Waiting()
+        self.watchers: dict[Place, set[Client]] = {}
         self.clients: dict[int, Client] = {}
         self.log: Log | None = None  # without one, nothing is kept
         self.started = clock()
@@ -52,15 +65,18 @@ class Engine:
         log = Log(self.options)
         nobody = Client(id=0, db=self.stores[0])
         for words, refuse in log.load():
-            answer = self.call(nobody, words)
+            try:
+                answer = self.call(nobody, find(words), words)
+            except ReplyError as error:
+                answer = error
             if isinstance(answer, ReplyError):
                 refuse(f"{words[0]!r} was answered with {answer}")
             self.unit.notes.clear()
         log.open()
         self.log = log
 
-    def connect(self, address: str = "", local_address: str = "") -> Client:
-        """A client has come: remember it."""
+    def connect(self, address: str = "", local_address: str = "", deliver: Callable[[Value], None] = nowhere) -> Client:
+        """A client has come: remember it. `deliver` sends it what is no answer to a request under way."""
         self.connections_received += 1
         now = self.clock()
         client = Client(
@@ -71,48 +87,162 @@ class Engine:
             local_address=local_address,
             since=now,
             active=now,
+            deliver=deliver,
         )
         self.clients[client.id] = client
         return client
 
     def disconnect(self, client: Client) -> None:
-        """A client has gone: forget it."""
+        """A client has gone: forget it, and all that it waited for, watched and listened to."""
         self.clients.pop(client.id, None)
+        self.unpark(client)
+        self.unwatch(client)
+        self.hub.leave(client)
 
     def execute(self, client: Client, words: list[bytes]) -> Value:
-        """Answer one request of a client, and see to what follows from it: time stops, it runs, it is settled."""
+        """Answer one request of a client, and see to what follows from it: time stops, it runs, it is settled.
+
+        Where its command has to wait, there is no answer now: the client is `parked`.
+        """
         client.active = self.unit.now = self.clock()
         self.commands_processed += 1
-        answer = self.call(client, words)
-        if self.unit.notes:
-            self.settle(words)
-        return answer
-
-    def call(self, client: Client, words: list[bytes]) -> Value:
-        """Admit a request and run it. A ReplyError, whoever raised it, is the answer."""
         try:
             command = find(words)
             client.last_command = command.name
-            if not client.authenticated and NO_AUTH not in command.flags:
-                command.check(len(words))
-                raise not_authenticated()
-            if self.log is not None and self.log.failure and WRITE in command.flags:
-                raise log_failed(self.log.failure)
-            return command.call(self, client, words)
+            self.admit(client, command)
         except ReplyError as error:
+            client.spoiled = True  # it matters after MULTI only: EXEC will refuse
             return error
+        if client.queue is not None and command.name not in NOT_QUEUED:
+            client.queue.append((command, words))
+            return "QUEUED"
+        answer = self.run(client, command, words)
+        if isinstance(answer, Wait):
+            self.park(client, command, words, answer)
+            answer = NOTHING
+        if self.unit.notes:
+            self.settle()
+        return answer
 
-    def settle(self, words: list[bytes]) -> None:
-        """The unit is over: hand what it changed to the log."""
-        if self.log is not None:
-            self.log.append([(index, words if note is None else note) for index, note in self.unit.notes])
-        self.unit.notes.clear()
+    def admit(self, client: Client, command: Command) -> None:
+        """Raise a ReplyError where this client must not run this command now."""
+        if not client.authenticated and NO_AUTH not in command.flags:
+            raise not_authenticated()
+        if client.listening and client.protocol == 2 and command.name not in WHILE_LISTENING:
+            raise only_while_listening(command.name)
+        if client.queue is not None and NO_MULTI in command.flags:
+            raise ReplyError("ERR Command not allowed inside a transaction")
+        if self.log is not None and self.log.failure and WRITE in command.flags:
+            raise log_failed(self.log.failure)
+
+    def run(self, client: Client, command: Command, words: list[bytes]) -> Value:
+        """Run a command and complete the notes that it made. A ReplyError, whoever raised it, is the answer."""
+        notes = self.unit.notes
+        start = len(notes)
+        try:
+            answer = command.run(self, client, words)
+        except ReplyError as error:
+            answer = error
+        logged = False
+        for note in islice(notes, start, None):
+            if note.log is None:
+                note.log = () if logged else words
+                logged = True
+            if note.event is not None:
+                self.notify(note, command)
+        return answer
+
+    def call(self, client: Client, command: Command, words: list[bytes]) -> Value:
+        """Run a command as a part of the one under way, as EXEC and EVAL do: errors are values, nothing waits."""
+        answer = self.run(client, command, words)
+        return answer.otherwise if isinstance(answer, Wait) else answer
+
+    def settle(self) -> None:
+        """The unit is over: what it changed goes to the log, to watchers, and to those who wait for these keys.
+
+        Each of the latter that can be served is a unit of its own, and may change what others wait for.
+        """
+        ready: deque[Place] = deque()
+        while True:
+            notes, self.unit.notes = self.unit.notes, []
+            if self.log is not None and (records := [(note.store.index, note.log) for note in notes if note.log]):
+                self.log.append(records)
+            if self.watchers or self.waiting:
+                for place in ((note.store.index, key) for note in notes for key in note.keys):
+                    for client in self.watchers.get(place, ()):
+                        client.touched = True
+                    if place in self.waiting:
+                        ready.append(place)
+            while ready and not self.unit.notes:
+                if not self.serve(ready[0]):
+                    ready.popleft()
+            if not self.unit.notes:
+                return
+
+    def serve(self, place: Place) -> bool:
+        """Serve the first who waits at a place and can be served; tell whether there was one."""
+        index, key = place
+        for parked in self.waiting.at(place):
+            if self.stores[index].kind(key) is not parked.wait.kind:
+                continue
+            answer = self.run(parked.client, parked.command, parked.words)
+            if not isinstance(answer, Wait):
+                self.unpark(parked.client)
+                parked.client.deliver(answer)
+                return True
+        return False
+
+    def park(self, client: Client, command: Command, words: list[bytes], wait: Wait) -> None:
+        """Let a client's command wait for its keys."""
+        places = tuple((client.db.index, key) for key in dict.fromkeys(wait.keys))
+        deadline = self.unit.now + ceil(wait.timeout * 1000) if wait.timeout else None
+        client.parked = Parked(client, command, words, wait, places, deadline)
+        self.waiting.park(client.parked)
+
+    def unpark(self, client: Client) -> None:
+        """The client waits no more."""
+        if client.parked is not None:
+            self.waiting.leave(client.parked)
+            client.parked = None
+
+    def time_up(self, parked: Parked) -> None:
+        """A parked command's time is up: answer with what it said it would answer with then."""
+        if parked.client.parked is parked:
+            self.unpark(parked.client)
+            parked.client.deliver(parked.wait.otherwise)
+
+    def watch(self, client: Client, key: bytes) -> None:
+        """Have `client.touched` set when this key changes."""
+        place = (client.db.index, key)
+        client.watched.add(place)
+        self.watchers.setdefault(place, set()).add(client)
+
+    def unwatch(self, client: Client) -> None:
+        """Forget what the client watches."""
+        for place in client.watched:
+            self.watchers[place].discard(client)
+            if not self.watchers[place]:
+                del self.watchers[place]
+        client.watched.clear()
+        client.touched = False
+
+    def notify(self, note: Note, command: Command | None = None) -> None:
+        """Publish what happened to keys, where the options ask for it."""
+        if setting := self.options.notify_keyspace_events:
+            event = note.event or (command.name if command else "")
+            group = command.group if command else ""
+            for key in note.keys:
+                for channel, message in messages(setting, note.store.index, key, event, group):
+                    self.hub.publish(channel, message)
+        note.event = None
 
     def expire(self, most: int = 200) -> bool:
         """Remove keys whose deadline has passed and that nobody asked for; tell whether there may be more."""
         self.unit.now = self.clock()
         more = any([store.expire_due(most) for store in self.stores if store.deadlines])
-        self.settle([])
+        for note in self.unit.notes:
+            self.notify(note)
+        self.settle()
         return more
 
     def log_state(self) -> dict[str, Any]:

@@ -84,6 +84,14 @@ def not_authenticated() -> ReplyError:
     return ReplyError("NOAUTH Authentication required.")
 
 
+def only_while_listening(command: str) -> ReplyError:
+    """Answer to a client that listens, in RESP2, and wants something else."""
+    return ReplyError(
+        f"ERR Can't execute '{command}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET "
+        "are allowed in this context"
+    )
+
+
 def wrong_password() -> ReplyError:
     """Answer to a password, or a user, that is not ours."""
     return ReplyError("WRONGPASS invalid username-password pair or user is disabled.")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from .errors import ReplyError
+from .notifications import chosen
 
 UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1 << 10, "m": 10**6, "mb": 1 << 20, "g": 10**9, "gb": 1 << 30}
 
@@ -32,26 +33,30 @@ class Options:
     appendfilename: str = option("appendonly.aof", "how the names of the log's files begin")
     appenddirname: str = option("appendonlydir", "the log's folder")
     proto_max_bulk_len: int = option(512 << 20, "bytes in one word", settable=True, memory=True, least=1 << 20)
+    notify_keyspace_events: str = option("", "which events on keys are published", settable=True)
     save: str = option("", "when to write a snapshot; there are none here, so always empty", choices=("",))
 
     def get(self, name: str) -> bytes:
         """The value of an option as CONFIG GET shows it."""
         return str(getattr(self, name.replace("-", "_"))).encode()
 
-    def set(self, values: dict[str, str]) -> None:
+    def set(self, values: list[tuple[str, str]]) -> None:
         """CONFIG SET: change the named options, all of them or, raising a ReplyError, none."""
         known = {each.name.replace("_", "-"): each.metadata for each in fields(self)}
-        parsed = {}
-        for name, value in values.items():
-            if name not in known:
+        parsed: dict[str, str | int] = {}
+        for name, value in values:
+            meta = known.get(name.lower())
+            if meta is None:
                 raise ReplyError(f"ERR Unknown option or number of arguments for CONFIG SET - '{name}'")
-            meta = known[name]
+            attribute = name.lower().replace("-", "_")
+            if attribute in parsed:
+                raise config_failed(name, "duplicate parameter")
             try:
                 if meta["protected"]:
                     raise ValueError("can't set protected config")
                 if not meta["settable"]:
                     raise ValueError("can't set immutable config")
-                parsed[name.replace("-", "_")] = parse(name, value)
+                parsed[attribute] = parse(attribute, value)
             except ValueError as error:
                 raise config_failed(name, str(error)) from None
         for attribute, new in parsed.items():
@@ -70,13 +75,15 @@ def parse(name: str, value: str) -> str | int:
         if value.lower() not in meta["choices"]:
             raise ValueError(f"argument(s) must be one of the following: {', '.join(meta['choices'])}")
         return value.lower()
+    if name == "notify-keyspace-events":
+        return chosen(value)
     if declared.type is str:
         return value
     if meta["memory"]:
-        match = re.fullmatch(r"(\d+)([a-z]*)", value.lower())
+        match = re.fullmatch(r"(\d*)([a-z]*)", value.lower())
         if match is None or match[2] not in UNITS:
             raise ValueError("argument must be a memory value")
-        number = int(match[1]) * UNITS[match[2]]
+        number = int(match[1] or 0) * UNITS[match[2]]
     else:
         if not re.fullmatch(r"-?\d{1,19}", value):
             raise ValueError("argument couldn't be parsed into an integer")

@@ -7,7 +7,7 @@ from .client import Client
 from .engine import Engine
 from .options import Options
 from .reader import ProtocolError, Reader
-from .writer import encode
+from .writer import Value, encode
 
 EXPIRE_EVERY = 0.1  # seconds between two rounds of removing expired keys (Redis: hz 10)
 
@@ -22,13 +22,15 @@ class Connection(asyncio.Protocol):
         self.server = server
         self.reader = Reader(server.engine.options.proto_max_bulk_len)
         self.output = bytearray()  # replies that wait for the log
+        self.stalled = False  # requests may wait behind one that has to wait
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected: keep `transport`, through which we answer, and join `server.connections`."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         ends = (transport.get_extra_info("peername"), transport.get_extra_info("sockname"))
-        self.client = self.server.engine.connect(*(f"{end[0]}:{end[1]}" if end else "?:0" for end in ends))
+        address, local_address = (f"{end[0]}:{end[1]}" if end else "?:0" for end in ends)
+        self.client = self.server.engine.connect(address, local_address, self.deliver)
         self.server.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -38,15 +40,34 @@ class Connection(asyncio.Protocol):
         what they claim. When the reader raises ProtocolError, the requests before it are answered as usual; then
         comes the error, `-ERR ` and its text, and the client counts as `leaving`: nothing more is read from it.
         """
-        client, next_request, execute = self.client, self.reader.next, self.server.engine.execute
         self.reader.feed(data)
+        self.work()
+
+    def work(self) -> None:
+        """Execute the complete requests, up to one that has to wait: those behind it wait with it."""
+        client, next_request, execute = self.client, self.reader.next, self.server.engine.execute
         try:
-            while not client.leaving and (words := next_request()) is not None:
+            while not client.leaving and client.parked is None and (words := next_request()) is not None:
                 self.output += encode(execute(client, words), client.protocol)
         except ProtocolError as error:
             self.output += encode(ProtocolError(f"ERR {error}"))
             client.leaving = True
+        self.stalled = client.parked is not None
+        if client.parked is not None and client.parked.deadline is not None:
+            seconds = (client.parked.deadline - self.server.engine.clock()) / 1000
+            asyncio.get_running_loop().call_later(seconds, self.server.engine.time_up, client.parked)
         self.server.send_soon(self)
+
+    def deliver(self, value: Value) -> None:
+        """Send the client what is no answer to a request under way: a message, or the answer to one that waited.
+
+        After the latter, the requests behind it have their turn, once what is under way is over.
+        """
+        self.output += encode(value, self.client.protocol)
+        self.server.send_soon(self)
+        if self.stalled and self.client.parked is None:
+            self.stalled = False
+            asyncio.get_running_loop().call_soon(self.work)
 
     def send(self) -> None:
         """Send the replies that waited, all in one write, and hang up on a client that is leaving."""

@@ -1,30 +1,55 @@
 """The keyspace: typed values, deadlines, and what changed. The only file that knows expiry; it knows no command."""
 
 import heapq
-from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from .errors import wrong_type
 
-Hash = dict[bytes, bytes]
-Kept = bytes | Hash  # what can be at a key
 T = TypeVar("T")
+Words = Sequence[bytes]
 
-STRING: type[bytes] = bytes  # the kinds of value, each a Python type
-HASH: type[Hash] = dict
-NAMES: dict[type, str] = {STRING: "string", HASH: "hash"}  # as TYPE calls them
+
+@dataclass(frozen=True)
+class Kind:
+    """What must be known of one type of value from outside: its module in `commands` says so with `register`."""
+
+    name: str  # as TYPE calls it
+    dump: Callable[[bytes, Any], Iterator[Words]]  # the requests that make the value anew at a key
+    encoding: Callable[[Any], str]  # how Redis would keep it, as OBJECT ENCODING tells
+
+
+PIECE = 64  # elements in one request of a dump (Redis: AOF_REWRITE_ITEMS_PER_CMD)
+KINDS: dict[type, Kind] = {}  # the Python type of a value -> what is known of it
+
+
+def register(
+    kind: type, name: str, dump: Callable[[bytes, Any], Iterator[Words]], encoding: Callable[[Any], str]
+) -> None:
+    """Make a type of value known."""
+    KINDS[kind] = Kind(name, dump, encoding)
+
+
+@dataclass(slots=True, eq=False)
+class Note:
+    """Something that changed: where, and who should hear of it."""
+
+    store: "Store"
+    keys: tuple[bytes, ...]
+    log: Words | None  # what the log should say; None: the request as it came; empty: nothing
+    event: str | None  # what a keyspace notification calls it; "": the command's name; None: it has been told
 
 
 class Unit:
     """One unit of work, mostly one command: the time, which stands still in it, and what it changed.
 
-    All databases share it. A note is the number of the database and what the log should say; None stands for
-    the request as it came.
+    All databases share it.
     """
 
     def __init__(self) -> None:
         self.now = 0  # milliseconds since 1970; 0 while the log is read, so that nothing expires before its end
-        self.notes: list[tuple[int, Sequence[bytes] | None]] = []
+        self.notes: list[Note] = []
 
 
 class Store:
@@ -35,34 +60,34 @@ class Store:
 
     >>> db = Store(0, Unit())
     >>> db.put(b"greeting", b"hi")
-    >>> db.get(b"greeting", STRING), db.get(b"nothing", STRING)
+    >>> db.get(b"greeting", bytes), db.get(b"nothing", bytes)
     (b'hi', None)
     """
 
     def __init__(self, index: int, unit: Unit) -> None:
         self.index = index
         self.unit = unit
-        self._values: dict[bytes, Kept] = {}
+        self._values: dict[bytes, Any] = {}  # each of a type that is in KINDS
         self._deadlines: dict[bytes, int] = {}  # milliseconds since 1970, only for the keys that have one
         self._queue: list[tuple[int, bytes]] = []  # a heap of deadlines, those that no longer hold among them
 
     def get(self, key: bytes, kind: type[T]) -> T | None:
         """Give the value at `key`, or None where there is no such key. Raises `wrong_type` if it is not a `kind`."""
         value = self._values.get(key)
-        if value is None or (self._deadlines and self._expired(key)):
+        if value is None or (self._deadlines and self.expired(key)):
             return None
         if isinstance(value, kind):
             return value
         raise wrong_type()
 
-    def make(self, key: bytes, kind: type[Hash]) -> Hash:
+    def make(self, key: bytes, kind: type[T]) -> T:
         """Give the container at `key`, a new empty one where there is none, to be changed in place.
 
         The caller changes it and then says `changed(key)`. Raises `wrong_type` if it is not a `kind`.
 
         >>> db = Store(0, Unit())
-        >>> db.make(b"user", HASH)[b"name"] = b"Alice"
-        >>> db.get(b"user", HASH)
+        >>> db.make(b"user", dict)[b"name"] = b"Alice"
+        >>> db.get(b"user", dict)
         {b'name': b'Alice'}
         """
         value = self.get(key, kind)
@@ -70,7 +95,7 @@ class Store:
             value = self._values[key] = kind()
         return value
 
-    def put(self, key: bytes, value: Kept, deadline: int | None = None) -> None:
+    def put(self, key: bytes, value: Any, deadline: int | None = None) -> None:
         """Set `key` to `value`, whatever was there before, with this deadline or with none."""
         self._values[key] = value
         if deadline is not None:
@@ -80,30 +105,33 @@ class Store:
 
     def delete(self, key: bytes) -> bool:
         """Remove `key`; tell whether it was there."""
-        if self._deadlines and self._expired(key):
+        if self._deadlines and self.expired(key):
             return False
         self._deadlines.pop(key, None)
         return self._values.pop(key, None) is not None
 
-    def changed(self, *keys: bytes, log: Sequence[bytes] | None = None) -> None:
-        """A command says so when it has changed what is at `keys`, and what the log should say.
+    def changed(self, *keys: bytes, log: Words | None = None, event: str = "") -> None:
+        """A command says so when it has changed what is at `keys`, and what the log and listeners should hear.
 
-        That is the request as it came, unless `log` gives other words: results instead of intentions, times
-        as absolute ones. A container that was emptied goes away: Redis knows no empty ones.
+        The log gets the request as it came, once, unless `log` gives other words: results instead of intentions,
+        times as absolute ones; with `log=()` it gets nothing. Who listens to the keyspace hears `event`, or the
+        command's name. A container that was emptied goes away: Redis knows no empty ones.
 
         >>> db = Store(0, Unit())
-        >>> fields = db.make(b"user", HASH)
+        >>> fields = db.make(b"user", dict)
         >>> db.changed(b"user")
-        >>> b"user" in db, db.unit.notes
-        (False, [(0, None)])
+        >>> b"user" in db, [(note.keys, note.log, note.event) for note in db.unit.notes]
+        (False, [((b'user',), None, ''), ((b'user',), (), 'del')])
         """
-        self.unit.notes.append((self.index, log))
+        self.unit.notes.append(Note(self, keys, log, event))
         for key in keys:
-            if self._values.get(key) == {}:
+            value = self._values.get(key)
+            if value is not None and not value and type(value) is not bytes:
                 del self._values[key]
                 self._deadlines.pop(key, None)
+                self.unit.notes.append(Note(self, (key,), (), "del"))
 
-    def peek(self, key: bytes) -> Kept | None:
+    def peek(self, key: bytes) -> Any:
         """Give the value at `key`, of whatever kind, or None where there is no such key."""
         return self._values[key] if key in self else None
 
@@ -111,9 +139,11 @@ class Store:
         """Tell the kind of the value at `key`, or None where there is no such key."""
         return type(self._values[key]) if key in self else None
 
-    def clear(self) -> None:
-        """Remove every key."""
+    def clear(self) -> list[bytes]:
+        """Remove every key; give them."""
+        gone = list(self._values)
         self._values, self._deadlines, self._queue = {}, {}, []
+        return gone
 
     def keys(self) -> Iterator[bytes]:
         """Give the keys whose deadline has not passed; those whose has stay where they are for now."""
@@ -143,7 +173,7 @@ class Store:
         for _ in range(most):
             if not self._queue or self._queue[0][0] >= self.unit.now:
                 return False
-            self._expired(heapq.heappop(self._queue)[1])
+            self.expired(heapq.heappop(self._queue)[1])
         return True
 
     @property
@@ -151,17 +181,17 @@ class Store:
         """The number of keys that have a deadline."""
         return len(self._deadlines)
 
-    def _expired(self, key: bytes) -> bool:
+    def expired(self, key: bytes) -> bool:
         """Tell whether the deadline of `key` has passed; then it is removed, and the log hears of it."""
         deadline = self._deadlines.get(key)
         if deadline is None or deadline >= self.unit.now:
             return False
         del self._values[key], self._deadlines[key]
-        self.unit.notes.append((self.index, (b"DEL", key)))
+        self.unit.notes.append(Note(self, (key,), (b"DEL", key), "expired"))
         return True
 
     def __contains__(self, key: bytes) -> bool:
-        return key in self._values and not (self._deadlines and self._expired(key))
+        return key in self._values and not (self._deadlines and self.expired(key))
 
     def __len__(self) -> int:
         """The number of keys, those that have expired and were not yet found among them, as DBSIZE counts."""

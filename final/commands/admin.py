@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable
 
 from ..command import ADMIN, ALLOW_BUSY, FAST, LOADING, NO_MULTI, NOSCRIPT, STALE, Server, command
-from ..errors import ReplyError, syntax_error, unknown_subcommand, wrong_number_of_arguments
-from ..options import config_failed
+from ..errors import ReplyError, syntax_error, unknown_subcommand
 from ..pattern import matcher
 from ..writer import Replies, Value, Verbatim
 from .connection import VERSION
@@ -38,12 +37,8 @@ def config_set(server: Server, parameter: bytes, value: bytes, *more: bytes) -> 
     """CONFIG SET parameter value [parameter value ...]: change options: all of them, or, after an error, none."""
     words = [word.decode(errors="surrogateescape") for word in (parameter, value, *more)]
     if len(words) % 2:
-        raise wrong_number_of_arguments("config|set")
-    names = [name.lower() for name in words[::2]]
-    for position, name in enumerate(names):
-        if name in names[:position]:
-            raise config_failed(name, "duplicate parameter")
-    server.options.set(dict(zip(names, words[1::2], strict=True)))
+        raise syntax_error()
+    server.options.set(list(zip(words[::2], words[1::2], strict=True)))
     return "OK"
 
 

@@ -6,15 +6,17 @@ from ..client import Client
 from ..command import ADMIN, ALLOW_BUSY, FAST, LOADING, NO_AUTH, NOSCRIPT, STALE, Server, command
 from ..errors import ReplyError, shown, syntax_error, unknown_subcommand, wrong_password
 from ..reader import parse_integer
-from ..writer import Value, Verbatim
+from ..writer import Push, Value, Verbatim
 
 VERSION = b"7.0.15"  # the Redis that we answer like
 DOOR = (NOSCRIPT, LOADING, STALE, FAST, NO_AUTH, ALLOW_BUSY)  # flags of what may be said before the password
 
 
 @command(FAST)
-def ping(message: bytes | None = None) -> Value:
+def ping(client: Client, message: bytes | None = None) -> Value:
     """PING [message]: answer with PONG, or with the message."""
+    if client.listening and client.protocol == 2:
+        return Push([b"pong", message or b""])
     return "PONG" if message is None else message
 
 
@@ -34,6 +36,9 @@ def quit_(client: Client, *ignored: bytes) -> Value:
 @command(*DOOR)
 def reset(server: Server, client: Client) -> Value:
     """RESET: forget what the client chose, as if it had just connected."""
+    client.queue, client.spoiled = None, False
+    server.unwatch(client)
+    server.hub.leave(client)
     client.db, client.protocol, client.name = server.stores[0], 2, b""
     client.authenticated = not server.options.requirepass
     return "RESET"
@@ -179,7 +184,7 @@ def client_list(server: Server, *options: bytes) -> Value:
             raise ReplyError(f"ERR Unknown client type '{shown(kind)}'")
         case [b"id", _, *_]:
             numbers = [parse_integer(word) for word in options[1:]]
-            if None in numbers or any(number is not None and number < 1 for number in numbers):
+            if None in numbers:
                 raise ReplyError("ERR Invalid client ID")
             chosen = [server.clients[number] for number in numbers if number in server.clients]
         case _:
@@ -190,6 +195,8 @@ def client_list(server: Server, *options: bytes) -> Value:
 def described(client: Client) -> bytes:
     """One client as a line of CLIENT LIST: the fields of Redis that have a meaning here."""
     now = client.db.unit.now
+    signs = {"P": client.listening, "x": client.queue is not None, "d": client.touched, "b": client.parked is not None}
+    flags = "".join(sign for sign, shown in signs.items() if shown)
     fields = {
         "id": client.id,
         "addr": client.address,
@@ -197,11 +204,11 @@ def described(client: Client) -> bytes:
         "name": client.name.decode(),
         "age": (now - client.since) // 1000,
         "idle": (now - client.active) // 1000,
-        "flags": "N",
+        "flags": flags or "N",
         "db": client.db.index,
-        "sub": 0,
-        "psub": 0,
-        "multi": -1,
+        "sub": len(client.channels),
+        "psub": len(client.patterns),
+        "multi": -1 if client.queue is None else len(client.queue),
         "cmd": client.last_command,
         "user": "default",
         "lib-name": client.library.decode(),

@@ -33,10 +33,10 @@ def set_deadline(db: Store, key: bytes, deadline: int) -> None:
     """Have the key, which is there, expire at this time: at once, if that is past."""
     if deadline <= db.unit.now:
         db.delete(key)
-        db.changed(key, log=(b"DEL", key))
+        db.changed(key, log=(b"DEL", key), event="del")
     else:
         db.expire_at(key, deadline)
-        db.changed(key, log=(b"PEXPIREAT", key, b"%d" % deadline))
+        db.changed(key, log=(b"PEXPIREAT", key, b"%d" % deadline), event="expire")
 
 
 @command(WRITE, FAST)

@@ -14,6 +14,8 @@ GROUPS = {  # the family of a module -> what Redis calls the group, and its ACL 
     "deadlines": ("generic", "@keyspace"),
     "connection": ("connection", "@connection"),
     "descriptions": ("server", "@connection"),
+    "transactions": ("transactions", "@transaction"),
+    "pubsub": ("pubsub", "@pubsub"),
     "admin": ("server", ""),
     "protocol": ("server", ""),
 }

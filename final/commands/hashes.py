@@ -1,16 +1,35 @@
 """Commands for hashes: fields and their values under one key."""
 
 import random
+from collections.abc import Iterator
 
-from ..arithmetic import add_floats, add_integers
+from ..arithmetic import add_floats, add_integers, long_double
 from ..client import Client
 from ..command import DENYOOM, FAST, READONLY, WRITE, Server, command, integer
 from ..errors import ReplyError, syntax_error, wrong_number_of_arguments
 from ..scan import parse_cursor, parse_scan_options
-from ..store import HASH, Store
+from ..store import PIECE, Store, Words, register
 from ..writer import Value
 
+Hash = dict[bytes, bytes]
+HASH: type[Hash] = dict
 ALL_AT_ONCE = 128  # a hash of so many fields is given whole by the first HSCAN (Redis: hash-max-listpack-entries)
+
+
+def dump(key: bytes, value: Hash) -> Iterator[Words]:
+    """The requests that make this hash anew, a piece at a time."""
+    pairs = list(value.items())
+    for start in range(0, len(pairs), PIECE):
+        yield b"HMSET", key, *(word for pair in pairs[start : start + PIECE] for word in pair)
+
+
+def encoding(value: Hash) -> str:
+    """How Redis would keep this hash: a few short fields in one piece of memory, or a table."""
+    small = len(value) <= ALL_AT_ONCE and all(len(word) <= 64 for pair in value.items() for word in pair)
+    return "listpack" if small else "hashtable"
+
+
+register(HASH, "hash", dump, encoding)
 
 
 @command(WRITE, DENYOOM, FAST)
@@ -26,14 +45,14 @@ def hmset(db: Store, key: bytes, field: bytes, value: bytes, *more: bytes) -> Va
     return "OK"
 
 
-def set_fields(db: Store, command: str, key: bytes, *pairs: bytes) -> int:
+def set_fields(db: Store, command: str, key: bytes, *pairs: bytes, event: str = "hset") -> int:
     """Set fields to values, which come in turn; give the number of new ones."""
     if len(pairs) % 2:
         raise wrong_number_of_arguments(command)
     fields = db.make(key, HASH)
     before = len(fields)
     fields.update(zip(pairs[::2], pairs[1::2], strict=True))
-    db.changed(key)
+    db.changed(key, event=event)
     return len(fields) - before
 
 
@@ -109,13 +128,15 @@ def hincrby(db: Store, key: bytes, field: bytes, increment: int) -> Value:
     """HINCRBY key field increment: add to the number in the field; answer with the new one."""
     old = (db.get(key, HASH) or {}).get(field, b"0")
     total = add_integers(old, increment, ReplyError("ERR hash value is not an integer"))
-    set_fields(db, "hincrby", key, field, b"%d" % total)
+    set_fields(db, "hincrby", key, field, b"%d" % total, event="hincrby")
     return total
 
 
 @command(WRITE, DENYOOM, FAST)
 def hincrbyfloat(db: Store, key: bytes, field: bytes, increment: bytes) -> Value:
     """HINCRBYFLOAT key field increment: add to the number in the field. The log gets the sum."""
+    if long_double(increment) == "inf":
+        raise ReplyError("ERR value is NaN or Infinity")
     old = (db.get(key, HASH) or {}).get(field, b"0")
     total = add_floats(old, increment, ReplyError("ERR hash value is not a float"))
     db.make(key, HASH)[field] = total
@@ -129,15 +150,17 @@ def hrandfield(db: Store, client: Client, key: bytes, *options: bytes) -> Value:
 
     A negative count means as many as asked for, some perhaps more than once.
     """
-    if len(options) > 2 or (len(options) == 2 and options[1].lower() != b"withvalues"):
-        raise syntax_error()
     if not options:
         fields = db.get(key, HASH)
         return random.choice(list(fields)) if fields else None
     count = integer(options[0])
     with_values = len(options) == 2
     most = 2**63 - 1
-    if not -most <= count <= most or (with_values and not -(most // 2) <= count <= most // 2):
+    if count < -most:
+        raise ReplyError(f"ERR value is out of range, value must between {-most} and {most}")
+    if len(options) > 2 or (with_values and options[1].lower() != b"withvalues"):
+        raise syntax_error()
+    if with_values and abs(count) > most // 2:
         raise ReplyError("ERR value is out of range")
     fields = db.get(key, HASH) or {}
     names = list(fields)

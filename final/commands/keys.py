@@ -6,7 +6,7 @@ from ..command import FAST, READONLY, WRITE, Server, command
 from ..errors import no_such_key, syntax_error
 from ..pattern import matcher
 from ..scan import parse_cursor, parse_scan_options
-from ..store import NAMES, Store
+from ..store import KINDS, Store
 from ..writer import Value
 
 
@@ -15,7 +15,7 @@ def del_(db: Store, key: bytes, *keys: bytes) -> Value:
     """DEL key [key ...]: remove the keys; answer with how many there were."""
     gone = [each for each in (key, *keys) if db.delete(each)]
     if gone:
-        db.changed(*gone)
+        db.changed(*gone, event="del")
     return len(gone)
 
 
@@ -39,9 +39,9 @@ def touch(db: Store, key: bytes, *keys: bytes) -> Value:
 
 @command(READONLY, FAST)
 def type_(db: Store, key: bytes) -> Value:
-    """TYPE key: answer with the simple string `string` or `hash`, or `none` where there is no such key."""
+    """TYPE key: answer with the simple string `string`, `hash` and so on, or `none` where there is no such key."""
     kind = db.kind(key)
-    return "none" if kind is None else NAMES[kind]
+    return "none" if kind is None else KINDS[kind].name
 
 
 @command(READONLY)
@@ -58,7 +58,7 @@ def scan(server: Server, db: Store, cursor: bytes, *options: bytes) -> Value:
     following, names = server.order.page(db.index, db.keys, position, count)
     found = [name for name in names if matches(name) and name in db]
     if kind:
-        found = [name for name in found if (of := db.kind(name)) is not None and NAMES[of].encode() == kind]
+        found = [name for name in found if (of := db.kind(name)) is not None and KINDS[of].name.encode() == kind]
     return [b"%d" % following, found]
 
 
@@ -72,22 +72,18 @@ def randomkey(db: Store) -> Value:
 @command(WRITE, keys=(1, 2, 1))
 def rename(db: Store, key: bytes, newkey: bytes) -> Value:
     """RENAME key newkey: give what is at the key another name, with its deadline, over whatever was there."""
-    if move(db, key, newkey, over=True):
-        db.changed(key, newkey)
+    move(db, key, newkey, over=True)
     return "OK"
 
 
 @command(WRITE, FAST, keys=(1, 2, 1))
 def renamenx(db: Store, key: bytes, newkey: bytes) -> Value:
     """RENAMENX key newkey: rename, where there is no such new key yet; answer 1, else 0."""
-    if not move(db, key, newkey, over=False):
-        return 0
-    db.changed(key, newkey)
-    return 1
+    return int(move(db, key, newkey, over=False))
 
 
 def move(db: Store, key: bytes, newkey: bytes, over: bool) -> bool:
-    """Rename a key, `over` an existing one or not; tell whether anything changed. Raises `no_such_key`."""
+    """Rename a key, `over` an existing one or not; tell whether that was done. Raises `no_such_key`."""
     value = db.peek(key)
     if value is None:
         raise no_such_key()
@@ -96,6 +92,8 @@ def move(db: Store, key: bytes, newkey: bytes, over: bool) -> bool:
     deadline = db.deadline(key)
     db.delete(key)
     db.put(newkey, value, deadline)
+    db.changed(key, event="rename_from")
+    db.changed(newkey, event="rename_to")
     return True
 
 
@@ -109,8 +107,7 @@ def dbsize(db: Store) -> Value:
 def flushdb(db: Store, *mode: bytes) -> Value:
     """FLUSHDB [ASYNC | SYNC]: remove every key of this database."""
     check_mode(mode)
-    db.clear()
-    db.changed()
+    db.changed(*db.clear(), event="flushdb")
     return "OK"
 
 
@@ -119,8 +116,7 @@ def flushall(server: Server, db: Store, *mode: bytes) -> Value:
     """FLUSHALL [ASYNC | SYNC]: remove every key of every database."""
     check_mode(mode)
     for each in server.stores:
-        each.clear()
-    db.changed()
+        each.changed(*each.clear(), log=None if each is db else (), event="flushdb")
     return "OK"
 
 

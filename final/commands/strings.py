@@ -1,15 +1,30 @@
 """Commands for strings: bytes, which are also numbers when they look like one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from ..arithmetic import add_floats, add_integers
 from ..command import DENYOOM, FAST, READONLY, WRITE, Server, command, options_of
 from ..errors import ReplyError, syntax_error, wrong_number_of_arguments
-from ..store import STRING, Store
+from ..reader import parse_integer
+from ..store import Store, Words, register
 from ..writer import Value
 from .deadlines import from_now, set_deadline
 
+STRING: type[bytes] = bytes
 TIMES = (b"ex", b"px", b"exat", b"pxat")  # options that a time follows
+
+
+def dump(key: bytes, value: bytes) -> Iterator[Words]:
+    """The request that makes this string anew."""
+    yield b"SET", key, value
+
+
+def encoding(value: bytes) -> str:
+    """How Redis would keep this string: as a number, next to its key, or elsewhere."""
+    return "int" if parse_integer(value) is not None else "embstr" if len(value) <= 44 else "raw"
+
+
+register(STRING, "string", dump, encoding)
 
 
 def parse_options(words: Iterable[bytes], allowed: tuple[bytes, ...]) -> dict[bytes, bytes]:
@@ -52,13 +67,11 @@ def set_(db: Store, key: bytes, value: bytes, *options: bytes) -> Value:
     exists = key in db
     possible = not (b"nx" in chosen and exists) and not (b"xx" in chosen and not exists)
     if possible:
-        log: tuple[bytes, ...] | None = None
-        if deadline is not None:
-            log = (b"SET", key, value, b"PXAT", b"%d" % deadline)
-        elif b"get" in chosen:
-            log = (b"SET", key, value, *(option for option in options if option.lower() != b"get"))
         db.put(key, value, db.deadline(key) if b"keepttl" in chosen else deadline)
-        db.changed(key, log=log)
+        if deadline is not None:
+            note_deadline(db, key, value, deadline)
+        else:
+            db.changed(key, log=(b"SET", key, value, *(word for word in options if word.lower() != b"get")))
     if b"get" in chosen:
         return old
     return "OK" if possible else None
@@ -70,7 +83,7 @@ def setnx(db: Store, key: bytes, value: bytes) -> Value:
     if key in db:
         return 0
     db.put(key, value)
-    db.changed(key)
+    db.changed(key, event="set")
     return 1
 
 
@@ -87,11 +100,17 @@ def psetex(db: Store, key: bytes, milliseconds: bytes, value: bytes) -> Value:
 
 
 def set_with_deadline(db: Store, key: bytes, value: bytes, deadline: int) -> Value:
-    """Set the key, to expire at this time; the log gets the time, not how long it was off."""
+    """Set the key, whatever it held, to expire at this time."""
     db.delete(key)
     db.put(key, value, deadline)
-    db.changed(key, log=(b"SET", key, value, b"PXAT", b"%d" % deadline))
+    note_deadline(db, key, value, deadline)
     return "OK"
+
+
+def note_deadline(db: Store, key: bytes, value: bytes, deadline: int) -> None:
+    """The key was set, to expire at this time: the log gets the time, not how long it was off."""
+    db.changed(key, log=(b"SET", key, value, b"PXAT", b"%d" % deadline), event="set")
+    db.changed(key, log=(), event="expire")
 
 
 @command(READONLY, FAST)
@@ -106,7 +125,7 @@ def getdel(db: Store, key: bytes) -> Value:
     value = db.get(key, STRING)
     if value is not None:
         db.delete(key)
-        db.changed(key, log=(b"DEL", key))
+        db.changed(key, log=(b"DEL", key), event="del")
     return value
 
 
@@ -121,7 +140,7 @@ def getex(db: Store, key: bytes, *options: bytes) -> Value:
     if deadline is not None:
         set_deadline(db, key, deadline)
     elif b"persist" in chosen and db.persist(key):
-        db.changed(key, log=(b"PERSIST", key))
+        db.changed(key, log=(b"PERSIST", key), event="persist")
     return value
 
 
@@ -130,7 +149,7 @@ def getset(db: Store, key: bytes, value: bytes) -> Value:
     """GETSET key value: set the key; answer with the string from before, or null."""
     old = db.get(key, STRING)
     db.put(key, value)
-    db.changed(key, log=(b"SET", key, value))
+    db.changed(key, log=(b"SET", key, value), event="set")
     return old
 
 
@@ -163,7 +182,7 @@ def set_pairs(db: Store, command: str, *pairs: bytes) -> None:
     for key, value in zip(pairs[::2], pairs[1::2], strict=True):
         db.delete(key)
         db.put(key, value)
-    db.changed(*pairs[::2])
+    db.changed(*pairs[::2], event="set")
 
 
 @command(WRITE, DENYOOM, FAST)
@@ -211,10 +230,10 @@ def setrange(server: Server, db: Store, key: bytes, offset: int, value: bytes) -
     return replace(db, key, old[:offset].ljust(offset, b"\0") + value + old[offset + len(value) :])
 
 
-def replace(db: Store, key: bytes, value: bytes) -> int:
+def replace(db: Store, key: bytes, value: bytes, event: str = "") -> int:
     """Put a changed string in the old one's place, with its deadline; give its length."""
     db.put(key, value, db.deadline(key))
-    db.changed(key)
+    db.changed(key, event=event)
     return len(value)
 
 
@@ -252,15 +271,17 @@ def decrby(db: Store, key: bytes, decrement: int) -> Value:
 
 def add(db: Store, key: bytes, increment: int) -> int:
     """Add to the number at `key` (no key: 0) and give the sum. The value stays a string: `10`, not ten."""
-    total = add_integers(db.get(key, STRING) or b"0", increment)
-    replace(db, key, b"%d" % total)
+    old = db.get(key, STRING)
+    total = add_integers(b"0" if old is None else old, increment)
+    replace(db, key, b"%d" % total, event="incrby")
     return total
 
 
 @command(WRITE, DENYOOM, FAST)
 def incrbyfloat(db: Store, key: bytes, increment: bytes) -> Value:
     """INCRBYFLOAT key increment: add; answer with the new number. The log gets the sum, however it came about."""
-    total = add_floats(db.get(key, STRING) or b"0", increment)
+    old = db.get(key, STRING)
+    total = add_floats(b"0" if old is None else old, increment)
     db.put(key, total, db.deadline(key))
     db.changed(key, log=(b"SET", key, total, b"KEEPTTL"))
     return total

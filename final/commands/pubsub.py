@@ -1,0 +1,72 @@
+"""Publish and subscribe."""
+
+from ..client import Client
+from ..command import FAST, LOADING, NOSCRIPT, PUBSUB, STALE, Server, command
+from ..errors import unknown_subcommand
+from ..pattern import matcher
+from ..writer import Push, Replies, Value
+
+
+def change(server: Server, client: Client, names: tuple[bytes, ...], word: bytes) -> Value:
+    """Subscribe or unsubscribe, as `word` says: one push for each name, with how much is listened to after it."""
+    pattern = word.startswith(b"p")
+    method = server.hub.unsubscribe if b"un" in word else server.hub.subscribe
+    replies = Replies()
+    for name in names:
+        method(client, name, pattern)
+        replies.append(Push([word, name, len(client.channels) + len(client.patterns)]))
+    return replies or Push([word, None, len(client.channels) + len(client.patterns)])
+
+
+@command(PUBSUB, NOSCRIPT, LOADING, STALE)
+def subscribe(server: Server, client: Client, channel: bytes, *channels: bytes) -> Value:
+    """SUBSCRIBE channel [channel ...]: hear what is published on these channels."""
+    return change(server, client, (channel, *channels), b"subscribe")
+
+
+@command(PUBSUB, NOSCRIPT, LOADING, STALE)
+def unsubscribe(server: Server, client: Client, *channels: bytes) -> Value:
+    """UNSUBSCRIBE [channel ...]: hear them, or any channel, no more."""
+    return change(server, client, channels or tuple(client.channels), b"unsubscribe")
+
+
+@command(PUBSUB, NOSCRIPT, LOADING, STALE)
+def psubscribe(server: Server, client: Client, pattern: bytes, *patterns: bytes) -> Value:
+    """PSUBSCRIBE pattern [pattern ...]: hear what is published on channels that match."""
+    return change(server, client, (pattern, *patterns), b"psubscribe")
+
+
+@command(PUBSUB, NOSCRIPT, LOADING, STALE)
+def punsubscribe(server: Server, client: Client, *patterns: bytes) -> Value:
+    """PUNSUBSCRIBE [pattern ...]: hear them, or any pattern, no more."""
+    return change(server, client, patterns or tuple(client.patterns), b"punsubscribe")
+
+
+@command(PUBSUB, LOADING, STALE, FAST, "may_replicate")
+def publish(server: Server, channel: bytes, message: bytes) -> Value:
+    """PUBLISH channel message: send the message to who listens; answer with how many times it was sent."""
+    return server.hub.publish(channel, message)
+
+
+@command()
+def pubsub(subcommand: bytes, *arguments: bytes) -> Value:
+    """PUBSUB subcommand [argument ...]: who listens to what. See the subcommands below."""
+    raise unknown_subcommand("PUBSUB", subcommand)
+
+
+@command(PUBSUB, LOADING, STALE, of="pubsub")
+def pubsub_channels(server: Server, pattern: bytes = b"*") -> Value:
+    """PUBSUB CHANNELS [pattern]: answer with the channels that someone listens to."""
+    return list(filter(matcher(pattern), server.hub.channels))
+
+
+@command(PUBSUB, LOADING, STALE, of="pubsub")
+def pubsub_numsub(server: Server, *channels: bytes) -> Value:
+    """PUBSUB NUMSUB [channel ...]: answer with each channel and how many listen to it."""
+    return [word for name in channels for word in (name, len(server.hub.channels.get(name, ())))]
+
+
+@command(PUBSUB, LOADING, STALE, of="pubsub")
+def pubsub_numpat(server: Server) -> Value:
+    """PUBSUB NUMPAT: answer with the number of patterns that someone listens to."""
+    return len(server.hub.patterns)

@@ -1,0 +1,69 @@
+"""Transactions: commands that are queued and then run as one unit, unless a watched key has changed."""
+
+from ..client import Client
+from ..command import ALLOW_BUSY, FAST, LOADING, NOSCRIPT, STALE, Server, command
+from ..errors import ReplyError
+from ..store import Store
+from ..writer import NULL_ARRAY, Value
+
+
+@command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY)
+def multi(client: Client) -> Value:
+    """MULTI: queue the requests that follow, up to EXEC."""
+    if client.queue is not None:
+        raise ReplyError("ERR MULTI calls can not be nested")
+    client.queue, client.spoiled = [], False
+    return "OK"
+
+
+@command(NOSCRIPT, LOADING, STALE, "skip_slowlog")
+def exec_(server: Server, client: Client) -> Value:
+    """EXEC: run what was queued, at one instant and with nothing in between; answer with all the answers.
+
+    Where a request could not be queued, nothing is run, and the answer is an error. Where a watched key has
+    changed since WATCH, or its time was up, nothing is run, and the answer is null.
+    """
+    if client.queue is None:
+        raise ReplyError("ERR EXEC without MULTI")
+    queue = client.queue
+    changed = client.touched or any(server.stores[index].expired(key) for index, key in client.watched)
+    spoiled = client.spoiled
+    discard_queue(server, client)
+    if spoiled:
+        raise ReplyError("EXECABORT Transaction discarded because of previous errors.")
+    if changed:
+        return NULL_ARRAY
+    return [server.call(client, command, words) for command, words in queue]
+
+
+@command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY)
+def discard(server: Server, client: Client) -> Value:
+    """DISCARD: forget what was queued, and what is watched."""
+    if client.queue is None:
+        raise ReplyError("ERR DISCARD without MULTI")
+    discard_queue(server, client)
+    return "OK"
+
+
+def discard_queue(server: Server, client: Client) -> None:
+    """Leave the transaction."""
+    client.queue, client.spoiled = None, False
+    server.unwatch(client)
+
+
+@command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY)
+def watch(server: Server, client: Client, db: Store, key: bytes, *keys: bytes) -> Value:
+    """WATCH key [key ...]: have EXEC do nothing if one of the keys changes before it."""
+    if client.queue is not None:
+        raise ReplyError("ERR WATCH inside MULTI is not allowed")
+    for each in (key, *keys):
+        db.expired(each)  # a key whose time is already up counts as missing, not as one that changes
+        server.watch(client, each)
+    return "OK"
+
+
+@command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY)
+def unwatch(server: Server, client: Client) -> Value:
+    """UNWATCH: forget what is watched."""
+    server.unwatch(client)
+    return "OK"
