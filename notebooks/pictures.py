@@ -339,13 +339,13 @@ def picture(drawing: Any, description: str) -> Any:
 # Pictures of bytes
 
 SIGNS = {
-    "*": "array of {}",
-    "$": "bulk string of {} bytes",
-    "%": "map of {} pairs",
-    "~": "set of {}",
-    ">": "push of {}",
-    "|": "remarks: map of {} pairs",
-    "=": "verbatim string of {} bytes",
+    "*": "array, length {}",
+    "$": "bulk string, length {}",
+    "%": "map, pairs: {}",
+    "~": "set, length {}",
+    ">": "push, length {}",
+    "|": "remarks, a map, pairs: {}",
+    "=": "verbatim string, length {}",
     "+": "simple string",
     "-": "error",
     ":": "integer",
@@ -361,7 +361,7 @@ def dissect(data: bytes) -> list[tuple[str, bytes, str]]:
     r"""Cut RESP into (kind, bytes, meaning); kinds: header, length, payload, CRLF, other. It may end anywhere.
 
     >>> dissect(b"$4\r\nPI")
-    [('length', b'$4', 'bulk string of 4 bytes'), ('CRLF', b'\r\n', ''), ('payload', b'PI', '2 of the 4 bytes')]
+    [('length', b'$4', 'bulk string, length 4'), ('CRLF', b'\r\n', ''), ('payload', b'PI', '2 of the 4 bytes')]
     """
     pieces: list[tuple[str, bytes, str]] = []
     while data:
@@ -398,7 +398,7 @@ def printable(data: bytes) -> str:
 def chip(kind: str, data: bytes) -> str:
     """Write some bytes as HTML, tinted by their kind."""
     tint = TINTS[kind]
-    style = f"background-color:{tint}33;border-bottom:2px solid {tint};padding:1px 2px;margin:0 1px"
+    style = f"background-color:{tint}33;border-bottom:2px solid {tint};padding:1px 2px;overflow-wrap:anywhere"
     return f'<code style="{style}">{html.escape(printable(data))}</code>'
 
 
@@ -420,9 +420,9 @@ def show_bytes(data: bytes, title: str = "") -> Page:
     for kind, part, meaning in pieces:
         if kind == "CRLF":
             continue
-        meaning = meaning or {"payload": f"{len(part)} bytes", "other": "an inline request, or not RESP"}[kind]
-        rows += f"<tr>{cell(chip(kind, part))}{cell(html.escape(meaning))}</tr>"
-        text += f"{printable(part):<24} {meaning}\n"
+        meaning = meaning or ("all of it" if kind == "payload" else "an inline request, or not RESP")
+        rows += f"<tr>{cell(chip(kind, part))}{cell(kind)}{cell(html.escape(meaning))}</tr>"
+        text += f"{printable(part):<24} {kind:<8} {meaning}\n"
     heading = f"<p><b>{html.escape(title)}</b></p>" if title else ""
     return Page(f"{heading}<p>{chips(data)}</p><table>{rows}</table>", f"{title}\n{printable(data)}\n{text}".strip())
 
@@ -448,7 +448,8 @@ def draw_lines(
 ) -> Any:
     """Draw a line for each name, from x to y, with its name at its end; `description` says what one sees."""
     drawing, axes = figure()
-    for colour, (name, points) in zip((RED, ORANGE, BLUE, GREEN, PURPLE), lines.items(), strict=False):
+    colours = (RED, BLUE, ORANGE, GREEN, PURPLE) if len(lines) > 1 else (BLUE,)
+    for colour, (name, points) in zip(colours, lines.items(), strict=False):
         axes.plot(list(points), list(points.values()), marker="o", markersize=4, color=colour, linewidth=2)
         end = max(points)
         axes.annotate(
@@ -463,7 +464,9 @@ def draw_lines(
     if logarithmic:
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.xaxis.set_major_formatter("{x:g}")
+        measured = sorted(set().union(*lines.values()))
+        axes.set_xticks(measured, [f"{x:g}" for x in measured])
+        axes.minorticks_off()
         axes.yaxis.set_major_formatter("{x:g}")
     axes.set_xlabel(across)
     axes.set_ylabel(upward)

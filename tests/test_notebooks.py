@@ -217,10 +217,10 @@ def test_solutions_are_cells_of_the_stage_and_collapsed(path: Path) -> None:
 
 @companion
 def test_a_solution_comes_after_its_specification(path: Path) -> None:
-    """Signature and docstring stand, as the stage has them, in the text between the code before and the solution."""
+    """Signature and docstring stand, as the stage has them, in a cell tagged `exercise`, or in the text, before it."""
     text = ""
     for cell in cells(path):
-        if cell.kind == "markdown":
+        if cell.kind == "markdown" or "exercise" in cell.tags:
             text += cell.source
         elif cell.is_solution:
             for name, function in manifest.functions(cell.source):
