@@ -127,10 +127,12 @@ def problems(rows: list[Row], now: Sources, before: Sources, additions: bool = T
     carried: the texts are the same. new: the file was not there, and the table names everything in it that did
     not move there unchanged. grown: the table names exactly what differs, what is gone is struck through.
     removed: the file is gone, what did not move elsewhere is struck through. Nothing that is the same is named,
-    and every file has its row. Without `additions`, as for final/, what was nowhere before need not be named.
+    and every file has its row. Without `additions`, as for final/, what was not there before, definition or file,
+    need not be told.
     """
     listed = [row.file for row in rows]
-    found = [f"{file}: is not in the table" for file in sorted({*now, *before} - set(listed))]
+    wanted = {*before, *(now if additions else ())}
+    found = [f"{file}: is not in the table" for file in sorted(wanted - set(listed))]
     found += [f"{file}: stands in the table twice" for file in sorted(set(listed)) if listed.count(file) > 1]
     moved_away = {(file, name) for row in rows for name, file in row.moved.items()}
     for row in rows:
@@ -203,5 +205,5 @@ def unwritable(rows: list[Row], now: Sources) -> list[str]:
 
 def without_dots(source: str) -> str:
     """Write a package's relative imports as the stages do: `from .reader import Reader` without its dot."""
-    bare = re.sub(r"^(\s*)from \.+ import ", r"\1import ", source, flags=re.M)
+    bare = re.sub(r"^(\s*)from \.+ import (?=\w)", r"\1import ", source, flags=re.M)
     return re.sub(r"^(\s*from )\.+(?=\w)", r"\1", bare, flags=re.M)
