@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import atexit
+import functools
 import html
 import importlib
 import inspect
@@ -495,20 +496,61 @@ def put_yours_into(table: dict[bytes, Any], *commands: Callable[..., Any]) -> No
         name = function.__name__
         found = None if TARGET else _find_in_work(name, ())
         if found:
-            table[name.rstrip("_").encode()].function = getattr(load(ROOT / "work", found), name)
+            table[name.rstrip("_").encode()].function = in_our_words(getattr(load(ROOT / "work", found), name))
         sources.setdefault(f"your work/{found}.py" if found else "this notebook", []).append(name)
     print("checking " + "; ".join(f"{', '.join(names)} of {source}" for source, names in sources.items()))
+
+
+def in_our_words(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a function from work/ refuse with the notebook's ReplyError: to Python, its own is another class."""
+
+    @functools.wraps(function)
+    def call(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except Exception as error:
+            if type(error).__name__ != "ReplyError":
+                raise
+            raise importlib.import_module("errors").ReplyError(str(error)) from None
+
+    return call
 
 
 # Pictures of commands and clients
 
 
 def lanes(trace: Iterable[tuple[object, str]], names: Sequence[str]) -> Page:
-    """Draw what several did, (who, what), one moment in a row; `names` in the order in which they first appear."""
+    """Draw what several did, (who, what), one moment in a row; `names` in the order in which they first appear.
+
+    What begins with the same word has the same colour.
+    """
     events = list(trace)
     order = list(dict.fromkeys(who for who, _ in events))
-    rows = [[what if who == each else "" for each in order] for who, what in events]
-    return show_table(["", *names], [[f"{number}.", *row] for number, row in enumerate(rows, 1)])
+    tints = dict(zip(dict.fromkeys(what.split()[0] for _, what in events), TINTS, strict=False))
+    markup = "<th></th>" + "".join(f'<th style="text-align:left">{html.escape(name)}</th>' for name in names)
+    markup, text = f"<tr>{markup}</tr>", " | ".join(["", *names]) + "\n"
+    for number, (who, what) in enumerate(events, 1):
+        row = [chip(tints[what.split()[0]], what.encode()) if who == each else "" for each in order]
+        markup += f"<tr>{cell(f'{number}.')}{''.join(map(cell, row))}</tr>"
+        text += " | ".join([f"{number}.", *(what if who == each else "" for each in order)]) + "\n"
+    return Page(f"<table>{markup}</table>", text.rstrip())
+
+
+def draw_pipeline(rates: dict[int, float], description: str) -> Any:
+    """Draw requests a second against the depth of the pipeline."""
+    drawing, axes = figure()
+    depths, thousands = list(rates), [rate / 1000 for rate in rates.values()]
+    axes.plot(depths, thousands, marker="o", color=BLUE, linewidth=2)
+    axes.fill_between(depths, thousands, color=BLUE, alpha=0.12)
+    for depth, rate in ((depths[0], thousands[0]), (depths[-1], thousands[-1])):
+        label: dict[str, Any] = {"xytext": (0, 8), "textcoords": "offset points", "ha": "center", "weight": "bold"}
+        axes.annotate(f"{rate:.0f} 000", (depth, rate), color=BLUE, **label)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(depths, [str(depth) for depth in depths])
+    axes.set_ylim(0, 1.15 * max(thousands))
+    axes.set_xlabel("requests sent before the first answer is read")
+    axes.set_ylabel("thousand SETs a second")
+    return picture(drawing, description)
 
 
 def command_table(table: dict[bytes, Any]) -> Page:
@@ -628,16 +670,22 @@ def show_log(log: bytes) -> Page:
     return Page(f"<table><tr><th>byte</th><th style='text-align:left'>request</th></tr>{markup}</table>", text.rstrip())
 
 
-def show_map(data: bytes, outcomes: Sequence[str]) -> Page:
-    """Draw each byte in the colour of its outcome, and say how many of each there are."""
-    tints = dict(zip(dict.fromkeys(outcomes), ("length", "header", "other", "payload"), strict=False))
-    tints |= {"nobody notices": "other", "the start is refused": "payload", "taken for a torn end": "length"}
-    counts = {outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))}
-    runs = itertools.groupby(zip(outcomes, data, strict=True), key=lambda pair: pair[0])
-    line = "".join(chip(tints[outcome], bytes(byte for _, byte in run)) for outcome, run in runs)
-    legend = "".join(f"<tr>{cell(chip(tints[each], each.encode()))}{cell(str(n))}</tr>" for each, n in counts.items())
-    text = "\n".join(f"{outcome}: {number} bytes" for outcome, number in counts.items())
-    return Page(f"<p style='line-height:1.9'>{line}</p><table>{legend}</table>", f"{printable(data)}\n{text}")
+def show_map(log: bytes, outcomes: Sequence[str], tints: dict[str, str]) -> Page:
+    """Draw each byte of a log in the colour of its outcome (of TINTS), and say how many of each there are."""
+    markup, text, offset = "", "", 0
+    for record, _ in records(log):
+        pairs = zip(outcomes[offset : offset + len(record)], record, strict=True)
+        runs = [(each, bytes(b for _, b in run)) for each, run in itertools.groupby(pairs, lambda pair: pair[0])]
+        drawn = "".join(chip(tints[each], part) for each, part in runs)
+        markup += f"<tr>{cell(str(offset))}{cell(drawn)}</tr>"
+        offset += len(record)
+    legend = ""
+    for each in tints:
+        legend += f"<tr>{cell(str(outcomes.count(each)))}{cell(chip(tints[each], each.encode()))}</tr>"
+        text += f"{each}: {outcomes.count(each)} bytes\n"
+    headings = "<tr><th>{}</th><th style='text-align:left'>{}</th></tr>"
+    log_table = f"<table>{headings.format('byte', 'request')}{markup}</table>"
+    return Page(f"{log_table}<table>{headings.format('bytes', 'when one is changed')}{legend}</table>", text.rstrip())
 
 
 def draw_steps(values: Sequence[int], across: str, upward: str, mark: int, description: str) -> Any:
@@ -657,7 +705,9 @@ def draw_steps(values: Sequence[int], across: str, upward: str, mark: int, descr
 
 def draw_latencies(waits: dict[str, list[float]], description: str) -> Any:
     """Draw for each name the median and the 99th percentile of its times (in seconds), as milliseconds."""
-    drawing, axes = figure(height=2.8)
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    drawing, axes = figure(height=3)
     for row, times in enumerate(waits.values()):
         ordered = sorted(times)
         median, slow = (1000 * ordered[int(len(ordered) * part)] for part in (0.5, 0.99))
@@ -667,11 +717,12 @@ def draw_latencies(waits: dict[str, list[float]], description: str) -> Any:
             label = {"xytext": (0, 8), "textcoords": "offset points", "ha": "center", "fontsize": 9}
             axes.annotate(f"{value:.2f}", (value, row), color=colour, **label)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_yticks(range(len(waits)), list(waits))
     axes.invert_yaxis()
-    axes.margins(y=0.2)
+    axes.margins(x=0.08, y=0.25)
     axes.set_xlabel("milliseconds until the answer")
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     return picture(drawing, description)
