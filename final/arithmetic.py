@@ -58,6 +58,23 @@ def add_floats(text: bytes, increment: bytes, refusal: ReplyError | None = None)
     return written.rstrip("0").rstrip(".").encode()
 
 
+_HEXADECIMAL = re.compile(rb"[+-]?0x[0-9a-f]*\.?[0-9a-f]*(p[+-]?\d+)?", re.IGNORECASE)
+
+
+def parse_float(word: bytes) -> float | None:
+    """Read a number as C's `strtod` would, or None where it is none, or is NaN.
+
+    >>> parse_float(b"1e3"), parse_float(b"-inf"), parse_float(b"0x10"), parse_float(b" 1"), parse_float(b"nan")
+    (1000.0, -inf, 16.0, None, None)
+    """
+    if _DECIMAL.fullmatch(word) or _INFINITY.fullmatch(word):
+        return float(word)
+    try:
+        return float.fromhex(word.decode()) if _HEXADECIMAL.fullmatch(word) else None
+    except (ValueError, OverflowError):
+        return None
+
+
 def long_double(text: bytes) -> Fraction | str | None:
     """Read a number as `strtold` would: a fraction of at most 64 binary digits, "inf", or None where it is none."""
     if _INFINITY.fullmatch(text):

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from .client import Client
 from .errors import not_an_integer, unknown_command, wrong_number_of_arguments
@@ -53,6 +53,29 @@ class Server(Protocol):
         """What INFO says about the log."""
 
 
+class Group(NamedTuple):
+    """A family of commands."""
+
+    name: str  # as COMMAND DOCS calls it
+    category: str  # as ACL rules call it
+    letter: str  # as notify-keyspace-events calls what they bring about
+
+
+GROUPS = {  # by the file in `commands` that they stand in
+    "strings": Group("string", "@string", "$"),
+    "hashes": Group("hash", "@hash", "h"),
+    "lists": Group("list", "@list", "l"),
+    "sets": Group("set", "@set", "s"),
+    **dict.fromkeys(("sorted_sets", "ranges", "pops", "algebra"), Group("sorted-set", "@sortedset", "z")),
+    **dict.fromkeys(("keys", "deadlines"), Group("generic", "@keyspace", "g")),
+    "connection": Group("connection", "@connection", "g"),
+    "descriptions": Group("server", "@connection", "g"),
+    "transactions": Group("transactions", "@transaction", "g"),
+    "pubsub": Group("pubsub", "@pubsub", "g"),
+}
+SERVER = Group("server", "", "g")  # all others
+
+
 @dataclass
 class Command:
     """One command: the function, and what its signature says, worked out once."""
@@ -72,9 +95,9 @@ class Command:
         return self.fewest if self.fewest == self.most else -self.fewest
 
     @property
-    def group(self) -> str:
-        """The family it belongs to: the name of the module that it stands in."""
-        return self.function.__module__.rpartition(".")[2]
+    def group(self) -> Group:
+        """The family it belongs to."""
+        return GROUPS.get(self.function.__module__.rpartition(".")[2], SERVER)
 
 
 COMMANDS: dict[bytes, Command] = {}  # name in lower case -> command
@@ -103,7 +126,7 @@ def describe(
 
     Parameters annotated Store, Client or Server come first and are handed in. Each further one is a word of the
     request: `bytes` as it came, `int` read as a number; with a default it may be missing; `*words` takes any
-    number. One called `key`, and `*keys`, say where the keys stand.
+    number, and what comes after that is the last word. One called `key`, and `*keys`, say where the keys stand.
 
     >>> def append(db: Store, key: bytes, value: bytes) -> Value: ...
     >>> entry = describe(append, (WRITE,), of="")
@@ -119,6 +142,7 @@ def describe(
     words = parameters[len(handed) :]
     single = [each for each in words if each.kind is not each.VAR_POSITIONAL]
     names = [each.name for each in words]
+    last = names[-1] if words and words[-1].kind is inspect.Parameter.KEYWORD_ONLY else ""
     first = depth + names.index("key") if "key" in names else 0
     fewest = depth + sum(each.default is each.empty for each in single)
     most = depth + len(single) if single == words else float("inf")
@@ -126,15 +150,15 @@ def describe(
         name=name,
         function=function,
         flags=flags,
-        run=bind(function, handed, [each.annotation is int for each in single], depth),
+        run=bind(function, handed, [each.annotation is int for each in single], depth, last),
         fewest=fewest,
         most=most,
-        keys=keys or ((first, -1 if "keys" in names else first, 1) if first else (0, 0, 0)),
+        keys=keys or ((first, (-2 if last else -1) if "keys" in names else first, 1) if first else (0, 0, 0)),
     )
 
 
 def bind(
-    function: Callable[..., Value], handed: tuple[type, ...], integers: list[bool], depth: int
+    function: Callable[..., Value], handed: tuple[type, ...], integers: list[bool], depth: int, last: str = ""
 ) -> Callable[[Server, Client, list[bytes]], Value]:
     """Make the function that a request is run through, with all that can be known now worked out now.
 
@@ -153,9 +177,11 @@ def bind(
         arguments: list[bytes | int] = list(words)
         for place in places[: len(words) - depth]:
             arguments[place] = integer(words[place])
+        if last:
+            return function(*given, *arguments[depth:-1], **{last: arguments[-1]})
         return function(*given, *arguments[depth:])
 
-    return run_plain if handed == (Store,) and not places and depth == 1 else run
+    return run_plain if handed == (Store,) and not places and depth == 1 and not last else run
 
 
 def integer(word: bytes) -> int:

@@ -4,7 +4,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
-from math import ceil
 from typing import Any
 
 from . import commands  # noqa: F401  (the commands enter themselves into the table)
@@ -18,7 +17,7 @@ from .options import Options
 from .scan import Order
 from .store import Note, Store, Unit
 from .waiting import Parked, Place, Wait, Waiting
-from .writer import Replies, Value
+from .writer import NULL_ARRAY, Replies, Value
 
 NOTHING = Replies()  # no answer, for now
 NOT_QUEUED = {"multi", "exec", "discard", "watch", "quit", "reset"}  # run at once, also after MULTI
@@ -137,20 +136,24 @@ class Engine:
 
     def run(self, client: Client, command: Command, words: list[bytes]) -> Value:
         """Run a command and complete the notes that it made. A ReplyError, whoever raised it, is the answer."""
-        notes = self.unit.notes
-        start = len(notes)
+        start = len(self.unit.notes)
         try:
             answer = command.run(self, client, words)
         except ReplyError as error:
             answer = error
+        if len(self.unit.notes) > start:
+            self.complete(command, words, start)
+        return answer
+
+    def complete(self, command: Command, words: list[bytes], start: int = 0) -> None:
+        """Fill in what the notes from `start` on leave open: the request as it came goes to the log, but once."""
         logged = False
-        for note in islice(notes, start, None):
+        for note in islice(self.unit.notes, start, None):
             if note.log is None:
                 note.log = () if logged else words
                 logged = True
             if note.event is not None:
                 self.notify(note, command)
-        return answer
 
     def call(self, client: Client, command: Command, words: list[bytes]) -> Value:
         """Run a command as a part of the one under way, as EXEC and EVAL do: errors are values, nothing waits."""
@@ -180,22 +183,24 @@ class Engine:
                 return
 
     def serve(self, place: Place) -> bool:
-        """Serve the first who waits at a place and can be served; tell whether there was one."""
+        """Serve the first who waits for what is at a place now; tell whether there was one."""
         index, key = place
-        for parked in self.waiting.at(place):
-            if self.stores[index].kind(key) is not parked.wait.kind:
-                continue
-            answer = self.run(parked.client, parked.command, parked.words)
-            if not isinstance(answer, Wait):
-                self.unpark(parked.client)
-                parked.client.deliver(answer)
-                return True
-        return False
+        parked = self.waiting.first(place, self.stores[index].kind(key))
+        if parked is None:
+            return False
+        self.unpark(parked.client)
+        try:
+            answer = parked.wait.serve(key)
+        except ReplyError as error:
+            answer = error
+        self.complete(parked.command, parked.words)
+        parked.client.deliver(answer)
+        return True
 
     def park(self, client: Client, command: Command, words: list[bytes], wait: Wait) -> None:
         """Let a client's command wait for its keys."""
         places = tuple((client.db.index, key) for key in dict.fromkeys(wait.keys))
-        deadline = self.unit.now + ceil(wait.timeout * 1000) if wait.timeout else None
+        deadline = self.unit.now + wait.timeout if wait.timeout else None
         client.parked = Parked(client, command, words, wait, places, deadline)
         self.waiting.park(client.parked)
 
@@ -206,10 +211,17 @@ class Engine:
             client.parked = None
 
     def time_up(self, parked: Parked) -> None:
-        """A parked command's time is up: answer with what it said it would answer with then."""
+        """A parked command's time is up: answer with null, an array's even where a MULTI would have the other one."""
         if parked.client.parked is parked:
-            self.unpark(parked.client)
-            parked.client.deliver(parked.wait.otherwise)
+            self.unblock(parked.client, NULL_ARRAY)
+
+    def unblock(self, client: Client, answer: Value) -> bool:
+        """Let a client wait no more, and answer it like this; tell whether it did wait."""
+        if client.parked is None:
+            return False
+        self.unpark(client)
+        client.deliver(answer)
+        return True
 
     def watch(self, client: Client, key: bytes) -> None:
         """Have `client.touched` set when this key changes."""
@@ -230,7 +242,7 @@ class Engine:
         """Publish what happened to keys, where the options ask for it."""
         if setting := self.options.notify_keyspace_events:
             event = note.event or (command.name if command else "")
-            group = command.group if command else ""
+            group = command.group.letter if command else "g"
             for key in note.keys:
                 for channel, message in messages(setting, note.store.index, key, event, group):
                     self.hub.publish(channel, message)

@@ -3,21 +3,20 @@
 from .errors import ReplyError
 
 CLASSES = "g$lshzxetdmn"  # the letters of notify-keyspace-events that choose events; A stands for all but m and n
-FAMILIES = {"strings": "$", "lists": "l", "sets": "s", "hashes": "h", "sorted_sets": "z"}  # commands' file -> letter
 SPECIAL = {"expired": "x", "evicted": "e", "new": "n", "keymiss": "m", "sortstore": "l"}
 
 
 def letter(event: str, group: str) -> str:
-    """The class of an event that a command of this group brought about; `g` is for events of any type's keys.
+    """The class of an event that a command of the group with this letter brought about.
 
-    >>> letter("lpush", "lists"), letter("del", "lists"), letter("expired", "strings")
+    >>> letter("lpush", "l"), letter("del", "l"), letter("expired", "$")
     ('l', 'g', 'x')
     """
     if event in SPECIAL:
         return SPECIAL[event]
     if event in ("del", "expire", "persist", "rename_from", "rename_to", "copy_to", "move_from", "move_to", "restore"):
         return "g"
-    return FAMILIES.get(group, "g")
+    return group
 
 
 def chosen(setting: str) -> str:

@@ -1,9 +1,13 @@
 """Who waits for a key: parked commands, first come first served. It knows no command by name and no socket."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING
 
+from .arithmetic import parse_float
+from .errors import ReplyError
+from .store import Store
 from .writer import Value
 
 if TYPE_CHECKING:
@@ -15,15 +19,45 @@ Place = tuple[int, bytes]  # the number of a database, and a key in it
 
 @dataclass(frozen=True)
 class Wait:
-    """What a command answers with when it cannot yet: "run me again when one of these keys has changed".
+    """What a command answers with when it cannot yet: "call me when there is such a value at one of these keys".
 
-    It is run again, whole, as it came; so a blocking pop is the pop, and nothing is written twice.
+    A blocking pop is the pop, called a second time: see `serve_or_wait`.
     """
 
     keys: tuple[bytes, ...]
     kind: type  # of value that it waits for: while something else is at the key, it goes on waiting
-    timeout: float  # seconds; 0: for ever
-    otherwise: Value  # the answer when the time is up, or where nothing may wait: in MULTI, in a script
+    timeout: int  # milliseconds; 0: for ever
+    otherwise: Value  # the answer where nothing may wait: in MULTI, in a script
+    serve: Callable[[bytes], Value]  # what to do with the key that has it now
+
+
+def serve_or_wait(
+    db: Store, keys: Sequence[bytes], kind: type, serve: Callable[[bytes], Value], timeout: bytes, otherwise: Value
+) -> Value:
+    """Serve the client from the first of the keys that holds a value of this kind; where none does, let it wait.
+
+    The first is the one that it named first. Once it waits, the key that is filled first comes first: so Redis 7.0
+    has it, and that is why `serve` is told which, and the command is not just run again.
+    """
+    limit = parse_timeout(timeout)
+    for key in keys:
+        if db.get(key, kind) is not None:
+            return serve(key)
+    return Wait(tuple(keys), kind, limit, otherwise, serve)
+
+
+def parse_timeout(word: bytes) -> int:
+    """Read a timeout in seconds, with decimals: milliseconds, rounded up.
+
+    >>> parse_timeout(b"0.0001"), parse_timeout(b"2")
+    (1, 2000)
+    """
+    seconds = parse_float(word)
+    if seconds is None:
+        raise ReplyError("ERR timeout is not a float or out of range")
+    if not -0.001 < seconds < 2**63 / 1000:  # what is too long overflows in Redis, and has become negative by then
+        raise ReplyError("ERR timeout is negative")
+    return ceil(seconds * 1000)
 
 
 @dataclass(eq=False)
@@ -58,11 +92,9 @@ class Waiting:
                 if not line:
                     del self._lines[place]
 
-    def at(self, place: Place) -> Iterator[Parked]:
-        """Those who wait at a place, first come first; the line may change meanwhile."""
-        for parked in list(self._lines.get(place, ())):
-            if parked in self._lines.get(place, ()):
-                yield parked
+    def first(self, place: Place, kind: type | None) -> Parked | None:
+        """The one who has waited longest at a place for a value of this kind, or None."""
+        return next((parked for parked in self._lines.get(place, ()) if parked.wait.kind is kind), None)
 
     def __contains__(self, place: Place) -> bool:
         return place in self._lines

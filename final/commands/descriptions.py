@@ -7,19 +7,6 @@ from ..command import ADMIN, COMMANDS, FAST, LOADING, READONLY, STALE, WRITE, Co
 from ..errors import unknown_subcommand
 from ..writer import Value
 
-GROUPS = {  # the family of a module -> what Redis calls the group, and its ACL category
-    "strings": ("string", "@string"),
-    "hashes": ("hash", "@hash"),
-    "keys": ("generic", "@keyspace"),
-    "deadlines": ("generic", "@keyspace"),
-    "connection": ("connection", "@connection"),
-    "descriptions": ("server", "@connection"),
-    "transactions": ("transactions", "@transaction"),
-    "pubsub": ("pubsub", "@pubsub"),
-    "admin": ("server", ""),
-    "protocol": ("server", ""),
-}
-
 
 @command(LOADING, STALE)
 def command_(*words: bytes) -> Value:
@@ -75,7 +62,7 @@ def described(entry: Command) -> Value:
         *(["@read"] if READONLY in flags else []),
         *(["@admin", "@dangerous"] if ADMIN in flags else []),
         "@fast" if FAST in flags else "@slow",
-        GROUPS[entry.group][1],
+        entry.group.category,
     } - {""}
     subcommands = [described(each) for each in entry.subcommands.values()]
     return [entry.name.encode(), entry.arity, set(flags), *entry.keys, categories, [], [], subcommands]
@@ -88,7 +75,7 @@ def documented(entry: Command) -> Value:
     documentation: dict[bytes, Value] = {
         b"summary": summary.encode(),
         b"since": b"1.0.0",
-        b"group": GROUPS[entry.group][0].encode(),
+        b"group": entry.group.name.encode(),
     }
     if len(words) > entry.name.count("|") + 1:
         documentation[b"arguments"] = arguments(words[-1])
