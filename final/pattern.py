@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 _PIECE = re.compile(
-    rb"\\(?P<escaped>.)|\[(?P<set>\^?(?:\\.|[^\]\\])*)\]?|(?P<stars>\*+)|(?P<any>\?)|(?P<plain>.)", re.DOTALL
+    rb"\\(?P<escaped>.)|\[(?P<set>\^?(?:\\.|[^\]]-.|[^\]])*)\]?|(?P<stars>\*+)|(?P<any>\?)|(?P<plain>.)", re.DOTALL
 )
 _MEMBER = re.compile(rb"\\(?P<escaped>.)|(?P<low>.)-(?P<high>.)|(?P<plain>.)", re.DOTALL)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ..arithmetic import add_floats, add_integers, long_double
 from ..client import Client
 from ..command import DENYOOM, FAST, READONLY, WRITE, Server, command, integer
-from ..errors import ReplyError, syntax_error, wrong_number_of_arguments
+from ..errors import ReplyError, not_a_float, syntax_error, wrong_number_of_arguments
 from ..scan import parse_cursor, parse_scan_options
 from ..store import PIECE, Store, Words, register
 from ..writer import Value
@@ -135,7 +135,10 @@ def hincrby(db: Store, key: bytes, field: bytes, increment: int) -> Value:
 @command(WRITE, DENYOOM, FAST)
 def hincrbyfloat(db: Store, key: bytes, field: bytes, increment: bytes) -> Value:
     """HINCRBYFLOAT key field increment: add to the number in the field. The log gets the sum."""
-    if long_double(increment) == "inf":
+    wanted = long_double(increment)
+    if wanted is None:
+        raise not_a_float()
+    if wanted == "inf":
         raise ReplyError("ERR value is NaN or Infinity")
     old = (db.get(key, HASH) or {}).get(field, b"0")
     total = add_floats(old, increment, ReplyError("ERR hash value is not a float"))

@@ -42,7 +42,7 @@ def punsubscribe(server: Server, client: Client, *patterns: bytes) -> Value:
     return change(server, client, patterns or tuple(client.patterns), b"punsubscribe")
 
 
-@command(PUBSUB, LOADING, STALE, FAST, "may_replicate")
+@command(PUBSUB, LOADING, STALE, FAST)
 def publish(server: Server, channel: bytes, message: bytes) -> Value:
     """PUBLISH channel message: send the message to who listens; answer with how many times it was sent."""
     return server.hub.publish(channel, message)

@@ -1,0 +1,234 @@
+"""Requests that nobody thought of, answered by final/ and by a real Redis: replies, data and logs are the same.
+
+A longer run than in continuous integration: EXAMPLES=5000 python -m pytest tests/test_final_oracle.py
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from final.command import COMMANDS, Command
+from final.engine import wall_clock
+from final.reader import Reader
+from stages.wire import parse
+from tests.oracle import UNORDERED, InProcess, OverTheWire, redis_server, shown, transcripts, words_of
+
+EXAMPLES = int(os.environ.get("EXAMPLES", "150"))
+HOUR = 3_600_000  # milliseconds: times that count from now may differ so much; those that do not, differ by years
+DATA = {name: section for name, section in transcripts().items() if not name.startswith(("connection", "admin"))}
+NOT_AS_IN_REDIS = {
+    "client|setinfo",  # Redis has it since 7.2, and redis-py says it to everyone
+    "command|list",  # FILTERBY is not here
+}
+
+KEYS = st.sampled_from([b"a", b"b", b"c", b""])
+INTEGERS = st.sampled_from([0, 1, -1, 7, -12, 2**63 - 1, -(2**63), 2**63]).map(b"%d".__mod__)
+FLOATS = st.decimals(-1000, 1000, places=3).map(str).map(str.encode) | st.sampled_from(
+    [b"1e3", b"-5.0e-3", b"inf", b"nan", b"x", b"", b"1e17", b"0.1"]
+)
+SECONDS = st.sampled_from([b"100000", b"500000", b"0", b"-1", b"x", b"9223372036854775807"])
+AT = st.sampled_from([b"4000000000", b"4000000001", b"4000000002", b"1", b"-1"])
+AT_MS = st.sampled_from([b"4000000000000", b"4000000000999", b"4000000001000", b"1"])
+WORDS: dict[str, SearchStrategy[bytes]] = {
+    "key": KEYS,
+    "field": st.sampled_from([b"f", b"g", b"h", b""]),
+    "value": st.binary(max_size=6) | INTEGERS | FLOATS,
+    "integer": INTEGERS | st.just(b"x"),
+    "float": FLOATS,
+    "place": st.integers(-8, 8).map(b"%d".__mod__),
+    "seconds": SECONDS,
+    "at": AT,
+    "at-ms": AT_MS,
+    "which": st.sampled_from([b"NX", b"XX", b"get", b"KEEPTTL"]),
+    "condition": st.sampled_from([b"NX", b"XX", b"GT", b"LT"]),
+    "pattern": st.sampled_from([b"*", b"[ab]", b"?", b"", b"[^a]*"]),
+    "database": st.sampled_from([b"0", b"1"]),
+}
+REQUESTS = """
+    GET key | SET key value | SET key value which | SET key value which which | SET key value EX seconds which
+    SET key value PX seconds | SET key value EXAT at | SET key value PXAT at-ms which | SETNX key value
+    SETEX key seconds value | PSETEX key seconds value | GETSET key value | GETDEL key | GETEX key
+    GETEX key EX seconds | GETEX key PX seconds | GETEX key EXAT at | GETEX key PXAT at-ms | GETEX key PERSIST
+    MGET key key | MSET key value key value | MSETNX key value key value | APPEND key value | STRLEN key
+    GETRANGE key place place | SETRANGE key place value | INCR key | DECR key | INCRBY key integer
+    DECRBY key integer | INCRBYFLOAT key float
+    HSET key field value | HSET key field value field value | HMSET key field value | HSETNX key field value
+    HGET key field | HMGET key field field | HDEL key field | HDEL key field field | HGETALL key | HKEYS key
+    HVALS key | HLEN key | HEXISTS key field | HSTRLEN key field | HINCRBY key field integer
+    HINCRBYFLOAT key field float | HSCAN key 0 MATCH pattern
+    DEL key | DEL key key | UNLINK key key | EXISTS key key | TOUCH key | TYPE key | KEYS pattern
+    SCAN 0 COUNT 1000 | SCAN 0 COUNT 1000 TYPE hash | RENAME key key | RENAMENX key key | DBSIZE | SELECT database
+    FLUSHDB | EXPIRE key seconds | PEXPIRE key seconds NX | EXPIREAT key at condition | PEXPIREAT key at-ms
+    PEXPIREAT key at-ms condition condition | TTL key | PTTL key | EXPIRETIME key | PEXPIRETIME key | PERSIST key
+"""
+
+
+def request(template: str) -> SearchStrategy[list[bytes]]:
+    """Requests of one shape: the words in small letters stand for any of `WORDS`."""
+    return st.tuples(*(WORDS.get(word, st.just(word.encode())) for word in template.split())).map(list)
+
+
+SHAPES = [template for line in REQUESTS.strip().splitlines() for template in line.split("|")]
+ABOUT_DEADLINES = [shape for shape in SHAPES if "at" in shape or "EX" in shape or "PERSIST" in shape]
+ANY = st.sampled_from(SHAPES).flatmap(request)
+SEQUENCES = {
+    "all commands": st.lists(ANY, max_size=30),
+    "mostly deadlines": st.lists(ANY | st.sampled_from(ABOUT_DEADLINES).flatmap(request), max_size=15),
+}
+
+
+class Pair:
+    """A real Redis and an engine of ours, each with its log, asked the same."""
+
+    def __init__(self, folder: Path, real: OverTheWire) -> None:
+        ours = InProcess(wall_clock, appendonly="yes", appendfsync="no", dir=str(folder / "ours"))
+        ours.engine.restore()
+        self.ours, self.real = ours, real
+        self.logs = [next((folder / name).glob("*/*.incr.aof")).open("rb") for name in ("ours", "real")]
+
+    def ask_all(self, requests: list[list[bytes]]) -> Iterator[tuple[list[bytes], bytes, bytes]]:
+        """Ask both; give each request, our reply and the real one."""
+        theirs = self.real.ask_all(requests)
+        return zip(requests, self.ours.ask_all(requests), theirs, strict=True)
+
+    def clear(self) -> None:
+        """Make both forget all data, and go on behind what their logs hold."""
+        list(self.ask_all([[b"FLUSHALL"], [b"SELECT", b"0"]]))
+        self.logged()
+
+    def logged(self) -> tuple[list[list[bytes]], list[list[bytes]]]:
+        """What came into the logs since they were last read: ours and the real one."""
+        assert self.ours.engine.log
+        self.ours.engine.log.flush()
+        ours, real = (requests_in(log.read()) for log in self.logs)
+        return ours, real
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    folder = tmp_path_factory.mktemp("logs")
+    (folder / "real").mkdir()
+    with redis_server(data=folder / "real") as server:
+        pair = Pair(folder, OverTheWire(server.connect()))
+        pair.real.ask_all([[b"CONFIG", b"SET", b"appendfsync", b"no"]])
+        yield pair
+
+
+def requests_in(data: bytes) -> list[list[bytes]]:
+    """Cut a piece of a log into its records, PEXPIREAT without its NX, XX, GT or LT: Redis notes them, we do not."""
+    reader = Reader()
+    reader.feed(data)
+    return [words[:3] if words[0] == b"PEXPIREAT" else words for words in iter(reader.next, None)]
+
+
+def same(ours: bytes, real: bytes) -> bool:
+    """Whether two words or replies are the same; two times of the present are, within an hour."""
+    if ours == real:
+        return True
+    try:
+        return abs(int(ours.strip(b":\r\n")) - int(real.strip(b":\r\n"))) < HOUR
+    except ValueError:
+        return False
+
+
+def compare_replies(pair: Pair, requests: list[list[bytes]]) -> None:
+    """Ask both, and compare each reply, to the letter but for the present time and for orders without meaning."""
+    for words, ours, real in pair.ask_all(requests):
+        if words[0].lower() in UNORDERED and not real.startswith(b"-"):
+            assert sorted_all(parse(ours)[0]) == sorted_all(parse(real)[0]), words
+        elif b"TTL" in words[0] or b"EXPIRETIME" in words[0]:
+            assert same(ours, real), f"{words}: {shown(ours)}, but Redis: {shown(real)}"
+        else:
+            assert ours == real, f"{words}: {shown(ours)}, but Redis: {shown(real)}"
+
+
+def sorted_all(value: object) -> object:
+    """A list with its items in order, however deep."""
+    return sorted(map(sorted_all, value), key=repr) if isinstance(value, list) else value
+
+
+def compare_data(pair: Pair) -> None:
+    """Compare what is there: type, value and deadline of every key in every database that was used."""
+    keys = [b"a", b"b", b"c", b""]
+    for database in (b"0", b"1"):
+        looks = [[look, key] for key in keys for look in (b"TYPE", b"GET", b"HGETALL", b"PEXPIRETIME")]
+        compare_replies(pair, [[b"SELECT", database], [b"DBSIZE"], *looks, [b"DBSIZE"]])
+
+
+def compare_logs(pair: Pair) -> None:
+    """Compare what both logs say since they were last read."""
+    ours, real = pair.logged()
+    assert len(ours) == len(real), f"{ours}, but Redis: {real}"
+    for record, expected in zip(ours, real, strict=True):
+        assert len(record) == len(expected) and all(map(same, record, expected)), f"{record}, but Redis: {expected}"
+
+
+@pytest.mark.parametrize("kind", SEQUENCES)
+def test_any_sequence_has_the_same_replies_log_and_data(pair: Pair, kind: str) -> None:
+    @settings(max_examples=EXAMPLES, deadline=None)
+    @given(SEQUENCES[kind])
+    def holds(requests: list[list[bytes]]) -> None:
+        pair.clear()
+        compare_replies(pair, requests)
+        compare_logs(pair)
+        compare_data(pair)
+
+    holds()
+
+
+@pytest.mark.parametrize("section", DATA.values(), ids=DATA)
+def test_the_log_says_what_redis_writes(pair: Pair, section: list[tuple[str, str]]) -> None:
+    pair.clear()
+    list(pair.ask_all([words_of(line) for line, _ in section]))
+    compare_logs(pair)
+
+
+# What COMMAND says
+
+
+def names() -> Iterator[tuple[str, Command]]:
+    """All commands and subcommands."""
+    for command in COMMANDS.values():
+        yield command.name, command
+        yield from ((each.name, each) for each in command.subcommands.values())
+
+
+@pytest.mark.parametrize("name", [name for name, _ in names() if name not in NOT_AS_IN_REDIS])
+def test_a_command_has_the_arity_flags_and_keys_of_the_real_one(pair: Pair, name: str) -> None:
+    ((_, ours, real),) = pair.ask_all([[b"COMMAND", b"INFO", name.encode()]])
+    (_, arity, flags, *keys), (_, real_arity, real_flags, *real_keys) = (entry(reply) for reply in (ours, real))
+    assert (arity, set(flags), keys) == (real_arity, set(real_flags), real_keys)
+
+
+def entry(reply: bytes) -> list[Any]:
+    """The only entry in a reply to COMMAND INFO, up to where the keys stand."""
+    value: Any = parse(reply)[0]
+    return list(value[0][:6])
+
+
+# Patterns
+
+
+# In Redis a range from or to a byte above \x7f means something else on an x86 than on an ARM: none is tried.
+LETTERS = st.sampled_from([b"a", b"b", b"c", b"-", b"]", b"[", b"^", b"\\", b"*", b"?", b"\n", b"\x00"])
+PIECES = LETTERS | st.sampled_from(
+    [b"[a-c]", b"[^a]", b"[c-a]", b"**", b"[\\]]", b"[]", b"[^]", b"[a-", b"[a-]]", b"[!-", b"\\*"]
+)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(
+    st.lists(st.lists(LETTERS, min_size=1, max_size=5).map(b"".join), min_size=1, max_size=20),
+    st.lists(st.lists(PIECES, max_size=5).map(b"".join), min_size=1, max_size=20),
+)
+def test_a_pattern_matches_what_it_matches_in_redis(pair: Pair, keys: list[bytes], patterns: list[bytes]) -> None:
+    pair.clear()
+    compare_replies(pair, [*([b"SET", key, b""] for key in keys), *([b"KEYS", pattern] for pattern in patterns)])
