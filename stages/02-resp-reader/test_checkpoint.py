@@ -111,29 +111,38 @@ def test_a_request_may_be_cut_anywhere(modules: Modules, rng: Dice, form: str) -
 
 
 @pytest.mark.read("Several in one chunk, one in several chunks")
-def test_requests_may_come_byte_by_byte(modules: Modules, rng: Dice) -> None:
-    """Requests that come byte by byte are read just the same.
+def test_requests_may_come_in_any_pieces(modules: Modules, rng: Dice) -> None:
+    """Requests that come byte by byte, or in pieces of any sizes, are read just the same.
 
-    After each byte `next` is called: nearly always it has to say None, and lose nothing.
+    After each piece `next` is called: often it has to say None, and lose nothing.
 
     If it works in two pieces but not in many: what do you remember from call to call?
 
     What is remembered of a request under way must be cleared when the request is complete, not before.
     """
-    requests = [[b"PING"], [b"SET", rng.word(), rng.word()], [b"ECHO", b"\r\n"], [b"PING"]]
-    data = b"".join(request(*words) for words in requests)
+    typed = [b"ECHO", rng.word(30)]
+    requests = [[b"PING"], [b"SET", rng.word(), rng.word()], [b"ECHO", b"\r\n"], typed, [b"PING"], typed]
+    data = b"".join(b" ".join(words) + b"\r\n" if words is typed else request(*words) for words in requests)
     modules.check(
         """
         from reader import Reader
-        reader = Reader()
         result = []
-        for place in range(len(data)):
-            reader.feed(data[place : place + 1])
-            while (request := reader.next()) is not None:
-                result.append(request)
+        for sizes in rounds:
+            reader = Reader()
+            rest, requests, cuts = data, [], []
+            for size in sizes:
+                reader.feed(rest[:size])
+                cuts.append(rest[:size])
+                rest = rest[size:]
+                while (request := reader.next()) is not None:
+                    requests.append(request)
+            if requests != expected:
+                result.append((cuts, requests))
         """,
-        requests,
+        [],
         data=data,
+        rounds=[[1] * len(data)] + [rng.choices(range(1, 60), k=len(data)) for _ in range(50)],
+        expected=requests,
     )
 
 
