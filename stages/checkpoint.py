@@ -272,11 +272,11 @@ class Modules:
         self.target, self.patience = target, patience
         self.folder = ROOT if target.is_final else target.folder or ROOT
 
-    def run(self, source: str, seconds: float | None = None, **names: object) -> object:
+    def run(self, source: str, /, seconds: float | None = None, **names: object) -> object:
         """Run the source with the names given, and answer with what it calls `result`."""
         return self.run_text(self.text(source, names), seconds)
 
-    def check(self, source: str, expected: object, seconds: float | None = None, **names: object) -> None:
+    def check(self, source: str, expected: object, /, seconds: float | None = None, **names: object) -> None:
         """Run the source with the names given; what it calls `result` is exactly this, type by type."""
         text = self.text(source, names)
         result = self.run_text(text, seconds)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from stages import report
+from stages import report, target
 from stages.wire import Error, Incomplete, Push, Verbatim, parse
 
 ROOT = Path(__file__).parent.parent
@@ -509,24 +509,37 @@ def test_a_seed_repeats_a_run(tmp_path: Path) -> None:
 
 def test_any_program_can_be_tested(tmp_path: Path) -> None:
     """`cmd:` starts any program with `--port N`; tests on modules are skipped."""
-    target = write(tmp_path / "target", server=SERVER.replace("sys.argv[2]", "sys.argv[sys.argv.index('--port') + 1]"))
+    target = write(
+        tmp_path / "target", server=SERVER.replace("sys.argv[2]", "sys.argv[sys.argv.index('--port') + 1]")
+    )
     result = run(tmp_path, LITTLE, f"cmd:{sys.executable} {target / 'server.py'} --color")
     assert result.outcomes["test_modules"] == "skipped"
     assert result.outcomes["test_wire"] == "passed"
 
 
-@pytest.mark.parametrize(
-    ("target", "said"),
-    [("nowhere", "no folder"), ("work", "python3 -m stages start 03")],
-)
-def test_a_target_that_is_not_there_is_said(tmp_path: Path, target: str, said: str) -> None:
-    """A target that is not there ends the run before it begins, with what to do."""
-    if target == "work" and (ROOT / "work").exists():
-        pytest.skip("there is a work/ here")
-    command = pytest_command(tmp_path, LITTLE, target)
+def test_without_a_target_it_is_work_as_soon_as_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without `work/` the reference is tested; with it `work/`, at its own stage, or one is told to start."""
+    monkeypatch.setattr(target, "ROOT", tmp_path)
+    (tmp_path / "stages" / "03-writer").mkdir(parents=True)
+    find = target.find.__wrapped__
+    assert find(None, 3, tmp_path).name == "the reference, not your code"
+    write(tmp_path / "work", server="", reader="")
+    assert (find(None, 2, tmp_path).folder, find(None, 1, tmp_path).stage) == (tmp_path / "work", 2)
+    with pytest.raises(target.Unavailable, match="type `python3 -m stages start 03`"):
+        find(None, 3, tmp_path)
+
+
+def test_a_target_that_is_not_there_is_said(tmp_path: Path) -> None:
+    """A folder that is not there ends the run before it begins; a program that is not there cannot start."""
+    command = pytest_command(tmp_path, LITTLE, "nowhere")
     result = subprocess.run(command, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True)
     assert result.returncode == pytest.ExitCode.USAGE_ERROR
-    assert said in result.stderr
+    assert "--target=nowhere: no folder" in result.stderr
+    started = run(tmp_path, LITTLE, "cmd:nowhere")
+    assert started.properties["test_wire"]["trouble"] == "start"
+    assert "nowhere: No such file or directory" in started.reports["test_wire"]
 
 
 def test_a_stage_is_named_by_its_number() -> None:
@@ -651,6 +664,8 @@ def test_what_is_no_reply_is_refused(data: bytes) -> None:
         ),
     ],
 )
-def test_a_caret_stands_under_the_first_difference(expected: bytes, received: bytes, lines: list[str]) -> None:
+def test_a_caret_stands_under_the_first_difference(
+    expected: bytes, received: bytes, lines: list[str]
+) -> None:
     """Bytes are shown as RESP, long ones cut, with a caret under the first that differs."""
     assert report.show(received, report.difference(expected, received)) == lines
