@@ -21,33 +21,44 @@ SECONDS_PER_CELL = 60.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the kernel and the limit; without a target the notebooks' own code is meant, also where work/ is."""
+    """Choose the kernel and the limit."""
     config.option.nbval_current_env = True
     config.option.nbval_cell_timeout = SECONDS_PER_CELL
-    os.environ["NOTEBOOK_TARGET"] = "reference"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Turn the cells of the stage into imports from the target."""
-    wanted = config.getoption("target", None)
-    if wanted in (None, "reference"):
-        return
     for item in items:
         cell = getattr(item, "cell", None)
-        if cell is not None and "stage" in cell.metadata.get("tags", []):
-            stage = int(item.path.name[:2])
-            cell.source = as_imports(cell.source, target_folder(wanted, stage, config), target.stage_folder(stage))
+        folder = target_folder(item)
+        if cell is not None and folder and "stage" in cell.metadata.get("tags", []):
+            cell.source = as_imports(cell.source, folder, target.stage_folder(stage_of(item)))
 
 
-def target_folder(wanted: str, stage: int, config: pytest.Config) -> Path:
-    """Find the folder that is meant; a notebook can import from nothing else."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tell the kernel, before it is started, whose code its experiments are for (see `code_folder` in pictures.py)."""
+    os.environ["NOTEBOOK_TARGET"] = str(target_folder(item) or "reference")
+    os.environ["NOTEBOOK_STAGE"] = str(stage_of(item))
+
+
+def stage_of(item: pytest.Item) -> int:
+    """Tell which stage a cell's notebook is about; 0 where it is about none."""
+    number = re.match(r"\d\d", item.path.name)
+    return int(number[0]) if number else 0
+
+
+def target_folder(item: pytest.Item) -> Path | None:
+    """Find the folder that --target means; None: the notebook as it stands, also where there is a work/."""
+    wanted, stage = item.config.getoption("target", None), stage_of(item)
+    if wanted in (None, "reference") or not stage:
+        return None
     try:
-        found = target.find(wanted, stage, config.invocation_params.dir)
+        found = target.find(wanted, stage, item.config.invocation_params.dir)
     except target.Unavailable as error:
         raise pytest.UsageError(str(error)) from None
     if found.folder is None or found.is_final:
         raise pytest.UsageError(f"--target={wanted}: a notebook needs a folder with the modules of a stage")
-    os.environ["NOTEBOOK_TARGET"] = str(found.folder)
     return found.folder
 
 

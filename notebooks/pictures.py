@@ -31,6 +31,7 @@ from typing import Any, Protocol
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = os.environ.get("NOTEBOOK_TARGET", "")  # a folder, or `reference`; empty while a person reads
+STAGE = int(os.environ.get("NOTEBOOK_STAGE", "0"))  # the notebook's, when there is a target
 PATIENCE = 5.0  # seconds that an experiment waits for a server before it says what is missing
 
 # Live servers
@@ -61,8 +62,8 @@ def stage_folder(stage: int) -> Path:
 
 
 def code_folder(stage: int) -> Path:
-    """Find the code that experiments of a stage's notebook run on: the target's where there is one."""
-    return stage_folder(stage) if TARGET in ("", "reference") else Path(TARGET)
+    """Find the code that an experiment runs on: the target's for the notebook's own stage, else the reference."""
+    return stage_folder(stage) if TARGET in ("", "reference") or stage != STAGE else Path(TARGET)
 
 
 class Program:
