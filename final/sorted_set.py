@@ -53,6 +53,7 @@ class SortedSet:
 
     def add(self, member: bytes, score: float) -> bool:
         """Give a member this score; tell whether it is new."""
+        score += 0.0  # minus zero becomes zero
         old = self.scores.get(member)
         if old == score:
             return False

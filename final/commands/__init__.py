@@ -2,26 +2,34 @@
 
 from . import (
     admin,
+    algebra,
     connection,
     deadlines,
     descriptions,
     hashes,
     keys,
+    pops,
     protocol,
     pubsub,
+    ranges,
+    sorted_sets,
     strings,
     transactions,
 )
 
 __all__ = [
     "admin",
+    "algebra",
     "connection",
     "deadlines",
     "descriptions",
     "hashes",
     "keys",
+    "pops",
     "protocol",
     "pubsub",
+    "ranges",
+    "sorted_sets",
     "strings",
     "transactions",
 ]

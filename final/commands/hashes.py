@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 from ..arithmetic import add_floats, add_integers, long_double
 from ..client import Client
-from ..command import DENYOOM, FAST, READONLY, WRITE, Server, command, integer
+from ..command import DENYOOM, FAST, READONLY, WRITE, Server, command
 from ..errors import ReplyError, not_a_float, syntax_error, wrong_number_of_arguments
+from ..sampling import check_paired, parse_count, sample
 from ..scan import parse_cursor, parse_scan_options
 from ..store import PIECE, Store, Words, register
 from ..writer import Value
@@ -156,21 +157,13 @@ def hrandfield(db: Store, client: Client, key: bytes, *options: bytes) -> Value:
     if not options:
         fields = db.get(key, HASH)
         return random.choice(list(fields)) if fields else None
-    count = integer(options[0])
     with_values = len(options) == 2
-    most = 2**63 - 1
-    if count < -most:
-        raise ReplyError(f"ERR value is out of range, value must between {-most} and {most}")
+    count = parse_count(options[0])
     if len(options) > 2 or (with_values and options[1].lower() != b"withvalues"):
         raise syntax_error()
-    if with_values and abs(count) > most // 2:
-        raise ReplyError("ERR value is out of range")
+    check_paired(count, with_values)
     fields = db.get(key, HASH) or {}
-    names = list(fields)
-    if count >= 0:
-        names = random.sample(names, min(count, len(names)))
-    elif names:
-        names = random.choices(names, k=-count)
+    names = sample(list(fields), count)
     if not with_values:
         return names
     if client.protocol >= 3:
