@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from .client import Client
-from .errors import not_an_integer, unknown_command, wrong_number_of_arguments
+from .errors import ReplyError, not_an_integer, syntax_error, unknown_command, wrong_number_of_arguments
 from .hub import Hub
 from .reader import parse_integer
 from .store import Store
@@ -64,7 +64,7 @@ class Group(NamedTuple):
 GROUPS = {  # by the file in `commands` that they stand in
     "strings": Group("string", "@string", "$"),
     "hashes": Group("hash", "@hash", "h"),
-    "lists": Group("list", "@list", "l"),
+    **dict.fromkeys(("lists", "queues"), Group("list", "@list", "l")),
     "sets": Group("set", "@set", "s"),
     **dict.fromkeys(("sorted_sets", "ranges", "pops", "algebra"), Group("sorted-set", "@sortedset", "z")),
     **dict.fromkeys(("keys", "deadlines"), Group("generic", "@keyspace", "g")),
@@ -225,3 +225,23 @@ def options_of(words: tuple[bytes, ...]) -> Iterator[tuple[bytes, Iterator[bytes
     rest = iter(words)
     for word in rest:
         yield word.lower(), rest
+
+
+def parse_several(
+    numkeys: bytes, words: tuple[bytes, ...], ends: tuple[bytes, bytes]
+) -> tuple[tuple[bytes, ...], bytes, int]:
+    """Read what follows LMPOP and ZMPOP: the keys, which of the ends to take from (in capitals), and how many.
+
+    >>> parse_several(b"2", (b"a", b"b", b"left", b"COUNT", b"10"), (b"LEFT", b"RIGHT"))
+    ((b'a', b'b'), b'LEFT', 10)
+    """
+    number = parse_integer(numkeys)
+    if number is None or number < 1:
+        raise ReplyError("ERR numkeys should be greater than 0")
+    keys, rest = words[:number], [word.upper() for word in words[number:]]
+    if not rest or rest[0] not in ends or (rest[1:] and (len(rest) != 3 or rest[1] != b"COUNT")):
+        raise syntax_error()
+    count = parse_integer(rest[2]) if rest[1:] else 1
+    if count is None or count < 1:
+        raise ReplyError("ERR count should be greater than 0")
+    return keys, rest[0], count

@@ -64,6 +64,11 @@ def not_an_integer() -> ReplyError:
     return ReplyError("ERR value is not an integer or out of range")
 
 
+def not_positive() -> ReplyError:
+    """Answer where a number of elements was wanted."""
+    return ReplyError("ERR value is out of range, must be positive")
+
+
 def not_a_float() -> ReplyError:
     """Answer where a number with a decimal point was wanted."""
     return ReplyError("ERR value is not a valid float")

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 
-from ..command import DENYOOM, FAST, MOVABLEKEYS, READONLY, WRITE, command, integer, parse_several
+from ..command import DENYOOM, FAST, READONLY, WRITE, command, integer, options_of
 from ..errors import ReplyError, no_such_key, not_positive, syntax_error
 from ..reader import parse_integer
 from ..store import PIECE, Store, Words, register
@@ -17,6 +17,10 @@ List = deque[bytes]
 LIST: type[List] = deque
 LEFT, RIGHT = b"LEFT", b"RIGHT"
 MOST = 2**63 - 1
+RANK_ZERO = (
+    "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... "
+    "or use negative to start from the end of the list"
+)
 
 
 def dump(key: bytes, value: List) -> Iterator[Words]:
@@ -32,13 +36,6 @@ def encoding(value: List) -> str:
 
 
 register(LIST, "list", dump, encoding)
-
-
-def end(word: bytes) -> bytes:
-    """Read LEFT or RIGHT."""
-    if word.upper() not in (LEFT, RIGHT):
-        raise syntax_error()
-    return word.upper()
 
 
 @command(WRITE, DENYOOM, FAST)
@@ -108,52 +105,6 @@ def pop(db: Store, key: bytes, side: bytes, count: int, log: Words | None = None
     taken = [take() for _ in range(min(count, len(held)))]
     db.changed(key, log=log, event="lpop" if side == LEFT else "rpop")
     return taken
-
-
-@command(WRITE, MOVABLEKEYS)
-def lmpop(db: Store, numkeys: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
-    """LMPOP numkeys key [key ...] LEFT | RIGHT [COUNT count]: pop from the first list there is; answer with both."""
-    keys, side, count = parse_several(numkeys, (first, second, *more), (LEFT, RIGHT))
-    return next((pop_from(db, key, side, count) for key in keys if db.get(key, LIST)), NULL_ARRAY)
-
-
-def pop_from(db: Store, key: bytes, side: bytes, count: int) -> Value:
-    """Take some elements from a list that is there: its key, and the elements. The log gets how many there were."""
-    number = min(count, len(db.make(key, LIST)))
-    return [key, pop(db, key, side, number, log=(side[:1] + b"POP", key, b"%d" % number))]
-
-
-@command(WRITE, DENYOOM, keys=(1, 2, 1))
-def lmove(db: Store, source: bytes, destination: bytes, wherefrom: bytes, whereto: bytes) -> Value:
-    """LMOVE source destination LEFT | RIGHT LEFT | RIGHT: take an element here, add it there; answer with it."""
-    sides = end(wherefrom), end(whereto)
-    return move(db, source, destination, *sides)
-
-
-@command(WRITE, DENYOOM, keys=(1, 2, 1))
-def rpoplpush(db: Store, source: bytes, destination: bytes) -> Value:
-    """RPOPLPUSH source destination: what LMOVE does with RIGHT LEFT."""
-    return move(db, source, destination, RIGHT, LEFT)
-
-
-def move(
-    db: Store, source: bytes, destination: bytes, wherefrom: bytes, whereto: bytes, log: Words | None = None
-) -> Value:
-    """Move one element, perhaps within one list; give it, or None where there is none."""
-    held = db.get(source, LIST)
-    if held is None:
-        return None
-    there = db.get(destination, LIST)  # before anything is taken: it may be of another type
-    element = held.popleft() if wherefrom == LEFT else held.pop()
-    if there is None:
-        there = db.make(destination, LIST)
-    if whereto == LEFT:
-        there.appendleft(element)
-    else:
-        there.append(element)
-    db.changed(destination, log=log, event="lpush" if whereto == LEFT else "rpush")
-    db.changed(source, log=() if log else None, event="lpop" if wherefrom == LEFT else "rpop")
-    return element
 
 
 @command(READONLY, FAST)
@@ -230,19 +181,77 @@ def lrem(db: Store, key: bytes, count: int, element: bytes) -> Value:
 
     The first `count` of them, the last ones where it is negative, all where it is 0.
     """
+    held = db.get(key, LIST) or LIST()
+    removed = left = min(abs(count) or MOST, held.count(element))
+    if not removed:
+        return 0
+    kept = LIST()
+    rest = reversed(held) if count < 0 else iter(held)
+    for each in rest:
+        if each != element:
+            kept.append(each)
+        elif not (left := left - 1):
+            break
+    kept.extend(rest)
+    if count < 0:
+        kept.reverse()
+    held.clear()
+    held.extend(kept)
+    db.changed(key)
+    return removed
+
+
+@command(WRITE, DENYOOM)
+def linsert(db: Store, key: bytes, where: bytes, pivot: bytes, element: bytes) -> Value:
+    """LINSERT key BEFORE | AFTER pivot element: put it beside the first element that equals the pivot.
+
+    Answer with the new length, -1 where nothing equals the pivot, 0 where there is no list.
+    """
+    if where.upper() not in (b"BEFORE", b"AFTER"):
+        raise syntax_error()
     held = db.get(key, LIST)
     if held is None:
         return 0
-    going = min(abs(count) or MOST, held.count(element))
-    if not going:
-        return 0
-    found = (place for place, each in walk(held, backwards=count < 0) if each == element)
-    for place in sorted(islice(found, going), reverse=True) if going < 8 else ():
-        del held[place]
+    if pivot not in held:
+        return -1
+    held.insert(held.index(pivot) + (where.upper() == b"AFTER"), element)
     db.changed(key)
-    return going
+    return len(held)
 
 
-def walk(held: List, backwards: bool) -> Iterator[tuple[int, bytes]]:
-    """The elements with their indexes, from either end."""
-    return zip(range(len(held) - 1, -1, -1), reversed(held), strict=True) if backwards else enumerate(held)
+@command(READONLY)
+def lpos(db: Store, key: bytes, element: bytes, *options: bytes) -> Value:
+    """LPOS key element [RANK rank] [COUNT count] [MAXLEN len]: answer with the index of an element, or null.
+
+    RANK 2 means the second one that equals it, -1 the first from the end; COUNT asks for a list of so many
+    indexes, 0 for all; MAXLEN says how many elements to look at, 0: all.
+    """
+    rank, count, most = parse_lpos_options(options)
+    held = db.get(key, LIST) or LIST()
+    places = zip(range(len(held) - 1, -1, -1), reversed(held), strict=True) if rank < 0 else enumerate(held)
+    found = (place for place, each in islice(places, min(most or MOST, len(held))) if each == element)
+    first = min(abs(rank) - 1, len(held))
+    if count is None:
+        return next(islice(found, first, None), None)
+    return list(islice(found, first, first + min(count or MOST, len(held))))
+
+
+def parse_lpos_options(words: tuple[bytes, ...]) -> tuple[int, int | None, int]:
+    """Read LPOS's RANK, COUNT and MAXLEN."""
+    rank, limits = 1, {b"count": None, b"maxlen": 0}
+    for option, rest in options_of(words):
+        value = next(rest, None)
+        if value is None or option not in (b"rank", *limits):
+            raise syntax_error()
+        if option == b"rank":
+            rank = integer(value)
+            if rank == 0:
+                raise ReplyError(RANK_ZERO)
+        else:
+            number = parse_integer(value)
+            if number is None or number < 0:
+                raise ReplyError(f"ERR {option.decode().upper()} can't be negative")
+            limits[option] = number
+    if rank < -MOST:  # in Redis 7.0 its opposite overflows, and so any match will do
+        rank = -1
+    return rank, limits[b"count"], limits[b"maxlen"] or 0
