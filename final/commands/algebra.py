@@ -14,6 +14,7 @@ from .ranges import store
 from .sorted_sets import parse_score, with_scores
 
 Scores = dict[bytes, float]
+Join = Callable[[float, float], float]  # how two scores of one member become one
 
 
 def add(one: float, other: float) -> float:
