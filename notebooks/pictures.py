@@ -272,7 +272,7 @@ def yours(code: Any, *methods: str) -> Any:
     Where work/ does not have it yet, give back `code`, what the notebook has. A line says which of the two it is.
     """
     name = code.__name__
-    found = None if TARGET else _find_in_work(name, methods)
+    found = None if TARGET else _find_in_work(code, methods)
     if found is None:
         print(f"checking {name} of this notebook")
         return code
@@ -281,15 +281,22 @@ def yours(code: Any, *methods: str) -> Any:
     return getattr(load(ROOT / "work", found), name)
 
 
-def _find_in_work(name: str, methods: Iterable[str]) -> str | None:
+def _find_in_work(code: Any, methods: Sequence[str]) -> str | None:
     """Find the module in work/ that has the code; None where it is missing or still to be written."""
     for path in sorted((ROOT / "work").glob("*.py")):
         for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == code.__name__:
                 parts = [part for part in node.body if getattr(part, "name", "") in methods] or [node]
-                unwritten = any("raise NotImplementedError" in ast.unparse(part) for part in parts)
-                return None if unwritten else path.stem
+                return None if any(_is_unwritten(part, code) for part in parts) else path.stem
     return None
+
+
+def _is_unwritten(part: ast.stmt, code: Any) -> bool:
+    """Whether the body is missing, or is a method's of the stage before, which the notebook's class continues."""
+    text, name = ast.unparse(part), getattr(part, "name", "")
+    before = [vars(base)[name] for base in getattr(code, "__mro__", ())[1:] if name in vars(base)]
+    sources = [textwrap.dedent(inspect.getsource(each)) for each in before if inspect.isfunction(each)]
+    return "raise NotImplementedError" in text or text in [ast.unparse(ast.parse(source)) for source in sources]
 
 
 # Pictures: colours that can be read on white and on black
@@ -422,7 +429,8 @@ def show_bytes(data: bytes, title: str = "") -> Page:
     for kind, part, meaning in pieces:
         if kind == "CRLF":
             continue
-        meaning = meaning or ("all of it" if kind == "payload" else "an inline request, or not RESP")
+        count = f"{len(part)} byte{'s' if len(part) > 1 else ''}"
+        meaning = meaning or (count if kind == "payload" else "an inline request, or not RESP")
         rows += f"<tr>{cell(chip(kind, part))}{cell(kind)}{cell(html.escape(meaning))}</tr>"
         text += f"{printable(part):<24} {kind:<8} {meaning}\n"
     heading = f"<p><b>{html.escape(title)}</b></p>" if title else ""
@@ -498,8 +506,10 @@ def put_yours_into(table: dict[bytes, Any], *commands: Callable[..., Any]) -> No
         found = None if TARGET else _find_in_work(name, ())
         if found:
             table[name.rstrip("_").encode()].function = in_our_words(getattr(load(ROOT / "work", found), name))
-        sources.setdefault(f"your work/{found}.py" if found else "this notebook", []).append(name)
-    print("checking " + "; ".join(f"{', '.join(names)} of {source}" for source, names in sources.items()))
+        checking = f"checking your {{}} in work/{found}.py" if found else "checking {} of this notebook"
+        sources.setdefault(checking, []).append(name)
+    for source, names in sources.items():
+        print(source.format(", ".join(names)))
 
 
 def in_our_words(function: Callable[..., Any]) -> Callable[..., Any]:
