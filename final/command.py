@@ -46,6 +46,9 @@ class Server(Protocol):
     def unwatch(self, client: Client) -> None:
         """Forget what the client watches."""
 
+    def unblock(self, client: Client, answer: Value) -> bool:
+        """Let a client wait no more, and answer it like this; tell whether it did wait."""
+
     def stop(self) -> None:
         """Stop serving, in good order."""
 

@@ -40,6 +40,13 @@ def unknown_subcommand(command: str, subcommand: bytes) -> ReplyError:
     return ReplyError(f"ERR unknown subcommand '{shown(subcommand)}'. Try {command} HELP.")
 
 
+def wrong_subcommand(command: str, subcommand: bytes) -> ReplyError:
+    """Answer to a subcommand that counts its words itself, and has too many."""
+    return ReplyError(
+        f"ERR unknown subcommand or wrong number of arguments for '{shown(subcommand)}'. Try {command} HELP."
+    )
+
+
 def wrong_number_of_arguments(command: str) -> ReplyError:
     """Answer to a request with too few or too many words; `command` in lower case, `client|setname` and so on.
 

@@ -7,6 +7,7 @@ from .client import Client
 from .engine import Engine
 from .options import Options
 from .reader import ProtocolError, Reader
+from .waiting import Parked
 from .writer import Value, encode
 
 EXPIRE_EVERY = 0.1  # seconds between two rounds of removing expired keys (Redis: hz 10)
@@ -22,7 +23,8 @@ class Connection(asyncio.Protocol):
         self.server = server
         self.reader = Reader(server.engine.options.proto_max_bulk_len)
         self.output = bytearray()  # replies that wait for the log
-        self.stalled = False  # requests may wait behind one that has to wait
+        self.waits = False  # requests may wait behind one that has to wait …
+        self.timer: asyncio.TimerHandle | None = None  # … and this is how long, if not for ever
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected: keep `transport`, through which we answer, and join `server.connections`."""
@@ -52,22 +54,31 @@ class Connection(asyncio.Protocol):
         except ProtocolError as error:
             self.output += encode(ProtocolError(f"ERR {error}"))
             client.leaving = True
-        self.stalled = client.parked is not None
-        if client.parked is not None and client.parked.deadline is not None:
-            seconds = (client.parked.deadline - self.server.engine.clock()) / 1000
-            asyncio.get_running_loop().call_later(seconds, self.server.engine.time_up, client.parked)
+        if client.parked is not None and not self.waits:
+            self.wait(client.parked)
         self.server.send_soon(self)
+
+    def wait(self, parked: Parked) -> None:
+        """The client's command waits: have it told when its time is up."""
+        self.waits = True
+        if parked.deadline is not None:
+            seconds = (parked.deadline - self.server.engine.clock()) / 1000
+            self.timer = asyncio.get_running_loop().call_later(seconds, self.server.engine.time_up, parked)
+
+    def go_on(self) -> None:
+        """The client's command waits no more: the requests behind it have their turn, after what is under way."""
+        self.waits = False
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        asyncio.get_running_loop().call_soon(self.work)
 
     def deliver(self, value: Value) -> None:
-        """Send the client what is no answer to a request under way: a message, or the answer to one that waited.
-
-        After the latter, the requests behind it have their turn, once what is under way is over.
-        """
+        """Send the client what is no answer to a request under way: a message, or the answer to one that waited."""
         self.output += encode(value, self.client.protocol)
         self.server.send_soon(self)
-        if self.stalled and self.client.parked is None:
-            self.stalled = False
-            asyncio.get_running_loop().call_soon(self.work)
+        if self.waits and self.client.parked is None:
+            self.go_on()
 
     def send(self) -> None:
         """Send the replies that waited, all in one write, and hang up on a client that is leaving."""
@@ -91,7 +102,10 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone, politely (`exc` is None) or not: leave `server.connections`."""
         self.server.connections.discard(self)
+        self.client.leaving = True  # what it still had asked for is not done: `work` may be on its way
         self.server.engine.disconnect(self.client)
+        if self.timer is not None:
+            self.timer.cancel()
 
 
 class Server:

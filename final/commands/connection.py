@@ -3,10 +3,10 @@
 import hmac
 
 from ..client import Client
-from ..command import ADMIN, ALLOW_BUSY, FAST, LOADING, NO_AUTH, NOSCRIPT, STALE, Server, command
-from ..errors import ReplyError, shown, syntax_error, unknown_subcommand, wrong_password
+from ..command import ADMIN, ALLOW_BUSY, FAST, LOADING, NO_AUTH, NOSCRIPT, STALE, Server, command, integer
+from ..errors import ReplyError, shown, syntax_error, unknown_subcommand, wrong_password, wrong_subcommand
 from ..reader import parse_integer
-from ..writer import Push, Value, Verbatim
+from ..writer import NULL_ARRAY, Push, Value, Verbatim
 
 VERSION = b"7.0.15"  # the Redis that we answer like
 DOOR = (NOSCRIPT, LOADING, STALE, FAST, NO_AUTH, ALLOW_BUSY)  # flags of what may be said before the password
@@ -190,6 +190,19 @@ def client_list(server: Server, *options: bytes) -> Value:
         case _:
             raise syntax_error()
     return Verbatim(b"".join(described(each) for each in chosen))
+
+
+@command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
+def client_unblock(server: Server, client_id: bytes, *reason: bytes) -> Value:
+    """CLIENT UNBLOCK client-id [TIMEOUT | ERROR]: let a client wait no more; answer 1, or 0 where it did not wait."""
+    if len(reason) > 1:
+        raise wrong_subcommand("CLIENT", b"UNBLOCK")
+    why = reason[0].lower() if reason else b"timeout"
+    if why not in (b"timeout", b"error"):
+        raise ReplyError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
+    waiting = server.clients.get(integer(client_id))
+    answer = NULL_ARRAY if why == b"timeout" else ReplyError("UNBLOCKED client unblocked via CLIENT UNBLOCK")
+    return int(waiting is not None and server.unblock(waiting, answer))
 
 
 def described(client: Client) -> bytes:
