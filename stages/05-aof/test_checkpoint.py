@@ -160,7 +160,7 @@ def counted(
 
 @pytest.mark.read("When it is on the disk")
 def test_only_always_lets_a_reply_wait_for_the_disk(counted: Counted) -> None:
-    """Under `everysec` and `no` replies come without an fsync of their own.
+    """Under `everysec` and `no` a reply comes when the log is written, without an fsync of its own.
 
     An fsync can take many milliseconds. With these two policies one accepts to lose a little in a power cut,
     so as not to wait.
@@ -168,9 +168,10 @@ def test_only_always_lets_a_reply_wait_for_the_disk(counted: Counted) -> None:
     `flush` writes to the file with every policy, and calls `sync` with `always` only.
     """
     for policy, most in (("everysec", 2), ("no", 0)):
-        client = counted.servers[policy].connect()
-        for _ in range(20):
-            client.check(request("SET", "key", "value"), OK)
+        client, data = counted.servers[policy].connect(), counted.servers[policy].data
+        for number in range(20):
+            client.check(request("SET", "key", number), OK)
+            assert data and records(log_of(data).read_bytes())[-1:] == [[b"SET", b"key", b"%d" % number]], policy
         made = counted.fsyncs(policy)
         assert len(made) <= most, f"{len(made)} fsyncs under {policy}, for some twenty writes in a moment"
 
@@ -211,7 +212,9 @@ def test_requests_of_a_pipeline_share_an_fsync(counted: Counted, rng: Dice) -> N
 # What was answered is kept
 
 
-KEPT = [  # what is written; a question after the restart, and its answer. KEY and VALUE are random
+KEPT: list[
+    tuple[list[str], str, object]
+] = [  # what is written; a question after the restart, and its answer. KEY and VALUE are random
     (["SET KEY VALUE"], "GET KEY", b"VALUE"),
     (["SET KEY first", "SET KEY VALUE"], "GET KEY", b"VALUE"),
     (["SET KEY VALUE", "SET KEY second NX"], "GET KEY", b"VALUE"),
@@ -219,8 +222,8 @@ KEPT = [  # what is written; a question after the restart, and its answer. KEY a
     (["APPEND KEY one", "APPEND KEY VALUE"], "GET KEY", b"oneVALUE"),
     (["SET KEY VALUE", "DEL KEY"], "EXISTS KEY", 0),
     (["INCR KEY", "INCRBY KEY 41", "DECR KEY", "DECRBY KEY 2", "INCR KEY"], "GET KEY", b"40"),
-    (["HSET KEY name VALUE age 30", "HSET KEY age 31"], "HGETALL KEY", [b"name", b"VALUE", b"age", b"31"]),
-    (["HSET KEY name VALUE age 30", "HDEL KEY age"], "HGETALL KEY", [b"name", b"VALUE"]),
+    (["HSET KEY name VALUE age 30", "HSET KEY age 31"], "HGETALL KEY", {b"name": b"VALUE", b"age": b"31"}),
+    (["HSET KEY name VALUE age 30", "HDEL KEY age"], "HGETALL KEY", {b"name": b"VALUE"}),
     (["HSET KEY name VALUE", "HDEL KEY name"], "TYPE KEY", "none"),
     (["HSET KEY name VALUE", "SET KEY VALUE"], "GET KEY", b"VALUE"),
 ]
@@ -257,9 +260,12 @@ def test_data_survives_kill_9(start: Start, tmp_path: Path, rng: Dice) -> None:
     client.check(request("SET", "", large), OK)
     first.kill()
     client = start(data=tmp_path, appendfsync="no").connect()
+    client.ask("HELLO", 3)  # hashes as maps, for their fields come in any order
     for (lines, question, answer), own in zip(KEPT, names, strict=True):
         reply = client.ask(*(filled(word.encode(), own) for word in question.split()))
-        expected = [filled(word, own) for word in answer] if isinstance(answer, list) else answer
+        expected = (
+            {field: filled(value, own) for field, value in answer.items()} if isinstance(answer, dict) else answer
+        )
         expected = filled(answer, own) if isinstance(answer, bytes) else expected
         assert reply == expected, f"{question}, after {lines}"
     assert client.ask("GET", "") == large, "a value of a million bytes, with the empty key"
@@ -411,6 +417,14 @@ def test_nobody_hears_ok_before_the_log_has_it(start: Start, written: Written, r
 # A log that is not whole
 
 
+@pytest.fixture
+def modules(modules: Modules, target: Target) -> Modules:
+    """Look into the target's modules; not into those of `final/`, which have grown out of the form they have here."""
+    if target.is_final:
+        pytest.skip("final/ has grown out of the form that its modules have here")
+    return modules
+
+
 @pytest.mark.read("A torn log")
 def test_a_torn_log_recovers_to_its_last_complete_record(start: Start, written: Written, rng: Dice) -> None:
     r"""A log that ends within a record, at whatever byte, is cut off there, and the server says where.
@@ -445,7 +459,6 @@ def test_a_torn_log_recovers_to_its_last_complete_record(start: Start, written: 
         assert re.search(rf"\b{len(good)}\b", said), f"{torn} Say that it was cut at byte {len(good)}"
 
 
-@pytest.mark.until(99)  # the complete server has the log in parts
 @pytest.mark.read("A torn log")
 def test_every_byte_may_be_the_last(modules: Modules, rng: Dice, tmp_path: Path) -> None:
     """`load` applies the complete requests of a log, and gives the number of their bytes, wherever it was cut.
