@@ -44,7 +44,10 @@ def main() -> None:
     if server.failure:
         sys.exit(server.failure)
     if server.engine.log is not None:
-        server.engine.log.close()
+        try:
+            server.engine.log.close()
+        except OSError as error:
+            sys.exit(f"cannot write the log, its last changes are lost: {error}")
 
 
 if __name__ == "__main__":

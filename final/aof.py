@@ -140,8 +140,10 @@ class Log:
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Write and sync what is left and close the file."""
+        """Write and sync what is left and close the file. Raises OSError where the disk does not take it."""
         self.flush()
+        if self.failure:
+            raise OSError(self.failure)
         self.sync()
         self._file.close()
 

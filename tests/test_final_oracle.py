@@ -5,7 +5,6 @@ A longer run than in continuous integration: EXAMPLES=5000 python -m pytest test
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,75 +12,19 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
 
 from final.command import COMMANDS, Command
 from final.engine import wall_clock
 from final.reader import Reader
 from stages.wire import parse
 from tests.oracle import UNORDERED, InProcess, OverTheWire, redis_server, shown, transcripts, words_of
+from tests.sequences import EXAMPLES, SEQUENCES
 
-EXAMPLES = int(os.environ.get("EXAMPLES", "150"))
 HOUR = 3_600_000  # milliseconds: times that count from now may differ so much; those that do not, differ by years
 DATA = {name: section for name, section in transcripts().items() if not name.startswith(("connection", "admin"))}
 NOT_AS_IN_REDIS = {
     "client|setinfo",  # Redis has it since 7.2, and redis-py says it to everyone
     "command|list",  # FILTERBY is not here
-}
-
-KEYS = st.sampled_from([b"a", b"b", b"c", b""])
-INTEGERS = st.sampled_from([0, 1, -1, 7, -12, 2**63 - 1, -(2**63), 2**63]).map(b"%d".__mod__)
-FLOATS = st.decimals(-1000, 1000, places=3).map(str).map(str.encode) | st.sampled_from(
-    [b"1e3", b"-5.0e-3", b"inf", b"nan", b"x", b"", b"1e17", b"0.1"]
-)
-SECONDS = st.sampled_from([b"100000", b"500000", b"0", b"-1", b"x", b"9223372036854775807"])
-AT = st.sampled_from([b"4000000000", b"4000000001", b"4000000002", b"1", b"-1"])
-AT_MS = st.sampled_from([b"4000000000000", b"4000000000999", b"4000000001000", b"1"])
-WORDS: dict[str, SearchStrategy[bytes]] = {
-    "key": KEYS,
-    "field": st.sampled_from([b"f", b"g", b"h", b""]),
-    "value": st.binary(max_size=6) | INTEGERS | FLOATS,
-    "integer": INTEGERS | st.just(b"x"),
-    "float": FLOATS,
-    "place": st.integers(-8, 8).map(b"%d".__mod__),
-    "seconds": SECONDS,
-    "at": AT,
-    "at-ms": AT_MS,
-    "which": st.sampled_from([b"NX", b"XX", b"get", b"KEEPTTL"]),
-    "condition": st.sampled_from([b"NX", b"XX", b"GT", b"LT"]),
-    "pattern": st.sampled_from([b"*", b"[ab]", b"?", b"", b"[^a]*"]),
-    "database": st.sampled_from([b"0", b"1"]),
-}
-REQUESTS = """
-    GET key | SET key value | SET key value which | SET key value which which | SET key value EX seconds which
-    SET key value PX seconds | SET key value EXAT at | SET key value PXAT at-ms which | SETNX key value
-    SETEX key seconds value | PSETEX key seconds value | GETSET key value | GETDEL key | GETEX key
-    GETEX key EX seconds | GETEX key PX seconds | GETEX key EXAT at | GETEX key PXAT at-ms | GETEX key PERSIST
-    MGET key key | MSET key value key value | MSETNX key value key value | APPEND key value | STRLEN key
-    GETRANGE key place place | SETRANGE key place value | INCR key | DECR key | INCRBY key integer
-    DECRBY key integer | INCRBYFLOAT key float
-    HSET key field value | HSET key field value field value | HMSET key field value | HSETNX key field value
-    HGET key field | HMGET key field field | HDEL key field | HDEL key field field | HGETALL key | HKEYS key
-    HVALS key | HLEN key | HEXISTS key field | HSTRLEN key field | HINCRBY key field integer
-    HINCRBYFLOAT key field float | HSCAN key 0 MATCH pattern
-    DEL key | DEL key key | UNLINK key key | EXISTS key key | TOUCH key | TYPE key | KEYS pattern
-    SCAN 0 COUNT 1000 | SCAN 0 COUNT 1000 TYPE hash | RENAME key key | RENAMENX key key | DBSIZE | SELECT database
-    FLUSHDB | EXPIRE key seconds | PEXPIRE key seconds NX | EXPIREAT key at condition | PEXPIREAT key at-ms
-    PEXPIREAT key at-ms condition condition | TTL key | PTTL key | EXPIRETIME key | PEXPIRETIME key | PERSIST key
-"""
-
-
-def request(template: str) -> SearchStrategy[list[bytes]]:
-    """Requests of one shape: the words in small letters stand for any of `WORDS`."""
-    return st.tuples(*(WORDS.get(word, st.just(word.encode())) for word in template.split())).map(list)
-
-
-SHAPES = [template for line in REQUESTS.strip().splitlines() for template in line.split("|")]
-ABOUT_DEADLINES = [shape for shape in SHAPES if "at" in shape or "EX" in shape or "PERSIST" in shape]
-ANY = st.sampled_from(SHAPES).flatmap(request)
-SEQUENCES = {
-    "all commands": st.lists(ANY, max_size=30),
-    "mostly deadlines": st.lists(ANY | st.sampled_from(ABOUT_DEADLINES).flatmap(request), max_size=15),
 }
 
 
