@@ -274,7 +274,8 @@ def yours(code: Any, *methods: str) -> Any:
     name = code.__name__
     found = None if TARGET else _find_in_work(code, methods)
     if found is None:
-        print(f"checking {name} of this notebook")
+        unwritten = "" if TARGET or not (ROOT / "work").is_dir() else " (work/ does not have it yet)"
+        print(f"checking {name} of this notebook{unwritten}")
         return code
     print(f"checking your {name} in work/{found}.py")
     _modules.pop(ROOT / "work", None)  # it may have been edited since
@@ -292,11 +293,19 @@ def _find_in_work(code: Any, methods: Sequence[str]) -> str | None:
 
 
 def _is_unwritten(part: ast.stmt, code: Any) -> bool:
-    """Whether the body is missing, or is a method's of the stage before, which the notebook's class continues."""
-    text, name = ast.unparse(part), getattr(part, "name", "")
-    before = [vars(base)[name] for base in getattr(code, "__mro__", ())[1:] if name in vars(base)]
-    sources = [textwrap.dedent(inspect.getsource(each)) for each in before if inspect.isfunction(each)]
-    return "raise NotImplementedError" in text or text in [ast.unparse(ast.parse(source)) for source in sources]
+    """Whether the body is missing, or is still that of the stage before, whose class the notebook's continues."""
+    if "raise NotImplementedError" in ast.unparse(part):
+        return True
+    name = getattr(part, "name", "")
+    earlier = [vars(base).get(name) for base in getattr(code, "__mro__", ()) if base.__module__ != "__main__"]
+    sources = [textwrap.dedent(inspect.getsource(each)) for each in earlier if inspect.isfunction(each)]
+    return _body(part) in [_body(ast.parse(source).body[0]) for source in sources]
+
+
+def _body(function: ast.stmt) -> str:
+    """Write a function's body in one way, its docstring left out."""
+    body = getattr(function, "body", [])
+    return "\n".join(ast.unparse(each) for each in body[1 if ast.get_docstring(function) else 0 :])  # type: ignore[arg-type]
 
 
 # Pictures: colours that can be read on white and on black
