@@ -7,6 +7,9 @@ import os
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from final import commands  # noqa: F401  (they fill the table)
+from final.command import COMMANDS
+
 EXAMPLES = int(os.environ.get("EXAMPLES", "150"))  # how many of them a test tries
 
 KEYS = st.sampled_from([b"a", b"b", b"c", b""])
@@ -30,6 +33,9 @@ WORDS: dict[str, SearchStrategy[bytes]] = {
     "which": st.sampled_from([b"NX", b"XX", b"get", b"KEEPTTL"]),
     "condition": st.sampled_from([b"NX", b"XX", b"GT", b"LT"]),
     "pattern": st.sampled_from([b"*", b"[ab]", b"?", b"", b"[^a]*"]),
+    "count": st.sampled_from([b"0", b"1", b"2", b"3", b"-1", b"-2", b"x"]),
+    "end": st.sampled_from([b"LEFT", b"RIGHT"]),
+    "side": st.sampled_from([b"BEFORE", b"AFTER"]),
     "database": st.sampled_from([b"0", b"1"]),
 }
 REQUESTS = """
@@ -44,6 +50,11 @@ REQUESTS = """
     HGET key field | HMGET key field field | HDEL key field | HDEL key field field | HGETALL key | HKEYS key
     HVALS key | HLEN key | HEXISTS key field | HSTRLEN key field | HINCRBY key field integer
     HINCRBYFLOAT key field float | HSCAN key 0 MATCH pattern
+    RPUSH key field field field | LPUSH key field | LPUSH key field field field | RPUSHX key field | LPUSHX key value
+    LPOP key | RPOP key | LPOP key count | RPOP key count | LLEN key | LINDEX key place | LSET key place field
+    LRANGE key place place | LREM key count field | LREM key integer field | LTRIM key place place
+    LINSERT key side field value | LPOS key field | LPOS key field RANK place COUNT count MAXLEN count
+    LMOVE key key end end | RPOPLPUSH key key | LMPOP 1 key end COUNT count | LMPOP 2 key key end
     DEL key | DEL key key | UNLINK key key | EXISTS key key | TOUCH key | TYPE key | KEYS pattern
     SCAN 0 COUNT 1000 | SCAN 0 COUNT 1000 TYPE hash | RENAME key key | RENAMENX key key | DBSIZE | SELECT database
     FLUSHDB | EXPIRE key seconds | PEXPIRE key seconds NX | EXPIREAT key at condition | PEXPIREAT key at-ms
@@ -59,7 +70,16 @@ def request(template: str) -> SearchStrategy[list[bytes]]:
 SHAPES = [template for line in REQUESTS.strip().splitlines() for template in line.split("|")]
 ABOUT_DEADLINES = [shape for shape in SHAPES if "at" in shape or "EX" in shape or "PERSIST" in shape]
 ANY = st.sampled_from(SHAPES).flatmap(request)
+
+
+def mostly(group: str) -> SearchStrategy[list[list[bytes]]]:
+    """Sequences of requests, most of them of one family."""
+    shapes = [shape for shape in SHAPES if COMMANDS[shape.split()[0].lower().encode()].group.name == group]
+    return st.lists(st.sampled_from(shapes).flatmap(request) | ANY, max_size=20)
+
+
 SEQUENCES = {
     "all commands": st.lists(ANY, max_size=30),
     "mostly deadlines": st.lists(ANY | st.sampled_from(ABOUT_DEADLINES).flatmap(request), max_size=15),
+    "mostly lists": mostly("list"),
 }

@@ -103,6 +103,7 @@ def compare_data(pair: Pair) -> None:
     keys = [b"a", b"b", b"c", b""]
     for database in (b"0", b"1"):
         looks = [[look, key] for key in keys for look in (b"TYPE", b"GET", b"HGETALL", b"PEXPIRETIME")]
+        looks += [[b"LRANGE", key, b"0", b"-1"] for key in keys]
         compare_replies(pair, [[b"SELECT", database], [b"DBSIZE"], *looks, [b"DBSIZE"]])
 
 
