@@ -97,8 +97,9 @@ def arguments(syntax: str) -> Value:
         name = text.removesuffix(" ...")
         shape = [bytes(each[b"name"]).decode() for each in found[-len(name.split()) :]]
         if repeated and shape == name.split():  # `key value [key value ...]`: what stands before it, again
-            for each in found[-len(shape) :]:
-                each[b"flags"] = ["multiple"]
+            again = found[-len(shape) :]
+            block = {b"name": name.encode(), b"type": b"block", b"arguments": again} if len(again) > 1 else again[0]
+            found[-len(shape) :] = [block | {b"flags": ["multiple"]}]
             continue
         flags = ["optional"] * bool(optional) + ["multiple"] * repeated
         found.append({b"name": name.encode(), b"type": b"string"} | ({b"flags": flags} if flags else {}))
