@@ -509,14 +509,16 @@ def refused(call: Callable[[], object]) -> str:
 
 def put_yours_into(table: dict[bytes, Any], *commands: Callable[..., Any]) -> None:
     """Let a table of commands run the learner's functions from work/, where they are written (see `yours`)."""
+    _modules.pop(ROOT / "work", None)  # it may have been edited since
+    unwritten = "" if TARGET or not (ROOT / "work").is_dir() else " (work/ does not have it yet)"
     sources: dict[str, list[str]] = {}
     for function in commands:
         name = function.__name__
-        found = None if TARGET else _find_in_work(name, ())
+        found = None if TARGET else _find_in_work(function, ())
         if found:
             table[name.rstrip("_").encode()].function = in_our_words(getattr(load(ROOT / "work", found), name))
-        checking = f"checking your {{}} in work/{found}.py" if found else "checking {} of this notebook"
-        sources.setdefault(checking, []).append(name)
+        source = f"checking your {{}} in work/{found}.py" if found else f"checking {{}} of this notebook{unwritten}"
+        sources.setdefault(source, []).append(name)
     for source, names in sources.items():
         print(source.format(", ".join(names)))
 
@@ -562,8 +564,8 @@ def draw_pipeline(rates: dict[int, float], description: str) -> Any:
     depths, thousands = list(rates), [rate / 1000 for rate in rates.values()]
     axes.plot(depths, thousands, marker="o", color=BLUE, linewidth=2)
     axes.fill_between(depths, thousands, color=BLUE, alpha=0.12)
-    for depth, rate in ((depths[0], thousands[0]), (depths[-1], thousands[-1])):
-        label: dict[str, Any] = {"xytext": (0, 8), "textcoords": "offset points", "ha": "center", "weight": "bold"}
+    for depth, rate, place in ((depths[0], thousands[0], (24, -12)), (depths[-1], thousands[-1], (0, 10))):
+        label: dict[str, Any] = {"xytext": place, "textcoords": "offset points", "ha": "center", "weight": "bold"}
         axes.annotate(f"{rate:.0f} 000", (depth, rate), color=BLUE, **label)
     axes.set_xscale("log", base=2)
     axes.set_xticks(depths, [str(depth) for depth in depths])
