@@ -415,9 +415,10 @@ def printable(data: bytes) -> str:
 
 def chip(kind: str, data: bytes) -> str:
     """Write some bytes as HTML, tinted by their kind."""
-    tint = TINTS[kind]
-    style = f"background-color:{tint}33;border-bottom:2px solid {tint};padding:1px 2px;overflow-wrap:anywhere"
-    return f'<code style="{style}">{html.escape(printable(data))}</code>'
+    tint, text = TINTS[kind], printable(data)
+    wrap = "white-space:nowrap" if len(text) < 16 else "overflow-wrap:anywhere"
+    style = f"background-color:{tint}33;border-bottom:2px solid {tint};padding:1px 2px;{wrap}"
+    return f'<code style="{style}">{html.escape(text)}</code><wbr>'
 
 
 def chips(data: bytes) -> str:
