@@ -7,6 +7,7 @@ What each file owns, from the outside in. Imports point downwards only.
     engine.py       the way of one request: admit, call, settle. No asyncio, no socket
     commands/       the commands, a file for each family; a new command touches one of them
     scan.py         cursors: going through a collection while it changes
+    sampling.py     some members of a collection, at random
     command.py      @command: a function's signature is its syntax; the table of commands
     hub.py          publish and subscribe: channel and pattern -> clients
     client.py       what is remembered of one client
@@ -15,6 +16,7 @@ What each file owns, from the outside in. Imports point downwards only.
     store.py        the keyspace: typed values, deadlines, what changed; the only file that knows expiry
     options.py      the options, as in redis.conf and CONFIG
     notifications.py  which events on keys are published, and on which channels
+    sorted_set.py   member -> score, kept in order
     arithmetic.py   integers that overflow, and long doubles
     pattern.py      globs as Redis means them
     reader.py       bytes in, requests out; knows no socket

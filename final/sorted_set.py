@@ -95,7 +95,7 @@ class SortedSet:
         >>> numbers = SortedSet()
         >>> for n in range(2000): _ = numbers.add(b"%d" % n, n)
         >>> [member for _, member in numbers.entries(511, 514)], next(numbers.entries(1, reverse=True))
-        ([b'511', b'512', b'513'], (1998, b'1998'))
+        ([b'511', b'512', b'513'], (1998.0, b'1998'))
         """
         stop = len(self) if stop is None else min(stop, len(self))
         start = max(start, 0)

@@ -1,0 +1,168 @@
+"""How final/ is built: the rooms and which of them know which, sizes, names, documentation; and examples that run."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import final
+from final.command import COMMANDS, Command
+from stages.target import ROOT
+
+FOLDER = ROOT / "final"
+FILES = sorted(path.relative_to(FOLDER) for path in FOLDER.rglob("*.py"))
+MAP = re.findall(r"^    (\w+(?:\.py|/))  ", final.__doc__ or "", re.MULTILINE)  # from the outside in
+ANY_WORDS = {"quit", "command", "debug"}  # they take any words, and say themselves what is wrong with them
+each_file = pytest.mark.parametrize("file", FILES, ids=str)
+
+
+def room(file: Path) -> str:
+    """The entry of the map that a file belongs to."""
+    return f"{file.parts[0]}/" if len(file.parts) > 1 else file.name
+
+
+def tree_of(file: Path) -> ast.Module:
+    """A file, parsed."""
+    return ast.parse((FOLDER / file).read_text())
+
+
+def imported(file: Path) -> Iterator[tuple[str, bool]]:
+    """What a file imports, `commands.keys` for one of ours, and whether it is one of ours; not what is for types only.
+
+    An import for types only stands under `if TYPE_CHECKING`.
+    """
+    tree = tree_of(file)
+    for_types = {id(part) for node in tree.body if isinstance(node, ast.If) for part in ast.walk(node)}
+    for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, False) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module or "", False
+        elif isinstance(node, ast.ImportFrom):
+            package = list(file.parts[: len(file.parts) - node.level])
+            modules = [node.module] if node.module else [alias.name for alias in node.names]
+            yield from ((".".join([*package, module]), True) for module in modules)
+
+
+def file_of(module: str) -> Path:
+    """The file of one of our modules."""
+    path = Path(*module.split("."))
+    return path / "__init__.py" if (FOLDER / path).is_dir() else path.with_suffix(".py")
+
+
+def test_the_map_lists_every_file_and_nothing_else() -> None:
+    assert sorted(MAP) == sorted({room(file) for file in FILES} - {"__init__.py"})
+
+
+@each_file
+def test_imports_point_downwards_on_the_map(file: Path) -> None:
+    for module, is_ours in imported(file):
+        to = room(file_of(module))
+        if is_ours and to != room(file):
+            assert MAP.index(room(file)) < MAP.index(to), f"{file} imports {module}, which stands above it"
+
+
+def test_the_commands_do_not_import_each_other_in_circles() -> None:
+    needs = {file: {file_of(module) for module, is_ours in imported(file) if is_ours} for file in FILES}
+    needs = {file: {each for each in of if room(each) == room(file)} for file, of in needs.items()}
+    while free := [file for file, of in needs.items() if not of & set(needs)]:
+        for file in free:
+            del needs[file]
+    assert not needs
+
+
+@each_file
+def test_only_the_standard_library_is_imported(file: Path) -> None:
+    foreign = {module.split(".")[0] for module, is_ours in imported(file) if not is_ours}
+    assert foreign <= sys.stdlib_module_names
+
+
+def test_asyncio_sockets_and_signals_are_known_to_one_file_only() -> None:
+    know = {str(file) for file in FILES for module, _ in imported(file) if module in ("asyncio", "socket", "signal")}
+    assert know == {"server.py", "__main__.py"}
+
+
+@each_file
+def test_a_file_fits_in_a_head(file: Path) -> None:
+    assert len((FOLDER / file).read_text().splitlines()) <= 300
+
+
+@each_file
+def test_no_file_is_called_like_one_of_the_standard_library(file: Path) -> None:
+    assert file.stem not in sys.stdlib_module_names
+
+
+@each_file
+def test_what_is_public_says_what_it_does(file: Path) -> None:
+    silent = [name for name, node in public(tree_of(file)) if not ast.get_docstring(node)]
+    assert not silent
+
+
+Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def public(tree: ast.Module) -> Iterator[tuple[str, Documented]]:
+    """The module, and its public classes, methods and functions."""
+    yield "the module", tree
+    for node in tree.body:
+        if isinstance(node, Documented) and not node.name.startswith("_"):
+            yield node.name, node
+        if isinstance(node, ast.ClassDef):
+            methods = [part for part in node.body if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef)]
+            yield from ((f"{node.name}.{each.name}", each) for each in methods if not each.name.startswith("_"))
+
+
+# Commands
+
+
+def all_commands() -> Iterator[Command]:
+    """Commands and subcommands."""
+    for entry in COMMANDS.values():
+        yield entry
+        yield from entry.subcommands.values()
+
+
+@pytest.mark.parametrize("entry", all_commands(), ids=lambda entry: entry.name)
+def test_a_command_is_documented_with_the_syntax_that_its_signature_has(entry: Command) -> None:
+    """`HSET key field value [field value ...]: what it does`: four words or more, as `def hset` says too."""
+    syntax, colon, summary = (inspect.getdoc(entry.function) or "").split("\n")[0].partition(": ")
+    name = entry.name.upper().replace("|", " ")
+    assert colon and summary and syntax.split()[: len(name.split())] == name.split()
+    needed = syntax.removeprefix(name)
+    while (without := re.sub(r"\[[^\[\]]*\]", "", needed)) != needed:
+        needed = without
+    needed = re.sub(r" \| \S+", "", needed)  # one of several: one word
+    assert len(name.split()) + len(needed.split()) == entry.fewest
+    if entry.name not in ANY_WORDS:
+        assert ("[" in syntax) == (entry.most > entry.fewest), "brackets stand for what may be left out"
+
+
+# Examples
+
+
+class Checker(doctest.OutputChecker):
+    """Forgives that an exception is called final.reader.ProtocolError here, and reader.ProtocolError in the stages."""
+
+    def check_output(self, want: str, got: str, optionflags: int) -> bool:
+        """Compare what an example shows with what it gave."""
+        return super().check_output(want, got.removeprefix("final."), optionflags)
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file.name != "__main__.py"], ids=str)
+def test_the_examples_in_docstrings_are_true(file: Path) -> None:
+    name = ".".join(["final", *file.with_suffix("").parts]).removesuffix(".__init__")
+    runner = doctest.DocTestRunner(Checker())
+    said: list[str] = []
+    for test in doctest.DocTestFinder().find(importlib.import_module(name)):
+        runner.run(test, out=said.append)
+    assert not said, "".join(said)
