@@ -9,6 +9,8 @@ What each file owns, from the outside in. Imports point downwards only.
     scan.py         cursors: going through a collection while it changes
     sampling.py     some members of a collection, at random
     command.py      @command: a function's signature is its syntax; the table of commands
+    scripting.py    the scripts that are loaded, and the one that runs
+    lua.py, prelude.lua  Lua beside Python, with nothing in reach but what is handed in
     hub.py          publish and subscribe: channel and pattern -> clients
     client.py       what is remembered of one client
     waiting.py      key -> parked commands, first come first served

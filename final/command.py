@@ -15,6 +15,7 @@ from .writer import Value
 if TYPE_CHECKING:
     from .options import Options
     from .scan import Order
+    from .scripting import Scripts
 
 # Flags, as COMMAND shows them. WRITE is refused while the log cannot be written, NO_AUTH goes before the password,
 # NO_MULTI is refused after MULTI; the others are what clients and proxies want to know.
@@ -33,6 +34,7 @@ class Server(Protocol):
     options: "Options"
     order: "Order"
     hub: Hub
+    scripts: "Scripts"
     started: int
     commands_processed: int
     connections_received: int
@@ -75,6 +77,7 @@ GROUPS = {  # by the file in `commands` that they stand in
     "descriptions": Group("server", "@connection", "g"),
     "transactions": Group("transactions", "@transaction", "g"),
     "pubsub": Group("pubsub", "@pubsub", "g"),
+    "scripts": Group("scripting", "@scripting", "g"),
 }
 SERVER = Group("server", "", "g")  # all others
 

@@ -9,12 +9,13 @@ from typing import Any
 from . import commands  # noqa: F401  (the commands enter themselves into the table)
 from .aof import Log
 from .client import Client, nowhere
-from .command import NO_AUTH, NO_MULTI, WRITE, Command, find
-from .errors import ReplyError, log_failed, not_authenticated, only_while_listening
+from .command import ALLOW_BUSY, NO_AUTH, NO_MULTI, WRITE, Command, find
+from .errors import ReplyError, busy, log_failed, not_authenticated, only_while_listening
 from .hub import Hub
 from .notifications import messages
 from .options import Options
 from .scan import Order
+from .scripting import Scripts
 from .store import Note, Store, Unit
 from .waiting import Parked, Place, Wait, Waiting
 from .writer import NULL_ARRAY, Replies, Value
@@ -32,11 +33,16 @@ def wall_clock() -> int:
 class Engine:
     """The data, the log and the clients, and the way a request takes through them.
 
-    `clock` tells the time in milliseconds; a test may hand in its own. `on_stop` is called by SHUTDOWN.
+    `clock` tells the time in milliseconds; a test may hand in its own. `on_stop` is called by SHUTDOWN, and
+    `while_busy` now and then by a script that does not end.
     """
 
     def __init__(
-        self, options: Options, clock: Callable[[], int] = wall_clock, on_stop: Callable[[], None] = lambda: None
+        self,
+        options: Options,
+        clock: Callable[[], int] = wall_clock,
+        on_stop: Callable[[], None] = lambda: None,
+        while_busy: Callable[[], None] = lambda: None,
     ) -> None:
         self.options = options
         self.clock = clock
@@ -45,6 +51,7 @@ class Engine:
         self.stores = [Store(index, self.unit) for index in range(options.databases)]
         self.order = Order()
         self.hub = Hub()
+        self.scripts = Scripts(self, while_busy)
         self.waiting = Waiting()
         self.watchers: dict[Place, set[Client]] = {}
         self.clients: dict[int, Client] = {}
@@ -103,6 +110,8 @@ class Engine:
 
         Where its command has to wait, there is no answer now: the client is `parked`.
         """
+        if self.scripts.busy:
+            return self.refuse(client, words)
         client.active = self.unit.now = self.clock()
         self.commands_processed += 1
         try:
@@ -122,6 +131,18 @@ class Engine:
         if self.unit.notes:
             self.settle()
         return answer
+
+    def refuse(self, client: Client, words: list[bytes]) -> Value:
+        """A script does not end: answer that we are busy, unless this is what may end it. Nothing is settled."""
+        try:
+            command = find(words)
+            if ALLOW_BUSY not in command.flags:
+                raise busy()
+            self.admit(client, command)
+            return command.run(self, client, words)
+        except ReplyError as error:
+            client.spoiled = True
+            return error
 
     def admit(self, client: Client, command: Command) -> None:
         """Raise a ReplyError where this client must not run this command now."""

@@ -109,6 +109,13 @@ def wrong_password() -> ReplyError:
     return ReplyError("WRONGPASS invalid username-password pair or user is disabled.")
 
 
+def busy() -> ReplyError:
+    """Answer while a script runs for too long."""
+    return ReplyError(
+        "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
+    )
+
+
 def log_failed(reason: str) -> ReplyError:
     """Answer to a write while the log cannot be written: what is not kept is not accepted."""
     return ReplyError(f"MISCONF Errors writing to the AOF file: {reason}")

@@ -34,6 +34,7 @@ class Options:
     appenddirname: str = option("appendonlydir", "the log's folder")
     proto_max_bulk_len: int = option(512 << 20, "bytes in one word", settable=True, memory=True, least=1 << 20)
     notify_keyspace_events: str = option("", "which events on keys are published", settable=True)
+    busy_reply_threshold: int = option(5000, "milliseconds after which others hear of a script", settable=True)
     save: str = option("", "when to write a snapshot; there are none here, so always empty", choices=("",))
 
     def get(self, name: str) -> bytes:

@@ -2,7 +2,11 @@
 
 import asyncio
 import signal
+from asyncio.trsock import TransportSocket
+from collections.abc import Sequence
+from typing import Any
 
+from .by_hand import ByHand
 from .client import Client
 from .engine import Engine
 from .options import Options
@@ -23,6 +27,7 @@ class Connection(asyncio.Protocol):
         self.server = server
         self.reader = Reader(server.engine.options.proto_max_bulk_len)
         self.output = bytearray()  # replies that wait for the log
+        self.working = False  # it is this client whose requests are being executed
         self.waits = False  # requests may wait behind one that has to wait …
         self.timer: asyncio.TimerHandle | None = None  # … and this is how long, if not for ever
 
@@ -30,6 +35,8 @@ class Connection(asyncio.Protocol):
         """A client has connected: keep `transport`, through which we answer, and join `server.connections`."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        if self in self.server.connections:
+            return  # it was let in by hand, and this is its real transport
         ends = (transport.get_extra_info("peername"), transport.get_extra_info("sockname"))
         address, local_address = (f"{end[0]}:{end[1]}" if end else "?:0" for end in ends)
         self.client = self.server.engine.connect(address, local_address, self.deliver)
@@ -48,12 +55,14 @@ class Connection(asyncio.Protocol):
     def work(self) -> None:
         """Execute the complete requests, up to one that has to wait: those behind it wait with it."""
         client, next_request, execute = self.client, self.reader.next, self.server.engine.execute
+        self.working = True
         try:
             while not client.leaving and client.parked is None and (words := next_request()) is not None:
                 self.output += encode(execute(client, words), client.protocol)
         except ProtocolError as error:
             self.output += encode(ProtocolError(f"ERR {error}"))
             client.leaving = True
+        self.working = False
         if client.parked is not None and not self.waits:
             self.wait(client.parked)
         self.server.send_soon(self)
@@ -99,10 +108,21 @@ class Connection(asyncio.Protocol):
         """The client has caught up: read from it again."""
         self.transport.resume_reading()
 
+    def eof_received(self) -> None:
+        """The client will send no more, and the loop will call `connection_lost` soon: not soon enough.
+
+        If it waits for a list, another client may fill that in this very turn; the element would be lost.
+        """
+        self.forget_client()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone, politely (`exc` is None) or not: leave `server.connections`."""
         self.server.connections.discard(self)
-        self.client.leaving = True  # what it still had asked for is not done: `work` may be on its way
+        self.forget_client()
+
+    def forget_client(self) -> None:
+        """Do nothing more for the client: `work` may still be on its way, and the time that it waits run out."""
+        self.client.leaving = True
         self.server.engine.disconnect(self.client)
         if self.timer is not None:
             self.timer.cancel()
@@ -113,7 +133,9 @@ class Server:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.engine = Engine(options, on_stop=self.stop)
+        self.engine = Engine(options, on_stop=self.stop, while_busy=ByHand(self).listen)
+        self.doors: Sequence[TransportSocket] = ()  # where we listen
+        self.tasks: set[asyncio.Task[Any]] = set()  # short ones that somebody must remember
         self.connections: set[Connection] = set()
         self.unsent: list[Connection] = []  # those whose replies go out at the end of this turn of the loop
         self.stopping = asyncio.Event()
@@ -124,7 +146,8 @@ class Server:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stop)
-        listener = await loop.create_server(lambda: Connection(self), self.options.bind, self.options.port)
+        listener = await loop.create_server(self.welcome, self.options.bind, self.options.port)
+        self.doors = listener.sockets
         tickers = [asyncio.create_task(self.expire_regularly()), asyncio.create_task(self.sync_every_second())]
         host, self.options.port = listener.sockets[0].getsockname()[:2]
         print(f"listening on {host}:{self.options.port}", flush=True)
@@ -136,6 +159,10 @@ class Server:
             self.before_sleep()
         for connection in self.connections:
             connection.transport.close()
+
+    def welcome(self) -> Connection:
+        """Make a connection for a client that has come."""
+        return Connection(self)
 
     def stop(self, failure: str | None = None) -> None:
         """Let `run` come to its end, because we were asked to, or because of a `failure`."""

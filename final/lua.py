@@ -1,0 +1,214 @@
+"""Scripts: Lua beside Python, through the library lupa, with nothing in reach but what is handed in.
+
+A script sees Lua's own functions and tables without those that reach files, modules or the interpreter, and the
+tables `redis`, `cjson` and `bit`. Every Python function is wrapped in a Lua one and none of them raises: an error
+comes back as a value, and Lua raises it. So no script ever holds a Python object in its hands.
+"""
+
+import json
+from collections.abc import Callable
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any
+
+from .errors import ReplyError
+from .writer import BigNumber, NullArray, Value, Verbatim
+
+Call = Callable[[list[bytes]], Value]  # runs a command for a script and gives its answer, an error too
+STEPS = 100_000  # Lua's instructions between two looks at the clock
+
+
+def sha(script: bytes) -> bytes:
+    """The name of a script: its SHA1, in hexadecimal."""
+    return sha1(script).hexdigest().encode()
+
+
+def never(*_: object) -> None:
+    """Refuse: Lua must not look into Python objects, should it ever get hold of one."""
+    raise AttributeError("no Python object is in reach")
+
+
+class Interpreter:
+    """One Lua, with the scripts that it has compiled. Raises ReplyError where lupa is not installed."""
+
+    def __init__(self, call: Call, check: Callable[[], bool], log: Callable[[int, str], None]) -> None:
+        """`call` runs a command; `check` is asked now and then, and ends the script by saying yes."""
+        try:
+            from lupa.lua51 import LuaRuntime, lua_type
+        except ImportError:
+            raise ReplyError("ERR scripts need the Python package lupa: pip install lupa") from None
+        self._type = lua_type
+        self._call = call
+        self._scripts: dict[bytes, Any] = {}
+        self._lua = LuaRuntime(
+            encoding=None,
+            unpack_returned_tuples=True,
+            register_eval=False,
+            register_builtins=False,
+            attribute_filter=never,
+        )
+        prelude = (files(__package__) / "prelude.lua").read_bytes()
+        self._compile, self._run = self._lua.compile(prelude)(
+            self._answer,
+            check,
+            lambda level, text: log(int(level), text.decode(errors="replace")),
+            lambda text: sha(text),
+            self._guarded(lambda value: json.dumps(self._plain(value), separators=(",", ":")).encode()),
+            self._guarded(lambda text: self._table(json.loads(text))),
+            self._guarded(operate),
+            STEPS,
+        )
+
+    def load(self, script: bytes) -> bytes:
+        """Compile a script, unless that was done before; give its name. Raises ReplyError where it is no Lua."""
+        name = sha(script)
+        if name not in self._scripts:
+            body = b"\n" + script.partition(b"\n")[2] if script.startswith(b"#!") else script
+            function, problem = self._compile(body)
+            if function is None:
+                raise ReplyError(f"ERR Error compiling script (new function): {problem.decode(errors='replace')}")
+            self._scripts[name] = function
+        return name
+
+    def run(self, name: bytes, keys: list[bytes], arguments: list[bytes]) -> Value:
+        """Run a script that was loaded; give what it answers."""
+        tables = (self._lua.table_from(words) for words in (keys, arguments))
+        fine, result, line = self._run(self._scripts[name], *tables)
+        if fine:
+            try:
+                return self._reply(result)
+            except RecursionError:
+                return ReplyError("ERR reached lua stack limit")
+        text = result.decode(errors="surrogateescape")
+        return ReplyError(f"{text} script: {name.decode()}, on @user_script:{line}.")
+
+    def _answer(self, resp: float, count: float, words: Any) -> Any:
+        """Run a command for `redis.call`: what it answers, in Lua's types, or a table with `err`."""
+        try:
+            return self._lua_value(self._call([words[place] for place in range(1, int(count) + 1)]), int(resp))
+        except ReplyError as error:
+            return self._lua_value(error, 2)
+
+    def _guarded(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, with errors as values: a result and nothing, or nothing and a text."""
+
+        def guarded(*arguments: Any) -> Any:
+            try:
+                return function(*arguments), None
+            except (ValueError, TypeError, RecursionError, OverflowError, KeyError) as error:
+                return None, str(error).encode()
+
+        return guarded
+
+    def _lua_value(self, value: Value, resp: int) -> Any:
+        """Turn an answer into Lua's types, as Redis does. With resp 3, `redis.setresp(3)`, more of them survive."""
+        convert = self._lua_value
+        table = self._lua.table_from
+        match value:
+            case Exception():
+                return table({b"err": str(value).encode(errors="surrogateescape")})
+            case str():
+                return table({b"ok": value.encode()})
+            case Verbatim() if resp == 3:
+                return table({b"verbatim_string": table({b"format": b"txt", b"string": bytes(value)})})
+            case bytes():
+                return bytes(value)
+            case bool():
+                return value if resp == 3 else int(value)
+            case BigNumber():
+                return table({b"big_number": b"%d" % value}) if resp == 3 else b"%d" % value
+            case float():
+                return table({b"double": value}) if resp == 3 else b"%.17g" % value
+            case int():
+                return value
+            case None | NullArray():
+                return None if resp == 3 else False
+            case dict() if resp == 3:
+                pairs = {convert(key, resp): convert(item, resp) for key, item in value.items()}
+                return table({b"map": table(pairs)})
+            case dict():
+                return table([convert(word, resp) for pair in value.items() for word in pair])
+            case set() | frozenset() if resp == 3:
+                return table({b"set": table({convert(item, resp): True for item in value})})
+        return table([convert(item, resp) for item in value])
+
+    def _reply(self, value: Any) -> Value:
+        """Turn what a script returned into an answer: numbers are cut to integers, a table ends at its first nil."""
+        if value is None or value is False:
+            return None
+        if value is True:
+            return 1
+        if isinstance(value, (int, float)):
+            return int(value) if -(2.0**63) <= value < 2.0**63 else -(2**63)
+        if isinstance(value, bytes):
+            return value
+        if self._type(value) != "table":
+            return None
+        if (error := value[b"err"]) is not None:
+            return ReplyError(error.decode(errors="surrogateescape"))
+        if (status := value[b"ok"]) is not None:
+            return status.decode(errors="surrogateescape")
+        if (double := value[b"double"]) is not None:
+            return float(double)
+        if (pairs := value[b"map"]) is not None:
+            return {self._reply(key): self._reply(item) for key, item in pairs.items()}
+        if (members := value[b"set"]) is not None:
+            return {self._reply(key) for key in members}
+        if (number := value[b"big_number"]) is not None:
+            return BigNumber(number)
+        if (verbatim := value[b"verbatim_string"]) is not None:
+            return Verbatim(verbatim[b"string"])
+        items: list[Value] = []
+        while (item := value[len(items) + 1]) is not None:
+            items.append(self._reply(item))
+        return items
+
+    def _plain(self, value: Any) -> Any:
+        """Turn Lua's types into those of JSON: a table whose keys are 1, 2, … is an array, another an object."""
+        if isinstance(value, bytes):
+            return value.decode()
+        if self._type(value) != "table":
+            return value
+        if value[b"cjson.null"]:
+            return None
+        keys = list(value)
+        if keys and all(isinstance(key, int) for key in keys) and sorted(keys) == list(range(1, len(keys) + 1)):
+            return [self._plain(value[key]) for key in range(1, len(keys) + 1)]
+        return {self._plain(key): self._plain(item) for key, item in value.items()}
+
+    def _table(self, value: Any) -> Any:
+        """Turn what JSON says into Lua's types."""
+        if isinstance(value, str):
+            return value.encode()
+        if isinstance(value, list):
+            return self._lua.table_from([self._table(item) for item in value])
+        if isinstance(value, dict):
+            return self._lua.table_from({key.encode(): self._table(item) for key, item in value.items()})
+        return value
+
+
+def operate(name: bytes, *numbers: float) -> int:
+    """The functions of the table `bit`: on 32 bits, with a sign.
+
+    >>> operate(b"band", 7, 3), operate(b"lshift", 1, 31), operate(b"bnot", 0)
+    (3, -2147483648, -1)
+    """
+    first, *others = (int(number) & 0xFFFFFFFF for number in numbers)
+    match name:
+        case b"bnot":
+            first = ~first
+        case b"lshift":
+            first <<= others[0] & 31
+        case b"rshift":
+            first >>= others[0] & 31
+        case b"arshift":
+            first = signed(first) >> (others[0] & 31)
+        case _:
+            for other in others:
+                first = {b"band": first & other, b"bor": first | other, b"bxor": first ^ other}.get(name, first)
+    return signed(first)
+
+
+def signed(number: int) -> int:
+    """The low 32 bits, read as a number with a sign."""
+    return (number + 2**31) % 2**32 - 2**31
