@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,30 +97,17 @@ companion = pytest.mark.parametrize("path", COMPANIONS, ids=lambda path: path.st
 # They run
 
 
-@pytest.fixture(scope="module")
-def runs() -> Iterator[dict[Path, Future[subprocess.CompletedProcess[str]]]]:
-    """Run all notebooks on fresh kernels, two at a time, without a network."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "offline")}
-    options = ["--nbval", "--target=reference", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--color=no"]
-    with ThreadPoolExecutor(max_workers=2) as two:
-        yield {
-            path: two.submit(
-                subprocess.run,
-                [sys.executable, "-m", "pytest", str(path), *options],
-                cwd=ROOT,
-                env=environment,
-                capture_output=True,
-                text=True,
-            )
-            for path in NOTEBOOKS
-        }
-
-
 @notebook
-def test_a_notebook_runs_and_says_what_it_said_when_it_was_committed(
-    runs: dict[Path, Future[subprocess.CompletedProcess[str]]], path: Path
-) -> None:
-    run = runs[path].result()
+def test_a_notebook_runs_and_says_what_it_said_when_it_was_committed(path: Path) -> None:
+    """On a fresh kernel, without a network, every output compared (see notebooks/conftest.py)."""
+    options = ["--nbval", "--target=reference", "-q", "--color=no", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", str(path), *options],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests" / "offline")},
+        capture_output=True,
+        text=True,
+    )
     assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-2000:]
 
 
