@@ -11,7 +11,7 @@ run: ## start the server on port 6379; its log is in this folder
 	$(PYTHON) -m final
 
 test: $(READY) ## run every test: stages, chain, final, notebooks
-	$(BIN)/python -m pytest -n 2 --target=reference
+	$(BIN)/python -m pytest -n 2 --dist worksteal --target=reference
 
 check: $(READY) ## lint, and check the types
 	$(BIN)/ruff check

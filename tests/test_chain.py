@@ -9,6 +9,8 @@ from stages.target import LAST, stage_folder
 from tests import checkpoints
 from tests.conftest import Note
 
+pytestmark = pytest.mark.timeout(2 * checkpoints.SECONDS)
+
 TARGETS = {**{stage: f"stages/{stage_folder(stage).name}" for stage in STAGES}, LAST: "final"}
 LINKS = [(stage, later) for stage in STAGES for later in TARGETS if later > stage]
 

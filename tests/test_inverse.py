@@ -15,6 +15,8 @@ from stages.target import stage_folder
 from tests import checkpoints
 from tests.conftest import Note
 
+pytestmark = pytest.mark.timeout(2 * checkpoints.SECONDS)
+
 BEFORE = Path(__file__).with_name("before")
 OWN = {"assertion", "unwritten"}
 
