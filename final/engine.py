@@ -142,6 +142,10 @@ class Engine:
             return command.run(self, client, words)
         except ReplyError as error:
             client.spoiled = True
+            if words[0].lower() == b"exec" and client.queue is not None:
+                client.queue = None
+                self.unwatch(client)
+                return ReplyError(f"EXECABORT Transaction discarded because of: {error}")
             return error
 
     def admit(self, client: Client, command: Command) -> None:

@@ -39,7 +39,7 @@ class Interpreter:
             raise ReplyError("ERR scripts need the Python package lupa: pip install lupa") from None
         self._type = lua_type
         self._call = call
-        self._scripts: dict[bytes, Any] = {}
+        self._scripts: dict[bytes, tuple[Any, int]] = {}  # the function, and how many lines it has
         self._lua = LuaRuntime(
             encoding=None,
             unpack_returned_tuples=True,
@@ -48,7 +48,7 @@ class Interpreter:
             attribute_filter=never,
         )
         prelude = (files(__package__) / "prelude.lua").read_bytes()
-        self._compile, self._run = self._lua.compile(prelude)(
+        self._compile, self._run, self._get = self._lua.compile(prelude)(
             self._answer,
             check,
             lambda level, text: log(int(level), text.decode(errors="replace")),
@@ -67,20 +67,24 @@ class Interpreter:
             function, problem = self._compile(body)
             if function is None:
                 raise ReplyError(f"ERR Error compiling script (new function): {problem.decode(errors='replace')}")
-            self._scripts[name] = function
+            self._scripts[name] = function, body.rstrip().count(b"\n") + 1
         return name
 
     def run(self, name: bytes, keys: list[bytes], arguments: list[bytes]) -> Value:
         """Run a script that was loaded; give what it answers."""
         tables = (self._lua.table_from(words) for words in (keys, arguments))
-        fine, result, line = self._run(self._scripts[name], *tables)
+        function, lines = self._scripts[name]
+        fine, result, *line = self._run(function, *tables)
         if fine:
             try:
                 return self._reply(result)
             except RecursionError:
                 return ReplyError("ERR reached lua stack limit")
+            except (TypeError, ValueError, AttributeError):  # {err = 1}, {map = 2}, …
+                return ReplyError("ERR the script answered with what is no reply")
         text = result.decode(errors="surrogateescape")
-        return ReplyError(f"{text} script: {name.decode()}, on @user_script:{line}.")
+        # `return redis.call(…)` is a tail call, which leaves no trace of its line: most likely it was the last one.
+        return ReplyError(f"{text} script: {name.decode()}, on @user_script:{line[0] if line else lines}.")
 
     def _answer(self, resp: float, count: float, words: Any) -> Any:
         """Run a command for `redis.call`: what it answers, in Lua's types, or a table with `err`."""
@@ -144,22 +148,23 @@ class Interpreter:
             return value
         if self._type(value) != "table":
             return None
-        if (error := value[b"err"]) is not None:
+        get = self._get  # raw, past what a metatable would say
+        if (error := get(value, b"err")) is not None:
             return ReplyError(error.decode(errors="surrogateescape"))
-        if (status := value[b"ok"]) is not None:
+        if (status := get(value, b"ok")) is not None:
             return status.decode(errors="surrogateescape")
-        if (double := value[b"double"]) is not None:
+        if (double := get(value, b"double")) is not None:
             return float(double)
-        if (pairs := value[b"map"]) is not None:
+        if (pairs := get(value, b"map")) is not None:
             return {self._reply(key): self._reply(item) for key, item in pairs.items()}
-        if (members := value[b"set"]) is not None:
+        if (members := get(value, b"set")) is not None:
             return {self._reply(key) for key in members}
-        if (number := value[b"big_number"]) is not None:
+        if (number := get(value, b"big_number")) is not None:
             return BigNumber(number)
-        if (verbatim := value[b"verbatim_string"]) is not None:
-            return Verbatim(verbatim[b"string"])
+        if (verbatim := get(value, b"verbatim_string")) is not None:
+            return Verbatim(get(verbatim, b"string"))
         items: list[Value] = []
-        while (item := value[len(items) + 1]) is not None:
+        while (item := get(value, len(items) + 1)) is not None:
             items.append(self._reply(item))
         return items
 

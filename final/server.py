@@ -1,7 +1,9 @@
 """The server: sockets, timers and signals, and the only file that knows them. What requests mean is the engine's."""
 
 import asyncio
+import os
 import signal
+import socket
 from asyncio.trsock import TransportSocket
 from collections.abc import Sequence
 from typing import Any
@@ -134,7 +136,7 @@ class Server:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.engine = Engine(options, on_stop=self.stop, while_busy=ByHand(self).listen)
-        self.doors: Sequence[TransportSocket] = ()  # where we listen
+        self.doors: Sequence[TransportSocket | socket.socket] = ()  # where we listen
         self.tasks: set[asyncio.Task[Any]] = set()  # short ones that somebody must remember
         self.connections: set[Connection] = set()
         self.unsent: list[Connection] = []  # those whose replies go out at the end of this turn of the loop
@@ -166,6 +168,8 @@ class Server:
 
     def stop(self, failure: str | None = None) -> None:
         """Let `run` come to its end, because we were asked to, or because of a `failure`."""
+        if self.engine.scripts.busy:
+            os._exit(0)  # the script would not let the loop have another turn; what was answered is in the log
         self.failure = self.failure or failure
         self.stopping.set()
 
