@@ -36,6 +36,12 @@ WORDS: dict[str, SearchStrategy[bytes]] = {
     "count": st.sampled_from([b"0", b"1", b"2", b"3", b"-1", b"-2", b"x"]),
     "end": st.sampled_from([b"LEFT", b"RIGHT"]),
     "side": st.sampled_from([b"BEFORE", b"AFTER"]),
+    "score": st.sampled_from([b"1", b"2", b"3", b"-1", b"0.5", b"3.3", b"inf", b"-inf", b"(2", b"x", b"1e3", b"0"]),
+    "bytes": st.sampled_from([b"-", b"+", b"[f", b"(f", b"[g", b"(h", b"[", b"x"]),
+    "how": st.sampled_from([b"NX", b"XX", b"GT", b"LT", b"CH", b"INCR"]),
+    "min": st.sampled_from([b"MIN", b"MAX"]),
+    "rev": st.sampled_from([b"REV", b"WITHSCORES"]),
+    "aggregate": st.sampled_from([b"SUM", b"MIN", b"MAX"]),
     "database": st.sampled_from([b"0", b"1"]),
 }
 REQUESTS = """
@@ -55,6 +61,22 @@ REQUESTS = """
     LRANGE key place place | LREM key count field | LREM key integer field | LTRIM key place place
     LINSERT key side field value | LPOS key field | LPOS key field RANK place COUNT count MAXLEN count
     LMOVE key key end end | RPOPLPUSH key key | LMPOP 1 key end COUNT count | LMPOP 2 key key end
+    ZADD key score field | ZADD key 1 field 2 field 3 field | ZADD key how score field score field
+    ZADD key how how score field | ZADD same 0 field 0 value | ZREM key field field | ZINCRBY key score field
+    ZSCORE key field | ZMSCORE key field field | ZRANK key field | ZREVRANK key field | ZCARD key
+    ZRANGE key place place | ZRANGE key place place rev rev | ZREVRANGE key place place WITHSCORES
+    ZRANGE key score score BYSCORE rev | ZRANGE key score score BYSCORE LIMIT count count | ZCOUNT key score score
+    ZRANGEBYSCORE key score score LIMIT count count | ZREVRANGEBYSCORE key score score WITHSCORES
+    ZRANGE same bytes bytes BYLEX rev | ZRANGEBYLEX same bytes bytes LIMIT count count | ZLEXCOUNT same bytes bytes
+    ZREVRANGEBYLEX same bytes bytes | ZREMRANGEBYLEX same bytes bytes | ZRANGESTORE key same bytes bytes BYLEX
+    ZRANGESTORE key key place place | ZRANGESTORE key key score score BYSCORE LIMIT count count
+    ZREMRANGEBYRANK key place place | ZREMRANGEBYSCORE key score score | ZPOPMIN key | ZPOPMAX key count
+    ZMPOP 1 key min COUNT count | ZMPOP 2 key key min | BZPOPMIN same key key 0.001 | BZMPOP 0.001 2 same key min
+    ZUNION 2 key key WITHSCORES | ZUNION 2 key key WEIGHTS score score AGGREGATE aggregate WITHSCORES
+    ZINTER 2 key key WITHSCORES | ZINTER 3 key key key WEIGHTS 1 2 -1 AGGREGATE aggregate WITHSCORES
+    ZDIFF 2 key key WITHSCORES | ZDIFF 3 key key key | ZINTERCARD 2 key key LIMIT count | ZDIFFSTORE key 2 key key
+    ZUNIONSTORE key 2 key key WEIGHTS 2 score | ZINTERSTORE key 2 key key AGGREGATE aggregate
+    ZRANDMEMBER key 0 | ZSCAN same 0 MATCH pattern
     DEL key | DEL key key | UNLINK key key | EXISTS key key | TOUCH key | TYPE key | KEYS pattern
     SCAN 0 COUNT 1000 | SCAN 0 COUNT 1000 TYPE hash | RENAME key key | RENAMENX key key | DBSIZE | SELECT database
     FLUSHDB | EXPIRE key seconds | PEXPIRE key seconds NX | EXPIREAT key at condition | PEXPIREAT key at-ms
@@ -69,6 +91,7 @@ def request(template: str) -> SearchStrategy[list[bytes]]:
 
 SHAPES = [template for line in REQUESTS.strip().splitlines() for template in line.split("|")]
 ABOUT_DEADLINES = [shape for shape in SHAPES if "at" in shape or "EX" in shape or "PERSIST" in shape]
+ABOUT_SORTED_SETS = [shape for shape in SHAPES if shape.split()[0].startswith(("Z", "BZ"))]
 ANY = st.sampled_from(SHAPES).flatmap(request)
 
 
@@ -80,6 +103,7 @@ def mostly(group: str) -> SearchStrategy[list[list[bytes]]]:
 
 SEQUENCES = {
     "all commands": st.lists(ANY, max_size=30),
+    "sorted sets": st.lists(st.sampled_from(ABOUT_SORTED_SETS).flatmap(request), max_size=30),
     "mostly deadlines": st.lists(ANY | st.sampled_from(ABOUT_DEADLINES).flatmap(request), max_size=15),
     "mostly lists": mostly("list"),
 }

@@ -100,10 +100,11 @@ def sorted_all(value: object) -> object:
 
 def compare_data(pair: Pair) -> None:
     """Compare what is there: type, value and deadline of every key in every database that was used."""
-    keys = [b"a", b"b", b"c", b""]
+    keys = [b"a", b"b", b"c", b"", b"same"]
     for database in (b"0", b"1"):
         looks = [[look, key] for key in keys for look in (b"TYPE", b"GET", b"HGETALL", b"PEXPIRETIME")]
         looks += [[b"LRANGE", key, b"0", b"-1"] for key in keys]
+        looks += [[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"] for key in keys]
         compare_replies(pair, [[b"SELECT", database], [b"DBSIZE"], *looks, [b"DBSIZE"]])
 
 

@@ -1,7 +1,7 @@
 """Taking the first or last members out of sorted sets, and waiting until there are some."""
 
 from ..client import Client
-from ..command import BLOCKING, FAST, NOSCRIPT, WRITE, command
+from ..command import BLOCKING, FAST, MOVABLEKEYS, NOSCRIPT, WRITE, command, parse_several
 from ..errors import ReplyError, syntax_error
 from ..reader import parse_integer
 from ..sorted_set import Entry
@@ -10,7 +10,7 @@ from ..waiting import serve_or_wait
 from ..writer import NULL_ARRAY, Value
 from .sorted_sets import SORTED_SET, with_scores
 
-MOST = 2**31 - 1
+MIN, MAX = b"MIN", b"MAX"
 
 
 @command(WRITE, FAST)
@@ -30,7 +30,7 @@ def pop(db: Store, client: Client, key: bytes, count: tuple[bytes, ...], highest
     if len(count) > 1:
         raise syntax_error()
     number = parse_integer(count[0]) if count else 1
-    if number is None or not 0 <= number <= MOST:
+    if number is None or number < 0:
         raise ReplyError("ERR value is out of range, must be positive")
     taken = take(db, key, number, highest)
     if count:
@@ -72,42 +72,22 @@ def blocking_pop(db: Store, keys: tuple[bytes, ...], timeout: bytes, highest: bo
     return serve_or_wait(db, keys, SORTED_SET, serve, timeout, NULL_ARRAY)
 
 
-@command(WRITE, "movablekeys", keys=(0, 0, 0))
+@command(WRITE, MOVABLEKEYS)
 def zmpop(db: Store, numkeys: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
     """ZMPOP numkeys key [key ...] MIN | MAX [COUNT count]: pop from the first key that has members."""
-    keys, highest, count = parse_several(numkeys, (first, second, *more))
-    return next((pop_several(db, key, highest, count) for key in keys if db.get(key, SORTED_SET)), NULL_ARRAY)
+    keys, end, count = parse_several(numkeys, (first, second, *more), (MIN, MAX))
+    return next((pop_several(db, key, end, count) for key in keys if db.get(key, SORTED_SET)), NULL_ARRAY)
 
 
-@command(WRITE, BLOCKING, "movablekeys", keys=(0, 0, 0))
+@command(WRITE, BLOCKING, MOVABLEKEYS)
 def bzmpop(db: Store, timeout: bytes, numkeys: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
     """BZMPOP timeout numkeys key [key ...] MIN | MAX [COUNT count]: ZMPOP, or wait for a key that has members."""
-    keys, highest, count = parse_several(numkeys, (first, second, *more))
-    return serve_or_wait(
-        db, keys, SORTED_SET, lambda key: pop_several(db, key, highest, count), timeout, NULL_ARRAY
-    )
+    keys, end, count = parse_several(numkeys, (first, second, *more), (MIN, MAX))
+    return serve_or_wait(db, keys, SORTED_SET, lambda key: pop_several(db, key, end, count), timeout, NULL_ARRAY)
 
 
-def parse_several(numkeys: bytes, words: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], bool, int]:
-    """Read `numkeys key … MIN|MAX [COUNT count]`: the keys, whether the highest are meant, and how many."""
-    number = parse_integer(numkeys)
-    if number is None or not 0 < number <= MOST:
-        raise ReplyError("ERR numkeys should be greater than 0")
-    keys, rest = words[:number], [word.lower() for word in words[number:]]
-    if not rest or rest[0] not in (b"min", b"max"):
-        raise syntax_error()
-    if len(rest) == 1:
-        return keys, rest[0] == b"max", 1
-    if len(rest) != 3 or rest[1] != b"count":
-        raise syntax_error()
-    count = parse_integer(rest[2])
-    if count is None or not 0 < count <= MOST:
-        raise ReplyError("ERR count should be greater than 0")
-    return keys, rest[0] == b"max", count
-
-
-def pop_several(db: Store, key: bytes, highest: bool, count: int) -> Value:
+def pop_several(db: Store, key: bytes, end: bytes, count: int) -> Value:
     """Pop from a key that has members: the key, and pairs of member and score."""
     number = b"%d" % min(count, len(db.make(key, SORTED_SET)))
-    taken = take(db, key, count, highest, log=(b"ZPOPMAX" if highest else b"ZPOPMIN", key, number))
+    taken = take(db, key, count, highest=end == MAX, log=(b"ZPOP" + end, key, number))
     return [key, [[member, score] for score, member in taken]]

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from math import inf, nextafter
 
+from ..arithmetic import parse_float
 from ..client import Client
 from ..command import DENYOOM, FAST, READONLY, WRITE, command, integer
 from ..errors import ReplyError, syntax_error
 from ..sorted_set import Entry, SortedSet
 from ..store import Store
 from ..writer import Value
-from .sorted_sets import SORTED_SET, parse_score, with_scores
+from .sorted_sets import SORTED_SET, with_scores
 
 Bound = Entry | None  # the first entry that is in, or no more in; None: the end
 
@@ -41,10 +42,6 @@ class Range:
         start += self.offset if self.offset >= 0 else len(held) + 1
         return start, stop if self.count < 0 else min(stop, start + self.count)
 
-    def check(self) -> None:
-        """Raise where the words are no bounds, also when there is no sorted set to apply them to."""
-        self.ranks(SortedSet())
-
 
 def by_rank(held: SortedSet, start: int, stop: int) -> tuple[int, int]:
     """Ranks where negative ones count from the end, both included, as first and the one behind the last."""
@@ -55,10 +52,10 @@ def by_rank(held: SortedSet, start: int, stop: int) -> tuple[int, int]:
 
 def score_bound(word: bytes, upper: bool) -> Bound:
     """Read `1.5`, or `(1.5` for one that is not included: the entry before which the range begins, or ends."""
-    try:
-        score = parse_score(word.removeprefix(b"("))
-    except ReplyError:
-        raise ReplyError("ERR min or max is not a float") from None
+    number = word.removeprefix(b"(").lstrip()
+    score = parse_float(number) if number else 0.0  # C's strtod takes blanks, and nothing, for a number
+    if score is None:
+        raise ReplyError("ERR min or max is not a float")
     if upper != word.startswith(b"("):  # it begins, or ends, behind the entries with this score
         if score == inf:
             return None
@@ -78,12 +75,16 @@ def lex_bound(word: bytes, score: float, upper: bool) -> Bound:
     return score, word[1:] + b"\0" * behind
 
 
+def get(db: Store, key: bytes, chosen: Range) -> SortedSet:
+    """The sorted set that a range is to be taken from. Words that are no bounds are refused before a wrong type is."""
+    if db.kind(key) is not SORTED_SET:
+        chosen.ranks(SortedSet())
+    return db.get(key, SORTED_SET) or SortedSet()
+
+
 def entries(db: Store, key: bytes, chosen: Range) -> list[Entry]:
     """The entries of a range, in its order."""
-    held = db.get(key, SORTED_SET)
-    if held is None:
-        chosen.check()
-        return []
+    held = get(db, key, chosen)
     return list(held.entries(*chosen.ranks(held), reverse=chosen.reverse))
 
 
@@ -100,14 +101,14 @@ def parse_range(words: tuple[bytes, ...], allowed: tuple[bytes, ...], chosen: Ra
             raise syntax_error()
         if option == b"withscores":
             scored = True
-        elif option == b"rev":
+        elif option == b"rev" and not chosen.reverse:
             chosen.reverse = True
         elif option == b"limit":
             offset, count = next(rest, None), next(rest, None)
             if offset is None or count is None:
                 raise syntax_error()
             chosen.offset, chosen.count, limited = integer(offset), integer(count), True
-        elif chosen.by == b"rank":
+        elif option in (b"byscore", b"bylex") and chosen.by == b"rank":
             chosen.by = option.removeprefix(b"by")
         else:
             raise syntax_error()
@@ -120,7 +121,7 @@ def parse_range(words: tuple[bytes, ...], allowed: tuple[bytes, ...], chosen: Ra
 
 def give(db: Store, client: Client, key: bytes, chosen: Range, words: tuple[bytes, ...], *allowed: bytes) -> Value:
     """Answer with a range, as the options say."""
-    scored = parse_range(words, allowed, chosen)
+    scored = parse_range(words, (*allowed, b"limit", b"withscores"), chosen)
     return with_scores(client, entries(db, key, chosen), scored)
 
 
@@ -131,38 +132,37 @@ def zrange(db: Store, client: Client, key: bytes, start: bytes, stop: bytes, *op
     By rank, from 0, where -1 is the last; by score, where `(1` leaves 1 out, and -inf and +inf are the ends; or, among
     members of the same score, by bytes, `[a` or `(a`, where - and + are the ends. With REV the other way round.
     """
-    allowed = (b"byscore", b"bylex", b"rev", b"limit", b"withscores")
-    return give(db, client, key, Range(start, stop), options, *allowed)
+    return give(db, client, key, Range(start, stop), options, b"byscore", b"bylex", b"rev")
 
 
 @command(READONLY)
 def zrevrange(db: Store, client: Client, key: bytes, start: bytes, stop: bytes, *options: bytes) -> Value:
     """ZREVRANGE key start stop [WITHSCORES]: ZRANGE by rank with REV."""
-    return give(db, client, key, Range(start, stop, reverse=True), options, b"withscores")
+    return give(db, client, key, Range(start, stop, reverse=True), options)
 
 
 @command(READONLY)
 def zrangebyscore(db: Store, client: Client, key: bytes, low: bytes, high: bytes, *options: bytes) -> Value:
     """ZRANGEBYSCORE key min max [WITHSCORES] [LIMIT offset count]: ZRANGE with BYSCORE."""
-    return give(db, client, key, Range(low, high, b"score"), options, b"withscores", b"limit")
+    return give(db, client, key, Range(low, high, b"score"), options)
 
 
 @command(READONLY)
 def zrevrangebyscore(db: Store, client: Client, key: bytes, high: bytes, low: bytes, *options: bytes) -> Value:
     """ZREVRANGEBYSCORE key max min [WITHSCORES] [LIMIT offset count]: ZRANGE with BYSCORE and REV."""
-    return give(db, client, key, Range(high, low, b"score", reverse=True), options, b"withscores", b"limit")
+    return give(db, client, key, Range(high, low, b"score", reverse=True), options)
 
 
 @command(READONLY)
 def zrangebylex(db: Store, client: Client, key: bytes, low: bytes, high: bytes, *options: bytes) -> Value:
     """ZRANGEBYLEX key min max [LIMIT offset count]: ZRANGE with BYLEX."""
-    return give(db, client, key, Range(low, high, b"lex"), options, b"limit")
+    return give(db, client, key, Range(low, high, b"lex"), options)
 
 
 @command(READONLY)
 def zrevrangebylex(db: Store, client: Client, key: bytes, high: bytes, low: bytes, *options: bytes) -> Value:
     """ZREVRANGEBYLEX key max min [LIMIT offset count]: ZRANGE with BYLEX and REV."""
-    return give(db, client, key, Range(high, low, b"lex", reverse=True), options, b"limit")
+    return give(db, client, key, Range(high, low, b"lex", reverse=True), options)
 
 
 @command(WRITE, DENYOOM, keys=(1, 2, 1))
@@ -201,9 +201,8 @@ def zlexcount(db: Store, key: bytes, low: bytes, high: bytes) -> Value:
 
 def count(db: Store, key: bytes, chosen: Range) -> int:
     """How many entries a range has."""
-    held = db.get(key, SORTED_SET)
-    start, stop = chosen.ranks(held or SortedSet())
-    return max(stop - start, 0) if held else 0
+    start, stop = chosen.ranks(get(db, key, chosen))
+    return max(stop - start, 0)
 
 
 @command(WRITE)

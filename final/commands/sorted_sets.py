@@ -1,19 +1,22 @@
 """Commands for sorted sets: members with scores, in order. Ranges, pops and algebra have files of their own."""
 
 import random
+import re
 from collections.abc import Iterable, Iterator
-from math import isnan
+from math import isinf, isnan
 
 from ..arithmetic import parse_float
 from ..client import Client
-from ..command import DENYOOM, FAST, READONLY, WRITE, Server, command, integer
+from ..command import DENYOOM, FAST, READONLY, WRITE, Server, command
 from ..errors import ReplyError, not_a_float, syntax_error
+from ..sampling import check_paired, parse_count, sample
 from ..scan import parse_cursor, parse_scan_options
 from ..sorted_set import SortedSet
 from ..store import PIECE, Store, Words, register
 from ..writer import Value
 
 SORTED_SET = SortedSet
+NOT_ZERO = re.compile(rb"[+-]?[0.]*[1-9]")
 ALL_AT_ONCE = 128  # one of so many members is given whole by the first ZSCAN (Redis: zset-max-listpack-entries)
 
 
@@ -40,9 +43,9 @@ def written(score: float) -> bytes:
 
 
 def parse_score(word: bytes) -> float:
-    """Read a score. Raises `not_a_float`."""
+    """Read a score. Raises `not_a_float`, also for what is too large for a float, or so small that it would be zero."""
     score = parse_float(word)
-    if score is None:
+    if score is None or (isinf(score) and b"n" not in word.lower()) or (score == 0 and NOT_ZERO.match(word)):
         raise not_a_float()
     return score
 
@@ -109,9 +112,7 @@ def set_scores(db: Store, key: bytes, pairs: list[tuple[float, bytes]], options:
 
 def allowed(old: float, new: float, options: set[bytes]) -> bool:
     """Whether the options let a member that is there have a new score."""
-    return not (
-        b"nx" in options or (b"gt" in options and new <= old) or (b"lt" in options and new >= old)
-    )
+    return not (b"nx" in options or (b"gt" in options and new <= old) or (b"lt" in options and new >= old))
 
 
 @command(WRITE, DENYOOM, FAST)
@@ -174,18 +175,13 @@ def zrandmember(db: Store, client: Client, key: bytes, *options: bytes) -> Value
     if not options:
         held = db.get(key, SORTED_SET)
         return random.choice(list(held.scores)) if held else None
-    count = integer(options[0])
     scored = len(options) == 2
-    most = 2**63 - 1
-    if not -most <= count <= most or (scored and not -(most // 2) <= count <= most // 2):
-        raise ReplyError("ERR value is out of range")
-    held = db.get(key, SORTED_SET)
-    members = list(held.scores) if held else []
-    if count >= 0:
-        members = random.sample(members, min(count, len(members)))
-    elif members:
-        members = random.choices(members, k=-count)
-    return with_scores(client, [(held.scores[each], each) for each in members] if held else [], scored)
+    count = parse_count(options[0])
+    if len(options) > 2 or (scored and options[1].lower() != b"withscores"):
+        raise syntax_error()
+    check_paired(count, scored)
+    held = db.get(key, SORTED_SET) or SortedSet()
+    return with_scores(client, [(held.scores[each], each) for each in sample(list(held.scores), count)], scored)
 
 
 @command(READONLY)
