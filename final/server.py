@@ -17,6 +17,7 @@ from .waiting import Parked
 from .writer import Value, encode
 
 EXPIRE_EVERY = 0.1  # seconds between two rounds of removing expired keys (Redis: hz 10)
+LOOK_EVERY = 0.1  # seconds between two looks at the rewrite of the log (the same)
 
 
 class Connection(asyncio.Protocol):
@@ -135,7 +136,7 @@ class Server:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.engine = Engine(options, on_stop=self.stop, while_busy=ByHand(self).listen)
+        self.engine = Engine(options, on_stop=self.stop, while_busy=ByHand(self).listen, in_child=forget_signals)
         self.doors: Sequence[TransportSocket | socket.socket] = ()  # where we listen
         self.tasks: set[asyncio.Task[Any]] = set()  # short ones that somebody must remember
         self.connections: set[Connection] = set()
@@ -147,16 +148,18 @@ class Server:
         """Serve until `stop` is called or a signal asks for it. Raises OSError when the address cannot be had."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.stop)
+            signal.signal(number, lambda *_: self.interrupt(loop))
         listener = await loop.create_server(self.welcome, self.options.bind, self.options.port)
         self.doors = listener.sockets
-        tickers = [asyncio.create_task(self.expire_regularly()), asyncio.create_task(self.sync_every_second())]
+        regular = (self.expire_regularly(), self.rewrite_when_due(), self.sync_every_second())
+        tickers = [asyncio.create_task(each) for each in regular]
         host, self.options.port = listener.sockets[0].getsockname()[:2]
         print(f"listening on {host}:{self.options.port}", flush=True)
         await self.stopping.wait()
         listener.close()
         for ticker in tickers:
             ticker.cancel()
+        self.engine.rewriter.cancel()
         if self.failure is None:
             self.before_sleep()
         for connection in self.connections:
@@ -165,6 +168,12 @@ class Server:
     def welcome(self) -> Connection:
         """Make a connection for a client that has come."""
         return Connection(self)
+
+    def interrupt(self, loop: asyncio.AbstractEventLoop) -> None:
+        """A signal asks us to end: in the loop's next turn, or, where a script leaves it none, at once."""
+        if self.engine.scripts.busy:
+            self.stop()
+        loop.call_soon_threadsafe(self.stop)
 
     def stop(self, failure: str | None = None) -> None:
         """Let `run` come to its end, because we were asked to, or because of a `failure`."""
@@ -202,13 +211,27 @@ class Server:
             self.before_sleep()
             await asyncio.sleep(0 if more else EXPIRE_EVERY)
 
+    async def rewrite_when_due(self) -> None:
+        """Look after the rewrite of the log: begin one that is due, and go over to what a child has written."""
+        while True:
+            self.engine.rewriter.tick()
+            await asyncio.sleep(LOOK_EVERY)
+
     async def sync_every_second(self) -> None:
         """Under `everysec`, sync the log each second, in a thread: the loop does not wait for the disk."""
-        while (log := self.engine.log) is not None:
+        while True:
             await asyncio.sleep(1)
-            if self.options.appendfsync != "everysec":
+            log = self.engine.log
+            if log is None or self.options.appendfsync != "everysec":
                 continue
             try:
                 await asyncio.to_thread(log.sync)
             except OSError as error:
                 self.stop(f"cannot sync the log: {error}")
+
+
+def forget_signals() -> None:
+    """In a child process: let signals end it, instead of telling the server's event loop, with which it shares files."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
