@@ -110,12 +110,12 @@ class Store:
         self._deadlines.pop(key, None)
         return self._values.pop(key, None) is not None
 
-    def changed(self, *keys: bytes, log: Words | None = None, event: str = "") -> None:
+    def changed(self, *keys: bytes, log: Words | None = None, event: str | None = "") -> None:
         """A command says so when it has changed what is at `keys`, and what the log and listeners should hear.
 
         The log gets the request as it came, once, unless `log` gives other words: results instead of intentions,
         times as absolute ones; with `log=()` it gets nothing. Who listens to the keyspace hears `event`, or the
-        command's name. A container that was emptied goes away: Redis knows no empty ones.
+        command's name; nothing, if it is None. A container that was emptied goes away: Redis knows no empty ones.
 
         >>> db = Store(0, Unit())
         >>> fields = db.make(b"user", dict)
@@ -151,6 +151,10 @@ class Store:
             return iter(list(self._values))
         endless = self.unit.now
         return iter([key for key in self._values if self._deadlines.get(key, endless) >= self.unit.now])
+
+    def items(self) -> Iterator[tuple[bytes, Any, int | None]]:
+        """Give each key with its value and its deadline, as they are: those whose deadline has passed among them."""
+        return ((key, value, self._deadlines.get(key)) for key, value in self._values.items())
 
     def deadline(self, key: bytes) -> int | None:
         """Give the deadline of `key` in milliseconds since 1970, or None where it has none."""
