@@ -74,7 +74,7 @@ class Interpreter:
         """Run a script that was loaded; give what it answers."""
         tables = (self._lua.table_from(words) for words in (keys, arguments))
         function, lines = self._scripts[name]
-        fine, result, *line = self._run(function, *tables)
+        fine, result, line = (*self._run(function, *tables), None)[:3]
         if fine:
             try:
                 return self._reply(result)
@@ -84,7 +84,7 @@ class Interpreter:
                 return ReplyError("ERR the script answered with what is no reply")
         text = result.decode(errors="surrogateescape")
         # `return redis.call(…)` is a tail call, which leaves no trace of its line: most likely it was the last one.
-        return ReplyError(f"{text} script: {name.decode()}, on @user_script:{line[0] if line else lines}.")
+        return ReplyError(f"{text} script: {name.decode()}, on @user_script:{line or lines}.")
 
     def _answer(self, resp: float, count: float, words: Any) -> Any:
         """Run a command for `redis.call`: what it answers, in Lua's types, or a table with `err`."""
