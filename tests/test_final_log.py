@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from final.aof import CorruptLog
+from final.store import KINDS
 from stages.running import Server
 from stages.wire import request
 from tests.oracle import NOW, InProcess, OverTheWire, final_server, redis_server, transcripts, words_of
@@ -59,8 +60,17 @@ def log_in(folder: Path) -> Path:
 def data_of(peer: InProcess) -> dict[int, dict[bytes, tuple[Any, int | None]]]:
     """Value and deadline of every key of every database."""
     peer.engine.unit.now = peer.now
-    keys = {db.index: {key: (db.peek(key), db.deadline(key)) for key in list(db.keys())} for db in peer.engine.stores}
-    return {index: held for index, held in keys.items() if held}
+    held = {
+        db.index: {key: (comparable(key, db.peek(key)), db.deadline(key)) for key in list(db.keys())}
+        for db in peer.engine.stores
+    }
+    return {index: keys for index, keys in held.items() if keys}
+
+
+def comparable(key: bytes, value: Any) -> Any:
+    """A value as it is, or, where it is of a class of ours, the requests that would make it anew."""
+    ours = type(value).__module__.startswith("final.")
+    return list(KINDS[type(value)].dump(key, value)) if ours else value
 
 
 def written(folder: Path) -> list[tuple[int, dict[int, Any]]]:
