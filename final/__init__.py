@@ -15,7 +15,11 @@ What each file owns, from the outside in. Imports point downwards only.
     hub.py          publish and subscribe: channel and pattern -> clients
     client.py       what is remembered of one client
     waiting.py      key -> parked commands, first come first served
+    rewrite.py      the log written anew: when, and the steps of it
+    base.py         the data as it is at a moment, written by a child
     aof.py          the log: append, flush, fsync policy, load
+    records.py      one file of the log, read and checked
+    manifest.py     the log's folder: which files make up the log, and whose it is
     store.py        the keyspace: typed values, deadlines, what changed; the only file that knows expiry
     options.py      the options, as in redis.conf and CONFIG
     notifications.py  which events on keys are published, and on which channels

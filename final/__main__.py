@@ -5,8 +5,8 @@ import asyncio
 import sys
 from dataclasses import fields
 
-from .aof import CorruptLog
 from .options import Options, parse
+from .records import CorruptLog
 from .server import Server
 
 

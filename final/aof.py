@@ -1,34 +1,22 @@
 """The log: every change, appended to a file before anyone hears of it. It knows files; not what commands do.
 
-It lies as Redis 7 lays it out, so that a real Redis can take over the folder:
-
-    appendonlydir/appendonly.aof.manifest       which files there are, in which order
-    appendonlydir/appendonly.aof.1.incr.aof     the changes, as the requests that bring them about
+It lies as Redis 7 lays it out, so that a real Redis can take over the folder: `manifest.py` says which files there
+are. Each is a row of requests, which bring the data back when they are executed again.
 """
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from io import FileIO
 from pathlib import Path
-from typing import NoReturn
 
+from .manifest import Folder, private
 from .options import Options
-from .reader import ProtocolError, Reader
+from .records import CorruptLog, Refusable, read_file
 from .writer import encode
 
-CHUNK = 1 << 20  # bytes read at once while loading
 Record = tuple[int, Sequence[bytes]]  # the database, and the words of a request
-Request = tuple[int, int, list[bytes]]  # the offsets of its start and its end, and its words
-
-
-class CorruptLog(Exception):
-    """The log cannot be right: not just torn at its end, but damaged where complete requests should be."""
-
-    def __init__(self, path: Path, offset: int, reason: str) -> None:
-        super().__init__(
-            f"{path} is damaged at byte {offset}: {reason}. Nothing was changed. Make a copy of the file; "
-            f"then mend that place, or give up all that follows it: truncate -s {offset} {path}"
-        )
 
 
 class Log:
@@ -37,65 +25,126 @@ class Log:
     `appendfsync` says when the operating system must have the log on the disk, and so what a power cut can cost.
     `always`: before any reply, nothing; `everysec`: once a second, so a second or two; `no`: when the system
     likes to. When only the server dies, even by `kill -9`, nothing is lost with any of them.
+
+    To rewrite it, `branch`, write the data as it is at this moment into a file of its own, and `rebase` on that.
     """
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.folder = Path(options.dir) / options.appenddirname
-        self.manifest = self.folder / f"{options.appendfilename}.manifest"
+        self.folder = Folder(Path(options.dir) / options.appenddirname, options.appendfilename)
         self.failure = ""  # why the last write failed; while it stands, writes are refused
-        self.base_size = 0  # bytes in the log when it was opened
-        self._name = f"{options.appendfilename}.1.incr.aof"
-        self._written = 0  # bytes in the file that we append to
+        self.base_size = 0  # bytes in the log when it was last rewritten; before that, in the base
+        self.apart = False  # what is appended counts only from the next `rebase` on
+        self._file: FileIO | None = None  # the last increment, to which we append
+        self._earlier = 0  # bytes in the files before it
+        self._written = 0  # bytes in it
         self._waiting = bytearray()  # appended, and not yet in the file
         self._unsynced = False  # in the file, and perhaps not yet on the disk
+        self._unsyncable: OSError | None = None  # fsync failed once: what is on the disk is not known any more
+        self._syncing = threading.Lock()  # held while `sync` works, perhaps in a thread
         self._database = -1  # the one that the last record was for; -1: not said yet
 
-    def load(self) -> Iterator[tuple[list[bytes], Callable[[str], NoReturn]]]:
+    def enter(self) -> None:
+        """Make the folder ours. Raises OSError, and CorruptLog where it has no right list of the log's files."""
+        try:
+            self.folder.enter()
+        except ValueError as error:
+            remedy = "then mend that, or put it back, or move the whole folder away"
+            raise CorruptLog(self.folder.list, 0, str(error), remedy) from None
+
+    def load(self) -> Iterator[Refusable]:
         """Read the log, in order: each request, and a function that refuses it as damage, for a reason.
 
         What is torn off at the end of the last file, which is half a request or a transaction without its EXEC,
         is cut off, and a line says so. Anything else that is no request raises CorruptLog and changes nothing.
         """
-        names = read_manifest(self.manifest)
-        for number, name in enumerate(names, start=1):
-            path = self.folder / name
-            whole = 0
-            for start, end, words in read_units(path):
-
-                def refuse(reason: str, path: Path = path, offset: int = start) -> NoReturn:
-                    raise CorruptLog(path, offset, reason)
-
-                yield words, refuse
-                whole = end
-            torn = path.stat().st_size - whole
-            if torn and number < len(names):
+        self.enter()
+        files = self.folder.manifest.files
+        for number, name in enumerate(files, start=1):
+            path = self.folder.path / name
+            whole = yield from read_file(path)
+            torn = self.folder.size(name) - whole
+            if torn and number < len(files):
                 raise CorruptLog(path, whole, "it ends in half a request, and is not the last file")
             if torn:
                 print(f"{path} ends in half a request: {torn} bytes cut off at byte {whole}", file=sys.stderr)
                 os.truncate(path, whole)
-        if names:
-            self._name = names[-1]
 
     def open(self) -> None:
-        """Open the last file to append to it; make folder, file and manifest where there are none. Raises OSError."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self.folder / self._name
-        self._file = open(path, "ab", buffering=0, opener=_private)  # noqa: SIM115  (`close` closes it)
-        self._written = self.base_size = path.stat().st_size
-        if not self.manifest.exists():
-            draft = self.manifest.with_name(f"temp-{self.manifest.name}")
-            with open(draft, "wb", opener=_private) as file:
-                file.write(f"file {self._name} seq 1 type i\n".encode())
-                file.flush()
-                os.fsync(file.fileno())
-            draft.rename(self.manifest)
-            sync_folder(self.folder)
+        """Open the last increment to append to it; make it, and the manifest, where there are none. Raises OSError."""
+        manifest = self.folder.manifest
+        if not manifest.increments:
+            manifest = manifest.with_increment(self.folder.filename)
+            self._create(manifest.increments[-1].name).close()
+            self.folder.write(manifest)
+        sizes = [self.folder.size(name) for name in manifest.files]
+        self.base_size = sizes[0] if manifest.base else 0
+        self._earlier, self._written = sum(sizes[:-1]), sizes[-1]
+        self._file = FileIO(self.folder.path / manifest.files[-1], "ab", opener=private)
+
+    def branch(self) -> None:
+        """Go on in a new increment, so that a new base can take the place of all that was logged up to now.
+
+        Where the log stands `apart`, the increment starts from nothing, and is not in the manifest.
+        Raises OSError: then the log goes on as it was, and still tells all.
+        """
+        self.flush()
+        if self.failure:
+            raise OSError(self.failure)
+        self.sync()  # else a power cut could take changes from an increment and not those from the next one
+        if self.apart:
+            self._go_on_in(self._create(self.folder.draft("incr")))
+            return
+        manifest = self.folder.manifest.with_increment(self.folder.filename)
+        file = self._create(manifest.increments[-1].name)
+        try:
+            self.folder.write(manifest)
+        finally:
+            if self.folder.manifest is manifest:
+                self._go_on_in(file)
+            else:
+                file.close()
+
+    def rebase(self, draft: Path) -> None:
+        """Let the file `draft`, which tells all up to the last `branch`, take the place of all files before that.
+
+        Raises OSError: then either the log is as it was, or it is the new one and something is left over.
+        """
+        folder, manifest = self.folder, self.folder.manifest
+        if self.apart:
+            manifest = manifest.with_increment(folder.filename)
+        manifest = manifest.with_base(folder.filename, keep=int(self._file is not None))
+        assert manifest.base is not None
+        draft.rename(folder.path / manifest.base.name)
+        if self.apart:
+            (folder.path / folder.draft("incr")).rename(folder.path / manifest.increments[-1].name)
+        try:
+            folder.write(manifest)
+        finally:
+            if folder.manifest is manifest:
+                self.apart = False
+                self._earlier = folder.size(manifest.base.name)
+                self.base_size = self.size
+        folder.forget_history()
+
+    def _create(self, name: str) -> FileIO:
+        """Make an empty file in the folder, to append to it."""
+        file = FileIO(self.folder.path / name, "ab", opener=private)
+        file.truncate(0)
+        return file
+
+    def _go_on_in(self, file: FileIO) -> None:
+        """Append to this file from now on, which is empty. What went into the one before has been synced."""
+        if self._file is not None:
+            self._file.close()
+        self._file = file
+        self._earlier, self._written = self.size, 0
+        self._database = -1
 
     @property
     def size(self) -> int:
-        """Bytes in the file that we append to, those on their way among them."""
-        return self._written + len(self._waiting)
+        """Bytes in all files that the log consists of, those on their way among them."""
+        return self._earlier + self._written + len(self._waiting)
 
     def append(self, records: Sequence[Record]) -> None:
         """Note what one unit changed. It reaches the file with the next `flush`.
@@ -119,6 +168,7 @@ class Log:
         Raises OSError when the disk is full or fails and the policy is `always`: then no reply may be sent. Under
         the other policies the reason is kept in `failure`, and the next `flush` goes on where this one stopped.
         """
+        assert self._file is not None
         try:
             while self._waiting:
                 written = self._file.write(self._waiting)
@@ -130,104 +180,36 @@ class Log:
             if self.options.appendfsync == "always":
                 raise
             self.failure = error.strerror or str(error)
-        if self.options.appendfsync == "always":
+        if self.options.appendfsync == "always" or self._unsyncable:
             self.sync()
 
     def sync(self) -> None:
-        """See what was written onto the disk, if there is anything new. This can take many milliseconds."""
-        if self._unsynced:
-            self._unsynced = False  # first: what is written while fsync works needs another one
-            os.fsync(self._file.fileno())
+        """See what was written onto the disk, if there is anything new. This can take many milliseconds.
+
+        Raises OSError where the disk fails, and from then on always: what did not come onto the disk is not known,
+        and the system may have forgotten it, so that the next fsync would call good what is not.
+        """
+        with self._syncing:
+            if self._unsyncable:
+                raise self._unsyncable
+            if self._unsynced and self._file is not None:
+                self._unsynced = False  # first: what is written while fsync works needs another one
+                try:
+                    os.fsync(self._file.fileno())
+                except OSError as error:
+                    self._unsyncable = error
+                    raise
 
     def close(self) -> None:
-        """Write and sync what is left and close the file. Raises OSError where the disk does not take it."""
-        self.flush()
-        if self.failure:
-            raise OSError(self.failure)
-        self.sync()
-        self._file.close()
-
-
-def read_manifest(path: Path) -> list[str]:
-    """The names of the log's files in the order in which they are read. Raises CorruptLog on a line that is none."""
-    if not path.exists():
-        return []
-    names = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
-        words = line.split()
-        if not words or words[0].startswith("#"):
-            continue
-        told = dict(zip(words[::2], words[1::2], strict=False))
-        if not {"file", "seq", "type"} <= told.keys() or "/" in told["file"] or told["type"] not in ("b", "i", "h"):
-            raise CorruptLog(path, 0, f"line {number} is no line of a manifest")
-        if told["type"] != "h":  # history: replaced, and only not yet deleted
-            names.append(told["file"])
-    return names
-
-
-def read_units(path: Path) -> Iterator[Request]:
-    """The requests of one file. Between MULTI and EXEC nothing is given until EXEC is there.
-
-    What a transaction contains has the transaction's start and end.
-    """
-    transaction: list[list[bytes]] | None = None
-    began = 0
-    for start, end, words in read_requests(path):
-        name = words[0].upper()
-        if transaction is None and name == b"MULTI":
-            transaction, began = [], start
-        elif transaction is None:
-            yield start, end, words
-        elif name != b"EXEC":
-            transaction.append(words)
-        else:
-            yield from ((began, end, each) for each in transaction)
-            transaction = None
-
-
-def read_requests(path: Path) -> Iterator[Request]:
-    """The complete requests of one file.
-
-    Each must be what `encode` would have written, byte for byte: so damage that still looks like RESP, such as a
-    flipped bit in a length, is found where it stands. A line that begins with # is a remark, as Redis writes them
-    with aof-timestamp-enabled; it belongs to the request after it. Raises CorruptLog with the offset of the first
-    request that is damaged.
-    """
-    with open(path, "rb") as file:
-        reader = Reader()
-        raw, base = b"", 0  # what is not yet checked, and the offset of its first byte
-        begin = offset = 0  # where the next request begins, and how far we have come
-        while chunk := file.read(CHUNK):
-            raw, base = raw[offset - base :] + chunk, offset
-            reader.feed(chunk)
-            while sign := raw[offset - base : offset - base + 1]:
-                if sign not in (b"*", b"#"):
-                    snapshot = "a snapshot (RDB), which this server cannot read" if sign == b"R" else "expected '*'"
-                    raise CorruptLog(path, offset, snapshot)
-                try:
-                    words = reader.next()
-                except ProtocolError as error:
-                    raise CorruptLog(path, offset, str(error)) from None
-                if words is None:
-                    break
-                record = encode(words) if sign == b"*" else b" ".join(words) + b"\r\n"
-                if not raw.startswith(record, offset - base):
-                    raise CorruptLog(path, offset, "not as a server writes it")
-                offset += len(record)
-                if sign == b"*":
-                    yield begin, offset, words
-                    begin = offset
-
-
-def sync_folder(path: Path) -> None:
-    """See a folder's list of names onto the disk: without it a power cut can take a new file away."""
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
-def _private(path: str, flags: int) -> int:
-    """Open a file that only its owner can read: it holds everyone's data."""
-    return os.open(path, flags, 0o600)
+        """Write and sync what is left and let go of file and folder. Raises OSError where the disk does not take it."""
+        try:
+            self.flush()
+            if self.failure:
+                raise OSError(self.failure)
+            self.sync()
+        finally:
+            with self._syncing:
+                if self._file is not None:
+                    self._file.close()
+                    self._file = None
+            self.folder.leave()

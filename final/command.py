@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from .client import Client
 from .errors import ReplyError, not_an_integer, syntax_error, unknown_command, wrong_number_of_arguments
@@ -14,6 +14,7 @@ from .writer import Value
 
 if TYPE_CHECKING:
     from .options import Options
+    from .rewrite import Rewriter
     from .scan import Order
     from .scripting import Scripts
 
@@ -34,6 +35,7 @@ class Server(Protocol):
     options: "Options"
     order: "Order"
     hub: Hub
+    rewriter: "Rewriter"
     scripts: "Scripts"
     started: int
     commands_processed: int
@@ -53,9 +55,6 @@ class Server(Protocol):
 
     def stop(self) -> None:
         """Stop serving, in good order."""
-
-    def log_state(self) -> dict[str, Any]:
-        """What INFO says about the log."""
 
 
 class Group(NamedTuple):

@@ -4,7 +4,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
-from typing import Any
 
 from . import commands  # noqa: F401  (the commands enter themselves into the table)
 from .aof import Log
@@ -14,6 +13,7 @@ from .errors import ReplyError, busy, log_failed, not_authenticated, only_while_
 from .hub import Hub
 from .notifications import messages
 from .options import Options
+from .rewrite import Rewriter
 from .scan import Order
 from .scripting import Scripts
 from .store import Note, Store, Unit
@@ -33,8 +33,8 @@ def wall_clock() -> int:
 class Engine:
     """The data, the log and the clients, and the way a request takes through them.
 
-    `clock` tells the time in milliseconds; a test may hand in its own. `on_stop` is called by SHUTDOWN, and
-    `while_busy` now and then by a script that does not end.
+    `clock` tells the time in milliseconds; a test may hand in its own. `on_stop` is called by SHUTDOWN,
+    `while_busy` now and then by a script that does not end, and `in_child` in a process that was forked.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Engine:
         clock: Callable[[], int] = wall_clock,
         on_stop: Callable[[], None] = lambda: None,
         while_busy: Callable[[], None] = lambda: None,
+        in_child: Callable[[], None] = lambda: None,
     ) -> None:
         self.options = options
         self.clock = clock
@@ -56,6 +57,7 @@ class Engine:
         self.watchers: dict[Place, set[Client]] = {}
         self.clients: dict[int, Client] = {}
         self.log: Log | None = None  # without one, nothing is kept
+        self.rewriter = Rewriter(self, in_child)
         self.started = clock()
         self.commands_processed = 0
         self.connections_received = 0
@@ -69,6 +71,16 @@ class Engine:
         if self.options.appendonly == "no":
             return
         log = Log(self.options)
+        try:
+            self.replay(log)
+            log.open()
+        except BaseException:
+            log.folder.leave()
+            raise
+        self.log = log
+
+    def replay(self, log: Log) -> None:
+        """Execute what the log tells."""
         nobody = Client(id=0, db=self.stores[0])
         for words, refuse in log.load():
             try:
@@ -78,8 +90,6 @@ class Engine:
             if isinstance(answer, ReplyError):
                 refuse(f"{words[0]!r} was answered with {answer}")
             self.unit.notes.clear()
-        log.open()
-        self.log = log
 
     def connect(self, address: str = "", local_address: str = "", deliver: Callable[[Value], None] = nowhere) -> Client:
         """A client has come: remember it. `deliver` sends it what is no answer to a request under way."""
@@ -281,13 +291,3 @@ class Engine:
             self.notify(note)
         self.settle()
         return more
-
-    def log_state(self) -> dict[str, Any]:
-        """What INFO says about the log."""
-        log = self.log
-        return {
-            "aof_enabled": int(log is not None),
-            "aof_last_write_status": "err" if log is not None and log.failure else "ok",
-            "aof_current_size": log.size if log is not None else 0,
-            "aof_base_size": log.base_size if log is not None else 0,
-        }

@@ -26,12 +26,18 @@ class Options:
     dir: str = option(".", "folder in which the log's folder lies", protected=True)
     databases: int = option(16, "how many databases SELECT can choose from", least=1, most=2**31 - 1)
     requirepass: str = option("", "password that clients have to say", settable=True)
-    appendonly: str = option("yes", "keep a log of all changes", choices=("yes", "no"))
+    appendonly: str = option("yes", "keep a log of all changes", choices=("yes", "no"), settable=True)
     appendfsync: str = option(
         "everysec", "when the log must be on the disk", choices=("everysec", "always", "no"), settable=True
     )
     appendfilename: str = option("appendonly.aof", "how the names of the log's files begin")
     appenddirname: str = option("appendonlydir", "the log's folder")
+    auto_aof_rewrite_percentage: int = option(
+        100, "rewrite the log when it has grown by so much since the last time; 0: never", settable=True, most=2**31 - 1
+    )
+    auto_aof_rewrite_min_size: int = option(
+        64 << 20, "but not while it has fewer bytes than this", settable=True, memory=True
+    )
     proto_max_bulk_len: int = option(512 << 20, "bytes in one word", settable=True, memory=True, least=1 << 20)
     notify_keyspace_events: str = option("", "which events on keys are published", settable=True)
     busy_reply_threshold: int = option(5000, "milliseconds after which others hear of a script", settable=True)
@@ -41,8 +47,8 @@ class Options:
         """The value of an option as CONFIG GET shows it."""
         return str(getattr(self, name.replace("-", "_"))).encode()
 
-    def set(self, values: list[tuple[str, str]]) -> None:
-        """CONFIG SET: change the named options, all of them or, raising a ReplyError, none."""
+    def set(self, values: list[tuple[str, str]]) -> dict[str, str | int]:
+        """CONFIG SET: change the named options, all of them or, raising a ReplyError, none; give what they were."""
         known = {each.name.replace("_", "-"): each.metadata for each in fields(self)}
         parsed: dict[str, str | int] = {}
         for name, value in values:
@@ -60,8 +66,9 @@ class Options:
                 parsed[attribute] = parse(attribute, value)
             except ValueError as error:
                 raise config_failed(name, str(error)) from None
-        for attribute, new in parsed.items():
-            setattr(self, attribute, new)
+        before = {attribute: getattr(self, attribute) for attribute in parsed}
+        vars(self).update(parsed)
+        return before
 
 
 def parse(name: str, value: str) -> str | int:
@@ -74,6 +81,8 @@ def parse(name: str, value: str) -> str | int:
     meta = declared.metadata
     if meta["choices"]:
         if value.lower() not in meta["choices"]:
+            if meta["choices"] == ("yes", "no"):
+                raise ValueError("argument must be 'yes' or 'no'")
             raise ValueError(f"argument(s) must be one of the following: {', '.join(meta['choices'])}")
         return value.lower()
     if name == "notify-keyspace-events":

@@ -231,7 +231,7 @@ class Server:
 
 
 def forget_signals() -> None:
-    """In a child process: let signals end it, instead of telling the server's event loop, with which it shares files."""
+    """In a child process: let signals end it. They must not reach the server's event loop, whose files it shares."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)

@@ -6,11 +6,14 @@ import sys
 import time
 from collections.abc import Callable
 
+from ..client import Client
 from ..command import ADMIN, ALLOW_BUSY, FAST, LOADING, NO_MULTI, NOSCRIPT, STALE, Server, command
 from ..errors import ReplyError, syntax_error, unknown_subcommand
+from ..options import config_failed
 from ..pattern import matcher
 from ..writer import Replies, Value, Verbatim
 from .connection import VERSION
+from .persistence import in_transaction
 
 
 @command()
@@ -33,12 +36,16 @@ def config_get(server: Server, parameter: bytes, *parameters: bytes) -> Value:
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="config")
-def config_set(server: Server, parameter: bytes, value: bytes, *more: bytes) -> Value:
+def config_set(server: Server, client: Client, parameter: bytes, value: bytes, *more: bytes) -> Value:
     """CONFIG SET parameter value [parameter value ...]: change options: all of them, or, after an error, none."""
     words = [word.decode(errors="surrogateescape") for word in (parameter, value, *more)]
     if len(words) % 2:
         raise syntax_error()
-    server.options.set(list(zip(words[::2], words[1::2], strict=True)))
+    before = server.options.set(list(zip(words[::2], words[1::2], strict=True)))
+    switched = before.get("appendonly", server.options.appendonly) != server.options.appendonly
+    if switched and not server.rewriter.switch(now=not in_transaction(client)):
+        vars(server.options).update(before)
+        raise config_failed("appendonly", "Unable to turn on AOF. Check server logs.")
     return "OK"
 
 
@@ -95,7 +102,7 @@ def about_keyspace(server: Server) -> dict[str, object]:
 SECTIONS: dict[str, Callable[[Server], dict[str, object]]] = {
     "Server": about_server,
     "Clients": lambda server: {"connected_clients": len(server.clients)},
-    "Persistence": lambda server: {"loading": 0, **server.log_state()},
+    "Persistence": lambda server: {"loading": 0, **server.rewriter.state()},
     "Stats": lambda server: {
         "total_connections_received": server.connections_received,
         "total_commands_processed": server.commands_processed,
