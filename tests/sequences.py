@@ -77,6 +77,10 @@ REQUESTS = """
     ZDIFF 2 key key WITHSCORES | ZDIFF 3 key key key | ZINTERCARD 2 key key LIMIT count | ZDIFFSTORE key 2 key key
     ZUNIONSTORE key 2 key key WEIGHTS 2 score | ZINTERSTORE key 2 key key AGGREGATE aggregate
     ZRANDMEMBER key 0 | ZSCAN same 0 MATCH pattern
+    SADD key field field | SADD key value integer | SREM key field | SREM key field field value | SISMEMBER key field
+    SMISMEMBER key field value | SMEMBERS key | SCARD key | SMOVE key key field | SPOP key 100 | SRANDMEMBER key 100
+    SINTER key key | SUNION key key | SDIFF key key | SINTERSTORE key key key | SUNIONSTORE key key key
+    SDIFFSTORE key key key | SINTERCARD 2 key key | SINTERCARD 2 key key LIMIT count | SSCAN key 0 COUNT 1000
     DEL key | DEL key key | UNLINK key key | EXISTS key key | TOUCH key | TYPE key | KEYS pattern
     SCAN 0 COUNT 1000 | SCAN 0 COUNT 1000 TYPE hash | RENAME key key | RENAMENX key key | DBSIZE | SELECT database
     FLUSHDB | EXPIRE key seconds | PEXPIRE key seconds NX | EXPIREAT key at condition | PEXPIREAT key at-ms
@@ -106,4 +110,5 @@ SEQUENCES = {
     "sorted sets": st.lists(st.sampled_from(ABOUT_SORTED_SETS).flatmap(request), max_size=30),
     "mostly deadlines": st.lists(ANY | st.sampled_from(ABOUT_DEADLINES).flatmap(request), max_size=15),
     "mostly lists": mostly("list"),
+    "mostly sets": mostly("set"),
 }

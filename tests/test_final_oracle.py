@@ -104,6 +104,7 @@ def compare_data(pair: Pair) -> None:
     for database in (b"0", b"1"):
         looks = [[look, key] for key in keys for look in (b"TYPE", b"GET", b"HGETALL", b"PEXPIRETIME")]
         looks += [[b"LRANGE", key, b"0", b"-1"] for key in keys]
+        looks += [[b"SMEMBERS", key] for key in keys]
         looks += [[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"] for key in keys]
         compare_replies(pair, [[b"SELECT", database], [b"DBSIZE"], *looks, [b"DBSIZE"]])
 

@@ -222,7 +222,7 @@ def keep(db: Store, destination: bytes, members: Set) -> int:
     return len(members)
 
 
-@command(READONLY, MOVABLEKEYS)
+@command(READONLY, MOVABLEKEYS, keys=(0, 0, 0))
 def sintercard(db: Store, numkeys: bytes, key: bytes, *more: bytes) -> Value:
     """SINTERCARD numkeys key [key ...] [LIMIT limit]: answer with how many SINTER would find, at most `limit`."""
     number = parse_integer(numkeys)
