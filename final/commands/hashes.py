@@ -91,7 +91,7 @@ def hdel(db: Store, key: bytes, field: bytes, *fields: bytes) -> Value:
 @command(READONLY)
 def hgetall(db: Store, key: bytes) -> Value:
     """HGETALL key: answer with fields and values, as a map."""
-    return db.get(key, HASH) or {}
+    return dict(db.get(key, HASH) or {})  # a copy: in a transaction the answer is sent after later commands
 
 
 @command(READONLY)
