@@ -139,7 +139,7 @@ def note_taken(db: Store, key: bytes, taken: Set, all_of_it: bool) -> None:
 
 
 def random_member(held: Set) -> bytes:
-    """A random member: one walks to it, 5 ms in the middle of a million."""
+    """A random member: one has to walk to it, 15 ms to the middle of a million."""
     return next(islice(held, random.randrange(len(held)), None))
 
 
