@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from shlex import quote
 from typing import NoReturn
 
 from .reader import ProtocolError, Reader
@@ -18,7 +19,7 @@ class CorruptLog(Exception):
     def __init__(self, path: Path, offset: int, reason: str, remedy: str = "") -> None:
         super().__init__(
             f"{path} is damaged at byte {offset}: {reason}. Nothing was changed. Make a copy of the file; "
-            + (remedy or f"then mend that place, or give up all that follows it: truncate -s {offset} {path}")
+            + (remedy or f"then mend that place, or give up what follows it: truncate -s {offset} {quote(str(path))}")
         )
 
 

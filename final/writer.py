@@ -57,6 +57,7 @@ def encode(value: Value, protocol: int = 2) -> bytes:
     | dict                  | map `%1` …           | array of key, value, …      |
     | set, frozenset        | set `~2` …           | array                       |
     | Push                  | push `>2` …          | array                       |
+    | Replies               | its items, one after the other, nothing around them |
     | Attributed            | attribute `|1` …     | the value alone             |
 
     Simple strings and errors end at the first CRLF, so a CR or LF in their text is written as a blank.

@@ -52,7 +52,7 @@ class Connection(asyncio.Protocol):
         """Too much of what we wrote is still waiting: this client sends and does not read. Stop reading from it.
 
         The loop calls this when some 64 KiB wait in the transport. Without it, one client that never reads
-        would fill our memory with its echoes. `self.transport.pause_reading()` makes it wait instead of us.
+        would fill our memory with what it does not take. `self.transport.pause_reading()` makes it wait instead.
         """
         self.transport.pause_reading()
 

@@ -24,7 +24,7 @@ def flushall(db: Store, *mode: bytes) -> Value:
 
 @command(WRITE)
 def del_(db: Store, key: bytes, *keys: bytes) -> Value:
-    """DEL key [key ...]: remove the keys; answer with how many there were."""
+    """DEL key [key ...]: remove the keys; answer with how many there were. None: nothing has changed."""
     gone = [each for each in (key, *keys) if db.delete(each)]
     if gone:
         db.changed(*gone)

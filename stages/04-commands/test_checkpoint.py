@@ -228,6 +228,7 @@ def test_a_number_is_still_a_string(client: Client, rng: Dice) -> None:
     "value",
     [
         pytest.param(b"ten", id="letters"),
+        pytest.param(b"", id="empty"),
         pytest.param(b"1.0", id="fraction"),
         pytest.param(b" 1", id="blank-before"),
         pytest.param(b"1\n", id="line-end-after"),

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 
 from reader import ProtocolError, Reader
 from writer import Value, encode
@@ -14,7 +15,7 @@ class CorruptLog(Exception):
     def __init__(self, path: Path, offset: int, reason: str) -> None:
         super().__init__(
             f"{path} is damaged at byte {offset}: {reason}. Nothing was changed. Make a copy of the file; "
-            f"then mend that place, or give up all that follows it: truncate -s {offset} {path}"
+            f"then mend that place, or give up all that follows it: truncate -s {offset} {quote(str(path))}"
         )
 
 

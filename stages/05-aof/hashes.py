@@ -8,7 +8,10 @@ from writer import Value
 
 @command(WRITE)
 def hset(db: Store, key: bytes, field: bytes, value: bytes, *more: bytes) -> Value:
-    """HSET key field value [field value ...]: set the fields; answer with how many of them are new."""
+    """HSET key field value [field value ...]: set the fields; answer with how many of them are new.
+
+    A field without its value is the wrong number of arguments, for `hset`; then nothing is set.
+    """
     if len(more) % 2:
         raise wrong_number_of_arguments("hset")
     fields = db.make(key, HASH)
@@ -27,7 +30,7 @@ def hget(db: Store, key: bytes, field: bytes) -> Value:
 
 @command(WRITE)
 def hdel(db: Store, key: bytes, field: bytes, *fields: bytes) -> Value:
-    """HDEL key field [field ...]: remove the fields; answer with how many there were."""
+    """HDEL key field [field ...]: remove the fields; answer with how many there were. None: nothing has changed."""
     held = db.get(key, HASH) or {}
     gone = [each for each in (field, *fields) if held.pop(each, None) is not None]
     if gone:

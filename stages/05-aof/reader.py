@@ -81,7 +81,8 @@ class Reader:
         """Take one bulk string, `$4`, CRLF, four bytes, CRLF, off the buffer; None: it is not all there.
 
         Once the header is read its number stays in `self._length`, so that nobody reads it twice.
-        Raises ProtocolError where a `$` is missing, and when the length is negative or above MAX_BULK.
+        Raises ProtocolError where a `$` is missing, `Protocol error: expected '$', got 'x'`, and when the length
+        is negative or above MAX_BULK, `Protocol error: invalid bulk length`.
         """
         if self._length is None:
             if self._buffer and self._buffer[0] != ord("$"):
@@ -102,7 +103,11 @@ class Reader:
         return word
 
     def _read_header(self, sign: str, limit: int, what: str, number: str) -> int | None:
-        """Take a line such as `*3` off the buffer and give its number; None: it has not ended yet."""
+        """Take a line such as `*3` off the buffer and give its number; None: it has not ended yet.
+
+        Raises ProtocolError, `Protocol error: invalid {number}`, where what follows the sign is no integer, or is
+        above `limit`; and, by way of `_read_line`, `Protocol error: too big {what} string`.
+        """
         line = self._read_line(b"\r", f"{what} string")
         if line is None:
             return None
@@ -116,7 +121,7 @@ class Reader:
 
         `end` is b"\r" for headers, which two bytes end, and b"\n" for inline requests, where people may leave
         out the \r. `self._searched` remembers how far we looked, so that no byte is searched twice.
-        Raises ProtocolError, `too big {what}`, once MAX_LINE bytes have come and no end.
+        Raises ProtocolError, `Protocol error: too big {what}`, once more than MAX_LINE bytes have come and no end.
         """
         found = self._buffer.find(end, self._searched)
         after = found + len(b"\r\n") if end == b"\r" else found + 1

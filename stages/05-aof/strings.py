@@ -85,7 +85,8 @@ def add(db: Store, key: bytes, increment: int) -> int:
     >>> add(db, b"visits", 5), add(db, b"visits", -7), db.get(b"visits", STRING)
     (5, -2, b'-2')
     """
-    number = parse_integer(db.get(key, STRING) or b"0")
+    held = db.get(key, STRING)
+    number = parse_integer(b"0" if held is None else held)
     if number is None:
         raise not_an_integer()
     total = number + increment
