@@ -62,7 +62,7 @@ _HEXADECIMAL = re.compile(rb"[+-]?0x[0-9a-f]*\.?[0-9a-f]*(p[+-]?\d+)?", re.IGNOR
 
 
 def parse_float(word: bytes) -> float | None:
-    """Read a number as C's `strtod` would, or None where it is none, or is NaN.
+    """Read a number, in any way that C knows, or give None where it is none, or is NaN.
 
     >>> parse_float(b"1e3"), parse_float(b"-inf"), parse_float(b"0x10"), parse_float(b" 1"), parse_float(b"nan")
     (1000.0, -inf, 16.0, None, None)
@@ -73,6 +73,16 @@ def parse_float(word: bytes) -> float | None:
         return float.fromhex(word.decode()) if _HEXADECIMAL.fullmatch(word) else None
     except (ValueError, OverflowError):
         return None
+
+
+def strtod(word: bytes) -> float | None:
+    """Read a number as C's `strtod` would: blanks before it do not matter, and nothing at all is zero.
+
+    >>> strtod(b" 1.5"), strtod(b""), strtod(b"1.5 ")
+    (1.5, 0.0, None)
+    """
+    digits = word.lstrip(b" \t\n\v\f\r")
+    return parse_float(digits) if digits else 0.0
 
 
 def long_double(text: bytes) -> Fraction | str | None:

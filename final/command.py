@@ -66,12 +66,12 @@ class Group(NamedTuple):
 
 
 GROUPS = {  # by the file in `commands` that they stand in
-    "strings": Group("string", "@string", "$"),
+    **dict.fromkeys(("strings", "subsequences"), Group("string", "@string", "$")),
     "hashes": Group("hash", "@hash", "h"),
     **dict.fromkeys(("lists", "queues"), Group("list", "@list", "l")),
     "sets": Group("set", "@set", "s"),
     **dict.fromkeys(("sorted_sets", "ranges", "pops", "algebra"), Group("sorted-set", "@sortedset", "z")),
-    **dict.fromkeys(("keys", "deadlines"), Group("generic", "@keyspace", "g")),
+    **dict.fromkeys(("keys", "databases", "deadlines", "sorting"), Group("generic", "@keyspace", "g")),
     "connection": Group("connection", "@connection", "g"),
     "descriptions": Group("server", "@connection", "g"),
     "transactions": Group("transactions", "@transaction", "g"),

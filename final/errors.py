@@ -86,6 +86,11 @@ def no_such_key() -> ReplyError:
     return ReplyError("ERR no such key")
 
 
+def same_object() -> ReplyError:
+    """Answer where something is to be copied or moved onto itself."""
+    return ReplyError("ERR source and destination objects are the same")
+
+
 def invalid_expire_time(command: str) -> ReplyError:
     """Answer to a time to live that is not positive, or lies beyond what 64 bits of milliseconds can say."""
     return ReplyError(f"ERR invalid expire time in '{command}' command")

@@ -145,6 +145,12 @@ class Store:
         self._values, self._deadlines, self._queue = {}, {}, []
         return gone
 
+    def swap(self, other: "Store") -> None:
+        """Exchange all keys with another database."""
+        self._values, other._values = other._values, self._values
+        self._deadlines, other._deadlines = other._deadlines, self._deadlines
+        self._queue, other._queue = other._queue, self._queue
+
     def keys(self) -> Iterator[bytes]:
         """Give the keys whose deadline has not passed; those whose has stay where they are for now."""
         if not self._deadlines:

@@ -4,6 +4,7 @@ from . import (
     admin,
     algebra,
     connection,
+    databases,
     deadlines,
     descriptions,
     hashes,
@@ -18,7 +19,9 @@ from . import (
     scripts,
     sets,
     sorted_sets,
+    sorting,
     strings,
+    subsequences,
     transactions,
 )
 
@@ -26,6 +29,7 @@ __all__ = [
     "admin",
     "algebra",
     "connection",
+    "databases",
     "deadlines",
     "descriptions",
     "hashes",
@@ -40,6 +44,8 @@ __all__ = [
     "scripts",
     "sets",
     "sorted_sets",
+    "sorting",
     "strings",
+    "subsequences",
     "transactions",
 ]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import inf, nextafter
 
-from ..arithmetic import parse_float
+from ..arithmetic import strtod
 from ..client import Client
 from ..command import DENYOOM, FAST, READONLY, WRITE, command, integer
 from ..errors import ReplyError, syntax_error
@@ -52,8 +52,7 @@ def by_rank(held: SortedSet, start: int, stop: int) -> tuple[int, int]:
 
 def score_bound(word: bytes, upper: bool) -> Bound:
     """Read `1.5`, or `(1.5` for one that is not included: the entry before which the range begins, or ends."""
-    number = word.removeprefix(b"(").lstrip()
-    score = parse_float(number) if number else 0.0  # C's strtod takes blanks, and nothing, for a number
+    score = strtod(word.removeprefix(b"("))
     if score is None:
         raise ReplyError("ERR min or max is not a float")
     if upper != word.startswith(b"("):  # it begins, or ends, behind the entries with this score

@@ -1,0 +1,67 @@
+"""Commands that reach into another database: what is copied or moved there, and databases that change places."""
+
+from ..command import DENYOOM, FAST, WRITE, Server, command, integer, options_of
+from ..errors import ReplyError, same_object, syntax_error
+from ..reader import parse_integer
+from ..store import Store
+from ..writer import Value
+
+
+@command(WRITE, DENYOOM, keys=(1, 2, 1))
+def copy(server: Server, db: Store, key: bytes, newkey: bytes, *options: bytes) -> Value:
+    """COPY source destination [DB destination-db] [REPLACE]: keep a copy there, with its deadline; answer 1, else 0."""
+    target, replace = db, False
+    for option, rest in options_of(options):
+        if option == b"replace":
+            replace = True
+        elif option == b"db" and (index := next(rest, None)) is not None:
+            target = database(server, integer(index))
+        else:
+            raise syntax_error()
+    if target is db and key == newkey:
+        raise same_object()
+    value = db.peek(key)
+    if value is None or (newkey in target and not replace):
+        return 0
+    target.put(newkey, value if isinstance(value, bytes) else value.copy(), db.deadline(key))
+    db.changed()  # the log gets the request where it was made …
+    target.changed(newkey, log=(), event="copy_to")  # … and who listens hears what happened there
+    return 1
+
+
+@command(WRITE, FAST)
+def move(server: Server, db: Store, key: bytes, index: int) -> Value:
+    """MOVE key db: move the key to another database, with its deadline, unless there is one; answer 1, else 0."""
+    target = database(server, index)
+    if target is db:
+        raise same_object()
+    value = db.peek(key)
+    if value is None or key in target:
+        return 0
+    target.put(key, value, db.deadline(key))
+    db.delete(key)
+    db.changed(key, event="move_from")
+    target.changed(key, log=(), event="move_to")
+    return 1
+
+
+@command(WRITE, FAST)
+def swapdb(server: Server, index1: bytes, index2: bytes) -> Value:
+    """SWAPDB index1 index2: have the two databases change places, for everyone who uses one of them."""
+    numbers = [parse_integer(word) for word in (index1, index2)]
+    for number, which in zip(numbers, ("first", "second"), strict=True):
+        if number is None:
+            raise ReplyError(f"ERR invalid {which} DB index")
+    one, other = (database(server, number or 0) for number in numbers)
+    one.swap(other)
+    everything = {*one.keys(), *other.keys()}  # whoever watches a key that is in either, or waits for it, hears of it
+    one.changed(*everything, event=None)
+    other.changed(*everything, log=(), event=None)
+    return "OK"
+
+
+def database(server: Server, index: int) -> Store:
+    """The database of this number."""
+    if not 0 <= index < len(server.stores):
+        raise ReplyError("ERR DB index is out of range")
+    return server.stores[index]
