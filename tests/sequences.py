@@ -83,6 +83,9 @@ REQUESTS = """
     SDIFFSTORE key key key | SINTERCARD 2 key key | SINTERCARD 2 key key LIMIT count | SSCAN key 0 COUNT 1000
     DEL key | DEL key key | UNLINK key key | EXISTS key key | TOUCH key | TYPE key | KEYS pattern
     SCAN 0 COUNT 1000 | SCAN 0 COUNT 1000 TYPE hash | RENAME key key | RENAMENX key key | DBSIZE | SELECT database
+    COPY key key | COPY key key DB database | COPY key key REPLACE | MOVE key database | SWAPDB 0 1
+    SORT key ALPHA LIMIT count count | SORT key ALPHA | SORT key ALPHA DESC STORE key | SORT key GET nosuch_*
+    SORT key STORE key | SORT_RO key LIMIT place place | LCS key key | LCS key key IDX WITHMATCHLEN
     FLUSHDB | EXPIRE key seconds | PEXPIRE key seconds NX | EXPIREAT key at condition | PEXPIREAT key at-ms
     PEXPIREAT key at-ms condition condition | TTL key | PTTL key | EXPIRETIME key | PEXPIRETIME key | PERSIST key
 """
