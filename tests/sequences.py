@@ -98,7 +98,6 @@ def request(template: str) -> SearchStrategy[list[bytes]]:
 
 SHAPES = [template for line in REQUESTS.strip().splitlines() for template in line.split("|")]
 ABOUT_DEADLINES = [shape for shape in SHAPES if "at" in shape or "EX" in shape or "PERSIST" in shape]
-ABOUT_SORTED_SETS = [shape for shape in SHAPES if shape.split()[0].startswith(("Z", "BZ"))]
 ANY = st.sampled_from(SHAPES).flatmap(request)
 
 
@@ -110,8 +109,8 @@ def mostly(group: str) -> SearchStrategy[list[list[bytes]]]:
 
 SEQUENCES = {
     "all commands": st.lists(ANY, max_size=30),
-    "sorted sets": st.lists(st.sampled_from(ABOUT_SORTED_SETS).flatmap(request), max_size=30),
     "mostly deadlines": st.lists(ANY | st.sampled_from(ABOUT_DEADLINES).flatmap(request), max_size=15),
     "mostly lists": mostly("list"),
     "mostly sets": mostly("set"),
+    "mostly sorted sets": mostly("sorted-set"),
 }

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from math import isnan
 
 from ..client import Client
-from ..command import DENYOOM, MOVABLEKEYS, READONLY, WRITE, command, integer
+from ..command import DENYOOM, MOVABLEKEYS, READONLY, WRITE, command, integer, options_of
 from ..errors import ReplyError, syntax_error, wrong_type
 from ..reader import parse_integer
 from ..sorted_set import SortedSet
@@ -155,17 +155,15 @@ def zdiff(db: Store, client: Client, numkeys: bytes, key: bytes, *more: bytes) -
 def zintercard(db: Store, numkeys: bytes, key: bytes, *more: bytes) -> Value:
     """ZINTERCARD numkeys key [key ...] [LIMIT limit]: answer with how many members are in all; at most the limit."""
     words = (key, *more)
-    number = integer(numkeys)
-    if 0 < number <= len(words) and (option := words[number:]):
-        if option[0].lower() != b"limit" or len(option) != 2:
+    number = max(integer(numkeys), 0)
+    inputs, _, _ = parse(db, "zintercard", numkeys, words[:number], ())
+    limit: int | None = 0
+    for option, rest in options_of(words[number:]):
+        if option != b"limit" or (word := next(rest, None)) is None:
             raise syntax_error()
-        limit = parse_integer(option[1])
+        limit = parse_integer(word)
         if limit is None or limit < 0:
             raise ReplyError("ERR LIMIT can't be negative")
-        words = words[:number]
-    else:
-        limit = 0
-    inputs, _, _ = parse(db, "zintercard", numkeys, words, ())
     found = len(common(inputs))
     return min(found, limit) if limit else found
 
