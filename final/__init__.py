@@ -19,6 +19,8 @@ What each file owns, from the outside in. Imports point downwards only.
     base.py         the data as it is at a moment, written by a child
     aof.py          the log: append, flush, fsync policy, load
     records.py      one file of the log, read and checked
+    rdb.py          a snapshot by a real Redis, read as if it were requests
+    lzf.py, packed.py, crc.py  how Redis compresses, packs and sums up in a snapshot
     manifest.py     the log's folder: which files make up the log, and whose it is
     store.py        the keyspace: typed values, deadlines, what changed; the only file that knows expiry
     options.py      the options, as in redis.conf and CONFIG

@@ -1,10 +1,15 @@
-"""One file of the log, read: the requests in it, each checked. It knows their form; not what they mean."""
+"""One file of the log, read: the requests in it, each checked. It knows their form; not what they mean.
+
+A file may begin with a snapshot (RDB) instead, or be nothing else: a real Redis writes bases like that.
+"""
 
 from collections.abc import Callable, Generator, Iterator
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from shlex import quote
 from typing import NoReturn
 
+from .rdb import MAGIC, BadSnapshot, Cursor, read_snapshot
 from .reader import ProtocolError, Reader
 from .writer import encode
 
@@ -16,34 +21,57 @@ Refusable = tuple[list[bytes], Callable[[str], NoReturn]]  # a request, and a fu
 class CorruptLog(Exception):
     """The log cannot be right: not just torn at its end, but damaged where complete requests should be."""
 
-    def __init__(self, path: Path, offset: int, reason: str, remedy: str = "") -> None:
+    def __init__(self, path: Path, offset: int, reason: str, remedy: str = "", what: str = "is damaged at") -> None:
+        remedy = remedy or f"then mend that place, or give up what follows it: truncate -s {offset} {quote(str(path))}"
         super().__init__(
-            f"{path} is damaged at byte {offset}: {reason}. Nothing was changed. Make a copy of the file; "
-            + (remedy or f"then mend that place, or give up what follows it: truncate -s {offset} {quote(str(path))}")
+            f"{path} {what} byte {offset}: {reason}. Nothing was changed. Make a copy of the file; {remedy}"
         )
 
 
 def read_file(path: Path) -> Generator[Refusable, None, int]:
-    """The requests of one file, each with a function that refuses it; gives at last how many bytes are complete."""
-    whole = 0
-    for start, end, words in read_units(path):
+    """The requests of one file, each with a function that refuses it; gives at last how many bytes are complete.
 
-        def refuse(reason: str, offset: int = start) -> NoReturn:
+    A snapshot, with which a file may begin, is never torn: Redis gives it its name when all of it is there.
+    """
+
+    def refusable(words: list[bytes], offset: int) -> Refusable:
+        def refuse(reason: str) -> NoReturn:
             raise CorruptLog(path, offset, reason)
 
-        yield words, refuse
+        return words, refuse
+
+    whole = 0
+    with open(path, "rb") as file:
+        if file.read(len(MAGIC)) == MAGIC:
+            with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+                cursor = Cursor(data)
+                try:
+                    for start, words in read_snapshot(cursor):
+                        yield refusable(words, start)
+                except BadSnapshot as error:
+                    raise unusable(path, error) from None
+                whole = cursor.place
+    for start, end, words in read_units(path, whole):
+        yield refusable(words, start)
         whole = end
     return whole
 
 
-def read_units(path: Path) -> Iterator[Request]:
-    """The requests of one file. Between MULTI and EXEC nothing is given until EXEC is there.
+def unusable(path: Path, error: BadSnapshot) -> CorruptLog:
+    """What to say of a snapshot that cannot be read."""
+    if error.foreign:
+        return CorruptLog(path, error.offset, error.reason, "then delete that in Redis", "cannot be read from")
+    return CorruptLog(path, error.offset, error.reason, "redis-check-rdb may know more; else take an older one")
+
+
+def read_units(path: Path, begin: int = 0) -> Iterator[Request]:
+    """The requests of one file, from an offset on. Between MULTI and EXEC nothing is given until EXEC is there.
 
     What a transaction contains has the transaction's start and end.
     """
     transaction: list[list[bytes]] | None = None
     began = 0
-    for start, end, words in read_requests(path):
+    for start, end, words in read_requests(path, begin):
         name = words[0].upper()
         if transaction is None and name == b"MULTI":
             transaction, began = [], start
@@ -56,8 +84,8 @@ def read_units(path: Path) -> Iterator[Request]:
             transaction = None
 
 
-def read_requests(path: Path) -> Iterator[Request]:
-    """The complete requests of one file.
+def read_requests(path: Path, begin: int = 0) -> Iterator[Request]:
+    """The complete requests of one file, from an offset on.
 
     Each must be what `encode` would have written, byte for byte: so damage that still looks like RESP, such as a
     flipped bit in a length, is found where it stands. A line that begins with # is a remark, as Redis writes them
@@ -65,16 +93,16 @@ def read_requests(path: Path) -> Iterator[Request]:
     request that is damaged.
     """
     with open(path, "rb") as file:
+        file.seek(begin)
         reader = Reader()
-        raw, base = b"", 0  # what is not yet checked, and the offset of its first byte
-        begin = offset = 0  # where the next request begins, and how far we have come
+        raw, base = b"", begin  # what is not yet checked, and the offset of its first byte
+        offset = begin  # how far we have come; `begin` is where the next request begins
         while chunk := file.read(CHUNK):
             raw, base = raw[offset - base :] + chunk, offset
             reader.feed(chunk)
             while sign := raw[offset - base : offset - base + 1]:
                 if sign not in (b"*", b"#"):
-                    snapshot = "a snapshot (RDB), which this server cannot read" if sign == b"R" else "expected '*'"
-                    raise CorruptLog(path, offset, snapshot)
+                    raise CorruptLog(path, offset, "expected '*'")
                 try:
                     words = reader.next()
                 except ProtocolError as error:

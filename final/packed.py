@@ -1,0 +1,127 @@
+"""Small collections that Redis packs into one string, read: listpack, ziplist, intset, zipmap.
+
+Each gives its elements in a row, numbers as text; of a hash fields and values in turn, of a sorted set members and
+scores. They raise ValueError where they find something else than that: also where an element would reach over the end
+of the string, since then the next one does not begin where it should.
+"""
+
+from collections.abc import Iterator
+
+END = 0xFF  # the last byte of all but an intset
+LISTPACK_LIMITS = (128, 16383, 2097151, 268435455)  # from such lengths on, the length takes one byte more
+ZIPLIST_WIDTHS = {0xC0: 2, 0xD0: 4, 0xE0: 8, 0xF0: 3, 0xFE: 1}  # bytes of a number, by its kind
+
+
+def little(data: bytes, signed: bool = False) -> int:
+    """A number, its lowest byte first."""
+    return int.from_bytes(data, "little", signed=signed)
+
+
+def checked(what: str, data: bytes, header: int) -> None:
+    """Raise ValueError where this cannot be one: it begins with its length, and ends with END."""
+    if len(data) <= header or little(data[:4]) != len(data) or data[-1] != END:
+        raise ValueError(f"a {what} without its right length or end")
+
+
+def listpack(data: bytes) -> Iterator[bytes]:
+    r"""The elements of a listpack: its length (4 bytes), their number (2), the elements, END.
+
+    An element is a first byte with its kind, and a length or a part of a number; the rest; and the length of all that,
+    in as many bytes as it takes, for those who read backwards.
+
+    >>> list(listpack(b"\x0f\0\0\0\x03\0" b"\x07\x01" b"\x81a\x02" b"\xdf\xff\x02" b"\xff"))
+    [b'7', b'a', b'-1']
+    """
+    checked("listpack", data, 6)
+    place, last = 6, len(data) - 1
+    while place < last:
+        first, header, length, number = data[place], 1, 0, None
+        if first < 0x80:
+            number = first
+        elif first < 0xC0:
+            length = first & 0x3F
+        elif first < 0xE0:
+            header, number = 2, (first & 0x1F) << 8 | data[place + 1]
+            number -= 1 << 13 if number >= 1 << 12 else 0
+        elif first < 0xF0:
+            header, length = 2, (first & 0x0F) << 8 | data[place + 1]
+        elif first == 0xF0:
+            header, length = 5, little(data[place + 1 : place + 5])
+        elif first <= 0xF4:
+            header += (2, 3, 4, 8)[first - 0xF1]
+            number = little(data[place + 1 : place + header], signed=True)
+        else:
+            raise ValueError("a listpack with an element of no known kind")
+        yield data[place + header : place + header + length] if number is None else b"%d" % number
+        size = header + length
+        place += size + 1 + sum(size >= limit for limit in LISTPACK_LIMITS)
+    if place != last:
+        raise ValueError("a listpack whose last element is too long")
+
+
+def ziplist(data: bytes) -> Iterator[bytes]:
+    r"""The elements of a ziplist, which Redis wrote up to 6.2: its length (4 bytes), the place of the last element (4),
+    the number of elements (2), they themselves, END.
+
+    An element is the length of the one before it, in one byte or, behind 0xFE, in four; then a byte with its kind,
+    and a length or a number; then the rest.
+
+    >>> list(ziplist(b"\x12\0\0\0\x0e\0\0\0\x02\0" b"\0\x02hi" b"\x04\xfe\x80" b"\xff"))
+    [b'hi', b'-128']
+    """
+    checked("ziplist", data, 10)
+    place, last = 10, len(data) - 1
+    while place < last:
+        place += 5 if data[place] == 0xFE else 1
+        first, header, length, number = data[place], 1, 0, None
+        if first < 0x40:
+            length = first
+        elif first < 0x80:
+            header, length = 2, (first & 0x3F) << 8 | data[place + 1]
+        elif first == 0x80:
+            header, length = 5, int.from_bytes(data[place + 1 : place + 5], "big")
+        elif 0xF1 <= first <= 0xFD:
+            number = first - 0xF1
+        elif first in ZIPLIST_WIDTHS:
+            header += ZIPLIST_WIDTHS[first]
+            number = little(data[place + 1 : place + header], signed=True)
+        else:
+            raise ValueError("a ziplist with an element of no known kind")
+        yield data[place + header : place + header + length] if number is None else b"%d" % number
+        place += header + length
+    if place != last:
+        raise ValueError("a ziplist whose last element is too long")
+
+
+def intset(data: bytes) -> Iterator[bytes]:
+    r"""The numbers of an intset: how many bytes each has (4 bytes), how many there are (4), the numbers.
+
+    >>> list(intset(b"\x02\0\0\0\x02\0\0\0" b"\xff\xff\x07\x00"))
+    [b'-1', b'7']
+    """
+    width, count = little(data[:4]), little(data[4:8])
+    if width not in (2, 4, 8) or len(data) != 8 + width * count:
+        raise ValueError("an intset without its right length")
+    return (b"%d" % little(data[place : place + width], signed=True) for place in range(8, len(data), width))
+
+
+def zipmap(data: bytes) -> Iterator[bytes]:
+    r"""The fields and values of a zipmap, which Redis wrote up to 2.4: their number (1 byte), they themselves, END.
+
+    Each begins with its length, in one byte or, behind 0xFE, in four. Between the length of a value and the value
+    stands how many bytes after it are free.
+
+    >>> list(zipmap(b"\x01" b"\x01f" b"\x02\x01vv!" b"\xff"))
+    [b'f', b'vv']
+    """
+    place, is_value = 1, False
+    while place < len(data) and data[place] != END:
+        skipped = 5 if data[place] == 0xFE else 1
+        length = little(data[place + 1 : place + 5]) if skipped == 5 else data[place]
+        free = data[place + skipped] if is_value else 0
+        place += skipped + is_value
+        yield data[place : place + length]
+        place += length + free
+        is_value = not is_value
+    if place != len(data) - 1:
+        raise ValueError("a zipmap without its right length or end")
