@@ -52,8 +52,11 @@ class Run:
         return f"{names}\n\nThe first:\n\n{first}\n\nAll of it: {self.command}"
 
 
-def run(stage: int, target: str | Path, folder: Path) -> Run:
-    """Run the checkpoint of a stage against a target; its results pass through `folder`."""
+def run(stage: int, target: str | Path, folder: Path, *options: str) -> Run:
+    """Run the checkpoint of a stage against a target; its results pass through `folder`.
+
+    Plugins that happen to be installed are left out: they take longer to load than some checkpoints to run.
+    """
     results = folder / "results.xml"
     words = [
         f"stages/{stage_folder(stage).name}",
@@ -61,8 +64,10 @@ def run(stage: int, target: str | Path, folder: Path) -> Run:
         f"--junitxml={results}",
         "-p",
         "no:cacheprovider",
+        *options,
     ]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *words],
         cwd=ROOT,

@@ -201,7 +201,8 @@ def test_every_request_is_answered_with_ok(client: Client, rng: Dice) -> None:
     `self.reader.feed(data)`, then call `self.reader.next()` until it gives None.
     """
     client.check(request("SET", rng.word(), rng.word()), b"+OK\r\n")
-    client.check(request("GET", rng.word()) + PING + request("x"), b"+OK\r\n" * 3)
+    client.check(request("GET", rng.word()), b"+OK\r\n")
+    client.check(request("x"), b"+OK\r\n")
 
 
 @pytest.mark.until("03")
@@ -216,8 +217,9 @@ def test_every_request_is_printed(client: Client, server: Server, rng: Dice) -> 
     Nothing to be seen? `print(request, flush=True)` does not wait until there is more to print.
     """
     requests = [[b"SET", rng.word(), rng.randbytes(5)], [b"GET", rng.word()]]
-    client.send(b"".join(request(*words) for words in requests))
-    answered(client, 2)
+    for words in requests:
+        client.send(request(*words))
+        answered(client)
     for words in requests:
         assert server.await_output(f"{words!r}\n"), f"{words!r} was not printed, but:\n{server.output}"
 

@@ -37,6 +37,7 @@ def same(encoded: bytes) -> tuple[bytes, bytes]:
         pytest.param("b'hello'", *same(b"$5\r\nhello\r\n"), id="bulk-string"),
         pytest.param("b''", *same(b"$0\r\n\r\n"), id="empty-bulk-string"),
         pytest.param(r"b'a\r\n\0\xff'", *same(b"$5\r\na\r\n\0\xff\r\n"), id="binary-bulk-string"),
+        pytest.param("'naïve'.encode()", *same("$6\r\nnaïve\r\n".encode()), id="utf-8-bulk-string"),
         pytest.param("[1, b'two']", *same(b"*2\r\n:1\r\n$3\r\ntwo\r\n"), id="array"),
         pytest.param("[]", *same(b"*0\r\n"), id="empty-array"),
         pytest.param("(1, 'two')", *same(b"*2\r\n:1\r\n+two\r\n"), id="tuple"),

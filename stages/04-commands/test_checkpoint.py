@@ -99,7 +99,7 @@ def test_set_replaces_whatever_was_there(client: Client, rng: Dice) -> None:
     client.check(request("SET", key, "two"), OK)
     client.check(request("GET", key), b"$3\r\ntwo\r\n")
     client.check(request("DEL", key), b":1\r\n")
-    client.check(request("HSET", key, "field", "value"), b":1\r\n")
+    client.ask("HSET", key, "field", "value")
     client.check(request("SET", key, "three"), OK)
     client.check(request("GET", key), b"$5\r\nthree\r\n")
     client.check(request("TYPE", key), b"+string\r\n")
@@ -295,7 +295,8 @@ def test_del_removes_keys_and_counts_them(client: Client, rng: Dice) -> None:
     Strings and hashes go alike; count what the store's `delete` says was there.
     """
     one, two, missing = rng.word(), rng.word(), rng.word()
-    client.check(request("SET", one, "1") + request("HSET", two, "f", "v"), OK + b":1\r\n")
+    client.check(request("SET", one, "1"), OK)
+    client.ask("HSET", two, "f", "v")
     client.check(request("DEL", one, missing, two, one), b":2\r\n")
     client.check(request("GET", one) + request("HGET", two, "f"), NULL + NULL)
     client.check(request("DEL", one), b":0\r\n")
@@ -310,7 +311,8 @@ def test_exists_counts_keys(client: Client, rng: Dice) -> None:
     Add up one for each word that is a key; an empty string is a value too, so do not ask for its truth.
     """
     one, two, missing = rng.word(), rng.word(), rng.word()
-    client.check(request("SET", one, "") + request("HSET", two, "f", "v"), OK + b":1\r\n")
+    client.check(request("SET", one, ""), OK)
+    client.ask("HSET", two, "f", "v")
     client.check(request("EXISTS", missing), b":0\r\n")
     client.check(request("EXISTS", one), b":1\r\n")
     client.check(request("EXISTS", one, missing, two, one), b":3\r\n")
@@ -325,7 +327,8 @@ def test_type_names_the_kind_of_value(client: Client, rng: Dice) -> None:
     A table from Python's type to Redis's name is all that it takes: `{bytes: "string", dict: "hash"}`.
     """
     text, fields = rng.word(), rng.word()
-    client.check(request("SET", text, "") + request("HSET", fields, "f", "v"), OK + b":1\r\n")
+    client.check(request("SET", text, ""), OK)
+    client.ask("HSET", fields, "f", "v")
     client.check(request("TYPE", text), b"+string\r\n")
     client.check(request("TYPE", fields), b"+hash\r\n")
     client.check(request("TYPE", rng.word()), b"+none\r\n")
@@ -347,7 +350,7 @@ def test_flushall_removes_and_dbsize_counts_all_keys(server: Server, client: Cli
     keys = {rng.word() for _ in range(rng.randrange(5, 20))}
     for key in [*keys, min(keys)]:
         client.check(request("SET", key, "x"), OK)
-    client.check(request("HSET", rng.word(4), "f", "v", "g", "w"), b":2\r\n")
+    client.ask("HSET", rng.word(4), "f", "v", "g", "w")
     client.check(request("FLUSHALL", "now"), SYNTAX_ERROR)
     client.check(request("DBSIZE"), b":%d\r\n" % (len(keys) + 1))
     client.check(request("flushall", "Async"), OK)
