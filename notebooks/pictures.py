@@ -129,12 +129,14 @@ class Program:
     close = stop
 
 
-def start(what: int | Callable[..., None], *options: str) -> Program:
+def start(what: int | str | Callable[..., None], *options: str) -> Program:
     """Start a server on a free port and wait until it listens.
 
-    `what` is the number of a stage, whose server.py is run with `options`; or a function written in a cell, which
-    is given a listening socket in a process of its own.
+    `what` is the number of a stage, whose server.py is run with `options`, or the name of a package, which is run
+    as `python -m` does; or a function written in a cell, which is given a listening socket in a process of its own.
     """
+    if isinstance(what, str):
+        return Program([sys.executable, "-m", what, "--port", "0", *options], ROOT)
     if isinstance(what, int):
         folder = code_folder(what)
         return Program([sys.executable, "server.py", "--port", "0", *options], folder)
@@ -631,11 +633,14 @@ def draw_reader(reader: Any, data: bytes) -> Page:
 
 
 class RealRedis:
-    """A real redis-server or valkey-server on a folder, with its log switched on; it listens at `socket`, a path."""
+    """A real redis-server or valkey-server on a folder, with its log on; it listens at `socket`, a path, and `port`."""
 
     def __init__(self, folder: Path) -> None:
         self.socket = str(folder / "redis.socket")
-        options = ("--port", "0", "--unixsocket", self.socket, "--appendonly", "yes", "--save", "")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port: int = free.getsockname()[1]
+        address = ("--bind", "127.0.0.1", "--port", str(self.port), "--unixsocket", self.socket)
+        options = (*address, "--appendonly", "yes", "--save", "")
         command = [real_redis() or "redis-server", *options]
         self.process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
         _open.append(self)
@@ -748,4 +753,101 @@ def draw_latencies(waits: dict[str, list[float]], description: str) -> Any:
     axes.margins(x=0.08, y=0.25)
     axes.set_xlabel("milliseconds until the answer")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    return picture(drawing, description)
+
+
+# Pictures of the whole server
+
+
+def draw_journey(calls: Sequence[tuple[int, str, str]], rooms: Sequence[str], description: str) -> Any:
+    """Draw calls, (depth, room, function), as a row each; a bar is as long as the call, an arrow leads to it.
+
+    A call that is made several times in a row is drawn once.
+    """
+    steps = [(call, len(list(same))) for call, same in itertools.groupby(calls)]
+    drawing, axes = figure(width=9, height=0.8 + 0.235 * len(steps))
+    tints = dict(zip(rooms, itertools.cycle((BLUE, ORANGE, PURPLE, GREEN, RED)), strict=False))
+    above: list[tuple[str, float]] = []  # the calls that are open: the room, and where the bar stands
+    for row, ((depth, room, function), times) in enumerate(steps):
+        del above[depth:]
+        end = next((later for later in range(row + 1, len(steps)) if steps[later][0][0] <= depth), len(steps))
+        place = rooms.index(room) + 0.12 * [each for each, _ in above].count(room)
+        axes.bar(place, end - row - 0.3, 0.1, row - 0.35, color=tints[room], zorder=3)
+        if above and above[-1][0] != room:
+            arrow = {"arrowstyle": "-|>", "color": tints[room], "shrinkA": 5, "shrinkB": 5}
+            axes.annotate("", (place, row), (above[-1][1], row), arrowprops=arrow, zorder=2)
+        label: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 9}
+        axes.annotate(f"{function}, {times} times" if times > 1 else function, (place, row), (8, 0), **label)
+        above.append((room, place))
+    axes.set_xticks(range(len(rooms)), rooms, weight="bold")
+    for title, room in zip(axes.get_xticklabels(), rooms, strict=True):
+        title.set_color(tints[room])
+    axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
+    axes.set(xlim=(-0.3, len(rooms) - 0.1), ylim=(len(steps) - 0.4, -0.8), yticks=[])
+    axes.grid(axis="x", linestyle=":", alpha=0.6)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return picture(drawing, description)
+
+
+def draw_blocks(ordered: Any, member: bytes) -> Page:
+    """Draw the blocks of a SortedSet of final/, how many entries stand before each, and what makes a rank."""
+    entry = (ordered.scores[member], member)
+    markup = "<tr><th>before it</th><th style='text-align:left'>block: (score, member)</th></tr>"
+    text, before, sum_of = "before it | block: (score, member)\n", 0, ""
+    for block in ordered._blocks:
+        drawn = [chip("other" if each == entry else "payload", b"%g %s" % each) for each in block]
+        markup += f"<tr>{cell(str(before))}{cell(' '.join(drawn))}</tr>"
+        text += f"{before:>9} | " + "  ".join(f"{score:g} {printable(name)}" for score, name in block) + "\n"
+        if entry in block:
+            sum_of = f"rank of {printable(member)}: {before} + {block.index(entry)} = {ordered.rank(member)}"
+        before += len(block)
+    return Page(f"<table>{markup}</table><p>{sum_of}</p>", text + sum_of)
+
+
+def draw_files(history: Sequence[dict[str, int]], writes: int, marks: dict[int, str], description: str) -> Any:
+    """Draw the sizes of a log's files on top of each other, `writes` after `writes`, with a line at each mark."""
+    drawing, axes = figure()
+    names = sorted({name for sizes in history for name in sizes})  # of each number the base comes first
+    across = [writes * number for number in range(len(history))]
+    layers = [[sizes.get(name, 0) / 1000 for sizes in history] for name in names]
+    increments = itertools.cycle((BLUE, ORANGE))
+    tints = [GREEN if "base" in name else next(increments) for name in names]
+    axes.stackplot(across, layers, colors=tints, alpha=0.75, step="post")
+    for number, (name, layer) in enumerate(zip(names, layers, strict=True)):
+        if "base" not in name:
+            highest = layer.index(max(layer))
+            middle = sum(other[highest] for other in layers[:number]) + 0.4 * layer[highest]
+            title = name.removeprefix("appendonly.aof.").removesuffix(".aof")
+            place = (across[highest], middle)
+            axes.annotate(title, place, (-8, 0), textcoords="offset points", ha="right", color="white", weight="bold")
+    for mark, remark in marks.items():
+        axes.axvline(mark * writes, color=RED, linewidth=1.5, linestyle="--")
+        axes.annotate(remark, (mark * writes, 1), (6, -10), ("data", "axes fraction"), "offset points", color=RED)
+    axes.set_xlabel("writes")
+    axes.set_ylabel("kilobytes on the disk")
+    axes.margins(x=0, y=0.15)
+    return picture(drawing, description)
+
+
+def draw_ratios(rates: dict[str, dict[tuple[str, int], float]], baseline: str, description: str) -> Any:
+    """Draw for each server its requests a second, by command and depth, as a multiple of those of `baseline`."""
+    drawing, panels = figure(height=3.4, panels=2)
+    others = [name for name in rates if name != baseline]
+    for axes, command in zip(panels, dict.fromkeys(command for command, _ in rates[baseline]), strict=True):
+        depths = [depth for each, depth in rates[baseline] if each == command]
+        for number, (name, colour) in enumerate(zip(others, (BLUE, ORANGE), strict=False)):
+            for place, depth in enumerate(depths):
+                rate = rates[name][command, depth]
+                ratio = rate / rates[baseline][command, depth]
+                across = place + 0.42 * (number - (len(others) - 1) / 2)
+                axes.bar(across, ratio, 0.38, color=colour, label=name if place == 0 else None)
+                label = {"xytext": (0, 3), "textcoords": "offset points", "ha": "center", "fontsize": 9}
+                axes.annotate(f"{ratio:.2f}\n{rate / 1000:.0f}k", (across, ratio), color=colour, **label)
+        axes.axhline(1, color=RED, linewidth=2)
+        axes.set_xticks(range(len(depths)), [f"P={depth}" for depth in depths])
+        axes.set_title(command)
+        axes.margins(y=0.2)
+    panels[0].set_ylabel(f"{baseline} = 1", color=RED)
+    panels[1].legend(loc="upper right", bbox_to_anchor=(1, 0.8))
     return picture(drawing, description)

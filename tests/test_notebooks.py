@@ -15,12 +15,15 @@ from typing import Any
 
 import pytest
 
+from final import engine  # noqa: F401  (it brings in all commands)
+from final.command import COMMANDS
 from stages import manifest
 from stages.target import stage_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 COMPANIONS = [path for path in NOTEBOOKS if re.match(r"\d\d-", path.name)]
+TOUR = ROOT / "notebooks" / "final-tour.ipynb"
 PARTS = (
     "Where we are on the road",
     "The question",
@@ -244,13 +247,13 @@ def test_a_solution_is_followed_by_assertions(path: Path) -> None:
 # They have all their parts
 
 
-@companion
-def test_a_companion_has_its_parts_in_their_order(path: Path) -> None:
+@notebook
+def test_a_notebook_has_its_parts_in_their_order(path: Path) -> None:
     titles = headings(prose(path))
     assert [title for title in titles if title in PARTS] == list(PARTS)
 
 
-@companion
+@notebook
 def test_the_first_code_cell_starts_the_server_and_the_question_is_asked_by_an_experiment(path: Path) -> None:
     assert "start(" in code(path)[0].source
     everything = cells(path)
@@ -259,7 +262,7 @@ def test_the_first_code_cell_starts_the_server_and_the_question_is_asked_by_an_e
     assert following.outputs
 
 
-@companion
+@notebook
 def test_going_further_has_three_tasks(path: Path) -> None:
     tasks = prose(path).split("## Going further", 1)[1]
     assert re.findall(r"^(\d)\. \*\*", tasks, flags=re.M) == ["1", "2", "3"]
@@ -268,6 +271,22 @@ def test_going_further_has_three_tasks(path: Path) -> None:
 @companion
 def test_the_checkpoint_is_run_from_the_notebook(path: Path) -> None:
     assert any(f"stages/{stage_of(path):02}" in cell.source and "pytest" in cell.source for cell in code(path))
+
+
+def test_the_tour_runs_a_checkpoint_on_final_and_uses_commands_of_each_family() -> None:
+    text = "\n".join(cell.source for cell in code(TOUR))
+    assert re.search(r"-m pytest stages/\d\d --target=final", text)
+    families: dict[str, list[str]] = {}
+    for entry in COMMANDS.values():
+        families.setdefault(entry.group.name, []).append(entry.name)
+    called = set(re.findall(r"\.(\w+)\(", text)) | {word.lower() for word in re.findall(r"\b[A-Z]+\b", text)}
+    assert [family for family, names in families.items() if not called & set(names)] == []
+
+
+def test_every_notebook_is_linked_to_from_the_next_and_from_the_tour() -> None:
+    for path, following in zip(COMPANIONS, [*COMPANIONS[1:], TOUR], strict=True):
+        assert f"({path.name})" in prose(following)
+        assert f"({path.name})" in prose(TOUR)
 
 
 @companion
