@@ -6,7 +6,8 @@ import argparse
 
 from stages.target import NEW_FILE, ROOT, stage_folder
 
-STAGES = sorted(NEW_FILE)
+STAGES = [stage for stage in sorted(NEW_FILE) if stage_folder(stage).is_dir()]  # a handout has not all
+TASKS = [stage for stage in STAGES if (stage_folder(stage) / "test_checkpoint.py").exists()]
 WORK = ROOT / "work"
 
 
@@ -18,7 +19,7 @@ def stage_number(text: str) -> int:
     """Read a stage as one types it: `3`, `03` or `03-writer`."""
     head = text.split("-")[0]
     if not head.isdecimal() or int(head) not in STAGES:
-        raise argparse.ArgumentTypeError(f"there is no stage {text}; they are 01 to {STAGES[-1]:02}")
+        raise argparse.ArgumentTypeError(f"there is no stage {text}; they are {STAGES[0]:02} to {STAGES[-1]:02}")
     return int(head)
 
 

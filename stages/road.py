@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from stages.desk import STAGES, begun, title
+from stages.desk import TASKS, begun, title
 from stages.progress import recall
+from stages.target import ROOT
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -14,7 +15,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the road."""
-    for stage in STAGES:
+    for stage in TASKS:
         print(f"  {title(stage):<18} {state(stage)}")
     print(f"\nNext, type: {next_step()}")
     return 0
@@ -32,9 +33,11 @@ def state(stage: int) -> str:
 
 def next_step() -> str:
     """Give the one command to type next."""
-    for stage in STAGES:
+    for stage in TASKS:
         if not begun(stage):
             return f"python3 -m stages start {stage:02}"
         if not recall(stage).done:
             return f"python3 -m stages check {stage:02}"
+    if not (ROOT / "final").exists():
+        return "python3 -m zipfile -c work.zip work/   (this is what you hand in)"
     return "python3 -m final --help   (the whole server; its map is final/__init__.py)"

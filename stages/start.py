@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from stages.desk import WORK, Complaint, begun, stage_number
+from stages.desk import STAGES, WORK, Complaint, begun, stage_number
 from stages.manifest import Row, Sources, read
 from stages.starter import starter, write
 from stages.target import ROOT, stage_folder
@@ -31,6 +31,11 @@ def run(options: argparse.Namespace) -> int:
     if not rows:
         raise Complaint(f"{stage_folder(stage).name} has no README.md with a table: get a whole copy of the stages")
     if not options.from_reference:
+        if stage > 1 and not begun(stage - 1) and stage - 1 not in STAGES:
+            raise Complaint(
+                f"work/ has no stage {stage - 1:02} to build on: put your own work/ here, as it was then,\n"
+                f"or type `python3 -m stages start {stage:02} --from-reference`: what you wrote then is empty again"
+            )
         if stage > 1 and not begun(stage - 1):
             raise Complaint(
                 f"work/ has no stage {stage - 1:02} to build on: type `python3 -m stages start {stage - 1:02}`,\n"
@@ -71,6 +76,6 @@ def told(rows: list[Row], stage: int, laid: bool) -> Iterator[str]:
             yield f"You write in {row.file}: {', '.join(row.write)}"
         if row.status == "grown" and row.given and not laid:
             yield f"Take into {row.file} from stage {stage:02}: {', '.join(row.given)}"
-    if stage > 1 and not laid:
+    if stage - 1 in STAGES and not laid:
         yield f"What grows, as a diff: python3 -m stages diff {stage - 1:02} {stage:02}"
     yield f"Read stages/{stage_folder(stage).name}/README.md; then: python3 -m stages check {stage:02}"

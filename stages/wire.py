@@ -41,8 +41,8 @@ class Patience:
     seconds: float = 5.0
 
     def lost(self) -> None:
-        """Wait half as long the next time, but never less than a second."""
-        self.seconds = max(1.0, self.seconds / 2)
+        """Wait half as long the next time, but never less than a second, or less from the beginning."""
+        self.seconds = max(min(1.0, self.seconds), self.seconds / 2)
 
 
 def request(*words: bytes | str | int) -> bytes:

@@ -1,0 +1,69 @@
+"""Looks for solutions where there should be none: bodies of *you write* functions, however laid out, in any file."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from stages.manifest import Function, functions, read, sources
+from stages.target import stage_folder
+
+Bodies = dict[str, set[str]]  # the function, for the report -> its body, normalised in two ways
+
+
+def bodies(stage: int, but: Collection[str] = ()) -> Bodies:
+    """Take the bodies of what learners write in a stage, those of two statements or more."""
+    found: Bodies = {}
+    now = sources(stage_folder(stage))
+    for row in read(stage_folder(stage)):
+        text = now.get(row.file, "")
+        for name, node in functions(text):
+            if name in row.write and name not in but and statements(body := below_docstring(node)) > 1:
+                written = "\n".join(text.splitlines()[body[0].lineno - 1 : node.end_lineno])
+                parsed = "\n".join(ast.unparse(statement) for statement in body)
+                found[f"{stage_folder(stage).name}/{row.file}: {name}"] = {squeezed(written), squeezed(parsed)}
+    return found
+
+
+def statements(body: list[ast.stmt]) -> int:
+    """Count statements, those inside others too."""
+    return sum(isinstance(part, ast.stmt) for each in body for part in ast.walk(each))
+
+
+def below_docstring(node: Function) -> list[ast.stmt]:
+    """Give a function's statements, its docstring left out."""
+    return node.body[1:] if ast.get_docstring(node) is not None else node.body
+
+
+def leaks(folder: Path, wanted: Bodies) -> list[str]:
+    """Say which body stands in which file of a folder."""
+    found = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        text = " ".join(squeezed(part) for part in forms(path))
+        names = [name for name, body in wanted.items() if any(form in text for form in body)]
+        found += [f"{path.relative_to(folder)}: {name}" for name in names]
+    return found
+
+
+def forms(path: Path) -> Iterator[str]:
+    """Give what a file says: as it stands and, where it is Python, as Python would write it; so each notebook cell."""
+    text = path.read_text(errors="replace")
+    parts = [text]
+    if path.suffix == ".ipynb":
+        for cell in json.loads(text)["cells"]:
+            parts.append("".join(cell["source"]))
+            parts.append(json.dumps(cell.get("outputs", ()), ensure_ascii=False).replace("\\n", "\n"))
+    for part in parts:
+        yield part
+        try:
+            yield ast.unparse(ast.parse(part))
+        except (SyntaxError, ValueError):
+            continue
+
+
+def squeezed(text: str) -> str:
+    """Take comments and blanks out of a text."""
+    return re.sub(r"\s+", "", re.sub(r"#.*$", "", text, flags=re.M))
