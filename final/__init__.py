@@ -12,6 +12,7 @@ What each file owns, from the outside in. Imports point downwards only.
     scripting.py    the scripts that are loaded, and the one that runs
     command.py      @command: a function's signature is its syntax; the table of commands
     lua.py, prelude.lua  Lua beside Python, with nothing in reach but what is handed in
+    libraries.py    cjson and bit, as scripts find them
     hub.py          publish and subscribe: channel and pattern -> clients
     client.py       what is remembered of one client
     waiting.py      key -> parked commands, first come first served

@@ -5,17 +5,18 @@ tables `redis`, `cjson` and `bit`. Every Python function is wrapped in a Lua one
 comes back as a value, and Lua raises it. So no script ever holds a Python object in its hands.
 """
 
-import json
 from collections.abc import Callable
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any
 
 from .errors import ReplyError
+from .libraries import decode, encode, operate
 from .writer import BigNumber, NullArray, Value, Verbatim
 
 Call = Callable[[list[bytes]], Value]  # runs a command for a script and gives its answer, an error too
 STEPS = 100_000  # Lua's instructions between two looks at the clock
+MOST_MEMORY = 512 << 20  # bytes that all that scripts have in their hands may take
 
 
 def sha(script: bytes) -> bytes:
@@ -34,9 +35,10 @@ class Interpreter:
     def __init__(self, call: Call, check: Callable[[], bool], log: Callable[[int, str], None]) -> None:
         """`call` runs a command; `check` is asked now and then, and ends the script by saying yes."""
         try:
-            from lupa.lua51 import LuaRuntime, lua_type
+            from lupa.lua51 import LuaError, LuaRuntime, lua_type
         except ImportError:
             raise ReplyError("ERR scripts need the Python package lupa: pip install lupa") from None
+        self._error = LuaError
         self._type = lua_type
         self._call = call
         self._scripts: dict[bytes, tuple[Any, int]] = {}  # the function, and how many lines it has
@@ -46,15 +48,16 @@ class Interpreter:
             register_eval=False,
             register_builtins=False,
             attribute_filter=never,
+            max_memory=MOST_MEMORY,
         )
         prelude = (files(__package__) / "prelude.lua").read_bytes()
-        self._compile, self._run, self._get = self._lua.compile(prelude)(
+        self._compile, self._run, self._get, self._null = self._lua.compile(prelude)(
             self._answer,
             check,
             lambda level, text: log(int(level), text.decode(errors="replace")),
             lambda text: sha(text),
-            self._guarded(lambda value: json.dumps(self._plain(value), separators=(",", ":")).encode()),
-            self._guarded(lambda text: self._table(json.loads(text))),
+            self._guarded(lambda value: encode(value, self._type)),
+            self._guarded(lambda text: decode(text, self._lua.table_from, self._null)),
             self._guarded(operate),
             STEPS,
         )
@@ -74,15 +77,17 @@ class Interpreter:
         """Run a script that was loaded; give what it answers."""
         tables = (self._lua.table_from(words) for words in (keys, arguments))
         function, lines = self._scripts[name]
-        fine, result, line = (*self._run(function, *tables), None)[:3]
-        if fine:
-            try:
+        try:
+            fine, result, line = (*self._run(function, *tables), None)[:3]
+            if fine:
                 return self._reply(result)
-            except RecursionError:
-                return ReplyError("ERR reached lua stack limit")
-            except (TypeError, ValueError, AttributeError):  # {err = 1}, {map = 2}, …
-                return ReplyError("ERR the script answered with what is no reply")
-        text = result.decode(errors="surrogateescape")
+        except RecursionError:
+            return ReplyError("ERR reached lua stack limit")
+        except self._error as error:  # there was not even the memory to say so in Lua
+            return ReplyError(f"ERR {error}")
+        if isinstance(result, BaseException):
+            raise result  # ours, from behind `redis.call`: it is no script's business
+        text = result.decode(errors="surrogateescape") if isinstance(result, bytes) else "ERR unknown error"
         # `return redis.call(…)` is a tail call, which leaves no trace of its line: most likely it was the last one.
         return ReplyError(f"{text} script: {name.decode()}, on @user_script:{line or lines}.")
 
@@ -99,8 +104,10 @@ class Interpreter:
         def guarded(*arguments: Any) -> Any:
             try:
                 return function(*arguments), None
-            except (ValueError, TypeError, RecursionError, OverflowError, KeyError) as error:
+            except (ValueError, OverflowError) as error:
                 return None, str(error).encode()
+            except RecursionError:
+                return None, b"too many nested tables"
 
         return guarded
 
@@ -149,71 +156,22 @@ class Interpreter:
         if self._type(value) != "table":
             return None
         get = self._get  # raw, past what a metatable would say
-        if (error := get(value, b"err")) is not None:
+        if isinstance(error := get(value, b"err"), bytes):
             return ReplyError(error.decode(errors="surrogateescape"))
-        if (status := get(value, b"ok")) is not None:
+        if isinstance(status := get(value, b"ok"), bytes):
             return status.decode(errors="surrogateescape")
-        if (double := get(value, b"double")) is not None:
+        if isinstance(double := get(value, b"double"), (int, float)):
             return float(double)
-        if (pairs := get(value, b"map")) is not None:
+        if self._type(pairs := get(value, b"map")) == "table":
             return {self._reply(key): self._reply(item) for key, item in pairs.items()}
-        if (members := get(value, b"set")) is not None:
+        if self._type(members := get(value, b"set")) == "table":
             return {self._reply(key) for key in members}
-        if (number := get(value, b"big_number")) is not None:
+        if isinstance(number := get(value, b"big_number"), bytes) and number.removeprefix(b"-").isdigit():
             return BigNumber(number)
-        if (verbatim := get(value, b"verbatim_string")) is not None:
-            return Verbatim(get(verbatim, b"string"))
+        verbatim = get(value, b"verbatim_string")
+        if self._type(verbatim) == "table" and isinstance(text := get(verbatim, b"string"), bytes):
+            return Verbatim(text)
         items: list[Value] = []
         while (item := get(value, len(items) + 1)) is not None:
             items.append(self._reply(item))
         return items
-
-    def _plain(self, value: Any) -> Any:
-        """Turn Lua's types into those of JSON: a table whose keys are 1, 2, … is an array, another an object."""
-        if isinstance(value, bytes):
-            return value.decode()
-        if self._type(value) != "table":
-            return value
-        if value[b"cjson.null"]:
-            return None
-        keys = list(value)
-        if keys and all(isinstance(key, int) for key in keys) and sorted(keys) == list(range(1, len(keys) + 1)):
-            return [self._plain(value[key]) for key in range(1, len(keys) + 1)]
-        return {self._plain(key): self._plain(item) for key, item in value.items()}
-
-    def _table(self, value: Any) -> Any:
-        """Turn what JSON says into Lua's types."""
-        if isinstance(value, str):
-            return value.encode()
-        if isinstance(value, list):
-            return self._lua.table_from([self._table(item) for item in value])
-        if isinstance(value, dict):
-            return self._lua.table_from({key.encode(): self._table(item) for key, item in value.items()})
-        return value
-
-
-def operate(name: bytes, *numbers: float) -> int:
-    """The functions of the table `bit`: on 32 bits, with a sign.
-
-    >>> operate(b"band", 7, 3), operate(b"lshift", 1, 31), operate(b"bnot", 0)
-    (3, -2147483648, -1)
-    """
-    first, *others = (int(number) & 0xFFFFFFFF for number in numbers)
-    match name:
-        case b"bnot":
-            first = ~first
-        case b"lshift":
-            first <<= others[0] & 31
-        case b"rshift":
-            first >>= others[0] & 31
-        case b"arshift":
-            first = signed(first) >> (others[0] & 31)
-        case _:
-            for other in others:
-                first = {b"band": first & other, b"bor": first | other, b"bxor": first ^ other}.get(name, first)
-    return signed(first)
-
-
-def signed(number: int) -> int:
-    """The low 32 bits, read as a number with a sign."""
-    return (number + 2**31) % 2**32 - 2**31

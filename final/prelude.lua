@@ -1,11 +1,15 @@
 -- What every script finds: the functions of Lua that are safe, and the tables redis, cjson and bit.
 -- Called once, with the Python functions that it wraps; returns how to compile a script, and how to run one.
+--
+-- No script must ever hold what it could use to reach further: a Python function or exception, a table that other
+-- scripts use too and that it could change, a way around the hook that ends scripts.
 local answer, check, log, sha1hex, encode, decode, operate, steps = ...
 
-local error, type, tostring, pcall, xpcall, select = error, type, tostring, pcall, xpcall, select
-local loadstring, setfenv, setmetatable, pairs = loadstring, setfenv, setmetatable, pairs
-local format, byte, sub = string.format, string.byte, string.sub
-local sethook, getinfo = debug.sethook, debug.getinfo
+local error, type, tostring, tonumber, pcall, xpcall, select = error, type, tostring, tonumber, pcall, xpcall, select
+local loadstring, setfenv, setmetatable, rawget, rawset, next = loadstring, setfenv, setmetatable, rawget, rawset, next
+local unpack, format, byte, find, gsub, sub = unpack, string.format, string.byte, string.find, string.gsub, string.sub
+local sethook, getinfo, concat, null = debug.sethook, debug.getinfo, table.concat, newproxy()
+local create, resume = coroutine.create, coroutine.resume
 
 local killed = false  -- SCRIPT KILL was said: whatever the script catches, it ends
 local resp = 2        -- the version of RESP whose types redis.call gives
@@ -35,45 +39,120 @@ local function raised(result, failure)
     return result
 end
 
+-- The functions of Redis complain without saying where, those of the other libraries with the place in the script.
+local function complain(text) error({err = "ERR " .. text}, 0) end
+
+local function want(count, name, problem, ...)
+    if select("#", ...) ~= count then complain(problem) end
+end
+
+local function reply(field, text)
+    if type(text) ~= "string" then return {err = "ERR wrong number or type of arguments"} end
+    return {[field] = gsub(text, "[\r\n]", " ")}
+end
+
 local redis = {
     LOG_DEBUG = 0, LOG_VERBOSE = 1, LOG_NOTICE = 2, LOG_WARNING = 3,
     REPL_NONE = 0, REPL_AOF = 1, REPL_SLAVE = 2, REPL_REPLICA = 2, REPL_ALL = 3,
     REDIS_VERSION = "7.0.15", REDIS_VERSION_NUM = 0x0007000f,
     call = call,
     pcall = function(...)
-        local _, result = pcall(call, ...)
+        local fine, result = pcall(call, ...)
+        if not fine and type(result) ~= "table" then error(result, 0) end
         return result
     end,
     error_reply = function(text)
-        return {err = sub(text, 1, 1) == "-" and sub(text, 2) or "ERR " .. text}
+        if type(text) ~= "string" then return reply("err", text) end
+        text = gsub(text, "^%-", "")
+        return reply("err", find(text, " ", 1, true) and text or "ERR " .. text)
     end,
-    status_reply = function(text) return {ok = text} end,
-    sha1hex = function(text) return sha1hex(tostring(text)) end,
-    log = function(level, text) log(level, tostring(text)) end,
-    setresp = function(version) resp = version end,
-    acl_check_cmd = function() return true end,
+    status_reply = function(text) return reply("ok", text) end,
+    sha1hex = function(...)
+        if select("#", ...) ~= 1 then complain("wrong number of arguments") end
+        local text = ...
+        return sha1hex((type(text) == "number" or type(text) == "string") and tostring(text) or "")
+    end,
+    log = function(...)
+        if select("#", ...) < 2 then complain("redis.log() requires two arguments or more.") end
+        local level, said = ..., {}
+        if type(level) ~= "number" then complain("First argument must be a number (log level).") end
+        if level < 0 or level > 3 then complain("Invalid debug level.") end
+        for i = 2, select("#", ...) do said[i - 1] = tostring((select(i, ...))) end
+        log(level, concat(said, " "))
+    end,
+    setresp = function(...)
+        if select("#", ...) ~= 1 then complain("redis.setresp() requires one argument.") end
+        local version = tonumber((...))
+        if version ~= 2 and version ~= 3 then complain("RESP version must be 2 or 3.") end
+        resp = version
+    end,
+    set_repl = function(...)  -- what a script writes is always logged
+        if select("#", ...) ~= 1 then complain("redis.set_repl() requires two arguments.") end
+        local flags = tonumber((...))
+        if not flags or flags < 0 or flags > 3 then
+            complain("Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.")
+        end
+    end,
+    acl_check_cmd = function(...)
+        words(...)
+        return true
+    end,
     replicate_commands = function() return true end,
-    set_repl = function() end,
     breakpoint = function() return false end,
 }
 
+local function bad(place, name, wanted)
+    error(format("bad argument #%d to '%s' (%s)", place, name, wanted), 3)
+end
+
 local cjson = {
-    encode = function(value) return raised(encode(value)) end,
-    decode = function(text) return raised(decode(text)) end,
-    null = {["cjson.null"] = true},
+    null = null,
+    encode = function(...)
+        if select("#", ...) ~= 1 then bad(1, "encode", "expected 1 argument") end
+        local result, failure = encode((...))
+        if failure then error(failure, 2) end
+        return result
+    end,
+    decode = function(...)
+        if select("#", ...) ~= 1 then bad(1, "decode", "expected 1 argument") end
+        local text = ...
+        if type(text) == "number" then text = tostring(text) end
+        if type(text) ~= "string" then bad(1, "decode", "string expected, got " .. type(text)) end
+        local result, failure = decode(text)
+        if failure then error(failure, 2) end
+        return result
+    end,
 }
 
 local bit = {}
-for _, name in ipairs({"band", "bor", "bxor", "bnot", "lshift", "rshift", "arshift"}) do
-    bit[name] = function(...) return raised(operate(name, ...)) end
+for name, count in pairs({tobit = 1, tohex = 1, bnot = 1, bswap = 1, band = 1, bor = 1, bxor = 1,
+                          lshift = 2, rshift = 2, arshift = 2, rol = 2, ror = 2}) do
+    bit[name] = function(...)
+        local numbers, given = {...}, select("#", ...)
+        for i = 1, given > count and given or count do
+            local number = tonumber(numbers[i])
+            if not number then
+                bad(i, name, "number expected, got " .. (i > given and "no value" or type(numbers[i])))
+            end
+            numbers[i] = number
+        end
+        local result, failure = operate(name, unpack(numbers))
+        if failure then error(failure, 2) end
+        return result
+    end
 end
 
 local globals  -- the table that scripts have as _G
 
--- A script that catches a command's error gets its text.
+-- What a script cannot catch: that it is to end, and what is Python's.
+local function through(fine, first, ...)
+    if not fine and (killed or type(first) == "userdata") then error(first, 0) end
+    return fine, first, ...
+end
+
+-- Of a command's error `pcall` gives the text.
 local function caught(fine, first, ...)
-    if killed then error(first, 0) end
-    if not fine and type(first) == "table" and first.err then first = first.err end
+    if not fine and type(first) == "table" and rawget(first, "err") then first = rawget(first, "err") end
     return fine, first, ...
 end
 
@@ -83,12 +162,50 @@ local function compile(text, name)
     return script and setfenv(script, globals), problem
 end
 
+-- Tables that all scripts share show what is in them, and refuse to be changed.
+local frozen = {}  -- what scripts hold -> what is behind it
+
+local function refuse() error("Attempt to modify a readonly table", 2) end
+
 local function readonly(original)
-    return setmetatable({}, {
-        __index = original,
-        __newindex = function() error("Attempt to modify a readonly table", 2) end,
-        __metatable = false,
-    })
+    local shown = setmetatable({}, {__index = original, __newindex = refuse, __metatable = false})
+    frozen[shown] = original
+    return shown
+end
+
+local function guarded(change)
+    return function(target, ...)
+        if target ~= nil and frozen[target] then complain("Attempt to modify a readonly table") end
+        return change(target, ...)
+    end
+end
+
+for _, name in ipairs({"insert", "remove", "sort", "setn"}) do table[name] = guarded(table[name]) end
+
+-- The hook belongs to a coroutine, and each needs its own.
+local function hook()
+    if killed or check() then
+        killed = true
+        error({err = "ERR Script killed by user with SCRIPT KILL..."}, 0)
+    end
+end
+
+local function passed(fine, ...)
+    if fine then return ... end
+    error(..., 0)
+end
+
+function coroutine.create(body)
+    local made = create(body)
+    sethook(made, hook, "", steps)
+    return made
+end
+
+function coroutine.resume(...) return through(resume(...)) end
+
+function coroutine.wrap(body)
+    local made = coroutine.create(body)
+    return function(...) return passed(resume(made, ...)) end
 end
 
 string.dump, string.gfind = nil, nil
@@ -96,18 +213,28 @@ getmetatable("").__metatable = false
 
 local known = {
     assert = assert, collectgarbage = collectgarbage, error = error, getmetatable = getmetatable, ipairs = ipairs,
-    next = next, pairs = pairs, rawequal = rawequal, rawget = rawget, select = select,
-    setmetatable = setmetatable, tonumber = tonumber, tostring = tostring, type = type, unpack = unpack,
-    _VERSION = _VERSION,
-    pcall = function(...) return caught(pcall(...)) end,
-    xpcall = function(...) return caught(xpcall(...)) end,
-    loadstring = compile,
+    rawequal = rawequal, select = select, tonumber = tonumber, tostring = tostring, type = type, unpack = unpack,
+    _VERSION = _VERSION, setmetatable = guarded(setmetatable), rawset = guarded(rawset), loadstring = compile,
     string = readonly(string), table = readonly(table), math = readonly(math), coroutine = readonly(coroutine),
-    redis = readonly(redis), server = readonly(redis), cjson = readonly(cjson), bit = readonly(bit),
+    redis = readonly(redis), cjson = readonly(cjson), bit = readonly(bit),
 }
-function known.rawset(target, key, value)
-    if target == globals then error("Attempt to modify a readonly table", 2) end
-    return rawset(target, key, value)
+function known.pcall(...) return caught(through(pcall(...))) end
+function known.xpcall(body, handler)
+    return through(xpcall(body, function(problem)
+        if killed or type(problem) == "userdata" then return problem end  -- in the hook nothing would end a handler
+        return handler(problem)
+    end))
+end
+function known.next(target, ...) return next(frozen[target] or target, ...) end
+function known.pairs(target) return known.next, target end
+function known.rawget(target, key) return rawget(frozen[target] or target, key) end
+function known.load(read, name)
+    local pieces = {}
+    for piece in read do
+        if piece == "" then break end
+        pieces[#pieces + 1] = piece
+    end
+    return compile(concat(pieces), name or "=(load)")
 end
 
 globals = setmetatable({}, {
@@ -118,9 +245,10 @@ globals = setmetatable({}, {
         end
         return value
     end,
-    __newindex = function() error("Attempt to modify a readonly table", 2) end,
+    __newindex = refuse,
     __metatable = false,
 })
+frozen[globals] = known
 known._G = globals
 
 -- Where in the script an error came from, and its text.
@@ -131,8 +259,9 @@ local function explain(problem)
         level = level + 1
         place = getinfo(level, "Sl")
     end
+    if type(problem) == "userdata" then return problem end
     if type(problem) == "table" then
-        problem = problem.err
+        problem = rawget(problem, "err") or "ERR unknown error"
     else
         problem = "ERR " .. tostring(problem)
     end
@@ -141,16 +270,13 @@ end
 
 local function run(script, keys, arguments)
     known.KEYS, known.ARGV, resp, killed = keys, arguments, 2, false
-    sethook(function()
-        if killed or check() then
-            killed = true
-            error({err = "ERR Script killed by user with SCRIPT KILL..."}, 0)
-        end
-    end, "", steps)
+    sethook(hook, "", steps)
     local fine, result = xpcall(script, explain)
     sethook()
-    if fine then return true, result end
-    return false, result.text, result.line
+    known.KEYS, known.ARGV = nil, nil
+    if fine or type(result) == "userdata" then return fine, result end
+    if type(result) == "table" then return false, result.text, result.line end
+    return false, "ERR " .. tostring(result)  -- the error was too much for `explain`
 end
 
-return function(text) return compile(text, "@user_script") end, run, rawget
+return function(text) return compile(text, "@user_script") end, run, rawget, null

@@ -56,7 +56,11 @@ class Scripts:
     def run(self, client: Client, name: bytes, keys: list[bytes], arguments: list[bytes], readonly: bool) -> Value:
         """Run a script on behalf of a client, in a database of its own choice that the client does not see."""
         assert self._lua is not None
-        self._readonly = readonly or "no-writes" in shebang(self.texts[name])
+        text = self.texts[name]
+        flags = shebang(text)
+        if readonly and text.startswith(b"#!") and "no-writes" not in flags:
+            raise ReplyError("ERR Can not execute a script with write flag using *_ro command.")
+        self._readonly = readonly or "no-writes" in flags
         self._client = Client(id=client.id, db=client.db, address=client.address)
         self._wrote = self._killed = self.busy = False
         self._began = time.monotonic()
@@ -85,12 +89,14 @@ class Scripts:
             command = find(words)
         except ReplyError:
             raise ReplyError("ERR Wrong number of args calling Redis command from script") from None
+        if command.subcommands:
+            raise ReplyError("ERR Unknown Redis command called from script")
         if NOSCRIPT in command.flags:
             raise ReplyError("ERR This Redis command is not allowed from script")
-        if WRITE in command.flags:
+        if WRITE in command.flags or command.name == "publish":  # it changes nothing, but is passed on to replicas
             if self._readonly:
                 raise ReplyError("ERR Write commands are not allowed from read-only scripts.")
-            self._wrote = True
+            self._wrote = self._wrote or WRITE in command.flags
         assert self._client is not None
         return self.server.call(self._client, command, words)
 
@@ -104,10 +110,12 @@ class Scripts:
 
 def shebang(script: bytes) -> set[str]:
     """The flags in a script's first line, `#!lua flags=no-writes`. Raises ReplyError for other languages and flags."""
-    first = script.partition(b"\n")[0].decode(errors="replace")
-    if not first.startswith("#!"):
+    if not script.startswith(b"#!"):
         return set()
-    engine, *options = first.split()
+    first, newline, _ = script.partition(b"\n")
+    if not newline:
+        raise ReplyError("ERR Invalid script shebang")
+    engine, *options = first.decode(errors="replace").split()
     if engine != "#!lua":
         raise ReplyError(f"ERR Unexpected engine in script shebang: {engine}")
     flags = set()

@@ -1,46 +1,50 @@
 """Scripts: programs in Lua that run as one command. How Lua is kept in its place is told in `final/lua.py`."""
 
+from collections.abc import Callable
+
 from ..client import Client
 from ..command import ALLOW_BUSY, NOSCRIPT, READONLY, STALE, Server, command, integer
 from ..errors import ReplyError, unknown_subcommand
 from ..writer import Value
 
 FLAGS = (NOSCRIPT, STALE, "skip_monitor", "no_mandatory_keys", "movablekeys")
-KNOWN = ("no-writes", "allow-oom", "allow-stale", "no-cluster", "allow-cross-slot-keys")  # flags after #!lua
 
 
-def run(server: Server, client: Client, name: bytes, numkeys: bytes, words: tuple[bytes, ...], readonly: bool) -> Value:
-    """Run a script that is loaded with its keys and arguments."""
+def run(
+    server: Server, client: Client, find: Callable[[bytes], bytes], script: bytes, numkeys: bytes,
+    words: tuple[bytes, ...], readonly: bool,
+) -> Value:  # fmt: skip
+    """Run a script with its keys and arguments; `find` gives its name."""
     number = integer(numkeys)
     if number > len(words):
         raise ReplyError("ERR Number of keys can't be greater than number of args")
     if number < 0:
         raise ReplyError("ERR Number of keys can't be negative")
-    return server.scripts.run(client, name, list(words[:number]), list(words[number:]), readonly)
+    return server.scripts.run(client, find(script), list(words[:number]), list(words[number:]), readonly)
 
 
 @command(*FLAGS)
 def eval_(server: Server, client: Client, script: bytes, numkeys: bytes, *words: bytes) -> Value:
     """EVAL script numkeys [key ...] [arg ...]: run a script; answer with what it returns."""
-    return run(server, client, server.scripts.load(script), numkeys, words, readonly=False)
+    return run(server, client, server.scripts.load, script, numkeys, words, readonly=False)
 
 
 @command(READONLY, *FLAGS)
 def eval_ro(server: Server, client: Client, script: bytes, numkeys: bytes, *words: bytes) -> Value:
     """EVAL_RO script numkeys [key ...] [arg ...]: run a script that must not write."""
-    return run(server, client, server.scripts.load(script), numkeys, words, readonly=True)
+    return run(server, client, server.scripts.load, script, numkeys, words, readonly=True)
 
 
 @command(*FLAGS)
 def evalsha(server: Server, client: Client, sha1: bytes, numkeys: bytes, *words: bytes) -> Value:
     """EVALSHA sha1 numkeys [key ...] [arg ...]: run a script that is loaded, by its name."""
-    return run(server, client, server.scripts.named(sha1), numkeys, words, readonly=False)
+    return run(server, client, server.scripts.named, sha1, numkeys, words, readonly=False)
 
 
 @command(READONLY, *FLAGS)
 def evalsha_ro(server: Server, client: Client, sha1: bytes, numkeys: bytes, *words: bytes) -> Value:
     """EVALSHA_RO sha1 numkeys [key ...] [arg ...]: run a loaded script that must not write."""
-    return run(server, client, server.scripts.named(sha1), numkeys, words, readonly=True)
+    return run(server, client, server.scripts.named, sha1, numkeys, words, readonly=True)
 
 
 @command()

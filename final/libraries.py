@@ -1,0 +1,137 @@
+"""What scripts find as `cjson` and `bit`: values of Lua in, values for Lua out. It knows no Lua but through lupa.
+
+Both are C in Redis. What they do and how they say no is the same here, except that an error in JSON is named by its
+place and not always by the same token.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+SPARSE = 10  # from this length on, an array of which more than half is missing is refused
+ESCAPED = {b'"': b'\\"', b"\\": b"\\\\", b"/": b"\\/", b"\b": b"\\b", b"\t": b"\\t", b"\n": b"\\n", b"\f": b"\\f",
+           b"\r": b"\\r"}  # fmt: skip
+WANTED = {  # in the words of Python's json, and of cjson
+    "Expecting value": "value",
+    "Expecting property name enclosed in double quotes": "object key string",
+    "Expecting ':' delimiter": "colon",
+    "Expecting ',' delimiter": "comma or end",
+    "Extra data": "the end",
+}
+
+
+def encode(value: Any, kind: Callable[[Any], str | None]) -> bytes:
+    """Write a value of Lua as JSON; `kind` tells a table from a function. Raises ValueError where that cannot be."""
+    if value is None or value is True or value is False:
+        return json.dumps(value).encode()
+    if isinstance(value, (int, float)):
+        if not math.isfinite(value):
+            raise ValueError("Cannot serialise number: must not be NaN or Inf")
+        return b"%.14g" % value
+    if isinstance(value, bytes):
+        return quoted(value)
+    if (found := kind(value)) == "userdata":  # cjson.null
+        return b"null"
+    if found != "table":
+        raise ValueError(f"Cannot serialise {found}: type not supported")
+    pairs = list(value.items())
+    if length := array_length([key for key, _ in pairs]):
+        items = dict(pairs)
+        return b"[%b]" % b",".join(encode(items.get(place), kind) for place in range(1, length + 1))
+    return b"{%b}" % b",".join(b"%b:%b" % (name(key), encode(item, kind)) for key, item in pairs)
+
+
+def array_length(keys: list[Any]) -> int:
+    """The length of the array that these are the keys of; 0 where they are none of an array.
+
+    >>> array_length([1, 2, 3]), array_length([1, 3]), array_length([1, b"a"]), array_length([])
+    (3, 3, 0, 0)
+    """
+    if not keys or not all(type(key) is int and key > 0 for key in keys):
+        return 0
+    if max(keys) > max(SPARSE, 2 * len(keys)):
+        raise ValueError("Cannot serialise table: excessively sparse array")
+    return int(max(keys))
+
+
+def name(key: Any) -> bytes:
+    """A key of a table as a member's name."""
+    if isinstance(key, bytes):
+        return quoted(key)
+    if type(key) in (int, float):
+        return b'"%.14g"' % key
+    raise ValueError("Cannot serialise boolean: table key must be a number or string")
+
+
+def quoted(text: bytes) -> bytes:
+    r"""A text in quotes. Its bytes stay what they are, be they UTF-8 or not.
+
+    >>> quoted(b'a"\n\x01\xff')
+    b'"a\\"\\n\\u0001\xff"'
+    """
+    escaped = re.sub(rb'[\0-\x1f"\\/\x7f]', lambda found: ESCAPED.get(found[0], b"\\u%04x" % ord(found[0])), text)
+    return b'"%b"' % escaped
+
+
+def decode(text: bytes, table: Callable[[Any], Any], null: Any) -> Any:
+    """Read JSON into values for Lua; `table` makes tables, `null` stands for null. Raises ValueError."""
+
+    def converted(value: Any) -> Any:
+        if isinstance(value, str):
+            return value.encode(errors="surrogateescape")
+        if isinstance(value, list):
+            return table([converted(item) for item in value])
+        if isinstance(value, dict):
+            return table({converted(key): converted(item) for key, item in value.items()})
+        return null if value is None else value
+
+    try:
+        return converted(json.loads(text.decode(errors="surrogateescape"), parse_int=float))
+    except json.JSONDecodeError as error:
+        found = "invalid token" if error.doc[error.pos :].strip() else "T_END"
+        wanted = f"Expected {WANTED[error.msg]} but found" if error.msg in WANTED else "Found"
+        raise ValueError(f"{wanted} {found} at character {error.pos + 1}") from None
+
+
+def operate(name: bytes, *numbers: float) -> int | bytes:
+    """The functions of the table `bit`: on 32 bits, with a sign.
+
+    >>> operate(b"band", 7, 3), operate(b"lshift", 1, 31), operate(b"bnot", 0), operate(b"tohex", 255, -4)
+    (3, -2147483648, -1, b'00FF')
+    """
+    first, *others = (round(number) & 0xFFFFFFFF for number in numbers)
+    by = others[0] & 31 if others else 0
+    match name:
+        case b"bnot":
+            first = ~first
+        case b"lshift":
+            first <<= by
+        case b"rshift":
+            first >>= by
+        case b"arshift":
+            first = signed(first) >> by
+        case b"rol":
+            first = first << by | first >> (32 - by)
+        case b"ror":
+            first = first >> by | first << (32 - by)
+        case b"bswap":
+            first = int.from_bytes(first.to_bytes(4, "little"), "big")
+        case b"tohex":
+            return digits(first, signed(others[0]) if others else 8)
+        case _:  # and `tobit`, which has no others
+            for other in others:
+                first = {b"band": first & other, b"bor": first | other, b"bxor": first ^ other}.get(name, first)
+    return signed(first)
+
+
+def digits(number: int, count: int) -> bytes:
+    """So many hexadecimal digits of a number, its last ones; where the count is negative, in capitals."""
+    shown = (b"%08x" if count > 0 else b"%08X") % number
+    return shown[8 - min(abs(count), 8) :]
+
+
+def signed(number: int) -> int:
+    """The low 32 bits, read as a number with a sign."""
+    return (number + 2**31) % 2**32 - 2**31
