@@ -10,10 +10,13 @@ What each file owns, from the outside in. Imports point downwards only.
     scan.py         cursors: going through a collection while it changes
     sampling.py     some members of a collection, at random
     scripting.py    the scripts that are loaded, and the one that runs
+    onlookers.py    who hears of every request, and which of them took long
+    pause.py        which requests have to wait while an administrator wants quiet
     command.py      @command: a function's signature is its syntax; the table of commands
     lua.py, prelude.lua  Lua beside Python, with nothing in reach but what is handed in
     libraries.py    cjson and bit, as scripts find them
     hub.py          publish and subscribe: channel and pattern -> clients
+    watching.py     who wants to know before EXEC that a key has changed
     client.py       what is remembered of one client
     waiting.py      key -> parked commands, first come first served
     rewrite.py      the log written anew: when, and the steps of it
@@ -26,6 +29,8 @@ What each file owns, from the outside in. Imports point downwards only.
     store.py        the keyspace: typed values, deadlines, what changed; the only file that knows expiry
     options.py      the options, as in redis.conf and CONFIG
     notifications.py  which events on keys are published, and on which channels
+    counters.py     what INFO counts
+    sizes.py        how much memory a key takes, as Python says
     sorted_set.py   member -> score, kept in order
     arithmetic.py   integers that overflow, and long doubles
     pattern.py      globs as Redis means them

@@ -20,7 +20,7 @@ class Guest(asyncio.Transport):
     """What stands in for the loop's transport for a client that came while the loop had no turn."""
 
     def __init__(self, guest: socket.socket) -> None:
-        super().__init__({"peername": guest.getpeername(), "sockname": guest.getsockname()})
+        super().__init__({"socket": guest, "peername": guest.getpeername(), "sockname": guest.getsockname()})
         self.socket = guest
         self.closing = False
 
@@ -33,6 +33,10 @@ class Guest(asyncio.Transport):
         """Hang up."""
         self.closing = True
         self.socket.close()
+
+    def abort(self) -> None:
+        """Hang up."""
+        self.close()
 
     def is_closing(self) -> bool:
         """Whether that was done."""

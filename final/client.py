@@ -16,6 +16,10 @@ def nowhere(value: Value) -> None:
     """Where there is no connection, nothing is delivered."""
 
 
+def nothing() -> None:
+    """Where there is no connection, none is closed."""
+
+
 @dataclass(eq=False)
 class Client:
     """One client, from its first byte to its last."""
@@ -35,6 +39,12 @@ class Client:
     last_command: str = "NULL"  # and what that was
 
     deliver: Callable[[Value], None] = nowhere  # send it something that is no answer to the request under way
+    hang_up: Callable[[], None] = nothing  # close its connection, whatever it has still to read
+    resume: Callable[[], None] = nothing  # a pause is over: execute the request of its that had to wait
+    scripted: bool = False  # it is no client, but a script of one
+    monitoring: bool = False  # it hears what others ask
+    mute: float = 0  # how many answers it does not want; infinite after CLIENT REPLY OFF
+    no_evict: bool = False  # it said CLIENT NO-EVICT ON
     queue: "list[tuple[Command, list[bytes]]] | None" = None  # after MULTI: what EXEC will run
     spoiled: bool = False  # a request could not be queued: EXEC will refuse
     watched: set[Place] = field(default_factory=set)  # the keys it watches …

@@ -13,10 +13,14 @@ from .store import Store
 from .writer import Value
 
 if TYPE_CHECKING:
+    from .counters import Counters
+    from .onlookers import Onlookers
     from .options import Options
+    from .pause import Pause
     from .rewrite import Rewriter
     from .scan import Order
     from .scripting import Scripts
+    from .watching import Watching
 
 # Flags, as COMMAND shows them. WRITE is refused while the log cannot be written, NO_AUTH goes before the password,
 # NO_MULTI is refused after MULTI; the others are what clients and proxies want to know.
@@ -37,21 +41,22 @@ class Server(Protocol):
     hub: Hub
     rewriter: "Rewriter"
     scripts: "Scripts"
+    onlookers: "Onlookers"
+    watching: "Watching"
+    pause: "Pause"
     started: int
-    commands_processed: int
-    connections_received: int
+    run_id: str
+    counters: "Counters"
+    active_expire: bool
 
     def call(self, client: Client, command: "Command", words: list[bytes]) -> Value:
         """Run a command as a part of the one under way, as EXEC and EVAL do: errors are values, nothing waits."""
 
-    def watch(self, client: Client, key: bytes) -> None:
-        """Have `client.touched` set when this key changes."""
-
-    def unwatch(self, client: Client) -> None:
-        """Forget what the client watches."""
-
     def unblock(self, client: Client, answer: Value) -> bool:
         """Let a client wait no more, and answer it like this; tell whether it did wait."""
+
+    def disconnect(self, client: Client) -> None:
+        """A client has gone: forget it, and all that it waited for, watched and listened to."""
 
     def stop(self) -> None:
         """Stop serving, in good order."""
@@ -74,6 +79,8 @@ GROUPS = {  # by the file in `commands` that they stand in
     **dict.fromkeys(("keys", "databases", "deadlines", "sorting"), Group("generic", "@keyspace", "g")),
     "connection": Group("connection", "@connection", "g"),
     "descriptions": Group("server", "@connection", "g"),
+    "clients": Group("connection", "@connection", "g"),
+    "objects": Group("generic", "@keyspace", "g"),
     "transactions": Group("transactions", "@transaction", "g"),
     "pubsub": Group("pubsub", "@pubsub", "g"),
     "scripts": Group("scripting", "@scripting", "g"),
@@ -140,7 +147,7 @@ def describe(
     """
     name = function.__name__.rstrip("_")
     if of:
-        name = f"{of}|{name.removeprefix(of + '_')}"
+        name = f"{of}|{name.removeprefix(of + '_').replace('_', '-')}"
     depth = name.count("|") + 1
     parameters = list(inspect.signature(function, eval_str=True).parameters.values())
     handed = tuple(each.annotation for each in parameters if each.annotation in (Store, Client, Server))

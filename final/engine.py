@@ -3,21 +3,26 @@
 import time
 from collections import deque
 from collections.abc import Callable
-from itertools import islice
+from itertools import count, islice
+from secrets import token_hex
 
 from . import commands  # noqa: F401  (the commands enter themselves into the table)
 from .aof import Log
 from .client import Client, nowhere
-from .command import ALLOW_BUSY, NO_AUTH, NO_MULTI, WRITE, Command, find
+from .command import ALLOW_BUSY, NO_AUTH, NO_MULTI, READONLY, WRITE, Command, find
+from .counters import Counters
 from .errors import ReplyError, busy, log_failed, not_authenticated, only_while_listening
 from .hub import Hub
 from .notifications import messages
+from .onlookers import Onlookers
 from .options import Options
+from .pause import Pause
 from .rewrite import Rewriter
 from .scan import Order
 from .scripting import Scripts
 from .store import Note, Store, Unit
 from .waiting import Parked, Place, Wait, Waiting
+from .watching import Watching
 from .writer import NULL_ARRAY, Replies, Value
 
 NOTHING = Replies()  # no answer, for now
@@ -54,13 +59,17 @@ class Engine:
         self.hub = Hub()
         self.scripts = Scripts(self, while_busy)
         self.waiting = Waiting()
-        self.watchers: dict[Place, set[Client]] = {}
+        self.watching = Watching()
         self.clients: dict[int, Client] = {}
         self.log: Log | None = None  # without one, nothing is kept
         self.rewriter = Rewriter(self, in_child)
+        self.onlookers = Onlookers(options)
+        self.pause = Pause()
         self.started = clock()
-        self.commands_processed = 0
-        self.connections_received = 0
+        self.run_id = token_hex(20)  # of this start; tools see by it that the server was started anew
+        self.counters = Counters()
+        self.active_expire = True  # remove expired keys that nobody asks for; DEBUG SET-ACTIVE-EXPIRE 0: do not
+        self._ids = count(1)
 
     def restore(self) -> None:
         """Open the log, when the options ask for one, after bringing back the data that it tells of.
@@ -93,18 +102,10 @@ class Engine:
 
     def connect(self, address: str = "", local_address: str = "", deliver: Callable[[Value], None] = nowhere) -> Client:
         """A client has come: remember it. `deliver` sends it what is no answer to a request under way."""
-        self.connections_received += 1
-        now = self.clock()
-        client = Client(
-            id=self.connections_received,
-            db=self.stores[0],
-            authenticated=not self.options.requirepass,
-            address=address,
-            local_address=local_address,
-            since=now,
-            active=now,
-            deliver=deliver,
-        )
+        self.counters.connections_received += 1
+        client = Client(next(self._ids), self.stores[0], address=address, local_address=local_address, deliver=deliver)
+        client.authenticated = not self.options.requirepass
+        client.since = client.active = self.clock()
         self.clients[client.id] = client
         return client
 
@@ -112,8 +113,9 @@ class Engine:
         """A client has gone: forget it, and all that it waited for, watched and listened to."""
         self.clients.pop(client.id, None)
         self.unpark(client)
-        self.unwatch(client)
+        self.watching.unwatch(client)
         self.hub.leave(client)
+        self.onlookers.leave(client)
 
     def execute(self, client: Client, words: list[bytes]) -> Value:
         """Answer one request of a client, and see to what follows from it: time stops, it runs, it is settled.
@@ -123,13 +125,14 @@ class Engine:
         if self.scripts.busy:
             return self.refuse(client, words)
         client.active = self.unit.now = self.clock()
-        self.commands_processed += 1
+        self.counters.commands_processed += 1
         try:
             command = find(words)
             client.last_command = command.name
             self.admit(client, command)
         except ReplyError as error:
             client.spoiled = True  # it matters after MULTI only: EXEC will refuse
+            self.counters.error_replies += 1
             return error
         if client.queue is not None and command.name not in NOT_QUEUED:
             client.queue.append((command, words))
@@ -154,7 +157,7 @@ class Engine:
             client.spoiled = True
             if words[0].lower() == b"exec" and client.queue is not None:
                 client.queue = None
-                self.unwatch(client)
+                self.watching.unwatch(client)
                 return ReplyError(f"EXECABORT Transaction discarded because of: {error}")
             return error
 
@@ -172,12 +175,21 @@ class Engine:
     def run(self, client: Client, command: Command, words: list[bytes]) -> Value:
         """Run a command and complete the notes that it made. A ReplyError, whoever raised it, is the answer."""
         start = len(self.unit.notes)
+        began = time.perf_counter_ns()
+        if self.onlookers.monitors:
+            self.onlookers.before(client, command, words)
         try:
             answer = command.run(self, client, words)
         except ReplyError as error:
+            self.counters.error_replies += 1
             answer = error
         if len(self.unit.notes) > start:
             self.complete(command, words, start)
+        if READONLY in command.flags:
+            self.counters.look_up(client.db, command.keys, words)
+        took = (time.perf_counter_ns() - began) // 1000
+        if self.onlookers.monitors or took >= self.options.slowlog_log_slower_than >= 0:
+            self.onlookers.after(client, command, words, took)
         return answer
 
     def complete(self, command: Command, words: list[bytes], start: int = 0) -> None:
@@ -205,10 +217,9 @@ class Engine:
             notes, self.unit.notes = self.unit.notes, []
             if self.log is not None and (records := [(note.store.index, note.log) for note in notes if note.log]):
                 self.log.append(records)
-            if self.watchers or self.waiting:
+            if self.watching or self.waiting:
                 for place in ((note.store.index, key) for note in notes for key in note.keys):
-                    for client in self.watchers.get(place, ()):
-                        client.touched = True
+                    self.watching.touch(place)
                     if place in self.waiting:
                         ready.append(place)
             while ready and not self.unit.notes:
@@ -258,23 +269,9 @@ class Engine:
         client.deliver(answer)
         return True
 
-    def watch(self, client: Client, key: bytes) -> None:
-        """Have `client.touched` set when this key changes."""
-        place = (client.db.index, key)
-        client.watched.add(place)
-        self.watchers.setdefault(place, set()).add(client)
-
-    def unwatch(self, client: Client) -> None:
-        """Forget what the client watches."""
-        for place in client.watched:
-            self.watchers[place].discard(client)
-            if not self.watchers[place]:
-                del self.watchers[place]
-        client.watched.clear()
-        client.touched = False
-
     def notify(self, note: Note, command: Command | None = None) -> None:
         """Publish what happened to keys, where the options ask for it."""
+        self.counters.expired += note.event == "expired"
         if setting := self.options.notify_keyspace_events:
             event = note.event or (command.name if command else "")
             group = command.group.letter if command else "g"
@@ -285,7 +282,10 @@ class Engine:
 
     def expire(self, most: int = 200) -> bool:
         """Remove keys whose deadline has passed and that nobody asked for; tell whether there may be more."""
-        self.unit.now = self.clock()
+        now = self.unit.now = self.clock()
+        self.counters.sample(now)
+        if not self.active_expire or now < self.pause.until:
+            return False
         more = any([store.expire_due(most) for store in self.stores if store.deadlines])
         for note in self.unit.notes:
             self.notify(note)

@@ -121,6 +121,15 @@ def busy() -> ReplyError:
     )
 
 
+def debug_not_allowed() -> ReplyError:
+    """Answer to DEBUG where the options do not allow it."""
+    return ReplyError(
+        'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a '
+        "local connection, otherwise you need to set this option in the configuration file, and then restart the "
+        "server."
+    )
+
+
 def log_failed(reason: str) -> ReplyError:
     """Answer to a write while the log cannot be written: what is not kept is not accepted."""
     return ReplyError(f"MISCONF Errors writing to the AOF file: {reason}")

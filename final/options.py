@@ -40,6 +40,19 @@ class Options:
     )
     proto_max_bulk_len: int = option(512 << 20, "bytes in one word", settable=True, memory=True, least=1 << 20)
     notify_keyspace_events: str = option("", "which events on keys are published", settable=True)
+    maxclients: int = option(10_000, "how many clients at once", settable=True, least=1, most=2**32 - 1)
+    timeout: int = option(0, "hang up on clients that ask nothing for so many seconds; 0: never", settable=True,
+                          most=2**31 - 1)  # fmt: skip
+    tcp_keepalive: int = option(300, "find out after so many seconds whether a client is still there; 0: do not",
+                                settable=True, most=2**31 - 1)  # fmt: skip
+    hz: int = option(10, "look after keys that expire so many times a second", settable=True)
+    slowlog_log_slower_than: int = option(
+        10_000, "microseconds from which on SLOWLOG keeps a request; -1: none", settable=True, least=-1
+    )
+    slowlog_max_len: int = option(128, "how many requests SLOWLOG keeps", settable=True)
+    enable_debug_command: str = option(
+        "no", "who may use DEBUG: no one, all, or clients on this machine", choices=("no", "yes", "local")
+    )
     busy_reply_threshold: int = option(5000, "milliseconds after which others hear of a script", settable=True)
     save: str = option("", "when to write a snapshot; there are none here, so always empty", choices=("",))
 

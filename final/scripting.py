@@ -61,7 +61,7 @@ class Scripts:
         if readonly and text.startswith(b"#!") and "no-writes" not in flags:
             raise ReplyError("ERR Can not execute a script with write flag using *_ro command.")
         self._readonly = readonly or "no-writes" in flags
-        self._client = Client(id=client.id, db=client.db, address=client.address)
+        self._client = Client(id=client.id, db=client.db, address=client.address, scripted=True)
         self._wrote = self._killed = self.busy = False
         self._began = time.monotonic()
         try:

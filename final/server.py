@@ -11,13 +11,14 @@ from typing import Any
 from .by_hand import ByHand
 from .client import Client
 from .engine import Engine
+from .errors import ReplyError
 from .options import Options
 from .reader import ProtocolError, Reader
 from .waiting import Parked
 from .writer import Value, encode
 
-EXPIRE_EVERY = 0.1  # seconds between two rounds of removing expired keys (Redis: hz 10)
-LOOK_EVERY = 0.1  # seconds between two looks at the rewrite of the log (the same)
+FASTEST = 500  # rounds of removing expired keys in a second, however great `hz` is
+LOOK_EVERY = 0.1  # seconds between two looks at the rewrite of the log
 
 
 class Connection(asyncio.Protocol):
@@ -33,6 +34,7 @@ class Connection(asyncio.Protocol):
         self.working = False  # it is this client whose requests are being executed
         self.waits = False  # requests may wait behind one that has to wait …
         self.timer: asyncio.TimerHandle | None = None  # … and this is how long, if not for ever
+        self.held: list[bytes] | None = None  # a request that has to wait until CLIENT PAUSE is over
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected: keep `transport`, through which we answer, and join `server.connections`."""
@@ -42,8 +44,22 @@ class Connection(asyncio.Protocol):
             return  # it was let in by hand, and this is its real transport
         ends = (transport.get_extra_info("peername"), transport.get_extra_info("sockname"))
         address, local_address = (f"{end[0]}:{end[1]}" if end else "?:0" for end in ends)
-        self.client = self.server.engine.connect(address, local_address, self.deliver)
+        engine = self.server.engine
+        if len(engine.clients) >= engine.options.maxclients:
+            self.turn_away()
+            return
+        self.client = engine.connect(address, local_address, self.deliver)
+        self.client.hang_up, self.client.resume = self.hang_up, self.resume
+        keep_alive(transport.get_extra_info("socket"), engine.options.tcp_keepalive)
         self.server.connections.add(self)
+
+    def turn_away(self) -> None:
+        """There are too many clients already."""
+        engine = self.server.engine
+        engine.counters.connections_rejected += 1
+        self.client = Client(id=0, db=engine.stores[0], leaving=True)
+        self.transport.write(encode(ReplyError("ERR max number of clients reached")))
+        self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         """A chunk of bytes has come in: execute each request that is now complete.
@@ -57,11 +73,19 @@ class Connection(asyncio.Protocol):
 
     def work(self) -> None:
         """Execute the complete requests, up to one that has to wait: those behind it wait with it."""
-        client, next_request, execute = self.client, self.reader.next, self.server.engine.execute
+        client, next_request, engine = self.client, self.reader.next, self.server.engine
         self.working = True
         try:
-            while not client.leaving and client.parked is None and (words := next_request()) is not None:
-                self.output += encode(execute(client, words), client.protocol)
+            while not client.leaving and client.parked is None and (words := self.held or next_request()) is not None:
+                if engine.pause.until and engine.pause.holds(client, words, engine.clock()):
+                    self.hold(words)
+                    break
+                self.held = None
+                answer = engine.execute(client, words)
+                if client.mute:
+                    client.mute -= 1  # it does not want to hear
+                else:
+                    self.output += encode(answer, client.protocol)
         except ProtocolError as error:
             self.output += encode(ProtocolError(f"ERR {error}"))
             client.leaving = True
@@ -69,6 +93,23 @@ class Connection(asyncio.Protocol):
         if client.parked is not None and not self.waits:
             self.wait(client.parked)
         self.server.send_soon(self)
+
+    def hold(self, words: list[bytes]) -> None:
+        """Keep a request until the pause is over, or ends before its time."""
+        if self.timer is not None:
+            self.timer.cancel()
+        self.held = words
+        seconds = (self.server.engine.pause.until - self.server.engine.clock()) / 1000
+        self.timer = asyncio.get_running_loop().call_later(seconds, self.work)
+
+    def hang_up(self) -> None:
+        """Close the connection, whatever the client has still to read."""
+        self.transport.abort()
+
+    def resume(self) -> None:
+        """The pause has ended before its time."""
+        if self.held is not None:
+            asyncio.get_running_loop().call_soon(self.work)
 
     def wait(self, parked: Parked) -> None:
         """The client's command waits: have it told when its time is up."""
@@ -151,7 +192,7 @@ class Server:
             signal.signal(number, lambda *_: self.interrupt(loop))
         listener = await loop.create_server(self.welcome, self.options.bind, self.options.port)
         self.doors = listener.sockets
-        regular = (self.expire_regularly(), self.rewrite_when_due(), self.sync_every_second())
+        regular = (self.expire_regularly(), self.rewrite_when_due(), self.sync_every_second(), self.part_with_idle())
         tickers = [asyncio.create_task(each) for each in regular]
         host, self.options.port = listener.sockets[0].getsockname()[:2]
         print(f"listening on {host}:{self.options.port}", flush=True)
@@ -209,7 +250,19 @@ class Server:
         while True:
             more = self.engine.expire()
             self.before_sleep()
-            await asyncio.sleep(0 if more else EXPIRE_EVERY)
+            await asyncio.sleep(0 if more else 1 / min(max(self.options.hz, 1), FASTEST))
+
+    async def part_with_idle(self) -> None:
+        """Each second, hang up on clients that have asked nothing for longer than `timeout` says, and do not wait."""
+        while True:
+            await asyncio.sleep(1)
+            if not self.options.timeout:
+                continue
+            oldest = self.engine.clock() - self.options.timeout * 1000
+            for connection in list(self.connections):
+                client = connection.client
+                if client.active < oldest and not (client.parked or client.listening or client.monitoring):
+                    connection.transport.close()
 
     async def rewrite_when_due(self) -> None:
         """Look after the rewrite of the log: begin one that is due, and go over to what a child has written."""
@@ -228,6 +281,13 @@ class Server:
                 await asyncio.to_thread(log.sync)
             except OSError as error:
                 self.stop(f"cannot sync the log: {error}")
+
+
+def keep_alive(connected: socket.socket, seconds: int) -> None:
+    """Have the system find out, after so many seconds of silence, whether the other end is still there."""
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(seconds > 0))
+    if seconds and hasattr(socket, "TCP_KEEPIDLE"):
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, min(seconds, 32767))
 
 
 def forget_signals() -> None:

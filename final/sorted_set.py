@@ -20,6 +20,7 @@ interpreter, while search and insertion in a short list are one call into C.
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from itertools import chain, islice
+from sys import getsizeof
 
 Entry = tuple[float, bytes]  # a score and a member; tuples compare as Redis orders: by score, then by bytes
 
@@ -117,6 +118,11 @@ class SortedSet:
         other._blocks = [list(block) for block in self._blocks]
         other._firsts = list(self._firsts)
         return other
+
+    def own_size(self) -> int:
+        """Bytes of the dictionary, the blocks and the tree, without what stands in them."""
+        parts = (self.scores, self._blocks, self._firsts, self._tree, *self._blocks)
+        return getsizeof(self) + sum(map(getsizeof, parts))
 
     def _put_in(self, entry: Entry) -> None:
         """Insert an entry that is not there."""

@@ -107,6 +107,10 @@ class Store:
         """Remove `key`; tell whether it was there."""
         if self._deadlines and self.expired(key):
             return False
+        return self.discard(key)
+
+    def discard(self, key: bytes) -> bool:
+        """Remove `key`, whether its deadline has passed or not: something else is to stand there."""
         self._deadlines.pop(key, None)
         return self._values.pop(key, None) is not None
 

@@ -3,8 +3,9 @@
 import inspect
 import re
 
-from ..command import ADMIN, COMMANDS, FAST, LOADING, READONLY, STALE, WRITE, Command, command
-from ..errors import unknown_subcommand
+from ..command import ADMIN, COMMANDS, FAST, LOADING, MOVABLEKEYS, READONLY, STALE, WRITE, Command, command, find
+from ..errors import ReplyError, unknown_subcommand
+from ..reader import parse_integer
 from ..writer import Value
 
 
@@ -41,6 +42,35 @@ def command_docs(*names: bytes) -> Value:
     """COMMAND DOCS [command-name ...]: answer with what each is for, and its syntax: redis-cli hints with it."""
     entries = [entry for name in names if (entry := named(name))] if names else list(COMMANDS.values())
     return {entry.name.encode(): documented(entry) for entry in entries}
+
+
+@command(LOADING, STALE, of="command")
+def command_getkeys(name: bytes, word: bytes, *words: bytes) -> Value:
+    """COMMAND GETKEYS command arg [arg ...]: answer with the keys of a request."""
+    request = [name, word, *words]
+    try:
+        entry = find(request)
+    except ReplyError:
+        problem = "command" if named(name) is None else "number of arguments"
+        raise ReplyError(f"ERR Invalid {problem} specified{' for command' * (problem != 'command')}") from None
+    return keys_of(entry, request)
+
+
+def keys_of(entry: Command, words: list[bytes]) -> list[bytes]:
+    """The keys in a request. Raises ReplyError where it has none."""
+    first, last, step = entry.keys
+    keys = words[first : last + 1 or None : step] if first else []
+    if entry.name == "sort":
+        keys += [words[place + 1] for place, word in enumerate(words[:-1]) if word.lower() == b"store"][-1:]
+    elif MOVABLEKEYS in entry.flags and entry.name != "sort_ro":
+        place = 2 if first or entry.name[0] in "eb" else 1  # of their number: after a destination, script or timeout
+        number = parse_integer(words[place])
+        if number is None or not 0 <= number < len(words) - place:
+            raise ReplyError("ERR Invalid arguments specified for command")
+        keys += words[place + 1 : place + 1 + number]
+    elif not first:
+        raise ReplyError("ERR The command has no key arguments")
+    return keys
 
 
 def named(name: bytes) -> Command | None:

@@ -1,9 +1,10 @@
-"""DEBUG PROTOCOL: each type of RESP, to be looked at."""
+"""DEBUG, and DEBUG PROTOCOL above all: each type of RESP, to be looked at."""
 
 from ..client import Client
-from ..command import ADMIN, LOADING, NOSCRIPT, STALE, command
-from ..errors import ReplyError, shown
+from ..command import ADMIN, LOADING, NOSCRIPT, STALE, Server, command
+from ..errors import ReplyError, debug_not_allowed, wrong_subcommand
 from ..writer import Attributed, BigNumber, Push, Replies, Value, Verbatim
+from . import debugging
 
 EXAMPLES: dict[bytes, Value] = {  # one value of each RESP type, as `DEBUG PROTOCOL` of Redis shows them
     b"string": b"Hello World",
@@ -23,15 +24,21 @@ EXAMPLES: dict[bytes, Value] = {  # one value of each RESP type, as `DEBUG PROTO
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE)
-def debug(client: Client, subcommand: bytes, *arguments: bytes) -> Value:
+def debug(server: Server, client: Client, subcommand: bytes, *arguments: bytes) -> Value:
     """DEBUG PROTOCOL type: answer with the value of EXAMPLES that `type` names, so that one sees every RESP type.
 
-    Raises ReplyError for any other request, and for `push` in RESP2, which has no pushes.
+    Unlike in Redis everyone may ask for that: who follows the stages compares this server with their own. For the
+    rest, see `debugging.run`. Raises ReplyError for any other request, and for `push` in RESP2, which has no pushes.
     """
-    if subcommand.lower() != b"protocol" or len(arguments) != 1:
-        raise ReplyError(
-            f"ERR unknown subcommand or wrong number of arguments for '{shown(subcommand)}'. Try DEBUG HELP."
-        )
+    if subcommand.lower() != b"protocol":
+        if not debugging.allowed(server, client):
+            raise debug_not_allowed()
+        answer = debugging.run(server, client, subcommand, arguments)
+        if answer is NotImplemented:
+            raise wrong_subcommand("DEBUG", subcommand)
+        return answer
+    if len(arguments) != 1:
+        raise wrong_subcommand("DEBUG", subcommand)
     kind = arguments[0].lower()
     if kind not in EXAMPLES:
         raise ReplyError(

@@ -174,14 +174,14 @@ def zrangestore(db: Store, key: bytes, source: bytes, low: bytes, high: bytes, *
 
 def store(db: Store, key: bytes, scores: dict[bytes, float], event: str = "") -> int:
     """Put these members at a key, over whatever was there; give their number. No members: no key."""
-    existed = db.delete(key)
     if scores:
+        db.expired(key)  # an old value whose time is up is logged as gone before this
         held = SortedSet()
         for member, score in scores.items():
             held.add(member, score)
         db.put(key, held)
         db.changed(key, event=event)
-    elif existed:
+    elif db.discard(key):
         db.changed(key, event="del")
     return len(scores)
 

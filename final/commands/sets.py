@@ -213,11 +213,11 @@ def difference(db: Store, *keys: bytes) -> Set:
 
 def keep(db: Store, destination: bytes, members: Set) -> int:
     """Put a new set at the key, over whatever is there; none of an empty one. Give its size."""
-    db.expired(destination)  # an old value whose time is up is logged as gone before this
     if members:
+        db.expired(destination)  # an old value whose time is up is logged as gone before this
         db.put(destination, members)
         db.changed(destination)
-    elif db.delete(destination):
+    elif db.discard(destination):
         db.changed(destination, event="del")
     return len(members)
 

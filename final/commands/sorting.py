@@ -132,10 +132,10 @@ def look_up(db: Store, pattern: bytes, element: bytes) -> bytes | None:
 
 def store(db: Store, key: bytes, elements: list[bytes | None]) -> int:
     """Keep the elements as a list, over whatever was there; give their number. No elements: no key."""
-    existed = db.delete(key)
     if elements:
+        db.expired(key)  # an old value whose time is up is logged as gone before this
         db.put(key, LIST(element or b"" for element in elements))
         db.changed(key, event="sortstore")
-    elif existed:
+    elif db.discard(key):
         db.changed(key, event="del")
     return len(elements)

@@ -48,7 +48,7 @@ def discard(server: Server, client: Client) -> Value:
 def discard_queue(server: Server, client: Client) -> None:
     """Leave the transaction."""
     client.queue, client.spoiled = None, False
-    server.unwatch(client)
+    server.watching.unwatch(client)
 
 
 @command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY)
@@ -58,12 +58,12 @@ def watch(server: Server, client: Client, db: Store, key: bytes, *keys: bytes) -
         raise ReplyError("ERR WATCH inside MULTI is not allowed")
     for each in (key, *keys):
         db.expired(each)  # a key whose time is already up counts as missing, not as one that changes
-        server.watch(client, each)
+        server.watching.watch(client, each)
     return "OK"
 
 
 @command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY)
 def unwatch(server: Server, client: Client) -> Value:
     """UNWATCH: forget what is watched."""
-    server.unwatch(client)
+    server.watching.unwatch(client)
     return "OK"

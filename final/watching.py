@@ -1,0 +1,35 @@
+"""WATCH: which clients want to know that a key has changed before their EXEC. It knows no command and no socket."""
+
+from .client import Client
+from .waiting import Place
+
+
+class Watching:
+    """The clients that watch each place."""
+
+    def __init__(self) -> None:
+        self._clients: dict[Place, set[Client]] = {}
+
+    def watch(self, client: Client, key: bytes) -> None:
+        """Have `client.touched` set when this key of its database changes."""
+        place = (client.db.index, key)
+        client.watched.add(place)
+        self._clients.setdefault(place, set()).add(client)
+
+    def unwatch(self, client: Client) -> None:
+        """Forget what the client watches."""
+        for place in client.watched:
+            self._clients[place].discard(client)
+            if not self._clients[place]:
+                del self._clients[place]
+        client.watched.clear()
+        client.touched = False
+
+    def touch(self, place: Place) -> None:
+        """The key has changed."""
+        for client in self._clients.get(place, ()):
+            client.touched = True
+
+    def __len__(self) -> int:
+        """The number of places that someone watches."""
+        return len(self._clients)
