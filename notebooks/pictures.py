@@ -780,9 +780,9 @@ def draw_journey(calls: Sequence[tuple[int, str, str]], rooms: Sequence[str], de
         axes.annotate(f"{function}, {times} times" if times > 1 else function, (place, row), (8, 0), **label)
         above.append((room, place))
     axes.set_xticks(range(len(rooms)), rooms, weight="bold")
+    axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
     for title, room in zip(axes.get_xticklabels(), rooms, strict=True):
         title.set_color(tints[room])
-    axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
     axes.set(xlim=(-0.3, len(rooms) - 0.1), ylim=(len(steps) - 0.4, -0.8), yticks=[])
     axes.grid(axis="x", linestyle=":", alpha=0.6)
     for spine in axes.spines.values():
