@@ -1,7 +1,8 @@
 """Serving by hand: while a script does not end, the event loop has no turn, but somebody has to say SCRIPT KILL.
 
 Redis calls `processEventsWhileBlocked` then. An asyncio loop cannot be called from within itself, so what it would do
-is done here without it, as far as it is needed: read what has come, have it answered, let new clients in.
+is done here without it, as far as it is needed: read what has come, have it answered, let new clients in. Only a
+client whom the loop was just about to let in when the script began has to wait until it ends.
 """
 
 import asyncio

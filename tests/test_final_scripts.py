@@ -207,9 +207,9 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 def run_forever(server: Server, script: str = ENDLESS) -> Client:
     """A client whose script runs, and is known to do so."""
-    client = server.connect()
+    client, other = server.connect(), server.connect()
+    other.ask("PING")
     client.send(request("EVAL", script, 0))
-    other = server.connect()
     deadline = time.monotonic() + 10
     while b"BUSY" not in other_reply(other, "PING"):
         assert time.monotonic() < deadline, "the server does not say that it is busy"
