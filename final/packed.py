@@ -8,7 +8,6 @@ of the string, since then the next one does not begin where it should.
 from collections.abc import Iterator
 
 END = 0xFF  # the last byte of all but an intset
-LISTPACK_LIMITS = (128, 16383, 2097151, 268435455)  # from such lengths on, the length takes one byte more
 ZIPLIST_WIDTHS = {0xC0: 2, 0xD0: 4, 0xE0: 8, 0xF0: 3, 0xFE: 1}  # bytes of a number, by its kind
 
 
@@ -27,7 +26,7 @@ def listpack(data: bytes) -> Iterator[bytes]:
     r"""The elements of a listpack: its length (4 bytes), their number (2), the elements, END.
 
     An element is a first byte with its kind, and a length or a part of a number; the rest; and the length of all that,
-    in as many bytes as it takes, for those who read backwards.
+    seven bits in a byte, for those who read backwards. Redis takes a byte more for some lengths than Valkey does.
 
     >>> list(listpack(b"\x0f\0\0\0\x03\0" b"\x07\x01" b"\x81a\x02" b"\xdf\xff\x02" b"\xff"))
     [b'7', b'a', b'-1']
@@ -54,7 +53,11 @@ def listpack(data: bytes) -> Iterator[bytes]:
             raise ValueError("a listpack with an element of no known kind")
         yield data[place + header : place + header + length] if number is None else b"%d" % number
         size = header + length
-        place += size + 1 + sum(size >= limit for limit in LISTPACK_LIMITS)
+        told, place = data[place + size], place + size + 1
+        while told < size:
+            told, place = told << 7 | data[place] & 0x7F, place + 1
+        if told != size:
+            raise ValueError("a listpack with an element that ends elsewhere than it says")
     if place != last:
         raise ValueError("a listpack whose last element is too long")
 

@@ -18,8 +18,8 @@ from .lzf import decompress
 from .packed import intset, listpack, little, ziplist, zipmap
 from .store import PIECE
 
-MAGIC = b"REDIS"
-VERSIONS = range(8, 12)  # those that can be the base of a log: Redis 4 to 7.2
+MAGIC = (b"REDIS", b"VALKEY")
+KNOWN = {b"REDIS0008", b"REDIS0009", b"REDIS0010", b"REDIS0011", b"VALKEY080"}  # Redis 4 to 7.2, Valkey 9
 STRING = 0
 EXPIRE_MS, EXPIRE, SELECT, END = 252, 253, 254, 255  # what a byte stands for that is no type of a value
 Words = list[bytes]
@@ -165,11 +165,9 @@ def read_snapshot(cursor: Cursor) -> Iterator[tuple[int, Words]]:
 
     Raises BadSnapshot: where something is damaged, does not belong there, or is of a type that we do not have.
     """
-    if cursor.take(5) != MAGIC:
-        raise BadSnapshot(0, "no snapshot begins like this")
-    version = cursor.take(4)
-    if not version.isdigit() or int(version) not in VERSIONS:
-        raise BadSnapshot(5, f"this is a snapshot of version {version.decode(errors='replace')}", foreign=True)
+    header = cursor.take(9)
+    if header not in KNOWN:
+        raise BadSnapshot(0, f"this is a snapshot of version {header.decode(errors='replace')}", foreign=True)
     deadline: int | None = None
     while (code := cursor.byte()) != END:
         start = cursor.place - 1
@@ -200,8 +198,10 @@ def read_value(cursor: Cursor, code: int, deadline: int | None) -> Iterator[Word
     elif code in FORMS:
         try:
             yield from pieces(key, FORMS[code], cursor)
-        except (ValueError, IndexError) as error:
+        except ValueError as error:
             raise BadSnapshot(start, f"the key {key!r} holds {error}") from None
+        except IndexError:
+            raise BadSnapshot(start, f"the key {key!r} holds a collection that ends too early") from None
     else:
         raise BadSnapshot(start, f"there is no type {code} of values")
     if deadline is not None:

@@ -42,7 +42,7 @@ def read_file(path: Path) -> Generator[Refusable, None, int]:
 
     whole = 0
     with open(path, "rb") as file:
-        if file.read(len(MAGIC)) == MAGIC:
+        if file.read(9).startswith(MAGIC):
             with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
                 cursor = Cursor(data)
                 try:

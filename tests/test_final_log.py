@@ -15,9 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from final.records import CorruptLog
-from final.store import KINDS
-from stages.running import Server
 from stages.wire import request
+from tests.folders import await_rewrite, data_of, everything, flush, log_in, opened
 from tests.oracle import NOW, InProcess, OverTheWire, final_server, redis_server, transcripts, words_of
 from tests.sequences import ANY, EXAMPLES
 
@@ -35,47 +34,6 @@ EXPIRE user 100
 SELECT 3
 APPEND name !
 """.strip().splitlines()
-
-
-def opened(folder: Path, now: int = NOW, appendfsync: str = "no") -> InProcess:
-    """An engine whose log is in this folder, with the data of that log.
-
-    It does not keep the folder to itself: the next one is opened as if this process had ended.
-    """
-    peer = InProcess(appendonly="yes", dir=str(folder), appendfsync=appendfsync)
-    peer.now = now
-    peer.engine.restore()
-    assert peer.engine.log
-    peer.engine.log.folder.leave()
-    return peer
-
-
-def flush(peer: InProcess) -> int:
-    """Have everything in the file, as at the end of a turn of the loop; give the file's size."""
-    assert peer.engine.log
-    peer.engine.log.flush()
-    return peer.engine.log.size
-
-
-def log_in(folder: Path) -> Path:
-    """The file that is appended to."""
-    return folder / "appendonlydir" / "appendonly.aof.1.incr.aof"
-
-
-def data_of(peer: InProcess) -> dict[int, dict[bytes, tuple[Any, int | None]]]:
-    """Value and deadline of every key of every database."""
-    peer.engine.unit.now = peer.now
-    held = {
-        db.index: {key: (comparable(key, db.peek(key)), db.deadline(key)) for key in list(db.keys())}
-        for db in peer.engine.stores
-    }
-    return {index: keys for index, keys in held.items() if keys}
-
-
-def comparable(key: bytes, value: Any) -> Any:
-    """A value as it is, or, where it is of a class of ours, the requests that would make it anew."""
-    ours = type(value).__module__.startswith("final.")
-    return list(KINDS[type(value)].dump(key, value)) if ours else value
 
 
 def written(folder: Path) -> list[tuple[int, dict[int, Any]]]:
@@ -147,26 +105,11 @@ def test_data_survives_kill_9(tmp_path: Path) -> None:
     section = [words_of(line) for section in DATA for line, _ in section if "PX" not in line]
     with final_server(data=tmp_path, appendfsync="no") as server:
         OverTheWire(server.connect()).ask_all(section)
-        before = everything(OverTheWire(server.connect()))
+        before = everything(server.connect())
         server.kill()
     with final_server(data=tmp_path) as server:
-        assert everything(OverTheWire(server.connect())) == before
+        assert everything(server.connect()) == before
     assert len(before) > 10
-
-
-def everything(peer: OverTheWire) -> dict[str, list[str]]:
-    """Ask a server for all of its keys: database and name, type, value and deadline."""
-    found = {}
-    for database in range(16):
-        client = peer.client
-        client.ask("SELECT", database)
-        keys: Any = client.ask("KEYS", "*")
-        for key in keys:
-            value = client.ask("HGETALL", key)
-            if isinstance(value, str):
-                value = client.ask("GET", key)
-            found[f"{database} {key!r}"] = [repr(value), repr(client.ask("PEXPIRETIME", key))]
-    return found
 
 
 # A torn log
@@ -280,11 +223,11 @@ def test_a_real_redis_takes_over_a_copy_of_the_folder(tmp_path: Path) -> None:
         for database, section in enumerate(DATA):
             peer = OverTheWire(server.connect())
             peer.ask_all([[b"SELECT", b"%d" % (database % 16)], *(words_of(line) for line, _ in section)])
-        ours = everything(OverTheWire(server.connect()))
+        ours = everything(server.connect())
         server.stop()
     shutil.copytree(tmp_path / "ours", tmp_path / "copy")
     with redis_server(data=tmp_path / "copy") as server:
-        assert everything(OverTheWire(server.connect())) == ours
+        assert everything(server.connect()) == ours
     assert len(ours) > 20
 
 
@@ -294,37 +237,21 @@ def test_a_folder_that_a_real_redis_wrote_is_taken_over(tmp_path: Path) -> None:
         client = server.connect()
         for database, section in enumerate(DATA):
             if database == len(DATA) // 2:
-                rewrite(server)
+                client.ask("BGREWRITEAOF")
+                await_rewrite(client)
             peer = OverTheWire(server.connect())
             peer.ask_all([[b"SELECT", b"%d" % (database % 16)], *(words_of(line) for line, _ in section)])
-        theirs = everything(OverTheWire(client))
+        theirs = everything(client)
         server.stop()
     manifest = (tmp_path / "appendonlydir" / "appendonly.aof.manifest").read_text()
     assert re.search("base.aof seq .* type b", manifest) and "incr.aof" in manifest
     with final_server(data=tmp_path) as server:
-        assert everything(OverTheWire(server.connect())) == theirs
+        assert everything(server.connect()) == theirs
         server.connect().check(request("SET", "new", "from final"), b"+OK\r\n")
         server.kill()
     with redis_server(*plain, data=tmp_path) as server:
         assert server.connect().ask("GET", "new") == b"from final"
     assert len(theirs) > 20
-
-
-def rewrite(server: Server) -> None:
-    """Have a real Redis rewrite its log, and wait until it has."""
-    client = server.connect()
-    client.ask("BGREWRITEAOF")
-    deadline = time.monotonic() + 10
-    while (
-        b"aof_rewrite_in_progress:0" not in (info := said(client.ask("INFO", "persistence"))) or b"_scheduled:1" in info
-    ):
-        assert time.monotonic() < deadline, "the log is not rewritten"
-
-
-def said(reply: object) -> bytes:
-    """A reply that is text."""
-    assert isinstance(reply, bytes)
-    return reply
 
 
 def test_several_files_are_read_in_the_order_of_the_manifest(tmp_path: Path) -> None:
