@@ -230,7 +230,10 @@ def test_redis_py_reads_all_sections(server: Server) -> None:
     assert {"executable", "config_file", "uptime_in_seconds", "instantaneous_ops_per_sec", "role"} <= info.keys()
 
 
-@pytest.mark.parametrize("container", "CLIENT COMMAND CONFIG MEMORY OBJECT PUBSUB SCRIPT SLOWLOG".split())
+CONTAINERS = ["CLIENT", "COMMAND", "CONFIG", "MEMORY", "OBJECT", "PUBSUB", "SCRIPT", "SLOWLOG"]
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
 def test_what_has_subcommands_has_help(server: Server, container: str) -> None:
     answer = server.connect().ask(container, "HELP")
     assert isinstance(answer, list)
