@@ -9,6 +9,7 @@ What each file owns, from the outside in. Imports point downwards only.
     commands/       the commands, a file for each family; a new command touches one of them
     scan.py         cursors: going through a collection while it changes
     sampling.py     some members of a collection, at random
+    eviction.py     how much the keys take, and which of them go when that is too much
     scripting.py    the scripts that are loaded, and the one that runs
     onlookers.py    who hears of every request, and which of them took long
     pause.py        which requests have to wait while an administrator wants quiet

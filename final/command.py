@@ -15,6 +15,7 @@ from .writer import Value
 if TYPE_CHECKING:
     from .counters import Counters
     from .onlookers import Onlookers
+    from .eviction import Eviction
     from .options import Options
     from .pause import Pause
     from .rewrite import Rewriter
@@ -40,6 +41,7 @@ class Server(Protocol):
     order: "Order"
     hub: Hub
     rewriter: "Rewriter"
+    eviction: "Eviction"
     scripts: "Scripts"
     onlookers: "Onlookers"
     watching: "Watching"

@@ -13,6 +13,7 @@ from .client import Client, nowhere
 from .command import ALLOW_BUSY, NO_AUTH, NO_MULTI, READONLY, WRITE, Command, find
 from .counters import Counters
 from .errors import ReplyError, busy, log_failed, not_authenticated, only_while_listening
+from .eviction import Eviction
 from .hub import Hub
 from .notifications import messages
 from .onlookers import Onlookers
@@ -66,6 +67,7 @@ class Engine:
         self.rewriter = Rewriter(self, in_child)
         self.onlookers = Onlookers(options)
         self.pause = Pause()
+        self.eviction = Eviction(self)
         self.started = clock()
         self.run_id = token_hex(20)  # of this start; tools see by it that the server was started anew
         self.counters = Counters()
@@ -131,6 +133,8 @@ class Engine:
             command = find(words)
             client.last_command = command.name
             self.admit(client, command)
+            if self.options.maxmemory:
+                self.eviction.admit(client, command, words)
         except ReplyError as error:
             client.spoiled = True  # it matters after MULTI only: EXEC will refuse
             self.counters.error_replies += 1
@@ -216,6 +220,8 @@ class Engine:
         ready: deque[Place] = deque()
         while True:
             notes, self.unit.notes = self.unit.notes, []
+            if self.options.maxmemory:
+                self.eviction.changed(notes)
             if self.log is not None and (records := [(note.store.index, note.log) for note in notes if note.log]):
                 self.log.append(records)
             if self.watching or self.waiting:

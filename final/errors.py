@@ -130,6 +130,11 @@ def debug_not_allowed() -> ReplyError:
     )
 
 
+def out_of_memory() -> ReplyError:
+    """Answer to a command that may take memory, while there is none."""
+    return ReplyError("OOM command not allowed when used memory > 'maxmemory'.")
+
+
 def log_failed(reason: str) -> ReplyError:
     """Answer to a write while the log cannot be written: what is not kept is not accepted."""
     return ReplyError(f"MISCONF Errors writing to the AOF file: {reason}")

@@ -7,6 +7,10 @@ from typing import Any
 from .errors import ReplyError
 from .notifications import chosen
 
+POLICIES = (
+    *("volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"),
+    *("allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction"),
+)
 UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1 << 10, "m": 10**6, "mb": 1 << 20, "g": 10**9, "gb": 1 << 30}
 
 
@@ -39,6 +43,9 @@ class Options:
         64 << 20, "but not while it has fewer bytes than this", settable=True, memory=True
     )
     proto_max_bulk_len: int = option(512 << 20, "bytes in one word", settable=True, memory=True, least=1 << 20)
+    maxmemory: int = option(0, "bytes that the keys may take; 0: as many as they like", settable=True, memory=True)
+    maxmemory_policy: str = option("noeviction", "which keys go when they take more", choices=POLICIES, settable=True)
+    maxmemory_samples: int = option(5, "of how many keys the worst one goes", settable=True, least=1, most=2**31 - 1)
     notify_keyspace_events: str = option("", "which events on keys are published", settable=True)
     maxclients: int = option(10_000, "how many clients at once", settable=True, least=1, most=2**32 - 1)
     timeout: int = option(0, "hang up on clients that ask nothing for so many seconds; 0: never", settable=True,

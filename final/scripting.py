@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .client import Client
-from .command import COMMANDS, NOSCRIPT, WRITE, find
-from .errors import ReplyError
+from .command import COMMANDS, DENYOOM, NOSCRIPT, WRITE, find
+from .errors import ReplyError, out_of_memory
 from .lua import Interpreter
 from .writer import Value
 
@@ -29,6 +29,7 @@ class Scripts:
         self._lua: Interpreter | None = None
         self._client: Client | None = None  # on whose behalf a script runs
         self._readonly = False
+        self._starved = False  # there was no memory left when it began
         self._wrote = False
         self._killed = False
         self._began = 0.0
@@ -61,6 +62,7 @@ class Scripts:
         if readonly and text.startswith(b"#!") and "no-writes" not in flags:
             raise ReplyError("ERR Can not execute a script with write flag using *_ro command.")
         self._readonly = readonly or "no-writes" in flags
+        self._starved = self.server.eviction.full and "allow-oom" not in flags
         self._client = Client(id=client.id, db=client.db, address=client.address, scripted=True)
         self._wrote = self._killed = self.busy = False
         self._began = time.monotonic()
@@ -93,6 +95,8 @@ class Scripts:
             raise ReplyError("ERR Unknown Redis command called from script")
         if NOSCRIPT in command.flags:
             raise ReplyError("ERR This Redis command is not allowed from script")
+        if DENYOOM in command.flags and self._starved and not self._wrote:
+            raise out_of_memory()
         if WRITE in command.flags or command.name == "publish":  # it changes nothing, but is passed on to replicas
             if self._readonly:
                 raise ReplyError("ERR Write commands are not allowed from read-only scripts.")

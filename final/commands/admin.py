@@ -42,6 +42,8 @@ def config_set(server: Server, client: Client, parameter: bytes, value: bytes, *
     if switched and not server.rewriter.switch(now=not in_transaction(client)):
         vars(server.options).update(before)
         raise config_failed("appendonly", "Unable to turn on AOF. Check server logs.")
+    if "maxmemory" in before:
+        server.eviction.forget_all()
     return "OK"
 
 

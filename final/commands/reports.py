@@ -75,9 +75,10 @@ def about_memory(server: Server) -> Fields:
         "used_memory_peak": peak,
         "used_memory_peak_human": human(peak),
         "used_memory_peak_perc": f"{100 * used / peak:.2f}%",
-        "maxmemory": 0,
-        "maxmemory_human": human(0),
-        "maxmemory_policy": "noeviction",
+        "used_memory_dataset": server.eviction.used,
+        "maxmemory": server.options.maxmemory,
+        "maxmemory_human": human(server.options.maxmemory),
+        "maxmemory_policy": server.options.maxmemory_policy,
         "mem_fragmentation_ratio": "1.00",
         "mem_allocator": "python",
     }
