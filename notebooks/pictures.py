@@ -847,7 +847,9 @@ def draw_ratios(rates: dict[str, dict[tuple[str, int], float]], baseline: str, d
         axes.axhline(1, color=RED, linewidth=2)
         axes.set_xticks(range(len(depths)), [f"P={depth}" for depth in depths])
         axes.set_title(command)
-        axes.margins(y=0.2)
+    highest = 1.25 * max(1, *(axes.dataLim.ymax for axes in panels))
+    for axes in panels:
+        axes.set_ylim(0, highest)
     panels[0].set_ylabel(f"{baseline} = 1", color=RED)
-    panels[1].legend(loc="upper right", bbox_to_anchor=(1, 0.8))
+    drawing.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(others))
     return picture(drawing, description)
