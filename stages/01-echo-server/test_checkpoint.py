@@ -14,8 +14,9 @@ from collections.abc import Callable
 
 import pytest
 
-from stages.checkpoint import Dice
+from stages.checkpoint import Dice, Modules
 from stages.running import Server
+from stages.target import Target
 from stages.wire import Client
 
 Connect = Callable[[], Client]
@@ -219,6 +220,44 @@ def test_a_client_that_breaks_off_disturbs_nobody(connect: Connect, server: Serv
     answers(stays)
     answers(connect())
     assert "Traceback" not in server.errors, server.errors
+
+
+@pytest.mark.read("Many clients, one loop")
+def test_the_server_knows_who_is_connected(modules: Modules, target: Target) -> None:
+    """`server.connections` holds those who are connected: who comes is added, who goes is taken out.
+
+    What is never taken out is never forgotten: after a million visitors the server holds a million connections.
+
+    `connection_made` says `self.server.connections.add(self)`, and `connection_lost` says `discard(self)`.
+    """
+    if target.is_final:
+        pytest.skip("final/ has grown out of the form that its modules have here")
+    modules.check(
+        """
+        import asyncio
+        from server import Connection, Server
+
+        async def counted(server, wanted):
+            for _ in range(100):
+                if len(server.connections) == wanted:
+                    break
+                await asyncio.sleep(0.01)
+            return len(server.connections)
+
+        async def visit():
+            server = Server()
+            listener = await asyncio.get_running_loop().create_server(lambda: Connection(server), "127.0.0.1", 0)
+            visitors = [await asyncio.open_connection(*listener.sockets[0].getsockname()) for _ in range(3)]
+            there = await counted(server, 3)
+            visitors[0][1].close()
+            rest = await counted(server, 2)
+            visitors[1][1].close()
+            return [there, rest, await counted(server, 1)]
+
+        result = asyncio.run(visit())
+        """,
+        [3, 2, 1],
+    )
 
 
 # Starting and stopping

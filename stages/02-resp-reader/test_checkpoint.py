@@ -352,6 +352,8 @@ def test_a_request_of_no_words_is_passed_over(client: Client, nothing: bytes) ->
         pytest.param(b"*1\r\n*1\r\n", "expected '$', got '*'", id="an-array-in-an-array"),
         pytest.param(b"*2\r\n$4\r\nPING\r\n:1\r\n", "expected '$', got ':'", id="a-number-for-a-word"),
         pytest.param(b"*1\r\n\r\n", "expected '$', got ' '", id="an-empty-line-for-a-word"),
+        pytest.param(b"*1\r\n\n\r\n", "expected '$', got ' '", id="a-line-feed-for-a-word"),
+        pytest.param(b"*1\r\n\xff\r\n", "expected '$', got '\udcff'", id="a-byte-that-is-no-text-for-a-word"),
         pytest.param(b"*1\r\n$x\r\n", "invalid bulk length", id="a-length-that-is-no-number"),
         pytest.param(b"*1\r\n$\r\n", "invalid bulk length", id="no-length"),
         pytest.param(b"*1\r\n$-1\r\n", "invalid bulk length", id="a-length-below-zero"),
@@ -371,8 +373,41 @@ def test_what_is_no_request_is_refused(client: Client, data: bytes, error: str) 
 
     Raise ProtocolError in the reader; the connection catches it, writes `-ERR Protocol error: …` and closes.
     """
-    client.check(data, f"-ERR Protocol error: {error}\r\n".encode())
+    client.check(data, f"-ERR Protocol error: {error}\r\n".encode(errors="surrogateescape"))
     client.expect_closed()
+
+
+@pytest.mark.read("Protocol errors")
+def test_an_integer_is_read_as_strictly_as_redis_does(modules: Modules) -> None:
+    """`parse_integer` reads digits with perhaps a minus before them, of a number that has room in 64 bits.
+
+    What is not exactly so is no integer, and gives None. The result lists the texts that were read otherwise.
+
+    `int()` takes more than that. Match the form first, then compare with `-(2**63)` and `2**63 - 1`.
+    """
+    numbers = [0, 7, -1, 1000, 2**63 - 1, -(2**63)]
+    beyond = [2**63, -(2**63) - 1, 2**64 - 1, 10**19, 10**30]
+    others = [b"", b"-", b"-0", b"+1", b"007", b" 1", b"1\n", b"1_0", b"1.0", "٣".encode()]
+    modules.check(
+        """
+        from reader import parse_integer
+        result = [(text, parse_integer(text)) for text in texts if parse_integer(text) != texts[text]]
+        """,
+        [],
+        texts={b"%d" % number: number for number in numbers} | dict.fromkeys([b"%d" % it for it in beyond] + others),
+    )
+
+
+@pytest.mark.read("Limits")
+@pytest.mark.parametrize("data", [b"*2147483647\r\n", b"*1\r\n$536870912\r\n"], ids=["words", "bytes"])
+def test_the_greatest_request_is_waited_for(modules: Modules, data: bytes) -> None:
+    """A request of 2147483647 words is still one, and so is a word of 512 MB: `next` gives None, and waits.
+
+    The limits are the greatest numbers that are allowed.
+
+    `value > limit` is too much, `value == limit` is not.
+    """
+    modules.check(READ_ALL, [], data=data)
 
 
 @pytest.mark.read("Limits")

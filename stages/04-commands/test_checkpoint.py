@@ -277,7 +277,8 @@ def test_a_counter_does_not_overflow(client: Client, rng: Dice) -> None:
     client.check(request("INCR", key), overflow)
     client.check(request("INCRBY", key, most), overflow)
     client.check(request("GET", key), b"$19\r\n%d\r\n" % most)
-    client.check(request("SET", key, least), OK)
+    client.check(request("SET", key, least + 1), OK)
+    client.check(request("DECR", key), b":%d\r\n" % least)
     client.check(request("DECR", key), overflow)
     client.check(request("DECRBY", key, least), b"-ERR decrement would overflow\r\n")
     client.check(request("GET", key), b"$20\r\n%d\r\n" % least)
@@ -598,6 +599,20 @@ def test_command_names_come_in_any_case(client: Client, rng: Dice) -> None:
     client.check(request("hgEt", key + b"2", "F"), b"$1\r\nV\r\n")
 
 
+@pytest.mark.carried
+@pytest.mark.read("A command is a function")
+def test_an_unknown_command_is_still_an_error(client: Client, rng: Dice) -> None:
+    """A command that is not in the table is answered with an error that names it, and the connection goes on.
+
+    What does `COMMANDS.get` give for a name that is not there?
+
+    Raise `unknown_command(words)` where it gives None.
+    """
+    name = rng.word()
+    error = b"-ERR unknown command '%b', with args beginning with: 'key' \r\n" % name
+    client.check(request(name, "key") + request("PING"), error + b"+PONG\r\n")
+
+
 @pytest.mark.read("The first command: SET and GET")
 def test_keys_fields_and_values_are_any_bytes(client: Client, rng: Dice) -> None:
     r"""Keys, fields and values are bytes, any of them: zeros, line ends, bytes that are no text.
@@ -904,6 +919,63 @@ def test_the_store_has_four_verbs(modules: Modules, rng: Dice) -> None:
         """,
         [b"", {(key := rng.word()): b"value"}, None, "WRONGTYPE", "WRONGTYPE", None, True, False, None],
         key=key,
+    )
+
+
+CHANGED: dict[bytes, list[bytes]] = {  # request: the keys that it changes
+    b"SET new value": [b"new"],
+    b"SET string value": [b"string"],
+    b"SET string value NX": [],
+    b"SET new value XX": [],
+    b"APPEND string more": [b"string"],
+    b"INCR number": [b"number"],
+    b"INCRBY new 5": [b"new"],
+    b"INCR string": [],
+    b"DEL string missing hash": [b"string", b"hash"],
+    b"DEL missing": [],
+    b"HSET hash other value": [b"hash"],
+    b"HDEL hash field": [b"hash"],
+    b"HDEL hash missing": [],
+    b"HDEL missing field": [],
+    b"GET string": [],
+    b"HGETALL hash": [],
+}
+
+
+@pytest.mark.read("The store")
+def test_a_command_says_which_keys_it_has_changed(modules: Modules) -> None:
+    """A command that has changed something says `db.changed(key)`; one that has changed nothing does not.
+
+    The result lists the requests of which something else was said, with the keys that were said.
+
+    Nothing comes of it yet, but for a hash that is empty now. Stage 05 lives on it: what has changed something
+    goes into the log, and nothing else does.
+    """
+    modules.check(
+        """
+        import hashes, keys, strings
+        from client import Client
+        from command import execute
+        from store import Store
+
+        class Listening(Store):
+            def changed(self, *keys):
+                said.extend(keys)
+                super().changed(*keys)
+
+        said = []
+        result = []
+        for line, wanted in lines.items():
+            db = Listening()
+            for request in (b"SET string text", b"SET number 5", b"HSET hash field value"):
+                execute(db, Client(id=1), request.split())
+            said.clear()
+            execute(db, Client(id=1), line.split())
+            if said != wanted:
+                result.append((line, said.copy()))
+        """,
+        [],
+        lines=CHANGED,
     )
 
 

@@ -422,7 +422,8 @@ def test_nobody_hears_ok_before_the_log_has_it(start: Start, written: Written, r
 
     First flush the log, then send the replies; where writing raises OSError, none of them may go out.
 
-    Collect the replies in `connection.output`, and send them in `before_sleep`, after `log.flush()`.
+    Collect the replies in `connection.output`, and send them in `before_sleep`, after `log.flush()`. When that
+    fails, `stop` with the reason: a server that cannot keep what it is told should not go on.
     """
     key, value = rng.word(), rng.word(rng.randrange(3000, 9000))
     data = request("SET", key, value)
@@ -435,12 +436,29 @@ def test_nobody_hears_ok_before_the_log_has_it(start: Start, written: Written, r
     while not client.received and client.more(deadline):
         pass
     assert not client.received.startswith(b"+"), f"{client.received!r} was sent, and the log could not be written"
-    server.kill()
+    status = server.wait()
+    assert status, f"it cannot keep what it is told, so it has to stop, and not as if all were well: {status}"
     log = logged(folder)
     assert log.startswith(data), "what was in the log before is still there"
 
 
-# A log that is not whole
+@pytest.mark.carried
+@pytest.mark.read("The log before the reply")
+def test_who_is_leaving_gets_the_last_reply_first(connect: Callable[[], Client], rng: Dice) -> None:
+    """QUIT and a protocol error still end the connection, when the replies that waited for the log are out.
+
+    The connection cannot be closed where the request is executed: its reply has not been sent yet.
+
+    `send` writes what is in `output`, and then closes the transport of a client that is `leaving`.
+    """
+    key = rng.word()
+    for last, reply in (
+        (request("QUIT"), OK),
+        (b"*x\r\n", b"-ERR Protocol error: invalid multibulk length\r\n"),
+    ):
+        client = connect()
+        client.check(request("SET", key, "1") + last, OK + reply)
+        client.expect_closed()
 
 
 @pytest.fixture
@@ -449,6 +467,52 @@ def modules(modules: Modules, target: Target) -> Modules:
     if target.is_final:
         pytest.skip("final/ has grown out of the form that its modules have here")
     return modules
+
+
+RECORD = request("SET", "key", "hello")
+
+
+@pytest.mark.read("When it is on the disk")
+@pytest.mark.parametrize(
+    ("policy", "fsyncs"), [("always", [0, 1, 1, 1, 2]), ("everysec", [0, 0, 1, 1, 2]), ("no", [0, 0, 1, 1, 1])]
+)
+def test_the_log_is_written_and_synced_when_it_is_due(
+    modules: Modules, tmp_path: Path, policy: str, fsyncs: list[int]
+) -> None:
+    """`append` only notes, `flush` writes, `sync` makes an fsync where there is something new, `close` does the rest.
+
+    The result is a list: after each step the size of the file and the number of fsyncs so far. The steps are
+    append, flush, sync, sync once more, append and close; at the end, whether the file is closed.
+
+    A second `sync` with nothing written in between has nothing to do: `_unsynced` remembers that.
+
+    `close` flushes what waits, syncs it where the policy is not `no`, and closes the file.
+    """
+    size = len(RECORD)
+    modules.check(
+        """
+        import os
+        from pathlib import Path
+        from aof import Log
+
+        fsyncs = []
+        os.fsync = fsyncs.append
+        log = Log(Path(path), policy)
+        result = []
+        for steps in ([log.append], [log.flush], [log.sync], [log.sync], [log.append, log.close]):
+            for step in steps:
+                step(words) if step == log.append else step()
+            result.append((os.path.getsize(path), len(fsyncs)))
+        result.append(log._file.closed)
+        """,
+        [*zip([0, size, size, size, 2 * size], fsyncs, strict=True), True],
+        path=str(tmp_path / "appendonly.aof"),
+        policy=policy,
+        words=[b"SET", b"key", b"hello"],
+    )
+
+
+# A log that is not whole
 
 
 @pytest.mark.read("A torn log")
@@ -516,7 +580,6 @@ def test_every_byte_may_be_the_last(modules: Modules, rng: Dice, tmp_path: Path)
     )
 
 
-RECORD = request("SET", "key", "hello")
 DAMAGED = [
     RECORD.replace(b"*", b"x"),
     RECORD.replace(b"$", b"x", 1),
@@ -578,6 +641,42 @@ def test_the_message_says_where_the_damage_is(start: Start, written: Written, rn
     places = range(len(before), len(before) + len(damaged) + 1)
     numbers = [int(number) for number in re.findall(r"\b\d+\b", said)]
     assert any(number in places for number in numbers), f"the damage is at byte {len(before)}. The message:\n{said}"
+
+
+@pytest.mark.read("A damaged log")
+@pytest.mark.parametrize("first", [b"", RECORD, RECORD * 7], ids=["the-first", "the-second", "the-eighth"])
+def test_load_knows_the_place_of_every_damage(modules: Modules, tmp_path: Path, first: bytes) -> None:
+    r"""`load` raises CorruptLog for whatever is no record as a server writes it, with the offset of that record.
+
+    The result lists the damaged records that were taken, or whose error names another place.
+
+    After the reader has given a request, compare: `encode(words)` is what must stand at this place of the file.
+    So nothing in between is passed over, be it `*0\r\n` or a line end too many.
+
+    What does not begin with `*` is damage, at the end of the file too: no torn record begins so.
+    """
+    after = request("SET", "key", "after")
+    damaged = [(record, after) for record in (*DAMAGED, b"*0\r\n", b"\r\n", request("FLY"))] + [(b"xyz", b"")]
+    modules.check(
+        """
+        from pathlib import Path
+        from aof import CorruptLog, load
+
+        result = []
+        for record, rest in damaged:
+            Path(path).write_bytes(first + record + rest)
+            try:
+                load(Path(path), lambda words: "OK" if words[0] == b"SET" else ValueError("ERR no"))
+                result.append((record, "no error"))
+            except CorruptLog as error:
+                if f"at byte {len(first)}:" not in str(error):
+                    result.append((record, str(error)))
+        """,
+        [],
+        first=first,
+        damaged=damaged,
+        path=str(tmp_path / "appendonly.aof"),
+    )
 
 
 # The log of others, and others with this log
