@@ -33,8 +33,9 @@ class Counters:
         first, last, step = places
         if first == last:  # by far the most
             if first:
-                self.hits += (found := words[first] in db)
-                self.misses += not found
+                there = words[first] in db
+                self.hits += there
+                self.misses += not there
             return
         keys = words[first : last + 1 or None : step]
         found = sum(key in db for key in keys)
