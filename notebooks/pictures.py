@@ -724,7 +724,8 @@ def draw_steps(values: Sequence[int], across: str, upward: str, mark: int, descr
     if mark < len(values):
         axes.axvline(mark, color=RED, linewidth=1.5, linestyle="--")
         axes.annotate(f"torn at {mark}", (mark, max(values)), xytext=(6, -4), textcoords="offset points", color=RED)
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.get_major_locator().set_params(integer=True)
     axes.set_xlabel(across)
     axes.set_ylabel(upward)
     axes.margins(x=0)
