@@ -14,8 +14,8 @@ from .writer import Value
 
 if TYPE_CHECKING:
     from .counters import Counters
-    from .onlookers import Onlookers
     from .eviction import Eviction
+    from .onlookers import Onlookers
     from .options import Options
     from .pause import Pause
     from .rewrite import Rewriter

@@ -116,7 +116,7 @@ def test_evictions_reach_the_log_the_keyspace_and_info(policy: str, tmp_path: Pa
         keys = client.ask("KEYS", "*")
     with final_server(data=tmp_path) as server:
         again = server.connect().ask("KEYS", "*")
-        assert isinstance(keys, list) and isinstance(again, list) and sorted(again) == sorted(keys)  # type: ignore[type-var]
+        assert isinstance(keys, list) and isinstance(again, list) and sorted(again) == sorted(keys)
 
 
 def taken(client: Client) -> int:
@@ -126,9 +126,9 @@ def taken(client: Client) -> int:
     return int(info.split(b"used_memory_dataset:")[1].split()[0])
 
 
-def limited(policy: str, **options: str | int) -> InProcess:
+def limited(policy: str) -> InProcess:
     """An engine with keys k0 to k99, half of which have a deadline, that looks at all of them to find the worst."""
-    peer = InProcess(maxmemory=10**9, maxmemory_policy=policy, maxmemory_samples=1000, **options)
+    peer = InProcess(maxmemory=10**9, maxmemory_policy=policy, maxmemory_samples=1000)
     for number in range(100):
         peer.now += 1000
         peer.ask(f"SET k{number} {'v' * 100}" + f" EX {10_000 - number}" * (number % 2))
