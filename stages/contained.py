@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 KEEPER = Path(__file__).with_name("keeper.py")
-MEMORY = 2 << 30
+MEMORY = int(os.environ.get("CHECKPOINT_MEMORY", 2 << 30))
 KEPT_OUTPUT = 256 << 10
 TOO_MUCH_OUTPUT = 256 << 20
 
@@ -56,10 +56,12 @@ class Contained:
         memory: int = MEMORY,
         file_size: int = 0,
         descriptors: Sequence[int] = (),
+        processes: int = 0,
+        user: int = 0,
     ) -> None:
         self.status: int | None = None
         self.control, control = socket.socketpair()
-        limits = (str(control.fileno()), str(memory), str(file_size))
+        limits = [str(number) for number in (control.fileno(), memory, file_size, processes, user)]
         self.keeper = subprocess.Popen(
             [sys.executable, "-I", "-S", "-B", str(KEEPER), *limits, str(folder), *program],
             stdin=subprocess.DEVNULL,

@@ -5,11 +5,12 @@ arrives is a signal for the program; its end (pytest has had enough, or is itsel
 keeper's last word on the socket is the program's exit status. On Linux every orphan below it becomes its
 child, so nothing gets away by leaving the process group; elsewhere the group is ended.
 
-    python -I -S -B keeper.py CONTROL MEMORY FILE_SIZE FOLDER PROGRAM [ARGUMENT ...]
-    python -I -S -B keeper.py CONTROL MEMORY FILE_SIZE FOLDER - ANSWER SOURCE
+    python -I -S -B keeper.py CONTROL MEMORY FILE_SIZE PROCESSES USER FOLDER PROGRAM [ARGUMENT ...]
+    python -I -S -B keeper.py CONTROL MEMORY FILE_SIZE PROCESSES USER FOLDER - ANSWER SOURCE
 
 The second form runs Python source with FOLDER first on `sys.path` and writes the literal of what it names
-`result` to the file descriptor ANSWER. Limits are in bytes, 0 for none.
+`result` to the file descriptor ANSWER. Limits are in bytes, 0 for none. Where there is a limit of PROCESSES,
+all descendants are counted, and MEMORY is what they may have together. USER is a number, 0 for who we are.
 """
 
 import contextlib
@@ -21,22 +22,29 @@ import signal
 import sys
 
 PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAPBSET_DROP = 24
+COUNT_EVERY = 0.2
 
 
 def main() -> None:
     """Start the program, watch it, clean up after it, tell how it ended."""
-    control, memory, file_size = (int(word) for word in sys.argv[1:4])
-    folder, program = sys.argv[4], sys.argv[5:]
+    control, memory, file_size, processes, user = (int(word) for word in sys.argv[1:6])
+    folder, program = sys.argv[6], sys.argv[7:]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     child = os.fork()
     if child == 0:
         os.close(control)
         os.setsid()
-        limit(memory, file_size)
+        limit(0 if processes else memory, file_size)
+        if processes:
+            disarm()
+        if user:
+            become(user, processes)
         os.chdir(folder)
         run(program)
-    status = watch(child, control)
+    status = watch(child, control, processes, memory)
     end_everything(child)
     if status is not None:
         os.write(control, str(status).encode())
@@ -46,9 +54,28 @@ def limit(memory: int, file_size: int) -> None:
     """Bound what this process and its children may take."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if memory and sys.platform == "linux":
+        most = resource.getrlimit(resource.RLIMIT_AS)[1]
+        memory = memory if most == resource.RLIM_INFINITY else min(memory, most)
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     if file_size:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+
+
+def disarm() -> None:
+    """Give up what root may do and others may not: a root that stays root can then open no other process."""
+    if sys.platform == "linux":
+        prctl = ctypes.CDLL(None).prctl
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        for capability in range(64):  # from the bounding set, for whatever is executed from here on
+            prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+
+def become(user: int, processes: int) -> None:
+    """Give up the rights of root, for good; the system then counts this user's processes itself."""
+    resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
+    os.setgroups([])
+    os.setgid(user)
+    os.setuid(user)
 
 
 def run(program: list[str]) -> None:
@@ -85,8 +112,8 @@ def run_source(answer: int, source: str) -> None:
     os._exit(status)
 
 
-def watch(child: int, control: int) -> int | None:
-    """Pass signals on until the program ends (its status) or nobody listens any more (None)."""
+def watch(child: int, control: int, processes: int, memory: int) -> int | None:
+    """Pass signals on until the program ends (its status), nobody listens any more or it is too much (None)."""
     wakeup, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
@@ -95,7 +122,10 @@ def watch(child: int, control: int) -> int | None:
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:
             return os.waitstatus_to_exitcode(status)
-        ready, _, _ = select.select([control, wakeup], [], [])
+        ready, _, _ = select.select([control, wakeup], [], [], COUNT_EVERY if processes else None)
+        if processes and (what := too_much(processes, memory)):
+            print(f"ended: {what}", file=sys.stderr, flush=True)
+            return None
         if wakeup in ready:
             os.read(wakeup, 512)
         if control in ready:
@@ -120,18 +150,39 @@ def end_everything(child: int) -> None:
         os.waitpid(-1, 0)
 
 
-def children() -> list[int]:
-    """List our children, the unburied ones too."""
+def too_much(processes: int, memory: int) -> str:
+    """Count our descendants and what memory they have; say what there is too much of, if anything."""
+    family, found, pages = [os.getpid()], 0, 0
+    everyone = relatives() if sys.platform == "linux" else []
+    while family:
+        parent = family.pop()
+        own = [(pid, size) for pid, its_parent, size in everyone if its_parent == parent]
+        family += [pid for pid, _ in own]
+        found += len(own)
+        pages += sum(size for _, size in own)
+    if found > processes:
+        return f"more than {processes} processes"
+    if memory and pages * resource.getpagesize() > memory:
+        return f"more than {memory >> 20} MB of memory in all"
+    return ""
+
+
+def relatives() -> list[tuple[int, int, int]]:
+    """List all processes: number, parent, pages in memory. The unburied ones too."""
     found = []
     for name in filter(str.isdecimal, os.listdir("/proc")):
         try:
             with open(f"/proc/{name}/stat", "rb") as file:
-                parent = int(file.read().rpartition(b")")[2].split()[1])
+                fields = file.read().rpartition(b")")[2].split()
         except OSError:  # it has just ended
             continue
-        if parent == os.getpid():
-            found.append(int(name))
+        found.append((int(name), int(fields[1]), int(fields[21])))
     return found
+
+
+def children() -> list[int]:
+    """List our children."""
+    return [pid for pid, parent, _ in relatives() if parent == os.getpid()]
 
 
 if __name__ == "__main__":

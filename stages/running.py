@@ -18,6 +18,7 @@ from stages.contained import MEMORY, Contained, NoAnswer
 from stages.target import ROOT, Target
 from stages.wire import Client, Patience
 
+TRIES = 3
 COUNTING = Path(__file__).parent / "counting"
 
 
@@ -101,10 +102,14 @@ class Server:
     def await_ready(self) -> None:
         """Wait until it accepts connections and has read its data."""
         seconds = 2 * self.patience.seconds
+        if self.patience.unstarted >= TRIES:
+            self.close()
+            raise NotStarted(f"{TRIES} times in a row it accepted no connection; it is not tried again.", "")
         deadline = time.monotonic() + seconds
         while True:
             try:
                 if self.has_loaded(seconds):
+                    self.patience.unstarted = 0
                     return
             except OSError:
                 pass
@@ -115,6 +120,7 @@ class Server:
                 )
             if time.monotonic() > deadline:
                 self.patience.lost()
+                self.patience.unstarted += 1
                 self.close()
                 raise NotStarted(
                     f"It accepted no connection on port {self.port} in {seconds:g} seconds.", self.errors

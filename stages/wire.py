@@ -39,6 +39,7 @@ class Patience:
     """How long a checkpoint waits for what does not come: less each time, so that it costs seconds only."""
 
     seconds: float = 5.0
+    unstarted: int = 0  # how many servers in a row were waited for in vain
 
     def lost(self) -> None:
         """Wait half as long the next time, but never less than a second, or less from the beginning."""

@@ -1,0 +1,157 @@
+"""Submissions that nobody would wish for, all of them for stage 01, made from its reference."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from stages.manifest import sources
+from stages.target import stage_folder
+
+REFERENCE = sources(stage_folder(1))["server.py"]
+ECHO = "        self.transport.write(data)\n"
+MARK = "left-behind-by-a-submission"
+
+
+def beginning(text: str) -> str:
+    """Do something before anything else, then be the reference."""
+    return text + "\n" + REFERENCE
+
+
+def handling(text: str, rest: str = "") -> str:
+    """Do something with what comes in, instead of sending it back."""
+    lines = "".join(f"        {line}\n" for line in text.splitlines())
+    assert ECHO in REFERENCE
+    return rest + REFERENCE.replace(ECHO, lines)
+
+
+# Walks up from the program to whoever started it: the keeper, pytest
+UPWARDS = """
+import os, shutil, sys
+
+def upwards(steps):
+    pid = os.getppid()
+    for _ in range(steps):
+        if pid <= 1:
+            return
+        yield pid
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                pid = int(file.read().rpartition(")")[2].split()[1])
+        except OSError:
+            return
+
+def folders():
+    for pid in upwards(2):
+        try:
+            with open(f"/proc/{pid}/cmdline") as file:
+                words = file.read().split(chr(0))
+            yield from {os.path.dirname(word) for word in words if word.endswith("/keeper.py")}
+        except OSError:
+            pass
+"""
+
+FORGE = """
+import json
+for folder in folders():
+    for name in os.listdir(folder) + ["conftest.py"]:
+        try:
+            with open(os.path.join(folder, name), "w") as file:
+                file.write("import os; os._exit(0)")
+        except OSError:
+            pass
+for pid in upwards(2):
+    for number in range(3, 40):
+        for test in "test_what_a_client_sends_comes_back", "test_megabytes_come_back_in_order":
+            name = f"stages/01-echo-server/test_checkpoint.py::{test}"
+            line = json.dumps({"test": name, "outcome": "passed", "seconds": 0, "said": ""})
+            try:
+                with open(f"/proc/{pid}/fd/{number}", "w") as file:
+                    file.write(line + chr(10))
+            except (OSError, ValueError):
+                pass
+"""
+
+DELETE = """
+for folder in folders():
+    for name in os.listdir(folder):
+        if name[:2].isdecimal():
+            shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+"""
+
+LEAVE = f"""
+import os, sys
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.execv(sys.executable, [sys.executable, "-c", "import time; time.sleep(100)", "{MARK}"])
+    os._exit(0)
+"""
+
+SQUAT = """
+import os, socket, sys, time
+port = int(sys.argv[sys.argv.index("--port") + 1])
+listener = socket.create_server(("127.0.0.1", port))
+if os.fork() == 0:
+    os.setsid()
+    time.sleep(100)
+    os._exit(0)
+"""
+
+SINGLE: dict[str, str] = {
+    "loop-at-import": beginning("while True:\n    pass"),
+    "loop-in-a-handler": handling("while True:\n    pass"),
+    "memory-hog": handling("hog = []\nwhile True:\n    hog.append(bytearray(1 << 24))"),
+    # at most 128 processes, which sleep
+    "fork-bomb": beginning("import os, time\nfor _ in range(7):\n    os.fork()\ntime.sleep(20)"),
+    "exit-at-import": beginning("import os\nos._exit(0)"),
+    "prints-without-end": beginning("while True:\n    print('x' * 10000)"),
+    "patches-the-harness": handling("pass", UPWARDS + FORGE),
+    "deletes-the-tests": handling("pass", UPWARDS + DELETE),
+    "kills-pytest": handling("pass", UPWARDS + "for pid in reversed(list(upwards(2))):\n    os.kill(pid, 9)\n"),
+    "opens-the-port-first": beginning(SQUAT),
+    "syntax-error": REFERENCE + "\ndef (:\n",
+}
+
+
+def write_hostile(folder: Path) -> None:
+    """Write all that deserve few points or none."""
+    for name, text in SINGLE.items():
+        (folder / name).mkdir(parents=True)
+        (folder / name / "server.py").write_text(text)
+    for name, text in (("conftest.py", "import os\nos._exit(0)\n"), ("pytest.py", "raise SystemExit(0)\n")):
+        (folder / "patches-the-harness" / name).write_text(text)
+    edited = folder / "edits-the-tests" / "stages" / stage_folder(1).name
+    edited.mkdir(parents=True)
+    (edited / "test_checkpoint.py").write_text("def test_what_a_client_sends_comes_back(): pass\n")
+    (edited.parent.parent / "server.py").write_text(handling("pass"))
+    (edited.parent.parent / "test_checkpoint.py").write_text("def test_what_a_client_sends_comes_back(): pass\n")
+    (folder / "empty").mkdir()
+    (folder / "no-zip.zip").write_bytes(b"PK of another kind")
+    (folder / "notes.txt").write_text("I was ill")
+    with zipfile.ZipFile(folder / "climbs-out.zip", "w") as archive:
+        archive.writestr("server.py", REFERENCE)
+        archive.writestr("../climbed-out.py", REFERENCE)
+
+
+def write_harmless(folder: Path) -> None:
+    """Write what deserves all points: a zip file of work/, and one that leaves a child behind."""
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "zipped.zip", "w") as archive:
+        archive.writestr("alice/work/server.py", REFERENCE)
+        archive.writestr("__MACOSX/alice/work/._server.py", b"\0")
+    (folder / "leaves-a-child").mkdir()
+    (folder / "leaves-a-child" / "server.py").write_text(beginning(LEAVE))
+
+
+# For stage 03: passes everything on to a real Redis
+
+PROXY = """
+import asyncio, subprocess, sys
+
+port = int(sys.argv[sys.argv.index("--port") + 1])
+OPTIONS = ["--port", str(port), "--save", "", "--enable-debug-command", "yes", "--bind", "127.0.0.1"]
+import os
+os.chdir(os.environ.get("TMPDIR", "/tmp"))
+os.execvp("redis-server", ["redis-server", *OPTIONS])
+"""
