@@ -178,14 +178,15 @@ def main() -> None:
         chosen = found
         if options.sample and options.sample < len(found):
             chosen = random.Random(options.seed).sample(found, options.sample)
+        killed = 0
         with ThreadPoolExecutor(options.jobs) as pool:
-            fates = list(pool.map(Mutant.survives, chosen))
-        survivors = [mutant for mutant, survives in zip(chosen, fates, strict=True) if survives]
-        killed = len(chosen) - len(survivors)
-        drawn = f" ({len(chosen)} of {len(found)} drawn by --seed {options.seed})" if chosen is not found else ""
-        print(f"stage {stage:02}: {killed} of {len(chosen)} mutants killed, {killed / len(chosen):.0%}{drawn}")
-        for mutant in survivors:
-            print(f"   {mutant.file}, {mutant.function}:\n{mutant.change}", flush=True)
+            for mutant, survives in zip(chosen, pool.map(Mutant.survives, chosen), strict=True):
+                killed += not survives
+                if survives:
+                    print(f"   {mutant.file}, {mutant.function}:\n{mutant.change}", flush=True)
+        drawn = f", drawn from {len(found)} by --seed {options.seed}" if chosen is not found else ""
+        share = killed / len(chosen)
+        print(f"stage {stage:02}: {killed} of {len(chosen)} mutants killed{drawn}: {share:.1%}\n", flush=True)
 
 
 if __name__ == "__main__":

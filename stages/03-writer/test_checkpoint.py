@@ -18,7 +18,7 @@ Connect = Callable[[], Client]
 
 ENCODE = """
     from writer import NULL_ARRAY, Attributed, BigNumber, Push, Verbatim, encode
-    result = [encode({value}, 2), encode({value}, 3)]
+    result = [encode({value}), encode({value}, 3)]
     """
 
 
@@ -111,6 +111,27 @@ def test_a_text_cannot_break_the_framing(modules: Modules, value: str, written: 
     counted.
     """
     modules.check(ENCODE.format(value=value), [written, written])
+
+
+@pytest.mark.read("Every type of reply")
+@pytest.mark.parametrize("value", ["object()", "[1, b'two', 3j]"], ids=["alone", "in-an-array"])
+def test_what_has_no_type_is_an_error_of_ours(modules: Modules, value: str) -> None:
+    """`encode` raises TypeError for a value that has no line in its table, also where it stands in an array.
+
+    What does your `encode` give when nothing fits? A function that comes to its end gives None.
+
+    Raise it at the end of the function, and name the type: then you find the command that gave the value.
+    """
+    modules.check(
+        f"""
+        from writer import encode
+        try:
+            result = encode({value})
+        except TypeError:
+            result = "TypeError"
+        """,
+        "TypeError",
+    )
 
 
 # The types on the wire
@@ -300,6 +321,21 @@ def test_quit_says_ok_and_hangs_up(client: Client) -> None:
     client.expect_closed()
 
 
+@pytest.mark.carried
+@pytest.mark.read("The first commands")
+def test_a_protocol_error_still_ends_the_connection(client: Client, rng: Dice) -> None:
+    """What is no request is answered with an error, after the answers before it, and the connection is closed.
+
+    Stage 02 did this. Has it been lost as `data_received` grew?
+
+    Add the encoded error to what the requests before it were answered with, write all of it, and close.
+    """
+    word = rng.word()
+    sent = request("ECHO", word) + b"*1\r\n$x\r\n" + request("PING")
+    client.check(sent, b"$10\r\n%b\r\n-ERR Protocol error: invalid bulk length\r\n" % word)
+    client.expect_closed()
+
+
 # HELLO
 
 
@@ -486,8 +522,8 @@ def test_a_library_may_say_its_name(client: Client) -> None:
             id="line-ends",
         ),
         pytest.param(
-            [b"\xff\xfe", b"a\0b"],
-            b"unknown command '\xff\xfe', with args beginning with: 'a' ",
+            [b"\xff\xfe", b"\xfda\0b"],
+            b"unknown command '\xff\xfe', with args beginning with: '\xfda' ",
             id="binary",
         ),
         pytest.param(
@@ -495,6 +531,11 @@ def test_a_library_may_say_its_name(client: Client) -> None:
             b"unknown command '%b', with args beginning with: '%b' '%b' "
             % (b"x" * 128, b"y" * 100, b"z" * 25),
             id="long",
+        ),
+        pytest.param(
+            [b"fly", b"y" * 125, b"z"],
+            b"unknown command 'fly', with args beginning with: '%b' " % (b"y" * 125),
+            id="just-128-bytes",
         ),
     ],
 )
