@@ -47,11 +47,12 @@ def eventually(holds: Callable[[], object], seconds: float = 20) -> None:
 def test_rq_runs_jobs_in_their_order(client: Any, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     rq = pytest.importorskip("rq")
     monkeypatch.setattr(sys.modules[count_up.__module__], "PORT", server.port)
-    low, high = (rq.Queue(name, connection=client, default_result_ttl=0) for name in ("low", "high"))
-    first = low.enqueue(count_up, "n")  # what it returns rq would keep in a stream, and streams are not here
-    low.enqueue(count_up, "n")
+    low, high = (rq.Queue(name, connection=client) for name in ("low", "high"))
+    # What a job returns rq keeps in a stream, and streams are not here: result_ttl=0, no results.
+    first = low.enqueue(count_up, "n", result_ttl=0)
+    low.enqueue(count_up, "n", result_ttl=0)
     high.enqueue_many([rq.Queue.prepare_data(count_up, ("many",), result_ttl=0) for _ in range(20)])
-    gone = low.enqueue(count_up, "gone")
+    gone = low.enqueue(count_up, "gone", result_ttl=0)
     gone.cancel()
     assert len(low) == 2 and high.count == 20
     rq.SimpleWorker([high, low], connection=client).work(burst=True)
