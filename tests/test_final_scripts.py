@@ -172,7 +172,7 @@ def test_strange_values_make_plain_answers(script: str) -> None:
         ("local t = 'x' while true do t = t .. t end", "not enough memory"),
         ("return #string.rep('xxxxxxxx', 2^24)", "not enough memory"),
         ("return unpack({}, 1, 1e8)", "too many results to unpack"),
-        ("return {string.rep('x', -1), string.rep('', 1e9)}", [b"", b""]),
+        ("return {string.rep('x', -1), string.rep('', 1e6)}", [b"", b""]),
     ],
 )
 def test_what_is_too_much_is_an_error_and_the_next_script_runs(
