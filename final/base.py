@@ -56,12 +56,17 @@ class Child:
             # From Python 3.12 on: a thread may hold a lock now, for ever in the child. Ours makes an fsync, holds
             # `Log._syncing`, and the child does not ask for that: it only computes, writes, and leaves by _exit.
             warnings.simplefilter("ignore", DeprecationWarning)
-            self.pid = os.fork()
+            gc.freeze()  # until the child has ended: a collection writes to each container, and so copies its page
+            try:
+                self.pid = os.fork()
+            except OSError:
+                gc.unfreeze()
+                raise
         self.draft = folder / f"temp-rewriteaof-bg-{self.pid or os.getpid()}.aof"
         if self.pid == 0:
             status = 1
             try:
-                gc.disable()  # it would write to every container, and so copy its page
+                gc.disable()  # what it would free, the end frees
                 prepare()
                 os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # else clients that the server leaves would not notice
                 write_base(self.draft, all_of(stores), lambda: os.getppid() == server)
@@ -75,10 +80,11 @@ class Child:
         """None while it works; then "", or what went wrong. Never waits."""
         try:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
-        except ChildProcessError:
-            return "nobody knows how the child has ended"
+        except ChildProcessError:  # who started the server ignores SIGCHLD, so the system has forgotten the child
+            pid, status = self.pid, 1
         if pid == 0:
             return None
+        gc.unfreeze()
         code = os.waitstatus_to_exitcode(status)
         return "" if code == 0 else f"the child was killed by signal {-code}" if code < 0 else "the child has failed"
 
@@ -86,6 +92,7 @@ class Child:
         """End it, and wait until it has ended."""
         os.kill(self.pid, 9)
         os.waitpid(self.pid, 0)
+        gc.unfreeze()
         self.draft.unlink(missing_ok=True)
 
 
