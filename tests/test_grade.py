@@ -100,7 +100,7 @@ def test_a_loop_that_one_test_meets_costs_the_points_of_that_test(tmp_path: Path
     trap = 'if b"\\xff\\xfe" in data and len(data) < 100:\n    while True:\n        pass\nself.transport.write(data)'
     (tmp_path / "one" / "server.py").write_text(hostile.handling(trap))
     file = tmp_path / "results.json"
-    desk("grade", "--one", tmp_path / "one", "--stage", "01", "--results", file, "--patience", 2)
+    desk("grade", "--one", tmp_path / "one", "--stage", "01", "--results", file, "--patience", 4)
     found = json.loads(file.read_text())
     failed = [test["name"] for test in found["tests"] if test["status"] == "failed"]
     assert failed == ["test_bytes_are_not_changed_on_the_way[not-utf-8]"]

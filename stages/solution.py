@@ -1,0 +1,43 @@
+"""Show the reference beside your own, as a diff; after a pass, or when you give up."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Iterator
+
+from stages.desk import WORK, Complaint, begun, stage_number
+from stages.diff import coloured
+from stages.manifest import sources
+from stages.progress import recall
+from stages.target import stage_folder
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Take a stage."""
+    parser.add_argument("stage", type=stage_number, help="the stage that you have passed")
+    parser.add_argument("--give-up", action="store_true", help="show it although not every check has passed")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print it, in colour on a terminal."""
+    stage: int = options.stage
+    if not begun(stage):
+        raise Complaint(f"work/ has no stage {stage:02} yet: type `python3 -m stages start {stage:02}`")
+    if not recall(stage).done and not options.give_up:
+        raise Complaint(
+            f"not every check of stage {stage:02} has passed yet: type `python3 -m stages hint {stage:02}`,\n"
+            f"or `python3 -m stages solution {stage:02} --give-up` to see it all the same"
+        )
+    for line in beside(stage):
+        print(coloured(line) if sys.stdout.isatty() else line)
+    return 0
+
+
+def beside(stage: int) -> Iterator[str]:
+    """List the lines of a unified diff from your own to the reference, file by file."""
+    own = sources(WORK)
+    for file, text in sources(stage_folder(stage)).items():
+        names = (f"work/{file}", f"{stage_folder(stage).name}/{file}")
+        yield from difflib.unified_diff(own.get(file, "").splitlines(), text.splitlines(), *names, lineterm="")
