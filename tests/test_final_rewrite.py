@@ -129,6 +129,16 @@ def test_what_has_expired_and_was_not_found_yet_is_not_brought_back_by_what_foll
     assert opened(tmp_path, peer.now).ask("GET k") == "$1 w"
 
 
+def test_the_new_increment_says_itself_which_database_it_is_for(tmp_path: Path) -> None:
+    peer = opened(tmp_path)
+    for line in ("SELECT 3", "SET k 3", "SELECT 0", "SET k 0"):
+        peer.ask(line)
+    rewrite(peer)
+    peer.ask("SET k new")
+    flush(peer)
+    assert data_of(opened(tmp_path)) == {0: {b"k": (b"new", None)}, 3: {b"k": (b"3", None)}}
+
+
 def test_rewrites_one_after_the_other_count_on_and_leave_two_files(tmp_path: Path) -> None:
     peer = opened(tmp_path)
     for number in range(1, 4):
