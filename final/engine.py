@@ -133,7 +133,7 @@ class Engine:
             command = find(words)
             client.last_command = command.name
             self.admit(client, command)
-            if self.options.maxmemory:
+            if self.eviction.keeping:
                 self.eviction.admit(client, command, words)
         except ReplyError as error:
             client.spoiled = True  # it matters after MULTI only: EXEC will refuse
@@ -220,7 +220,7 @@ class Engine:
         ready: deque[Place] = deque()
         while True:
             notes, self.unit.notes = self.unit.notes, []
-            if self.options.maxmemory:
+            if self.eviction.keeping:
                 self.eviction.changed(notes)
             if self.log is not None and (records := [(note.store.index, note.log) for note in notes if note.log]):
                 self.log.append(records)

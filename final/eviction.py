@@ -1,6 +1,7 @@
 """`maxmemory`: how much the keys take by our estimate, and which of them go when that is too much.
 
-The books are kept only while there is a limit; without one this costs two looks at an option per command. The
+The books are kept only while there is a limit, or after someone has asked how long a key was idle; without them this
+costs two looks at a flag per command. The
 estimate is that of `sizes.py`, made anew for each key that a command has changed, so that it falls when a key is
 deleted. The size of the process does not: Python keeps memory that it may need again.
 """
@@ -23,6 +24,10 @@ BOOKS = 400  # bytes that keeping the books takes for each key
 NEW = 5  # the frequency of a key that is new, so that it does not go at once
 SLOWER = 10  # how much more often a key must be used to count as one more, the more it has been used (lfu-log-factor)
 MINUTE = 60_000  # milliseconds in which a frequency falls by one (lfu-decay-time)
+
+FROM_OUTSIDE = {"exists", "type", "ttl", "pttl", "expiretime", "pexpiretime", "memory|usage"} | {
+    f"object|{what}" for what in ("encoding", "freq", "idletime", "refcount")
+}
 
 
 @dataclass(slots=True)
@@ -82,6 +87,7 @@ class Eviction:
 
     def forget_all(self) -> None:
         """Begin anew: the next command that asks has all keys counted."""
+        self.keeping = self.server.options.maxmemory > 0
         self.used = 0
         self.entries: dict[Place, Entry] | None = None
         self.all, self.volatile = Urn(), Urn()
@@ -104,6 +110,14 @@ class Eviction:
     def full(self) -> bool:
         """Whether the keys take more than they may."""
         return 0 < self.server.options.maxmemory < self.used
+
+    def entry(self, place: Place) -> Entry | None:
+        """What the books say of a key; they are begun, if they were not kept until now."""
+        self.keeping = True
+        if self.entries is None:
+            self.count_all()
+        assert self.entries is not None
+        return self.entries.get(place)
 
     def count_all(self) -> None:
         """Enter every key into the books."""
@@ -141,8 +155,10 @@ class Eviction:
         (self.volatile.put if store.deadline(key) is not None else self.volatile.take)(place)
 
     def see(self, client: Client, command: Command, words: list[bytes]) -> None:
-        """Remember that the keys of a request have been used."""
+        """Remember that the keys of a request have been used, and not only looked at from outside."""
         assert self.entries is not None
+        if command.name in FROM_OUTSIDE:
+            return
         first, last, step = command.keys
         for key in words[first : last + 1 or None : step] if first else ():
             entry = self.entries.get((client.db.index, key))

@@ -276,6 +276,21 @@ def test_debug_object_tells_how_a_value_is_kept() -> None:
     assert "Try DEBUG HELP" in peer.ask("DEBUG NONSENSE")
 
 
+# OBJECT IDLETIME
+
+
+def test_how_long_a_key_was_idle_is_known_from_the_first_time_on_that_someone_asks() -> None:
+    peer = InProcess()
+    peer.ask("MSET a 1 b 1")
+    peer.now += 5000
+    assert peer.ask("OBJECT IDLETIME a") == ":0"
+    peer.now += 5000
+    peer.ask("GET b")
+    peer.ask("TTL a")
+    peer.now += 1000
+    assert (peer.ask("OBJECT IDLETIME a"), peer.ask("OBJECT IDLETIME b")) == (":6", ":1")
+
+
 # MEMORY USAGE
 
 

@@ -6,9 +6,11 @@ from ipaddress import ip_address
 from ..arithmetic import parse_float
 from ..client import Client
 from ..command import Server
-from ..errors import no_such_key
+from ..errors import debug_not_allowed, no_such_key, wrong_subcommand
 from ..store import KINDS
 from ..writer import Value
+
+GUARDED = {b"sleep", b"object", b"set-active-expire"}
 
 
 def allowed(server: Server, client: Client) -> bool:
@@ -30,11 +32,13 @@ def is_local(address: str) -> bool:
 
 
 def run(server: Server, client: Client, subcommand: bytes, arguments: tuple[bytes, ...]) -> Value:
-    """Run a subcommand; NotImplemented where there is none like this.
+    """Run one of the guarded subcommands.
 
     SLEEP seconds: do nothing, for anyone. OBJECT key: how a value is kept. SET-ACTIVE-EXPIRE 0 | 1: whether expired
     keys go by themselves, or only when someone finds them.
     """
+    if not allowed(server, client):
+        raise debug_not_allowed()
     match subcommand.lower(), *arguments:
         case b"sleep", seconds:
             time.sleep(max(parse_float(seconds) or 0.0, 0.0))
@@ -47,4 +51,4 @@ def run(server: Server, client: Client, subcommand: bytes, arguments: tuple[byte
         case b"set-active-expire", setting:
             server.active_expire = setting not in (b"0", b"")
             return "OK"
-    return NotImplemented
+    raise wrong_subcommand("DEBUG", subcommand)

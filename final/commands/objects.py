@@ -1,10 +1,14 @@
 """OBJECT and MEMORY: how a value is kept, and what it takes."""
 
-from ..command import READONLY, command, integer
+from ..command import READONLY, Server, command, integer
 from ..errors import ReplyError, syntax_error, unknown_subcommand
 from ..sizes import SAMPLES, size_of
 from ..store import KINDS, Store
 from ..writer import Value
+
+SWITCHING = (
+    "Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."
+)
 
 
 @command()
@@ -27,14 +31,28 @@ def object_refcount(db: Store, key: bytes) -> Value:
 
 
 @command(READONLY, of="object")
-def object_freq(db: Store, key: bytes) -> Value:
-    """OBJECT FREQ key: refused, as Redis does unless it forgets keys by how often they are used."""
+def object_idletime(server: Server, db: Store, key: bytes) -> Value:
+    """OBJECT IDLETIME key: answer with the seconds since it was last used.
+
+    Where there is no `maxmemory`, that is noted from the first time on that someone asks for it.
+    """
     if key not in db:
         return None
-    raise ReplyError(
-        "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching "
-        "between policies at runtime LRU and LFU data will take some time to adjust."
-    )
+    if server.options.maxmemory_policy.endswith("lfu"):
+        raise ReplyError(f"ERR An LFU maxmemory policy is selected, idle time not tracked. {SWITCHING}")
+    entry = server.eviction.entry((db.index, key))
+    return max(db.unit.now - entry.used, 0) // 1000 if entry else 0
+
+
+@command(READONLY, of="object")
+def object_freq(server: Server, db: Store, key: bytes) -> Value:
+    """OBJECT FREQ key: answer with how often it is used, where keys are forgotten by that; else refuse."""
+    if key not in db:
+        return None
+    if not server.options.maxmemory_policy.endswith("lfu"):
+        raise ReplyError(f"ERR An LFU maxmemory policy is not selected, access frequency not tracked. {SWITCHING}")
+    entry = server.eviction.entry((db.index, key))
+    return entry.frequency(db.unit.now) if entry else 0
 
 
 @command()

@@ -2,7 +2,7 @@
 
 from ..client import Client
 from ..command import ADMIN, LOADING, NOSCRIPT, STALE, Server, command
-from ..errors import ReplyError, debug_not_allowed, wrong_subcommand
+from ..errors import ReplyError, wrong_subcommand
 from ..writer import Attributed, BigNumber, Push, Replies, Value, Verbatim
 from . import debugging
 
@@ -28,16 +28,11 @@ def debug(server: Server, client: Client, subcommand: bytes, *arguments: bytes) 
     """DEBUG PROTOCOL type: answer with the value of EXAMPLES that `type` names, so that one sees every RESP type.
 
     Unlike in Redis everyone may ask for that: who follows the stages compares this server with their own. For the
-    rest, see `debugging.run`. Raises ReplyError for any other request, and for `push` in RESP2, which has no pushes.
+    rest, see `debugging`. Raises ReplyError for any other request, and for `push` in RESP2, which has no pushes.
     """
-    if subcommand.lower() != b"protocol":
-        if not debugging.allowed(server, client):
-            raise debug_not_allowed()
-        answer = debugging.run(server, client, subcommand, arguments)
-        if answer is NotImplemented:
-            raise wrong_subcommand("DEBUG", subcommand)
-        return answer
-    if len(arguments) != 1:
+    if subcommand.lower() in debugging.GUARDED:
+        return debugging.run(server, client, subcommand, arguments)
+    if subcommand.lower() != b"protocol" or len(arguments) != 1:
         raise wrong_subcommand("DEBUG", subcommand)
     kind = arguments[0].lower()
     if kind not in EXAMPLES:
