@@ -137,7 +137,7 @@ class Eviction:
         assert self.entries is not None
         index, key = place
         store = self.server.stores[index]
-        value = store.peek(key)
+        value = store.held(key)
         entry = self.entries.get(place)
         if value is None:
             if entry is not None:

@@ -139,6 +139,10 @@ class Store:
         """Give the value at `key`, of whatever kind, or None where there is no such key."""
         return self._values[key] if key in self else None
 
+    def held(self, key: bytes) -> Any:
+        """Give the value at `key`, or None, and leave it where it is even if its deadline has passed."""
+        return self._values.get(key)
+
     def kind(self, key: bytes) -> type | None:
         """Tell the kind of the value at `key`, or None where there is no such key."""
         return type(self._values[key]) if key in self else None
