@@ -9,7 +9,7 @@ CHUNK = 1 << 20
 
 
 def crc64(data: bytes) -> int:
-    """The checksum of the data. Two bytes are taken at a time: some 25 MB in a second, where one byte gives 15.
+    """The checksum of the data: some 17 MB in a second. Two bytes are taken at a time; one at a time would be 10 MB.
 
     >>> hex(crc64(b"123456789"))
     '0xe9c6d914c4b8d9ca'
