@@ -1,8 +1,7 @@
 """Keyspace notifications: what happens to keys, published on channels, for those that the options choose."""
 
-from .errors import ReplyError
-
-CLASSES = "g$lshzxetdmn"  # the letters of notify-keyspace-events that choose events; A stands for all but m and n
+ALL = "g$lshzxetd"  # the letters of notify-keyspace-events that choose events and for which A stands …
+MORE = "mn"  # … and those for which it does not
 SPECIAL = {"expired": "x", "evicted": "e", "new": "n", "keymiss": "m", "sortstore": "l"}
 
 
@@ -20,19 +19,22 @@ def letter(event: str, group: str) -> str:
 
 
 def chosen(setting: str) -> str:
-    """Read the option notify-keyspace-events: K and E for the two channels, and the classes.
+    """Read the option notify-keyspace-events: K and E for the two channels, and the classes; as CONFIG GET shows it.
 
-    >>> chosen("KEA")
-    'KEg$lshzxetd'
+    >>> chosen("KEA"), chosen("Eg"), chosen("g$lshzxetdK")
+    ('AKE', 'gE', 'AK')
     """
-    if set(setting) - {*CLASSES, *"KEA"}:
-        raise ReplyError("ERR Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")
-    return "".join(each for each in f"KE{CLASSES}" if each in setting or ("A" in setting and each in "g$lshzxetd"))
+    if set(setting) - {*ALL, *MORE, *"KEA"}:
+        raise ValueError("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")
+    everything = "A" in setting or set(ALL) <= set(setting)
+    classes = "A" if everything else "".join(each for each in ALL if each in setting)
+    return classes + "".join(each for each in "nKEm" if each in setting)
 
 
 def messages(setting: str, index: int, key: bytes, event: str, group: str) -> list[tuple[bytes, bytes]]:
     """The channels and messages that tell of an event, in the order in which Redis publishes them."""
-    if letter(event, group) not in setting:
+    kind = letter(event, group)
+    if kind not in setting and not ("A" in setting and kind in ALL):
         return []
     name = event.encode()
     found = []

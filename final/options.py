@@ -105,7 +105,7 @@ def parse(name: str, value: str) -> str | int:
                 raise ValueError("argument must be 'yes' or 'no'")
             raise ValueError(f"argument(s) must be one of the following: {', '.join(meta['choices'])}")
         return value.lower()
-    if name == "notify-keyspace-events":
+    if declared.name == "notify_keyspace_events":
         return chosen(value)
     if declared.type is str:
         return value

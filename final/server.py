@@ -115,7 +115,7 @@ class Connection(asyncio.Protocol):
         """The client's command waits: have it told when its time is up."""
         self.waits = True
         if parked.deadline is not None:
-            seconds = (parked.deadline - self.server.engine.clock()) / 1000
+            seconds = (parked.deadline - self.server.engine.clock() + 1) / 1000  # whole milliseconds: never too short
             self.timer = asyncio.get_running_loop().call_later(seconds, self.server.engine.time_up, parked)
 
     def go_on(self) -> None:

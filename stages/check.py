@@ -7,10 +7,11 @@ import importlib.util
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from xml.etree import ElementTree
 
-from stages.desk import Complaint, begun, reached, stage_number
+from stages.desk import WORK, Complaint, begun, reached, stage_number
 from stages.progress import Progress, recall, remember
 from stages.target import ROOT, stage_folder
 
@@ -18,6 +19,7 @@ from stages.target import ROOT, stage_folder
 def declare(parser: argparse.ArgumentParser) -> None:
     """Take a stage, and whatever else pytest should be told."""
     parser.add_argument("stage", nargs="?", type=stage_number, help="the stage (default: the last one begun)")
+    parser.add_argument("--watch", action="store_true", help="again whenever a file in work/ is saved")
     parser.add_argument("pytest", nargs=argparse.REMAINDER, help="words for pytest, such as -x or -k NAME")
 
 
@@ -28,13 +30,35 @@ def run(options: argparse.Namespace) -> int:
         raise Complaint(f"work/ has no stage {stage:02} yet: type `python3 -m stages start {stage:02}`")
     if importlib.util.find_spec("pytest") is None:
         raise Complaint("pytest is not installed: type `python3 -m pip install -r requirements.txt`")
+    words = [word for word in options.pytest if word != "--watch"]
+    if not options.watch and "--watch" not in options.pytest:
+        return check(stage, words)
+    while True:  # until Ctrl-C
+        seen = saved()
+        check(stage, words)
+        print("Waiting for a file in work/ to be saved; Ctrl-C ends this.", flush=True)
+        while saved() == seen:
+            time.sleep(0.2)
+
+
+def check(stage: int, words: list[str]) -> int:
+    """Run the checkpoint once. Part of one, such as -x leaves, says nothing about the stage: it is not remembered."""
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder, "results.xml")
-        words = [str(stage_folder(stage)), "--target=work", f"--junitxml={results}", *options.pytest]
-        status = subprocess.run([sys.executable, "-m", "pytest", *words], cwd=ROOT).returncode
-        if results.exists() and not options.pytest:
+        command = [str(stage_folder(stage)), "--target=work", f"--junitxml={results}", *words]
+        status = subprocess.run([sys.executable, "-m", "pytest", *command], cwd=ROOT).returncode
+        stopped = status != 0 and any(word.startswith(("-x", "--exitfirst", "--maxfail")) for word in words)
+        chosen = any(word.startswith(("-k", "-m", "--lf", "--last-failed", "--deselect")) for word in words)
+        if stopped or chosen:
+            print("This was not the whole checkpoint, so it is not remembered.")
+        elif results.exists():
             remember(stage, came_out(results, recall(stage)))
     return status
+
+
+def saved() -> dict[str, int]:
+    """When each of the learner's files was saved last."""
+    return {path.name: path.stat().st_mtime_ns for path in WORK.glob("*.py")}
 
 
 def came_out(results: Path, before: Progress) -> Progress:

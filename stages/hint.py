@@ -52,7 +52,10 @@ def chosen(wanted: str | None, stage: int, names: list[str]) -> str:
         failed = [name.split("[")[0] for name in recall(stage).failed]
         wanted = next((name for name in failed if name in names), None)
     if wanted is None:
-        raise Complaint(f"no check of stage {stage:02} has failed: type `python3 -m stages check {stage:02}`")
+        raise Complaint(
+            f"no failure of stage {stage:02} is remembered (pytest alone remembers none): "
+            f"type `python3 -m stages check {stage:02}`"
+        )
     found = [name for name in names if wanted in (name, name.removeprefix("test_"))]
     found = found or [name for name in names if wanted in name]
     if len(found) != 1:

@@ -54,11 +54,11 @@ def sections_of(
     if isinstance(error, Mismatch):
         return mismatch(error)
     if isinstance(error, WrongResult):
-        expected, received = (repr(value).encode() for value in (error.expected, error.received))
+        expected, received = itemised(error.expected), itemised(error.received)
         return [
             ("This was run with your code", shortened(error.ran)),
-            ("Expected as result", show(expected, difference(expected, received), caret=False)),
-            ("Result", show(received, difference(expected, received))),
+            ("Expected as result", marked(expected, received, caret=False)),
+            ("Result", marked(received, expected)),
         ]
     if isinstance(error, NotStarted):
         return [("Your server did not start", [str(error)]), ("It said", last_lines(error.trace))]
@@ -87,6 +87,31 @@ def mismatch(error: Mismatch) -> list[Section]:
         ("Received", show(error.received, at)),
         why,
     ]
+
+
+def itemised(value: object) -> list[str]:
+    """Write plain data as Python would, each item of a long list on a line of its own."""
+    whole = repr(value)
+    if len(whole) <= WIDTH or not isinstance(value, (list, tuple)):
+        return [whole]
+    last = len(value) - 1
+    return [f"{' ' if place else '['}{item!r}{']' if place == last else ','}" for place, item in enumerate(value)]
+
+
+def marked(lines: list[str], others: list[str], caret: bool = True) -> list[str]:
+    """Show the lines around the first that differs, long ones cut, with a caret under the place."""
+    same = [one == other for one, other in zip(lines, others, strict=False)]
+    first = same.index(False) if False in same else len(same)
+    shown = []
+    for number, line in list(enumerate(lines))[max(0, first - 3) : first + 4]:
+        other = others[number] if number < len(others) else ""
+        at = difference(line.encode(), other.encode()) if number == first else 0
+        start = max(0, at - WIDTH // 2)
+        before, after = "… " if start else "", " …" if len(line) > start + WIDTH else ""
+        shown.append(before + line[start : start + WIDTH] + after)
+        if number == first and caret:
+            shown.append(" " * (len(before) + at - start) + "^")
+    return shown or ["(nothing more)"]
 
 
 def said(server: Server) -> list[Section]:

@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,42 @@ class House:
             text=True,
         )
         return done.returncode, done.stdout
+
+
+    @contextmanager
+    def begin(self, *words: str) -> Iterator["Begun"]:
+        """Type a command that does not end by itself; it is ended at the end of the block."""
+        process = subprocess.Popen(
+            [sys.executable, "-B", "-m", "stages", *words],
+            cwd=self.folder,
+            env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            yield Begun(process)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+class Begun:
+    """A command that goes on."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+
+    def until(self, text: str) -> str:
+        """All that it says up to a line with this text (pytest's own timeout is the deadline)."""
+        said = ""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            said += line
+            if text in line:
+                return said
+        raise AssertionError(f"it ended, having said:\n{said}")
 
 
 @pytest.fixture
