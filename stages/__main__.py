@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 from stages.desk import Complaint
 
-LEARNER = ("road", "start", "check", "hint", "diff")
+LEARNER = ("road", "start", "check", "hint", "diff", "spy")
 NOT_HANDED_OUT = ("solution", "handout", "grade", "gradescope", "carry")
 NAMES = (*LEARNER, *NOT_HANDED_OUT)
 PARTS = {name: importlib.import_module(f"stages.{name}") for name in NAMES if find_spec(f"stages.{name}")}

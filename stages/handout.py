@@ -14,7 +14,7 @@ from stages.manifest import Row, Sources, read, row, sources
 from stages.starter import starter, taken_out, write
 from stages.target import ROOT, stage_folder
 
-PARTS = ("__init__", "__main__", "desk", "road", "start", "check", "hint", "diff", "progress")  # the learner's desk
+PARTS = ("__init__", "__main__", "desk", "road", "start", "check", "hint", "diff", "spy", "progress")  # the learner's
 HARNESS = ("checkpoint", "contained", "keeper", "manifest", "report", "running", "starter", "target", "wire")
 NEEDED = ("pytest", "pytest-timeout", "redis", "jupyter", "nbval", "matplotlib")
 
