@@ -5,7 +5,7 @@ What each file owns, from the outside in. Imports point downwards only.
     __main__.py     the command line; starts everything
     server.py       sockets, timers, signals (asyncio): the only file that knows them
     by_hand.py      serving without the loop, while a script does not end
-    engine.py       the way of one request: admit, call, settle. No asyncio, no socket
+    engine.py       the way of one request: admit, run, settle. No asyncio, no socket
     commands/       the commands, a file for each family; a new command touches one of them
     scan.py         cursors: going through a collection while it changes
     sampling.py     some members of a collection, at random

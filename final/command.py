@@ -178,8 +178,8 @@ def bind(
 
     It hands over what was asked for and the words after the name, which has `depth` words, integers already read.
     Raises `not_an_integer` where an int was wanted. A command on a database whose words are plain bytes, which
-    is most of them, gets by with one inner call: measured at 0.25 µs where the stage's way through `zip` and
-    `convert` takes 1.2.
+    is most of them, gets by with one inner call: STRLEN of a missing key takes 0.23 µs, where the stage's way
+    through `zip` and `convert` takes 1.0.
     """
     places = [index for index, wanted in enumerate(integers, start=depth) if wanted]
 

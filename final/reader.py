@@ -94,7 +94,7 @@ class Reader:
         In `*2 $3 GET $1 k` every second piece is a word, and its header says how long it must be. Where that does
         not come out, because a word contains CRLF, or is not all here, or this is no RESP, leave the rest to the
         careful way of `next`. Tried once for what each `feed` brought, so the work stays linear. Measured with
-        requests of three words, 16 in a chunk: 1.1 µs for each request instead of 5.4.
+        SETs of 64 bytes, 16 in a chunk: 1.0 µs for each request, where the stage's reader takes 6.0.
         """
         self._unsplit = False
         pieces = bytes(self._buffer).split(b"\r\n")

@@ -70,7 +70,7 @@ def encode(value: Value, protocol: int = 2) -> bytes:
     >>> encode(ValueError("ERR one line\r\n+OK"))
     b'-ERR one line  +OK\r\n'
     """
-    if type(value) is bytes:  # the two most frequent answers first: 0.15 µs instead of 0.3
+    if type(value) is bytes:  # the two most frequent answers first: 0.16 and 0.06 µs, else 0.27 and 0.32
         return b"$%d\r\n%b\r\n" % (len(value), value)
     if value == "OK":
         return b"+OK\r\n"

@@ -30,8 +30,8 @@ def run(options: argparse.Namespace) -> int:
         raise Complaint(f"work/ has no stage {stage:02} yet: type `python3 -m stages start {stage:02}`")
     if importlib.util.find_spec("pytest") is None:
         raise Complaint("pytest is not installed: type `python3 -m pip install -r requirements.txt`")
-    words = [word for word in options.pytest if word != "--watch"]
-    if not options.watch and "--watch" not in options.pytest:
+    words = [word for word in options.pytest if word != "--watch"]  # argparse leaves all behind the stage to pytest
+    if not options.watch and len(words) == len(options.pytest):
         return check(stage, words)
     while True:  # until Ctrl-C
         seen = saved()
