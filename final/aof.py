@@ -4,6 +4,7 @@ It lies as Redis 7 lays it out, so that a real Redis can take over the folder: `
 are. Each is a row of requests, which bring the data back when they are executed again.
 """
 
+import errno
 import os
 import sys
 import threading
@@ -14,7 +15,7 @@ from pathlib import Path
 from .manifest import Folder, private
 from .options import Options
 from .records import CorruptLog, Refusable, read_file
-from .writer import encode
+from .writer import encode_request
 
 Record = tuple[int, Sequence[bytes]]  # the database, and the words of a request
 
@@ -32,15 +33,17 @@ class Log:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.folder = Folder(Path(options.dir) / options.appenddirname, options.appendfilename)
-        self.failure = ""  # why the last write failed; while it stands, writes are refused
+        self.failure = ""  # why writes are refused: the last one could not be put into the file, or there is `doubt`
+        self.doubt = ""  # why nobody knows what is on the disk: fsync failed, or the file has gone; `rebase` ends it
         self.base_size = 0  # bytes in the log when it was last rewritten; before that, in the base
         self.apart = False  # what is appended counts only from the next `rebase` on
-        self._file: FileIO | None = None  # the last increment, to which we append
+        self._file: FileIO | None = None  # the last increment, to which we append …
+        self._path = Path()  # … and where it is
         self._earlier = 0  # bytes in the files before it
         self._written = 0  # bytes in it
         self._waiting = bytearray()  # appended, and not yet in the file
         self._unsynced = False  # in the file, and perhaps not yet on the disk
-        self._unsyncable: OSError | None = None  # fsync failed once: what is on the disk is not known any more
+        self._lost = False  # what is in the file may never come onto the disk, whatever a later fsync says
         self._syncing = threading.Lock()  # held while `sync` works, perhaps in a thread
         self._database = -1  # the one that the last record was for; -1: not said yet
 
@@ -80,18 +83,24 @@ class Log:
         sizes = [self.folder.size(name) for name in manifest.files]
         self.base_size = sizes[0] if manifest.base else 0
         self._earlier, self._written = sum(sizes[:-1]), sizes[-1]
-        self._file = FileIO(self.folder.path / manifest.files[-1], "ab", opener=private)
+        self._path = self.folder.path / manifest.files[-1]
+        self._file = FileIO(self._path, "ab", opener=private)
 
     def branch(self) -> None:
         """Go on in a new increment, so that a new base can take the place of all that was logged up to now.
 
-        Where the log stands `apart`, the increment starts from nothing, and is not in the manifest.
+        Where the log stands `apart`, the increment starts from nothing, and is not in the manifest. So it is where
+        there is `doubt`: nothing that was written up to now will count.
         Raises OSError: then the log goes on as it was, and still tells all.
         """
         self.flush()
-        if self.failure:
+        if self._waiting:
             raise OSError(self.failure)
-        self.sync()  # else a power cut could take changes from an increment and not those from the next one
+        if self.doubt:
+            self.folder.come_back()
+            self.apart = True
+        else:
+            self.sync()  # else a power cut could take changes from an increment and not those from the next one
         if self.apart:
             self._go_on_in(self._create(self.folder.draft("incr")))
             return
@@ -112,17 +121,18 @@ class Log:
         """
         folder, manifest = self.folder, self.folder.manifest
         if self.apart:
+            self.sync()
             manifest = manifest.with_increment(folder.filename)
         manifest = manifest.with_base(folder.filename, keep=int(self._file is not None))
         assert manifest.base is not None
         draft.rename(folder.path / manifest.base.name)
         if self.apart:
-            (folder.path / folder.draft("incr")).rename(folder.path / manifest.increments[-1].name)
+            self._path = self._path.rename(folder.path / manifest.increments[-1].name)
         try:
             folder.write(manifest)
         finally:
             if folder.manifest is manifest:
-                self.apart = False
+                self.apart, self.doubt = False, ""
                 self._earlier = folder.size(manifest.base.name)
                 self.base_size = self.size
         folder.forget_history()
@@ -134,10 +144,12 @@ class Log:
         return file
 
     def _go_on_in(self, file: FileIO) -> None:
-        """Append to this file from now on, which is empty. What went into the one before has been synced."""
-        if self._file is not None:
-            self._file.close()
-        self._file = file
+        """Append to this file from now on, which is empty. What is in the one before is synced, or does not count."""
+        with self._syncing:
+            if self._file is not None:
+                self._file.close()
+            self._file, self._path = file, Path(os.fsdecode(file.name))
+            self._unsynced = self._lost = False
         self._earlier, self._written = self.size, 0
         self._database = -1
 
@@ -156,11 +168,18 @@ class Log:
             self._waiting += b"*1\r\n$5\r\nMULTI\r\n"
         for index, words in records:
             if index != self._database:
-                self._waiting += encode([b"SELECT", b"%d" % index])
+                self._waiting += encode_request([b"SELECT", b"%d" % index])
                 self._database = index
-            self._waiting += encode(words)
+            self._waiting += encode_request(words)
         if len(records) > 1:
             self._waiting += b"*1\r\n$4\r\nEXEC\r\n"
+
+    def append_one(self, index: int, words: Sequence[bytes]) -> None:
+        """Note what a unit changed that is one request, in the database of this number: `append` for the fast path."""
+        if index != self._database:
+            self.append([(index, words)])
+        else:
+            self._waiting += encode_request(words)
 
     def flush(self) -> None:
         """Write to the file what was appended, and under `always` see it onto the disk.
@@ -175,30 +194,46 @@ class Log:
                 self._written += written
                 del self._waiting[:written]
                 self._unsynced = True
-            self.failure = ""
+            self._refuse(self.doubt)
         except OSError as error:
             if self.options.appendfsync == "always":
                 raise
-            self.failure = error.strerror or str(error)
-        if self.options.appendfsync == "always" or self._unsyncable:
+            self._refuse(self.doubt or str(error.strerror))
+        if self.options.appendfsync == "always":
             self.sync()
+
+    def _refuse(self, failure: str) -> None:
+        """Have writes refused for this reason, or, when it is empty, accepted; say so where that is new."""
+        if bool(failure) != bool(self.failure):
+            said = f"cannot be written, and so writes are refused: {failure}" if failure else "can be written again"
+            print(f"the log {said}", file=sys.stderr)
+        self.failure = failure
 
     def sync(self) -> None:
         """See what was written onto the disk, if there is anything new. This can take many milliseconds.
 
-        Raises OSError where the disk fails, and from then on always: what did not come onto the disk is not known,
-        and the system may have forgotten it, so that the next fsync would call good what is not.
+        Raises OSError where the disk fails, or the file is not in its place any more, and from then on always: what
+        did not come onto the disk is not known, and the system may have forgotten it, so that the next fsync would
+        call good what is not. Writes are refused then, until the log was written anew: see `branch`.
         """
         with self._syncing:
-            if self._unsyncable:
-                raise self._unsyncable
+            if self._lost:
+                raise OSError(self.doubt)
             if self._unsynced and self._file is not None:
                 self._unsynced = False  # first: what is written while fsync works needs another one
                 try:
                     os.fsync(self._file.fileno())
+                    self.look()
                 except OSError as error:
-                    self._unsyncable = error
+                    self._lost, self.doubt = True, str(error.strerror)
+                    self._refuse(self.doubt)
                     raise
+
+    def look(self) -> None:
+        """Raise OSError where somebody has moved or deleted the file, or the folder: nobody would find it again."""
+        assert self._file is not None
+        if not os.path.samestat(os.fstat(self._file.fileno()), os.stat(self._path)):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
     def close(self) -> None:
         """Write and sync what is left and let go of file and folder. Raises OSError where the disk does not take it."""

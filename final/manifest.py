@@ -141,10 +141,17 @@ class Folder:
             self.leave()
             raise
 
-    def lock(self) -> None:
+    def come_back(self) -> None:
+        """Where the folder was moved away or deleted, make it again, and make it ours. Raises OSError."""
+        self.path.mkdir(mode=0o700, exist_ok=True)
+        if self._lock is None or not os.path.samestat(os.fstat(self._lock), os.stat(self.path)):
+            self.leave()
+            self.lock(patience=0)
+
+    def lock(self, patience: float = PATIENCE) -> None:
         """Lock the folder until `leave`, or the end of this process, however it comes. Raises OSError."""
         self._lock = os.open(self.path, os.O_RDONLY)
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         while True:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

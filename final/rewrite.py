@@ -130,8 +130,13 @@ class Rewriter:
             problem = self.worker.result()
             if problem is not None:
                 self.finish(problem)
-        elif (self.scheduled or self.grown()) and time.monotonic() >= self.not_before:
+        elif (self.scheduled or self.in_doubt or self.grown()) and time.monotonic() >= self.not_before:
             self.begin()
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether nobody knows what of the log is on the disk, so that only a new one can be relied on."""
+        return self.owner.log is not None and bool(self.owner.log.doubt)
 
     def grown(self) -> bool:
         """Whether the log has grown so much since it was last rewritten that it is time to do it again."""
@@ -161,7 +166,8 @@ class Rewriter:
             print(f"the log was not rewritten: {problem}", file=sys.stderr)
             self.scheduled |= self.owner.log is not None and self.owner.log.apart
         if self.failures >= PATIENT_FAILURES:
-            self.not_before = time.monotonic() + 60 * min(2 ** (self.failures - PATIENT_FAILURES), 60)
+            unit = 1 if self.in_doubt else 60  # seconds: writes are refused meanwhile
+            self.not_before = time.monotonic() + unit * min(2 ** (self.failures - PATIENT_FAILURES), 60)
         self.let_go()
 
     def cancel(self) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .client import Client
 from .command import COMMANDS, DENYOOM, NOSCRIPT, WRITE, find
-from .errors import ReplyError, out_of_memory
+from .errors import ReplyError, log_failed, out_of_memory
 from .lua import Interpreter
 from .writer import Value
 
@@ -29,7 +29,8 @@ class Scripts:
         self._lua: Interpreter | None = None
         self._client: Client | None = None  # on whose behalf a script runs
         self._readonly = False
-        self._starved = False  # there was no memory left when it began
+        self._starved = False  # there was no memory left when it began …
+        self._refused = ""  # … or the log could not be written: why
         self._wrote = False
         self._killed = False
         self._began = 0.0
@@ -63,6 +64,9 @@ class Scripts:
             raise ReplyError("ERR Can not execute a script with write flag using *_ro command.")
         self._readonly = readonly or "no-writes" in flags
         self._starved = self.server.eviction.full and "allow-oom" not in flags
+        self._refused = self.server.log.failure if self.server.log is not None else ""
+        if self._refused and text.startswith(b"#!") and "no-writes" not in flags:
+            raise log_failed(self._refused)
         self._client = Client(id=client.id, db=client.db, address=client.address, scripted=True)
         self._wrote = self._killed = self.busy = False
         self._began = time.monotonic()
@@ -100,6 +104,8 @@ class Scripts:
         if WRITE in command.flags or command.name == "publish":  # it changes nothing, but is passed on to replicas
             if self._readonly:
                 raise ReplyError("ERR Write commands are not allowed from read-only scripts.")
+            if WRITE in command.flags and self._refused and not self._wrote:
+                raise log_failed(self._refused)
             self._wrote = self._wrote or WRITE in command.flags
         assert self._client is not None
         return self.server.call(self._client, command, words)

@@ -21,6 +21,7 @@ import final.base
 from final.base import write_base
 from final.manifest import Folder, Manifest, parse
 from final.records import CorruptLog
+from final.restore import restore
 from stages.running import NotStarted
 from stages.wire import request
 from tests.folders import await_rewrite, data_of, everything, flush, info, lay, names, opened
@@ -56,6 +57,17 @@ def rewrite(peer: InProcess) -> None:
     assert peer.ask("BGREWRITEAOF") == "+Background append only file rewriting started"
     finish(peer)
     assert status(peer) == "ok"
+
+
+def mend(peer: InProcess) -> None:
+    """Look after the log until it is known again what of it is on the disk."""
+    assert peer.engine.log
+    deadline = time.monotonic() + PATIENCE
+    while peer.engine.log.doubt:
+        peer.engine.rewriter.tick()
+        assert time.monotonic() < deadline, "the log is not mended"
+    flush(peer)
+    peer.engine.log.folder.leave()  # as `opened` does
 
 
 def status(peer: InProcess) -> str:
@@ -448,23 +460,58 @@ def test_after_three_failures_the_next_automatic_rewrite_waits(tmp_path: Path, m
     rewrite(peer)
 
 
-def test_an_fsync_that_has_failed_is_never_taken_for_good_by_a_later_one(
+def no_fsync(number: int) -> None:
+    """What stands in for os.fsync while the disk fails."""
+    raise OSError(errno.EIO, "Input/output error")
+
+
+def test_after_a_failed_fsync_writes_are_refused_until_the_whole_log_was_written_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(number: int) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
     peer = opened(tmp_path, appendfsync="everysec")
-    log = peer.engine.log
+    log, refused = peer.engine.log, "-MISCONF Errors writing to the AOF file: Input/output error"
     assert log
     peer.ask("SET k v")
     flush(peer)
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", failing)
-        assert "Can't execute" in peer.ask("BGREWRITEAOF")
-    for again in (log.sync, log.flush):
+        patch.setattr(os, "fsync", no_fsync)
         with pytest.raises(OSError, match="Input/output error"):
-            again()
+            log.sync()
+    with pytest.raises(OSError, match="Input/output error"):
+        log.sync()  # the disk is well again; that does not bring back what it has lost
+    flush(peer)
+    assert [peer.ask(line) for line in ("SET k w", "PING", "GET k")] == [refused, refused, "$1 v"]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", no_fsync)
+        peer.engine.rewriter.tick()
+        finish(peer)  # the child fails
+        flush(peer)
+        assert peer.ask("SET k w") == refused
+    mend(peer)
+    assert peer.ask("SET k w") == "+OK"
+    flush(peer)
+    log.sync()
+    assert data_of(opened(tmp_path)) == {0: {b"k": (b"w", None)}}
+    assert names(tmp_path) == ["1.base.aof", "2.incr.aof", "manifest"]
+
+
+@pytest.mark.parametrize("moved", [True, False], ids=["moved away", "deleted"])
+def test_a_folder_that_vanishes_is_made_again_with_all_that_it_should_hold(tmp_path: Path, moved: bool) -> None:
+    peer = opened(tmp_path, appendfsync="everysec")
+    peer.ask("SET k v")
+    flush(peer)
+    folder = tmp_path / "appendonlydir"
+    folder.rename(tmp_path / "elsewhere") if moved else shutil.rmtree(folder)
+    peer.ask("INCR n")
+    flush(peer)
+    assert peer.engine.log
+    with pytest.raises(OSError, match="No such file or directory"):
+        peer.engine.log.sync()
+    assert peer.ask("INCR n") == "-MISCONF Errors writing to the AOF file: No such file or directory"
+    mend(peer)
+    assert peer.ask("INCR n") == ":2"
+    flush(peer)
+    assert data_of(opened(tmp_path)) == {0: {b"k": (b"v", None), b"n": (b"2", None)}}
 
 
 # When it is time
@@ -659,7 +706,7 @@ def test_a_folder_is_free_again_at_once_when_a_server_dies_whose_child_lives(tmp
     if pid == 0:
         try:
             peer = InProcess(appendonly="yes", dir=str(tmp_path))
-            peer.engine.restore()
+            restore(peer.engine)
             peer.ask("BGREWRITEAOF")
             held(peer)
             worker: Any = peer.engine.rewriter.worker
