@@ -3,9 +3,12 @@
 What each file owns, from the outside in. Imports point downwards only.
 
     __main__.py     the command line; starts everything
-    server.py       sockets, timers, signals (asyncio): the only file that knows them
+    server.py       listens, keeps the time, hears signals: with the next two the only files that know asyncio
+    connection.py   one client's connection: its bytes, its replies, its share of a turn
     by_hand.py      serving without the loop, while a script does not end
+    restore.py      the data brought back at the start
     engine.py       the way of one request: admit, run, settle. No asyncio, no socket
+    fast_path.py    the shorter way, for requests that touch nothing but the data
     commands/       the commands, a file for each family; a new command touches one of them
     scan.py         cursors: going through a collection while it changes
     sampling.py     some members of a collection, at random
@@ -29,6 +32,7 @@ What each file owns, from the outside in. Imports point downwards only.
     manifest.py     the log's folder: which files make up the log, and whose it is
     store.py        the keyspace: typed values, deadlines, what changed; the only file that knows expiry
     options.py      the options, as in redis.conf and CONFIG
+    limits.py       how much may wait for a client that does not read
     notifications.py  which events on keys are published, and on which channels
     counters.py     what INFO counts
     sizes.py        how much memory a key takes, as Python says
@@ -41,7 +45,7 @@ What each file owns, from the outside in. Imports point downwards only.
 
 The journey of one command, `SET name Alice EX 10`:
 
-1. A chunk of bytes arrives: `Connection.data_received` (server.py) feeds it to its `Reader`.
+1. A chunk of bytes arrives: `Connection.data_received` (connection.py) feeds it to its `Reader`.
 2. `Reader.next` (reader.py) gives [b"SET", b"name", b"Alice", b"EX", b"10"], once all of it is there.
 3. `Engine.execute` (engine.py) stops the time. `find` (command.py) looks the command up and counts the words;
    `Engine.admit` lets it in, or not. After MULTI it would be queued here.

@@ -4,9 +4,11 @@ import argparse
 import asyncio
 import sys
 from dataclasses import fields
+from typing import Any
 
 from .options import Options, parse
 from .records import CorruptLog
+from .restore import restore
 from .server import Server
 
 
@@ -16,7 +18,7 @@ def parse_options(words: list[str]) -> Options:
     for each in fields(Options):
         name = each.name.replace("_", "-")
 
-        def value(text: str, name: str = name) -> str | int:
+        def value(text: str, name: str = name) -> Any:
             try:
                 return parse(name, text)
             except ValueError as error:
@@ -34,7 +36,7 @@ def main() -> None:
     options = parse_options(sys.argv[1:])
     server = Server(options)
     try:
-        server.engine.restore()
+        restore(server.engine)
     except (CorruptLog, OSError) as error:
         sys.exit(f"cannot use the log: {error}")
     try:

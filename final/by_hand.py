@@ -12,7 +12,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .server import Connection, Server
+    from .connection import Connection
+    from .server import Server
 
 CHUNK = 1 << 16  # bytes read at once
 
@@ -38,6 +39,16 @@ class Guest(asyncio.Transport):
     def abort(self) -> None:
         """Hang up."""
         self.close()
+
+    def get_write_buffer_size(self) -> int:
+        """Nothing waits here."""
+        return 0
+
+    def pause_reading(self) -> None:
+        """Nothing is read from it but by hand: see `ByHand.read`."""
+
+    def resume_reading(self) -> None:
+        """The same."""
 
     def is_closing(self) -> bool:
         """Whether that was done."""
@@ -74,7 +85,7 @@ class ByHand:
 
     def read(self, connection: "Connection", number: int) -> None:
         """Have answered what a client has sent. That it has gone is for the loop to find out."""
-        if number < 0 or connection.working or connection.transport.is_closing():
+        if number < 0 or connection.working or not connection.attentive or connection.transport.is_closing():
             return
         with suppress(OSError):
             if data := os.read(number, CHUNK):

@@ -34,8 +34,8 @@ class Client:
     local_address: str = ""  # our end
     library: bytes = b""  # what it told with CLIENT SETINFO: its library's name …
     library_version: bytes = b""  # … and version
-    since: int = 0  # when it came, in milliseconds since 1970
-    active: int = 0  # when it last sent a request
+    since: int = 0  # when it came, by the steady clock, in milliseconds
+    active: int = 0  # when it last sent a request, or was told something
     last_command: str = "NULL"  # and what that was
 
     deliver: Callable[[Value], None] = nowhere  # send it something that is no answer to the request under way

@@ -13,6 +13,7 @@ from .store import Store
 from .writer import Value
 
 if TYPE_CHECKING:
+    from .aof import Log
     from .counters import Counters
     from .eviction import Eviction
     from .onlookers import Onlookers
@@ -38,6 +39,7 @@ class Server(Protocol):
     stores: list[Store]
     clients: dict[int, Client]
     options: "Options"
+    log: "Log | None"
     order: "Order"
     hub: Hub
     rewriter: "Rewriter"
@@ -46,6 +48,7 @@ class Server(Protocol):
     onlookers: "Onlookers"
     watching: "Watching"
     pause: "Pause"
+    steady: Callable[[], int]
     started: int
     run_id: str
     counters: "Counters"
@@ -101,6 +104,8 @@ class Command:
     fewest: int  # words in a request, those of the name among them
     most: float  # the same; infinite where the function takes *words
     keys: tuple[int, int, int]  # first key, last key (-1: the last word), step; zeros where there is none
+    readonly: bool
+    plain: bool  # it is handed nothing but the data, and never waits
     subcommands: dict[bytes, "Command"] = field(default_factory=dict)
 
     @property
@@ -115,6 +120,7 @@ class Command:
 
 
 COMMANDS: dict[bytes, Command] = {}  # name in lower case -> command
+PLAIN: dict[bytes, Command] = {}  # those that are plain; name in lower case and in capitals, as clients send it
 
 
 def command(*flags: str, of: str = "", keys: tuple[int, int, int] | None = None) -> Callable[[F], F]:
@@ -127,7 +133,10 @@ def command(*flags: str, of: str = "", keys: tuple[int, int, int] | None = None)
     def register(function: F) -> F:
         entry = describe(function, flags, of, keys)
         table = COMMANDS[of.encode()].subcommands if of else COMMANDS
-        table[entry.name.split("|")[-1].encode()] = entry
+        name = entry.name.split("|")[-1].encode()
+        table[name] = entry
+        if entry.plain:
+            PLAIN[name] = PLAIN[name.upper()] = entry
         return function
 
     return register
@@ -168,6 +177,8 @@ def describe(
         fewest=fewest,
         most=most,
         keys=keys or ((first, (-2 if last else -1) if "keys" in names else first, 1) if first else (0, 0, 0)),
+        readonly=READONLY in flags,
+        plain=handed == (Store,) and depth == 1 and BLOCKING not in flags,
     )
 
 
@@ -220,7 +231,7 @@ def find(words: list[bytes]) -> Command:
     ('greet', 'greet|politely', 'greet')
     >>> del COMMANDS[b"greet"]
     """
-    found = COMMANDS.get(words[0].lower())
+    found = COMMANDS.get(words[0]) or COMMANDS.get(words[0].lower())
     if found is None:
         raise unknown_command(words)
     if found.subcommands and len(words) > 1:

@@ -1,5 +1,6 @@
 """The heart: one request at a time, whole, at one instant, and its changes to the log. It knows no socket, no loop."""
 
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -10,10 +11,11 @@ from time import perf_counter
 from . import commands  # noqa: F401  (the commands enter themselves into the table)
 from .aof import Log
 from .client import Client, nowhere
-from .command import ALLOW_BUSY, NO_AUTH, NO_MULTI, READONLY, WRITE, Command, find
+from .command import ALLOW_BUSY, NO_AUTH, NO_MULTI, WRITE, Command, find
 from .counters import Counters
 from .errors import ReplyError, busy, log_failed, not_authenticated, only_while_listening
 from .eviction import Eviction
+from .fast_path import FastPath
 from .hub import Hub
 from .notifications import messages
 from .onlookers import Onlookers
@@ -29,18 +31,30 @@ from .writer import NULL_ARRAY, Replies, Value
 
 NOTHING = Replies()  # no answer, for now
 NOT_QUEUED = {"multi", "exec", "discard", "watch", "quit", "reset"}  # run at once, also after MULTI
+FROM_A_BROWSER = {b"post", b"host:"}  # how requests of HTTP begin, and the lines in them
 WHILE_LISTENING = {"subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ping", "quit", "reset"}
 
 
 def wall_clock() -> int:
-    """Milliseconds since 1970."""
+    """Milliseconds since 1970: when a key expires. Somebody may set this clock, forwards and backwards."""
     return time.time_ns() // 1_000_000
+
+
+def steady_clock() -> int:
+    """Milliseconds since some time or other: how long something waits, was idle, takes. Nobody sets this one."""
+    return time.monotonic_ns() // 1_000_000
+
+
+def writes(client: Client, command: Command) -> bool:
+    """Whether a command may write, or is the EXEC of one that may."""
+    queued = client.queue or [] if command.name == "exec" else []
+    return WRITE in command.flags or any(WRITE in each.flags for each, _ in queued)
 
 
 class Engine:
     """The data, the log and the clients, and the way a request takes through them.
 
-    `clock` tells the time in milliseconds; a test may hand in its own. `on_stop` is called by SHUTDOWN,
+    `clock` and `steady` tell the time in milliseconds; a test may hand in its own. `on_stop` is called by SHUTDOWN,
     `while_busy` now and then by a script that does not end, and `in_child` in a process that was forked.
     """
 
@@ -48,14 +62,15 @@ class Engine:
         self,
         options: Options,
         clock: Callable[[], int] = wall_clock,
+        steady: Callable[[], int] = steady_clock,
         on_stop: Callable[[], None] = lambda: None,
         while_busy: Callable[[], None] = lambda: None,
         in_child: Callable[[], None] = lambda: None,
     ) -> None:
         self.options = options
-        self.clock = clock
+        self.steady = steady
         self.stop = on_stop
-        self.unit = Unit()
+        self.unit = Unit(clock)
         self.stores = [Store(index, self.unit) for index in range(options.databases)]
         self.order = Order()
         self.hub = Hub()
@@ -68,47 +83,19 @@ class Engine:
         self.onlookers = Onlookers(options)
         self.pause = Pause()
         self.eviction = Eviction(self)
-        self.started = clock()
+        self.started = steady()
         self.run_id = token_hex(20)  # of this start; tools see by it that the server was started anew
         self.counters = Counters()
         self.active_expire = True  # remove expired keys that nobody asks for; DEBUG SET-ACTIVE-EXPIRE 0: do not
+        self.fast_path = FastPath(self)
         self._ids = count(1)
-
-    def restore(self) -> None:
-        """Open the log, when the options ask for one, after bringing back the data that it tells of.
-
-        The clock stands at zero meanwhile: a key whose deadline has passed must not expire before all that was
-        done to it has been repeated. Raises CorruptLog and OSError.
-        """
-        if self.options.appendonly == "no":
-            return
-        log = Log(self.options)
-        try:
-            self.replay(log)
-            log.open()
-        except BaseException:
-            log.folder.leave()
-            raise
-        self.log = log
-
-    def replay(self, log: Log) -> None:
-        """Execute what the log tells."""
-        nobody = Client(id=0, db=self.stores[0])
-        for words, refuse in log.load():
-            try:
-                answer = self.call(nobody, find(words), words)
-            except ReplyError as error:
-                answer = error
-            if isinstance(answer, ReplyError):
-                refuse(f"{words[0]!r} was answered with {answer}")
-            self.unit.notes.clear()
 
     def connect(self, address: str = "", local_address: str = "", deliver: Callable[[Value], None] = nowhere) -> Client:
         """A client has come: remember it. `deliver` sends it what is no answer to a request under way."""
         self.counters.connections_received += 1
         client = Client(next(self._ids), self.stores[0], address=address, local_address=local_address, deliver=deliver)
         client.authenticated = not self.options.requirepass
-        client.since = client.active = self.clock()
+        client.since = client.active = self.steady()
         self.clients[client.id] = client
         return client
 
@@ -127,7 +114,7 @@ class Engine:
         """
         if self.scripts.busy:
             return self.refuse(client, words)
-        client.active = self.unit.now = self.clock()
+        self.unit.stopped = None
         self.counters.commands_processed += 1
         try:
             command = find(words)
@@ -136,9 +123,9 @@ class Engine:
             if self.eviction.keeping:
                 self.eviction.admit(client, command, words)
         except ReplyError as error:
-            client.spoiled = True  # it matters after MULTI only: EXEC will refuse
-            self.counters.error_replies += 1
-            return error
+            if words[0].lower() in FROM_A_BROWSER:
+                self.cut_off(client)
+            return self.reject(client, words, error)
         if client.queue is not None and command.name not in NOT_QUEUED:
             client.queue.append((command, words))
             return "QUEUED"
@@ -159,12 +146,23 @@ class Engine:
             self.admit(client, command)
             return command.run(self, client, words)
         except ReplyError as error:
-            client.spoiled = True
-            if words[0].lower() == b"exec" and client.queue is not None:
-                client.queue = None
-                self.watching.unwatch(client)
-                return ReplyError(f"EXECABORT Transaction discarded because of: {error}")
+            return self.reject(client, words, error)
+
+    def reject(self, client: Client, words: list[bytes], error: ReplyError) -> ReplyError:
+        """A request must not be run: neither must the transaction be that it belongs to, or that it should run."""
+        client.spoiled = True  # EXEC will refuse
+        self.counters.error_replies += 1
+        if words[0].lower() != b"exec" or client.queue is None:
             return error
+        client.queue = None
+        self.watching.unwatch(client)
+        return ReplyError(f"EXECABORT Transaction discarded because of: {str(error).removeprefix('ERR ')}")
+
+    def cut_off(self, client: Client) -> None:
+        """A web page has its reader's browser send us requests in disguise: hang up before one of them is executed."""
+        client.leaving = True
+        client.hang_up()
+        print("a client that speaks HTTP was cut off: possibly an attack by way of a browser", file=sys.stderr)
 
     def admit(self, client: Client, command: Command) -> None:
         """Raise a ReplyError where this client must not run this command now."""
@@ -174,7 +172,7 @@ class Engine:
             raise only_while_listening(command.name)
         if client.queue is not None and NO_MULTI in command.flags:
             raise ReplyError("ERR Command not allowed inside a transaction")
-        if self.log is not None and self.log.failure and WRITE in command.flags:
+        if self.log is not None and self.log.failure and (command.name == "ping" or writes(client, command)):
             raise log_failed(self.log.failure)
 
     def run(self, client: Client, command: Command, words: list[bytes]) -> Value:
@@ -190,7 +188,7 @@ class Engine:
             answer = error
         if len(self.unit.notes) > start:
             self.complete(command, words, start)
-        if READONLY in command.flags:
+        if command.readonly:
             self.counters.look_up(client.db, command.keys, words)
         microseconds = (perf_counter() - began) * 1e6
         if self.onlookers.monitors or microseconds >= self.options.slowlog_log_slower_than >= 0:
@@ -253,7 +251,7 @@ class Engine:
     def park(self, client: Client, command: Command, words: list[bytes], wait: Wait) -> None:
         """Let a client's command wait for its keys."""
         places = tuple((client.db.index, key) for key in dict.fromkeys(wait.keys))
-        deadline = self.unit.now + wait.timeout if wait.timeout else None
+        deadline = self.steady() + wait.timeout if wait.timeout else None
         client.parked = Parked(client, command, words, wait, places, deadline)
         self.waiting.park(client.parked)
 
@@ -289,7 +287,8 @@ class Engine:
 
     def expire(self, most: int = 200) -> bool:
         """Remove keys whose deadline has passed and that nobody asked for; tell whether there may be more."""
-        now = self.unit.now = self.clock()
+        self.unit.stopped = None
+        now = self.steady()
         self.counters.sample(now)
         if not self.active_expire or now < self.pause.until:
             return False

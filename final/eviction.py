@@ -147,7 +147,7 @@ class Eviction:
                 self.volatile.take(place)
             return
         if entry is None:
-            entry = self.entries[place] = Entry(0, self.server.unit.now)
+            entry = self.entries[place] = Entry(0, self.server.steady())
             self.all.put(place)
         size = size_of(key, value) + BOOKS
         self.used += size - entry.size
@@ -163,7 +163,7 @@ class Eviction:
         for key in words[first : last + 1 or None : step] if first else ():
             entry = self.entries.get((client.db.index, key))
             if entry is not None:
-                entry.use(self.server.unit.now)
+                entry.use(self.server.steady())
 
     def victim(self) -> Place | None:
         """Choose who goes: the worst of a few that are drawn at random; None where nobody may go."""
@@ -178,7 +178,7 @@ class Eviction:
     def worth(self, place: Place, why: str) -> int:
         """How much a key is worth keeping."""
         assert self.entries is not None
-        entry, now = self.entries[place], self.server.unit.now
+        entry, now = self.entries[place], self.server.steady()
         if why == "ttl":
             return self.server.stores[place[0]].deadline(place[1]) or 0
         return entry.frequency(now) if why == "lfu" else entry.used

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from dataclasses import dataclass
+from math import inf
 
 from .client import Client
 from .command import ADMIN, Command
@@ -35,6 +36,12 @@ class Onlookers:
         self.slow: deque[Slow] = deque()  # the newest first
         self._next = 0
 
+    @property
+    def slow_from(self) -> float:
+        """The seconds from which on a request is slow; infinite where none is."""
+        limit = self.options.slowlog_log_slower_than
+        return limit / 1e6 if limit >= 0 else inf
+
     def join(self, client: Client) -> None:
         """Have a client hear of what others ask."""
         client.monitoring = True
@@ -61,7 +68,7 @@ class Onlookers:
         """Tell those who monitor, with what is secret left out."""
         said = " ".join(quoted(word) for word in without_secrets(command.name, words))
         line = f"{time.time():.6f} [{client.db.index} {'lua' if client.scripted else client.address}] {said}"
-        for each in self.monitors:
+        for each in list(self.monitors):  # who does not read is cut off meanwhile
             each.deliver(line)
 
     def _keep(self, client: Client, command: Command, words: list[bytes], took: int) -> None:

@@ -1,23 +1,28 @@
 """The options, named as in redis.conf: what the command line takes, what CONFIG GET shows and CONFIG SET may change."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from .errors import ReplyError
+from .limits import USUAL, Limits, parse_memory
 from .notifications import chosen
 
 POLICIES = (
     *("volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"),
     *("allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction"),
 )
-UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1 << 10, "m": 10**6, "mb": 1 << 20, "g": 10**9, "gb": 1 << 30}
 
 
 def option(default: Any, help: str, *, choices: tuple[str, ...] = (), settable: bool = False, protected: bool = False,
-           memory: bool = False, least: int = 0, most: int = 2**63 - 1) -> Any:  # fmt: skip
-    """Declare an option: its default, a line of help, and how its value may be given and changed."""
-    metadata = {"help": help, "choices": choices, "settable": settable, "protected": protected}
+           memory: bool = False, least: int = 0, most: int = 2**63 - 1,
+           read: Callable[[str, Any], Any] | None = None) -> Any:  # fmt: skip
+    """Declare an option: its default, a line of help, and how its value may be given and changed.
+
+    `read`, for values of a kind of their own, makes the new value from a text and the old value.
+    """
+    metadata = {"help": help, "choices": choices, "settable": settable, "protected": protected, "read": read}
     return field(default=default, metadata=metadata | {"memory": memory, "least": least, "most": most})
 
 
@@ -27,6 +32,9 @@ class Options:
 
     bind: str = option("127.0.0.1", "address to listen on")
     port: int = option(6379, "port to listen on; 0 for any free one", most=65535)
+    protected_mode: str = option(
+        "yes", "without a password, turn away who does not come from this machine", choices=("yes", "no"), settable=True
+    )
     dir: str = option(".", "folder in which the log's folder lies", protected=True)
     databases: int = option(16, "how many databases SELECT can choose from", least=1, most=2**31 - 1)
     requirepass: str = option("", "password that clients have to say", settable=True)
@@ -43,10 +51,19 @@ class Options:
         64 << 20, "but not while it has fewer bytes than this", settable=True, memory=True
     )
     proto_max_bulk_len: int = option(512 << 20, "bytes in one word", settable=True, memory=True, least=1 << 20)
+    client_query_buffer_limit: int = option(1 << 30, "bytes of requests that wait to be executed or completed",
+                                            settable=True, memory=True, least=1 << 20)  # fmt: skip
+    client_output_buffer_limit: Limits = option(  # noqa: RUF009  (it is a field)
+        USUAL,
+        "bytes of replies that wait to be read, by class: at once, for so many seconds",
+        settable=True,
+        read=lambda text, now: now.changed(text),
+    )
     maxmemory: int = option(0, "bytes that the keys may take; 0: as many as they like", settable=True, memory=True)
     maxmemory_policy: str = option("noeviction", "which keys go when they take more", choices=POLICIES, settable=True)
     maxmemory_samples: int = option(5, "of how many keys the worst one goes", settable=True, least=1, most=2**31 - 1)
-    notify_keyspace_events: str = option("", "which events on keys are published", settable=True)
+    notify_keyspace_events: str = option("", "which events on keys are published", settable=True,
+                                         read=lambda text, _: chosen(text))  # fmt: skip
     maxclients: int = option(10_000, "how many clients at once", settable=True, least=1, most=2**32 - 1)
     timeout: int = option(0, "hang up on clients that ask nothing for so many seconds; 0: never", settable=True,
                           most=2**31 - 1)  # fmt: skip
@@ -67,10 +84,10 @@ class Options:
         """The value of an option as CONFIG GET shows it."""
         return str(getattr(self, name.replace("-", "_"))).encode()
 
-    def set(self, values: list[tuple[str, str]]) -> dict[str, str | int]:
+    def set(self, values: list[tuple[str, str]]) -> dict[str, Any]:
         """CONFIG SET: change the named options, all of them or, raising a ReplyError, none; give what they were."""
         known = {each.name.replace("_", "-"): each.metadata for each in fields(self)}
-        parsed: dict[str, str | int] = {}
+        parsed: dict[str, Any] = {}
         for name, value in values:
             meta = known.get(name.lower())
             if meta is None:
@@ -83,7 +100,7 @@ class Options:
                     raise ValueError("can't set protected config")
                 if not meta["settable"]:
                     raise ValueError("can't set immutable config")
-                parsed[attribute] = parse(attribute, value)
+                parsed[attribute] = parse(attribute, value, getattr(self, attribute))
             except ValueError as error:
                 raise config_failed(name, str(error)) from None
         before = {attribute: getattr(self, attribute) for attribute in parsed}
@@ -91,8 +108,8 @@ class Options:
         return before
 
 
-def parse(name: str, value: str) -> str | int:
-    """Read an option's value. Raises ValueError with Redis's words for what is wrong with it.
+def parse(name: str, value: str, now: Any = None) -> Any:
+    """Read an option's value; `now` is what it is up to now. Raises ValueError with Redis's words for what is wrong.
 
     >>> parse("appendfsync", "Always"), parse("proto-max-bulk-len", "2mb")
     ('always', 2097152)
@@ -105,15 +122,15 @@ def parse(name: str, value: str) -> str | int:
                 raise ValueError("argument must be 'yes' or 'no'")
             raise ValueError(f"argument(s) must be one of the following: {', '.join(meta['choices'])}")
         return value.lower()
-    if declared.name == "notify_keyspace_events":
-        return chosen(value)
+    if meta["read"]:
+        return meta["read"](value, declared.default if now is None else now)
     if declared.type is str:
         return value
     if meta["memory"]:
-        match = re.fullmatch(r"(\d*)([a-z]*)", value.lower())
-        if match is None or match[2] not in UNITS:
+        size = parse_memory(value)
+        if size is None:
             raise ValueError("argument must be a memory value")
-        number = int(match[1] or 0) * UNITS[match[2]]
+        number = size
     else:
         if not re.fullmatch(r"-?\d{1,19}", value):
             raise ValueError("argument couldn't be parsed into an integer")

@@ -9,7 +9,7 @@ class Pause:
     """For some time no request is executed, or none that may write."""
 
     def __init__(self) -> None:
-        self.until = 0  # milliseconds since 1970; 0: there is no pause
+        self.until = 0  # by the steady clock, in milliseconds; 0: there is no pause
         self.writes_only = True
 
     def begin(self, until: int, writes_only: bool) -> None:

@@ -44,12 +44,27 @@ class Note:
 class Unit:
     """One unit of work, mostly one command: the time, which stands still in it, and what it changed.
 
-    All databases share it.
+    All databases share it. The time stops when somebody first looks: most commands never do.
+
+    >>> unit = Unit(clock=iter([1000, 2000]).__next__)
+    >>> unit.now, unit.now
+    (1000, 1000)
+    >>> unit.stopped = None  # the next unit begins
+    >>> unit.now
+    2000
     """
 
-    def __init__(self) -> None:
-        self.now = 0  # milliseconds since 1970; 0 while the log is read, so that nothing expires before its end
+    def __init__(self, clock: Callable[[], int] = lambda: 0) -> None:
+        self.clock = clock  # milliseconds since 1970
+        self.stopped: int | None = None  # the time in this unit; None: nobody has looked yet
         self.notes: list[Note] = []
+
+    @property
+    def now(self) -> int:
+        """The time of this unit, in milliseconds since 1970."""
+        if self.stopped is None:
+            self.stopped = self.clock()
+        return self.stopped
 
 
 class Store:

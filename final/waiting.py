@@ -69,7 +69,7 @@ class Parked:
     words: list[bytes]
     wait: Wait
     places: tuple[Place, ...]
-    deadline: int | None  # milliseconds since 1970
+    deadline: int | None  # by the steady clock, in milliseconds
 
 
 class Waiting:

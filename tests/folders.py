@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from final.restore import restore
 from final.store import KINDS
 from stages.wire import Client
 from tests.oracle import NOW, InProcess
@@ -26,7 +27,7 @@ def opened(folder: Path, now: int = NOW, appendfsync: str = "no") -> InProcess:
     """
     peer = InProcess(appendonly="yes", dir=str(folder), appendfsync=appendfsync)
     peer.now = now
-    peer.engine.restore()
+    restore(peer.engine)
     assert peer.engine.log
     peer.engine.log.folder.leave()
     return peer
@@ -46,7 +47,7 @@ def log_in(folder: Path) -> Path:
 
 def data_of(peer: InProcess) -> dict[int, dict[bytes, tuple[Any, int | None]]]:
     """Value and deadline of every key of every database."""
-    peer.engine.unit.now = peer.now
+    peer.engine.unit.stopped = peer.now
     held = {
         db.index: {key: (comparable(key, db.peek(key)), db.deadline(key)) for key in list(db.keys())}
         for db in peer.engine.stores

@@ -51,11 +51,15 @@ class Peer(Protocol):
 
 
 class InProcess:
-    """The engine of final/, without a socket. Its clock stands still unless a test moves it: `peer.now += 1000`."""
+    """The engine of final/, without a socket. Its clocks stand still unless a test moves them.
+
+    With `peer.now += 1000` a second goes by; with `peer.set_by -= 1000` somebody sets the clock on the wall back.
+    """
 
     def __init__(self, clock: Callable[[], int] | None = None, **options: str | int) -> None:
-        self.now = NOW
-        self.engine = Engine(Options(**{"appendonly": "no", **options}), clock or (lambda: self.now))  # type: ignore[arg-type]
+        self.now, self.set_by = NOW, 0
+        chosen = Options(**{"appendonly": "no", **options})  # type: ignore[arg-type]
+        self.engine = Engine(chosen, clock or (lambda: self.now + self.set_by), steady=lambda: self.now)
         self.client = self.connect()
 
     def connect(self) -> Client:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from final.command import COMMANDS, Command
 from final.engine import wall_clock
 from final.reader import Reader
+from final.restore import restore
 from stages.wire import parse
 from tests.oracle import UNORDERED, InProcess, OverTheWire, redis_server, shown, transcripts, words_of
 from tests.sequences import EXAMPLES, SEQUENCES
@@ -33,7 +34,7 @@ class Pair:
 
     def __init__(self, folder: Path, real: OverTheWire) -> None:
         ours = InProcess(wall_clock, appendonly="yes", appendfsync="no", dir=str(folder / "ours"))
-        ours.engine.restore()
+        restore(ours.engine)
         self.ours, self.real = ours, real
         self.logs = [next((folder / name).glob("*/*.incr.aof")).open("rb") for name in ("ours", "real")]
 

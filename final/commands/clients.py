@@ -54,9 +54,9 @@ def client_setinfo(client: Client, attribute: bytes, value: bytes) -> Value:
 
 
 @command(NOSCRIPT, LOADING, STALE, of="client")
-def client_info(client: Client) -> Value:
+def client_info(server: Server, client: Client) -> Value:
     """CLIENT INFO: answer with what CLIENT LIST says about this client."""
-    return Verbatim(described(client))
+    return Verbatim(described(client, server.steady()))
 
 
 @command(NOSCRIPT, LOADING, STALE, of="client")
@@ -105,7 +105,7 @@ def client_list(server: Server, *options: bytes) -> Value:
             chosen = [server.clients[number] for number in numbers if number in server.clients]
         case _:
             raise syntax_error()
-    return Verbatim(b"".join(described(each) for each in chosen))
+    return Verbatim(b"".join(described(each, server.steady()) for each in chosen))
 
 
 def of_type(word: bytes) -> Callable[[Client], bool]:
@@ -184,7 +184,7 @@ def client_pause(server: Server, client: Client, timeout: bytes, *mode: bytes) -
         raise ReplyError("ERR timeout is not an integer or out of range")
     if milliseconds < 0:
         raise ReplyError("ERR timeout is negative")
-    server.pause.begin(client.db.unit.now + milliseconds, writes_only=bool(mode) and mode[0].lower() == b"write")
+    server.pause.begin(server.steady() + milliseconds, writes_only=bool(mode) and mode[0].lower() == b"write")
     return "OK"
 
 
@@ -210,9 +210,8 @@ def client_unblock(server: Server, client_id: bytes, *reason: bytes) -> Value:
     return int(waiting is not None and server.unblock(waiting, answer))
 
 
-def described(client: Client) -> bytes:
+def described(client: Client, now: int) -> bytes:
     """One client as a line of CLIENT LIST: the fields of Redis that have a meaning here."""
-    now = client.db.unit.now
     signs = {
         "O": client.monitoring,
         "P": client.listening,

@@ -41,7 +41,7 @@ def object_idletime(server: Server, db: Store, key: bytes) -> Value:
     if server.options.maxmemory_policy.endswith("lfu"):
         raise ReplyError(f"ERR An LFU maxmemory policy is selected, idle time not tracked. {SWITCHING}")
     entry = server.eviction.entry((db.index, key))
-    return max(db.unit.now - entry.used, 0) // 1000 if entry else 0
+    return (server.steady() - entry.used) // 1000 if entry else 0
 
 
 @command(READONLY, of="object")
@@ -52,7 +52,7 @@ def object_freq(server: Server, db: Store, key: bytes) -> Value:
     if not server.options.maxmemory_policy.endswith("lfu"):
         raise ReplyError(f"ERR An LFU maxmemory policy is not selected, access frequency not tracked. {SWITCHING}")
     entry = server.eviction.entry((db.index, key))
-    return entry.frequency(db.unit.now) if entry else 0
+    return entry.frequency(server.steady()) if entry else 0
 
 
 @command()

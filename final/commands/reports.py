@@ -31,8 +31,7 @@ def info(server: Server, *sections: bytes) -> Value:
 
 def about_server(server: Server) -> Fields:
     """What is running, where, since when."""
-    now = server.stores[0].unit.now
-    uptime = (now - server.started) // 1000
+    uptime = (server.steady() - server.started) // 1000
     return {
         "redis_version": VERSION.decode(),
         "redis_mode": "standalone",
@@ -43,7 +42,7 @@ def about_server(server: Server) -> Fields:
         "process_id": os.getpid(),
         "run_id": server.run_id,
         "tcp_port": server.options.port,
-        "server_time_usec": now * 1000,
+        "server_time_usec": server.stores[0].unit.now * 1000,
         "uptime_in_seconds": uptime,
         "uptime_in_days": uptime // 86400,
         "hz": server.options.hz,

@@ -1,0 +1,42 @@
+"""Bringing the data back at the start: the log is read, and what it tells is executed. It knows no file."""
+
+from .aof import Log
+from .client import Client
+from .command import find
+from .engine import Engine
+from .errors import ReplyError
+
+
+def restore(engine: Engine) -> None:
+    """Open the log, when the options ask for one, after bringing back the data that it tells of.
+
+    Raises CorruptLog and OSError.
+    """
+    if engine.options.appendonly == "no":
+        return
+    log = Log(engine.options)
+    try:
+        replay(engine, log)
+        log.open()
+    except BaseException:
+        log.folder.leave()
+        raise
+    engine.log = log
+
+
+def replay(engine: Engine, log: Log) -> None:
+    """Execute what the log tells.
+
+    The clock stands at zero meanwhile: a key whose deadline has passed must not expire before all that was done to
+    it has been repeated.
+    """
+    engine.unit.stopped = 0
+    nobody = Client(id=0, db=engine.stores[0])
+    for words, refuse in log.load():
+        try:
+            answer = engine.call(nobody, find(words), words)
+        except ReplyError as error:
+            answer = error
+        if isinstance(answer, ReplyError):
+            refuse(f"{words[0]!r} was answered with {answer}")
+        engine.unit.notes.clear()
