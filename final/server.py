@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
+import sys
 from asyncio.trsock import TransportSocket
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,6 +17,8 @@ from .engine import Engine
 from .options import Options
 
 FASTEST = 500  # rounds of removing expired keys in a second, however great `hz` is
+OWN_FILES = 32  # files that are open beside those of the clients
+BACKLOG = 511  # clients who may wait at the door while the loop is busy (tcp-backlog)
 LOOK_EVERY = 0.1  # seconds between two looks at the rewrite of the log
 
 
@@ -37,7 +41,8 @@ class Server:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self.interrupt(loop))
-        listener = await loop.create_server(self.welcome, self.options.bind, self.options.port)
+        self.options.maxclients = room_for(self.options.maxclients)
+        listener = await loop.create_server(self.welcome, self.options.bind, self.options.port, backlog=BACKLOG)
         self.doors = listener.sockets
         regular = (self.expire_regularly(), self.rewrite_when_due(), self.sync_every_second(), self.part_with_some())
         tickers = [asyncio.create_task(each) for each in regular]
@@ -133,6 +138,19 @@ class Server:
             if log is not None and self.options.appendfsync == "everysec":
                 with suppress(OSError):
                     await asyncio.to_thread(log.sync)
+
+
+def room_for(clients: int) -> int:
+    """Have the system allow as many open files as so many clients need; tell for how many clients it does."""
+    wanted = clients + OWN_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return clients
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        print(f"the system allows {allowed} open files: maxclients is {allowed - OWN_FILES}", file=sys.stderr)
+    return max(allowed - OWN_FILES, 1) if allowed < wanted else clients
 
 
 def forget_signals() -> None:
