@@ -29,16 +29,21 @@ class Counters:
         self.samples.append((now, self.commands_processed))
 
     def look_up(self, db: "Store", places: tuple[int, int, int], words: list[bytes]) -> None:
-        """Count the keys that a command has read, from the places where they stand in the request."""
+        """Count the keys that a command has read, from the places where they stand in the request.
+
+        A key that had expired is not there any more: the command has found that out.
+        """
         first, last, step = places
         if first == last:  # by far the most
-            if first:
-                there = words[first] in db
-                self.hits += there
-                self.misses += not there
+            if not first:
+                return
+            if db.held(words[first]) is not None:
+                self.hits += 1
+            else:
+                self.misses += 1
             return
         keys = words[first : last + 1 or None : step]
-        found = sum(key in db for key in keys)
+        found = sum(db.held(key) is not None for key in keys)
         self.hits += found
         self.misses += len(keys) - found
 

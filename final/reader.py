@@ -6,6 +6,7 @@ MAX_LINE = 64 * 1024  # bytes in a header or an inline request (PROTO_INLINE_MAX
 MAX_WORDS = 2**31 - 1  # words in one request
 MAX_BULK = 512 * 1024 * 1024  # bytes in one word (proto-max-bulk-len)
 MAX_WORDS_BEFORE, MAX_BULK_BEFORE = 10, 16 * 1024  # the same two for a client that has not yet said the password
+LONGEST_INTEGER = len("-9223372036854775808")
 PIECE = 1 << 20  # bytes that are cut into requests at once
 _ENDS = {b"*%d" % count: 1 + 2 * count for count in range(1, 1024)}  # headers of requests that `_split` may take …
 _LENGTHS = {b"$%d" % length: length for length in range(64 * 1024)}  # … and of their words
@@ -201,10 +202,12 @@ def parse_integer(text: bytes) -> int | None:
     >>> parse_integer(b"+1"), parse_integer(b"01"), parse_integer(b" 1"), parse_integer(b"9223372036854775808")
     (None, None, None, None)
     """
-    if not re.fullmatch(rb"0|-?[1-9][0-9]{0,18}", text):
+    try:
+        number = int(text) if len(text) <= LONGEST_INTEGER else None
+    except ValueError:
         return None
-    number = int(text)
-    return number if -(2**63) <= number < 2**63 else None
+    # `int` forgives blanks and more; what it made of them looks different. A third of the time of the stage's pattern.
+    return number if number is not None and b"%d" % number == text and -(2**63) <= number < 2**63 else None
 
 
 # A word is plain bytes, then perhaps a part in quotes, and then a blank or the end (`sdssplitargs`).

@@ -35,6 +35,7 @@ class Attributed:
 
 
 NULL_ARRAY: Final = NullArray()
+_SAID = {word: b"+%b\r\n" % word.encode() for word in ("OK", "PONG", "QUEUED")}  # they need not be encoded again
 _FORMS = [b"*%d\r\n" % count + count * b"$%d\r\n%b\r\n" for count in range(16)]
 
 
@@ -72,10 +73,13 @@ def encode(value: Value, protocol: int = 2) -> bytes:
     >>> encode(ValueError("ERR one line\r\n+OK"))
     b'-ERR one line  +OK\r\n'
     """
-    if type(value) is bytes:  # the two most frequent answers first: 0.16 and 0.06 µs, else 0.27 and 0.32
+    kind = type(value)  # the most frequent answers first: MEASURED
+    if kind is bytes:
         return b"$%d\r\n%b\r\n" % (len(value), value)
-    if value == "OK":
-        return b"+OK\r\n"
+    if kind is int:
+        return b":%d\r\n" % value
+    if kind is str and value in _SAID:
+        return _SAID[value]
     resp3 = protocol >= 3
     match value:
         case Verbatim() if resp3:
@@ -130,7 +134,10 @@ def encode_request(words: Sequence[bytes]) -> bytes:
 
 def _aggregate(sign: bytes, items: Any, protocol: int) -> bytes:
     """Write a sign, how many items follow, and the items."""
-    return b"%b%d\r\n%b" % (sign, len(items), b"".join(encode(item, protocol) for item in items))
+    encoded = [
+        b"$%d\r\n%b\r\n" % (len(item), item) if type(item) is bytes else encode(item, protocol) for item in items
+    ]  # MEASURED
+    return b"%b%d\r\n%b" % (sign, len(items), b"".join(encoded))
 
 
 def _map(sign: bytes, pairs: dict[Value, Value], protocol: int) -> bytes:
