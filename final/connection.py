@@ -17,7 +17,7 @@ from .writer import Value, encode
 if TYPE_CHECKING:
     from .server import Server
 
-SHARE = 1000  # requests of one client in one turn of the loop, then the others have theirs: some milliseconds
+SHARE = 128  # requests of one client in one turn of the loop, then the others have theirs: some milliseconds
 ROOM = 1 << 20  # bytes of replies to one client in one turn: more are made when it has taken these
 
 

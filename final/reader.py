@@ -7,9 +7,9 @@ MAX_WORDS = 2**31 - 1  # words in one request
 MAX_BULK = 512 * 1024 * 1024  # bytes in one word (proto-max-bulk-len)
 MAX_WORDS_BEFORE, MAX_BULK_BEFORE = 10, 16 * 1024  # the same two for a client that has not yet said the password
 LONGEST_INTEGER = len("-9223372036854775808")
-PIECE = 1 << 20  # bytes that are cut into requests at once
+PIECE = 16 * 1024  # bytes that are cut into requests at once, so that nobody waits for long (PROTO_IOBUF_LEN)
 _ENDS = {b"*%d" % count: 1 + 2 * count for count in range(1, 1024)}  # headers of requests that `_split` may take …
-_LENGTHS = {b"$%d" % length: length for length in range(64 * 1024)}  # … and of their words
+_LENGTHS = {b"$%d" % length: length for length in range(8 * 1024)}  # … and of their words
 
 
 class ProtocolError(Exception):
@@ -47,7 +47,7 @@ class Reader:
 
     def feed(self, data: bytes) -> None:
         """Take in a chunk, cut anywhere. What came before and is in the buffer is not looked at again."""
-        if self.trusted and not (self.ready or self._buffer or self._missing):
+        if self.trusted and len(data) <= PIECE and not (self.ready or self._buffer or self._missing):
             self._buffer += data[self._split(data) :]  # mostly all of it: it need not go through the buffer
         else:
             self._buffer += data
