@@ -43,7 +43,8 @@ class Options:
         64 << 20, "but not while it has fewer bytes than this", settable=True, memory=True
     )
     proto_max_bulk_len: int = option(512 << 20, "bytes in one word", settable=True, memory=True, least=1 << 20)
-    maxmemory: int = option(0, "bytes that the keys may take; 0: as many as they like", settable=True, memory=True)
+    maxmemory: int = option(0, "bytes that the keys may take; 0: as many as they like", settable=True, memory=True,
+                            most=2**64 - 1)  # fmt: skip
     maxmemory_policy: str = option("noeviction", "which keys go when they take more", choices=POLICIES, settable=True)
     maxmemory_samples: int = option(5, "of how many keys the worst one goes", settable=True, least=1, most=2**31 - 1)
     notify_keyspace_events: str = option("", "which events on keys are published", settable=True)
@@ -52,7 +53,7 @@ class Options:
                           most=2**31 - 1)  # fmt: skip
     tcp_keepalive: int = option(300, "find out after so many seconds whether a client is still there; 0: do not",
                                 settable=True, most=2**31 - 1)  # fmt: skip
-    hz: int = option(10, "look after keys that expire so many times a second", settable=True)
+    hz: int = option(10, "look after keys that expire so many times a second", settable=True, most=2**31 - 1)
     slowlog_log_slower_than: int = option(
         10_000, "microseconds from which on SLOWLOG keeps a request; -1: none", settable=True, least=-1
     )
@@ -110,12 +111,12 @@ def parse(name: str, value: str) -> str | int:
     if declared.type is str:
         return value
     if meta["memory"]:
-        match = re.fullmatch(r"(\d*)([a-z]*)", value.lower())
+        match = re.fullmatch(r"([0-9]{0,127})([a-z]*)", value.lower())
         if match is None or match[2] not in UNITS:
             raise ValueError("argument must be a memory value")
-        number = int(match[1] or 0) * UNITS[match[2]]
+        number = min(int(match[1] or 0), 2**64 - 1) * UNITS[match[2]] % 2**64  # as C multiplies
     else:
-        if not re.fullmatch(r"-?\d{1,19}", value):
+        if not re.fullmatch(r"-?[0-9]{1,19}", value):
             raise ValueError("argument couldn't be parsed into an integer")
         number = int(value)
     if not meta["least"] <= number <= meta["most"]:
