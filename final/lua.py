@@ -21,6 +21,7 @@ STEPS = 100_000  # Lua's instructions between two looks at the clock
 FRAMES = 5000  # of Python's stack: tables may be 1000 deep, and to write or read one takes up to three frames
 DEEPEST = 1000  # tables in tables that a script may answer with
 MOST_MEMORY = 512 << 20  # bytes that all that scripts have in their hands may take
+sys.setrecursionlimit(max(FRAMES, sys.getrecursionlimit()))
 BIG = re.compile(rb"-?\d{1,4000}")  # Python would not read an integer of more than 4300 digits
 
 
@@ -54,7 +55,6 @@ class Interpreter:
             from lupa.lua51 import LuaError, LuaRuntime, lua_type
         except ImportError:
             raise ReplyError("ERR scripts need the Python package lupa: pip install lupa") from None
-        sys.setrecursionlimit(max(FRAMES, sys.getrecursionlimit()))
         self._error = LuaError
         self._type = lua_type
         self._call = call

@@ -174,7 +174,10 @@ def test_strange_values_make_plain_answers(script: str) -> None:
         ("return {map = {[{{}}] = {1}}}", {((),): [1]}),
         ("return {set = {[{{}}] = true}}", {((),)}),
         ("return {big_number = ('1'):rep(5000)}", []),
-        ("local t = {} t[1] = t return {pcall(cjson.encode, t)}", [None, b"Cannot serialise, excessive nesting (1001)"]),
+        (
+            "local t = {} t[1] = t return {pcall(cjson.encode, t)}",
+            [None, b"Cannot serialise, excessive nesting (1001)"],
+        ),
         (
             "return {pcall(cjson.decode, ('['):rep(100000))}",
             [None, b"Found too many nested data structures (1001) at character 1001"],

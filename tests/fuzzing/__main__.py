@@ -42,7 +42,7 @@ def run(seconds: float, seed: int) -> int:
 
 def run_guided(seconds: int, seed: int) -> None:
     """Bytes that reach code which none reached before are kept and changed further. Ends the process."""
-    import atheris  # type: ignore[import-not-found]
+    import atheris  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
     names = [name for name in sys.modules if name.startswith("final.")]
     for name in names:

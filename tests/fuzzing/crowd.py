@@ -15,7 +15,7 @@ RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close at once, with a reset
 
 
 def visit(port: int, random: Random) -> int:
-    """One connection: says something that has gone wrong, reads a little or nothing, and leaves; give the bytes said."""
+    """One connection: says what has gone wrong, reads a little or nothing, and leaves; give the bytes said."""
     data = b"".join(piece.data for piece in mutations.conversation(random))
     if random.random() < 0.3:
         data = malformed.stream(random)

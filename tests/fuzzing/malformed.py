@@ -1,4 +1,4 @@
-"""Bytes that are no requests, or hardly: headers of all kinds, lengths that cannot be, odd quotes, lines without end."""
+"""Bytes that are no requests, or hardly: headers of all kinds, lengths that cannot be, odd quotes, endless lines."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ SILENCE = 0.5  # seconds after which nothing more is awaited
 NUMBERS = [b"", b"0", b"-0", b"1", b"2", b"3", b"-1", b"-2", b"01", b"+1", b" 1", b"1 ", b"1x", b"x", b"\x00", b"1\x00",
            b"1024", b"2147483647", b"2147483648", b"4294967297", b"9223372036854775807", b"9223372036854775808",
            b"-9223372036854775808", b"536870913", b"99999999999999999999", b"1e3", b"0x1", b"-", b"--1"]  # fmt: skip
-PARTS = [b"PING", b"ECHO", b" ", b"  ", b"\t", b'"', b"'", b'"a"', b"'a'", b'"a"b', b"'a'b", b'a"b"', b"a'b'", b"\\", b'\\"',
-         b"\\x41", b"\\x4", b"\\xzz", b"\\n", b"\\'", b"\x00", b"\x0b", b"\x0c", b"\x1c", b"\x85", b"\xa0", b"\xff", b"*1",
-         b"$4", b"\r", b"a", b"hi"]  # fmt: skip
+PARTS = [b"PING", b"ECHO", b" ", b"  ", b"\t", b'"', b"'", b'"a"', b"'a'", b'"a"b', b"'a'b", b'a"b"', b"a'b'", b"\\",
+         b'\\"', b"\\x41", b"\\x4", b"\\xzz", b"\\n", b"\\'", b"\x00", b"\x0b", b"\x0c", b"\x1c", b"\x85", b"\xa0",
+         b"\xff", b"*1", b"$4", b"\r", b"a", b"hi"]  # fmt: skip
 ENDS = [b"\r\n", b"\r\n", b"\n", b"\r", b"", b"\n\r", b"\r\r\n"]
 LONG = [b"x" * 65_535, b"x" * 65_536, b"x" * 65_537, b"1" * 65_536, b"x" * 70_000]
 

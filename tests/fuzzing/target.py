@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from final.client import Client
 from final.errors import ReplyError
@@ -18,7 +19,7 @@ from tests.oracle import InProcess
 
 LONGEST = 20.0  # seconds of this process's own time that a conversation may take
 STEP = 50  # milliseconds by which the clock moves from piece to piece
-OPTIONS: dict[str, str | int] = {"proto_max_bulk_len": 1 << 20, "enable_debug_command": "yes", "busy_reply_threshold": 50}
+OPTIONS: dict[str, Any] = {"proto_max_bulk_len": 1 << 20, "enable_debug_command": "yes", "busy_reply_threshold": 50}
 # Left out by name: what forks this very process (the rewrite of a log), and what does nothing but sleep.
 LEFT_OUT = ([b"bgrewriteaof"], [b"config", b"set", b"appendonly"], [b"debug", b"sleep"])
 # Answers that tell of the real time, of addresses, or of what this process uses: they differ from run to run.
