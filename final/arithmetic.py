@@ -7,9 +7,11 @@ from fractions import Fraction
 from .errors import ReplyError, not_a_float, not_an_integer
 from .reader import parse_integer
 
-_DECIMAL = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,4})?", re.IGNORECASE)
+# Possessive (`++`, `*+`): a word of a million digits that is no number in the end is not tried in a million ways.
+_DECIMAL = re.compile(rb"([+-]?(?:\d++(?:\.\d*+)?|\.\d++))(?:e([+-]?)0*+(\d*+)(?<=\d))?", re.IGNORECASE)
 _INFINITY = re.compile(rb"[+-]?inf(inity)?", re.IGNORECASE)
 LEAST, MOST = Fraction(1, 2**16445), 2**16384  # a long double that is not 0 lies between them
+LONGEST = 5 * 1024  # bytes, from which on a word is not read as a long double (Redis: MAX_LONG_DOUBLE_CHARS)
 
 
 def add_integers(text: bytes, increment: int, refusal: ReplyError | None = None) -> int:
@@ -58,7 +60,7 @@ def add_floats(text: bytes, increment: bytes, refusal: ReplyError | None = None)
     return written.rstrip("0").rstrip(".").encode()
 
 
-_HEXADECIMAL = re.compile(rb"[+-]?0x[0-9a-f]*\.?[0-9a-f]*(p[+-]?\d+)?", re.IGNORECASE)
+_HEXADECIMAL = re.compile(rb"[+-]?0x[0-9a-f]*+(?:\.[0-9a-f]*+)?(p[+-]?\d++)?", re.IGNORECASE)
 
 
 def parse_float(word: bytes) -> float | None:
@@ -78,20 +80,23 @@ def parse_float(word: bytes) -> float | None:
 def strtod(word: bytes) -> float | None:
     """Read a number as C's `strtod` would: blanks before it do not matter, and nothing at all is zero.
 
-    >>> strtod(b" 1.5"), strtod(b""), strtod(b"1.5 ")
-    (1.5, 0.0, None)
+    >>> strtod(b" 1.5"), strtod(b""), strtod(b"1.5 "), strtod(b" ")
+    (1.5, 0.0, None, None)
     """
-    digits = word.lstrip(b" \t\n\v\f\r")
-    return parse_float(digits) if digits else 0.0
+    return parse_float(word.lstrip(b" \t\n\v\f\r")) if word else 0.0
 
 
 def long_double(text: bytes) -> Fraction | str | None:
     """Read a number as `strtold` would: a fraction of at most 64 binary digits, "inf", or None where it is none."""
     if _INFINITY.fullmatch(text):
         return "inf"
-    if not _DECIMAL.fullmatch(text):
+    parts = _DECIMAL.fullmatch(text) if len(text) < LONGEST else None
+    if parts is None:
         return None
-    exact = Fraction(Decimal(text.decode()))
+    digits, sign, exponent = parts.groups(default=b"")
+    if len(exponent) > 4:  # too great or too small, however many digits stand before it
+        return None if digits.strip(b"+-0.") else Fraction(0)
+    exact = Fraction(Decimal((digits + b"e" + sign + (exponent or b"0")).decode()))
     number = round_to_64_digits(exact)
     return number if not exact or LEAST <= abs(number) < MOST else None
 

@@ -7,9 +7,11 @@ place and not always by the same token.
 import json
 import math
 import re
+import struct
 from collections.abc import Callable
 from typing import Any
 
+DEEPEST = 1000  # tables in tables
 SPARSE = 10  # from this length on, an array of which more than half is missing is refused
 ESCAPED = {b'"': b'\\"', b"\\": b"\\\\", b"/": b"\\/", b"\b": b"\\b", b"\t": b"\\t", b"\n": b"\\n", b"\f": b"\\f",
            b"\r": b"\\r"}  # fmt: skip
@@ -22,7 +24,7 @@ WANTED = {  # in the words of Python's json, and of cjson
 }
 
 
-def encode(value: Any, kind: Callable[[Any], str | None]) -> bytes:
+def encode(value: Any, kind: Callable[[Any], str | None], depth: int = 1) -> bytes:
     """Write a value of Lua as JSON; `kind` tells a table from a function. Raises ValueError where that cannot be."""
     if value is None or value is True or value is False:
         return json.dumps(value).encode()
@@ -36,11 +38,14 @@ def encode(value: Any, kind: Callable[[Any], str | None]) -> bytes:
         return b"null"
     if found != "table":
         raise ValueError(f"Cannot serialise {found}: type not supported")
+    if depth > DEEPEST:
+        raise ValueError(f"Cannot serialise, excessive nesting ({depth})")
+    depth += 1
     pairs = list(value.items())
     if length := array_length([key for key, _ in pairs]):
         items = dict(pairs)
-        return b"[%b]" % b",".join(encode(items.get(place), kind) for place in range(1, length + 1))
-    return b"{%b}" % b",".join(b"%b:%b" % (name(key), encode(item, kind)) for key, item in pairs)
+        return b"[%b]" % b",".join(encode(items.get(place), kind, depth) for place in range(1, length + 1))
+    return b"{%b}" % b",".join(b"%b:%b" % (name(key), encode(item, kind, depth)) for key, item in pairs)
 
 
 def array_length(keys: list[Any]) -> int:
@@ -51,9 +56,12 @@ def array_length(keys: list[Any]) -> int:
     """
     if not keys or not all(type(key) is int and key > 0 for key in keys):
         return 0
-    if max(keys) > max(SPARSE, 2 * len(keys)):
+    longest = max(keys)
+    if longest >= 2**31:  # more than C's int holds, where it becomes negative
+        return 0
+    if longest > max(SPARSE, 2 * len(keys)):
         raise ValueError("Cannot serialise table: excessively sparse array")
-    return int(max(keys))
+    return int(longest)
 
 
 def name(key: Any) -> bytes:
@@ -87,6 +95,7 @@ def decode(text: bytes, table: Callable[[Any], Any], null: Any) -> Any:
             return table({converted(key): converted(item) for key, item in value.items()})
         return null if value is None else value
 
+    check_depth(text)
     try:
         return converted(json.loads(text.decode(errors="surrogateescape"), parse_int=float))
     except json.JSONDecodeError as error:
@@ -95,13 +104,22 @@ def decode(text: bytes, table: Callable[[Any], Any], null: Any) -> Any:
         raise ValueError(f"{wanted} {found} at character {error.pos + 1}") from None
 
 
+def check_depth(text: bytes) -> None:
+    """Raise ValueError where JSON nests too deep, before anyone goes down there."""
+    depth = 0
+    for found in re.finditer(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', text, re.DOTALL):
+        depth += (found[0] in b"[{") - (found[0] in b"]}")
+        if depth > DEEPEST:
+            raise ValueError(f"Found too many nested data structures ({depth}) at character {found.end()}")
+
+
 def operate(name: bytes, *numbers: float) -> int | bytes:
     """The functions of the table `bit`: on 32 bits, with a sign.
 
     >>> operate(b"band", 7, 3), operate(b"lshift", 1, 31), operate(b"bnot", 0), operate(b"tohex", 255, -4)
     (3, -2147483648, -1, b'00FF')
     """
-    first, *others = (round(number) & 0xFFFFFFFF for number in numbers)
+    first, *others = map(low_bits, numbers)
     by = others[0] & 31 if others else 0
     match name:
         case b"bnot":
@@ -124,6 +142,15 @@ def operate(name: bytes, *numbers: float) -> int | bytes:
             for other in others:
                 first = {b"band": first & other, b"bor": first | other, b"bxor": first ^ other}.get(name, first)
     return signed(first)
+
+
+def low_bits(number: float) -> int:
+    """The low 32 bits of a number that was rounded, as C's union of double and integer shows them; of NaN none.
+
+    >>> low_bits(2.5), low_bits(-1), low_bits(2.0**32 + 1), low_bits(float("nan"))
+    (2, 4294967295, 1, 0)
+    """
+    return int.from_bytes(struct.pack("<d", number + (2.0**52 + 2.0**51))[:4], "little")
 
 
 def digits(number: int, count: int) -> bytes:

@@ -38,7 +38,7 @@ class Limits:
             if name.lower() not in CLASSES:
                 raise ValueError("Invalid client class specified in buffer limit configuration.")
             hard, soft, seconds = parse_memory(numbers[0]), parse_memory(numbers[1]), numbers[2]
-            if hard is None or soft is None or not re.fullmatch(r"\d{1,18}", seconds):
+            if hard is None or soft is None or not re.fullmatch(r"[0-9]{1,18}", seconds):
                 raise ValueError("Error in hard, soft or soft_seconds setting in buffer limit configuration.")
             limit = Limit(hard, soft, int(seconds)) if hard or soft else None
             found = replace(found, **{CLASSES[name.lower()]: limit})
@@ -58,7 +58,7 @@ def parse_memory(text: str) -> int | None:
     >>> parse_memory("2mb"), parse_memory("2 mb")
     (2097152, None)
     """
-    match = re.fullmatch(r"(\d*)([a-z]*)", text.lower())
+    match = re.fullmatch(r"([0-9]{0,127})([a-z]*)", text.lower())
     if match is None or match[2] not in UNITS:
         return None
-    return int(match[1] or 0) * UNITS[match[2]]
+    return min(int(match[1] or 0), 2**64 - 1) * UNITS[match[2]] % 2**64  # as C multiplies

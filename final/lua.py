@@ -5,6 +5,8 @@ tables `redis`, `cjson` and `bit`. Every Python function is wrapped in a Lua one
 comes back as a value, and Lua raises it. So no script ever holds a Python object in its hands.
 """
 
+import re
+import sys
 from collections.abc import Callable
 from hashlib import sha1
 from importlib.resources import files
@@ -16,7 +18,11 @@ from .writer import BigNumber, NullArray, Value, Verbatim
 
 Call = Callable[[list[bytes]], Value]  # runs a command for a script and gives its answer, an error too
 STEPS = 100_000  # Lua's instructions between two looks at the clock
+FRAMES = 5000  # of Python's stack: tables may be 1000 deep, and to write or read one takes up to three frames
+DEEPEST = 1000  # tables in tables that a script may answer with
 MOST_MEMORY = 512 << 20  # bytes that all that scripts have in their hands may take
+sys.setrecursionlimit(max(FRAMES, sys.getrecursionlimit()))
+BIG = re.compile(rb"-?\d{1,4000}")  # Python would not read an integer of more than 4300 digits
 
 
 def sha(script: bytes) -> bytes:
@@ -27,6 +33,17 @@ def sha(script: bytes) -> bytes:
 def never(*_: object) -> None:
     """Refuse: Lua must not look into Python objects, should it ever get hold of one."""
     raise AttributeError("no Python object is in reach")
+
+
+def hashable(value: Value) -> Value:
+    """An answer that can be a key of a map or a member of a set.
+
+    >>> hashable([b"a", [1]])
+    (b'a', (1,))
+    """
+    if isinstance(value, dict):
+        value = [word for pair in value.items() for word in pair]
+    return tuple(map(hashable, value)) if isinstance(value, (list, set)) else value
 
 
 class Interpreter:
@@ -143,8 +160,11 @@ class Interpreter:
                 return table({b"set": table({convert(item, resp): True for item in value})})
         return table([convert(item, resp) for item in value])
 
-    def _reply(self, value: Any) -> Value:
-        """Turn what a script returned into an answer: numbers are cut to integers, a table ends at its first nil."""
+    def _reply(self, value: Any, depth: int = 0) -> Value:
+        """Turn what a script returned into an answer: numbers are cut to integers, a table ends at its first nil.
+
+        What is deeper than `DEEPEST` is an error in its place, as in Redis, where it may be some 8000 deep.
+        """
         if value is None or value is False:
             return None
         if value is True:
@@ -155,6 +175,9 @@ class Interpreter:
             return value
         if self._type(value) != "table":
             return None
+        if depth == DEEPEST:
+            return ReplyError("ERR reached lua stack limit")
+        depth += 1
         get = self._get  # raw, past what a metatable would say
         if isinstance(error := get(value, b"err"), bytes):
             return ReplyError(error.decode(errors="surrogateescape"))
@@ -163,15 +186,15 @@ class Interpreter:
         if isinstance(double := get(value, b"double"), (int, float)):
             return float(double)
         if self._type(pairs := get(value, b"map")) == "table":
-            return {self._reply(key): self._reply(item) for key, item in pairs.items()}
+            return {hashable(self._reply(key, depth)): self._reply(item, depth) for key, item in pairs.items()}
         if self._type(members := get(value, b"set")) == "table":
-            return {self._reply(key) for key in members}
-        if isinstance(number := get(value, b"big_number"), bytes) and number.removeprefix(b"-").isdigit():
+            return {hashable(self._reply(key, depth)) for key in members}
+        if isinstance(number := get(value, b"big_number"), bytes) and BIG.fullmatch(number):
             return BigNumber(number)
         verbatim = get(value, b"verbatim_string")
         if self._type(verbatim) == "table" and isinstance(text := get(verbatim, b"string"), bytes):
             return Verbatim(text)
         items: list[Value] = []
         while (item := get(value, len(items) + 1)) is not None:
-            items.append(self._reply(item))
+            items.append(self._reply(item, depth))
         return items

@@ -59,7 +59,8 @@ class Options:
         settable=True,
         read=lambda text, now: now.changed(text),
     )
-    maxmemory: int = option(0, "bytes that the keys may take; 0: as many as they like", settable=True, memory=True)
+    maxmemory: int = option(0, "bytes that the keys may take; 0: as many as they like", settable=True, memory=True,
+                            most=2**64 - 1)  # fmt: skip
     maxmemory_policy: str = option("noeviction", "which keys go when they take more", choices=POLICIES, settable=True)
     maxmemory_samples: int = option(5, "of how many keys the worst one goes", settable=True, least=1, most=2**31 - 1)
     notify_keyspace_events: str = option("", "which events on keys are published", settable=True,
@@ -69,7 +70,7 @@ class Options:
                           most=2**31 - 1)  # fmt: skip
     tcp_keepalive: int = option(300, "find out after so many seconds whether a client is still there; 0: do not",
                                 settable=True, most=2**31 - 1)  # fmt: skip
-    hz: int = option(10, "look after keys that expire so many times a second", settable=True)
+    hz: int = option(10, "look after keys that expire so many times a second", settable=True, most=2**31 - 1)
     slowlog_log_slower_than: int = option(
         10_000, "microseconds from which on SLOWLOG keeps a request; -1: none", settable=True, least=-1
     )
@@ -132,7 +133,7 @@ def parse(name: str, value: str, now: Any = None) -> Any:
             raise ValueError("argument must be a memory value")
         number = size
     else:
-        if not re.fullmatch(r"-?\d{1,19}", value):
+        if not re.fullmatch(r"-?[0-9]{1,19}", value):
             raise ValueError("argument couldn't be parsed into an integer")
         number = int(value)
     if not meta["least"] <= number <= meta["most"]:

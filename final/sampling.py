@@ -8,6 +8,7 @@ from .command import integer
 from .errors import ReplyError
 
 MOST = 2**63 - 1
+MOST_REPEATED = 2**20  # members in one answer that may name some more than once: it is made as a whole, in memory
 T = TypeVar("T")
 
 
@@ -28,9 +29,13 @@ def check_paired(count: int, paired: bool) -> None:
 def sample(members: Sequence[T], count: int) -> list[T]:
     """Some `count` different members; or, where it is negative, as many as that, some perhaps more than once.
 
+    Raises a ReplyError for more than `MOST_REPEATED` of the latter.
+
     >>> sorted(sample([1, 2, 3], 5)), sample([7], -3), sample([], -3)
     ([1, 2, 3], [7, 7, 7], [])
     """
     if count >= 0:
         return random.sample(members, min(count, len(members)))
+    if members and -count > MOST_REPEATED:
+        raise ReplyError("ERR value is out of range")
     return random.choices(members, k=-count) if members else []

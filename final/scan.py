@@ -52,9 +52,10 @@ class Order:
 
 def parse_cursor(word: bytes) -> int:
     """Read a cursor: a number that an earlier call gave, or 0."""
-    if not word.isdigit() or int(word) >= 2**64:
+    digits = word.lstrip(b"0") or b"0"
+    if not word.isdigit() or len(digits) > 20 or int(digits) >= 2**64:
         raise ReplyError("ERR invalid cursor")
-    return int(word)
+    return int(digits)
 
 
 def parse_scan_options(words: tuple[bytes, ...], with_type: bool) -> tuple[Callable[[bytes], object], int, bytes]:

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, isinf
 from typing import TYPE_CHECKING
 
-from .arithmetic import parse_float
+from .arithmetic import LONGEST, long_double, parse_float
 from .errors import ReplyError
 from .store import Store
 from .writer import Value
@@ -53,7 +53,7 @@ def parse_timeout(word: bytes) -> int:
     (1, 2000)
     """
     seconds = parse_float(word)
-    if seconds is None:
+    if seconds is None or len(word) >= LONGEST or (isinf(seconds) and long_double(word) is None):
         raise ReplyError("ERR timeout is not a float or out of range")
     if not -0.001 < seconds < 2**63 / 1000:  # what is too long overflows in Redis, and has become negative by then
         raise ReplyError("ERR timeout is negative")

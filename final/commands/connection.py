@@ -7,6 +7,7 @@ from ..command import ALLOW_BUSY, FAST, LOADING, NO_AUTH, NOSCRIPT, STALE, Serve
 from ..errors import ReplyError, shown, syntax_error, wrong_password
 from ..reader import parse_integer
 from ..writer import Push, Value
+from .databases import database
 
 VERSION = b"7.0.15"  # the Redis that we answer like
 DOOR = (NOSCRIPT, LOADING, STALE, FAST, NO_AUTH, ALLOW_BUSY)  # flags of what may be said before the password
@@ -117,9 +118,7 @@ def hello(server: Server, client: Client, *options: bytes) -> Value:
 @command(LOADING, STALE, FAST)
 def select(server: Server, client: Client, index: int) -> Value:
     """SELECT index: use the database with this number from now on."""
-    if not 0 <= index < len(server.stores):
-        raise ReplyError("ERR DB index is out of range")
-    client.db = server.stores[index]
+    client.db = database(server, index)
     return "OK"
 
 

@@ -6,6 +6,8 @@ from ..reader import parse_integer
 from ..store import Store
 from ..writer import Value
 
+INT_MIN, INT_MAX = -(2**31), 2**31 - 1  # of C, in which Redis keeps a database's number
+
 
 @command(WRITE, DENYOOM, keys=(1, 2, 1))
 def copy(server: Server, db: Store, key: bytes, newkey: bytes, *options: bytes) -> Value:
@@ -50,7 +52,7 @@ def swapdb(server: Server, index1: bytes, index2: bytes) -> Value:
     """SWAPDB index1 index2: have the two databases change places, for everyone who uses one of them."""
     numbers = [parse_integer(word) for word in (index1, index2)]
     for number, which in zip(numbers, ("first", "second"), strict=True):
-        if number is None:
+        if number is None or not INT_MIN <= number <= INT_MAX:
             raise ReplyError(f"ERR invalid {which} DB index")
     one, other = (database(server, number or 0) for number in numbers)
     one.swap(other)
@@ -61,7 +63,9 @@ def swapdb(server: Server, index1: bytes, index2: bytes) -> Value:
 
 
 def database(server: Server, index: int) -> Store:
-    """The database of this number."""
+    """The database of this number. Raises a ReplyError where there is none."""
+    if not INT_MIN <= index <= INT_MAX:
+        raise ReplyError(f"ERR value is out of range, value must between {INT_MIN} and {INT_MAX}")
     if not 0 <= index < len(server.stores):
         raise ReplyError("ERR DB index is out of range")
     return server.stores[index]

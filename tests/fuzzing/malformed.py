@@ -1,0 +1,67 @@
+"""Bytes that are no requests, or hardly: headers of all kinds, lengths that cannot be, odd quotes, endless lines."""
+
+from __future__ import annotations
+
+import socket
+from random import Random
+
+from stages.wire import request as encoded
+
+SILENCE = 0.5  # seconds after which nothing more is awaited
+NUMBERS = [b"", b"0", b"-0", b"1", b"2", b"3", b"-1", b"-2", b"01", b"+1", b" 1", b"1 ", b"1x", b"x", b"\x00", b"1\x00",
+           b"1024", b"2147483647", b"2147483648", b"4294967297", b"9223372036854775807", b"9223372036854775808",
+           b"-9223372036854775808", b"536870913", b"99999999999999999999", b"1e3", b"0x1", b"-", b"--1"]  # fmt: skip
+PARTS = [b"PING", b"ECHO", b" ", b"  ", b"\t", b'"', b"'", b'"a"', b"'a'", b'"a"b', b"'a'b", b'a"b"', b"a'b'", b"\\",
+         b'\\"', b"\\x41", b"\\x4", b"\\xzz", b"\\n", b"\\'", b"\x00", b"\x0b", b"\x0c", b"\x1c", b"\x85", b"\xa0",
+         b"\xff", b"*1", b"$4", b"\r", b"a", b"hi"]  # fmt: skip
+ENDS = [b"\r\n", b"\r\n", b"\n", b"\r", b"", b"\n\r", b"\r\r\n"]
+LONG = [b"x" * 65_535, b"x" * 65_536, b"x" * 65_537, b"1" * 65_536, b"x" * 70_000]
+
+
+def stream(random: Random) -> bytes:
+    """Some pieces of what might be requests."""
+    pieces = [random.choice([array, array, inline, whole])(random) for _ in range(random.randint(1, 3))]
+    return b"".join(pieces) + (far(random) if random.random() < 0.05 else b"")
+
+
+def array(random: Random) -> bytes:
+    """The beginning of an array whose headers may be anything."""
+    data = b"*" + random.choice(NUMBERS) + random.choice(ENDS)
+    for _ in range(random.randint(0, 3)):
+        if random.random() < 0.5:
+            word = random.choice(PARTS)
+            data += b"$%d\r\n%b\r\n" % (len(word), word)
+        else:
+            data += random.choice([b"$", b"$", b"$", b":", b"*", b"+", b"", b"\x00", b"\xff", b"\r\n"])
+            data += random.choice(NUMBERS) + random.choice(ENDS) + random.choice(PARTS) + random.choice(ENDS)
+    return data
+
+
+def inline(random: Random) -> bytes:
+    """An inline request with odd blanks and quotes."""
+    return b"".join(random.choice(PARTS) for _ in range(random.randint(0, 6))) + random.choice(ENDS)
+
+
+def whole(random: Random) -> bytes:
+    """A request that nothing is wrong with, answered before and after what is not."""
+    return random.choice([encoded("PING"), encoded("ECHO", random.choice(PARTS)), b"PING\r\n", b"*0\r\n", b"\r\n"])
+
+
+def far(random: Random) -> bytes:
+    """A line that is longer than may be, or just not, and does not end: it has to be the last."""
+    return random.choice([b"", b"*", b"*1\r\n$", b"ECHO "]) + random.choice(LONG)
+
+
+def answer(port: int, data: bytes) -> tuple[bytes, bool]:
+    """Send these bytes, and hear what is answered until nothing more comes; tell whether the server hung up."""
+    heard = b""
+    with socket.create_connection(("127.0.0.1", port), SILENCE) as connection:
+        try:
+            connection.sendall(data)
+            while chunk := connection.recv(1 << 16):
+                heard += chunk
+        except TimeoutError:
+            return heard, False
+        except OSError:  # it hung up, and left bytes that it had not read
+            pass
+    return heard, True
