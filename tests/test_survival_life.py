@@ -19,7 +19,7 @@ from tests.folders import info
 from tests.oracle import final_server
 from tests.soak import STOP, soak
 
-SECONDS = float(os.environ.get("SECONDS_OF_LIFE", 10))
+SECONDS = float(os.environ.get("SECONDS_OF_LIFE", 8))
 SEED = int(os.environ.get("SEED", random.randrange(10**6)))
 OK = b"+OK\r\n"
 
