@@ -366,7 +366,7 @@ class Soak:
         """The load is over: see what is left, stop, and see what comes back."""
         report = self.report
         report.told = self.info(self.connect())
-        self.forget_all_but(list(counted))
+        self.forget_all_but(counted)
         report.after = self.level()
         self.judge_levels()
         with suppress(ValueError):
@@ -386,20 +386,24 @@ class Soak:
         parked.close()
         self.server = self.start()
         client = self.connect()
-        for key, value in counted.items():
-            if (found := client.ask("GET", key)) != (str(value).encode() if value else None):
-                report.problems.append(f"{key} was {value} and came back as {found!r}")
+        self.judge_counts(client, counted)
         client.close()
         self.server.stop()
 
-    def forget_all_but(self, keys: list[str]) -> None:
-        """Delete all other keys."""
+    def forget_all_but(self, counted: dict[str, int]) -> None:
+        """Remove all other keys; not by DEL, after which the store's heap keeps their deadlines until they are due."""
         client = self.connect()
-        there = client.ask("KEYS", "*")
-        assert isinstance(there, list)
-        for start in range(0, len(there), 1000):
-            client.ask("DEL", "-", *(key for key in there[start : start + 1000] if key.decode() not in keys))
+        self.judge_counts(client, counted)
+        client.ask("FLUSHALL")
+        for key, value in counted.items():
+            client.ask("SET", key, value)
         client.close()
+
+    def judge_counts(self, client: Client, counted: dict[str, int]) -> None:
+        """What was acknowledged is there."""
+        for key, value in counted.items():
+            if (found := client.ask("GET", key)) not in ([None, b"0"] if not value else [str(value).encode()]):
+                self.report.problems.append(f"{key} was {value}, and is {found!r}")
 
     def judge_levels(self) -> None:
         """Nothing is left over: no descriptor, no task, no thread, no client, and not much memory."""
