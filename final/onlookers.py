@@ -11,7 +11,8 @@ from .options import Options
 
 SKIP_MONITOR = "skip_monitor"  # the flag of scripts
 LONGEST, MOST = 128, 32  # what SLOWLOG keeps of a request: so many bytes of a word, so many words
-ESCAPES = {ord(sign): "\\" + letter for sign, letter in zip('\\"\n\r\t\a\b', '\\"nrtab', strict=True)}
+ESCAPES = {byte: f"\\x{byte:02x}" for byte in range(256) if not 32 <= byte < 127}
+ESCAPES |= {ord(sign): "\\" + letter for sign, letter in zip('\\"\n\r\t\a\b', '\\"nrtab', strict=True)}
 SECRET = b"(redacted)"
 
 
@@ -116,5 +117,4 @@ def quoted(word: bytes) -> str:
     >>> print(quoted(b'a\x00b\n"q"\xff'))
     "a\x00b\n\"q\"\xff"
     """
-    shown = (ESCAPES.get(byte) or (chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}") for byte in word)
-    return f'"{"".join(shown)}"'
+    return f'"{word.decode("latin-1").translate(ESCAPES)}"'
