@@ -3,6 +3,8 @@
 What each file owns, from the outside in. Imports point downwards only.
 
     __main__.py     the command line; starts everything
+    check_aof.py    another one: is a log right, and cut it where it is torn
+    complaint.py    what is wrong with a request, in the words of redis-check-aof
     server.py       sockets, timers, signals (asyncio): the only file that knows them
     by_hand.py      serving without the loop, while a script does not end
     engine.py       the way of one request: admit, run, settle. No asyncio, no socket

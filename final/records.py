@@ -27,7 +27,8 @@ CHUNK = 1 << 20  # bytes read at once while loading
 Words = list[bytes]
 Request = tuple[int, int, Words]  # the offsets of its start and its end, and its words; a remark has none
 Refusable = tuple[Words, Callable[[str], NoReturn]]  # a request, and a function that refuses it, for a reason
-_COUNTS = {b"*%d" % count: count for count in range(1, 1024)}  # headers of requests that need no careful look
+_COUNTS = {b"*%d" % count: count for count in range(1, 1024)}  # headers that need no careful look: of requests …
+_LENGTHS = {b"$%d" % length: length for length in range(4096)}  # … and of words
 _HEADER = re.compile(rb"\*(?:([1-9][0-9]{0,9})(?:\r(\n)?)?)?")  # as far as it is there; a group for its end
 _LENGTH = re.compile(rb"\$(?:(0|[1-9][0-9]{0,17})(?:\r(\n)?)?)?")
 
@@ -40,7 +41,7 @@ class CorruptLog(Exception):
         super().__init__(
             f"{path} {what} byte {offset}: {reason}. Nothing was changed. Make a copy of the file; {remedy}"
         )
-        self.offset = offset
+        self.offset, self.reason = offset, reason
 
 
 class Malformed(Exception):
@@ -71,34 +72,41 @@ def read_file(path: Path, progress: Progress) -> Generator[Refusable, None, int]
     def refuse(reason: str) -> NoReturn:
         raise CorruptLog(path, start, reason)
 
-    for start, whole, words in read_all(path):
+    for start, end, words in read_all(path):
         if words:
             yield words, refuse
             progress.requests += 1
             if progress.requests % 4096 == 0:
                 progress.at(start)
+        whole = end
     progress.before += whole
     return whole
 
 
 def read_all(path: Path) -> Iterator[Request]:
-    """The requests of a snapshot, where the file begins with one, and those that follow.
-
-    A snapshot is never torn: Redis gives it its name when all of it is there.
-    """
+    """The requests of a snapshot, where the file begins with one, and the units that follow."""
     begin = 0
+    for request in read_front(path):
+        yield request
+        begin = request[1]
+    yield from read_units(path, begin)
+
+
+def read_front(path: Path) -> Iterator[Request]:
+    """The requests of the snapshot that a file begins with, if it does, and at last no request, but where it ends.
+
+    Until then all of them end at 0, as a snapshot is never torn: Redis gives it its name when all of it is there.
+    """
     with open(path, "rb") as file:
         if file.read(9).startswith(MAGIC):
             with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
                 cursor = Cursor(data)
                 try:
                     for start, words in read_snapshot(cursor):
-                        yield start, begin, words
+                        yield start, 0, words
                 except BadSnapshot as error:
                     raise unusable(path, error) from None
-                begin = cursor.place
-                yield begin, begin, []
-    yield from read_units(path, begin)
+                yield cursor.place, cursor.place, []
 
 
 def unusable(path: Path, error: BadSnapshot) -> CorruptLog:
@@ -112,7 +120,7 @@ def read_units(path: Path, begin: int = 0) -> Iterator[Request]:
     """The requests of one file, from an offset on. Between MULTI and EXEC nothing is given until EXEC is there.
 
     What a transaction contains has the transaction's start and end. Raises CorruptLog also where EXEC is missing
-    and more follows: no request that a server logs is one word of four letters but EXEC, and none contains MULTI.
+    and more follows.
     """
     transaction: list[Words] | None = None
     began = 0
@@ -128,10 +136,18 @@ def read_units(path: Path, begin: int = 0) -> Iterator[Request]:
             if name == b"EXEC":
                 yield from ((began, end, each) for each in transaction)
                 transaction = None
-            elif name == b"MULTI" or (len(words) == 1 and len(name) == len(b"EXEC")):
+            elif after_lost_exec(words):
                 raise CorruptLog(path, start, f"{words[0]!r} stands where EXEC is missing")
             else:
                 transaction.append(words)
+
+
+def after_lost_exec(words: Words) -> bool:
+    """Whether this request inside a transaction shows that its EXEC is damaged: it is what has become of it, or MULTI.
+
+    Of the requests that a server logs only EXEC is one word of four letters.
+    """
+    return (len(words) == 1 and len(words[0]) == len(b"EXEC")) or words[0].upper() == b"MULTI"
 
 
 def read_requests(path: Path, begin: int = 0) -> Iterator[Request]:
@@ -162,27 +178,26 @@ def split(data: bytes) -> Iterator[tuple[Words, int]]:
     """The complete requests at the front of `data`, each with the place where it ends. Raises Malformed.
 
     Cut at its CRLFs, in `*2 $3 GET $1 k` every second piece is a word, and its header says how long it must be.
-    Where that does not come out, because a word contains CRLF, or is not all here, `careful` knows. Measured with
-    SETs of 64 bytes: 1.5 µs for each request, where `careful` takes 4.
+    Where that does not come out, because a word contains CRLF, is long, or is not all here, `careful` knows. The
+    lengths are compared for all pieces at once: so a SET takes 1.0 µs, where `careful` takes 3.
     """
     pieces = data.split(b"\r\n")
+    sizes = list(map(len, pieces))
+    told = list(map(_LENGTHS.get, pieces))  # the length of the next piece, where a piece is a header
     at = place = 0
     last = len(pieces) - 1  # the last piece is not ended by CRLF
     while place < len(data):
         count = _COUNTS.get(pieces[at])
-        if count is not None and (stop := at + 1 + 2 * count) <= last:
-            words = pieces[at + 2 : stop : 2]
-            if [b"$%d" % len(word) for word in words] == pieces[at + 1 : stop : 2]:
-                place += sum(map(len, pieces[at:stop])) + 2 * (stop - at)
-                at = stop
-                yield words, place
-                continue
-        found = careful(data, place)
-        if found is None:
+        if count and (stop := at + 1 + 2 * count) <= last and told[at + 1 : stop : 2] == sizes[at + 2 : stop : 2]:
+            place += sum(sizes[at:stop]) + 2 * (stop - at)
+            yield pieces[at + 2 : stop : 2], place
+            at = stop
+        elif found := careful(data, place):
+            at += data.count(b"\r\n", place, found[1])
+            place = found[1]
+            yield found
+        else:
             return
-        at += data.count(b"\r\n", place, found[1])
-        place = found[1]
-        yield found
 
 
 def careful(data: bytes, place: int = 0) -> tuple[Words, int] | None:
@@ -222,7 +237,6 @@ def misled(rest: bytes) -> str:
     A digit of a length, damaged, lets a word seem to reach beyond the end of the file. But then there is another
     digit with which the word ends at its CRLF, and complete requests follow.
     """
-    place = 0
     header = _HEADER.match(rest)
     place = header.end() if header else 0
     while (length := _LENGTH.match(rest, place)) and length[2]:
@@ -231,7 +245,7 @@ def misled(rest: bytes) -> str:
             for right in neighbours(length[1]):
                 end = length.end() + int(right)
                 if rest[end : end + 2] == b"\r\n" and follows(rest[: length.start(1)] + right + rest[length.end(1) :]):
-                    return f"the length {int(length[1])} leads beyond the end of the file, and {int(right)} would be right"
+                    return f"the length {int(length[1])} leads beyond the end of the file, {int(right)} would be right"
     return ""
 
 
