@@ -128,7 +128,7 @@ class Folder:
         Raises OSError, also where another server is at work here, and ValueError where the manifest is damaged,
         or missing while the files that it should list are there.
         """
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.make()
         self.lock()
         try:
             if self.list.exists():
@@ -140,6 +140,13 @@ class Folder:
         except BaseException:
             self.leave()
             raise
+
+    def make(self) -> None:
+        """Make the folder where there is none, and see its name onto the disk: else a power cut can take all of it."""
+        missing = [each for each in (self.path, *self.path.parents) if not each.exists()]
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in missing:
+            sync_names(each.parent)
 
     def lock(self) -> None:
         """Lock the folder until `leave`, or the end of this process, however it comes. Raises OSError."""
@@ -208,11 +215,16 @@ class Folder:
 
     def sync(self) -> None:
         """See the folder's names onto the disk: without it a power cut can take a new file away."""
-        number = os.open(self.path, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
+        sync_names(self.path)
+
+
+def sync_names(folder: Path) -> None:
+    """See the names in a folder onto the disk."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def private(path: str, flags: int) -> int:
