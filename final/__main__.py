@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import signal
 import sys
 from dataclasses import fields
 from typing import Any
@@ -35,10 +36,15 @@ def main() -> None:
     """Run the server until it is told to stop; complain in one line where it cannot start or go on."""
     options = parse_options(sys.argv[1:])
     server = Server(options)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # until there is a loop, which knows what to do
     try:
         restore(server.engine)
     except (CorruptLog, OSError) as error:
         sys.exit(f"cannot use the log: {error}")
+    except KeyboardInterrupt:
+        print("told to stop while the log was loading", file=sys.stderr)
+        return
     try:
         asyncio.run(server.run())
     except (OSError, OverflowError) as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .manifest import Folder, private
 from .options import Options
-from .records import CorruptLog, Refusable, read_file
+from .records import CorruptLog, Progress, Refusable, read_file
 from .writer import encode_request
 
 Record = tuple[int, Sequence[bytes]]  # the database, and the words of a request
@@ -63,15 +63,17 @@ class Log:
         """
         self.enter()
         files = self.folder.manifest.files
+        progress = Progress(sum(map(self.folder.size, files)))
         for number, name in enumerate(files, start=1):
             path = self.folder.path / name
-            whole = yield from read_file(path)
+            whole = yield from read_file(path, progress)
             torn = self.folder.size(name) - whole
             if torn and number < len(files):
                 raise CorruptLog(path, whole, "it ends in half a request, and is not the last file")
             if torn:
                 print(f"{path} ends in half a request: {torn} bytes cut off at byte {whole}", file=sys.stderr)
                 os.truncate(path, whole)
+        self._unsynced = bool(files)  # who was killed may not have come to see onto the disk what it promised
 
     def open(self) -> None:
         """Open the last increment to append to it; make it, and the manifest, where there are none. Raises OSError."""

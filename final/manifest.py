@@ -128,7 +128,7 @@ class Folder:
         Raises OSError, also where another server is at work here, and ValueError where the manifest is damaged,
         or missing while the files that it should list are there.
         """
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.make()
         self.lock()
         try:
             if self.list.exists():
@@ -141,9 +141,17 @@ class Folder:
             self.leave()
             raise
 
+    def make(self) -> None:
+        """Make the folder where there is none, and see its name onto the disk: else a power cut can take all of it."""
+        missing = [each for each in (self.path, *self.path.parents) if not each.exists()]
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in missing:
+            sync_names(each.parent)
+
     def come_back(self) -> None:
         """Where the folder was moved away or deleted, make it again, and make it ours. Raises OSError."""
         self.path.mkdir(mode=0o700, exist_ok=True)
+        sync_names(self.path.parent)
         if self._lock is None or not os.path.samestat(os.fstat(self._lock), os.stat(self.path)):
             self.leave()
             self.lock(patience=0)
@@ -215,11 +223,16 @@ class Folder:
 
     def sync(self) -> None:
         """See the folder's names onto the disk: without it a power cut can take a new file away."""
-        number = os.open(self.path, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
+        sync_names(self.path)
+
+
+def sync_names(folder: Path) -> None:
+    """See the names in a folder onto the disk."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def private(path: str, flags: int) -> int:
