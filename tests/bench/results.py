@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -36,8 +37,15 @@ def machine() -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),
         "redis-server": next((word.removeprefix("v=") for word in said if word.startswith("v=")), "none"),
+        "logs on": file_system(tempfile.gettempdir()),
         "load": "redis-benchmark" if shutil.which("redis-benchmark") else "our own",
     }
+
+
+def file_system(folder: str) -> str:
+    """What kind of file system a folder is on; where it is memory only, an fsync costs nothing. TMPDIR chooses."""
+    told = subprocess.run(["stat", "-f", "-c", "%T", folder], capture_output=True, text=True)
+    return told.stdout.strip() or "an unknown file system"
 
 
 class Results:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -95,7 +94,7 @@ def running(names: Sequence[str], fsync: str = "", options: Sequence[str] = ()) 
 @contextmanager
 def one(name: str, target: Target, fsync: str = "", options: Sequence[str] = ()) -> Iterator[Running]:
     """Have one server run."""
-    with TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
+    with TemporaryDirectory() as folder:
         data = Path(folder) if fsync else None
         more = options if target.is_final or target.is_redis else ()
         server = Server(target, Patience(60), Path(folder), data=data, appendfsync=fsync, options=more)
