@@ -6,7 +6,6 @@ import csv
 import shutil
 import subprocess
 from dataclasses import dataclass, replace
-from itertools import count
 
 from stages.wire import request
 from tests.bench import own
@@ -90,10 +89,9 @@ def fill(server: Running, command: str, number: int, each: str, key: str = "", a
 
 
 def fill_one_by_one(server: Running, words: str, number: int, at_once: int = 1000) -> None:
-    """The same with a request for each entry."""
-    numbers = count()
+    """The same with a request for each entry, which is answered with OK."""
+    zeros = f"{0:012}"
+    each = request(*words.format(n=zeros).split()).replace(zeros.encode(), b"%012d")
     for start in range(0, number, at_once):
-        size = min(at_once, number - start)
-        server.client.send(b"".join(request(*words.format(n=f"{next(numbers):012}").split()) for _ in range(size)))
-        for _ in range(size):
-            server.client.read_reply()
+        numbers = range(start, min(start + at_once, number))
+        server.client.check(b"".join([each % n for n in numbers]), b"+OK\r\n" * len(numbers))

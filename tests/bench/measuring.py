@@ -10,7 +10,7 @@ from tests.bench.load import LONGEST, Load, Measured, ask
 from tests.bench.results import Row
 from tests.bench.servers import Running
 
-SECONDS = 1.0  # for which a server is asked
+SECONDS = 0.5  # for which a server is asked
 FIRST = 2000  # requests of the run that tells how many there should be; it also warms the server up
 FIRST_HUGE = 200  # the same, of values that take long to send
 
