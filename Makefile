@@ -22,9 +22,13 @@ check: $(READY) ## lint, and check the types
 			--cache-dir ../../.mypy_cache/$$(basename $$stage) .) || exit; \
 	done
 
+bench: $(READY) ## measure how fast final/ is beside redis-server, fakeredis and others; some 15 minutes
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check fakeredis uvloop
+	$(BIN)/python -m tests.bench
+
 $(READY): requirements.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.PHONY: help run test check
+.PHONY: help run test check bench

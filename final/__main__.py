@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
@@ -32,9 +33,28 @@ def parse_options(words: list[str]) -> Options:
     return Options(**vars(parser.parse_args(words)))
 
 
+def choose_loop(options: Options) -> Callable[[], asyncio.AbstractEventLoop]:
+    """What makes the event loop; `options.loop` says afterwards which one it is. Raises ImportError."""
+    if options.loop != "asyncio":
+        try:
+            import uvloop
+
+            options.loop = "uvloop"
+            return uvloop.new_event_loop
+        except ImportError:
+            if options.loop == "uvloop":
+                raise
+    options.loop = "asyncio"
+    return asyncio.new_event_loop
+
+
 def main() -> None:
     """Run the server until it is told to stop; complain in one line where it cannot start or go on."""
     options = parse_options(sys.argv[1:])
+    try:
+        new_loop = choose_loop(options)
+    except ImportError as error:
+        sys.exit(f"cannot use uvloop: {error}")
     server = Server(options)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)  # until there is a loop, which knows what to do
@@ -46,7 +66,8 @@ def main() -> None:
         print("told to stop while the log was loading", file=sys.stderr)
         return
     try:
-        asyncio.run(server.run())
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(server.run())
     except (OSError, OverflowError) as error:
         sys.exit(f"cannot listen on {options.bind}:{options.port}: {error}")
     if server.failure:

@@ -63,13 +63,17 @@ class ByHand:
         self.guests: dict[Guest, Connection] = {}
 
     def listen(self) -> None:
-        """Answer what has come by now, from clients that were there and from new ones."""
+        """Answer what has come by now, from clients that were there and from new ones.
+
+        Also send what was answered in this turn of the loop before the script began: nobody else will.
+        """
         for door in self.server.doors:
             self.let_in(door.fileno())
         for connection in [*self.server.connections]:
             transport = connection.transport
             known = transport.socket if isinstance(transport, Guest) else transport.get_extra_info("socket")
             self.read(connection, known.fileno())
+        self.server.before_sleep()
 
     def let_in(self, door: int) -> None:
         """Accept who waits at the door; the loop gets them when it has a turn again."""
@@ -90,7 +94,6 @@ class ByHand:
         with suppress(OSError):
             if data := os.read(number, CHUNK):
                 connection.data_received(data)
-                connection.send()
 
     def hand_over(self, guest: Guest) -> None:
         """The loop has a turn: let it have the client."""

@@ -41,8 +41,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected: keep `transport`, through which we answer, and join `server.connections`."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = transport  # type: ignore[assignment]  # as uvloop's is of no class of asyncio's
         if self in self.server.connections:
             return  # it was let in by hand, and this is its real transport
         ends = (transport.get_extra_info("peername"), transport.get_extra_info("sockname"))

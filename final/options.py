@@ -79,6 +79,10 @@ class Options:
         "no", "who may use DEBUG: no one, all, or clients on this machine", choices=("no", "yes", "local")
     )
     busy_reply_threshold: int = option(5000, "milliseconds after which others hear of a script", settable=True)
+    loop: str = option(
+        "auto", "what turns the wheels: asyncio's own loop, or uvloop; auto: uvloop if it is installed",
+        choices=("auto", "asyncio", "uvloop"),
+    )  # fmt: skip
     save: str = option("", "when to write a snapshot; there are none here, so always empty", choices=("",))
 
     def get(self, name: str) -> bytes:

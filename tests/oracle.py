@@ -133,8 +133,10 @@ def redis_server(*options: str, data: Path | None = None) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def final_server(*options: str, data: Path | None = None, **how: object) -> Iterator[Server]:
-    """Have `python -m final` run."""
+    """Have `python -m final` run, on the event loop that FINAL_LOOP names in the environment, if it does."""
     target = find("final", 5, Path())
+    if loop := os.environ.get("FINAL_LOOP"):
+        options = ("--loop", loop, *options)
     with tempfile.TemporaryDirectory() as folder, serving(target, Path(folder), *options, data=data, **how) as server:
         yield server
 

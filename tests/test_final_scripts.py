@@ -221,7 +221,7 @@ def test_without_lupa_scripts_say_what_is_missing(monkeypatch: pytest.MonkeyPatc
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A server that says early that it is busy."""
     start = final_server if request.param == "final" else redis_server
-    with start("--busy-reply-threshold", "50") as running:
+    with start("--busy-reply-threshold", "50", "--enable-debug-command", "yes") as running:
         yield running
 
 
@@ -316,6 +316,19 @@ def test_a_script_that_has_written_cannot_be_killed_and_shutdown_nosave_ends_the
     other.send(request("SHUTDOWN", "NOSAVE"))
     assert server.wait() == 0
     client.expect_closed()
+
+
+def test_who_was_answered_just_before_a_script_began_hears_it(server: Server) -> None:
+    before, client, slow = server.connect(), server.connect(), server.connect()
+    for _ in range(4):  # which of two clients is read first is up to the system
+        slow.send(request("DEBUG", "SLEEP", "0.1"))  # meanwhile two requests come, and have the same turn of the loop
+        before.send(request("PING"))
+        client.send(request("EVAL", ENDLESS, 0))
+        assert before.read_reply() in (b"+PONG\r\n", BUSY)
+        while before.ask("SCRIPT", "KILL") != "OK":  # it has not begun yet
+            pass
+        for each in (client, slow):
+            each.read_reply()
 
 
 def test_sigterm_ends_the_server_while_a_script_runs(server: Server) -> None:

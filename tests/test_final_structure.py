@@ -25,7 +25,7 @@ FILES = sorted(path.relative_to(FOLDER) for path in FOLDER.rglob("*.py"))
 NAMES = re.findall(r"^    (\S+(?:, \S+)*)  ", final.__doc__ or "", re.MULTILINE)
 MAP = [name for names in NAMES for name in names.split(", ") if name.endswith((".py", "/"))]  # from the outside in
 ANY_WORDS = {"quit", "command", "debug"}  # they take any words, and say themselves what is wrong with them
-OPTIONAL = {"lua.py": {"lupa"}}  # imported where it is there; without it that part says what is missing
+OPTIONAL = {"lua.py": {"lupa"}, "__main__.py": {"uvloop"}}  # imported where they are there
 README = (FOLDER / "README.md").read_text()
 each_file = pytest.mark.parametrize("file", FILES, ids=str)
 

@@ -37,7 +37,7 @@ def about_server(server: Server) -> Fields:
         "redis_mode": "standalone",
         "os": f"{platform.system()} {platform.release()} {platform.machine()}",
         "arch_bits": 64 if sys.maxsize > 2**32 else 32,
-        "multiplexing_api": "asyncio",
+        "multiplexing_api": server.options.loop,
         "python_version": platform.python_version(),
         "process_id": os.getpid(),
         "run_id": server.run_id,

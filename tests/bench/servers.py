@@ -1,0 +1,105 @@
+"""Who takes part: servers started on free ports, asked and weighed. It knows nothing of what is measured."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from stages.running import Server
+from stages.target import LAST, ROOT, Target, Unavailable, find, redis
+from stages.wire import Patience, Reply
+
+FINAL, UVLOOP, REDIS, FAKE, FLOOR, STAGE = (
+    *("final", "final on uvloop", "redis-server", "fakeredis", "floor", "stage 05"),
+)
+FAKE_SERVER = "import sys, fakeredis; fakeredis.TcpFakeServer(('127.0.0.1', int(sys.argv[-1]))).serve_forever()"
+
+
+def final(loop: str) -> Target:
+    """Our server on one of the event loops."""
+    return Target("final", LAST, ROOT / "final", command=(sys.executable, "-m", "final", "--loop", loop))
+
+
+def python(name: str, *words: str) -> Target:
+    """A server in Python that takes no options."""
+    return Target(name, LAST, command=(sys.executable, *words))
+
+
+def targets() -> dict[str, Target]:
+    """All that are on this machine, by their names."""
+    found = {FINAL: final("asyncio")}
+    if importlib.util.find_spec("uvloop"):
+        found[UVLOOP] = final("uvloop")
+    with suppress(Unavailable):
+        found[REDIS] = redis()
+    if importlib.util.find_spec("fakeredis"):
+        found[FAKE] = python(FAKE, "-c", FAKE_SERVER)
+    found[FLOOR] = python(FLOOR, str(Path(__file__).with_name("floor.py")))
+    found[STAGE] = find("reference", 5, Path())
+    return found
+
+
+class Running:
+    """A server at work. `name` is what its rows are under."""
+
+    def __init__(self, name: str, server: Server) -> None:
+        self.name, self.server, self.port = name, server, server.port
+        self.client = server.connect()
+
+    def ask(self, *words: bytes | str | int) -> Reply:
+        """Ask it something, and give the reply as a Python value."""
+        return self.client.ask(*words)
+
+    def info(self, section: str) -> dict[str, str]:
+        """What INFO says."""
+        text = self.ask("INFO", section)
+        assert isinstance(text, bytes)
+        return dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
+
+    @cached_property
+    def pid(self) -> int:
+        """The number of its process."""
+        return int(self.info("server")["process_id"])
+
+    def memory(self, field: str = "VmRSS") -> float:
+        """Its resident memory in bytes, now or (VmHWM) at most since its start; nan where there is no /proc."""
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text()
+        except OSError:
+            return float("nan")
+        return int(re.findall(rf"{field}:\s+(\d+) kB", status)[0]) * 1024
+
+
+@contextmanager
+def running(names: Sequence[str], fsync: str = "", options: Sequence[str] = ()) -> Iterator[list[Running]]:
+    """Have these servers run, those of them that are on this machine; with `fsync`, each keeps a log.
+
+    `options` are for final and redis-server, which have the same.
+    """
+    known = targets()
+    with ExitStack() as stack:
+        started = []
+        for name in names:
+            if name in known:
+                started.append(stack.enter_context(one(name, known[name], fsync, options)))
+        yield started
+
+
+@contextmanager
+def one(name: str, target: Target, fsync: str = "", options: Sequence[str] = ()) -> Iterator[Running]:
+    """Have one server run."""
+    with TemporaryDirectory() as folder:
+        data = Path(folder) if fsync else None
+        more = options if target.is_final or target.is_redis else ()
+        server = Server(target, Patience(60), Path(folder), data=data, appendfsync=fsync, options=more)
+        try:
+            server.await_ready()
+            yield Running(name, server)
+        finally:
+            server.close()
