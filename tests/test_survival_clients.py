@@ -39,14 +39,6 @@ REFUSED = "ERR CONFIG SET failed (possibly related to argument '{}') - "
 SECONDS = float(os.environ.get("SECONDS_OF_RUDENESS", 0.3))  # of measurement, for each rude client
 
 
-def not_yet(why: str) -> pytest.MarkDecorator:
-    """True of Redis, and not of final/ yet."""
-    mark = pytest.mark.xfail(strict=True, reason=why)
-    return pytest.mark.parametrize(
-        "start", [pytest.param(final_server, marks=mark, id="final"), pytest.param(redis_server, id="redis")]
-    )
-
-
 @pytest.fixture(scope="module")
 def running() -> Iterator[dict[str, Server]]:
     """One of each, without a log, for the tests that leave everything as it was."""
@@ -160,7 +152,7 @@ def test_one_who_goes_leaves_nothing_behind(running: dict[str, Server], which: s
 # One that does not read
 
 
-@not_yet("there is no client-output-buffer-limit")
+@either
 def test_the_limits_of_output_are_said_as_redis_says_them(start: Start) -> None:
     name = "client-output-buffer-limit"
     usual = b"normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60"
@@ -206,7 +198,7 @@ def ask_something(client: Client) -> None:
     ],
     ids=["subscriber", "pattern", "monitor"],
 )
-@not_yet("there is no client-output-buffer-limit")
+@either
 def test_one_who_listens_and_takes_less_than_the_hard_limit_allows_is_hung_up_on_at_once(
     start: Start, kind: str, listen: str, say: Callable[[Client], None]
 ) -> None:
@@ -227,7 +219,7 @@ def test_one_who_listens_and_takes_less_than_the_hard_limit_allows_is_hung_up_on
         assert client.ask("PUBLISH", "channel", "anyone?") == 0
 
 
-@not_yet("there is no client-output-buffer-limit")
+@either
 def test_over_the_soft_limit_one_may_be_for_some_seconds(start: Start) -> None:
     with start() as server:
         client = server.connect()
@@ -243,7 +235,7 @@ def test_over_the_soft_limit_one_may_be_for_some_seconds(start: Start) -> None:
             assert time.monotonic() - began > 1
 
 
-@not_yet("there is no client-output-buffer-limit")
+@either
 def test_one_who_came_under_the_soft_limit_again_stays(start: Start) -> None:
     with start() as server:
         client = server.connect()
@@ -264,7 +256,7 @@ def test_one_who_came_under_the_soft_limit_again_stays(start: Start) -> None:
                 time.sleep(0.1)
 
 
-@not_yet("there is no client-output-buffer-limit")
+@either
 def test_one_who_asks_and_does_not_read_meets_the_limit_of_its_kind(start: Start) -> None:
     with start() as server:
         client = server.connect()
@@ -288,7 +280,6 @@ def test_one_who_monitors_sees_every_byte_as_redis_shows_it(running: dict[str, S
     assert heard[0] == heard[1]
 
 
-@pytest.mark.xfail(strict=True, reason="all requests of a chunk are executed, whatever their replies take")
 def test_replies_are_not_produced_faster_than_they_are_taken() -> None:
     with final_server() as server:
         client = server.connect()
@@ -305,7 +296,6 @@ def test_replies_are_not_produced_faster_than_they_are_taken() -> None:
             assert resident(client) - before < 64 << 20
 
 
-@pytest.mark.xfail(strict=True, reason="all requests of a chunk are executed, whatever their replies take")
 def test_one_who_reads_late_gets_every_reply_nonetheless() -> None:
     count = 2000
     with final_server() as server:
@@ -334,7 +324,7 @@ def resident(client: Client) -> int:
 # One that sends too much
 
 
-@not_yet("there is no client-query-buffer-limit")
+@either
 def test_the_limit_of_what_is_sent_is_said_as_redis_says_it(start: Start) -> None:
     name = "client-query-buffer-limit"
     with start() as server:
@@ -350,7 +340,7 @@ def test_the_limit_of_what_is_sent_is_said_as_redis_says_it(start: Start) -> Non
         assert client.ask("CONFIG", "GET", name) == [name.encode(), b"1048576"]
 
 
-@not_yet("there is no client-query-buffer-limit")
+@either
 def test_one_whose_request_is_longer_than_the_limit_is_hung_up_on_without_a_word(start: Start) -> None:
     with start() as server:
         client = server.connect()
@@ -362,7 +352,7 @@ def test_one_whose_request_is_longer_than_the_limit_is_hung_up_on_without_a_word
         await_true(lambda: not there(client, "long"), "it has been hung up on")
 
 
-@not_yet("all requests of a chunk are executed before anyone else has a turn")
+@either
 def test_a_long_pipeline_is_interrupted_for_others(start: Start) -> None:
     with start() as server:
         sender, client = server.connect(), server.connect()
@@ -383,19 +373,7 @@ def test_a_long_pipeline_is_interrupted_for_others(start: Start) -> None:
         assert median(steps) < 8000, f"{len(steps)} turns, of up to {max(steps)} requests"
 
 
-SLOW_NOW = {
-    "sends_and_never_stops": "all requests of a chunk are executed before anyone else has a turn",
-    "leaves_a_pipeline": "all requests of a chunk are executed before anyone else has a turn",
-}
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=SLOW_NOW[name]) if name in SLOW_NOW else ())
-        for name in RUDE
-    ],
-)
+@pytest.mark.parametrize("name", RUDE)
 def test_a_polite_client_is_answered_while_others_are_rude(name: str, note: Note) -> None:
     with final_server() as server:
         alone, beside = compared(server, name, SECONDS, turns=2)
@@ -415,12 +393,7 @@ def limited(target: Target, soft: int, hard: int) -> Target:
 TARGETS = {"final": lambda: find("final", 5, Path()), "redis": redis_target}
 
 
-def targets_not_yet(why: str) -> pytest.MarkDecorator:
-    """True of Redis, and not of final/ yet."""
-    mark = pytest.mark.xfail(strict=True, reason=why)
-    return pytest.mark.parametrize(
-        "target", [pytest.param(TARGETS["final"], marks=mark, id="final"), pytest.param(redis_target, id="redis")]
-    )
+either_target = pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 
 
 def answered(server: Server, count: int, stack: contextlib.ExitStack) -> None:
@@ -431,7 +404,7 @@ def answered(server: Server, count: int, stack: contextlib.ExitStack) -> None:
         assert connection.recv(100) == PONG, f"client {number}"
 
 
-@targets_not_yet("the limit of open files is left as it is")
+@either_target
 def test_the_limit_of_open_files_is_raised_so_that_all_clients_fit(
     target: Callable[[], Target], tmp_path: Path
 ) -> None:
@@ -441,7 +414,7 @@ def test_the_limit_of_open_files_is_raised_so_that_all_clients_fit(
         assert server.connect().ask("CONFIG", "GET", "maxclients") == [b"maxclients", b"200"]
 
 
-@targets_not_yet("the limit of open files is left as it is")
+@either_target
 def test_where_it_cannot_be_raised_there_are_fewer_clients(target: Callable[[], Target], tmp_path: Path) -> None:
     with serving(limited(target(), 200, 200), tmp_path, "--maxclients", "5000") as server:
         client = server.connect()
@@ -452,7 +425,7 @@ def test_where_it_cannot_be_raised_there_are_fewer_clients(target: Callable[[], 
             client.check(PING, PONG)
 
 
-@targets_not_yet("maxclients is not compared with the limit of open files")
+@either_target
 def test_more_clients_than_open_files_are_refused_when_asked_for(target: Callable[[], Target], tmp_path: Path) -> None:
     with serving(limited(target(), 200, 200), tmp_path, "--maxclients", "50") as server:
         client = server.connect()
@@ -527,7 +500,6 @@ def test_redis_refuses_one_from_outside_and_hangs_up() -> None:
     assert said.startswith(b"-DENIED Redis is running in protected mode because") and ended
 
 
-@pytest.mark.xfail(strict=True, reason="there is no protected mode")
 def test_who_comes_from_outside_is_told_what_redis_tells_and_hung_up_on() -> None:
     assert knocked("final") == knocked("redis")
 
@@ -538,7 +510,6 @@ def test_with_a_password_one_is_let_in() -> None:
     assert ours[1] == (b"-NOAUTH Authentication required.\r\n", False)
 
 
-@pytest.mark.xfail(strict=True, reason="there is no protected mode")
 def test_without_protection_one_is_let_in() -> None:
     ours = knocked("final", "protected-mode", "no")
     assert ours == knocked("redis", "protected-mode", "no")

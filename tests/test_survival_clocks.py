@@ -45,15 +45,6 @@ time.time_ns = lambda: real_time_ns() + shift() * 10**9
 both_ways = pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=["forward", "back"])
 
 
-def jumps(**fails: str) -> pytest.MarkDecorator:
-    """Both directions, with those marked that are not so yet, and why."""
-    marks = {way: pytest.mark.xfail(strict=True, reason=why) for way, why in fails.items()}
-    ways = {"forward": HOUR, "back": -HOUR}
-    return pytest.mark.parametrize(
-        "jump", [pytest.param(jump, id=way, marks=marks.get(way, ())) for way, jump in ways.items()]
-    )
-
-
 class Clock:
     """The wall clock of a server."""
 
@@ -159,7 +150,7 @@ def test_who_waits_for_a_key_waits_as_long_as_it_said(server: Server, clock: Clo
     assert 0.1 < seconds_until_answered(client) < 2
 
 
-@jumps(forward="a pause ends at a point on the wall clock", back="a pause ends at a point on the wall clock")
+@both_ways
 def test_a_pause_is_as_long_as_it_was_said_to_be(server: Server, clock: Clock, jump: int) -> None:
     client = server.connect()
     client.check(request("CLIENT", "PAUSE", 300), OK)
@@ -168,7 +159,7 @@ def test_a_pause_is_as_long_as_it_was_said_to_be(server: Server, clock: Clock, j
     assert 0.1 < seconds_until_answered(client) < 2
 
 
-@jumps(back="a pause ends at a point on the wall clock")
+@both_ways
 def test_a_pause_that_has_begun_to_hold_someone_is_as_long_too(server: Server, clock: Clock, jump: int) -> None:
     client = server.connect()
     client.check(request("CLIENT", "PAUSE", 300), OK)
@@ -186,7 +177,6 @@ def ended(connection: socket.socket, seconds: float) -> bool:
     return False
 
 
-@pytest.mark.xfail(strict=True, reason="how long a client was idle is counted by the wall clock")
 def test_a_client_that_has_just_asked_something_is_not_idle_for_an_hour(server: Server, clock: Clock) -> None:
     client = server.connect()
     assert client.ask("CONFIG", "SET", "timeout", 60) == "OK"
@@ -197,7 +187,6 @@ def test_a_client_that_has_just_asked_something_is_not_idle_for_an_hour(server: 
         assert not ended(other, 1.5)  # it is looked at each second
 
 
-@pytest.mark.xfail(strict=True, reason="how long a client was idle is counted by the wall clock")
 def test_a_client_that_is_idle_does_not_stay_for_an_hour(server: Server, clock: Clock) -> None:
     client = server.connect()
     assert client.ask("CONFIG", "SET", "timeout", 1) == "OK"
@@ -208,7 +197,7 @@ def test_a_client_that_is_idle_does_not_stay_for_an_hour(server: Server, clock: 
         assert ended(other, 4)
 
 
-@jumps(forward="counted by the wall clock", back="counted by the wall clock")
+@both_ways
 def test_client_list_tells_how_long_one_was_there_and_idle(server: Server, clock: Clock, jump: int) -> None:
     client, other = server.connect(), server.connect()
     other.ask("CLIENT", "SETNAME", "other")
@@ -219,13 +208,13 @@ def test_client_list_tells_how_long_one_was_there_and_idle(server: Server, clock
     assert 0 <= int(numbers(line)["age"]) < 60 and 0 <= int(numbers(line)["idle"]) < 60
 
 
-@jumps(forward="counted by the wall clock", back="counted by the wall clock")
+@both_ways
 def test_info_tells_for_how_long_the_server_has_run(server: Server, clock: Clock, jump: int) -> None:
     clock.jump(jump)
     assert 0 <= int(numbers(server.connect().ask("INFO", "server"))["uptime_in_seconds"]) < 600
 
 
-@jumps(forward="counted by the wall clock", back="counted by the wall clock")
+@both_ways
 def test_info_tells_how_many_commands_there_were_in_a_second(server: Server, clock: Clock, jump: int) -> None:
     client = server.connect()
     time.sleep(0.3)  # so that there are a few samples from before
@@ -240,7 +229,7 @@ def test_info_tells_how_many_commands_there_were_in_a_second(server: Server, clo
     assert min(found[5:]) > 20, found
 
 
-@jumps(forward="counted by the wall clock", back="counted by the wall clock")
+@both_ways
 def test_how_long_a_key_was_idle_is_no_matter_of_the_wall_clock(server: Server, clock: Clock, jump: int) -> None:
     client = server.connect()
     client.ask("SET", "k", "v")
@@ -251,7 +240,7 @@ def test_how_long_a_key_was_idle_is_no_matter_of_the_wall_clock(server: Server, 
     assert isinstance(idle, int) and 1 <= idle < 60
 
 
-@jumps(forward="counted by the wall clock", back="counted by the wall clock")
+@both_ways
 def test_how_often_a_key_is_used_is_no_matter_of_the_wall_clock(server: Server, clock: Clock, jump: int) -> None:
     client = server.connect()
     client.ask("CONFIG", "SET", "maxmemory", "1gb", "maxmemory-policy", "allkeys-lfu")
@@ -262,7 +251,7 @@ def test_how_often_a_key_is_used_is_no_matter_of_the_wall_clock(server: Server, 
     assert client.ask("OBJECT", "FREQ", "k") == before
 
 
-@jumps(back="when a key was used is noted by the wall clock")
+@both_ways
 def test_what_was_used_last_is_kept_longest_whatever_the_clock_said_then(
     server: Server, clock: Clock, jump: int
 ) -> None:
@@ -281,7 +270,6 @@ def test_what_was_used_last_is_kept_longest_whatever_the_clock_said_then(
     assert client.ask("EXISTS", *(f"old{number}" for number in range(10))) in (1, 2)
 
 
-@pytest.mark.xfail(strict=True, reason="there is no client-output-buffer-limit")
 def test_over_the_soft_limit_of_output_one_may_be_for_real_seconds(server: Server, clock: Clock) -> None:
     client = server.connect()
     assert client.ask("CONFIG", "SET", "client-output-buffer-limit", "pubsub 0 1mb 60") == "OK"

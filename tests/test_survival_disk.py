@@ -139,7 +139,6 @@ def test_while_the_disk_is_full_final_refuses_what_redis_refuses_in_its_words(di
     assert said[1].count(Error(FULL)) == 6
 
 
-@pytest.mark.xfail(strict=True, reason="PING is answered as ever")
 def test_whoever_asks_whether_we_are_well_hears_that_the_disk_is_full(disk: Disk) -> None:
     for which in (redis_target, final):
         with serving(disk.target(which()), disk.folder, data=disk.folder, appendfsync="no") as server:
@@ -150,7 +149,6 @@ def test_whoever_asks_whether_we_are_well_hears_that_the_disk_is_full(disk: Disk
         shutil.rmtree(disk.seen / "appendonlydir")
 
 
-@pytest.mark.xfail(strict=True, reason="a script's writes are not refused")
 def test_a_script_cannot_write_either(disk: Disk) -> None:
     pytest.importorskip("lupa")
     for which in (redis_target, final):
@@ -387,10 +385,6 @@ def test_stage_05_ends_when_the_sync_of_each_second_fails(faults: Faults, tmp_pa
         assert "cannot sync the log: [Errno 5] Input/output error" in server.errors
 
 
-lives_on = pytest.mark.xfail(strict=True, reason="under everysec a failed fsync ends the server")
-
-
-@lives_on
 def test_while_fsync_fails_under_everysec_writes_are_refused_and_reads_are_not(faults: Faults, tmp_path: Path) -> None:
     with serving(faults.target(final()), tmp_path, data=tmp_path, appendfsync="everysec") as server:
         client = server.connect()
@@ -405,7 +399,6 @@ def test_while_fsync_fails_under_everysec_writes_are_refused_and_reads_are_not(f
         assert server.alive
 
 
-@lives_on
 def test_once_fsync_works_again_the_whole_log_is_written_anew_before_writes_are_accepted(
     faults: Faults, tmp_path: Path
 ) -> None:
@@ -426,7 +419,6 @@ def test_once_fsync_works_again_the_whole_log_is_written_anew_before_writes_are_
         assert held(server.connect(), ["k", "refused", "probe"]) == {"k": "v", "refused": "v", "probe": "again"}
 
 
-@lives_on
 def test_an_fsync_that_failed_once_is_not_made_good_by_one_that_does_not(faults: Faults, tmp_path: Path) -> None:
     """The system may have forgotten what it could not write: the next fsync of that file says nothing about it."""
     with serving(faults.target(final()), tmp_path, data=tmp_path, appendfsync="everysec") as server:
