@@ -34,7 +34,7 @@ What each file owns, from the outside in. Imports point downwards only.
     manifest.py     the log's folder: which files make up the log, and whose it is
     store.py        the keyspace: typed values, deadlines, what changed; the only file that knows expiry
     options.py      the options, as in redis.conf and CONFIG
-    limits.py       how much may wait for a client that does not read
+    limits.py       how many clients there may be, and how much may wait for one who does not read
     notifications.py  which events on keys are published, and on which channels
     counters.py     what INFO counts
     sizes.py        how much memory a key takes, as Python says

@@ -225,17 +225,29 @@ class Log:
                 self._unsynced = False  # first: what is written while fsync works needs another one
                 try:
                     os.fsync(self._file.fileno())
-                    self.look()
+                    self._find(self._file)
                 except OSError as error:
-                    self._lost, self.doubt = True, str(error.strerror)
-                    self._refuse(self.doubt)
+                    self._give_up(error)
                     raise
 
     def look(self) -> None:
+        """For who does not sync: notice where the file is not in its place any more."""
+        with self._syncing:
+            if self._file is not None and not self._lost:
+                try:
+                    self._find(self._file)
+                except OSError as error:
+                    self._give_up(error)
+
+    def _find(self, file: FileIO) -> None:
         """Raise OSError where somebody has moved or deleted the file, or the folder: nobody would find it again."""
-        assert self._file is not None
-        if not os.path.samestat(os.fstat(self._file.fileno()), os.stat(self._path)):
+        if not os.path.samestat(os.fstat(file.fileno()), os.stat(self._path)):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    def _give_up(self, error: OSError) -> None:
+        """What is in the file is lost, or may be."""
+        self._lost, self.doubt = True, str(error.strerror)
+        self._refuse(self.doubt)
 
     def close(self) -> None:
         """Write and sync what is left and let go of file and folder. Raises OSError where the disk does not take it."""

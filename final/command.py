@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .rewrite import Rewriter
     from .scan import Order
     from .scripting import Scripts
+    from .waiting import Waiting
     from .watching import Watching
 
 # Flags, as COMMAND shows them. WRITE is refused while the log cannot be written, NO_AUTH goes before the password,
@@ -47,6 +48,7 @@ class Server(Protocol):
     scripts: "Scripts"
     onlookers: "Onlookers"
     watching: "Watching"
+    waiting: "Waiting"
     pause: "Pause"
     steady: Callable[[], int]
     started: int

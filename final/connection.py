@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SHARE = 128  # requests of one client in one turn of the loop, then the others have theirs: some milliseconds
 ROOM = 1 << 20  # bytes of replies to one client in one turn: more are made when it has taken these
+LITTLE = 16 * 1024  # bytes that nobody minds: of a chunk, or waiting for a client, for which Redis has a buffer anyway
 
 
 class Connection(asyncio.Protocol):
@@ -78,6 +79,8 @@ class Connection(asyncio.Protocol):
         self.work()
         if self.reader.held > engine.options.client_query_buffer_limit:
             self.cut_off("max query buffer length")
+        elif len(data) > LITTLE and self.attentive:
+            self.fall_behind()  # uvloop reads many chunks in a turn from one who sends much
 
     def work(self) -> None:
         """Execute the complete requests, up to one that has to wait: those behind it wait with it.
@@ -197,10 +200,12 @@ class Connection(asyncio.Protocol):
     def send(self) -> None:
         """Send the replies that waited, all in one write, and hang up on a client that is leaving."""
         self.mind_limit()
-        self.transport.write(self.output)
+        if not self.transport.is_closing():
+            large = len(self.output) > LITTLE  # a part of a view is no copy, and asyncio will want a part
+            self.transport.write(memoryview(self.output) if large else self.output)
+            if self.client.leaving:
+                self.transport.close()
         self.output = bytearray()
-        if self.client.leaving:
-            self.transport.close()
 
     def mind_limit(self) -> None:
         """Hang up on a client for which more waits than its hard limit allows, or its soft one, for too long."""
@@ -208,7 +213,8 @@ class Connection(asyncio.Protocol):
         limit = limits.pubsub if client.channels or client.patterns else limits.normal
         if limit is None:
             return
-        waiting, now = len(self.output) + self.transport.get_write_buffer_size(), self.server.engine.steady()
+        waiting = len(self.output) + self.transport.get_write_buffer_size() - LITTLE
+        now = self.server.engine.steady()
         if not waiting > limit.soft > 0:
             self.over_since = None
         elif self.over_since is None:
@@ -232,12 +238,14 @@ class Connection(asyncio.Protocol):
         self.attend()
         asyncio.get_running_loop().call_soon(self.work)
 
-    def eof_received(self) -> None:
-        """The client will send no more, and the loop will call `connection_lost` soon: not soon enough.
+    def eof_received(self) -> bool:
+        """The client will send no more. Forget it at once, but keep the connection until it has its last replies.
 
         If it waits for a list, another client may fill that in this very turn; the element would be lost.
         """
         self.forget_client()
+        self.server.send_soon(self)
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone, politely (`exc` is None) or not: leave `server.connections`."""

@@ -185,7 +185,7 @@ class Engine:
             answer = command.run(self, client, words)
         except ReplyError as error:
             self.counters.error_replies += 1
-            answer = error
+            answer = error.with_traceback(None)  # else what the command held lives until the next collection
         if len(self.unit.notes) > start:
             self.complete(command, words, start)
         if command.readonly:

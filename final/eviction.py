@@ -149,7 +149,7 @@ class Eviction:
         if entry is None:
             entry = self.entries[place] = Entry(0, self.server.steady())
             self.all.put(place)
-        size = size_of(key, value) + BOOKS
+        size = size_of(key, value) + BOOKS if self.server.options.maxmemory else 0
         self.used += size - entry.size
         entry.size = size
         (self.volatile.put if store.deadline(key) is not None else self.volatile.take)(place)

@@ -58,7 +58,7 @@ class FastPath:
                 answer = command.run(engine, client, words)
             except ReplyError as error:
                 counters.error_replies += 1
-                answer = error
+                answer = error.with_traceback(None)
             if unit.notes:
                 if unheard and len(unit.notes) == 1 and unit.notes[0].log is None:
                     unit.notes.clear()

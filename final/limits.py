@@ -1,9 +1,11 @@
-"""client-output-buffer-limit: how much may wait for a client that does not read. It knows no client and no socket."""
+"""What clients may take: so many of them, and so much that waits for one who does not read. It knows no client."""
 
 import re
+import resource
 from dataclasses import dataclass, replace
 
 UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1 << 10, "m": 10**6, "mb": 1 << 20, "g": 10**9, "gb": 1 << 30}
+OWN_FILES = 32  # files that are open beside those of the clients
 CLASSES = {"normal": "normal", "slave": "replica", "replica": "replica", "pubsub": "pubsub"}
 
 
@@ -62,3 +64,14 @@ def parse_memory(text: str) -> int | None:
     if match is None or match[2] not in UNITS:
         return None
     return min(int(match[1] or 0), 2**64 - 1) * UNITS[match[2]] % 2**64  # as C multiplies
+
+
+def room_for(clients: int) -> int:
+    """Have the system allow as many open files as so many clients need; tell how many clients it allows then."""
+    wanted = clients + OWN_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return clients
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return clients if allowed == wanted else max(allowed - OWN_FILES, 1)

@@ -141,9 +141,6 @@ class Reader:
         is negative or above `max_bulk`, `Protocol error: invalid bulk length`.
         """
         if self._length is None:
-            if self._buffer and self._buffer[0] != ord("$"):
-                got = self._buffer[:1].decode(errors="surrogateescape")
-                raise ProtocolError(f"Protocol error: expected '$', got '{got}'")
             length = self._read_header("$", self.max_bulk, "bulk count", "bulk length")
             if length is None:
                 return None
@@ -169,7 +166,10 @@ class Reader:
         line = self._read_line(b"\r", f"{what} string")
         if line is None:
             return None
-        value = parse_integer(line.removeprefix(sign.encode()))
+        if not line.startswith(sign.encode()):
+            got = line[:1].decode(errors="surrogateescape") or "\r"
+            raise ProtocolError(f"Protocol error: expected '{sign}', got '{got}'")
+        value = parse_integer(line[1:])
         if value is None or value > limit:
             raise ProtocolError(f"Protocol error: invalid {number}")
         return value
@@ -182,11 +182,15 @@ class Reader:
         Raises ProtocolError, `Protocol error: too big {what}`, once more than MAX_LINE bytes have come and no end.
         """
         found = self._buffer.find(end, self._searched)
-        after = found + len(b"\r\n") if end == b"\r" else found + 1
-        if found < 0 or after > len(self._buffer):
-            self._searched = len(self._buffer) if found < 0 else found
+        zero = self._buffer.find(b"\0", self._searched, found if found >= 0 else len(self._buffer))
+        if found < 0 or zero >= 0:  # Redis looks with `strchr`, which sees nothing behind a zero byte
+            self._searched = zero if zero >= 0 else len(self._buffer)
             if len(self._buffer) > MAX_LINE:
                 raise ProtocolError(f"Protocol error: too big {what}")
+            return None
+        after = found + len(b"\r\n") if end == b"\r" else found + 1
+        if after > len(self._buffer):
+            self._searched = found
             return None
         line = bytes(self._buffer[:found])
         del self._buffer[:after]
@@ -210,8 +214,11 @@ def parse_integer(text: bytes) -> int | None:
     return number if number is not None and b"%d" % number == text and -(2**63) <= number < 2**63 else None
 
 
-# A word is plain bytes, then perhaps a part in quotes, and then a blank or the end (`sdssplitargs`).
-_WORD = re.compile(rb"""([^\s"']*)(?:"((?:\\.|[^"\\])*+)"|'((?:\\'|[^'])*+)')?(?:\s+|$)""", re.DOTALL)
+# A word is plain bytes, then perhaps a part in quotes, and then a blank or the end (`sdssplitargs`, to which \v and \f
+# are blanks before a word and behind quotes, but not behind plain bytes).
+_WORD = re.compile(
+    rb"""([^ \t\r\n"']*)(?:"((?:\\.|[^"\\])*+)"(?=\s|\Z)|'((?:\\'|[^'])*+)'(?=\s|\Z)|(?=[ \t\r\n]|\Z))\s*""", re.DOTALL
+)
 _ESCAPE = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}
 
@@ -226,7 +233,7 @@ def split_inline(line: bytes) -> list[bytes]:
     [b'SET', b'a key', b"it's", b'\x00\n']
     """
     words = []
-    rest = line.strip()
+    rest = line.removesuffix(b"\r").lstrip()
     position = 0
     while position < len(rest):
         match = _WORD.match(rest, position)

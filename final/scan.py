@@ -24,7 +24,7 @@ class Order:
     """
 
     def __init__(self) -> None:
-        self._orders: OrderedDict[Hashable, list[tuple[int, bytes]]] = OrderedDict()
+        self._orders: OrderedDict[Hashable, list[bytes]] = OrderedDict()
 
     def page(
         self, place: Hashable, members: Callable[[], Iterator[bytes]], cursor: int, count: int
@@ -35,19 +35,23 @@ class Order:
         """
         order = self._orders.get(place)
         if order is None or cursor == 0:
-            order = sorted((hash(member) & 0xFFFFFFFFFFFF | 1, member) for member in members())
-            self._orders[place] = order
+            order = self._orders[place] = sorted(members(), key=rank)
         self._orders.move_to_end(place)
         if len(self._orders) > REMEMBERED:
             self._orders.popitem(last=False)
-        start = bisect_left(order, (cursor, b""))
+        start = bisect_left(order, cursor, key=rank)
         end = start + count
-        while 0 < end < len(order) and order[end][0] == order[end - 1][0]:
+        while 0 < end < len(order) and rank(order[end]) == rank(order[end - 1]):
             end += 1
         if end < len(order):
-            return order[end][0], [member for _, member in order[start:end]]
+            return rank(order[end]), order[start:end]
         del self._orders[place]
-        return 0, [member for _, member in order[start:]]
+        return 0, order[start:]
+
+
+def rank(member: bytes) -> int:
+    """Where a member stands in the order: never at 0, which is the beginning. 30 bits are sorted sooner than 48."""
+    return hash(member) & 0x3FFFFFFF | 1
 
 
 def parse_cursor(word: bytes) -> int:

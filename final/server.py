@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import resource
 import signal
 import socket
 import sys
@@ -14,10 +13,10 @@ from typing import Any
 from .by_hand import ByHand
 from .connection import Connection
 from .engine import Engine
+from .limits import room_for
 from .options import Options
 
 FASTEST = 500  # rounds of removing expired keys in a second, however great `hz` is
-OWN_FILES = 32  # files that are open beside those of the clients
 BACKLOG = 511  # clients who may wait at the door while the loop is busy (tcp-backlog)
 LOOK_EVERY = 0.1  # seconds between two looks at the rewrite of the log
 
@@ -41,7 +40,10 @@ class Server:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self.interrupt(loop))
-        self.options.maxclients = room_for(self.options.maxclients)
+        asked = self.options.maxclients
+        self.options.maxclients = room_for(asked)
+        if self.options.maxclients < asked:
+            print(f"the system allows too few open files: maxclients is {self.options.maxclients}", file=sys.stderr)
         listener = await loop.create_server(self.welcome, self.options.bind, self.options.port, backlog=BACKLOG)
         self.doors = listener.sockets
         regular = (self.expire_regularly(), self.rewrite_when_due(), self.sync_every_second(), self.part_with_some())
@@ -70,8 +72,10 @@ class Server:
 
     def stop(self, failure: str | None = None) -> None:
         """Let `run` come to its end, because we were asked to, or because of a `failure`."""
-        if self.engine.scripts.busy:
-            os._exit(0)  # the script would not let the loop have another turn; what was answered is in the log
+        if self.engine.scripts.busy:  # it would not let the loop have another turn; what was answered is in the log
+            if failure:
+                os.write(2, f"{failure}\n".encode())
+            os._exit(1 if failure else 0)
         self.failure = self.failure or failure
         self.stopping.set()
 
@@ -138,19 +142,8 @@ class Server:
             if log is not None and self.options.appendfsync == "everysec":
                 with suppress(OSError):
                     await asyncio.to_thread(log.sync)
-
-
-def room_for(clients: int) -> int:
-    """Have the system allow as many open files as so many clients need; tell for how many clients it does."""
-    wanted = clients + OWN_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return clients
-    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    if allowed < wanted:
-        print(f"the system allows {allowed} open files: maxclients is {allowed - OWN_FILES}", file=sys.stderr)
-    return max(allowed - OWN_FILES, 1) if allowed < wanted else clients
+            elif log is not None:
+                log.look()
 
 
 def forget_signals() -> None:

@@ -1,7 +1,7 @@
 """The keyspace: typed values, deadlines, and what changed. The only file that knows expiry; it knows no command."""
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -173,6 +173,11 @@ class Store:
         self._values, other._values = other._values, self._values
         self._deadlines, other._deadlines = other._deadlines, self._deadlines
         self._queue, other._queue = other._queue, self._queue
+
+    @property
+    def names(self) -> Collection[bytes]:
+        """The keys, those that have expired and were not yet found among them, as they change."""
+        return self._values.keys()
 
     def keys(self) -> Iterator[bytes]:
         """Give the keys whose deadline has not passed; those whose has stay where they are for now."""

@@ -1,6 +1,6 @@
 """Who waits for a key: parked commands, first come first served. It knows no command by name and no socket."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, isinf
 from typing import TYPE_CHECKING
@@ -98,6 +98,9 @@ class Waiting:
 
     def __contains__(self, place: Place) -> bool:
         return place in self._lines
+
+    def __iter__(self) -> Iterator[Place]:
+        return iter(self._lines)
 
     def __len__(self) -> int:
         """The number of places where someone waits."""

@@ -1,5 +1,7 @@
 """WATCH: which clients want to know that a key has changed before their EXEC. It knows no command and no socket."""
 
+from collections.abc import Iterator
+
 from .client import Client
 from .waiting import Place
 
@@ -29,6 +31,9 @@ class Watching:
         """The key has changed."""
         for client in self._clients.get(place, ()):
             client.touched = True
+
+    def __iter__(self) -> Iterator[Place]:
+        return iter(self._clients)
 
     def __len__(self) -> int:
         """The number of places that someone watches."""

@@ -83,7 +83,6 @@ def final() -> Iterator[Server]:
         yield server
 
 
-@pytest.mark.xfail(strict=True, reason="the reader sees behind a zero byte, and looks at half lines")
 def test_what_is_no_request_is_refused_with_the_words_of_redis(redis: Server, final: Server) -> None:
     drawn = random.Random(SEED)
     streams = [malformed.stream(drawn) for _ in range(EXAMPLES * 3)]

@@ -6,6 +6,7 @@ from ..client import Client
 from ..command import ADMIN, ALLOW_BUSY, FAST, LOADING, NO_MULTI, NOSCRIPT, STALE, Server, command
 from ..counters import Counters
 from ..errors import ReplyError, syntax_error, unknown_subcommand
+from ..limits import room_for
 from ..options import config_failed
 from ..pattern import matcher
 from ..writer import Replies, Value
@@ -42,6 +43,11 @@ def config_set(server: Server, client: Client, parameter: bytes, value: bytes, *
     if switched and not server.rewriter.switch(now=not in_transaction(client)):
         vars(server.options).update(before)
         raise config_failed("appendonly", "Unable to turn on AOF. Check server logs.")
+    possible = room_for(server.options.maxclients) if "maxclients" in before else server.options.maxclients
+    if possible < server.options.maxclients:
+        vars(server.options).update(before)
+        what = "The operating system is not able to handle the specified number of clients, try with"
+        raise config_failed("maxclients", f"{what} {possible}")
     if "maxmemory" in before:
         server.eviction.forget_all()
     return "OK"

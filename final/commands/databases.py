@@ -56,9 +56,12 @@ def swapdb(server: Server, index1: bytes, index2: bytes) -> Value:
             raise ReplyError(f"ERR invalid {which} DB index")
     one, other = (database(server, number or 0) for number in numbers)
     one.swap(other)
-    everything = {*one.keys(), *other.keys()}  # whoever watches a key that is in either, or waits for it, hears of it
-    one.changed(*everything, event=None)
-    other.changed(*everything, log=(), event=None)
+    looked_at = {*server.watching, *server.waiting}
+    for db, log in ((one, None), (other, ())):  # whoever watches a key that is in either, or waits for it, hears of it
+        concerned = [key for index, key in looked_at if index == db.index and (key in one or key in other)]
+        db.changed(*concerned, log=log, event=None)
+    if server.eviction.keeping:
+        server.eviction.forget_all()
     return "OK"
 
 

@@ -1,13 +1,12 @@
 """Commands for hashes: fields and their values under one key."""
 
-import random
 from collections.abc import Iterator
 
 from ..arithmetic import add_floats, add_integers, long_double
 from ..client import Client
 from ..command import DENYOOM, FAST, READONLY, WRITE, Server, command
 from ..errors import ReplyError, not_a_float, syntax_error, wrong_number_of_arguments
-from ..sampling import check_paired, parse_count, sample
+from ..sampling import check_paired, one_of, parse_count, sample
 from ..scan import parse_cursor, parse_scan_options
 from ..store import PIECE, Store, Words, register
 from ..writer import Value
@@ -156,14 +155,14 @@ def hrandfield(db: Store, client: Client, key: bytes, *options: bytes) -> Value:
     """
     if not options:
         fields = db.get(key, HASH)
-        return random.choice(list(fields)) if fields else None
+        return one_of(fields) if fields else None
     with_values = len(options) == 2
     count = parse_count(options[0])
     if len(options) > 2 or (with_values and options[1].lower() != b"withvalues"):
         raise syntax_error()
     check_paired(count, with_values)
     fields = db.get(key, HASH) or {}
-    names = sample(list(fields), count)
+    names = sample(fields, count)
     if not with_values:
         return names
     if client.protocol >= 3:

@@ -1,10 +1,10 @@
 """Commands about keys, whatever their values are."""
 
-import random
 
 from ..command import FAST, READONLY, WRITE, Server, command
 from ..errors import no_such_key, syntax_error
 from ..pattern import matcher
+from ..sampling import one_of
 from ..scan import parse_cursor, parse_scan_options
 from ..store import KINDS, Store
 from ..writer import Value
@@ -65,8 +65,11 @@ def scan(server: Server, db: Store, cursor: bytes, *options: bytes) -> Value:
 @command(READONLY)
 def randomkey(db: Store) -> Value:
     """RANDOMKEY: answer with a random key, or null where there is none."""
-    names = list(db.keys())
-    return random.choice(names) if names else None
+    while names := db.names:
+        name = one_of(names)
+        if name in db:  # its deadline had not passed
+            return name
+    return None
 
 
 @command(WRITE, keys=(1, 2, 1))

@@ -1,13 +1,12 @@
 """Commands for sets: members without order, each of them once, and what sets have in common."""
 
-import random
 from collections.abc import Iterator
 from itertools import islice
 
 from ..command import DENYOOM, FAST, MOVABLEKEYS, READONLY, WRITE, Server, command, options_of
 from ..errors import ReplyError, not_positive, syntax_error
 from ..reader import parse_integer
-from ..sampling import parse_count, sample
+from ..sampling import one_of, parse_count, sample
 from ..scan import parse_cursor, parse_scan_options
 from ..store import PIECE, Store, Words, register
 from ..writer import Value
@@ -115,7 +114,7 @@ def spop(db: Store, key: bytes, *count: bytes) -> Value:
     held = members_of(db, key)
     if not count:
         return take_one(db, key, held) if held else None
-    taken = set(sample(list(held), number))
+    taken = set(sample(held, number))
     if taken:
         held -= taken
         note_taken(db, key, taken, all_of_it=not held)
@@ -124,7 +123,7 @@ def spop(db: Store, key: bytes, *count: bytes) -> Value:
 
 def take_one(db: Store, key: bytes, held: Set) -> bytes:
     """Take a random member out of a set that has some."""
-    member = random_member(held)
+    member = one_of(held)
     held.remove(member)
     db.changed(key, log=(b"SREM", key, member))
     return member
@@ -138,11 +137,6 @@ def note_taken(db: Store, key: bytes, taken: Set, all_of_it: bool) -> None:
         db.changed(key, log=record, event=None)
 
 
-def random_member(held: Set) -> bytes:
-    """A random member: one has to walk to it, 15 ms to the middle of a million."""
-    return next(islice(held, random.randrange(len(held)), None))
-
-
 @command(READONLY)
 def srandmember(db: Store, key: bytes, *count: bytes) -> Value:
     """SRANDMEMBER key [count]: answer with a random member, or with `count` different ones.
@@ -153,9 +147,9 @@ def srandmember(db: Store, key: bytes, *count: bytes) -> Value:
         raise syntax_error()
     if not count:
         held = members_of(db, key)
-        return random_member(held) if held else None
+        return one_of(held) if held else None
     number = parse_count(count[0])
-    return sample(list(members_of(db, key)), number)
+    return sample(members_of(db, key), number)
 
 
 @command(READONLY)

@@ -1,6 +1,5 @@
 """Commands for sorted sets: members with scores, in order. Ranges, pops and algebra have files of their own."""
 
-import random
 import re
 from collections.abc import Iterable, Iterator
 from math import isinf, isnan
@@ -9,7 +8,7 @@ from ..arithmetic import parse_float
 from ..client import Client
 from ..command import DENYOOM, FAST, READONLY, WRITE, Server, command
 from ..errors import ReplyError, not_a_float, syntax_error
-from ..sampling import check_paired, parse_count, sample
+from ..sampling import check_paired, one_of, parse_count, sample
 from ..scan import parse_cursor, parse_scan_options
 from ..sorted_set import SortedSet
 from ..store import PIECE, Store, Words, register
@@ -174,14 +173,14 @@ def zrandmember(db: Store, client: Client, key: bytes, *options: bytes) -> Value
     """
     if not options:
         held = db.get(key, SORTED_SET)
-        return random.choice(list(held.scores)) if held else None
+        return one_of(held.scores) if held else None
     scored = len(options) == 2
     count = parse_count(options[0])
     if len(options) > 2 or (scored and options[1].lower() != b"withscores"):
         raise syntax_error()
     check_paired(count, scored)
     held = db.get(key, SORTED_SET) or SortedSet()
-    return with_scores(client, [(held.scores[each], each) for each in sample(list(held.scores), count)], scored)
+    return with_scores(client, [(held.scores[each], each) for each in sample(held.scores, count)], scored)
 
 
 @command(READONLY)
