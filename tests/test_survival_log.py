@@ -33,6 +33,7 @@ from tests.test_final_rewrite import rewrite
 SEED = int(os.environ.get("SEED") or random.randrange(10**6))
 ROUNDS = int(os.environ.get("ROUNDS", 1))
 SPECIAL = b"0123456789*$#-+\r\n \x00\xffEMs"
+pytestmark = pytest.mark.timeout(60 + 60 * ROUNDS)
 Data = dict[int, dict[bytes, tuple[Any, int | None]]]
 
 BEFORE = """
