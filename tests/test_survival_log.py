@@ -334,6 +334,15 @@ def test_a_snapshot_damaged_or_torn_at_any_byte_stops_the_start(tmp_path: Path) 
     assert len(data_of(opened(tmp_path))) == 1
 
 
+def test_a_base_in_which_redis_has_written_only_a_remark_is_whole(tmp_path: Path) -> None:
+    with redis_server("--aof-use-rdb-preamble", "no", "--aof-timestamp-enabled", "yes", data=tmp_path) as server:
+        server.connect().ask("SET", "k", "v")
+        server.stop()
+    (base,) = (tmp_path / "appendonlydir").glob("*.base.aof")
+    assert base.read_bytes().startswith(b"#TS:") and base.read_bytes().count(b"\r\n") == 1
+    assert opened(tmp_path).ask("GET k") == "$1 v"
+
+
 # Stage 05, whose promise is smaller
 
 
