@@ -347,10 +347,11 @@ def test_a_base_in_which_redis_has_written_only_a_remark_is_whole(tmp_path: Path
 
 
 STAGE = """
+from ast import literal_eval
 from pathlib import Path
 from aof import CorruptLog, load
 path, result = Path({path!r}), []
-for data in {variants!r}:
+for data in literal_eval(path.with_name("variants").read_text()):
     path.write_bytes(data)
     applied = []
     try:
@@ -364,8 +365,8 @@ for data in {variants!r}:
 
 def by_stage(tmp_path: Path, variants: list[bytes]) -> list[tuple[int | str, list[list[bytes]]]]:
     """What stage 05 loads from each of these logs: how much of it is whole, or its complaint; and what it applied."""
-    source = STAGE.format(path=str(tmp_path / "log"), variants=variants)
-    found: Any = answer(source, stage_folder(5), 60)
+    (tmp_path / "variants").write_text(repr(variants))
+    found: Any = answer(STAGE.format(path=str(tmp_path / "log")), stage_folder(5), 60)
     return list(found)
 
 
