@@ -23,6 +23,7 @@ from tests.oracle import final_server, redis_server, redis_target
 
 SEED = int(os.environ.get("SEED") or random.randrange(10**6))
 ROUNDS = int(os.environ.get("ROUNDS", 1))
+pytestmark = pytest.mark.timeout(60 + 60 * ROUNDS)
 Ask = Callable[..., tuple[int, str]]
 
 PLAIN = request("SELECT", 0) + request("SET", "k", "v\r\n\x00") + request("RPUSH", "a list", *range(2))
