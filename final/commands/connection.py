@@ -1,6 +1,7 @@
 """Commands about the connection: who a client is, which database it uses, which protocol it speaks."""
 
 import hmac
+from hashlib import sha256
 
 from ..client import Client
 from ..command import ALLOW_BUSY, FAST, LOADING, NO_AUTH, NOSCRIPT, STALE, Server, command
@@ -65,9 +66,9 @@ def auth(server: Server, client: Client, credential: bytes, *more: bytes) -> Val
 
 
 def check_password(server: Server, user: bytes, password: bytes) -> None:
-    """Raise `wrong_password` where they do not fit; in a time that does not tell how nearly they did."""
+    """Raise `wrong_password` where they do not fit; in a time that does not tell how nearly, or how long they are."""
     expected = server.options.requirepass.encode(errors="surrogateescape")
-    fits = not expected or hmac.compare_digest(password, expected)
+    fits = not expected or hmac.compare_digest(sha256(password).digest(), sha256(expected).digest())
     if user != b"default" or not fits:
         raise wrong_password()
 
