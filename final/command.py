@@ -175,7 +175,7 @@ def describe(
         name=name,
         function=function,
         flags=flags,
-        run=bind(function, handed, [each.annotation is int for each in single], depth, last),
+        run=bind(function, handed, [each.annotation is int for each in single], depth, last, fewest == most),
         fewest=fewest,
         most=most,
         keys=keys or ((first, (-2 if last else -1) if "keys" in names else first, 1) if first else (0, 0, 0)),
@@ -185,7 +185,7 @@ def describe(
 
 
 def bind(
-    function: Callable[..., Value], handed: tuple[type, ...], integers: list[bool], depth: int, last: str = ""
+    function: Callable[..., Value], handed: tuple[type, ...], integers: list[bool], depth: int, last: str, exact: bool
 ) -> Callable[[Server, Client, list[bytes]], Value]:
     """Make the function that a request is run through, with all that can be known now worked out now.
 
@@ -199,6 +199,9 @@ def bind(
     def run_plain(server: Server, client: Client, words: list[bytes]) -> Value:
         return function(client.db, *words[1:])
 
+    def run_one(server: Server, client: Client, words: list[bytes]) -> Value:
+        return function(client.db, words[1])
+
     def run(server: Server, client: Client, words: list[bytes]) -> Value:
         given = [client.db if kind is Store else client if kind is Client else server for kind in handed]
         arguments: list[bytes | int] = list(words)
@@ -208,7 +211,9 @@ def bind(
             return function(*given, *arguments[depth:-1], **{last: arguments[-1]})
         return function(*given, *arguments[depth:])
 
-    return run_plain if handed == (Store,) and not places and depth == 1 and not last else run
+    if handed == (Store,) and not places and depth == 1 and not last:
+        return run_one if exact and len(integers) == 1 else run_plain
+    return run
 
 
 def integer(word: bytes) -> int:

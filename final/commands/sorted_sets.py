@@ -15,6 +15,7 @@ from ..store import PIECE, Store, Words, register
 from ..writer import Value
 
 SORTED_SET = SortedSet
+OPTIONS = {b"nx", b"xx", b"gt", b"lt", b"ch", b"incr"}  # of ZADD
 NOT_ZERO = re.compile(rb"[+-]?[0.]*[1-9]")
 ALL_AT_ONCE = 128  # one of so many members is given whole by the first ZSCAN (Redis: zset-max-listpack-entries)
 
@@ -67,7 +68,7 @@ def zadd(db: Store, key: bytes, first: bytes, second: bytes, *more: bytes) -> Va
     """  # noqa: E501  (the first line is what redis-cli shows)
     words = [first, second, *more]
     options = set()
-    while words and words[0].lower() in (b"nx", b"xx", b"gt", b"lt", b"ch", b"incr"):
+    while words and words[0].lower() in OPTIONS:
         options.add(words.pop(0).lower())
     if not words or len(words) % 2:
         raise syntax_error()
@@ -84,7 +85,7 @@ def zadd(db: Store, key: bytes, first: bytes, second: bytes, *more: bytes) -> Va
 def set_scores(db: Store, key: bytes, pairs: list[tuple[float, bytes]], options: set[bytes]) -> Value:
     """Set scores, or add to one, as the options of ZADD say."""
     incr = b"incr" in options
-    if db.get(key, SORTED_SET) is None and b"xx" in options:
+    if b"xx" in options and db.get(key, SORTED_SET) is None:
         return None if incr else 0
     held = db.make(key, SORTED_SET)
     added = updated = 0
