@@ -25,7 +25,7 @@ from final.errors import ReplyError
 from final.records import CHUNK, CorruptLog, Progress, read_file
 from stages.contained import answer
 from stages.target import ROOT, stage_folder
-from stages.wire import parse, request
+from stages.wire import Incomplete, parse, request
 from tests.folders import await_rewrite, data_of, flush, lay, log_in, opened
 from tests.oracle import NOW, InProcess, redis_server, words_of
 from tests.test_final_rewrite import rewrite
@@ -200,7 +200,9 @@ def test_damage_at_any_byte_stops_the_start_or_is_one_other_word(written: Writte
       stops; else the data are those of the same requests with this word, and nothing else differs but keys that
       the request names (SELECT names none: what follows it goes to another database);
     - anywhere else, in a length or at the end of a line: the start stops, and the place that it names is in the
-      damaged unit or the next one; but in the last unit of the last file, which may be cut off as torn.
+      damaged unit, or behind it, no farther than a length leads now and a unit more. Two things cannot be told: the
+      last unit of the last file may be cut off as torn; and a length may lead exactly to the end of a later request,
+      so that the log is as right as another one.
 
     When the start stops, it names the place and the remedy, and no file is changed.
     """
@@ -225,7 +227,9 @@ def check_damage(written: Written, path: Path, log: bytes, damaged: bytes, place
     before = written.contents
     units = units_in(log)
     index = next(index for index, (_, end) in enumerate(units) if place < end)
-    reach = units[min(index + 1, len(units) - 1)][1]
+    leads = re.match(rb"\$(\d{1,3})\r", damaged[damaged.rfind(b"$", 0, place + 1) :])
+    farthest = max(units[index][1], place + int(leads[1]) if leads else 0)
+    reach = next((end for start, end in units if start >= farthest), len(log))
     try:
         found: Data | CorruptLog = data_of(opened(written.folder))
     except CorruptLog as error:
@@ -242,6 +246,10 @@ def check_damage(written: Written, path: Path, log: bytes, damaged: bytes, place
             assert found == expected
             assert written.contents == before
             assert words[0].upper() == b"SELECT" or set(differences(whole, expected)) <= set(words)
+    elif not isinstance(found, CorruptLog) and is_right(damaged):
+        assert leads and found == replayed(
+            [each for file in written.files for each in in_file(file, path, log, damaged)]
+        )
     elif not isinstance(found, CorruptLog):
         assert path == written.files[-1] and index == len(units) - 1, "what is damaged is taken"
         assert found == written.states[-2][1] and path.read_bytes() == damaged[: units[-1][0]]
@@ -259,6 +267,14 @@ def changed_words(log: bytes, damaged: bytes, place: int) -> list[bytes] | None:
                     return [*words, *other]
                 position += len(word) + 2
     return None
+
+
+def is_right(log: bytes) -> bool:
+    """Whether all of it is requests, to a client's side."""
+    try:
+        return bool(requests_in(log))
+    except (ValueError, Incomplete):
+        return False
 
 
 def in_file(file: Path, path: Path, log: bytes, damaged: bytes) -> list[list[bytes]]:
