@@ -248,6 +248,12 @@ def find(words: list[bytes]) -> Command:
     return found
 
 
+def about_to_run(client: Client, command: Command) -> list[Command]:
+    """What a client is about to run: the command; and if that is EXEC, all that is queued."""
+    queued = client.queue if command.name == "exec" else None
+    return [command, *(each for each, _ in queued or ())]
+
+
 def options_of(words: tuple[bytes, ...]) -> Iterator[tuple[bytes, Iterator[bytes]]]:
     """Go through a command's options: each in lower case, and the iterator from which its values can be drawn.
 

@@ -55,6 +55,7 @@ class Connection(asyncio.Protocol):
         else:
             self.client = engine.connect(address, local_address, self.deliver)
             self.client.hang_up, self.client.resume = self.hang_up, self.resume
+            self.reader.trusted = self.client.authenticated
             keep_alive(transport.get_extra_info("socket"), options.tcp_keepalive)
             self.server.connections.add(self)
 
@@ -73,11 +74,10 @@ class Connection(asyncio.Protocol):
         what they claim. When the reader raises ProtocolError, the requests before it are answered as usual; then
         comes the error, `-ERR ` and its text, and the client counts as `leaving`: nothing more is read from it.
         """
-        engine = self.server.engine
-        self.client.active = engine.steady()
+        self.client.active = self.server.engine.recently
         self.reader.feed(data)
         self.work()
-        if self.reader.held > engine.options.client_query_buffer_limit:
+        if self.reader.held > self.server.options.client_query_buffer_limit:
             self.cut_off("max query buffer length")
         elif len(data) > LITTLE and self.attentive:
             self.fall_behind()  # uvloop reads many chunks in a turn from one who sends much
@@ -152,6 +152,8 @@ class Connection(asyncio.Protocol):
 
     def attend(self) -> None:
         """Read from the client, or do not, as it should be now."""
+        if self.transport.is_closing():
+            return
         if self.attentive:
             self.transport.resume_reading()
         else:
@@ -190,7 +192,7 @@ class Connection(asyncio.Protocol):
     def deliver(self, value: Value) -> None:
         """Send the client what is no answer to a request under way: a message, or the answer to one that waited."""
         self.output += encode(value, self.client.protocol)
-        self.client.active = self.server.engine.steady()
+        self.client.active = self.server.engine.recently
         self.server.send_soon(self)
         if self.waits and self.client.parked is None:
             self.go_on()
@@ -199,7 +201,8 @@ class Connection(asyncio.Protocol):
 
     def send(self) -> None:
         """Send the replies that waited, all in one write, and hang up on a client that is leaving."""
-        self.mind_limit()
+        if self.client.channels or self.client.patterns or self.server.options.client_output_buffer_limit.normal:
+            self.mind_limit()
         if not self.transport.is_closing():
             large = len(self.output) > LITTLE  # a part of a view is no copy, and asyncio will want a part
             self.transport.write(memoryview(self.output) if large else self.output)

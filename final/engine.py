@@ -11,7 +11,7 @@ from time import perf_counter
 from . import commands  # noqa: F401  (the commands enter themselves into the table)
 from .aof import Log
 from .client import Client, nowhere
-from .command import ALLOW_BUSY, NO_AUTH, NO_MULTI, WRITE, Command, find
+from .command import ALLOW_BUSY, NO_AUTH, NO_MULTI, WRITE, Command, about_to_run, find
 from .counters import Counters
 from .errors import ReplyError, busy, log_failed, not_authenticated, only_while_listening
 from .eviction import Eviction
@@ -32,6 +32,7 @@ from .writer import NULL_ARRAY, Replies, Value
 NOTHING = Replies()  # no answer, for now
 NOT_QUEUED = {"multi", "exec", "discard", "watch", "quit", "reset"}  # run at once, also after MULTI
 FROM_A_BROWSER = {b"post", b"host:"}  # how requests of HTTP begin, and the lines in them
+MINUTE = 60_000  # milliseconds
 WHILE_LISTENING = {"subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ping", "quit", "reset"}
 
 
@@ -43,12 +44,6 @@ def wall_clock() -> int:
 def steady_clock() -> int:
     """Milliseconds since some time or other: how long something waits, was idle, takes. Nobody sets this one."""
     return time.monotonic_ns() // 1_000_000
-
-
-def writes(client: Client, command: Command) -> bool:
-    """Whether a command may write, or is the EXEC of one that may."""
-    queued = client.queue or [] if command.name == "exec" else []
-    return WRITE in command.flags or any(WRITE in each.flags for each, _ in queued)
 
 
 class Engine:
@@ -83,11 +78,12 @@ class Engine:
         self.onlookers = Onlookers(options)
         self.pause = Pause()
         self.eviction = Eviction(self)
-        self.started = steady()
+        self.started = self.recently = steady()  # the latter is set some ten times a second
         self.run_id = token_hex(20)  # of this start; tools see by it that the server was started anew
         self.counters = Counters()
         self.active_expire = True  # remove expired keys that nobody asks for; DEBUG SET-ACTIVE-EXPIRE 0: do not
         self.fast_path = FastPath(self)
+        self.warned: int | None = None  # when we last said that somebody speaks HTTP to us
         self._ids = count(1)
 
     def connect(self, address: str = "", local_address: str = "", deliver: Callable[[Value], None] = nowhere) -> Client:
@@ -95,7 +91,7 @@ class Engine:
         self.counters.connections_received += 1
         client = Client(next(self._ids), self.stores[0], address=address, local_address=local_address, deliver=deliver)
         client.authenticated = not self.options.requirepass
-        client.since = client.active = self.steady()
+        client.since = client.active = self.recently = self.steady()
         self.clients[client.id] = client
         return client
 
@@ -162,7 +158,9 @@ class Engine:
         """A web page has its reader's browser send us requests in disguise: hang up before one of them is executed."""
         client.leaving = True
         client.hang_up()
-        print("a client that speaks HTTP was cut off: possibly an attack by way of a browser", file=sys.stderr)
+        if self.warned is None or self.recently - self.warned >= MINUTE:
+            self.warned = self.recently
+            print("a client that speaks HTTP was cut off: possibly an attack by way of a browser", file=sys.stderr)
 
     def admit(self, client: Client, command: Command) -> None:
         """Raise a ReplyError where this client must not run this command now."""
@@ -172,7 +170,9 @@ class Engine:
             raise only_while_listening(command.name)
         if client.queue is not None and NO_MULTI in command.flags:
             raise ReplyError("ERR Command not allowed inside a transaction")
-        if self.log is not None and self.log.failure and (command.name == "ping" or writes(client, command)):
+        if self.log is not None and self.log.failure and (
+            command.name == "ping" or any(WRITE in each.flags for each in about_to_run(client, command))
+        ):
             raise log_failed(self.log.failure)
 
     def run(self, client: Client, command: Command, words: list[bytes]) -> Value:
@@ -288,9 +288,9 @@ class Engine:
     def expire(self, most: int = 200) -> bool:
         """Remove keys whose deadline has passed and that nobody asked for; tell whether there may be more."""
         self.unit.stopped = None
-        now = self.steady()
-        self.counters.sample(now)
-        if not self.active_expire or now < self.pause.until:
+        self.recently = self.steady()
+        self.counters.sample(self.recently)
+        if not self.active_expire or self.recently < self.pause.until:
             return False
         more = any([store.expire_due(most) for store in self.stores if store.deadlines])
         for note in self.unit.notes:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .client import Client
-from .command import DENYOOM, Command
+from .command import DENYOOM, Command, about_to_run
 from .errors import out_of_memory
 from .sizes import size_of
 from .store import Note
@@ -103,7 +103,7 @@ class Eviction:
             self.evict(place)
         self.server.complete(command, words)
         self.server.settle()
-        if self.full and (DENYOOM in command.flags or (command.name == "exec" and wants_memory(client))):
+        if self.full and any(DENYOOM in each.flags for each in about_to_run(client, command)):
             raise out_of_memory()
 
     @property
@@ -191,8 +191,3 @@ class Eviction:
             store.changed(key, log=(b"DEL", key), event="evicted")
             self.server.counters.evicted += 1
         self.enter(place)
-
-
-def wants_memory(client: Client) -> bool:
-    """Whether a command that may take memory waits for EXEC."""
-    return any(DENYOOM in command.flags for command, _ in client.queue or ())

@@ -7,6 +7,7 @@ are for such commands it is enough to have asked before the first one. What they
 on both ways; a test holds that true.
 """
 
+from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ class FastPath:
         return (
             client.authenticated
             and client.queue is None
-            and not (client.listening or client.mute or engine.scripts.busy)
+            and not (client.channels or client.patterns or client.mute or engine.scripts.busy)
             and not (engine.onlookers.monitors or engine.pause.until or engine.eviction.keeping)
             and not (engine.log is not None and engine.log.failure)
         )
@@ -44,8 +45,9 @@ class FastPath:
         if PLAIN.get(requests[-1][0]) is None or not self.open_to(client):
             return 0
         engine, unit, counters, protocol = self.engine, self.engine.unit, self.engine.counters, client.protocol
-        unheard = not (engine.waiting or engine.watching or engine.options.notify_keyspace_events)
-        slow = engine.onlookers.slow_from
+        options, limit = engine.options, engine.options.slowlog_log_slower_than
+        unheard = not (engine.waiting.lines or engine.watching.clients or options.notify_keyspace_events)
+        slow = limit / 1e6 if limit >= 0 else inf
         before, began = len(requests), perf_counter()
         for _ in range(min(before, most)):
             words = requests[-1]

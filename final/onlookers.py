@@ -3,7 +3,6 @@
 import time
 from collections import deque
 from dataclasses import dataclass
-from math import inf
 
 from .client import Client
 from .command import ADMIN, Command
@@ -36,12 +35,6 @@ class Onlookers:
         self.monitors: dict[Client, None] = {}
         self.slow: deque[Slow] = deque()  # the newest first
         self._next = 0
-
-    @property
-    def slow_from(self) -> float:
-        """The seconds from which on a request is slow; infinite where none is."""
-        limit = self.options.slowlog_log_slower_than
-        return limit / 1e6 if limit >= 0 else inf
 
     def join(self, client: Client) -> None:
         """Have a client hear of what others ask."""

@@ -1,7 +1,7 @@
 """CLIENT PAUSE: which requests have to wait, and until when."""
 
 from .client import Client
-from .command import WRITE, Command, find
+from .command import WRITE, Command, about_to_run, find
 from .errors import ReplyError
 
 
@@ -32,8 +32,7 @@ class Pause:
             command = find(words)
         except ReplyError:
             return False
-        queued = client.queue or [] if command.name == "exec" else []
-        return any(map(may_write, [command, *(each for each, _ in queued)]))
+        return any(map(may_write, about_to_run(client, command)))
 
 
 def may_write(command: Command) -> bool:

@@ -48,7 +48,9 @@ class Reader:
     def feed(self, data: bytes) -> None:
         """Take in a chunk, cut anywhere. What came before and is in the buffer is not looked at again."""
         if self.trusted and len(data) <= PIECE and not (self.ready or self._buffer or self._missing):
-            self._buffer += data[self._split(data) :]  # mostly all of it: it need not go through the buffer
+            taken = self._split(data)
+            if taken < len(data):  # mostly it is whole requests, which need not go through the buffer
+                self._buffer += data[taken:]
         else:
             self._buffer += data
             self._unsplit = True

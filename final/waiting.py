@@ -76,32 +76,32 @@ class Waiting:
     """The parked commands of each place, in the order in which they came."""
 
     def __init__(self) -> None:
-        self._lines: dict[Place, dict[Parked, None]] = {}
+        self.lines: dict[Place, dict[Parked, None]] = {}  # no place without one
 
     def park(self, parked: Parked) -> None:
         """Let a command wait at the end of the line of each of its keys."""
         for place in parked.places:
-            self._lines.setdefault(place, {})[parked] = None
+            self.lines.setdefault(place, {})[parked] = None
 
     def leave(self, parked: Parked) -> None:
         """Take a command out of all its lines: it was served, its time was up, or its client has gone."""
         for place in parked.places:
-            line = self._lines.get(place)
+            line = self.lines.get(place)
             if line is not None:
                 line.pop(parked, None)
                 if not line:
-                    del self._lines[place]
+                    del self.lines[place]
 
     def first(self, place: Place, kind: type | None) -> Parked | None:
         """The one who has waited longest at a place for a value of this kind, or None."""
-        return next((parked for parked in self._lines.get(place, ()) if parked.wait.kind is kind), None)
+        return next((parked for parked in self.lines.get(place, ()) if parked.wait.kind is kind), None)
 
     def __contains__(self, place: Place) -> bool:
-        return place in self._lines
+        return place in self.lines
 
     def __iter__(self) -> Iterator[Place]:
-        return iter(self._lines)
+        return iter(self.lines)
 
     def __len__(self) -> int:
         """The number of places where someone waits."""
-        return len(self._lines)
+        return len(self.lines)

@@ -10,31 +10,31 @@ class Watching:
     """The clients that watch each place."""
 
     def __init__(self) -> None:
-        self._clients: dict[Place, set[Client]] = {}
+        self.clients: dict[Place, set[Client]] = {}  # no place without one
 
     def watch(self, client: Client, key: bytes) -> None:
         """Have `client.touched` set when this key of its database changes."""
         place = (client.db.index, key)
         client.watched.add(place)
-        self._clients.setdefault(place, set()).add(client)
+        self.clients.setdefault(place, set()).add(client)
 
     def unwatch(self, client: Client) -> None:
         """Forget what the client watches."""
         for place in client.watched:
-            self._clients[place].discard(client)
-            if not self._clients[place]:
-                del self._clients[place]
+            self.clients[place].discard(client)
+            if not self.clients[place]:
+                del self.clients[place]
         client.watched.clear()
         client.touched = False
 
     def touch(self, place: Place) -> None:
         """The key has changed."""
-        for client in self._clients.get(place, ()):
+        for client in self.clients.get(place, ()):
             client.touched = True
 
     def __iter__(self) -> Iterator[Place]:
-        return iter(self._clients)
+        return iter(self.clients)
 
     def __len__(self) -> int:
         """The number of places that someone watches."""
-        return len(self._clients)
+        return len(self.clients)
