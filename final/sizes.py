@@ -31,7 +31,7 @@ def value_size(value: Any, samples: int) -> int:
     if isinstance(value, dict):
         return getsizeof(value) + average(value.items(), len(value), samples, pair_size)
     if isinstance(value, SortedSet):
-        return value.own_size() + average(value.scores.items(), len(value), samples, scored_size)
+        return value.own_size() + average(value.scores.items(), len(value), samples, pair_size)
     return getsizeof(value) + average(value, len(value), samples, getsizeof)
 
 
@@ -41,11 +41,6 @@ def average(elements: Iterable[Any], count: int, samples: int, size: Callable[[A
     return sum(looked_at) * count // max(len(looked_at), 1)
 
 
-def pair_size(pair: tuple[bytes, bytes]) -> int:
-    """Bytes of a field and its value."""
+def pair_size(pair: tuple[bytes, bytes | float]) -> int:
+    """Bytes of a field and its value, or of a member and its score."""
     return getsizeof(pair[0]) + getsizeof(pair[1])
-
-
-def scored_size(pair: tuple[bytes, float]) -> int:
-    """Bytes of a member, its score, and the pair of both that stands in the order."""
-    return getsizeof(pair[0]) + getsizeof(pair[1]) + getsizeof(pair)

@@ -796,7 +796,7 @@ def draw_blocks(ordered: Any, member: bytes) -> Page:
     entry = (ordered.scores[member], member)
     markup = "<tr><th>before it</th><th style='text-align:left'>block: (score, member)</th></tr>"
     text, before, sum_of = "before it | block: (score, member)\n", 0, ""
-    for block in ordered._blocks:
+    for block in map(list, ordered._blocks):
         drawn = [chip("other" if each == entry else "payload", b"%g %s" % each) for each in block]
         markup += f"<tr>{cell(str(before))}{cell(' '.join(drawn))}</tr>"
         text += f"{before:>9} | " + "  ".join(f"{score:g} {printable(name)}" for score, name in block) + "\n"

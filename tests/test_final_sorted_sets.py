@@ -80,6 +80,15 @@ def test_a_copy_is_changed_apart() -> None:
     assert (len(held), len(copy), copy.rank(b"new"), held.rank(b"new")) == (41, 39, None, 0)
 
 
+def test_a_member_that_moves_is_kept_only_once() -> None:
+    """The request that moves it has a copy of its own, which would take as much memory again."""
+    held = SortedSet()
+    for score in (1.0, 2.0):
+        held.add(bytes(bytearray(b"member")), score)
+    [(_, member)], [key] = held.entries(), held.scores
+    assert member is key
+
+
 # Growth: comparisons and steps of the interpreter, not seconds
 
 
@@ -91,6 +100,10 @@ class Counted(float):
     def __lt__(self, other: float) -> bool:
         Counted.compared += 1
         return float.__lt__(self, other)
+
+    def __gt__(self, other: float) -> bool:  # is asked where a score of the array is on the left
+        Counted.compared += 1
+        return float.__gt__(self, other)
 
     def __add__(self, other: float) -> Counted:
         return self  # the sorted set adds zero

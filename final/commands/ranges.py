@@ -1,5 +1,6 @@
 """Ranges of sorted sets: by rank, by score and by bytes, to be given, counted, kept or removed."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf, nextafter
 
@@ -81,10 +82,10 @@ def get(db: Store, key: bytes, chosen: Range) -> SortedSet:
     return db.get(key, SORTED_SET) or SortedSet()
 
 
-def entries(db: Store, key: bytes, chosen: Range) -> list[Entry]:
-    """The entries of a range, in its order."""
+def entries(db: Store, key: bytes, chosen: Range) -> Iterator[Entry]:
+    """The entries of a range, in its order; to be taken before anything changes."""
     held = get(db, key, chosen)
-    return list(held.entries(*chosen.ranks(held), reverse=chosen.reverse))
+    return held.entries(*chosen.ranks(held), reverse=chosen.reverse)
 
 
 def parse_range(words: tuple[bytes, ...], allowed: tuple[bytes, ...], chosen: Range) -> bool:
@@ -224,7 +225,7 @@ def zremrangebylex(db: Store, key: bytes, low: bytes, high: bytes) -> Value:
 
 def remove(db: Store, key: bytes, chosen: Range) -> int:
     """Remove the entries of a range; give their number."""
-    gone = entries(db, key, chosen)
+    gone = list(entries(db, key, chosen))
     if gone:
         held = db.make(key, SORTED_SET)
         for _, member in gone:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from math import isinf, isnan
 
 from ..arithmetic import parse_float
@@ -22,9 +23,8 @@ ALL_AT_ONCE = 128  # one of so many members is given whole by the first ZSCAN (R
 
 def dump(key: bytes, value: SortedSet) -> Iterator[Words]:
     """The requests that make this sorted set anew, a piece at a time."""
-    entries = list(value.entries())
-    for start in range(0, len(entries), PIECE):
-        piece = entries[start : start + PIECE]
+    entries = value.entries()
+    while piece := list(islice(entries, PIECE)):
         yield b"ZADD", key, *(word for score, member in piece for word in (written(score), member))
 
 
