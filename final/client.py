@@ -53,6 +53,10 @@ class Client:
     patterns: dict[bytes, None] = field(default_factory=dict)
     parked: Parked | None = None  # the command of its that waits for a key
 
+    def let_go(self) -> None:
+        """Forget the connection, which knows the client: what knows each other waits for Python's collector to go."""
+        self.deliver, self.hang_up, self.resume = nowhere, nothing, nothing
+
     @property
     def listening(self) -> bool:
         """Whether it subscribed to anything. In RESP2 it can then do little else."""

@@ -260,6 +260,7 @@ class Connection(asyncio.Protocol):
         self.client.leaving = True
         self.server.over.discard(self)
         self.server.engine.disconnect(self.client)
+        self.client.let_go()
         if self.timer is not None:
             self.timer.cancel()
 

@@ -766,7 +766,7 @@ def draw_journey(calls: Sequence[tuple[int, str, str]], rooms: Sequence[str], de
     A call that is made several times in a row is drawn once.
     """
     steps = [(call, len(list(same))) for call, same in itertools.groupby(calls)]
-    drawing, axes = figure(width=9, height=0.8 + 0.235 * len(steps))
+    drawing, axes = figure(width=max(9, 1.1 * len(rooms)), height=0.8 + 0.235 * len(steps))
     tints = dict(zip(rooms, itertools.cycle((BLUE, ORANGE, PURPLE, GREEN, RED)), strict=False))
     above: list[tuple[str, float]] = []  # the calls that are open: the room, and where the bar stands
     for row, ((depth, room, function), times) in enumerate(steps):
