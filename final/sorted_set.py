@@ -2,7 +2,8 @@
 
 A dictionary knows each member's score. The order is kept in blocks, one after the other, none longer than LONGEST. A
 block is a run of entries: an array of scores and a list of members. The bounds between the blocks are a run as well:
-what is in a block comes not after the bound behind it, and after the bound before it.
+what is in a block comes not after the bound behind it, and after the bound before it. A bound is the last entry of a
+block that was cut, and stays when that entry goes.
 
     blocks    1 2 2       3 5       8 9 9 9
               a b c       d e       f g h i
