@@ -216,6 +216,7 @@ def test_the_folder_is_laid_out_as_redis_7_does(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["appendonly.aof.1.incr.aof", "appendonly.aof.manifest"]
     assert (folder / "appendonly.aof.manifest").read_text() == "file appendonly.aof.1.incr.aof seq 1 type i\n"
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_real_redis_takes_over_a_copy_of_the_folder(tmp_path: Path) -> None:
