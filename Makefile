@@ -22,7 +22,7 @@ check: $(READY) ## lint, and check the types
 			--cache-dir ../../.mypy_cache/$$(basename $$stage) .) || exit; \
 	done
 
-bench: $(READY) ## measure how fast final/ is beside redis-server, fakeredis and others; some 15 minutes
+bench: $(READY) ## measure how fast final/ is beside redis-server, fakeredis and others; some 20 minutes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check fakeredis uvloop
 	$(BIN)/python -m tests.bench
 

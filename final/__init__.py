@@ -48,7 +48,7 @@ What each file owns, from the outside in. Imports point downwards only.
 The journey of one command, `SET name Alice EX 10`:
 
 1. A chunk of bytes arrives: `Connection.data_received` (connection.py) feeds it to its `Reader`.
-2. `Reader.next` (reader.py) gives [b"SET", b"name", b"Alice", b"EX", b"10"], once all of it is there.
+2. The reader (reader.py) has [b"SET", b"name", b"Alice", b"EX", b"10"] `ready`, once all of it is there.
 3. `FastPath.take` (fast_path.py) sees that nothing stands in the way of this client, that SET is handed nothing but
    the data, and that there are enough words. Else `Engine.execute` (engine.py) would go the long way: `find`
    (command.py) looks the command up, `admit` lets it in or not, and after MULTI it is queued.

@@ -17,7 +17,7 @@ from .writer import Value, encode
 if TYPE_CHECKING:
     from .server import Server
 
-SHARE = 128  # requests of one client in one turn of the loop, then the others have theirs: some milliseconds
+SHARE = 128  # requests of one client in one turn of the loop, then the others have theirs: some tenths of a millisecond
 ROOM = 1 << 20  # bytes of replies to one client in one turn: more are made when it has taken these
 LITTLE = 16 * 1024  # bytes that nobody minds: of a chunk, or waiting for a client, for which Redis has a buffer anyway
 
@@ -220,6 +220,7 @@ class Connection(asyncio.Protocol):
         now = self.server.engine.steady()
         if not waiting > limit.soft > 0:
             self.over_since = None
+            self.server.over.discard(self)
         elif self.over_since is None:
             self.over_since = now
             self.server.over.add(self)

@@ -60,6 +60,8 @@ class Onlookers:
 
     def _tell(self, client: Client, command: Command, words: list[bytes]) -> None:
         """Tell those who monitor, with what is secret left out."""
+        if not self.monitors:
+            return  # it was a slow request that brought us here: a large one would take long to write out
         said = " ".join(quoted(word) for word in without_secrets(command.name, words))
         line = f"{time.time():.6f} [{client.db.index} {'lua' if client.scripted else client.address}] {said}"
         for each in list(self.monitors):  # who does not read is cut off meanwhile

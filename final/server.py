@@ -132,7 +132,7 @@ class Server:
             await asyncio.sleep(LOOK_EVERY)
 
     async def sync_every_second(self) -> None:
-        """Under `everysec`, sync the log each second, in a thread: the loop does not wait for the disk.
+        """Each second, see whether the log is in its place; under `everysec` sync it, in a thread, as that takes long.
 
         Where the disk fails, the log itself sees to it that writes are refused, and the rewriter that it is mended.
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import logging
 import os
 import pty
@@ -25,6 +26,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from final.command import COMMANDS, describe
+from final.connection import Connection
 from final.options import Options
 from final.server import Server as OurServer
 from final.writer import Value
@@ -397,6 +399,29 @@ def in_process(talk: Callable[[int], Coroutine[None, None, None]]) -> None:
         await running
 
     asyncio.run(run())
+
+
+def test_a_connection_that_has_ended_is_gone_at_once_and_not_when_the_collector_comes() -> None:
+    def alive() -> int:
+        return sum(isinstance(each, Connection) for each in gc.get_objects())
+
+    async def talk(port: int) -> None:
+        for ending in (b"PING\r\n", b"QUIT\r\n", b"BLPOP k 0\r\n", b"SUBSCRIBE c\r\n"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"PING\r\n")
+            assert await reader.readline() == b"+PONG\r\n"
+            assert alive() == 1
+            writer.write(ending)
+            writer.close()
+            while alive():  # `in_process` has a deadline
+                await asyncio.sleep(0)
+
+    gc.collect()
+    gc.disable()
+    try:
+        in_process(talk)
+    finally:
+        gc.enable()
 
 
 def test_a_bug_in_a_command_closes_that_connection_and_nothing_else(
