@@ -33,6 +33,7 @@ What each file owns, from the outside in. Imports point downwards only.
     lzf.py, packed.py, crc.py  how Redis compresses, packs and sums up in a snapshot
     manifest.py     the log's folder: which files make up the log, and whose it is
     store.py        the keyspace: typed values, deadlines, what changed; the only file that knows expiry
+    server_log.py   what the server tells the person who runs it, on standard error
     options.py      the options, as in redis.conf and CONFIG
     limits.py       how many clients there may be, and how much may wait for one who does not read
     notifications.py  which events on keys are published, and on which channels

@@ -12,6 +12,7 @@ from .options import Options, parse
 from .records import CorruptLog
 from .restore import restore
 from .server import Server
+from .server_log import log
 
 
 def parse_options(words: list[str]) -> Options:
@@ -63,7 +64,7 @@ def main() -> None:
     except (CorruptLog, OSError) as error:
         sys.exit(f"cannot use the log: {error}")
     except KeyboardInterrupt:
-        print("told to stop while the log was loading", file=sys.stderr)
+        log.info("told to stop while the log was loading")
         return
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:

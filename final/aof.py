@@ -6,7 +6,6 @@ are. Each is a row of requests, which bring the data back when they are executed
 
 import errno
 import os
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from io import FileIO
@@ -15,6 +14,7 @@ from pathlib import Path
 from .manifest import Folder, private
 from .options import Options
 from .records import CorruptLog, Progress, Refusable, read_file
+from .server_log import log
 from .writer import encode_request
 
 Record = tuple[int, Sequence[bytes]]  # the database, and the words of a request
@@ -71,7 +71,7 @@ class Log:
             if torn and number < len(files):
                 raise CorruptLog(path, whole, "it ends in half a request, and is not the last file")
             if torn:
-                print(f"{path} ends in half a request: {torn} bytes cut off at byte {whole}", file=sys.stderr)
+                log.warning("%s ends in half a request: %d bytes cut off at byte %d", path, torn, whole)
                 os.truncate(path, whole)
         self._unsynced = bool(files)  # who was killed may not have come to see onto the disk what it promised
 
@@ -208,7 +208,7 @@ class Log:
         """Have writes refused for this reason, or, when it is empty, accepted; say so where that is new."""
         if bool(failure) != bool(self.failure):
             said = f"cannot be written, and so writes are refused: {failure}" if failure else "can be written again"
-            print(f"the log {said}", file=sys.stderr)
+            log.warning("the log %s", said)
         self.failure = failure
 
     def sync(self) -> None:

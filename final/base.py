@@ -8,7 +8,6 @@ looks at is there twice. Where the system cannot fork, a thread writes, from a c
 import copy
 import gc
 import os
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .manifest import private
+from .server_log import log
 from .store import KINDS, Store, Words
 from .writer import encode
 
@@ -72,7 +72,7 @@ class Child:
                 write_base(self.draft, all_of(stores), lambda: os.getppid() == server)
                 status = 0
             except BaseException as error:
-                os.write(2, f"the log's new base cannot be written: {error!r}\n".encode())
+                log.error("the log's new base cannot be written: %r", error)
             finally:
                 os._exit(status)
 
@@ -100,7 +100,7 @@ class Copier:
     """Where there is no fork: a copy of all data, made while everyone waits, and a thread that writes it."""
 
     def __init__(self, stores: list[Store], folder: Path, prepare: Callable[[], None]) -> None:
-        print("there is no os.fork here: the server stands still while its data is copied", file=sys.stderr)
+        log.warning("there is no os.fork here: the server stands still while its data is copied")
         copied = [(index, copy.deepcopy(list(items))) for index, items in all_of(stores)]
         self.draft = folder / f"temp-rewriteaof-bg-{os.getpid()}.aof"
         self.wanted = True

@@ -5,12 +5,12 @@ It is also here that no client gets more than its share, of a turn of the loop a
 
 import asyncio
 import socket
-import sys
 from typing import TYPE_CHECKING
 
 from .client import Client
 from .errors import ReplyError, protected, too_many_clients
 from .reader import ProtocolError, Reader
+from .server_log import log
 from .waiting import Parked
 from .writer import Value, encode
 
@@ -165,7 +165,7 @@ class Connection(asyncio.Protocol):
 
     def cut_off(self, limit: str) -> None:
         """Hang up on a client that takes more of our memory than it may."""
-        print(f"client {self.client.id} from {self.client.address} is cut off: {limit}", file=sys.stderr)
+        log.warning("client %d from %s is cut off: %s", self.client.id, self.client.address, limit)
         self.forget_client()
         self.hang_up()
 

@@ -1,6 +1,5 @@
 """The heart: one request at a time, whole, at one instant, and its changes to the log. It knows no socket, no loop."""
 
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from .pause import Pause
 from .rewrite import Rewriter
 from .scan import Order
 from .scripting import Scripts
+from .server_log import log
 from .store import Note, Store, Unit
 from .waiting import Parked, Place, Wait, Waiting
 from .watching import Watching
@@ -160,7 +160,7 @@ class Engine:
         client.hang_up()
         if self.warned is None or self.recently - self.warned >= MINUTE:
             self.warned = self.recently
-            print("a client that speaks HTTP was cut off: possibly an attack by way of a browser", file=sys.stderr)
+            log.warning("a client that speaks HTTP was cut off: possibly an attack by way of a browser")
 
     def admit(self, client: Client, command: Command) -> None:
         """Raise a ReplyError where this client must not run this command now."""

@@ -13,7 +13,6 @@ All other damage is found, and told with its place.
 """
 
 import re
-import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from mmap import ACCESS_READ, mmap
@@ -22,6 +21,7 @@ from shlex import quote
 from typing import NoReturn
 
 from .rdb import MAGIC, BadSnapshot, Cursor, read_snapshot
+from .server_log import log
 
 CHUNK = 1 << 20  # bytes read at once while loading
 Words = list[bytes]
@@ -62,7 +62,7 @@ class Progress:
         if (now := time.monotonic()) >= self.due:
             self.due = now + 1
             part = (self.before + place) * 100 // self.total
-            print(f"loading the log: {self.requests} requests, {part}%", file=sys.stderr, flush=True)
+            log.info("loading the log: %d requests, %d%%", self.requests, part)
 
 
 def read_file(path: Path, progress: Progress) -> Generator[Refusable, None, int]:

@@ -14,7 +14,6 @@ Up to the switch the old files tell all, together with the new increment; after 
 """
 
 import os
-import sys
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -24,6 +23,7 @@ from .base import Child, Copier
 from .errors import ReplyError
 from .options import Options
 from .records import CorruptLog
+from .server_log import log as server_log
 from .store import Store
 
 PATIENT_FAILURES = 3  # after so many in a row the next automatic try waits: a minute, then two, four … (as Redis)
@@ -92,7 +92,7 @@ class Rewriter:
             try:
                 log.close()
             except OSError as error:
-                print(f"cannot write the log, its last changes are lost: {error}", file=sys.stderr)
+                server_log.error("cannot write the log, its last changes are lost: %s", error)
 
     def schedule(self) -> None:
         """Have `tick` begin a rewrite as soon as it can."""
@@ -163,7 +163,7 @@ class Rewriter:
         self.problem = problem
         self.failures = self.failures + 1 if problem else 0
         if problem:
-            print(f"the log was not rewritten: {problem}", file=sys.stderr)
+            server_log.error("the log was not rewritten: %s", problem)
             self.scheduled |= self.owner.log is not None and self.owner.log.apart
         if self.failures >= PATIENT_FAILURES:
             unit = 1 if self.in_doubt else 60  # seconds: writes are refused meanwhile

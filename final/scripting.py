@@ -1,6 +1,5 @@
 """The scripts that are loaded, and the one that runs: what it may do, and how it is stopped."""
 
-import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -9,6 +8,7 @@ from .client import Client
 from .command import COMMANDS, DENYOOM, NOSCRIPT, WRITE, find
 from .errors import ReplyError, log_failed, out_of_memory
 from .lua import Interpreter
+from .server_log import log as server_log
 from .writer import Value
 
 if TYPE_CHECKING:
@@ -141,4 +141,4 @@ def shebang(script: bytes) -> set[str]:
 
 def log(level: int, text: str) -> None:
     """What `redis.log` says goes where the server's own messages go."""
-    print(f"script: {text}", file=sys.stderr, flush=True)
+    server_log.info("script: %s", text)

@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 from asyncio.trsock import TransportSocket
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,6 +14,7 @@ from .connection import Connection
 from .engine import Engine
 from .limits import room_for
 from .options import Options
+from .server_log import log
 
 FASTEST = 500  # rounds of removing expired keys in a second, however great `hz` is
 BACKLOG = 511  # clients who may wait at the door while the loop is busy (tcp-backlog)
@@ -43,7 +43,7 @@ class Server:
         asked = self.options.maxclients
         self.options.maxclients = room_for(asked)
         if self.options.maxclients < asked:
-            print(f"the system allows too few open files: maxclients is {self.options.maxclients}", file=sys.stderr)
+            log.warning("the system allows too few open files: maxclients is %d", self.options.maxclients)
         listener = await loop.create_server(self.welcome, self.options.bind, self.options.port, backlog=BACKLOG)
         self.doors = listener.sockets
         regular = (self.expire_regularly(), self.rewrite_when_due(), self.sync_every_second(), self.part_with_some())
@@ -74,7 +74,7 @@ class Server:
         """Let `run` come to its end, because we were asked to, or because of a `failure`."""
         if self.engine.scripts.busy:  # it would not let the loop have another turn; what was answered is in the log
             if failure:
-                os.write(2, f"{failure}\n".encode())
+                log.critical("%s", failure)
             os._exit(1 if failure else 0)
         self.failure = self.failure or failure
         self.stopping.set()

@@ -115,7 +115,7 @@ def test_data_survives_kill_9(tmp_path: Path) -> None:
 # A torn log
 
 
-def test_a_log_torn_at_any_byte_is_cut_to_what_was_complete_and_goes_on(tmp_path: Path, capsys: Any) -> None:
+def test_a_log_torn_at_any_byte_is_cut_to_what_was_complete_and_goes_on(tmp_path: Path, capfd: Any) -> None:
     states = written(tmp_path / "whole")
     log = log_in(tmp_path / "whole").read_bytes()
     assert b"MULTI" in log
@@ -129,7 +129,7 @@ def test_a_log_torn_at_any_byte_is_cut_to_what_was_complete_and_goes_on(tmp_path
         flush(peer)
         expected[0] = {**expected.get(0, {}), b"after": (b"torn", None)}
         assert data_of(opened(tmp_path / "torn", peer.now)) == expected, f"torn at {size}"
-    assert "cut off at byte" in capsys.readouterr().err
+    assert "cut off at byte" in capfd.readouterr().err
 
 
 def alive(data: dict[int, Any], now: int) -> dict[int, Any]:
@@ -141,14 +141,14 @@ def alive(data: dict[int, Any], now: int) -> dict[int, Any]:
     return {index: keys for index, keys in left.items() if keys}
 
 
-def test_a_transaction_without_its_end_is_cut_whole_and_the_server_says_so(tmp_path: Path, capsys: Any) -> None:
+def test_a_transaction_without_its_end_is_cut_whole_and_the_server_says_so(tmp_path: Path, capfd: Any) -> None:
     opened(tmp_path)
     whole = request("SET", "a", 1)
     log_in(tmp_path).write_bytes(whole + request("MULTI") + request("SET", "b", 2) + request("SET", "c", 3))
     peer = opened(tmp_path)
     assert data_of(peer) == {0: {b"a": (b"1", None)}}
     assert log_in(tmp_path).read_bytes() == whole
-    said = capsys.readouterr().err
+    said = capfd.readouterr().err
     assert f"cut off at byte {len(whole)}" in said and str(log_in(tmp_path)) in said
 
 

@@ -247,7 +247,7 @@ def test_a_child_whose_server_has_gone_gives_up(tmp_path: Path) -> None:
 
 
 def test_where_there_is_no_fork_a_copy_is_written_by_a_thread(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
     go_on = threading.Event()
 
@@ -265,7 +265,7 @@ def test_where_there_is_no_fork_a_copy_is_written_by_a_thread(
     flush(peer)
     go_on.set()
     finish(peer)
-    assert status(peer) == "ok" and "no os.fork here" in capsys.readouterr().err
+    assert status(peer) == "ok" and "no os.fork here" in capfd.readouterr().err
     assert data_of(opened(tmp_path)) == data_of(peer)
 
 

@@ -141,7 +141,7 @@ def units_in(log: bytes) -> list[tuple[int, int]]:
 # Torn
 
 
-def test_torn_at_any_byte_it_is_cut_to_the_complete_units_and_goes_on(written: Written, capsys: Any) -> None:
+def test_torn_at_any_byte_it_is_cut_to_the_complete_units_and_goes_on(written: Written, capfd: Any) -> None:
     dice = random.Random(SEED)
     last = written.files[-1]
     log = last.read_bytes()
@@ -152,7 +152,7 @@ def test_torn_at_any_byte_it_is_cut_to_the_complete_units_and_goes_on(written: W
         expected = next(data for end, data in reversed(written.states) if end <= size)
         assert data_of(peer) == expected, f"torn at {size}"
         assert last.read_bytes() == log[: max(end for _, end in [(0, 0), *units_in(log)] if end <= size)]
-        said = capsys.readouterr().err
+        said = capfd.readouterr().err
         assert (f"cut off at byte {last.stat().st_size}\n" in said) == (last.stat().st_size < size)
         if dice.random() < 0.2 * ROUNDS:
             peer.ask("SET after torn")
@@ -428,7 +428,7 @@ def test_nothing_is_said_of_a_log_that_loads_at_once(one: Written, capfd: Any) -
 
 
 def test_a_log_that_loads_for_long_says_each_second_how_far_it_is(
-    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "log"
     path.write_bytes(request("SET", "k", "v") * 50_000)
@@ -439,7 +439,7 @@ def test_a_log_that_loads_for_long_says_each_second_how_far_it_is(
         for number, _ in enumerate(read_file(path, progress), start=1):
             if number in (10_000, 40_000):
                 clock[0] += 1
-    said = re.findall(r"loading the log: (\d+) requests, (\d+)%\n", capsys.readouterr().err)
+    said = re.findall(r"loading the log: (\d+) requests, (\d+)%\n", capfd.readouterr().err)
     assert said == [("12288", "12"), ("40960", "40"), ("61440", "61"), ("90112", "90")]
 
 

@@ -1,0 +1,47 @@
+"""The server log: what the server tells the person who runs it, one line for each message, on standard error.
+
+`log` is a logger of the standard library. Its handler never raises: a standard error that is closed, full or a broken
+pipe must not end the server, nor the request or the timer that had something to say.
+"""
+
+import logging
+import os
+import re
+
+log = logging.getLogger("final")
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+class StandardError(logging.Handler):
+    """Writes each record to file descriptor 2 in one piece, with control characters of the message escaped.
+
+    Much of what is logged comes from clients, scripts and files. If their newlines were written as they are, they
+    could forge further lines of the log; if their ESC were, they could take over the terminal that shows it.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record, and drop what cannot be written."""
+        try:
+            text = printable(record.getMessage())
+            if record.exc_info:
+                text += "\n" + logging.Formatter().formatException(record.exc_info)
+            data = f"{text}\n".encode(errors="backslashreplace")
+            while data:
+                data = data[os.write(2, data) :]
+        except Exception:
+            pass
+
+
+def printable(text: str) -> str:
+    r"""The text with its control characters and line separators written as escapes.
+
+    >>> print(printable("two\nlines, \x1b[31mred"))
+    two\nlines, \x1b[31mred
+    """
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+log.addHandler(StandardError())
+log.setLevel(logging.INFO)
+log.propagate = False
