@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
+from .log.read import CorruptLog
+from .net.server import Server
 from .options import Options, parse
-from .records import CorruptLog
 from .restore import restore
-from .server import Server
 from .server_log import log
 
 

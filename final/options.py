@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from .errors import ReplyError
+from .data.events import chosen
 from .limits import USUAL, Limits, parse_memory
-from .notifications import chosen
+from .protocol.errors import ReplyError
 
 POLICIES = (
     *("volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"),

@@ -1,10 +1,10 @@
 """Bringing the data back at the start: the log is read, and what it tells is executed. It knows no file."""
 
-from .aof import Log
-from .client import Client
-from .command import find
-from .engine import Engine
-from .errors import ReplyError
+from .engine.client import Client
+from .engine.command import find
+from .engine.engine import Engine
+from .log.aof import Log
+from .protocol.errors import ReplyError
 
 
 def restore(engine: Engine) -> None:

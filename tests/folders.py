@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from final.data.store import KINDS
 from final.restore import restore
-from final.store import KINDS
 from stages.wire import Client
 from tests.oracle import NOW, InProcess
 

@@ -26,11 +26,11 @@ from typing import Protocol
 
 import pytest
 
-from final.client import Client
-from final.engine import Engine
+from final.engine.client import Client
+from final.engine.engine import Engine
 from final.options import Options
-from final.reader import split_inline
-from final.writer import Value, encode
+from final.protocol.reader import split_inline
+from final.protocol.writer import Value, encode
 from stages import wire
 from stages.running import Server
 from stages.target import Target, find

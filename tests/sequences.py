@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from final import commands  # noqa: F401  (they fill the table)
-from final.command import COMMANDS
+from final.engine.command import COMMANDS
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "150"))  # how many of them a test tries
 

@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from final.reader import Reader
+from final.protocol.reader import Reader
 from stages import wire
 from stages.running import Server
 from stages.wire import Incomplete, parse, request

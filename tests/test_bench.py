@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from final.writer import encode
+from final.protocol.writer import encode
 from stages.target import ROOT
 from tests.bench import load, own, report
 from tests.bench.__main__ import SECTIONS

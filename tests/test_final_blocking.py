@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from final.client import Client
+from final.engine.client import Client
+from final.net.server import Server as FinalServer
 from final.options import Options
-from final.server import Server as FinalServer
-from final.writer import Value, encode
+from final.protocol.writer import Value, encode
 from stages.wire import request
 from tests.oracle import InProcess, shown, words_of
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from final.check_aof import main
+from final.log.check import main
 from stages.target import ROOT
 from stages.wire import request
 from tests.folders import await_rewrite, lay

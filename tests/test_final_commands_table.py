@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import final.commands  # noqa: F401  (they enter themselves into the table)
-from final.command import COMMANDS
+from final.engine.command import COMMANDS
 from stages.target import ROOT
 from tests.oracle import redis_server
 

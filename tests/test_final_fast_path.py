@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from final.client import Client
-from final.command import PLAIN
-from final.engine import Engine
-from final.writer import encode
+from final.engine.client import Client
+from final.engine.command import PLAIN
+from final.engine.engine import Engine
+from final.protocol.writer import encode
 from tests.folders import data_of, flush, log_in, opened
 from tests.oracle import InProcess, words_of
 from tests.sequences import ANY, EXAMPLES

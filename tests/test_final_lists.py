@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from final.commands import lists
-from final.store import PIECE
+from final.data.store import PIECE
 from tests.oracle import InProcess
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from final.eviction import Urn
+from final.data.memory import size_of
+from final.engine.evict import Urn
 from final.options import POLICIES
-from final.sizes import size_of
 from stages.running import Server
 from stages.wire import Client, request
 from tests.oracle import InProcess, final_server, redis_server, shown

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from final.command import COMMANDS, Command
-from final.engine import wall_clock
-from final.reader import Reader
+from final.engine.command import COMMANDS, Command
+from final.engine.engine import wall_clock
+from final.protocol.reader import Reader
 from final.restore import restore
 from stages.wire import parse
 from tests.oracle import UNORDERED, InProcess, OverTheWire, redis_server, shown, transcripts, words_of

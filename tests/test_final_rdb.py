@@ -19,11 +19,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from final.crc import crc64
-from final.lzf import decompress
-from final.packed import intset, listpack, ziplist, zipmap
-from final.rdb import BadSnapshot, Cursor, read_snapshot
-from final.records import CorruptLog
+from final.log.rdb.crc import crc64
+from final.log.rdb.lzf import decompress
+from final.log.rdb.packed import intset, listpack, ziplist, zipmap
+from final.log.rdb.read import BadSnapshot, Cursor, read_snapshot
+from final.log.read import CorruptLog
 from stages.wire import request
 from tests.folders import await_rewrite, data_of, everything, flush, lay, opened
 from tests.oracle import InProcess, final_server, redis_server

@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import final.aof
-import final.base
-from final.base import write_base
-from final.manifest import Folder, Manifest, parse
-from final.records import CorruptLog
+import final.log.aof
+import final.log.base
+from final.log.base import write_base
+from final.log.manifest import Folder, Manifest, parse
+from final.log.read import CorruptLog
 from final.restore import restore
 from stages.running import NotStarted
 from stages.wire import request
@@ -92,7 +92,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[InProcess], Call
         os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WNOWAIT)
         return lambda: os.kill(worker.pid, signal.SIGCONT)
 
-    monkeypatch.setattr(final.base, "write_base", stop_first)
+    monkeypatch.setattr(final.log.base, "write_base", stop_first)
     yield wait
     for pid in pids:
         try:
@@ -255,7 +255,7 @@ def test_where_there_is_no_fork_a_copy_is_written_by_a_thread(
         assert go_on.wait(PATIENCE)
         write_base(*given)
 
-    monkeypatch.setattr(final.base, "write_base", wait_first)
+    monkeypatch.setattr(final.log.base, "write_base", wait_first)
     monkeypatch.delattr(os, "fork")
     peer = opened(tmp_path)
     peer.ask_all(map(words_of, MIXED))
@@ -306,8 +306,8 @@ def dying(at: int, in_child: bool, act: Callable[[], None]) -> bool:
             os.dup2(writing, 1)  # the only one that a child of the server keeps: it is closed when both have gone
             for name in STEPS:
                 setattr(os, name, counted(getattr(os, name)))
-            final.aof.FileIO = Halving  # type: ignore[attr-defined]
-            final.base.encode = counted(final.base.encode)  # type: ignore[attr-defined]
+            final.log.aof.FileIO = Halving  # type: ignore[attr-defined]
+            final.log.base.encode = counted(final.log.base.encode)  # type: ignore[attr-defined]
             act()
             os.write(1, b"!")
         finally:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from final.errors import ReplyError
-from final.lua import Interpreter
-from final.writer import Value, encode
+from final.lua.interpreter import Interpreter
+from final.protocol.errors import ReplyError
+from final.protocol.writer import Value, encode
 from stages.running import Server
 from stages.wire import Client, request
 from tests.oracle import InProcess, final_server, redis_server
@@ -197,7 +197,7 @@ def test_strange_values_make_plain_answers(script: str) -> None:
 def test_what_is_too_much_is_an_error_and_the_next_script_runs(
     script: str, expected: Value, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("final.lua.MOST_MEMORY", 64 << 20)
+    monkeypatch.setattr("final.lua.interpreter.MOST_MEMORY", 64 << 20)
     peer = InProcess()
     answer = evaluate(script, peer=peer)
     assert answer == expected or repr(answer) == repr(expected) or (type(expected) is str and expected in str(answer))

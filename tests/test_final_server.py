@@ -25,11 +25,11 @@ import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from final.command import COMMANDS, describe
-from final.connection import Connection
+from final.engine.command import COMMANDS, describe
+from final.net.connection import Connection
+from final.net.server import Server as OurServer
 from final.options import Options
-from final.server import Server as OurServer
-from final.writer import Value
+from final.protocol.writer import Value
 from stages.running import Server
 from stages.target import find
 from stages.wire import Verbatim, parse, request

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from final.commands import sets
-from final.store import PIECE
-from final.writer import Value
+from final.data.store import PIECE
+from final.protocol.writer import Value
 from tests.oracle import InProcess
 
 

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from final import sorted_set
-from final.sorted_set import Entry, SortedSet
+from final.data import sorted_set
+from final.data.sorted_set import Entry, SortedSet
 from tests.sequences import EXAMPLES
 
 if TYPE_CHECKING:

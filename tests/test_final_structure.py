@@ -16,7 +16,7 @@ import pytest
 
 import final
 import final.commands  # they enter themselves into the table
-from final.command import COMMANDS, Command
+from final.engine.command import COMMANDS, Command
 from final.options import Options
 from stages.target import ROOT
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from final import engine  # noqa: F401  (it brings in all commands)
-from final.command import COMMANDS
+from final.engine import engine  # noqa: F401  (it brings in all commands)
+from final.engine.command import COMMANDS
 from stages import manifest
 from stages.target import stage_folder
 

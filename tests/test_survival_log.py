@@ -21,8 +21,8 @@ from typing import Any
 
 import pytest
 
-from final.errors import ReplyError
-from final.records import CHUNK, CorruptLog, Progress, read_file
+from final.log.read import CHUNK, CorruptLog, Progress, read_file
+from final.protocol.errors import ReplyError
 from stages.contained import answer
 from stages.target import ROOT, stage_folder
 from stages.wire import Incomplete, parse, request

@@ -1,61 +1,11 @@
-"""The commands, a file for each family. Importing a file enters its commands into the table of `final.command`."""
+"""The commands, one file for each family.
 
-from . import (
-    admin,
-    algebra,
-    clients,
-    connection,
-    databases,
-    deadlines,
-    descriptions,
-    hashes,
-    keys,
-    lists,
-    manuals,
-    objects,
-    onlookers,
-    persistence,
-    pops,
-    protocol,
-    pubsub,
-    queues,
-    ranges,
-    reports,
-    scripts,
-    sets,
-    sorted_sets,
-    sorting,
-    strings,
-    subsequences,
-    transactions,
-)
+Importing this package imports every file in it, and each file enters its commands into the table of
+`engine/command.py`. A new family is a new file here, and nothing else.
+"""
 
-__all__ = [
-    "admin",
-    "algebra",
-    "clients",
-    "connection",
-    "databases",
-    "deadlines",
-    "descriptions",
-    "hashes",
-    "keys",
-    "lists",
-    "manuals",
-    "objects",
-    "onlookers",
-    "persistence",
-    "pops",
-    "protocol",
-    "pubsub",
-    "queues",
-    "ranges",
-    "reports",
-    "scripts",
-    "sets",
-    "sorted_sets",
-    "sorting",
-    "strings",
-    "subsequences",
-    "transactions",
-]
+from importlib import import_module
+from pkgutil import iter_modules
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

@@ -2,14 +2,14 @@
 
 import time
 
-from ..client import Client
-from ..command import ADMIN, ALLOW_BUSY, FAST, LOADING, NO_MULTI, NOSCRIPT, STALE, Server, command
-from ..counters import Counters
-from ..errors import ReplyError, syntax_error, unknown_subcommand
+from ..engine.client import Client
+from ..engine.command import ADMIN, ALLOW_BUSY, FAST, LOADING, NO_MULTI, NOSCRIPT, STALE, Server, command
+from ..engine.counters import Counters
 from ..limits import room_for
 from ..options import config_failed
-from ..pattern import matcher
-from ..writer import Replies, Value
+from ..protocol.errors import ReplyError, syntax_error, unknown_subcommand
+from ..protocol.pattern import matcher
+from ..protocol.writer import Replies, Value
 from .persistence import in_transaction
 
 

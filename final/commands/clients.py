@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from math import inf
 
-from ..client import Client
-from ..command import ADMIN, LOADING, NOSCRIPT, STALE, Server, command, integer
-from ..errors import ReplyError, shown, syntax_error, unknown_subcommand, wrong_subcommand
-from ..reader import parse_integer
-from ..writer import NULL_ARRAY, Value, Verbatim
+from ..engine.client import Client
+from ..engine.command import ADMIN, LOADING, NOSCRIPT, STALE, Server, command, integer
+from ..protocol.errors import ReplyError, shown, syntax_error, unknown_subcommand, wrong_subcommand
+from ..protocol.reader import parse_integer
+from ..protocol.writer import NULL_ARRAY, Value, Verbatim
 from .connection import valid_name
 
 

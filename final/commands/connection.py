@@ -3,11 +3,11 @@
 import hmac
 from hashlib import sha256
 
-from ..client import Client
-from ..command import ALLOW_BUSY, FAST, LOADING, NO_AUTH, NOSCRIPT, STALE, Server, command
-from ..errors import ReplyError, shown, syntax_error, wrong_password
-from ..reader import parse_integer
-from ..writer import Push, Value
+from ..engine.client import Client
+from ..engine.command import ALLOW_BUSY, FAST, LOADING, NO_AUTH, NOSCRIPT, STALE, Server, command
+from ..protocol.errors import ReplyError, shown, syntax_error, wrong_password
+from ..protocol.reader import parse_integer
+from ..protocol.writer import Push, Value
 from .databases import database
 
 VERSION = b"7.0.15"  # the Redis that we answer like

@@ -1,10 +1,10 @@
 """Commands that reach into another database: what is copied or moved there, and databases that change places."""
 
-from ..command import DENYOOM, FAST, WRITE, Server, command, integer, options_of
-from ..errors import ReplyError, same_object, syntax_error
-from ..reader import parse_integer
-from ..store import Store
-from ..writer import Value
+from ..data.store import Store
+from ..engine.command import DENYOOM, FAST, WRITE, Server, command, integer, options_of
+from ..protocol.errors import ReplyError, same_object, syntax_error
+from ..protocol.reader import parse_integer
+from ..protocol.writer import Value
 
 INT_MIN, INT_MAX = -(2**31), 2**31 - 1  # of C, in which Redis keeps a database's number
 

@@ -3,12 +3,12 @@
 import time
 from ipaddress import ip_address
 
-from ..arithmetic import parse_float
-from ..client import Client
-from ..command import Server
-from ..errors import debug_not_allowed, no_such_key, wrong_subcommand
-from ..store import KINDS
-from ..writer import Value
+from ..data.store import KINDS
+from ..engine.client import Client
+from ..engine.command import Server
+from ..protocol.errors import debug_not_allowed, no_such_key, wrong_subcommand
+from ..protocol.numeric import parse_float
+from ..protocol.writer import Value
 
 GUARDED = {b"sleep", b"object", b"set-active-expire"}
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-from ..arithmetic import add_floats, add_integers, long_double
-from ..client import Client
-from ..command import DENYOOM, FAST, READONLY, WRITE, Server, command
-from ..errors import ReplyError, not_a_float, syntax_error, wrong_number_of_arguments
-from ..sampling import check_paired, one_of, parse_count, sample
-from ..scan import parse_cursor, parse_scan_options
-from ..store import PIECE, Store, Words, register
-from ..writer import Value
+from ..data.random_members import check_paired, one_of, parse_count, sample
+from ..data.scan import parse_cursor, parse_scan_options
+from ..data.store import PIECE, Store, Words, register
+from ..engine.client import Client
+from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Server, command
+from ..protocol.errors import ReplyError, not_a_float, syntax_error, wrong_number_of_arguments
+from ..protocol.numeric import add_floats, add_integers, long_double
+from ..protocol.writer import Value
 
 Hash = dict[bytes, bytes]
 HASH: type[Hash] = dict

@@ -1,13 +1,13 @@
 """Commands about keys, whatever their values are."""
 
 
-from ..command import FAST, READONLY, WRITE, Server, command
-from ..errors import no_such_key, syntax_error
-from ..pattern import matcher
-from ..sampling import one_of
-from ..scan import parse_cursor, parse_scan_options
-from ..store import KINDS, Store
-from ..writer import Value
+from ..data.random_members import one_of
+from ..data.scan import parse_cursor, parse_scan_options
+from ..data.store import KINDS, Store
+from ..engine.command import FAST, READONLY, WRITE, Server, command
+from ..protocol.errors import no_such_key, syntax_error
+from ..protocol.pattern import matcher
+from ..protocol.writer import Value
 
 
 @command(WRITE)

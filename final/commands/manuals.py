@@ -3,9 +3,9 @@
 import inspect
 from collections.abc import Callable
 
-from ..command import COMMANDS, LOADING, STALE, command
-from ..writer import Value
-from . import admin, clients, descriptions, objects, onlookers, pubsub, scripts  # noqa: F401  (they are in the table)
+from ..engine.command import COMMANDS, LOADING, STALE, command
+from ..protocol.writer import Value
+from . import admin, clients, objects, pubsub  # noqa: F401  (they are in the table)
 
 
 def manual(container: str) -> Callable[[], Value]:

@@ -1,10 +1,10 @@
 """OBJECT and MEMORY: how a value is kept, and what it takes."""
 
-from ..command import READONLY, Server, command, integer
-from ..errors import ReplyError, syntax_error, unknown_subcommand
-from ..sizes import SAMPLES, size_of
-from ..store import KINDS, Store
-from ..writer import Value
+from ..data.memory import SAMPLES, size_of
+from ..data.store import KINDS, Store
+from ..engine.command import READONLY, Server, command, integer
+from ..protocol.errors import ReplyError, syntax_error, unknown_subcommand
+from ..protocol.writer import Value
 
 SWITCHING = (
     "Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."

@@ -1,8 +1,8 @@
 """Commands about what is kept on the disk."""
 
-from ..client import Client
-from ..command import ADMIN, NOSCRIPT, Server, command
-from ..writer import Value
+from ..engine.client import Client
+from ..engine.command import ADMIN, NOSCRIPT, Server, command
+from ..protocol.writer import Value
 
 
 @command(ADMIN, NOSCRIPT, "no_async_loading")

@@ -1,10 +1,10 @@
 """Publish and subscribe."""
 
-from ..client import Client
-from ..command import FAST, LOADING, NOSCRIPT, PUBSUB, STALE, Server, command
-from ..errors import unknown_subcommand
-from ..pattern import matcher
-from ..writer import Push, Replies, Value
+from ..engine.client import Client
+from ..engine.command import FAST, LOADING, NOSCRIPT, PUBSUB, STALE, Server, command
+from ..protocol.errors import unknown_subcommand
+from ..protocol.pattern import matcher
+from ..protocol.writer import Push, Replies, Value
 
 
 def change(server: Server, client: Client, names: tuple[bytes, ...], word: bytes) -> Value:

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from itertools import islice
 
-from ..command import DENYOOM, FAST, MOVABLEKEYS, READONLY, WRITE, Server, command, options_of
-from ..errors import ReplyError, not_positive, syntax_error
-from ..reader import parse_integer
-from ..sampling import one_of, parse_count, sample
-from ..scan import parse_cursor, parse_scan_options
-from ..store import PIECE, Store, Words, register
-from ..writer import Value
+from ..data.random_members import one_of, parse_count, sample
+from ..data.scan import parse_cursor, parse_scan_options
+from ..data.store import PIECE, Store, Words, register
+from ..engine.command import DENYOOM, FAST, MOVABLEKEYS, READONLY, WRITE, Server, command, options_of
+from ..protocol.errors import ReplyError, not_positive, syntax_error
+from ..protocol.reader import parse_integer
+from ..protocol.writer import Value
 
 Set = set[bytes]
 SET: type[Set] = set

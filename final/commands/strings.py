@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 
-from ..arithmetic import add_floats, add_integers
-from ..command import DENYOOM, FAST, READONLY, WRITE, Server, command, options_of
-from ..errors import ReplyError, syntax_error, wrong_number_of_arguments
-from ..reader import parse_integer
-from ..store import Store, Words, register
-from ..writer import Value
-from .deadlines import from_now, set_deadline
+from ..data.store import Store, Words, register
+from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Server, command, options_of
+from ..protocol.errors import ReplyError, syntax_error, wrong_number_of_arguments
+from ..protocol.numeric import add_floats, add_integers
+from ..protocol.reader import parse_integer
+from ..protocol.writer import Value
+from .expire import from_now, set_deadline
 
 STRING: type[bytes] = bytes
 TIMES = (b"ex", b"px", b"exat", b"pxat")  # options that a time follows

@@ -1,10 +1,10 @@
 """Transactions: commands that are queued and then run as one unit, unless a watched key has changed."""
 
-from ..client import Client
-from ..command import ALLOW_BUSY, FAST, LOADING, NOSCRIPT, STALE, Server, command
-from ..errors import ReplyError
-from ..store import Store
-from ..writer import NULL_ARRAY, Value
+from ..data.store import Store
+from ..engine.client import Client
+from ..engine.command import ALLOW_BUSY, FAST, LOADING, NOSCRIPT, STALE, Server, command
+from ..protocol.errors import ReplyError
+from ..protocol.writer import NULL_ARRAY, Value
 
 
 @command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY)

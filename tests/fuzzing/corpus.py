@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from final.command import COMMANDS
+from final.engine.command import COMMANDS
 from tests.oracle import transcripts, words_of
 from tests.sequences import SHAPES
 from tests.talk import conversations

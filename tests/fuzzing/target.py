@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from final.client import Client
-from final.errors import ReplyError
-from final.reader import ProtocolError, Reader
-from final.writer import Replies, Value, encode
+from final.engine.client import Client
+from final.protocol.errors import ReplyError
+from final.protocol.reader import ProtocolError, Reader
+from final.protocol.writer import Replies, Value, encode
 from stages.wire import parse
 from tests.fuzzing.mutations import CLIENTS, Piece
 from tests.oracle import InProcess

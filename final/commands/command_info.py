@@ -1,0 +1,136 @@
+"""COMMAND: the table of commands, described. All of it comes from the commands' signatures and docstrings."""
+
+import inspect
+import re
+
+from ..engine.command import ADMIN, COMMANDS, FAST, LOADING, MOVABLEKEYS, READONLY, STALE, WRITE, Command, command, find
+from ..protocol.errors import ReplyError, unknown_subcommand
+from ..protocol.reader import parse_integer
+from ..protocol.writer import Value
+
+
+@command(LOADING, STALE)
+def command_(*words: bytes) -> Value:
+    """COMMAND: answer with the table of commands; with a subcommand, see below."""
+    if words:
+        raise unknown_subcommand("COMMAND", words[0])
+    return [described(entry) for entry in COMMANDS.values()]
+
+
+@command(LOADING, STALE, of="command")
+def command_count() -> Value:
+    """COMMAND COUNT: answer with the number of commands."""
+    return len(COMMANDS)
+
+
+@command(LOADING, STALE, of="command")
+def command_info(*names: bytes) -> Value:
+    """COMMAND INFO [command-name ...]: answer with the entries of these commands, null where there is none."""
+    if not names:
+        return [described(entry) for entry in COMMANDS.values()]
+    return [described(entry) if (entry := named(name)) else None for name in names]
+
+
+@command(LOADING, STALE, of="command")
+def command_list() -> Value:
+    """COMMAND LIST: answer with the names of the commands."""
+    return list(COMMANDS)
+
+
+@command(LOADING, STALE, of="command")
+def command_docs(*names: bytes) -> Value:
+    """COMMAND DOCS [command-name ...]: answer with what each is for, and its syntax: redis-cli hints with it."""
+    entries = [entry for name in names if (entry := named(name))] if names else list(COMMANDS.values())
+    return {entry.name.encode(): documented(entry) for entry in entries}
+
+
+@command(LOADING, STALE, of="command")
+def command_getkeys(name: bytes, word: bytes, *words: bytes) -> Value:
+    """COMMAND GETKEYS command arg [arg ...]: answer with the keys of a request."""
+    request = [name, word, *words]
+    try:
+        entry = find(request)
+    except ReplyError:
+        problem = "command" if named(name) is None else "number of arguments"
+        raise ReplyError(f"ERR Invalid {problem} specified{' for command' * (problem != 'command')}") from None
+    return keys_of(entry, request)
+
+
+def keys_of(entry: Command, words: list[bytes]) -> list[bytes]:
+    """The keys in a request. Raises ReplyError where it has none."""
+    first, last, step = entry.keys
+    keys = words[first : last + 1 or None : step] if first else []
+    if entry.name == "sort":
+        keys += [words[place + 1] for place, word in enumerate(words[:-1]) if word.lower() == b"store"][-1:]
+    elif MOVABLEKEYS in entry.flags and entry.name != "sort_ro":
+        place = 2 if first or entry.name[0] in "eb" else 1  # of their number: after a destination, script or timeout
+        number = parse_integer(words[place])
+        if number is None or not 0 <= number < len(words) - place:
+            raise ReplyError("ERR Invalid arguments specified for command")
+        keys += words[place + 1 : place + 1 + number]
+    elif not first:
+        raise ReplyError("ERR The command has no key arguments")
+    return keys
+
+
+def named(name: bytes) -> Command | None:
+    """The command of this name, `client|setname` for a subcommand, or None."""
+    first, _, second = name.lower().partition(b"|")
+    entry = COMMANDS.get(first)
+    return entry.subcommands.get(second) if entry and second else entry
+
+
+def described(entry: Command) -> Value:
+    """One command as COMMAND shows it.
+
+    Name, arity, flags, first key, last key, step, ACL categories, and three lists more: tips and key
+    specifications, which are empty here, and the subcommands.
+    """
+    flags = entry.flags
+    categories = {
+        *(["@write"] if WRITE in flags else []),
+        *(["@read"] if READONLY in flags else []),
+        *(["@admin", "@dangerous"] if ADMIN in flags else []),
+        "@fast" if FAST in flags else "@slow",
+        entry.group.category,
+    } - {""}
+    subcommands = [described(each) for each in entry.subcommands.values()]
+    return [entry.name.encode(), entry.arity, set(flags), *entry.keys, categories, [], [], subcommands]
+
+
+def documented(entry: Command) -> Value:
+    """One command as COMMAND DOCS shows it: from the first line of its docstring, which is `SYNTAX: summary`."""
+    syntax, _, summary = (inspect.getdoc(entry.function) or "").split("\n")[0].partition(": ")
+    words = syntax.split(" ", entry.name.count("|") + 1)
+    documentation: dict[bytes, Value] = {
+        b"summary": summary.encode(),
+        b"since": b"1.0.0",
+        b"group": entry.group.name.encode(),
+    }
+    if len(words) > entry.name.count("|") + 1:
+        documentation[b"arguments"] = arguments(words[-1])
+    if entry.subcommands:
+        documentation[b"subcommands"] = {each.name.encode(): documented(each) for each in entry.subcommands.values()}
+    return documentation
+
+
+def arguments(syntax: str) -> Value:
+    """Read a syntax such as `key [NX | XX] [element ...]` into the maps from which redis-cli makes its hints.
+
+    >>> [bytes(each[b"name"]) for each in arguments("key [key ...] [EX seconds | KEEPTTL]")]
+    [b'key', b'EX seconds | KEEPTTL']
+    """
+    found: list[dict[bytes, Value]] = []
+    for optional, plain in re.findall(r"\[([^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*)\]|(\S+)", syntax):
+        text = optional or plain
+        repeated = text.endswith(" ...")
+        name = text.removesuffix(" ...")
+        shape = [bytes(each[b"name"]).decode() for each in found[-len(name.split()) :]]
+        if repeated and shape == name.split():  # `key value [key value ...]`: what stands before it, again
+            again = found[-len(shape) :]
+            block = {b"name": name.encode(), b"type": b"block", b"arguments": again} if len(again) > 1 else again[0]
+            found[-len(shape) :] = [block | {b"flags": ["multiple"]}]
+            continue
+        flags = ["optional"] * bool(optional) + ["multiple"] * repeated
+        found.append({b"name": name.encode(), b"type": b"string"} | ({b"flags": flags} if flags else {}))
+    return found

@@ -1,0 +1,81 @@
+"""Scripts: programs in Lua that run as one command. How Lua is kept in its place is told in `final/lua.py`."""
+
+from collections.abc import Callable
+
+from ..engine.client import Client
+from ..engine.command import ALLOW_BUSY, NOSCRIPT, READONLY, STALE, Server, command, integer
+from ..protocol.errors import ReplyError, unknown_subcommand
+from ..protocol.writer import Value
+
+FLAGS = (NOSCRIPT, STALE, "skip_monitor", "no_mandatory_keys", "movablekeys")
+
+
+def run(
+    server: Server, client: Client, find: Callable[[bytes], bytes], script: bytes, numkeys: bytes,
+    words: tuple[bytes, ...], readonly: bool,
+) -> Value:  # fmt: skip
+    """Run a script with its keys and arguments; `find` gives its name."""
+    number = integer(numkeys)
+    if number > len(words):
+        raise ReplyError("ERR Number of keys can't be greater than number of args")
+    if number < 0:
+        raise ReplyError("ERR Number of keys can't be negative")
+    return server.scripts.run(client, find(script), list(words[:number]), list(words[number:]), readonly)
+
+
+@command(*FLAGS)
+def eval_(server: Server, client: Client, script: bytes, numkeys: bytes, *words: bytes) -> Value:
+    """EVAL script numkeys [key ...] [arg ...]: run a script; answer with what it returns."""
+    return run(server, client, server.scripts.load, script, numkeys, words, readonly=False)
+
+
+@command(READONLY, *FLAGS)
+def eval_ro(server: Server, client: Client, script: bytes, numkeys: bytes, *words: bytes) -> Value:
+    """EVAL_RO script numkeys [key ...] [arg ...]: run a script that must not write."""
+    return run(server, client, server.scripts.load, script, numkeys, words, readonly=True)
+
+
+@command(*FLAGS)
+def evalsha(server: Server, client: Client, sha1: bytes, numkeys: bytes, *words: bytes) -> Value:
+    """EVALSHA sha1 numkeys [key ...] [arg ...]: run a script that is loaded, by its name."""
+    return run(server, client, server.scripts.named, sha1, numkeys, words, readonly=False)
+
+
+@command(READONLY, *FLAGS)
+def evalsha_ro(server: Server, client: Client, sha1: bytes, numkeys: bytes, *words: bytes) -> Value:
+    """EVALSHA_RO sha1 numkeys [key ...] [arg ...]: run a loaded script that must not write."""
+    return run(server, client, server.scripts.named, sha1, numkeys, words, readonly=True)
+
+
+@command()
+def script(subcommand: bytes, *arguments: bytes) -> Value:
+    """SCRIPT subcommand [argument ...]: the scripts that are loaded. See the subcommands below."""
+    raise unknown_subcommand("SCRIPT", subcommand)
+
+
+@command(NOSCRIPT, STALE, of="script")
+def script_load(server: Server, script: bytes) -> Value:
+    """SCRIPT LOAD script: compile a script, to be run later; answer with its name."""
+    return server.scripts.load(script)
+
+
+@command(NOSCRIPT, of="script")
+def script_exists(server: Server, sha1: bytes, *sha1s: bytes) -> Value:
+    """SCRIPT EXISTS sha1 [sha1 ...]: answer for each name with 1 where such a script is loaded, else 0."""
+    return [int(each.lower() in server.scripts.texts) for each in (sha1, *sha1s)]
+
+
+@command(NOSCRIPT, of="script")
+def script_flush(server: Server, *mode: bytes) -> Value:
+    """SCRIPT FLUSH [ASYNC | SYNC]: forget all scripts."""
+    if mode and [word.lower() for word in mode] not in ([b"async"], [b"sync"]):
+        raise ReplyError("ERR SCRIPT FLUSH only support SYNC|ASYNC option")
+    server.scripts.flush()
+    return "OK"
+
+
+@command(NOSCRIPT, ALLOW_BUSY, of="script")
+def script_kill(server: Server) -> Value:
+    """SCRIPT KILL: end the script that runs, unless it has written."""
+    server.scripts.kill()
+    return "OK"

@@ -1,0 +1,183 @@
+"""INFO, and the little that is left to say of a server that stands alone."""
+
+import os
+import platform
+import resource
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from ..engine.command import FAST, LOADING, NOSCRIPT, READONLY, STALE, Server, command, integer
+from ..protocol.errors import ReplyError
+from ..protocol.reader import parse_integer
+from ..protocol.writer import Value, Verbatim
+from .connection import VERSION
+
+Fields = dict[str, object]
+
+
+@command(LOADING, STALE)
+def info(server: Server, *sections: bytes) -> Value:
+    """INFO [section ...]: answer with how the server is doing, as text: `# Section`, and `field:value` in lines."""
+    wanted = {section.lower().decode(errors="replace") for section in sections}
+    everything = not wanted or wanted & {"all", "default", "everything"}
+    parts = [
+        f"# {name}\r\n" + "".join(f"{field}:{value}\r\n" for field, value in fields(server).items())
+        for name, fields in SECTIONS.items()
+        if everything or name.lower() in wanted
+    ]
+    return Verbatim("\r\n".join(parts).encode())
+
+
+def about_server(server: Server) -> Fields:
+    """What is running, where, since when."""
+    uptime = (server.steady() - server.started) // 1000
+    return {
+        "redis_version": VERSION.decode(),
+        "redis_mode": "standalone",
+        "os": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "arch_bits": 64 if sys.maxsize > 2**32 else 32,
+        "multiplexing_api": server.options.loop,
+        "python_version": platform.python_version(),
+        "process_id": os.getpid(),
+        "run_id": server.run_id,
+        "tcp_port": server.options.port,
+        "server_time_usec": server.stores[0].unit.now * 1000,
+        "uptime_in_seconds": uptime,
+        "uptime_in_days": uptime // 86400,
+        "hz": server.options.hz,
+        "configured_hz": server.options.hz,
+        "executable": sys.executable,
+        "config_file": "",
+    }
+
+
+def about_clients(server: Server) -> Fields:
+    """How many there are, and how many of them wait."""
+    return {
+        "connected_clients": len(server.clients),
+        "maxclients": server.options.maxclients,
+        "blocked_clients": sum(each.parked is not None for each in server.clients.values()),
+        "tracking_clients": 0,
+    }
+
+
+def about_memory(server: Server) -> Fields:
+    """What the process takes, which is all that Python can tell for sure; so no memory counts as fragmented."""
+    used = memory_in_use()
+    peak = max(used, memory_peak())
+    return {
+        "used_memory": used,
+        "used_memory_human": human(used),
+        "used_memory_rss": used,
+        "used_memory_rss_human": human(used),
+        "used_memory_peak": peak,
+        "used_memory_peak_human": human(peak),
+        "used_memory_peak_perc": f"{100 * used / peak:.2f}%",
+        "used_memory_dataset": server.eviction.used,
+        "maxmemory": server.options.maxmemory,
+        "maxmemory_human": human(server.options.maxmemory),
+        "maxmemory_policy": server.options.maxmemory_policy,
+        "mem_fragmentation_ratio": "1.00",
+        "mem_allocator": "python",
+    }
+
+
+def memory_in_use() -> int:
+    """Bytes of memory that the process has now: from /proc where there is one, else the most that it ever had."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    except OSError:
+        return memory_peak()
+
+
+def memory_peak() -> int:
+    """The most bytes of memory that the process ever had."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def human(size: int) -> str:
+    """A number of bytes as one can read it.
+
+    >>> human(12), human(1536), human(3 << 20)
+    ('12B', '1.50K', '3.00M')
+    """
+    for unit, letter in ((1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")):
+        if size >= unit:
+            return f"{size / unit:.2f}{letter}"
+    return f"{size}B"
+
+
+def about_work(server: Server) -> Fields:
+    """What was done since the start, or since CONFIG RESETSTAT."""
+    counters = server.counters
+    return {
+        "total_connections_received": counters.connections_received,
+        "total_commands_processed": counters.commands_processed,
+        "instantaneous_ops_per_sec": counters.commands_per_second,
+        "rejected_connections": counters.connections_rejected,
+        "expired_keys": counters.expired,
+        "evicted_keys": counters.evicted,
+        "keyspace_hits": counters.hits,
+        "keyspace_misses": counters.misses,
+        "pubsub_channels": len(server.hub.channels),
+        "pubsub_patterns": len(server.hub.patterns),
+        "total_error_replies": counters.error_replies,
+    }
+
+
+def about_processor(server: Server) -> Fields:
+    """The seconds that the process has worked."""
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {
+        "used_cpu_sys": f"{own.ru_stime:.6f}",
+        "used_cpu_user": f"{own.ru_utime:.6f}",
+        "used_cpu_sys_children": f"{children.ru_stime:.6f}",
+        "used_cpu_user_children": f"{children.ru_utime:.6f}",
+    }
+
+
+def about_keyspace(server: Server) -> Fields:
+    """How many keys each database holds, and how many of them have a deadline."""
+    return {
+        f"db{each.index}": f"keys={len(each)},expires={each.deadlines},avg_ttl=0" for each in server.stores if len(each)
+    }
+
+
+SECTIONS: dict[str, Callable[[Server], Fields]] = {
+    "Server": about_server,
+    "Clients": about_clients,
+    "Memory": about_memory,
+    "Persistence": lambda server: {"loading": 0, **server.rewriter.state()},
+    "Stats": about_work,
+    "Replication": lambda server: {"role": "master", "connected_slaves": 0, "master_repl_offset": 0},
+    "CPU": about_processor,
+    "Cluster": lambda server: {"cluster_enabled": 0},
+    "Keyspace": about_keyspace,
+}
+
+
+@command(NOSCRIPT, LOADING, STALE, FAST)
+def role() -> Value:
+    """ROLE: answer that this is a master, which has written nothing to its replicas, as it has none."""
+    return [b"master", 0, []]
+
+
+@command(NOSCRIPT)
+def wait(numreplicas: int, timeout: bytes) -> Value:
+    """WAIT numreplicas timeout: answer 0, and at once: there are no replicas, and none will come."""
+    milliseconds = parse_integer(timeout)
+    if milliseconds is None:
+        raise ReplyError("ERR timeout is not an integer or out of range")
+    if milliseconds < 0:
+        raise ReplyError("ERR timeout is negative")
+    return 0
+
+
+@command(READONLY, FAST)
+def lolwut(*words: bytes) -> Value:
+    """LOLWUT [VERSION version]: answer with the version. Redis draws something for some of them."""
+    if len(words) > 1 and words[0].lower() == b"version":
+        integer(words[1])
+    return Verbatim(b"Redis ver. %b\n" % VERSION)

@@ -1,0 +1,199 @@
+"""Commands for sorted sets: members with scores, in order. Ranges, pops and algebra have files of their own."""
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from math import isinf, isnan
+
+from ..data.random_members import check_paired, one_of, parse_count, sample
+from ..data.scan import parse_cursor, parse_scan_options
+from ..data.sorted_set import SortedSet
+from ..data.store import PIECE, Store, Words, register
+from ..engine.client import Client
+from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Server, command
+from ..protocol.errors import ReplyError, not_a_float, syntax_error
+from ..protocol.numeric import parse_float
+from ..protocol.writer import Value
+
+SORTED_SET = SortedSet
+OPTIONS = {b"nx", b"xx", b"gt", b"lt", b"ch", b"incr"}  # of ZADD
+NOT_ZERO = re.compile(rb"[+-]?[0.]*[1-9]")
+ALL_AT_ONCE = 128  # one of so many members is given whole by the first ZSCAN (Redis: zset-max-listpack-entries)
+
+
+def dump(key: bytes, value: SortedSet) -> Iterator[Words]:
+    """The requests that make this sorted set anew, a piece at a time."""
+    entries = value.entries()
+    while piece := list(islice(entries, PIECE)):
+        yield b"ZADD", key, *(word for score, member in piece for word in (written(score), member))
+
+
+def encoding(value: SortedSet) -> str:
+    """How Redis would keep this sorted set: a few short members in one piece of memory, or a skip list."""
+    small = len(value) <= ALL_AT_ONCE and all(len(member) <= 64 for member in value.scores)
+    return "listpack" if small else "skiplist"
+
+
+register(SORTED_SET, "zset", dump, encoding)
+
+
+def written(score: float) -> bytes:
+    """A score as text, from which the same score can be read."""
+    return b"%.17g" % score
+
+
+def parse_score(word: bytes) -> float:
+    """Read a score. Raises `not_a_float`, also for what is too large for a float, or so small that it would be zero."""
+    score = parse_float(word)
+    if score is None or (isinf(score) and b"n" not in word.lower()) or (score == 0 and NOT_ZERO.match(word)):
+        raise not_a_float()
+    return score
+
+
+def with_scores(client: Client, entries: Iterable[tuple[float, bytes]], wanted: bool) -> Value:
+    """Members, or members and scores: in RESP3 as pairs, in RESP2 in turn."""
+    if not wanted:
+        return [member for _, member in entries]
+    if client.protocol >= 3:
+        return [[member, score] for score, member in entries]
+    return [word for score, member in entries for word in (member, score)]
+
+
+@command(WRITE, DENYOOM, FAST)
+def zadd(db: Store, key: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
+    """ZADD key [NX | XX] [GT | LT] [CH] [INCR] score member [score member ...]: set scores; answer with how many are new.
+
+    NX: only new members. XX: only those that are there. GT, LT: only to a higher or lower score, or a new member.
+    CH: count those whose score changed, too. INCR: add to the score; answer with the new one, or null.
+    """  # noqa: E501  (the first line is what redis-cli shows)
+    words = [first, second, *more]
+    options = set()
+    while words and words[0].lower() in OPTIONS:
+        options.add(words.pop(0).lower())
+    if not words or len(words) % 2:
+        raise syntax_error()
+    if {b"nx", b"xx"} <= options:
+        raise ReplyError("ERR XX and NX options at the same time are not compatible")
+    if len(options & {b"gt", b"lt", b"nx"}) > 1:
+        raise ReplyError("ERR GT, LT, and/or NX options at the same time are not compatible")
+    if b"incr" in options and len(words) > 2:
+        raise ReplyError("ERR INCR option supports a single increment-element pair")
+    pairs = [(parse_score(score), member) for score, member in zip(words[::2], words[1::2], strict=True)]
+    return set_scores(db, key, pairs, options)
+
+
+def set_scores(db: Store, key: bytes, pairs: list[tuple[float, bytes]], options: set[bytes]) -> Value:
+    """Set scores, or add to one, as the options of ZADD say."""
+    incr = b"incr" in options
+    if b"xx" in options and db.get(key, SORTED_SET) is None:
+        return None if incr else 0
+    held = db.make(key, SORTED_SET)
+    added = updated = 0
+    answer: float | None = None
+    try:
+        for score, member in pairs:
+            old = held.scores.get(member)
+            if incr and old is not None:
+                score += old
+                if isnan(score):
+                    raise ReplyError("ERR resulting score is not a number (NaN)")
+            if (old is None and b"xx" in options) or (old is not None and not allowed(old, score, options)):
+                continue
+            answer = score
+            added += held.add(member, score)
+            updated += old is not None and old != score
+    finally:
+        if added or updated:
+            db.changed(key, event="zincr" if incr else "zadd")
+        elif not held:
+            db.delete(key)
+    return answer if incr else added + updated * (b"ch" in options)
+
+
+def allowed(old: float, new: float, options: set[bytes]) -> bool:
+    """Whether the options let a member that is there have a new score."""
+    return not (b"nx" in options or (b"gt" in options and new <= old) or (b"lt" in options and new >= old))
+
+
+@command(WRITE, DENYOOM, FAST)
+def zincrby(db: Store, key: bytes, increment: bytes, member: bytes) -> Value:
+    """ZINCRBY key increment member: add to the member's score; answer with the new one."""
+    return set_scores(db, key, [(parse_score(increment), member)], {b"incr"})
+
+
+@command(WRITE, FAST)
+def zrem(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
+    """ZREM key member [member ...]: remove the members; answer with how many there were."""
+    held = db.get(key, SORTED_SET)
+    gone = [each for each in (member, *members) if held and held.remove(each)]
+    if gone:
+        db.changed(key)
+    return len(gone)
+
+
+@command(READONLY, FAST)
+def zcard(db: Store, key: bytes) -> Value:
+    """ZCARD key: answer with the number of members."""
+    return len(db.get(key, SORTED_SET) or ())
+
+
+@command(READONLY, FAST)
+def zscore(db: Store, key: bytes, member: bytes) -> Value:
+    """ZSCORE key member: answer with the member's score, or null where there is no such member."""
+    held = db.get(key, SORTED_SET)
+    return held.scores.get(member) if held else None
+
+
+@command(READONLY, FAST)
+def zmscore(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
+    """ZMSCORE key member [member ...]: answer with the members' scores, null where there is none."""
+    held = db.get(key, SORTED_SET)
+    return [held.scores.get(each) if held else None for each in (member, *members)]
+
+
+@command(READONLY, FAST)
+def zrank(db: Store, key: bytes, member: bytes) -> Value:
+    """ZRANK key member: answer with how many members have a lower score, or null where there is no such member."""
+    held = db.get(key, SORTED_SET)
+    return held.rank(member) if held else None
+
+
+@command(READONLY, FAST)
+def zrevrank(db: Store, key: bytes, member: bytes) -> Value:
+    """ZREVRANK key member: answer with how many members have a higher score, or null."""
+    held = db.get(key, SORTED_SET)
+    rank = held.rank(member) if held else None
+    return None if held is None or rank is None else len(held) - 1 - rank
+
+
+@command(READONLY)
+def zrandmember(db: Store, client: Client, key: bytes, *options: bytes) -> Value:
+    """ZRANDMEMBER key [count [WITHSCORES]]: answer with a random member, or with `count` different ones.
+
+    A negative count means as many as asked for, some perhaps more than once.
+    """
+    if not options:
+        held = db.get(key, SORTED_SET)
+        return one_of(held.scores) if held else None
+    scored = len(options) == 2
+    count = parse_count(options[0])
+    if len(options) > 2 or (scored and options[1].lower() != b"withscores"):
+        raise syntax_error()
+    check_paired(count, scored)
+    held = db.get(key, SORTED_SET) or SortedSet()
+    return with_scores(client, [(held.scores[each], each) for each in sample(held.scores, count)], scored)
+
+
+@command(READONLY)
+def zscan(server: Server, db: Store, key: bytes, cursor: bytes, *options: bytes) -> Value:
+    """ZSCAN key cursor [MATCH pattern] [COUNT count]: answer with the next cursor, and some members and scores."""
+    position = parse_cursor(cursor)
+    held = db.get(key, SORTED_SET)
+    if held is None:
+        return [b"0", []]
+    matches, count, _ = parse_scan_options(options, with_type=False)
+    following, members = 0, [member for _, member in held.entries()] if len(held) <= ALL_AT_ONCE else []
+    if not members:
+        following, members = server.order.page((db.index, key), lambda: iter(held.scores), position, count)
+    found = [each for each in members if each in held and matches(each)]
+    return [b"%d" % following, [word for each in found for word in (each, written(held.scores[each]))]]

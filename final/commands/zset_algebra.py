@@ -1,0 +1,186 @@
+"""Unions, intersections and differences of sorted sets; a plain set takes part with every score 1."""
+
+from collections.abc import Callable
+from math import isnan
+
+from ..data.sorted_set import SortedSet
+from ..data.store import Store
+from ..engine.client import Client
+from ..engine.command import DENYOOM, MOVABLEKEYS, READONLY, WRITE, command, integer, options_of
+from ..protocol.errors import ReplyError, syntax_error, wrong_type
+from ..protocol.reader import parse_integer
+from ..protocol.writer import Value
+from .zset import parse_score, with_scores
+from .zset_ranges import store
+
+Scores = dict[bytes, float]
+Join = Callable[[float, float], float]  # how two scores of one member become one
+
+
+def add(one: float, other: float) -> float:
+    """The sum; infinities of opposite signs cancel out, since a score cannot be NaN."""
+    total = one + other
+    return 0.0 if isnan(total) else total
+
+
+AGGREGATES: dict[bytes, Join] = {b"sum": add, b"min": min, b"max": max}
+
+
+def parse(
+    db: Store, command: str, numkeys: bytes, words: tuple[bytes, ...], allowed: tuple[bytes, ...]
+) -> tuple[list[Scores], Join, bool]:
+    """Read `numkeys key … [WEIGHTS …] [AGGREGATE …] [WITHSCORES]`: the scores, weighted; how to join two; a flag."""
+    number = integer(numkeys)
+    if number < 1:
+        raise ReplyError(f"ERR at least 1 input key is needed for '{command}' command")
+    if number > len(words):
+        raise syntax_error()
+    inputs = [scores_of(db, key) for key in words[:number]]
+    rest = list(words[number:])
+    weights, scored = [1.0] * number, False
+    aggregate: Join = add
+    while rest:
+        option = rest.pop(0).lower()
+        if option not in allowed:
+            raise syntax_error()
+        if option == b"withscores":
+            scored = True
+        elif option == b"weights" and len(rest) >= number:
+            weights = [weight(rest.pop(0)) for _ in range(number)]
+        elif option == b"aggregate" and rest and rest[0].lower() in AGGREGATES:
+            aggregate = AGGREGATES[rest.pop(0).lower()]
+        else:
+            raise syntax_error()
+    weighted = [weigh(scores, factor) for scores, factor in zip(inputs, weights, strict=True)]
+    return weighted, aggregate, scored
+
+
+def scores_of(db: Store, key: bytes) -> Scores:
+    """The scores of a sorted set; of a set, 1 for each member; none where there is no such key."""
+    value = db.peek(key)
+    if value is None:
+        return {}
+    if isinstance(value, SortedSet):
+        return value.scores
+    if isinstance(value, set):
+        return dict.fromkeys(value, 1.0)
+    raise wrong_type()
+
+
+def weight(word: bytes) -> float:
+    """Read a weight."""
+    try:
+        return parse_score(word)
+    except ReplyError:
+        raise ReplyError("ERR weight value is not a float") from None
+
+
+def weigh(scores: Scores, factor: float) -> Scores:
+    """Multiply all scores; infinity times zero is zero."""
+    if factor == 1:
+        return scores
+    return {member: 0.0 if isnan(score * factor) else score * factor for member, score in scores.items()}
+
+
+def union(inputs: list[Scores], aggregate: Join) -> Scores:
+    """The members of any of them."""
+    result: Scores = {}
+    for scores in inputs:
+        for member, score in scores.items():
+            result[member] = aggregate(result[member], score) if member in result else score
+    return result
+
+
+def intersection(inputs: list[Scores], aggregate: Join) -> Scores:
+    """The members of all of them."""
+    result = {member: inputs[0][member] for member in common(inputs)}
+    for scores in inputs[1:]:
+        for member in result:
+            result[member] = aggregate(result[member], scores[member])
+    return result
+
+
+def common(inputs: list[Scores]) -> list[bytes]:
+    """The members of all of them, going through the smallest."""
+    return [member for member in min(inputs, key=len) if all(member in scores for scores in inputs)]
+
+
+def difference(inputs: list[Scores], _: Join) -> Scores:
+    """The members of the first and of no other."""
+    return {member: score for member, score in inputs[0].items() if not any(member in each for each in inputs[1:])}
+
+
+Operation = Callable[[list[Scores], Join], Scores]
+JOINING = (b"weights", b"aggregate")
+
+
+def give(
+    db: Store, client: Client, command: str, numkeys: bytes, words: tuple[bytes, ...], operation: Operation
+) -> Value:
+    """Answer with what comes of the operation, in the order of the scores."""
+    allowed = (b"withscores",) if operation is difference else (*JOINING, b"withscores")
+    inputs, aggregate, scored = parse(db, command, numkeys, words, allowed)
+    entries = sorted((score, member) for member, score in operation(inputs, aggregate).items())
+    return with_scores(client, entries, scored)
+
+
+def keep(
+    db: Store, command: str, key: bytes, numkeys: bytes, words: tuple[bytes, ...], operation: Operation
+) -> Value:
+    """Keep at the key what comes of the operation; answer with the number of members."""
+    allowed = () if operation is difference else JOINING
+    inputs, aggregate, _ = parse(db, command, numkeys, words, allowed)
+    return store(db, key, operation(inputs, aggregate))
+
+
+@command(READONLY, MOVABLEKEYS, keys=(0, 0, 0))
+def zunion(db: Store, client: Client, numkeys: bytes, key: bytes, *more: bytes) -> Value:
+    """ZUNION numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM | MIN | MAX] [WITHSCORES]: what is in any."""
+    return give(db, client, "zunion", numkeys, (key, *more), union)
+
+
+@command(READONLY, MOVABLEKEYS, keys=(0, 0, 0))
+def zinter(db: Store, client: Client, numkeys: bytes, key: bytes, *more: bytes) -> Value:
+    """ZINTER numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM | MIN | MAX] [WITHSCORES]: what is in all."""
+    return give(db, client, "zinter", numkeys, (key, *more), intersection)
+
+
+@command(READONLY, MOVABLEKEYS, keys=(0, 0, 0))
+def zdiff(db: Store, client: Client, numkeys: bytes, key: bytes, *more: bytes) -> Value:
+    """ZDIFF numkeys key [key ...] [WITHSCORES]: the members of the first that are in no other."""
+    return give(db, client, "zdiff", numkeys, (key, *more), difference)
+
+
+@command(READONLY, MOVABLEKEYS, keys=(0, 0, 0))
+def zintercard(db: Store, numkeys: bytes, key: bytes, *more: bytes) -> Value:
+    """ZINTERCARD numkeys key [key ...] [LIMIT limit]: answer with how many members are in all; at most the limit."""
+    words = (key, *more)
+    number = max(integer(numkeys), 0)
+    inputs, _, _ = parse(db, "zintercard", numkeys, words[:number], ())
+    limit: int | None = 0
+    for option, rest in options_of(words[number:]):
+        if option != b"limit" or (word := next(rest, None)) is None:
+            raise syntax_error()
+        limit = parse_integer(word)
+        if limit is None or limit < 0:
+            raise ReplyError("ERR LIMIT can't be negative")
+    found = len(common(inputs))
+    return min(found, limit) if limit else found
+
+
+@command(WRITE, DENYOOM, MOVABLEKEYS, keys=(1, 1, 1))
+def zunionstore(db: Store, destination: bytes, numkeys: bytes, key: bytes, *more: bytes) -> Value:
+    """ZUNIONSTORE destination numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM | MIN | MAX]: keep what is in any."""  # noqa: E501
+    return keep(db, "zunionstore", destination, numkeys, (key, *more), union)
+
+
+@command(WRITE, DENYOOM, MOVABLEKEYS, keys=(1, 1, 1))
+def zinterstore(db: Store, destination: bytes, numkeys: bytes, key: bytes, *more: bytes) -> Value:
+    """ZINTERSTORE destination numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM | MIN | MAX]: keep what is in all."""  # noqa: E501
+    return keep(db, "zinterstore", destination, numkeys, (key, *more), intersection)
+
+
+@command(WRITE, DENYOOM, MOVABLEKEYS, keys=(1, 1, 1))
+def zdiffstore(db: Store, destination: bytes, numkeys: bytes, key: bytes, *more: bytes) -> Value:
+    """ZDIFFSTORE destination numkeys key [key ...]: keep the members of the first that are in no other."""
+    return keep(db, "zdiffstore", destination, numkeys, (key, *more), difference)

@@ -1,0 +1,93 @@
+"""Taking the first or last members out of sorted sets, and waiting until there are some."""
+
+from ..data.sorted_set import Entry
+from ..data.store import Store
+from ..engine.blocking import serve_or_wait
+from ..engine.client import Client
+from ..engine.command import BLOCKING, FAST, MOVABLEKEYS, NOSCRIPT, WRITE, command, parse_several
+from ..protocol.errors import ReplyError, syntax_error
+from ..protocol.reader import parse_integer
+from ..protocol.writer import NULL_ARRAY, Value
+from .zset import SORTED_SET, with_scores
+
+MIN, MAX = b"MIN", b"MAX"
+
+
+@command(WRITE, FAST)
+def zpopmin(db: Store, client: Client, key: bytes, *count: bytes) -> Value:
+    """ZPOPMIN key [count]: remove the members with the lowest scores; answer with them and their scores."""
+    return pop(db, client, key, count, highest=False)
+
+
+@command(WRITE, FAST)
+def zpopmax(db: Store, client: Client, key: bytes, *count: bytes) -> Value:
+    """ZPOPMAX key [count]: remove the members with the highest scores; answer with them and their scores."""
+    return pop(db, client, key, count, highest=True)
+
+
+def pop(db: Store, client: Client, key: bytes, count: tuple[bytes, ...], highest: bool) -> Value:
+    """Take out one entry, or, as a list even where it is one, as many as `count` says."""
+    if len(count) > 1:
+        raise syntax_error()
+    number = parse_integer(count[0]) if count else 1
+    if number is None or number < 0:
+        raise ReplyError("ERR value is out of range, must be positive")
+    taken = take(db, key, number, highest)
+    if count:
+        return with_scores(client, taken, True)
+    return [word for score, member in taken for word in (member, score)]
+
+
+def take(db: Store, key: bytes, count: int, highest: bool, log: tuple[bytes, ...] | None = None) -> list[Entry]:
+    """Remove the first entries, or the last, and give them."""
+    held = db.get(key, SORTED_SET)
+    if held is None or not count:
+        return []
+    taken = list(held.entries(0, count, reverse=highest))
+    for _, member in taken:
+        held.remove(member)
+    db.changed(key, log=log, event="zpopmax" if highest else "zpopmin")
+    return taken
+
+
+@command(WRITE, FAST, BLOCKING, NOSCRIPT)
+def bzpopmin(db: Store, key: bytes, *keys: bytes, timeout: bytes) -> Value:
+    """BZPOPMIN key [key ...] timeout: ZPOPMIN from the first key that has members; wait for one, if none has."""
+    return blocking_pop(db, (key, *keys), timeout, highest=False)
+
+
+@command(WRITE, FAST, BLOCKING, NOSCRIPT)
+def bzpopmax(db: Store, key: bytes, *keys: bytes, timeout: bytes) -> Value:
+    """BZPOPMAX key [key ...] timeout: ZPOPMAX from the first key that has members; wait for one, if none has."""
+    return blocking_pop(db, (key, *keys), timeout, highest=True)
+
+
+def blocking_pop(db: Store, keys: tuple[bytes, ...], timeout: bytes, highest: bool) -> Value:
+    """Take one entry: key, member and score; or wait."""
+
+    def serve(key: bytes) -> Value:
+        [(score, member)] = take(db, key, 1, highest, log=(b"ZPOPMAX" if highest else b"ZPOPMIN", key))
+        return [key, member, score]
+
+    return serve_or_wait(db, keys, SORTED_SET, serve, timeout, NULL_ARRAY)
+
+
+@command(WRITE, MOVABLEKEYS)
+def zmpop(db: Store, numkeys: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
+    """ZMPOP numkeys key [key ...] MIN | MAX [COUNT count]: pop from the first key that has members."""
+    keys, end, count = parse_several(numkeys, (first, second, *more), (MIN, MAX))
+    return next((pop_several(db, key, end, count) for key in keys if db.get(key, SORTED_SET)), NULL_ARRAY)
+
+
+@command(WRITE, BLOCKING, MOVABLEKEYS)
+def bzmpop(db: Store, timeout: bytes, numkeys: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
+    """BZMPOP timeout numkeys key [key ...] MIN | MAX [COUNT count]: ZMPOP, or wait for a key that has members."""
+    keys, end, count = parse_several(numkeys, (first, second, *more), (MIN, MAX))
+    return serve_or_wait(db, keys, SORTED_SET, lambda key: pop_several(db, key, end, count), timeout, NULL_ARRAY)
+
+
+def pop_several(db: Store, key: bytes, end: bytes, count: int) -> Value:
+    """Pop from a key that has members: the key, and pairs of member and score."""
+    number = b"%d" % min(count, len(db.make(key, SORTED_SET)))
+    taken = take(db, key, count, highest=end == MAX, log=(b"ZPOP" + end, key, number))
+    return [key, [[member, score] for score, member in taken]]

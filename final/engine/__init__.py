@@ -1,0 +1,1 @@
+"""How a request is run: admitted, executed, settled; and who waits, watches, listens meanwhile."""

@@ -1,0 +1,63 @@
+"""What the server remembers of one client while it is connected. No socket: commands know clients, not connections."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..data.store import Store
+from ..protocol.writer import Value
+from .blocking import Parked, Place
+
+if TYPE_CHECKING:
+    from .command import Command
+
+
+def nowhere(value: Value) -> None:
+    """Where there is no connection, nothing is delivered."""
+
+
+def nothing() -> None:
+    """Where there is no connection, none is closed."""
+
+
+@dataclass(eq=False)
+class Client:
+    """One client, from its first byte to its last."""
+
+    id: int  # never given twice while the server runs
+    db: Store  # the database that it selected
+    name: bytes = b""  # what it called itself with CLIENT SETNAME
+    protocol: int = 2  # the RESP version it asked for with HELLO
+    leaving: bool = False  # it said QUIT: answer, and hang up
+    authenticated: bool = True  # it said the password, or there is none
+    address: str = ""  # its end of the connection, host:port
+    local_address: str = ""  # our end
+    library: bytes = b""  # what it told with CLIENT SETINFO: its library's name …
+    library_version: bytes = b""  # … and version
+    since: int = 0  # when it came, by the steady clock, in milliseconds
+    active: int = 0  # when it last sent a request, or was told something
+    last_command: str = "NULL"  # and what that was
+
+    deliver: Callable[[Value], None] = nowhere  # send it something that is no answer to the request under way
+    hang_up: Callable[[], None] = nothing  # close its connection, whatever it has still to read
+    resume: Callable[[], None] = nothing  # a pause is over: execute the request of its that had to wait
+    scripted: bool = False  # it is no client, but a script of one
+    monitoring: bool = False  # it hears what others ask
+    mute: float = 0  # how many answers it does not want; infinite after CLIENT REPLY OFF
+    no_evict: bool = False  # it said CLIENT NO-EVICT ON
+    queue: "list[tuple[Command, list[bytes]]] | None" = None  # after MULTI: what EXEC will run
+    spoiled: bool = False  # a request could not be queued: EXEC will refuse
+    watched: set[Place] = field(default_factory=set)  # the keys it watches …
+    touched: bool = False  # … and whether one of them has changed since
+    channels: dict[bytes, None] = field(default_factory=dict)  # what it subscribed to, in order
+    patterns: dict[bytes, None] = field(default_factory=dict)
+    parked: Parked | None = None  # the command of its that waits for a key
+
+    def let_go(self) -> None:
+        """Forget the connection, which knows the client: what knows each other waits for Python's collector to go."""
+        self.deliver, self.hang_up, self.resume = nowhere, nothing, nothing
+
+    @property
+    def listening(self) -> bool:
+        """Whether it subscribed to anything. In RESP2 it can then do little else."""
+        return bool(self.channels or self.patterns)

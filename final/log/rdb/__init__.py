@@ -1,0 +1,1 @@
+"""The format of Redis snapshots (RDB)."""

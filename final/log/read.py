@@ -1,0 +1,266 @@
+"""One file of the log, read: the requests in it, each checked. It knows their form; not what they mean.
+
+A file may begin with a snapshot (RDB) instead, or be nothing else: a real Redis writes bases like that.
+
+A request has no checksum, so not everything that happens to a file can be seen in it:
+
+- a word that was damaged and is as long as before is a word, and the request says something else from then on;
+- a length that was damaged and leads exactly to the end of a later word makes one word of all that lies between;
+- half a request at the end of the file, or a transaction without its EXEC, may have been torn off by a crash, or be
+  the last one, damaged. It counts as torn off. Where complete requests follow, it does not: see `misled`.
+
+All other damage is found, and told with its place.
+"""
+
+import re
+import time
+from collections.abc import Callable, Generator, Iterator
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from shlex import quote
+from typing import NoReturn
+
+from ..server_log import log
+from .rdb.read import MAGIC, BadSnapshot, Cursor, read_snapshot
+
+CHUNK = 1 << 20  # bytes read at once while loading
+Words = list[bytes]
+Request = tuple[int, int, Words]  # the offsets of its start and its end, and its words; a remark has none
+Refusable = tuple[Words, Callable[[str], NoReturn]]  # a request, and a function that refuses it, for a reason
+_COUNTS = {b"*%d" % count: count for count in range(1, 1024)}  # headers that need no careful look: of requests …
+_LENGTHS = {b"$%d" % length: length for length in range(4096)}  # … and of words
+_HEADER = re.compile(rb"\*(?:([1-9][0-9]{0,9})(?:\r(\n)?)?)?")  # as far as it is there; a group for its end
+_LENGTH = re.compile(rb"\$(?:(0|[1-9][0-9]{0,17})(?:\r(\n)?)?)?")
+
+
+class CorruptLog(Exception):
+    """The log cannot be right: not just torn at its end, but damaged where complete requests should be."""
+
+    def __init__(self, path: Path, offset: int, reason: str, remedy: str = "", what: str = "is damaged at") -> None:
+        remedy = remedy or f"then mend that place, or give up what follows it: truncate -s {offset} {quote(str(path))}"
+        super().__init__(
+            f"{path} {what} byte {offset}: {reason}. Nothing was changed. Make a copy of the file; {remedy}"
+        )
+        self.offset, self.reason = offset, reason
+
+
+class Malformed(Exception):
+    """What stands in a file is no request, and no beginning of one."""
+
+
+class Progress:
+    """Says on standard error how far the log is read, once a second; nothing when that takes no second."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total  # bytes in all files
+        self.before = 0  # bytes in the files that are read
+        self.requests = 0
+        self.due = time.monotonic() + 1
+
+    def at(self, place: int) -> None:
+        """So many bytes of the file under way are read: say so when it is time."""
+        if (now := time.monotonic()) >= self.due:
+            self.due = now + 1
+            part = (self.before + place) * 100 // self.total
+            log.info("loading the log: %d requests, %d%%", self.requests, part)
+
+
+def read_file(path: Path, progress: Progress) -> Generator[Refusable, None, int]:
+    """The requests of one file, each with a function that refuses it; gives at last how many bytes are complete."""
+    start = whole = 0
+
+    def refuse(reason: str) -> NoReturn:
+        raise CorruptLog(path, start, reason)
+
+    for start, end, words in read_all(path):
+        if words:
+            yield words, refuse
+            progress.requests += 1
+            if progress.requests % 4096 == 0:
+                progress.at(start)
+        whole = end
+    progress.before += whole
+    return whole
+
+
+def read_all(path: Path) -> Iterator[Request]:
+    """The requests of a snapshot, where the file begins with one, and the units that follow."""
+    begin = 0
+    for request in read_front(path):
+        yield request
+        begin = request[1]
+    yield from read_units(path, begin)
+
+
+def read_front(path: Path) -> Iterator[Request]:
+    """The requests of the snapshot that a file begins with, if it does, and at last no request, but where it ends.
+
+    Until then all of them end at 0, as a snapshot is never torn: Redis gives it its name when all of it is there.
+    """
+    with open(path, "rb") as file:
+        if file.read(9).startswith(MAGIC):
+            with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+                cursor = Cursor(data)
+                try:
+                    for start, words in read_snapshot(cursor):
+                        yield start, 0, words
+                except BadSnapshot as error:
+                    raise unusable(path, error) from None
+                yield cursor.place, cursor.place, []
+
+
+def unusable(path: Path, error: BadSnapshot) -> CorruptLog:
+    """What to say of a snapshot that cannot be read."""
+    if error.foreign:
+        return CorruptLog(path, error.offset, error.reason, "then delete that in Redis", "cannot be read from")
+    return CorruptLog(path, error.offset, error.reason, "redis-check-rdb may know more; else take an older one")
+
+
+def read_units(path: Path, begin: int = 0) -> Iterator[Request]:
+    """The requests of one file, from an offset on. Between MULTI and EXEC nothing is given until EXEC is there.
+
+    What a transaction contains has the transaction's start and end. Raises CorruptLog also where EXEC is missing
+    and more follows.
+    """
+    transaction: list[Words] | None = None
+    began = 0
+    for request in read_requests(path, begin):
+        start, end, words = request
+        if transaction is None:
+            if words and words[0].upper() == b"MULTI":
+                transaction, began = [], start
+            else:
+                yield request
+        elif words:
+            name = words[0].upper()
+            if name == b"EXEC":
+                yield from ((began, end, each) for each in transaction)
+                transaction = None
+            elif after_lost_exec(words):
+                raise CorruptLog(path, start, f"{words[0]!r} stands where EXEC is missing")
+            else:
+                transaction.append(words)
+
+
+def after_lost_exec(words: Words) -> bool:
+    """Whether this request inside a transaction shows that its EXEC is damaged: it is what has become of it, or MULTI.
+
+    Of the requests that a server logs only EXEC is one word of four letters.
+    """
+    return (len(words) == 1 and len(words[0]) == len(b"EXEC")) or words[0].upper() == b"MULTI"
+
+
+def read_requests(path: Path, begin: int = 0) -> Iterator[Request]:
+    """The complete requests of one file, from an offset on, and the remarks between them.
+
+    Each must be, byte for byte, as a server writes it: so damage that still looks like RESP, such as a flipped bit
+    in a length, is found where it stands. A line that begins with # is a remark, as Redis writes them with
+    aof-timestamp-enabled. Raises CorruptLog with the offset of the first request that is damaged.
+    """
+    with open(path, "rb") as file:
+        file.seek(begin)
+        start, rest, size = begin, b"", CHUNK
+        while chunk := file.read(size):
+            data, place = rest + chunk, 0
+            try:
+                for words, end in split(data):
+                    yield start + place, start + end, words
+                    place = end
+            except Malformed as error:
+                raise CorruptLog(path, start + place, str(error)) from None
+            start, rest = start + place, data[place:]
+            size = max(CHUNK, len(rest))  # so that a long word is not looked at again for each piece of it
+    if reason := misled(rest):
+        raise CorruptLog(path, start, reason)
+
+
+def split(data: bytes) -> Iterator[tuple[Words, int]]:
+    """The complete requests at the front of `data`, each with the place where it ends. Raises Malformed.
+
+    Cut at its CRLFs, in `*2 $3 GET $1 k` every second piece is a word, and its header says how long it must be.
+    Where that does not come out, because a word contains CRLF, is long, or is not all here, `careful` knows. The
+    lengths are compared for all pieces at once: so a SET takes 1.0 µs, where `careful` takes 3.
+    """
+    pieces = data.split(b"\r\n")
+    sizes = list(map(len, pieces))
+    told = list(map(_LENGTHS.get, pieces))  # the length of the next piece, where a piece is a header
+    at = place = 0
+    last = len(pieces) - 1  # the last piece is not ended by CRLF
+    while place < len(data):
+        count = _COUNTS.get(pieces[at])
+        if count and (stop := at + 1 + 2 * count) <= last and told[at + 1 : stop : 2] == sizes[at + 2 : stop : 2]:
+            place += sum(sizes[at:stop]) + 2 * (stop - at)
+            yield pieces[at + 2 : stop : 2], place
+            at = stop
+        elif found := careful(data, place):
+            at += data.count(b"\r\n", place, found[1])
+            place = found[1]
+            yield found
+        else:
+            return
+
+
+def careful(data: bytes, place: int = 0) -> tuple[Words, int] | None:
+    """The request or remark at a place, and where it ends; None: it is not all there. Raises Malformed."""
+    if data.startswith(b"#", place):
+        end = data.find(b"\r\n", place)
+        return ([], end + 2) if end >= 0 else None
+    words: Words = []
+    count, place = number(_HEADER, data, place)
+    while len(words) < count:
+        length, place = number(_LENGTH, data, place)
+        if length < 0 or place + length + 2 > len(data):
+            return None
+        words.append(data[place : place + length])
+        place += length
+        if data[place : place + 2] != b"\r\n":
+            raise Malformed("a word is not as long as its header says")
+        place += 2
+    return (words, place) if words else None
+
+
+def number(header: re.Pattern[bytes], data: bytes, place: int) -> tuple[int, int]:
+    """The number in a header, and the place behind it; -1 where it is not all there. Raises Malformed."""
+    found = header.match(data, place)
+    if found is not None and found[2]:
+        return int(found[1]), found.end()
+    if place < len(data) and (found is None or found.end() < len(data)):
+        sign = header.pattern[1:2].decode()
+        starts = data.startswith(sign.encode(), place)
+        raise Malformed("a header that no server writes" if starts else f"expected '{sign}'")
+    return -1, place
+
+
+def misled(rest: bytes) -> str:
+    """Why half a request at the end of a file cannot have been torn off there; "" where it can.
+
+    A digit of a length, damaged, lets a word seem to reach beyond the end of the file. But then there is another
+    digit with which the word ends at its CRLF, and complete requests follow.
+    """
+    header = _HEADER.match(rest)
+    place = header.end() if header else 0
+    while (length := _LENGTH.match(rest, place)) and length[2]:
+        place = length.end() + int(length[1]) + 2
+        if place > len(rest):
+            for right in neighbours(length[1]):
+                end = length.end() + int(right)
+                if rest[end : end + 2] == b"\r\n" and follows(rest[: length.start(1)] + right + rest[length.end(1) :]):
+                    return f"the length {int(length[1])} leads beyond the end of the file, {int(right)} would be right"
+    return ""
+
+
+def neighbours(digits: bytes) -> Iterator[bytes]:
+    """The numbers that differ in one digit."""
+    for at in range(len(digits)):
+        for digit in b"0123456789":
+            if digit != digits[at]:
+                yield digits[:at] + bytes([digit]) + digits[at + 1 :]
+
+
+def follows(data: bytes) -> bool:
+    """Whether there are two complete requests at the front."""
+    try:
+        first = careful(data)
+        return first is not None and bool(careful(data, first[1]))
+    except Malformed:
+        return False

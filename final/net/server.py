@@ -1,0 +1,153 @@
+"""The server: sockets, timers and signals, and the only file that knows them. What requests mean is the engine's."""
+
+import asyncio
+import os
+import signal
+import socket
+from asyncio.trsock import TransportSocket
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from ..engine.engine import Engine
+from ..limits import room_for
+from ..options import Options
+from ..server_log import log
+from .connection import Connection
+from .while_busy import ByHand
+
+FASTEST = 500  # rounds of removing expired keys in a second, however great `hz` is
+BACKLOG = 511  # clients who may wait at the door while the loop is busy (tcp-backlog)
+LOOK_EVERY = 0.1  # seconds between two looks at the rewrite of the log
+
+
+class Server:
+    """The listening side: it accepts clients, lets the engine work, keeps the time, and stops cleanly."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.engine = Engine(options, on_stop=self.stop, while_busy=ByHand(self).listen, in_child=forget_signals)
+        self.doors: Sequence[TransportSocket | socket.socket] = ()  # where we listen
+        self.tasks: set[asyncio.Task[Any]] = set()  # short ones that somebody must remember
+        self.connections: set[Connection] = set()
+        self.unsent: dict[Connection, None] = {}  # those whose replies go out at the end of this turn of the loop
+        self.over: set[Connection] = set()  # those for whom more waits than their soft limit allows
+        self.stopping = asyncio.Event()
+        self.failure: str | None = None  # why we stop, where it is not because we were asked to
+
+    async def run(self) -> None:
+        """Serve until `stop` is called or a signal asks for it. Raises OSError when the address cannot be had."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self.interrupt(loop))
+        asked = self.options.maxclients
+        self.options.maxclients = room_for(asked)
+        if self.options.maxclients < asked:
+            log.warning("the system allows too few open files: maxclients is %d", self.options.maxclients)
+        listener = await loop.create_server(self.welcome, self.options.bind, self.options.port, backlog=BACKLOG)
+        self.doors = listener.sockets
+        regular = (self.expire_regularly(), self.rewrite_when_due(), self.sync_every_second(), self.part_with_some())
+        tickers = [asyncio.create_task(each) for each in regular]
+        host, self.options.port = listener.sockets[0].getsockname()[:2]
+        print(f"listening on {host}:{self.options.port}", flush=True)
+        await self.stopping.wait()
+        listener.close()
+        for ticker in tickers:
+            ticker.cancel()
+        self.engine.rewriter.cancel()
+        if self.failure is None:
+            self.before_sleep()
+        for connection in self.connections:
+            connection.transport.close()
+
+    def welcome(self) -> Connection:
+        """Make a connection for a client that has come."""
+        return Connection(self)
+
+    def interrupt(self, loop: asyncio.AbstractEventLoop) -> None:
+        """A signal asks us to end: in the loop's next turn, or, where a script leaves it none, at once."""
+        if self.engine.scripts.busy:
+            self.stop()
+        loop.call_soon_threadsafe(self.stop)
+
+    def stop(self, failure: str | None = None) -> None:
+        """Let `run` come to its end, because we were asked to, or because of a `failure`."""
+        if self.engine.scripts.busy:  # it would not let the loop have another turn; what was answered is in the log
+            if failure:
+                log.critical("%s", failure)
+            os._exit(1 if failure else 0)
+        self.failure = self.failure or failure
+        self.stopping.set()
+
+    def send_soon(self, connection: Connection) -> None:
+        """Have this connection's replies sent at the end of this turn of the event loop, by `before_sleep`."""
+        if not self.unsent:
+            asyncio.get_running_loop().call_soon(self.before_sleep)
+        self.unsent[connection] = None
+
+    def before_sleep(self) -> None:
+        """The turn is over, everything that had come in is executed: flush the log, then send the replies.
+
+        All requests of one turn, of whatever clients, share one write to the log and, under `always`, one fsync.
+        When the log cannot be written then, nobody gets a reply: `stop` with the reason.
+        """
+        try:
+            if self.engine.log is not None:
+                self.engine.log.flush()
+        except OSError as error:
+            self.stop(f"cannot write the log: {error}")
+            return
+        unsent, self.unsent = self.unsent, {}
+        for connection in unsent:
+            connection.send()
+
+    async def expire_regularly(self) -> None:
+        """Remove keys that have expired and that nobody asks for, a few at a time, so that clients do not wait."""
+        while True:
+            more = self.engine.expire()
+            self.before_sleep()
+            await asyncio.sleep(0 if more else 1 / min(max(self.options.hz, 1), FASTEST))
+
+    async def part_with_some(self) -> None:
+        """Each second, hang up on clients who have let too much wait for too long, or asked nothing for too long."""
+        while True:
+            await asyncio.sleep(1)
+            for connection in list(self.over):
+                connection.mind_limit()
+            if self.options.timeout:
+                self.part_with_idle()
+
+    def part_with_idle(self) -> None:
+        """Hang up on clients that have asked nothing for longer than `timeout` says, and do not wait for anything."""
+        oldest = self.engine.steady() - self.options.timeout * 1000
+        for connection in list(self.connections):
+            client = connection.client
+            if client.active < oldest and not (client.parked or client.listening or client.monitoring):
+                connection.transport.close()
+
+    async def rewrite_when_due(self) -> None:
+        """Look after the rewrite of the log: begin one that is due, and go over to what a child has written."""
+        while True:
+            self.engine.rewriter.tick()
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def sync_every_second(self) -> None:
+        """Each second, see whether the log is in its place; under `everysec` sync it, in a thread, as that takes long.
+
+        Where the disk fails, the log itself sees to it that writes are refused, and the rewriter that it is mended.
+        """
+        while True:
+            await asyncio.sleep(1)
+            log = self.engine.log
+            if log is not None and self.options.appendfsync == "everysec":
+                with suppress(OSError):
+                    await asyncio.to_thread(log.sync)
+            elif log is not None:
+                log.look()
+
+
+def forget_signals() -> None:
+    """In a child process: let signals end it. They must not reach the server's event loop, whose files it shares."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
