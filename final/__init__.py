@@ -1,64 +1,72 @@
 """A Redis in Python, complete and to be read: `python -m final`.
 
-What each file owns, from the outside in. Imports point downwards only.
+The rooms, from the outside in. Imports point downwards only, with one exception: the engine imports `commands/`, so
+that they enter themselves into the table.
 
-    __main__.py     the command line; starts everything
-    check_aof.py    another one: is a log right, and cut it where it is torn
-    complaint.py    what is wrong with a request, in the words of redis-check-aof
-    server.py       listens, keeps the time, hears signals: with the next two the only files that know asyncio
-    connection.py   one client's connection: its bytes, its replies, its share of a turn
-    by_hand.py      serving without the loop, while a script does not end
-    restore.py      the data brought back at the start
-    engine.py       the way of one request: admit, run, settle. No asyncio, no socket
-    fast_path.py    the shorter way, for requests that touch nothing but the data
-    commands/       the commands, a file for each family; a new command touches one of them
-    scan.py         cursors: going through a collection while it changes
-    sampling.py     some members of a collection, at random
-    eviction.py     how much the keys take, and which of them go when that is too much
-    scripting.py    the scripts that are loaded, and the one that runs
-    onlookers.py    who hears of every request, and which of them took long
-    pause.py        which requests have to wait while an administrator wants quiet
-    command.py      @command: a function's signature is its syntax; the table of commands
-    lua.py, prelude.lua  Lua beside Python, with nothing in reach but what is handed in
-    libraries.py    cjson and bit, as scripts find them
-    hub.py          publish and subscribe: channel and pattern -> clients
-    watching.py     who wants to know before EXEC that a key has changed
-    client.py       what is remembered of one client
-    waiting.py      key -> parked commands, first come first served
-    rewrite.py      the log written anew: when, and the steps of it
-    base.py         the data as it is at a moment, written by a child
-    aof.py          the log: append, flush, fsync policy, load
-    records.py      one file of the log, read and checked
-    rdb.py          a snapshot by a real Redis, read as if it were requests
-    lzf.py, packed.py, crc.py  how Redis compresses, packs and sums up in a snapshot
-    manifest.py     the log's folder: which files make up the log, and whose it is
-    store.py        the keyspace: typed values, deadlines, what changed; the only file that knows expiry
-    server_log.py   what the server tells the person who runs it, on standard error
-    options.py      the options, as in redis.conf and CONFIG
-    limits.py       how many clients there may be, and how much may wait for one who does not read
-    notifications.py  which events on keys are published, and on which channels
-    counters.py     what INFO counts
-    sizes.py        how much memory a key takes, as Python says
-    sorted_set.py   member -> score, kept in order
-    arithmetic.py   integers that overflow, and long doubles
-    pattern.py      globs as Redis means them
-    reader.py       bytes in, requests out; knows no socket
-    writer.py       Python values in, RESP2 or RESP3 bytes out
-    errors.py       ReplyError, and the texts of the errors that commands answer with
+    __main__.py    the command line; starts everything
+    restore.py     brings the data back at the start: what the log says is executed
+    check_aof.py   another command line: is a log right? It cuts one that is torn
+    net/           sockets, timers and signals (stage 01)
+        server.py         listens for clients, keeps the time, stops
+        connection.py     one client's connection: its bytes, its replies, its share of an iteration of the event loop
+        while_busy.py     answers clients without the event loop, while a script does not end
+    commands/      the commands, a file for each family; a new command touches one of them (04)
+    engine/        the way of one request: admit, run, settle. No asyncio, no socket (04)
+        engine.py         the heart
+        fast_path.py      the shorter way, for requests that touch nothing but the data
+        context.py        what a command may ask of the server
+        signature.py      @command: a function's signature is its syntax
+        command.py        the table of commands
+        args.py           reads arguments: numbers, timeouts, counts, cursors, options
+        client.py         what is remembered of one client
+        wait.py, blocking.py  commands that wait for a key, first come first served
+        watch.py          WATCH: who wants to know that a key has changed before EXEC
+        pubsub.py         channel and pattern -> the clients that listen
+        scripts.py        the scripts that are loaded, and the one that runs
+        evict.py          maxmemory: how much the keys take, and which of them go
+        pause.py          CLIENT PAUSE: which requests have to wait
+        monitor.py, slowlog.py  who hears of every request, and which requests took long
+        counters.py       what INFO counts
+        open_files.py     how many clients the system has open files for
+    lua/           Lua beside Python, with nothing in reach but what is handed in
+        interpreter.py, prelude.lua  runs a script
+        libraries.py      cjson and bit, as scripts find them
+    log/           the append-only file (05)
+        rewrite.py        when and how the data takes the place of the log that led to it
+        base.py           the data as it is at a moment, written by a child process
+        check.py, check_words.py  redis-check-aof, and its words for what is wrong
+        aof.py            append, flush, fsync policy, load
+        read.py           one file of the log, read and checked
+        manifest.py       the folder: which files make up the log, and whose it is
+        rdb/              a snapshot by a real Redis, read as if it were requests: read, packed, lzf, crc
+    options.py     the options, as in redis.conf and CONFIG
+    server_log.py  what the server tells the person who runs it, on standard error
+    data/          what is kept (04)
+        store.py          one database: typed values, deadlines, what changed; the only file that knows expiry
+        memory.py         how much memory a key takes
+        sorted_set.py     member -> score, kept in order
+        random_members.py, scan.py  some members at random; cursors through a collection that changes
+        events.py         which events on keys are published, and on which channels
+    protocol/      bytes in, requests out; values in, replies out (02, 03)
+        reader.py         bytes in, requests out; knows no socket
+        writer.py         Python values in, RESP2 or RESP3 bytes out
+        pattern.py        glob patterns as Redis means them
+        numeric.py        integers that overflow, long doubles, sizes in bytes
+        errors.py         ReplyError, and the texts of the errors that commands answer with
 
 The journey of one command, `SET name Alice EX 10`:
 
-1. A chunk of bytes arrives: `Connection.data_received` (connection.py) feeds it to its `Reader`.
-2. The reader (reader.py) has [b"SET", b"name", b"Alice", b"EX", b"10"] `ready`, once all of it is there.
-3. `FastPath.take` (fast_path.py) sees that nothing stands in the way of this client, that SET is handed nothing but
-   the data, and that there are enough words. Else `Engine.execute` (engine.py) would go the long way: `find`
-   (command.py) looks the command up, `admit` lets it in or not, and after MULTI it is queued.
+1. A chunk of bytes arrives: `Connection.data_received` (net/connection.py) feeds it to its `Reader`.
+2. The reader (protocol/reader.py) has [b"SET", b"name", b"Alice", b"EX", b"10"] `ready`, once all of it is there.
+3. `FastPath.take` (engine/fast_path.py) sees that nothing stands in the way of this client, that SET is handed
+   nothing but the data, and that there are enough words. Else `Engine.execute` (engine/engine.py) would go the long way: `find`
+   (engine/command.py) looks the command up, `admit` lets it in or not, and after MULTI it is queued.
 4. `Command.run` calls `set_` (commands/strings.py) with the client's database and the words. It answers with a
    value, "OK"; it knows no client and no bytes.
-5. On the way it said `db.changed(key, log=…)`: the store (store.py) noted what the log should say, which is
-   `SET name Alice PXAT 1795373891971`. `Engine.settle` hands the note to the `Log` (aof.py), to the clients that
+5. On the way it said `db.changed(key, log=…)`: the store (data/store.py) noted what the log should say, which is
+   `SET name Alice PXAT 1795373891971`. `Engine.settle` hands the note to the `Log` (log/aof.py), to the clients that
    WATCH the key, and to the commands that wait for it.
-6. `encode` (writer.py) turns "OK" into `+OK`, CRLF, and the connection keeps that in its output.
+6. `encode` (protocol/writer.py) turns "OK" into `+OK`, CRLF, and the connection keeps that in its output.
 7. When the loop has nothing more to execute, `Server.before_sleep` flushes the log, with fsync where the policy
    asks for it, and only then sends every output. Nobody hears of a change before the log has it.
 

@@ -2,17 +2,64 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from .data.events import chosen
-from .limits import USUAL, Limits, parse_memory
 from .protocol.errors import ReplyError
+from .protocol.numeric import parse_memory
 
 POLICIES = (
     *("volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"),
     *("allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction"),
 )
+
+CLASSES = {"normal": "normal", "slave": "replica", "replica": "replica", "pubsub": "pubsub"}
+
+
+@dataclass(frozen=True)
+class Limit:
+    """For one class of clients: over `hard` bytes it is cut off at once, over `soft` ones after so many seconds."""
+
+    hard: int  # 0: no limit
+    soft: int  # the same
+    seconds: int
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of the classes; None: there are none. That of replicas is kept, though no replica comes.
+
+    >>> print(Limits().changed("pubsub 10mb 5mb 10"))
+    normal 0 0 0 slave 268435456 67108864 60 pubsub 10485760 5242880 10
+    """
+
+    normal: Limit | None = None
+    replica: Limit | None = Limit(256 << 20, 64 << 20, 60)
+    pubsub: Limit | None = Limit(32 << 20, 8 << 20, 60)
+
+    def changed(self, text: str) -> "Limits":
+        """The same, but with what `text` says of some classes. Raises ValueError with Redis's words."""
+        words = text.split()
+        if len(words) % 4:
+            raise ValueError("Wrong number of arguments in buffer limit configuration.")
+        found = self
+        for name, *numbers in zip(*(words[place::4] for place in range(4)), strict=True):
+            if name.lower() not in CLASSES:
+                raise ValueError("Invalid client class specified in buffer limit configuration.")
+            hard, soft, seconds = parse_memory(numbers[0]), parse_memory(numbers[1]), numbers[2]
+            if hard is None or soft is None or not re.fullmatch(r"[0-9]{1,18}", seconds):
+                raise ValueError("Error in hard, soft or soft_seconds setting in buffer limit configuration.")
+            limit = Limit(hard, soft, int(seconds)) if hard or soft else None
+            found = replace(found, **{CLASSES[name.lower()]: limit})
+        return found
+
+    def __str__(self) -> str:
+        each = (("normal", self.normal), ("slave", self.replica), ("pubsub", self.pubsub))
+        return " ".join(f"{name} {it.hard} {it.soft} {it.seconds}" if it else f"{name} 0 0 0" for name, it in each)
+
+
+USUAL = Limits()
 
 
 def option(default: Any, help: str, *, choices: tuple[str, ...] = (), settable: bool = False, protected: bool = False,

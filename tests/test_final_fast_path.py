@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from final.engine.client import Client
 from final.engine.command import PLAIN
 from final.engine.engine import Engine
+from final.engine.fast_path import FastPath
 from final.protocol.writer import encode
 from tests.folders import data_of, flush, log_in, opened
 from tests.oracle import InProcess, words_of
@@ -30,7 +31,7 @@ def the_short_way(peer: InProcess, requests: list[list[bytes]]) -> bytes:
     """Execute requests as a connection does: as many as can go the short way, then one the long way, and so on."""
     output, left = bytearray(), requests[::-1]
     while left:
-        peer.engine.fast_path.take(peer.client, left, output, len(left), MUCH)
+        FastPath(peer.engine).take(peer.client, left, output, len(left), MUCH)
         if left:
             output += encode(peer.answer(left.pop()), peer.client.protocol)
     return bytes(output)
@@ -38,7 +39,7 @@ def the_short_way(peer: InProcess, requests: list[list[bytes]]) -> bytes:
 
 def taken(engine: Engine, client: Client, *requests: list[bytes], most: int = 100, room: int = MUCH) -> int:
     """How many of these requests go the short way."""
-    return engine.fast_path.take(client, list(requests)[::-1], bytearray(), most, room)
+    return FastPath(engine).take(client, list(requests)[::-1], bytearray(), most, room)
 
 
 def test_both_ways_do_the_same(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -109,7 +110,7 @@ def test_it_is_closed_to_who_needs_to_be_looked_at_and_while_somebody_looks() ->
 def test_a_slow_request_on_the_short_way_is_in_the_slow_log() -> None:
     peer = InProcess(slowlog_log_slower_than=0)
     assert taken(peer.engine, peer.client, SET, GET) == 2
-    assert [slow.words for slow in peer.engine.onlookers.slow] == [GET, SET]
+    assert [slow.words for slow in peer.engine.slowlog.entries] == [GET, SET]
 
 
 def test_a_write_is_not_taken_while_the_log_cannot_be_written(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from final.engine.command import COMMANDS, describe
+from final.engine.command import COMMANDS
+from final.engine.signature import describe
 from final.net.connection import Connection
 from final.net.server import Server as OurServer
 from final.options import Options

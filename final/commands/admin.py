@@ -1,16 +1,17 @@
-"""Commands for who runs the server: options, the time, and its end."""
+"""Commands for the person who runs the server: options, the time, the rewrite of the log, the end."""
 
 import time
 
 from ..engine.client import Client
-from ..engine.command import ADMIN, ALLOW_BUSY, FAST, LOADING, NO_MULTI, NOSCRIPT, STALE, Server, command
+from ..engine.command import ADMIN, ALLOW_BUSY, FAST, LOADING, NO_MULTI, NOSCRIPT, STALE
+from ..engine.context import Server
 from ..engine.counters import Counters
-from ..limits import room_for
+from ..engine.open_files import room_for
+from ..engine.signature import command
 from ..options import config_failed
 from ..protocol.errors import ReplyError, syntax_error, unknown_subcommand
 from ..protocol.pattern import matcher
 from ..protocol.writer import Replies, Value
-from .persistence import in_transaction
 
 
 @command()
@@ -83,3 +84,14 @@ def shutdown(server: Server, *options: bytes) -> Value:
         raise syntax_error() if len(words) > 1 else ReplyError("ERR No shutdown in progress.")
     server.stop()
     return Replies()
+
+
+@command(ADMIN, NOSCRIPT, "no_async_loading")
+def bgrewriteaof(server: Server, client: Client) -> Value:
+    """BGREWRITEAOF: begin to write the log anew, as short as can be; the answer does not wait for its end."""
+    return server.rewriter.ask(now=not in_transaction(client))
+
+
+def in_transaction(client: Client) -> bool:
+    """Whether EXEC is what runs this command: what it has changed is not yet in the log, so a rewrite has to wait."""
+    return client.last_command == "exec"

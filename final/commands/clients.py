@@ -3,12 +3,17 @@
 from collections.abc import Callable
 from math import inf
 
+from ..engine.args import integer
 from ..engine.client import Client
-from ..engine.command import ADMIN, LOADING, NOSCRIPT, STALE, Server, command, integer
+from ..engine.command import ADMIN, LOADING, NOSCRIPT, STALE, Group
+from ..engine.context import Server
+from ..engine.signature import command
 from ..protocol.errors import ReplyError, shown, syntax_error, unknown_subcommand, wrong_subcommand
-from ..protocol.reader import parse_integer
+from ..protocol.numeric import parse_integer
 from ..protocol.writer import NULL_ARRAY, Value, Verbatim
 from .connection import valid_name
+
+GROUP = Group("connection", "@connection", "g")
 
 
 @command()

@@ -1,12 +1,16 @@
-"""COMMAND: the table of commands, described. All of it comes from the commands' signatures and docstrings."""
+"""COMMAND, and HELP of every command that has subcommands: from the signatures and docstrings of the commands."""
 
 import inspect
 import re
+from collections.abc import Callable
 
-from ..engine.command import ADMIN, COMMANDS, FAST, LOADING, MOVABLEKEYS, READONLY, STALE, WRITE, Command, command, find
+from ..engine.command import ADMIN, COMMANDS, FAST, LOADING, MOVABLEKEYS, READONLY, STALE, WRITE, Command, Group, find
+from ..engine.signature import command
 from ..protocol.errors import ReplyError, unknown_subcommand
-from ..protocol.reader import parse_integer
+from ..protocol.numeric import parse_integer
 from ..protocol.writer import Value
+
+GROUP = Group("server", "@connection", "g")
 
 
 @command(LOADING, STALE)
@@ -134,3 +138,26 @@ def arguments(syntax: str) -> Value:
         flags = ["optional"] * bool(optional) + ["multiple"] * repeated
         found.append({b"name": name.encode(), b"type": b"string"} | ({b"flags": flags} if flags else {}))
     return found
+
+
+def enter_help() -> None:
+    """Enter HELP into the table for every command that has subcommands. Called when all commands are in it."""
+    for name, entry in COMMANDS.items():
+        if entry.subcommands:
+            command(LOADING, STALE, of=name.decode())(manual(name.decode()))
+
+
+def manual(container: str) -> Callable[[], Value]:
+    """Make the function of a HELP."""
+
+    def answer() -> Value:
+        lines = [f"{container.upper()} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"]
+        subcommands = COMMANDS[container.encode()].subcommands.values()
+        for entry in sorted(subcommands, key=lambda each: (each.name.endswith("|help"), each.name)):
+            syntax, _, summary = (inspect.getdoc(entry.function) or "").split("\n")[0].partition(": ")
+            lines += [syntax.partition(" ")[2], f"    {summary[:1].upper()}{summary[1:]}"]
+        return lines
+
+    answer.__name__ = f"{container}_help"
+    answer.__doc__ = f"{container.upper()} HELP: print this."
+    return answer

@@ -4,11 +4,15 @@ import hmac
 from hashlib import sha256
 
 from ..engine.client import Client
-from ..engine.command import ALLOW_BUSY, FAST, LOADING, NO_AUTH, NOSCRIPT, STALE, Server, command
+from ..engine.command import ALLOW_BUSY, FAST, LOADING, NO_AUTH, NOSCRIPT, STALE, Group
+from ..engine.context import Server
+from ..engine.signature import command
 from ..protocol.errors import ReplyError, shown, syntax_error, wrong_password
-from ..protocol.reader import parse_integer
+from ..protocol.numeric import parse_integer
 from ..protocol.writer import Push, Value
 from .databases import database
+
+GROUP = Group("connection", "@connection", "g")
 
 VERSION = b"7.0.15"  # the Redis that we answer like
 DOOR = (NOSCRIPT, LOADING, STALE, FAST, NO_AUTH, ALLOW_BUSY)  # flags of what may be said before the password
@@ -44,7 +48,7 @@ def reset(server: Server, client: Client) -> Value:
     client.db, client.protocol, client.name = server.stores[0], 2, b""
     client.authenticated = not server.options.requirepass
     client.mute, client.no_evict = 0, False
-    server.onlookers.leave(client)
+    server.monitors.leave(client)
     return "RESET"
 
 

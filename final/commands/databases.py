@@ -1,10 +1,15 @@
 """Commands that reach into another database: what is copied or moved there, and databases that change places."""
 
 from ..data.store import Store
-from ..engine.command import DENYOOM, FAST, WRITE, Server, command, integer, options_of
+from ..engine.args import integer, options_of
+from ..engine.command import DENYOOM, FAST, WRITE, Group
+from ..engine.context import Server
+from ..engine.signature import command
 from ..protocol.errors import ReplyError, same_object, syntax_error
-from ..protocol.reader import parse_integer
+from ..protocol.numeric import parse_integer
 from ..protocol.writer import Value
+
+GROUP = Group("generic", "@keyspace", "g")
 
 INT_MIN, INT_MAX = -(2**31), 2**31 - 1  # of C, in which Redis keeps a database's number
 

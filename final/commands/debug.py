@@ -1,11 +1,21 @@
-"""DEBUG, and DEBUG PROTOCOL above all: each type of RESP, to be looked at."""
+"""DEBUG: each type of RESP, to be looked at, and what test tools want.
 
+The latter Redis allows only to clients that `enable-debug-command` names, and so does this server.
+"""
+
+import time
+from ipaddress import ip_address
+
+from ..data.store import KINDS
 from ..engine.client import Client
-from ..engine.command import ADMIN, LOADING, NOSCRIPT, STALE, Server, command
-from ..protocol.errors import ReplyError, wrong_subcommand
+from ..engine.command import ADMIN, LOADING, NOSCRIPT, STALE
+from ..engine.context import Server
+from ..engine.signature import command
+from ..protocol.errors import ReplyError, debug_not_allowed, no_such_key, wrong_subcommand
+from ..protocol.numeric import parse_float
 from ..protocol.writer import Attributed, BigNumber, Push, Replies, Value, Verbatim
-from . import debugging
 
+GUARDED = {b"sleep", b"object", b"set-active-expire"}
 EXAMPLES: dict[bytes, Value] = {  # one value of each RESP type, as `DEBUG PROTOCOL` of Redis shows them
     b"string": b"Hello World",
     b"integer": 12345,
@@ -28,10 +38,10 @@ def debug(server: Server, client: Client, subcommand: bytes, *arguments: bytes) 
     """DEBUG PROTOCOL type: answer with the value of EXAMPLES that `type` names, so that one sees every RESP type.
 
     Unlike in Redis everyone may ask for that: who follows the stages compares this server with their own. For the
-    rest, see `debugging`. Raises ReplyError for any other request, and for `push` in RESP2, which has no pushes.
+    rest, see `run_guarded`. Raises ReplyError for any other request, and for `push` in RESP2, which has no pushes.
     """
-    if subcommand.lower() in debugging.GUARDED:
-        return debugging.run(server, client, subcommand, arguments)
+    if subcommand.lower() in GUARDED:
+        return run_guarded(server, client, subcommand, arguments)
     if subcommand.lower() != b"protocol" or len(arguments) != 1:
         raise wrong_subcommand("DEBUG", subcommand)
     kind = arguments[0].lower()
@@ -43,3 +53,44 @@ def debug(server: Server, client: Client, subcommand: bytes, *arguments: bytes) 
     if kind == b"push" and client.protocol < 3:
         raise ReplyError("ERR RESP2 is not supported by this command")
     return EXAMPLES[kind]
+
+
+def allowed(server: Server, client: Client) -> bool:
+    """Whether this client may use DEBUG: `yes` lets everyone, `local` those on this machine."""
+    setting = server.options.enable_debug_command
+    return setting == "yes" or (setting == "local" and is_local(client.address))
+
+
+def is_local(address: str) -> bool:
+    """Whether an address, host:port, is of this machine.
+
+    >>> is_local("127.0.0.1:50000"), is_local("::1:50000"), is_local("10.0.0.7:50000")
+    (True, True, False)
+    """
+    try:
+        return ip_address(address.rpartition(":")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def run_guarded(server: Server, client: Client, subcommand: bytes, arguments: tuple[bytes, ...]) -> Value:
+    """Run one of the guarded subcommands.
+
+    SLEEP seconds: do nothing, for anyone. OBJECT key: how a value is kept. SET-ACTIVE-EXPIRE 0 | 1: whether expired
+    keys go by themselves, or only when someone finds them.
+    """
+    if not allowed(server, client):
+        raise debug_not_allowed()
+    match subcommand.lower(), *arguments:
+        case b"sleep", seconds:
+            time.sleep(max(parse_float(seconds) or 0.0, 0.0))
+            return "OK"
+        case b"object", key:
+            value = client.db.peek(key)
+            if value is None:
+                raise no_such_key()
+            return f"Value at:{id(value):#x} refcount:1 encoding:{KINDS[type(value)].encoding(value)}"
+        case b"set-active-expire", setting:
+            server.active_expire = setting not in (b"0", b"")
+            return "OK"
+    raise wrong_subcommand("DEBUG", subcommand)

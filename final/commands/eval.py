@@ -2,10 +2,15 @@
 
 from collections.abc import Callable
 
+from ..engine.args import integer
 from ..engine.client import Client
-from ..engine.command import ALLOW_BUSY, NOSCRIPT, READONLY, STALE, Server, command, integer
+from ..engine.command import ALLOW_BUSY, NOSCRIPT, READONLY, STALE, Group
+from ..engine.context import Server
+from ..engine.signature import command
 from ..protocol.errors import ReplyError, unknown_subcommand
 from ..protocol.writer import Value
+
+GROUP = Group("scripting", "@scripting", "g")
 
 FLAGS = (NOSCRIPT, STALE, "skip_monitor", "no_mandatory_keys", "movablekeys")
 

@@ -1,9 +1,13 @@
 """Commands for deadlines: when a key is to go by itself. Times are kept, and logged, as milliseconds since 1970."""
 
 from ..data.store import Store
-from ..engine.command import FAST, READONLY, WRITE, command, integer
+from ..engine.args import integer
+from ..engine.command import FAST, READONLY, WRITE, Group
+from ..engine.signature import command
 from ..protocol.errors import ReplyError, invalid_expire_time, shown
 from ..protocol.writer import Value
+
+GROUP = Group("generic", "@keyspace", "g")
 
 
 def from_now(db: Store, unit: bytes, amount: bytes, command: str) -> int:

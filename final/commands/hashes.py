@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator
 
-from ..data.random_members import check_paired, one_of, parse_count, sample
-from ..data.scan import parse_cursor, parse_scan_options
+from ..data.random_members import one_of, sample
 from ..data.store import PIECE, Store, Words, register
+from ..engine.args import check_paired, parse_count, parse_cursor, parse_scan_options
 from ..engine.client import Client
-from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Server, command
+from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
+from ..engine.context import Server
+from ..engine.signature import command
 from ..protocol.errors import ReplyError, not_a_float, syntax_error, wrong_number_of_arguments
 from ..protocol.numeric import add_floats, add_integers, long_double
 from ..protocol.writer import Value
+
+GROUP = Group("hash", "@hash", "h")
 
 Hash = dict[bytes, bytes]
 HASH: type[Hash] = dict

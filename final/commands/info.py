@@ -7,9 +7,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ..engine.command import FAST, LOADING, NOSCRIPT, READONLY, STALE, Server, command, integer
+from ..engine.args import integer
+from ..engine.command import FAST, LOADING, NOSCRIPT, READONLY, STALE
+from ..engine.context import Server
+from ..engine.signature import command
 from ..protocol.errors import ReplyError
-from ..protocol.reader import parse_integer
+from ..protocol.numeric import parse_integer
 from ..protocol.writer import Value, Verbatim
 from .connection import VERSION
 

@@ -2,12 +2,16 @@
 
 
 from ..data.random_members import one_of
-from ..data.scan import parse_cursor, parse_scan_options
 from ..data.store import KINDS, Store
-from ..engine.command import FAST, READONLY, WRITE, Server, command
+from ..engine.args import parse_cursor, parse_scan_options
+from ..engine.command import FAST, READONLY, WRITE, Group
+from ..engine.context import Server
+from ..engine.signature import command
 from ..protocol.errors import no_such_key, syntax_error
 from ..protocol.pattern import matcher
 from ..protocol.writer import Value
+
+GROUP = Group("generic", "@keyspace", "g")
 
 
 @command(WRITE)

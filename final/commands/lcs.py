@@ -3,9 +3,13 @@
 from array import array
 
 from ..data.store import Store
-from ..engine.command import READONLY, command, integer, options_of
+from ..engine.args import integer, options_of
+from ..engine.command import READONLY, Group
+from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.writer import Value
+
+GROUP = Group("string", "@string", "$")
 
 Range = tuple[int, int, int]  # where a common piece begins in the one and in the other, and how long it is
 

@@ -5,10 +5,14 @@ from collections.abc import Iterator
 from itertools import islice
 
 from ..data.store import PIECE, Store, Words, register
-from ..engine.command import DENYOOM, FAST, READONLY, WRITE, command, integer, options_of
+from ..engine.args import integer, options_of
+from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
+from ..engine.signature import command
 from ..protocol.errors import ReplyError, no_such_key, not_positive, syntax_error
-from ..protocol.reader import parse_integer
+from ..protocol.numeric import parse_integer
 from ..protocol.writer import NULL_ARRAY, Value
+
+GROUP = Group("list", "@list", "l")
 
 # A deque adds and takes at both ends at once, as a queue wants it; a Python list moves all the others when its first
 # element goes. It is blocks of 64 elements, chained: to get at one in the middle, LINDEX walks the blocks from the

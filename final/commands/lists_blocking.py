@@ -1,11 +1,15 @@
 """Commands for lists as queues: moving elements from one to another, and waiting until there are some."""
 
 from ..data.store import Store, Words
-from ..engine.blocking import serve_or_wait
-from ..engine.command import BLOCKING, DENYOOM, MOVABLEKEYS, NOSCRIPT, WRITE, command, parse_several
+from ..engine.args import parse_several
+from ..engine.command import BLOCKING, DENYOOM, MOVABLEKEYS, NOSCRIPT, WRITE, Group
+from ..engine.signature import command
+from ..engine.wait import serve_or_wait
 from ..protocol.errors import syntax_error
 from ..protocol.writer import NULL_ARRAY, Value
 from .lists import LEFT, LIST, RIGHT, pop
+
+GROUP = Group("list", "@list", "l")
 
 
 def end(word: bytes) -> bytes:

@@ -2,9 +2,14 @@
 
 from ..data.memory import SAMPLES, size_of
 from ..data.store import KINDS, Store
-from ..engine.command import READONLY, Server, command, integer
+from ..engine.args import integer
+from ..engine.command import READONLY, Group
+from ..engine.context import Server
+from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error, unknown_subcommand
 from ..protocol.writer import Value
+
+GROUP = Group("generic", "@keyspace", "g")
 
 SWITCHING = (
     "Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."

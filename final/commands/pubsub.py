@@ -1,10 +1,14 @@
 """Publish and subscribe."""
 
 from ..engine.client import Client
-from ..engine.command import FAST, LOADING, NOSCRIPT, PUBSUB, STALE, Server, command
+from ..engine.command import FAST, LOADING, NOSCRIPT, PUBSUB, STALE, Group
+from ..engine.context import Server
+from ..engine.signature import command
 from ..protocol.errors import unknown_subcommand
 from ..protocol.pattern import matcher
 from ..protocol.writer import Push, Replies, Value
+
+GROUP = Group("pubsub", "@pubsub", "g")
 
 
 def change(server: Server, client: Client, names: tuple[bytes, ...], word: bytes) -> Value:

@@ -3,13 +3,17 @@
 from collections.abc import Iterator
 from itertools import islice
 
-from ..data.random_members import one_of, parse_count, sample
-from ..data.scan import parse_cursor, parse_scan_options
+from ..data.random_members import one_of, sample
 from ..data.store import PIECE, Store, Words, register
-from ..engine.command import DENYOOM, FAST, MOVABLEKEYS, READONLY, WRITE, Server, command, options_of
+from ..engine.args import options_of, parse_count, parse_cursor, parse_scan_options
+from ..engine.command import DENYOOM, FAST, MOVABLEKEYS, READONLY, WRITE, Group
+from ..engine.context import Server
+from ..engine.signature import command
 from ..protocol.errors import ReplyError, not_positive, syntax_error
-from ..protocol.reader import parse_integer
+from ..protocol.numeric import parse_integer
 from ..protocol.writer import Value
+
+GROUP = Group("set", "@set", "s")
 
 Set = set[bytes]
 SET: type[Set] = set

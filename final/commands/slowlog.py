@@ -1,16 +1,18 @@
 """MONITOR and SLOWLOG: looking on while others ask."""
 
 from ..engine.client import Client
-from ..engine.command import ADMIN, LOADING, NOSCRIPT, STALE, Server, command
+from ..engine.command import ADMIN, LOADING, NOSCRIPT, STALE
+from ..engine.context import Server
+from ..engine.signature import command
 from ..protocol.errors import ReplyError, unknown_subcommand, wrong_subcommand
-from ..protocol.reader import parse_integer
+from ..protocol.numeric import parse_integer
 from ..protocol.writer import Value
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE)
 def monitor(server: Server, client: Client) -> Value:
     """MONITOR: hear of every request from now on, until RESET, but for what administrators ask."""
-    server.onlookers.join(client)
+    server.monitors.join(client)
     return "OK"
 
 
@@ -31,7 +33,7 @@ def slowlog_get(server: Server, *count: bytes) -> Value:
     number = parse_integer(count[0]) if count else 10
     if number is None or number < -1:
         raise ReplyError("ERR count should be greater than or equal to -1")
-    slow = list(server.onlookers.slow)
+    slow = list(server.slowlog.entries)
     chosen = slow if number == -1 else slow[:number]
     return [[each.id, each.when, each.took, each.words, each.address.encode(), each.name] for each in chosen]
 
@@ -39,11 +41,11 @@ def slowlog_get(server: Server, *count: bytes) -> Value:
 @command(ADMIN, LOADING, STALE, of="slowlog")
 def slowlog_len(server: Server) -> Value:
     """SLOWLOG LEN: answer with how many there are."""
-    return len(server.onlookers.slow)
+    return len(server.slowlog.entries)
 
 
 @command(ADMIN, LOADING, STALE, of="slowlog")
 def slowlog_reset(server: Server) -> Value:
     """SLOWLOG RESET: forget them."""
-    server.onlookers.slow.clear()
+    server.slowlog.entries.clear()
     return "OK"

@@ -5,13 +5,17 @@ from typing import Any
 
 from ..data.sorted_set import SortedSet
 from ..data.store import Store
-from ..engine.command import DENYOOM, MOVABLEKEYS, READONLY, WRITE, command, integer
+from ..engine.args import integer
+from ..engine.command import DENYOOM, MOVABLEKEYS, READONLY, WRITE, Group
+from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error, wrong_type
 from ..protocol.numeric import strtod
 from ..protocol.writer import Value
 from .hashes import HASH
 from .lists import LIST
 from .sets import SET
+
+GROUP = Group("generic", "@keyspace", "g")
 
 
 @dataclass

@@ -3,12 +3,16 @@
 from collections.abc import Iterable, Iterator
 
 from ..data.store import Store, Words, register
-from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Server, command, options_of
+from ..engine.args import options_of
+from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
+from ..engine.context import Server
+from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error, wrong_number_of_arguments
-from ..protocol.numeric import add_floats, add_integers
-from ..protocol.reader import parse_integer
+from ..protocol.numeric import add_floats, add_integers, parse_integer
 from ..protocol.writer import Value
 from .expire import from_now, set_deadline
+
+GROUP = Group("string", "@string", "$")
 
 STRING: type[bytes] = bytes
 TIMES = (b"ex", b"px", b"exat", b"pxat")  # options that a time follows

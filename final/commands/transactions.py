@@ -2,9 +2,13 @@
 
 from ..data.store import Store
 from ..engine.client import Client
-from ..engine.command import ALLOW_BUSY, FAST, LOADING, NOSCRIPT, STALE, Server, command
+from ..engine.command import ALLOW_BUSY, FAST, LOADING, NOSCRIPT, STALE, Group
+from ..engine.context import Server
+from ..engine.signature import command
 from ..protocol.errors import ReplyError
 from ..protocol.writer import NULL_ARRAY, Value
+
+GROUP = Group("transactions", "@transaction", "g")
 
 
 @command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY)

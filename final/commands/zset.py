@@ -5,15 +5,19 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from math import isinf, isnan
 
-from ..data.random_members import check_paired, one_of, parse_count, sample
-from ..data.scan import parse_cursor, parse_scan_options
+from ..data.random_members import one_of, sample
 from ..data.sorted_set import SortedSet
 from ..data.store import PIECE, Store, Words, register
+from ..engine.args import check_paired, parse_count, parse_cursor, parse_scan_options
 from ..engine.client import Client
-from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Server, command
+from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
+from ..engine.context import Server
+from ..engine.signature import command
 from ..protocol.errors import ReplyError, not_a_float, syntax_error
 from ..protocol.numeric import parse_float
 from ..protocol.writer import Value
+
+GROUP = Group("sorted-set", "@sortedset", "z")
 
 SORTED_SET = SortedSet
 OPTIONS = {b"nx", b"xx", b"gt", b"lt", b"ch", b"incr"}  # of ZADD

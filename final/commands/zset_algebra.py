@@ -5,13 +5,17 @@ from math import isnan
 
 from ..data.sorted_set import SortedSet
 from ..data.store import Store
+from ..engine.args import integer, options_of
 from ..engine.client import Client
-from ..engine.command import DENYOOM, MOVABLEKEYS, READONLY, WRITE, command, integer, options_of
+from ..engine.command import DENYOOM, MOVABLEKEYS, READONLY, WRITE, Group
+from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error, wrong_type
-from ..protocol.reader import parse_integer
+from ..protocol.numeric import parse_integer
 from ..protocol.writer import Value
 from .zset import parse_score, with_scores
 from .zset_ranges import store
+
+GROUP = Group("sorted-set", "@sortedset", "z")
 
 Scores = dict[bytes, float]
 Join = Callable[[float, float], float]  # how two scores of one member become one

@@ -2,13 +2,17 @@
 
 from ..data.sorted_set import Entry
 from ..data.store import Store
-from ..engine.blocking import serve_or_wait
+from ..engine.args import parse_several
 from ..engine.client import Client
-from ..engine.command import BLOCKING, FAST, MOVABLEKEYS, NOSCRIPT, WRITE, command, parse_several
+from ..engine.command import BLOCKING, FAST, MOVABLEKEYS, NOSCRIPT, WRITE, Group
+from ..engine.signature import command
+from ..engine.wait import serve_or_wait
 from ..protocol.errors import ReplyError, syntax_error
-from ..protocol.reader import parse_integer
+from ..protocol.numeric import parse_integer
 from ..protocol.writer import NULL_ARRAY, Value
 from .zset import SORTED_SET, with_scores
+
+GROUP = Group("sorted-set", "@sortedset", "z")
 
 MIN, MAX = b"MIN", b"MAX"
 

@@ -6,12 +6,16 @@ from math import inf, nextafter
 
 from ..data.sorted_set import Entry, SortedSet
 from ..data.store import Store
+from ..engine.args import integer
 from ..engine.client import Client
-from ..engine.command import DENYOOM, FAST, READONLY, WRITE, command, integer
+from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
+from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.numeric import strtod
 from ..protocol.writer import Value
 from .zset import SORTED_SET, with_scores
+
+GROUP = Group("sorted-set", "@sortedset", "z")
 
 Bound = Entry | None  # the first entry that is in, or no more in; None: the end
 

@@ -9,7 +9,6 @@ from collections.abc import Collection
 from itertools import islice
 from typing import TypeVar
 
-from ..engine.command import integer
 from ..protocol.errors import ReplyError
 
 MOST = 2**63 - 1
@@ -17,18 +16,8 @@ MOST_REPEATED = 2**20  # members in one answer that may name some more than once
 T = TypeVar("T")
 
 
-def parse_count(word: bytes) -> int:
-    """Read how many are wanted."""
-    count = integer(word)
-    if count < -MOST:
-        raise ReplyError(f"ERR value is out of range, value must between {-MOST} and {MOST}")
-    return count
 
 
-def check_paired(count: int, paired: bool) -> None:
-    """Refuse a count whose answer, each member with its value, would be too long to be counted."""
-    if paired and abs(count) > MOST // 2:
-        raise ReplyError("ERR value is out of range")
 
 
 def one_of(members: Collection[T]) -> T:

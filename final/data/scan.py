@@ -9,10 +9,6 @@ from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 
-from ..engine.command import integer, options_of
-from ..protocol.errors import ReplyError, syntax_error
-from ..protocol.pattern import matcher
-
 REMEMBERED = 16  # collections whose order is kept between two calls
 
 
@@ -54,30 +50,5 @@ def rank(member: bytes) -> int:
     return hash(member) & 0x3FFFFFFF | 1
 
 
-def parse_cursor(word: bytes) -> int:
-    """Read a cursor: a number that an earlier call gave, or 0."""
-    digits = word.lstrip(b"0") or b"0"
-    if not word.isdigit() or len(digits) > 20 or int(digits) >= 2**64:
-        raise ReplyError("ERR invalid cursor")
-    return int(digits)
 
 
-def parse_scan_options(words: tuple[bytes, ...], with_type: bool) -> tuple[Callable[[bytes], object], int, bytes]:
-    """Read `[MATCH pattern] [COUNT count] [TYPE type]`: a test for names, a count, and a type in lower case or b""."""
-    matches: Callable[[bytes], object] = lambda name: True  # noqa: E731
-    count, kind = 10, b""
-    for option, rest in options_of(words):
-        value = next(rest, None)
-        if value is None:
-            raise syntax_error()
-        if option == b"match":
-            matches = matcher(value)
-        elif option == b"count":
-            count = integer(value)
-            if count < 1:
-                raise syntax_error()
-        elif option == b"type" and with_type:
-            kind = value.lower()
-        else:
-            raise syntax_error()
-    return matches, count, kind

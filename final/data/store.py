@@ -9,6 +9,7 @@ from ..protocol.errors import wrong_type
 
 T = TypeVar("T")
 Words = Sequence[bytes]
+Place = tuple[int, bytes]  # the number of a database, and a key in it
 
 
 @dataclass(frozen=True)

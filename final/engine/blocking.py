@@ -1,75 +1,9 @@
 """Who waits for a key: parked commands, first come first served. It knows no command by name and no socket."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from math import ceil, isinf
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from ..data.store import Store
-from ..protocol.errors import ReplyError
-from ..protocol.numeric import LONGEST, long_double, parse_float
-from ..protocol.writer import Value
-
-if TYPE_CHECKING:
-    from .client import Client
-    from .command import Command
-
-Place = tuple[int, bytes]  # the number of a database, and a key in it
-
-
-@dataclass(frozen=True)
-class Wait:
-    """What a command answers with when it cannot yet: "call me when there is such a value at one of these keys".
-
-    A blocking pop is the pop, called a second time: see `serve_or_wait`.
-    """
-
-    keys: tuple[bytes, ...]
-    kind: type  # of value that it waits for: while something else is at the key, it goes on waiting
-    timeout: int  # milliseconds; 0: for ever
-    otherwise: Value  # the answer where nothing may wait: in MULTI, in a script
-    serve: Callable[[bytes], Value]  # what to do with the key that has it now
-
-
-def serve_or_wait(
-    db: Store, keys: Sequence[bytes], kind: type, serve: Callable[[bytes], Value], timeout: bytes, otherwise: Value
-) -> Value:
-    """Serve the client from the first of the keys that holds a value of this kind; where none does, let it wait.
-
-    The first is the one that it named first. Once it waits, the key that is filled first comes first: so Redis 7.0
-    has it, and that is why `serve` is told which, and the command is not just run again.
-    """
-    limit = parse_timeout(timeout)
-    for key in keys:
-        if db.get(key, kind) is not None:
-            return serve(key)
-    return Wait(tuple(keys), kind, limit, otherwise, serve)
-
-
-def parse_timeout(word: bytes) -> int:
-    """Read a timeout in seconds, with decimals: milliseconds, rounded up.
-
-    >>> parse_timeout(b"0.0001"), parse_timeout(b"2")
-    (1, 2000)
-    """
-    seconds = parse_float(word)
-    if seconds is None or len(word) >= LONGEST or (isinf(seconds) and long_double(word) is None):
-        raise ReplyError("ERR timeout is not a float or out of range")
-    if not -0.001 < seconds < 2**63 / 1000:  # what is too long overflows in Redis, and has become negative by then
-        raise ReplyError("ERR timeout is negative")
-    return ceil(seconds * 1000)
-
-
-@dataclass(eq=False)
-class Parked:
-    """A client's command that waits."""
-
-    client: "Client"
-    command: "Command"
-    words: list[bytes]
-    wait: Wait
-    places: tuple[Place, ...]
-    deadline: int | None  # by the steady clock, in milliseconds
+from ..data.store import Place
+from .client import Parked
 
 
 class Waiting:

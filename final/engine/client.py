@@ -2,14 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from ..data.store import Store
+from ..data.store import Place, Store
 from ..protocol.writer import Value
-from .blocking import Parked, Place
-
-if TYPE_CHECKING:
-    from .command import Command
+from .command import Command
+from .wait import Wait
 
 
 def nowhere(value: Value) -> None:
@@ -18,6 +15,18 @@ def nowhere(value: Value) -> None:
 
 def nothing() -> None:
     """Where there is no connection, none is closed."""
+
+
+@dataclass(eq=False)
+class Parked:
+    """A client's command that waits."""
+
+    client: "Client"
+    command: Command
+    words: list[bytes]
+    wait: Wait
+    places: tuple[Place, ...]
+    deadline: int | None  # by the steady clock, in milliseconds
 
 
 @dataclass(eq=False)
@@ -45,7 +54,7 @@ class Client:
     monitoring: bool = False  # it hears what others ask
     mute: float = 0  # how many answers it does not want; infinite after CLIENT REPLY OFF
     no_evict: bool = False  # it said CLIENT NO-EVICT ON
-    queue: "list[tuple[Command, list[bytes]]] | None" = None  # after MULTI: what EXEC will run
+    queue: list[tuple[Command, list[bytes]]] | None = None  # after MULTI: what EXEC will run
     spoiled: bool = False  # a request could not be queued: EXEC will refuse
     watched: set[Place] = field(default_factory=set)  # the keys it watches …
     touched: bool = False  # … and whether one of them has changed since
@@ -61,3 +70,9 @@ class Client:
     def listening(self) -> bool:
         """Whether it subscribed to anything. In RESP2 it can then do little else."""
         return bool(self.channels or self.patterns)
+
+
+def about_to_run(client: Client, command: Command) -> list[Command]:
+    """What a client is about to run: the command; and if that is EXEC, all that is queued."""
+    queued = client.queue if command.name == "exec" else None
+    return [command, *(each for each, _ in queued or ())]

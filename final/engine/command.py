@@ -1,72 +1,18 @@
-"""The table of commands, filled from function signatures, and the way through it. It knows no command by name."""
+"""The table of commands, and the look-up in it. It knows no command by name, no server and no client."""
 
-import inspect
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple
 
-from ..data.store import Store
-from ..protocol.errors import ReplyError, not_an_integer, syntax_error, unknown_command, wrong_number_of_arguments
-from ..protocol.reader import parse_integer
+from ..protocol.errors import unknown_command, wrong_number_of_arguments
 from ..protocol.writer import Value
-from .client import Client
-from .pubsub import Hub
-
-if TYPE_CHECKING:
-    from ..data.scan import Order
-    from ..log.aof import Log
-    from ..log.rewrite import Rewriter
-    from ..options import Options
-    from .blocking import Waiting
-    from .counters import Counters
-    from .evict import Eviction
-    from .monitor import Onlookers
-    from .pause import Pause
-    from .scripts import Scripts
-    from .watch import Watching
 
 # Flags, as COMMAND shows them. WRITE is refused while the log cannot be written, NO_AUTH goes before the password,
 # NO_MULTI is refused after MULTI; the others are what clients and proxies want to know.
 WRITE, READONLY, DENYOOM, FAST, ADMIN = "write", "readonly", "denyoom", "fast", "admin"
 NOSCRIPT, LOADING, STALE, NO_AUTH, ALLOW_BUSY = "noscript", "loading", "stale", "no_auth", "allow_busy"
 NO_MULTI, PUBSUB, BLOCKING, MOVABLEKEYS = "no_multi", "pubsub", "blocking", "movablekeys"
-
-F = TypeVar("F", bound=Callable[..., Value])
-
-
-class Server(Protocol):
-    """What a command may ask of the server; the engine is one. So commands need not import it."""
-
-    stores: list[Store]
-    clients: dict[int, Client]
-    options: "Options"
-    log: "Log | None"
-    order: "Order"
-    hub: Hub
-    rewriter: "Rewriter"
-    eviction: "Eviction"
-    scripts: "Scripts"
-    onlookers: "Onlookers"
-    watching: "Watching"
-    waiting: "Waiting"
-    pause: "Pause"
-    steady: Callable[[], int]
-    started: int
-    run_id: str
-    counters: "Counters"
-    active_expire: bool
-
-    def call(self, client: Client, command: "Command", words: list[bytes]) -> Value:
-        """Run a command as a part of the one under way, as EXEC and EVAL do: errors are values, nothing waits."""
-
-    def unblock(self, client: Client, answer: Value) -> bool:
-        """Let a client wait no more, and answer it like this; tell whether it did wait."""
-
-    def disconnect(self, client: Client) -> None:
-        """A client has gone: forget it, and all that it waited for, watched and listened to."""
-
-    def stop(self) -> None:
-        """Stop serving, in good order."""
 
 
 class Group(NamedTuple):
@@ -77,22 +23,7 @@ class Group(NamedTuple):
     letter: str  # as notify-keyspace-events calls what they bring about
 
 
-GROUPS = {  # by the file in `commands` that they stand in
-    **dict.fromkeys(("strings", "subsequences"), Group("string", "@string", "$")),
-    "hashes": Group("hash", "@hash", "h"),
-    **dict.fromkeys(("lists", "queues"), Group("list", "@list", "l")),
-    "sets": Group("set", "@set", "s"),
-    **dict.fromkeys(("sorted_sets", "ranges", "pops", "algebra"), Group("sorted-set", "@sortedset", "z")),
-    **dict.fromkeys(("keys", "databases", "deadlines", "sorting"), Group("generic", "@keyspace", "g")),
-    "connection": Group("connection", "@connection", "g"),
-    "descriptions": Group("server", "@connection", "g"),
-    "clients": Group("connection", "@connection", "g"),
-    "objects": Group("generic", "@keyspace", "g"),
-    "transactions": Group("transactions", "@transaction", "g"),
-    "pubsub": Group("pubsub", "@pubsub", "g"),
-    "scripts": Group("scripting", "@scripting", "g"),
-}
-SERVER = Group("server", "", "g")  # all others
+SERVER = Group("server", "", "g")  # of a module in `commands` that names no other
 
 
 @dataclass
@@ -101,14 +32,16 @@ class Command:
 
     name: str  # in lower case; "client|setname" for a subcommand
     function: Callable[..., Value]
-    flags: tuple[str, ...]
-    run: Callable[[Server, Client, list[bytes]], Value]  # see `bind`
+    run: Callable[[Any, Any, list[bytes]], Value]  # of the server, the client and the request; see `signature.py`
     fewest: int  # words in a request, those of the name among them
     most: float  # the same; infinite where the function takes *words
-    keys: tuple[int, int, int]  # first key, last key (-1: the last word), step; zeros where there is none
-    readonly: bool
-    plain: bool  # it is handed nothing but the data, and never waits
+    flags: tuple[str, ...] = ()
+    keys: tuple[int, int, int] = (0, 0, 0)  # first key, last key (-1: the last word), step; zeros where there is none
+    plain: bool = False  # it is handed nothing but the data, and never waits
     subcommands: dict[bytes, "Command"] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.readonly = READONLY in self.flags
 
     @property
     def arity(self) -> int:
@@ -117,111 +50,12 @@ class Command:
 
     @property
     def group(self) -> Group:
-        """The family it belongs to."""
-        return GROUPS.get(self.function.__module__.rpartition(".")[2], SERVER)
+        """The family it belongs to: its module says so by a `GROUP` of its own."""
+        return getattr(sys.modules[self.function.__module__], "GROUP", SERVER)
 
 
 COMMANDS: dict[bytes, Command] = {}  # name in lower case -> command
 PLAIN: dict[bytes, Command] = {}  # those that are plain; name in lower case and in capitals, as clients send it
-
-
-def command(*flags: str, of: str = "", keys: tuple[int, int, int] | None = None) -> Callable[[F], F]:
-    """Enter the decorated function into the table: `def get` is GET, `def del_` is DEL.
-
-    With `of="client"`, `def client_setname` is the subcommand CLIENT SETNAME. `keys` (first, last, step) is for
-    the few commands whose keys stand where a signature cannot tell, such as every other word of MSET.
-    """
-
-    def register(function: F) -> F:
-        entry = describe(function, flags, of, keys)
-        table = COMMANDS[of.encode()].subcommands if of else COMMANDS
-        name = entry.name.split("|")[-1].encode()
-        table[name] = entry
-        if entry.plain:
-            PLAIN[name] = PLAIN[name.upper()] = entry
-        return function
-
-    return register
-
-
-def describe(
-    function: Callable[..., Value], flags: tuple[str, ...], of: str, keys: tuple[int, int, int] | None = None
-) -> Command:
-    """Read a function's signature: the signature is the syntax.
-
-    Parameters annotated Store, Client or Server come first and are handed in. Each further one is a word of the
-    request: `bytes` as it came, `int` read as a number; with a default it may be missing; `*words` takes any
-    number, and what comes after that is the last word. One called `key`, and `*keys`, say where the keys stand.
-
-    >>> def append(db: Store, key: bytes, value: bytes) -> Value: ...
-    >>> entry = describe(append, (WRITE,), of="")
-    >>> entry.name, entry.arity, entry.keys
-    ('append', 3, (1, 1, 1))
-    """
-    name = function.__name__.rstrip("_")
-    if of:
-        name = f"{of}|{name.removeprefix(of + '_').replace('_', '-')}"
-    depth = name.count("|") + 1
-    parameters = list(inspect.signature(function, eval_str=True).parameters.values())
-    handed = tuple(each.annotation for each in parameters if each.annotation in (Store, Client, Server))
-    words = parameters[len(handed) :]
-    single = [each for each in words if each.kind is not each.VAR_POSITIONAL]
-    names = [each.name for each in words]
-    last = names[-1] if words and words[-1].kind is inspect.Parameter.KEYWORD_ONLY else ""
-    first = depth + names.index("key") if "key" in names else 0
-    fewest = depth + sum(each.default is each.empty for each in single)
-    most = depth + len(single) if single == words else float("inf")
-    return Command(
-        name=name,
-        function=function,
-        flags=flags,
-        run=bind(function, handed, [each.annotation is int for each in single], depth, last, fewest == most),
-        fewest=fewest,
-        most=most,
-        keys=keys or ((first, (-2 if last else -1) if "keys" in names else first, 1) if first else (0, 0, 0)),
-        readonly=READONLY in flags,
-        plain=handed == (Store,) and depth == 1 and BLOCKING not in flags,
-    )
-
-
-def bind(
-    function: Callable[..., Value], handed: tuple[type, ...], integers: list[bool], depth: int, last: str, exact: bool
-) -> Callable[[Server, Client, list[bytes]], Value]:
-    """Make the function that a request is run through, with all that can be known now worked out now.
-
-    It hands over what was asked for and the words after the name, which has `depth` words, integers already read.
-    Raises `not_an_integer` where an int was wanted. A command on a database whose words are plain bytes, which
-    is most of them, gets by with one inner call: STRLEN of a missing key takes 0.23 µs, where the stage's way
-    through `zip` and `convert` takes 1.0.
-    """
-    places = [index for index, wanted in enumerate(integers, start=depth) if wanted]
-
-    def run_plain(server: Server, client: Client, words: list[bytes]) -> Value:
-        return function(client.db, *words[1:])
-
-    def run_one(server: Server, client: Client, words: list[bytes]) -> Value:
-        return function(client.db, words[1])
-
-    def run(server: Server, client: Client, words: list[bytes]) -> Value:
-        given = [client.db if kind is Store else client if kind is Client else server for kind in handed]
-        arguments: list[bytes | int] = list(words)
-        for place in places[: len(words) - depth]:
-            arguments[place] = integer(words[place])
-        if last:
-            return function(*given, *arguments[depth:-1], **{last: arguments[-1]})
-        return function(*given, *arguments[depth:])
-
-    if handed == (Store,) and not places and depth == 1 and not last:
-        return run_one if exact and len(integers) == 1 else run_plain
-    return run
-
-
-def integer(word: bytes) -> int:
-    """Read a word as a 64-bit integer. Raises `not_an_integer`."""
-    number = parse_integer(word)
-    if number is None:
-        raise not_an_integer()
-    return number
 
 
 def find(words: list[bytes]) -> Command:
@@ -230,10 +64,9 @@ def find(words: list[bytes]) -> Command:
     A second word that is no subcommand goes to the command itself, which knows what to say to it.
     Raises `unknown_command`, and `wrong_number_of_arguments` where there are too few words or too many.
 
-    >>> @command()
-    ... def greet(*words: bytes) -> Value: ...
-    >>> @command(of="greet")
-    ... def greet_politely() -> Value: ...
+    >>> greet = Command("greet", print, print, fewest=1, most=9)
+    >>> greet.subcommands[b"politely"] = Command("greet|politely", print, print, fewest=2, most=2)
+    >>> COMMANDS[b"greet"] = greet
     >>> find([b"GREET"]).name, find([b"greet", b"Politely"]).name, find([b"greet", b"rudely"]).name
     ('greet', 'greet|politely', 'greet')
     >>> del COMMANDS[b"greet"]
@@ -246,40 +79,3 @@ def find(words: list[bytes]) -> Command:
     if not found.fewest <= len(words) <= found.most:
         raise wrong_number_of_arguments(found.name)
     return found
-
-
-def about_to_run(client: Client, command: Command) -> list[Command]:
-    """What a client is about to run: the command; and if that is EXEC, all that is queued."""
-    queued = client.queue if command.name == "exec" else None
-    return [command, *(each for each, _ in queued or ())]
-
-
-def options_of(words: tuple[bytes, ...]) -> Iterator[tuple[bytes, Iterator[bytes]]]:
-    """Go through a command's options: each in lower case, and the iterator from which its values can be drawn.
-
-    >>> [(option, next(rest) if option == b"ex" else None) for option, rest in options_of((b"NX", b"EX", b"10"))]
-    [(b'nx', None), (b'ex', b'10')]
-    """
-    rest = iter(words)
-    for word in rest:
-        yield word.lower(), rest
-
-
-def parse_several(
-    numkeys: bytes, words: tuple[bytes, ...], ends: tuple[bytes, bytes]
-) -> tuple[tuple[bytes, ...], bytes, int]:
-    """Read what follows LMPOP and ZMPOP: the keys, which of the ends to take from (in capitals), and how many.
-
-    >>> parse_several(b"2", (b"a", b"b", b"left", b"COUNT", b"10"), (b"LEFT", b"RIGHT"))
-    ((b'a', b'b'), b'LEFT', 10)
-    """
-    number = parse_integer(numkeys)
-    if number is None or number < 1:
-        raise ReplyError("ERR numkeys should be greater than 0")
-    keys, rest = words[:number], [word.upper() for word in words[number:]]
-    if not rest or rest[0] not in ends or (rest[1:] and (len(rest) != 3 or rest[1] != b"COUNT")):
-        raise syntax_error()
-    count = parse_integer(rest[2]) if rest[1:] else 1
-    if count is None or count < 1:
-        raise ReplyError("ERR count should be greater than 0")
-    return keys, rest[0], count

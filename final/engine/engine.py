@@ -10,23 +10,24 @@ from time import perf_counter
 from .. import commands  # noqa: F401  (the commands enter themselves into the table)
 from ..data.events import messages
 from ..data.scan import Order
-from ..data.store import Note, Store, Unit
+from ..data.store import Note, Place, Store, Unit
 from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..options import Options
 from ..protocol.errors import ReplyError, busy, log_failed, not_authenticated, only_while_listening
 from ..protocol.writer import NULL_ARRAY, Replies, Value
 from ..server_log import log
-from .blocking import Parked, Place, Wait, Waiting
-from .client import Client, nowhere
-from .command import ALLOW_BUSY, NO_AUTH, NO_MULTI, WRITE, Command, about_to_run, find
+from .blocking import Waiting
+from .client import Client, Parked, about_to_run, nowhere
+from .command import ALLOW_BUSY, NO_AUTH, NO_MULTI, WRITE, Command, find
 from .counters import Counters
 from .evict import Eviction
-from .fast_path import FastPath
-from .monitor import Onlookers
+from .monitor import Monitors
 from .pause import Pause
 from .pubsub import Hub
 from .scripts import Scripts
+from .slowlog import SlowLog
+from .wait import Wait
 from .watch import Watching
 
 NOTHING = Replies()  # no answer, for now
@@ -75,14 +76,14 @@ class Engine:
         self.clients: dict[int, Client] = {}
         self.log: Log | None = None  # without one, nothing is kept
         self.rewriter = Rewriter(self, in_child)
-        self.onlookers = Onlookers(options)
+        self.monitors = Monitors()
+        self.slowlog = SlowLog(options)
         self.pause = Pause()
         self.eviction = Eviction(self)
         self.started = self.recently = steady()  # the latter is set some ten times a second
         self.run_id = token_hex(20)  # of this start; tools see by it that the server was started anew
         self.counters = Counters()
         self.active_expire = True  # remove expired keys that nobody asks for; DEBUG SET-ACTIVE-EXPIRE 0: do not
-        self.fast_path = FastPath(self)
         self.warned: int | None = None  # when we last said that somebody speaks HTTP to us
         self._ids = count(1)
 
@@ -101,7 +102,7 @@ class Engine:
         self.unpark(client)
         self.watching.unwatch(client)
         self.hub.leave(client)
-        self.onlookers.leave(client)
+        self.monitors.leave(client)
 
     def execute(self, client: Client, words: list[bytes]) -> Value:
         """Answer one request of a client, and see to what follows from it: time stops, it runs, it is settled.
@@ -179,8 +180,8 @@ class Engine:
         """Run a command and complete the notes that it made. A ReplyError, whoever raised it, is the answer."""
         start = len(self.unit.notes)
         began = perf_counter()
-        if self.onlookers.monitors:
-            self.onlookers.before(client, command, words)
+        if self.monitors.clients:
+            self.monitors.before(client, command, words)
         try:
             answer = command.run(self, client, words)
         except ReplyError as error:
@@ -191,8 +192,10 @@ class Engine:
         if command.readonly:
             self.counters.look_up(client.db, command.keys, words)
         microseconds = (perf_counter() - began) * 1e6
-        if self.onlookers.monitors or microseconds >= self.options.slowlog_log_slower_than >= 0:
-            self.onlookers.after(client, command, words, int(microseconds))
+        if self.monitors.clients:
+            self.monitors.after(client, command, words)
+        if microseconds >= self.options.slowlog_log_slower_than >= 0:
+            self.slowlog.keep(client, command, words, int(microseconds))
         return answer
 
     def complete(self, command: Command, words: list[bytes], start: int = 0) -> None:

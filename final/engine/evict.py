@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..data.memory import size_of
-from ..data.store import Note
+from ..data.store import Note, Place
 from ..protocol.errors import out_of_memory
-from .blocking import Place
-from .client import Client
-from .command import DENYOOM, Command, about_to_run
+from .client import Client, about_to_run
+from .command import DENYOOM, Command
 
 if TYPE_CHECKING:
     from .engine import Engine

@@ -33,7 +33,7 @@ class FastPath:
             client.authenticated
             and client.queue is None
             and not (client.channels or client.patterns or client.mute or engine.scripts.busy)
-            and not (engine.onlookers.monitors or engine.pause.until or engine.eviction.keeping)
+            and not (engine.monitors.clients or engine.pause.until or engine.eviction.keeping)
             and not (engine.log is not None and engine.log.failure)
         )
 
@@ -74,7 +74,7 @@ class FastPath:
             output += encode(answer, protocol)
             ended = perf_counter()
             if ended - began >= slow:
-                engine.onlookers.after(client, command, words, int((ended - began) * 1e6))
+                engine.slowlog.keep(client, command, words, int((ended - began) * 1e6))
             began = ended
             client.last_command = command.name
         taken = before - len(requests)

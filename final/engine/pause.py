@@ -1,8 +1,8 @@
 """CLIENT PAUSE: which requests have to wait, and until when."""
 
 from ..protocol.errors import ReplyError
-from .client import Client
-from .command import WRITE, Command, about_to_run, find
+from .client import Client, about_to_run
+from .command import WRITE, Command, find
 
 
 class Pause:

@@ -12,7 +12,7 @@ from .client import Client
 from .command import COMMANDS, DENYOOM, NOSCRIPT, WRITE, find
 
 if TYPE_CHECKING:
-    from .command import Server
+    from .context import Server
 
 FLAGS = {"no-writes", "allow-oom", "allow-stale", "no-cluster", "allow-cross-slot-keys"}  # what may follow #!lua
 

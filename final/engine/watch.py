@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from .blocking import Place
+from ..data.store import Place
 from .client import Client
 
 

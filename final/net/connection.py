@@ -7,8 +7,7 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING
 
-from ..engine.blocking import Parked
-from ..engine.client import Client
+from ..engine.client import Client, Parked
 from ..protocol.errors import ReplyError, protected, too_many_clients
 from ..protocol.reader import ProtocolError, Reader
 from ..protocol.writer import Value, encode
@@ -92,7 +91,7 @@ class Connection(asyncio.Protocol):
         try:
             while share > 0 and len(self.output) < ROOM and self.free:
                 if reader.ready and self.held is None:
-                    share -= engine.fast_path.take(client, reader.ready, self.output, share, ROOM)
+                    share -= self.server.fast_path.take(client, reader.ready, self.output, share, ROOM)
                 reader.trusted = client.authenticated
                 words = self.held or reader.next()
                 if words is None or (engine.pause.until and self.hold(words)):

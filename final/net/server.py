@@ -10,7 +10,8 @@ from contextlib import suppress
 from typing import Any
 
 from ..engine.engine import Engine
-from ..limits import room_for
+from ..engine.fast_path import FastPath
+from ..engine.open_files import room_for
 from ..options import Options
 from ..server_log import log
 from .connection import Connection
@@ -27,6 +28,7 @@ class Server:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.engine = Engine(options, on_stop=self.stop, while_busy=ByHand(self).listen, in_child=forget_signals)
+        self.fast_path = FastPath(self.engine)
         self.doors: Sequence[TransportSocket | socket.socket] = ()  # where we listen
         self.tasks: set[asyncio.Task[Any]] = set()  # short ones that somebody must remember
         self.connections: set[Connection] = set()

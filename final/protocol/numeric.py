@@ -1,17 +1,34 @@
-"""Numbers as Redis reckons with them: 64-bit integers that overflow, and long doubles. It knows no keys."""
+"""Numbers as Redis reads and adds them: 64-bit integers, long doubles, and sizes in bytes. It knows no keys."""
 
 import re
 from decimal import Decimal
 from fractions import Fraction
 
 from .errors import ReplyError, not_a_float, not_an_integer
-from .reader import parse_integer
 
 # Possessive (`++`, `*+`): a word of a million digits that is no number in the end is not tried in a million ways.
 _DECIMAL = re.compile(rb"([+-]?(?:\d++(?:\.\d*+)?|\.\d++))(?:e([+-]?)0*+(\d*+)(?<=\d))?", re.IGNORECASE)
 _INFINITY = re.compile(rb"[+-]?inf(inity)?", re.IGNORECASE)
+LONGEST_INTEGER = len("-9223372036854775808")
+UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1 << 10, "m": 10**6, "mb": 1 << 20, "g": 10**9, "gb": 1 << 30}
 LEAST, MOST = Fraction(1, 2**16445), 2**16384  # a long double that is not 0 lies between them
 LONGEST = 5 * 1024  # bytes, from which on a word is not read as a long double (Redis: MAX_LONG_DOUBLE_CHARS)
+
+
+def parse_integer(text: bytes) -> int | None:
+    """Read a 64-bit integer as strictly as Redis does (`string2ll`): no blanks, no plus, no leading zeros.
+
+    >>> parse_integer(b"-12"), parse_integer(b"0")
+    (-12, 0)
+    >>> parse_integer(b"+1"), parse_integer(b"01"), parse_integer(b" 1"), parse_integer(b"9223372036854775808")
+    (None, None, None, None)
+    """
+    try:
+        number = int(text) if len(text) <= LONGEST_INTEGER else None
+    except ValueError:
+        return None
+    # `int` forgives blanks and more; what it made of them looks different. A third of the time of the stage's pattern.
+    return number if number is not None and b"%d" % number == text and -(2**63) <= number < 2**63 else None
 
 
 def add_integers(text: bytes, increment: int, refusal: ReplyError | None = None) -> int:
@@ -110,3 +127,15 @@ def round_to_64_digits(number: Fraction) -> Fraction:
     if abs(number) < unit * 2**63:  # the first digit is one place lower than the lengths let expect
         unit /= 2
     return round(number / unit) * unit
+
+
+def parse_memory(text: str) -> int | None:
+    """Read a number of bytes, with a unit or without; None where it is none.
+
+    >>> parse_memory("2mb"), parse_memory("2 mb")
+    (2097152, None)
+    """
+    match = re.fullmatch(r"([0-9]{0,127})([a-z]*)", text.lower())
+    if match is None or match[2] not in UNITS:
+        return None
+    return min(int(match[1] or 0), 2**64 - 1) * UNITS[match[2]] % 2**64  # as C multiplies

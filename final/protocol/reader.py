@@ -2,11 +2,12 @@
 
 import re
 
+from .numeric import parse_integer
+
 MAX_LINE = 64 * 1024  # bytes in a header or an inline request (PROTO_INLINE_MAX_SIZE)
 MAX_WORDS = 2**31 - 1  # words in one request
 MAX_BULK = 512 * 1024 * 1024  # bytes in one word (proto-max-bulk-len)
 MAX_WORDS_BEFORE, MAX_BULK_BEFORE = 10, 16 * 1024  # the same two for a client that has not yet said the password
-LONGEST_INTEGER = len("-9223372036854775808")
 PIECE = 16 * 1024  # bytes that are cut into requests at once, so that nobody waits for long (PROTO_IOBUF_LEN)
 _ENDS = {b"*%d" % count: 1 + 2 * count for count in range(1, 1024)}  # headers of requests that `_split` may take …
 _LENGTHS = {b"$%d" % length: length for length in range(8 * 1024)}  # … and of their words
@@ -200,20 +201,6 @@ class Reader:
         return line
 
 
-def parse_integer(text: bytes) -> int | None:
-    """Read a 64-bit integer as strictly as Redis does (`string2ll`): no blanks, no plus, no leading zeros.
-
-    >>> parse_integer(b"-12"), parse_integer(b"0")
-    (-12, 0)
-    >>> parse_integer(b"+1"), parse_integer(b"01"), parse_integer(b" 1"), parse_integer(b"9223372036854775808")
-    (None, None, None, None)
-    """
-    try:
-        number = int(text) if len(text) <= LONGEST_INTEGER else None
-    except ValueError:
-        return None
-    # `int` forgives blanks and more; what it made of them looks different. A third of the time of the stage's pattern.
-    return number if number is not None and b"%d" % number == text and -(2**63) <= number < 2**63 else None
 
 
 # A word is plain bytes, then perhaps a part in quotes, and then a blank or the end (`sdssplitargs`, to which \v and \f

@@ -1,0 +1,105 @@
+"""`@command`: a function's signature is the syntax of its command, and how a request is bound to it."""
+
+import inspect
+from collections.abc import Callable
+from math import inf
+from typing import TypeVar
+
+from ..data.store import Store
+from ..protocol.writer import Value
+from .args import integer
+from .client import Client
+from .command import BLOCKING, COMMANDS, PLAIN, Command
+from .context import Server
+
+F = TypeVar("F", bound=Callable[..., Value])
+
+
+def command(*flags: str, of: str = "", keys: tuple[int, int, int] | None = None) -> Callable[[F], F]:
+    """Enter the decorated function into the table: `def get` is GET, `def del_` is DEL.
+
+    With `of="client"`, `def client_setname` is the subcommand CLIENT SETNAME. `keys` (first, last, step) is for
+    the few commands whose keys stand where a signature cannot tell, such as every other word of MSET.
+    """
+
+    def register(function: F) -> F:
+        entry = describe(function, flags, of, keys)
+        table = COMMANDS[of.encode()].subcommands if of else COMMANDS
+        name = entry.name.split("|")[-1].encode()
+        table[name] = entry
+        if entry.plain:
+            PLAIN[name] = PLAIN[name.upper()] = entry
+        return function
+
+    return register
+
+
+def describe(
+    function: Callable[..., Value], flags: tuple[str, ...], of: str, keys: tuple[int, int, int] | None = None
+) -> Command:
+    """Read a function's signature: the signature is the syntax.
+
+    Parameters annotated Store, Client or Server come first and are handed in. Each further one is a word of the
+    request: `bytes` as it came, `int` read as a number; with a default it may be missing; `*words` takes any
+    number, and what comes after that is the last word. One called `key`, and `*keys`, say where the keys stand.
+
+    >>> def append(db: Store, key: bytes, value: bytes) -> Value: ...
+    >>> entry = describe(append, ("write",), of="")
+    >>> entry.name, entry.arity, entry.keys
+    ('append', 3, (1, 1, 1))
+    """
+    name = function.__name__.rstrip("_")
+    if of:
+        name = f"{of}|{name.removeprefix(of + '_').replace('_', '-')}"
+    depth = name.count("|") + 1
+    parameters = list(inspect.signature(function, eval_str=True).parameters.values())
+    handed = tuple(each.annotation for each in parameters if each.annotation in (Store, Client, Server))
+    words = parameters[len(handed) :]
+    single = [each for each in words if each.kind is not each.VAR_POSITIONAL]
+    names = [each.name for each in words]
+    last = names[-1] if words and words[-1].kind is inspect.Parameter.KEYWORD_ONLY else ""
+    first = depth + names.index("key") if "key" in names else 0
+    fewest = depth + sum(each.default is each.empty for each in single)
+    most = depth + len(single) if single == words else inf
+    return Command(
+        name=name,
+        function=function,
+        flags=flags,
+        run=bind(function, handed, [each.annotation is int for each in single], depth, last, fewest == most),
+        fewest=fewest,
+        most=most,
+        keys=keys or ((first, (-2 if last else -1) if "keys" in names else first, 1) if first else (0, 0, 0)),
+        plain=handed == (Store,) and depth == 1 and BLOCKING not in flags,
+    )
+
+
+def bind(
+    function: Callable[..., Value], handed: tuple[type, ...], integers: list[bool], depth: int, last: str, exact: bool
+) -> Callable[[Server, Client, list[bytes]], Value]:
+    """Make the function that a request is run through, with all that can be known now worked out now.
+
+    It hands over what was asked for and the words after the name, which has `depth` words, integers already read.
+    Raises `not_an_integer` where an int was wanted. A command on a database whose words are plain bytes, which
+    is most of them, gets by with one inner call: STRLEN of a missing key takes 0.23 µs, where the stage's way
+    through `zip` and `convert` takes 1.0.
+    """
+    places = [index for index, wanted in enumerate(integers, start=depth) if wanted]
+
+    def run_plain(server: Server, client: Client, words: list[bytes]) -> Value:
+        return function(client.db, *words[1:])
+
+    def run_one(server: Server, client: Client, words: list[bytes]) -> Value:
+        return function(client.db, words[1])
+
+    def run(server: Server, client: Client, words: list[bytes]) -> Value:
+        given = [client.db if kind is Store else client if kind is Client else server for kind in handed]
+        arguments: list[bytes | int] = list(words)
+        for place in places[: len(words) - depth]:
+            arguments[place] = integer(words[place])
+        if last:
+            return function(*given, *arguments[depth:-1], **{last: arguments[-1]})
+        return function(*given, *arguments[depth:])
+
+    if handed == (Store,) and not places and depth == 1 and not last:
+        return run_one if exact and len(integers) == 1 else run_plain
+    return run
