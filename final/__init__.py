@@ -59,8 +59,8 @@ The journey of one command, `SET name Alice EX 10`:
 1. A chunk of bytes arrives: `Connection.data_received` (net/connection.py) feeds it to its `Reader`.
 2. The reader (protocol/reader.py) has [b"SET", b"name", b"Alice", b"EX", b"10"] `ready`, once all of it is there.
 3. `FastPath.take` (engine/fast_path.py) sees that nothing stands in the way of this client, that SET is handed
-   nothing but the data, and that there are enough words. Else `Engine.execute` (engine/engine.py) would go the long way: `find`
-   (engine/command.py) looks the command up, `admit` lets it in or not, and after MULTI it is queued.
+   nothing but the data, and that there are enough words. Else `Engine.execute` (engine/engine.py) would go the
+   long way: `find` (engine/command.py) looks the command up, `admit` lets it in or not, and after MULTI it is queued.
 4. `Command.run` calls `set_` (commands/strings.py) with the client's database and the words. It answers with a
    value, "OK"; it knows no client and no bytes.
 5. On the way it said `db.changed(key, log=…)`: the store (data/store.py) noted what the log should say, which is

@@ -1,7 +1,7 @@
 """Commands that reach into another database: what is copied or moved there, and databases that change places."""
 
-from ..data.store import Store
-from ..engine.args import integer, options_of
+from ..data.store import AS_REQUESTED, KINDS, NO_EVENT, UNLOGGED, Store
+from ..engine.args import Options
 from ..engine.command import DENYOOM, FAST, WRITE, Group
 from ..engine.context import Server
 from ..engine.signature import command
@@ -18,21 +18,23 @@ INT_MIN, INT_MAX = -(2**31), 2**31 - 1  # of C, in which Redis keeps a database'
 def copy(server: Server, db: Store, key: bytes, newkey: bytes, *options: bytes) -> Value:
     """COPY source destination [DB destination-db] [REPLACE]: keep a copy there, with its deadline; answer 1, else 0."""
     target, replace = db, False
-    for option, rest in options_of(options):
-        if option == b"replace":
-            replace = True
-        elif option == b"db" and (index := next(rest, None)) is not None:
-            target = database(server, integer(index))
-        else:
-            raise syntax_error()
+    cursor = Options(options)
+    for option in cursor:
+        match option:
+            case b"replace":
+                replace = True
+            case b"db":
+                target = database(server, cursor.integer())
+            case _:
+                raise syntax_error()
     if target is db and key == newkey:
         raise same_object()
     value = db.peek(key)
     if value is None or (newkey in target and not replace):
         return 0
-    target.put(newkey, value if isinstance(value, bytes) else value.copy(), db.deadline(key))
+    target.put(newkey, KINDS[type(value)].copy(value), db.deadline(key))
     db.changed()  # the log gets the request where it was made …
-    target.changed(newkey, log=(), event="copy_to")  # … and who listens hears what happened there
+    target.changed(newkey, log=UNLOGGED, event="copy_to")  # … and who listens hears what happened there
     return 1
 
 
@@ -48,7 +50,7 @@ def move(server: Server, db: Store, key: bytes, index: int) -> Value:
     target.put(key, value, db.deadline(key))
     db.delete(key)
     db.changed(key, event="move_from")
-    target.changed(key, log=(), event="move_to")
+    target.changed(key, log=UNLOGGED, event="move_to")
     return 1
 
 
@@ -62,9 +64,10 @@ def swapdb(server: Server, index1: bytes, index2: bytes) -> Value:
     one, other = (database(server, number or 0) for number in numbers)
     one.swap(other)
     looked_at = {*server.watching, *server.waiting}
-    for db, log in ((one, None), (other, ())):  # whoever watches a key that is in either, or waits for it, hears of it
+    # Clients that watch a key of either database, or wait for one, are told.
+    for db, log in ((one, AS_REQUESTED), (other, UNLOGGED)):
         concerned = [key for index, key in looked_at if index == db.index and (key in one or key in other)]
-        db.changed(*concerned, log=log, event=None)
+        db.changed(*concerned, log=log, event=NO_EVENT)
     if server.eviction.keeping:
         server.eviction.forget_all()
     return "OK"

@@ -1,17 +1,20 @@
 """Commands for hashes: fields and their values under one key."""
 
 from collections.abc import Iterator
+from sys import getsizeof
 
+from ..data.memory import estimate, pair_size
 from ..data.random_members import one_of, sample
-from ..data.store import PIECE, Store, Words, register
-from ..engine.args import check_paired, parse_count, parse_cursor, parse_scan_options
+from ..data.store import KINDS, PIECE, Kind, Store, Words
+from ..engine.args import parse_random
 from ..engine.client import Client
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
 from ..engine.context import Server
 from ..engine.signature import command
-from ..protocol.errors import ReplyError, not_a_float, syntax_error, wrong_number_of_arguments
+from ..protocol.errors import ReplyError, not_a_float, wrong_number_of_arguments
 from ..protocol.numeric import add_floats, add_integers, long_double
 from ..protocol.writer import Value
+from .keys import scan_members
 
 GROUP = Group("hash", "@hash", "h")
 
@@ -33,7 +36,12 @@ def encoding(value: Hash) -> str:
     return "listpack" if small else "hashtable"
 
 
-register(HASH, "hash", dump, encoding)
+def size(value: Hash, samples: int) -> int:
+    """Bytes of memory that this hash takes."""
+    return getsizeof(value) + estimate(value.items(), samples, pair_size)
+
+
+KINDS[HASH] = Kind("hash", dump, encoding, size, copy=dict.copy)
 
 
 @command(WRITE, DENYOOM, FAST)
@@ -157,15 +165,10 @@ def hrandfield(db: Store, client: Client, key: bytes, *options: bytes) -> Value:
 
     A negative count means as many as asked for, some perhaps more than once.
     """
-    if not options:
-        fields = db.get(key, HASH)
-        return one_of(fields) if fields else None
-    with_values = len(options) == 2
-    count = parse_count(options[0])
-    if len(options) > 2 or (with_values and options[1].lower() != b"withvalues"):
-        raise syntax_error()
-    check_paired(count, with_values)
+    count, with_values = parse_random(options, b"withvalues")
     fields = db.get(key, HASH) or {}
+    if count is None:
+        return one_of(fields) if fields else None
     names = sample(fields, count)
     if not with_values:
         return names
@@ -177,13 +180,6 @@ def hrandfield(db: Store, client: Client, key: bytes, *options: bytes) -> Value:
 @command(READONLY)
 def hscan(server: Server, db: Store, key: bytes, cursor: bytes, *options: bytes) -> Value:
     """HSCAN key cursor [MATCH pattern] [COUNT count]: answer with the next cursor, and some fields and values."""
-    position = parse_cursor(cursor)
-    fields = db.get(key, HASH)
-    if fields is None:
-        return [b"0", []]
-    matches, count, _ = parse_scan_options(options, with_type=False)
-    following, names = 0, list(fields)
-    if len(fields) > ALL_AT_ONCE:
-        following, names = server.order.page((db.index, key), lambda: iter(fields), position, count)
-    pairs = [(name, fields[name]) for name in names if name in fields and matches(name)]
-    return [b"%d" % following, [word for pair in pairs for word in pair]]
+    following, names = scan_members(server, db, key, HASH, cursor, options, whole=lambda held: len(held) <= ALL_AT_ONCE)
+    fields = db.get(key, HASH) or {}
+    return [b"%d" % following, [each for name in names for each in (name, fields[name])]]

@@ -1,8 +1,10 @@
 """Commands about keys, whatever their values are."""
 
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeVar
 
 from ..data.random_members import one_of
-from ..data.store import KINDS, Store
+from ..data.store import AS_REQUESTED, KINDS, UNLOGGED, Store
 from ..engine.args import parse_cursor, parse_scan_options
 from ..engine.command import FAST, READONLY, WRITE, Group
 from ..engine.context import Server
@@ -12,6 +14,7 @@ from ..protocol.pattern import matcher
 from ..protocol.writer import Value
 
 GROUP = Group("generic", "@keyspace", "g")
+T = TypeVar("T", bound=Collection[bytes])
 
 
 @command(WRITE)
@@ -64,6 +67,30 @@ def scan(server: Server, db: Store, cursor: bytes, *options: bytes) -> Value:
     if kind:
         found = [name for name in found if (of := db.kind(name)) is not None and KINDS[of].name.encode() == kind]
     return [b"%d" % following, found]
+
+
+def scan_members(
+    server: Server,
+    db: Store,
+    key: bytes,
+    kind: type[T],
+    cursor: bytes,
+    options: Sequence[bytes],
+    whole: Callable[[T], bool],
+) -> tuple[int, list[bytes]]:
+    """HSCAN, SSCAN and ZSCAN: the next cursor, and some members of the collection at `key`, which is of this `kind`.
+
+    A collection that Redis keeps in one piece of memory, of which `whole` is true, is given whole.
+    """
+    position = parse_cursor(cursor)
+    held = db.get(key, kind)
+    if held is None:
+        return 0, []
+    matches, count, _ = parse_scan_options(options, with_type=False)
+    following, members = 0, list(held) if whole(held) else []
+    if not members:
+        following, members = server.order.page((db.index, key), lambda: iter(held), position, count)
+    return following, [each for each in members if each in held and matches(each)]
 
 
 @command(READONLY)
@@ -123,7 +150,7 @@ def flushall(server: Server, db: Store, *mode: bytes) -> Value:
     """FLUSHALL [ASYNC | SYNC]: remove every key of every database."""
     check_mode(mode)
     for each in server.stores:
-        each.changed(*each.clear(), log=None if each is db else (), event="flushdb")
+        each.changed(*each.clear(), log=AS_REQUESTED if each is db else UNLOGGED, event="flushdb")
     return "OK"
 
 

@@ -3,7 +3,7 @@
 from array import array
 
 from ..data.store import Store
-from ..engine.args import integer, options_of
+from ..engine.args import Options
 from ..engine.command import READONLY, Group
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error
@@ -24,17 +24,19 @@ def lcs(db: Store, key: bytes, other: bytes, *options: bytes) -> Value:
     one, two = (text(db, each) for each in (key, other))
     length_only = places = lengths = False
     shortest = 0
-    for option, rest in options_of(options):
-        if option == b"len":
-            length_only = True
-        elif option == b"idx":
-            places = True
-        elif option == b"withmatchlen":
-            lengths = True
-        elif option == b"minmatchlen" and (word := next(rest, None)) is not None:
-            shortest = integer(word)
-        else:
-            raise syntax_error()
+    cursor = Options(options)
+    for option in cursor:
+        match option:
+            case b"len":
+                length_only = True
+            case b"idx":
+                places = True
+            case b"withmatchlen":
+                lengths = True
+            case b"minmatchlen":
+                shortest = cursor.integer()
+            case _:
+                raise syntax_error()
     if length_only and places:
         raise ReplyError("ERR If you want both the length and indexes, please just use IDX.")
     pieces = common(one, two)

@@ -1,11 +1,13 @@
 """Commands for lists: elements in order, to be added and taken at both ends."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
+from sys import getsizeof
 
-from ..data.store import PIECE, Store, Words, register
-from ..engine.args import integer, options_of
+from ..data.memory import estimate
+from ..data.store import AS_REQUESTED, KINDS, PIECE, UNLOGGED, Kind, Store, Words
+from ..engine.args import Options, index_range, integer
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, no_such_key, not_positive, syntax_error
@@ -39,7 +41,12 @@ def encoding(value: List) -> str:
     return "quicklist"
 
 
-register(LIST, "list", dump, encoding)
+def size(value: List, samples: int) -> int:
+    """Bytes of memory that this list takes."""
+    return getsizeof(value) + estimate(value, samples)
+
+
+KINDS[LIST] = Kind("list", dump, encoding, size, copy=deque.copy)
 
 
 @command(WRITE, DENYOOM, FAST)
@@ -145,22 +152,11 @@ def lset(db: Store, key: bytes, index: bytes, element: bytes) -> Value:
 def lrange(db: Store, key: bytes, start: int, stop: int) -> Value:
     """LRANGE key start stop: answer with the elements from one index to the other, both of them included."""
     held = db.get(key, LIST) or LIST()
-    first, after = span(len(held), start, stop)
+    first, after = index_range(len(held), start, stop)
     behind = len(held) - after
     if first <= behind:
         return list(islice(held, first, after))
     return list(islice(reversed(held), behind, len(held) - first))[::-1]  # from the nearer end
-
-
-def span(length: int, start: int, stop: int) -> tuple[int, int]:
-    """Two indexes as Redis means them, -1 being the last, as the index of the first and the one after the last.
-
-    >>> span(5, 1, -2), span(5, -100, 100), span(5, 3, 1)
-    ((1, 4), (0, 5), (5, 5))
-    """
-    first = max(start + length if start < 0 else start, 0)
-    after = min((stop + length if stop < 0 else stop) + 1, length)
-    return (first, after) if first < after else (length, length)
 
 
 @command(WRITE)
@@ -170,12 +166,12 @@ def ltrim(db: Store, key: bytes, start: int, stop: int) -> Value:
     if held is None:
         return "OK"
     before = len(held)
-    first, after = span(before, start, stop)
+    first, after = index_range(before, start, stop)
     for _ in range(before - after):
         held.pop()
     for _ in range(min(first, len(held))):
         held.popleft()
-    db.changed(key, log=None if len(held) < before else ())  # Redis tells of it, and touches, even if nothing went
+    db.changed(key, log=AS_REQUESTED if len(held) < before else UNLOGGED)  # Redis notifies even if nothing was removed
     return "OK"
 
 
@@ -240,12 +236,13 @@ def lpos(db: Store, key: bytes, element: bytes, *options: bytes) -> Value:
     return list(islice(found, first, first + min(count or MOST, len(held))))
 
 
-def parse_lpos_options(words: tuple[bytes, ...]) -> tuple[int, int | None, int]:
+def parse_lpos_options(args: Sequence[bytes]) -> tuple[int, int | None, int]:
     """Read LPOS's RANK, COUNT and MAXLEN."""
     rank, limits = 1, {b"count": None, b"maxlen": 0}
-    for option, rest in options_of(words):
-        value = next(rest, None)
-        if value is None or option not in (b"rank", *limits):
+    options = Options(args)
+    for option in options:
+        value = options.value()
+        if option not in (b"rank", *limits):
             raise syntax_error()
         if option == b"rank":
             rank = integer(value)

@@ -1,6 +1,6 @@
 """Commands for lists as queues: moving elements from one to another, and waiting until there are some."""
 
-from ..data.store import Store, Words
+from ..data.store import AS_REQUESTED, UNLOGGED, Store, Words
 from ..engine.args import parse_several
 from ..engine.command import BLOCKING, DENYOOM, MOVABLEKEYS, NOSCRIPT, WRITE, Group
 from ..engine.signature import command
@@ -61,7 +61,7 @@ def move(
     else:
         there.append(element)
     db.changed(destination, log=log, event="lpush" if whereto == LEFT else "rpush")
-    db.changed(source, log=() if log else None, event="lpop" if wherefrom == LEFT else "rpop")
+    db.changed(source, log=UNLOGGED if log else AS_REQUESTED, event="lpop" if wherefrom == LEFT else "rpop")
     return element
 
 

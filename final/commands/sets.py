@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from itertools import islice
+from sys import getsizeof
 
+from ..data.memory import estimate
 from ..data.random_members import one_of, sample
-from ..data.store import PIECE, Store, Words, register
-from ..engine.args import options_of, parse_count, parse_cursor, parse_scan_options
+from ..data.store import KINDS, NO_EVENT, PIECE, UNLOGGED, Kind, Store, Words
+from ..engine.args import parse_limit, parse_random
 from ..engine.command import DENYOOM, FAST, MOVABLEKEYS, READONLY, WRITE, Group
 from ..engine.context import Server
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, not_positive, syntax_error
 from ..protocol.numeric import parse_integer
 from ..protocol.writer import Value
+from .keys import scan_members
 
 GROUP = Group("set", "@set", "s")
 
@@ -34,7 +37,12 @@ def encoding(value: Set) -> str:
     return "intset" if small else "hashtable"
 
 
-register(SET, "set", dump, encoding)
+def size(value: Set, samples: int) -> int:
+    """Bytes of memory that this set takes."""
+    return getsizeof(value) + estimate(value, samples)
+
+
+KINDS[SET] = Kind("set", dump, encoding, size, copy=set.copy)
 
 
 def members_of(db: Store, key: bytes) -> Set:
@@ -78,7 +86,7 @@ def smove(db: Store, source: bytes, destination: bytes, member: bytes) -> Value:
     db.changed(source, event="srem")
     if new:
         db.make(destination, SET).add(member)
-        db.changed(destination, log=(), event="sadd")
+        db.changed(destination, log=UNLOGGED, event="sadd")
     return 1
 
 
@@ -138,7 +146,7 @@ def note_taken(db: Store, key: bytes, taken: Set, all_of_it: bool) -> None:
     first, *others = [(b"DEL", key)] if all_of_it else [(b"SREM", key, member) for member in taken]
     db.changed(key, log=first)
     for record in others:
-        db.changed(key, log=record, event=None)
+        db.changed(key, log=record, event=NO_EVENT)
 
 
 @command(READONLY)
@@ -147,13 +155,11 @@ def srandmember(db: Store, key: bytes, *count: bytes) -> Value:
 
     A negative count means as many as asked for, some perhaps more than once.
     """
-    if len(count) > 1:
-        raise syntax_error()
-    if not count:
-        held = members_of(db, key)
+    number, _ = parse_random(count)
+    held = members_of(db, key)
+    if number is None:
         return one_of(held) if held else None
-    number = parse_count(count[0])
-    return sample(members_of(db, key), number)
+    return sample(held, number)
 
 
 @command(READONLY)
@@ -177,19 +183,19 @@ def sdiff(db: Store, key: bytes, *keys: bytes) -> Value:
 @command(WRITE, DENYOOM, keys=(1, -1, 1))
 def sinterstore(db: Store, destination: bytes, key: bytes, *keys: bytes) -> Value:
     """SINTERSTORE destination key [key ...]: keep there what SINTER finds; answer with how many that are."""
-    return keep(db, destination, intersection(db, key, *keys))
+    return store(db, destination, intersection(db, key, *keys))
 
 
 @command(WRITE, DENYOOM, keys=(1, -1, 1))
 def sunionstore(db: Store, destination: bytes, key: bytes, *keys: bytes) -> Value:
     """SUNIONSTORE destination key [key ...]: keep there what SUNION finds; answer with how many that are."""
-    return keep(db, destination, union(db, key, *keys))
+    return store(db, destination, union(db, key, *keys))
 
 
 @command(WRITE, DENYOOM, keys=(1, -1, 1))
 def sdiffstore(db: Store, destination: bytes, key: bytes, *keys: bytes) -> Value:
     """SDIFFSTORE destination key [key ...]: keep there what SDIFF finds; answer with how many that are."""
-    return keep(db, destination, difference(db, key, *keys))
+    return store(db, destination, difference(db, key, *keys))
 
 
 def intersection(db: Store, *keys: bytes) -> Set:
@@ -209,14 +215,9 @@ def difference(db: Store, *keys: bytes) -> Set:
     return first.difference(*others)
 
 
-def keep(db: Store, destination: bytes, members: Set) -> int:
-    """Put a new set at the key, over whatever is there; none of an empty one. Give its size."""
-    if members:
-        db.expired(destination)  # an old value whose time is up is logged as gone before this
-        db.put(destination, members)
-        db.changed(destination)
-    elif db.discard(destination):
-        db.changed(destination, event="del")
+def store(db: Store, destination: bytes, members: Set) -> int:
+    """Set `destination` to a new set; an empty one removes the key. Return the number of members."""
+    db.put_result(destination, members)
     return len(members)
 
 
@@ -235,28 +236,10 @@ def sintercard(db: Store, numkeys: bytes, key: bytes, *more: bytes) -> Value:
     return sum(1 for _ in islice(common, limit or len(first)))
 
 
-def parse_limit(words: tuple[bytes, ...]) -> int:
-    """Read `[LIMIT limit]`; 0 where there is none."""
-    limit: int | None = 0
-    for option, rest in options_of(words):
-        value = next(rest, None)
-        if option != b"limit" or value is None:
-            raise syntax_error()
-        limit = parse_integer(value)
-        if limit is None or limit < 0:
-            raise ReplyError("ERR LIMIT can't be negative")
-    return limit or 0
-
-
 @command(READONLY)
 def sscan(server: Server, db: Store, key: bytes, cursor: bytes, *options: bytes) -> Value:
     """SSCAN key cursor [MATCH pattern] [COUNT count]: answer with the next cursor, and some members."""
-    position = parse_cursor(cursor)
-    held = db.get(key, SET)
-    if held is None:
-        return [b"0", []]
-    matches, count, _ = parse_scan_options(options, with_type=False)
-    following, names = 0, list(held)
-    if encoding(held) != "intset":  # an intset is given whole
-        following, names = server.order.page((db.index, key), lambda: iter(held), position, count)
-    return [b"%d" % following, [name for name in names if name in held and matches(name)]]
+    following, members = scan_members(
+        server, db, key, SET, cursor, options, whole=lambda held: encoding(held) == "intset"
+    )
+    return [b"%d" % following, members]

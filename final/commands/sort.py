@@ -1,11 +1,12 @@
 """SORT: the elements of a list, a set or a sorted set, in an order that other keys may decide."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..data.sorted_set import SortedSet
 from ..data.store import Store
-from ..engine.args import integer
+from ..engine.args import Options
 from ..engine.command import DENYOOM, MOVABLEKEYS, READONLY, WRITE, Group
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error, wrong_type
@@ -54,24 +55,24 @@ def sort_ro(db: Store, key: bytes, *options: bytes) -> Value:
     return answer_of(db, key, parse(options, storing=False))
 
 
-def parse(words: tuple[bytes, ...], storing: bool) -> Request:
+def parse(args: Sequence[bytes], storing: bool) -> Request:
     """Read the options. Of one that is given twice the second counts, but for GET."""
     wanted = Request()
-    rest = list(words)
-    while rest:
-        match [rest[0].lower(), *rest[1:]]:
-            case [b"asc" | b"desc" as direction, *rest]:
-                wanted.descending = direction == b"desc"
-            case [b"alpha", *rest]:
+    options = Options(args)
+    for option in options:
+        match option:
+            case b"asc" | b"desc":
+                wanted.descending = option == b"desc"
+            case b"alpha":
                 wanted.alpha = True
-            case [b"limit", offset, count, *rest]:
-                wanted.offset, wanted.count = integer(offset), integer(count)
-            case [b"by", pattern, *rest]:
-                wanted.by = pattern
-            case [b"get", pattern, *rest]:
-                wanted.get.append(pattern)
-            case [b"store", destination, *rest] if storing:
-                wanted.destination = destination
+            case b"limit":
+                wanted.offset, wanted.count = options.limit()
+            case b"by":
+                wanted.by = options.value()
+            case b"get":
+                wanted.get.append(options.value())
+            case b"store" if storing:
+                wanted.destination = options.value()
             case _:
                 raise syntax_error()
     return wanted
@@ -135,11 +136,6 @@ def look_up(db: Store, pattern: bytes, element: bytes) -> bytes | None:
 
 
 def store(db: Store, key: bytes, elements: list[bytes | None]) -> int:
-    """Keep the elements as a list, over whatever was there; give their number. No elements: no key."""
-    if elements:
-        db.expired(key)  # an old value whose time is up is logged as gone before this
-        db.put(key, LIST(element or b"" for element in elements))
-        db.changed(key, event="sortstore")
-    elif db.discard(key):
-        db.changed(key, event="del")
+    """Set `key` to a list of the elements; without any it removes the key. Return their number."""
+    db.put_result(key, LIST(element or b"" for element in elements), event="sortstore")
     return len(elements)

@@ -1,9 +1,10 @@
 """Commands for strings: bytes, which are also numbers when they look like one."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from sys import getsizeof
 
-from ..data.store import Store, Words, register
-from ..engine.args import options_of
+from ..data.store import AS_COMMANDED, KINDS, UNLOGGED, Kind, Store, Words
+from ..engine.args import Options
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
 from ..engine.context import Server
 from ..engine.signature import command
@@ -28,17 +29,17 @@ def encoding(value: bytes) -> str:
     return "int" if parse_integer(value) is not None else "embstr" if len(value) <= 44 else "raw"
 
 
-register(STRING, "string", dump, encoding)
+KINDS[STRING] = Kind("string", dump, encoding, size=lambda value, _: getsizeof(value), copy=bytes)
 
 
-def parse_options(words: Iterable[bytes], allowed: tuple[bytes, ...]) -> dict[bytes, bytes]:
+def parse_options(args: Sequence[bytes], allowed: tuple[bytes, ...]) -> dict[bytes, bytes]:
     """Read the options of SET and GETEX, in any order: each in lower case, with its time where it has one."""
     chosen: dict[bytes, bytes] = {}
-    for option, rest in options_of(tuple(words)):
-        value = next(rest, None) if option in TIMES else b""
-        if option not in allowed or value is None:
+    options = Options(args)
+    for option in options:
+        if option not in allowed:
             raise syntax_error()
-        chosen[option] = value
+        chosen[option] = options.value() if option in TIMES else b""
     lifetimes = chosen.keys() & {*TIMES, b"keepttl", b"persist"}
     if len(lifetimes) > 1 or {b"nx", b"xx"} <= chosen.keys():
         raise syntax_error()
@@ -61,7 +62,6 @@ def set_(db: Store, key: bytes, value: bytes, *options: bytes) -> Value:
     With GET answer with the value from before, or null, whether the key was set or not.
     """  # noqa: E501  (the first line is what redis-cli shows)
     if not options:
-        key in db  # noqa: B015  (an old value that has expired is logged as gone before this one is as set)
         db.put(key, value)
         db.changed(key)
         return "OK"
@@ -105,7 +105,6 @@ def psetex(db: Store, key: bytes, milliseconds: bytes, value: bytes) -> Value:
 
 def set_with_deadline(db: Store, key: bytes, value: bytes, deadline: int) -> Value:
     """Set the key, whatever it held, to expire at this time."""
-    db.delete(key)
     db.put(key, value, deadline)
     note_deadline(db, key, value, deadline)
     return "OK"
@@ -114,7 +113,7 @@ def set_with_deadline(db: Store, key: bytes, value: bytes, deadline: int) -> Val
 def note_deadline(db: Store, key: bytes, value: bytes, deadline: int) -> None:
     """The key was set, to expire at this time: the log gets the time, not how long it was off."""
     db.changed(key, log=(b"SET", key, value, b"PXAT", b"%d" % deadline), event="set")
-    db.changed(key, log=(), event="expire")
+    db.changed(key, log=UNLOGGED, event="expire")
 
 
 @command(READONLY, FAST)
@@ -184,7 +183,6 @@ def set_pairs(db: Store, command: str, *pairs: bytes) -> None:
     if len(pairs) % 2:
         raise wrong_number_of_arguments(command)
     for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-        db.delete(key)
         db.put(key, value)
     db.changed(*pairs[::2], event="set")
 
@@ -234,9 +232,9 @@ def setrange(server: Server, db: Store, key: bytes, offset: int, value: bytes) -
     return replace(db, key, old[:offset].ljust(offset, b"\0") + value + old[offset + len(value) :])
 
 
-def replace(db: Store, key: bytes, value: bytes, event: str = "") -> int:
+def replace(db: Store, key: bytes, value: bytes, event: str = AS_COMMANDED) -> int:
     """Put a changed string in the old one's place, with its deadline; give its length."""
-    db.put(key, value, db.deadline(key))
+    db.replace(key, value)
     db.changed(key, event=event)
     return len(value)
 
@@ -286,6 +284,6 @@ def incrbyfloat(db: Store, key: bytes, increment: bytes) -> Value:
     """INCRBYFLOAT key increment: add; answer with the new number. The log gets the sum, however it came about."""
     old = db.get(key, STRING)
     total = add_floats(b"0" if old is None else old, increment)
-    db.put(key, total, db.deadline(key))
+    db.replace(key, total)
     db.changed(key, log=(b"SET", key, total, b"KEEPTTL"))
     return total

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import dropwhile, islice, takewhile
 from math import isinf, isnan
 
+from ..data.memory import estimate, pair_size
 from ..data.random_members import one_of, sample
 from ..data.sorted_set import SortedSet
-from ..data.store import PIECE, Store, Words, register
-from ..engine.args import check_paired, parse_count, parse_cursor, parse_scan_options
+from ..data.store import KINDS, PIECE, Kind, Store, Words
+from ..engine.args import parse_random
 from ..engine.client import Client
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
 from ..engine.context import Server
@@ -16,6 +17,7 @@ from ..engine.signature import command
 from ..protocol.errors import ReplyError, not_a_float, syntax_error
 from ..protocol.numeric import parse_float
 from ..protocol.writer import Value
+from .keys import scan_members
 
 GROUP = Group("sorted-set", "@sortedset", "z")
 
@@ -38,7 +40,12 @@ def encoding(value: SortedSet) -> str:
     return "listpack" if small else "skiplist"
 
 
-register(SORTED_SET, "zset", dump, encoding)
+def size(value: SortedSet, samples: int) -> int:
+    """Bytes of memory that this sorted set takes."""
+    return value.own_size() + estimate(value.scores.items(), samples, pair_size)
+
+
+KINDS[SORTED_SET] = Kind("zset", dump, encoding, size, copy=SortedSet.copy)
 
 
 def written(score: float) -> bytes:
@@ -70,10 +77,9 @@ def zadd(db: Store, key: bytes, first: bytes, second: bytes, *more: bytes) -> Va
     NX: only new members. XX: only those that are there. GT, LT: only to a higher or lower score, or a new member.
     CH: count those whose score changed, too. INCR: add to the score; answer with the new one, or null.
     """  # noqa: E501  (the first line is what redis-cli shows)
-    words = [first, second, *more]
-    options = set()
-    while words and words[0].lower() in OPTIONS:
-        options.add(words.pop(0).lower())
+    args = [first, second, *more]
+    options = {each.lower() for each in takewhile(lambda each: each.lower() in OPTIONS, args)}
+    words = list(dropwhile(lambda each: each.lower() in OPTIONS, args))
     if not words or len(words) % 2:
         raise syntax_error()
     if {b"nx", b"xx"} <= options:
@@ -176,28 +182,18 @@ def zrandmember(db: Store, client: Client, key: bytes, *options: bytes) -> Value
 
     A negative count means as many as asked for, some perhaps more than once.
     """
-    if not options:
-        held = db.get(key, SORTED_SET)
-        return one_of(held.scores) if held else None
-    scored = len(options) == 2
-    count = parse_count(options[0])
-    if len(options) > 2 or (scored and options[1].lower() != b"withscores"):
-        raise syntax_error()
-    check_paired(count, scored)
+    count, scored = parse_random(options, b"withscores")
     held = db.get(key, SORTED_SET) or SortedSet()
+    if count is None:
+        return one_of(held.scores) if held else None
     return with_scores(client, [(held.scores[each], each) for each in sample(held.scores, count)], scored)
 
 
 @command(READONLY)
 def zscan(server: Server, db: Store, key: bytes, cursor: bytes, *options: bytes) -> Value:
     """ZSCAN key cursor [MATCH pattern] [COUNT count]: answer with the next cursor, and some members and scores."""
-    position = parse_cursor(cursor)
-    held = db.get(key, SORTED_SET)
-    if held is None:
-        return [b"0", []]
-    matches, count, _ = parse_scan_options(options, with_type=False)
-    following, members = 0, [member for _, member in held.entries()] if len(held) <= ALL_AT_ONCE else []
-    if not members:
-        following, members = server.order.page((db.index, key), lambda: iter(held.scores), position, count)
-    found = [each for each in members if each in held and matches(each)]
-    return [b"%d" % following, [word for each in found for word in (each, written(held.scores[each]))]]
+    following, members = scan_members(
+        server, db, key, SORTED_SET, cursor, options, whole=lambda held: len(held) <= ALL_AT_ONCE
+    )
+    held = db.get(key, SORTED_SET) or SortedSet()
+    return [b"%d" % following, [each for member in members for each in (member, written(held.scores[member]))]]

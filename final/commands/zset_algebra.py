@@ -5,12 +5,11 @@ from math import isnan
 
 from ..data.sorted_set import SortedSet
 from ..data.store import Store
-from ..engine.args import integer, options_of
+from ..engine.args import Options, integer, parse_limit
 from ..engine.client import Client
 from ..engine.command import DENYOOM, MOVABLEKEYS, READONLY, WRITE, Group
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error, wrong_type
-from ..protocol.numeric import parse_integer
 from ..protocol.writer import Value
 from .zset import parse_score, with_scores
 from .zset_ranges import store
@@ -40,19 +39,18 @@ def parse(
     if number > len(words):
         raise syntax_error()
     inputs = [scores_of(db, key) for key in words[:number]]
-    rest = list(words[number:])
+    options = Options(words[number:])
     weights, scored = [1.0] * number, False
     aggregate: Join = add
-    while rest:
-        option = rest.pop(0).lower()
+    for option in options:
         if option not in allowed:
             raise syntax_error()
         if option == b"withscores":
             scored = True
-        elif option == b"weights" and len(rest) >= number:
-            weights = [weight(rest.pop(0)) for _ in range(number)]
-        elif option == b"aggregate" and rest and rest[0].lower() in AGGREGATES:
-            aggregate = AGGREGATES[rest.pop(0).lower()]
+        elif option == b"weights":
+            weights = [weight(each) for each in options.values(number)]
+        elif (name := options.value().lower()) in AGGREGATES:
+            aggregate = AGGREGATES[name]
         else:
             raise syntax_error()
     weighted = [weigh(scores, factor) for scores, factor in zip(inputs, weights, strict=True)]
@@ -161,13 +159,7 @@ def zintercard(db: Store, numkeys: bytes, key: bytes, *more: bytes) -> Value:
     words = (key, *more)
     number = max(integer(numkeys), 0)
     inputs, _, _ = parse(db, "zintercard", numkeys, words[:number], ())
-    limit: int | None = 0
-    for option, rest in options_of(words[number:]):
-        if option != b"limit" or (word := next(rest, None)) is None:
-            raise syntax_error()
-        limit = parse_integer(word)
-        if limit is None or limit < 0:
-            raise ReplyError("ERR LIMIT can't be negative")
+    limit = parse_limit(words[number:])
     found = len(common(inputs))
     return min(found, limit) if limit else found
 

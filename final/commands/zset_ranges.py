@@ -1,12 +1,12 @@
 """Ranges of sorted sets: by rank, by score and by bytes, to be given, counted, kept or removed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf, nextafter
 
 from ..data.sorted_set import Entry, SortedSet
 from ..data.store import Store
-from ..engine.args import integer
+from ..engine.args import Options, index_range, integer
 from ..engine.client import Client
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
 from ..engine.signature import command
@@ -34,7 +34,7 @@ class Range:
     def ranks(self, held: SortedSet) -> tuple[int, int]:
         """The range in ranks: first, and the one behind the last; counted from the end where it is reversed."""
         if self.by == b"rank":
-            return by_rank(held, integer(self.low), integer(self.high))
+            return index_range(len(held), integer(self.low), integer(self.high))
         low, high = (self.high, self.low) if self.reverse else (self.low, self.high)
         if self.by == b"score":
             first, last = (score_bound(word, upper) for word, upper in ((low, False), (high, True)))
@@ -46,13 +46,6 @@ class Range:
             start, stop = len(held) - stop, len(held) - start
         start += self.offset if self.offset >= 0 else len(held) + 1
         return start, stop if self.count < 0 else min(stop, start + self.count)
-
-
-def by_rank(held: SortedSet, start: int, stop: int) -> tuple[int, int]:
-    """Ranks where negative ones count from the end, both included, as first and the one behind the last."""
-    first = max(start + len(held), 0) if start < 0 else start
-    last = stop + len(held) if stop < 0 else stop
-    return first, last + 1
 
 
 def score_bound(word: bytes, upper: bool) -> Bound:
@@ -92,15 +85,14 @@ def entries(db: Store, key: bytes, chosen: Range) -> Iterator[Entry]:
     return held.entries(*chosen.ranks(held), reverse=chosen.reverse)
 
 
-def parse_range(words: tuple[bytes, ...], allowed: tuple[bytes, ...], chosen: Range) -> bool:
+def parse_range(args: Sequence[bytes], allowed: tuple[bytes, ...], chosen: Range) -> bool:
     """Read the options behind a range into it; tell whether WITHSCORES is among them.
 
     `allowed` are the options that this command has.
     """
     scored = limited = False
-    rest = iter(words)
-    for word in rest:
-        option = word.lower()
+    options = Options(args)
+    for option in options:
         if option not in allowed:
             raise syntax_error()
         if option == b"withscores":
@@ -108,10 +100,7 @@ def parse_range(words: tuple[bytes, ...], allowed: tuple[bytes, ...], chosen: Ra
         elif option == b"rev" and not chosen.reverse:
             chosen.reverse = True
         elif option == b"limit":
-            offset, count = next(rest, None), next(rest, None)
-            if offset is None or count is None:
-                raise syntax_error()
-            chosen.offset, chosen.count, limited = integer(offset), integer(count), True
+            (chosen.offset, chosen.count), limited = options.limit(), True
         elif option in (b"byscore", b"bylex") and chosen.by == b"rank":
             chosen.by = option.removeprefix(b"by")
         else:
@@ -177,17 +166,12 @@ def zrangestore(db: Store, key: bytes, source: bytes, low: bytes, high: bytes, *
     return store(db, key, dict((member, score) for score, member in entries(db, source, chosen)))
 
 
-def store(db: Store, key: bytes, scores: dict[bytes, float], event: str = "") -> int:
-    """Put these members at a key, over whatever was there; give their number. No members: no key."""
-    if scores:
-        db.expired(key)  # an old value whose time is up is logged as gone before this
-        held = SortedSet()
-        for member, score in scores.items():
-            held.add(member, score)
-        db.put(key, held)
-        db.changed(key, event=event)
-    elif db.discard(key):
-        db.changed(key, event="del")
+def store(db: Store, key: bytes, scores: dict[bytes, float]) -> int:
+    """Set `key` to a new sorted set; one without members removes the key. Return the number of members."""
+    held = SortedSet()
+    for member, score in scores.items():
+        held.add(member, score)
+    db.put_result(key, held)
     return len(scores)
 
 

@@ -1,11 +1,11 @@
 """How much memory a key takes, as Python says: the sizes of the objects that it is made of."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from itertools import islice
 from sys import getsizeof
 from typing import Any
 
-from .sorted_set import SortedSet
+from .store import KINDS
 
 SAMPLES = 5  # so many elements are looked at, and the others taken to be like them
 SLOT = 64  # bytes of an entry in a large dictionary, on the average of the room that it keeps: 42 to 84 (Python 3.11)
@@ -21,24 +21,13 @@ def size_of(key: bytes, value: Any, samples: int = SAMPLES) -> int:
     >>> size_of(b"k", b"v" * 1000) - size_of(b"k", b"")
     1000
     """
-    return SLOT + getsizeof(key) + value_size(value, samples)
+    return SLOT + getsizeof(key) + KINDS[type(value)].size(value, samples)
 
 
-def value_size(value: Any, samples: int) -> int:
-    """Bytes of a value."""
-    if isinstance(value, bytes):
-        return getsizeof(value)
-    if isinstance(value, dict):
-        return getsizeof(value) + average(value.items(), len(value), samples, pair_size)
-    if isinstance(value, SortedSet):
-        return value.own_size() + average(value.scores.items(), len(value), samples, pair_size)
-    return getsizeof(value) + average(value, len(value), samples, getsizeof)
-
-
-def average(elements: Iterable[Any], count: int, samples: int, size: Callable[[Any], int]) -> int:
-    """The sizes of all elements, from those of the first few."""
+def estimate(elements: Collection[Any], samples: int, size: Callable[[Any], int] = getsizeof) -> int:
+    """The sizes of all elements together, from those of the first `samples`, or with 0 of each of them."""
     looked_at = [size(element) for element in islice(elements, samples or None)]
-    return sum(looked_at) * count // max(len(looked_at), 1)
+    return sum(looked_at) * len(elements) // max(len(looked_at), 1)
 
 
 def pair_size(pair: tuple[bytes, bytes | float]) -> int:

@@ -103,7 +103,11 @@ class SortedSet:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def __contains__(self, member: bytes) -> bool:
+    def __iter__(self) -> Iterator[bytes]:
+        """The members in order."""
+        return (member for _, member in self.entries())
+
+    def __contains__(self, member: object) -> bool:
         return member in self.scores
 
     def add(self, member: bytes, score: float) -> bool:

@@ -3,7 +3,7 @@
 import heapq
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from ..protocol.errors import wrong_type
 
@@ -14,22 +14,22 @@ Place = tuple[int, bytes]  # the number of a database, and a key in it
 
 @dataclass(frozen=True)
 class Kind:
-    """What must be known of one type of value from outside: its module in `commands` says so with `register`."""
+    """What must be known of one type of value from outside. The type's module in `commands` enters it into `KINDS`."""
 
     name: str  # as TYPE calls it
-    dump: Callable[[bytes, Any], Iterator[Words]]  # the requests that make the value anew at a key
-    encoding: Callable[[Any], str]  # how Redis would keep it, as OBJECT ENCODING tells
+    dump: Callable[[bytes, Any], Iterator[Words]]  # the requests that make the value at a key
+    encoding: Callable[[Any], str]  # how Redis would keep it, as OBJECT ENCODING answers
+    size: Callable[[Any, int], int]  # bytes of memory, from so many sampled elements; 0: from all. See `memory.py`
+    copy: Callable[[Any], Any]  # a value that shares nothing with it that can change
 
 
 PIECE = 64  # elements in one request of a dump (Redis: AOF_REWRITE_ITEMS_PER_CMD)
 KINDS: dict[type, Kind] = {}  # the Python type of a value -> what is known of it
 
-
-def register(
-    kind: type, name: str, dump: Callable[[bytes, Any], Iterator[Words]], encoding: Callable[[Any], str]
-) -> None:
-    """Make a type of value known."""
-    KINDS[kind] = Kind(name, dump, encoding)
+AS_REQUESTED: Final = None  # for `Note.log`: the log gets the request as it came, once for each command …
+UNLOGGED: Final = ()  # … or nothing
+AS_COMMANDED: Final = ""  # for `Note.event`: the event is called like the command …
+NO_EVENT: Final = None  # … or there is none
 
 
 @dataclass(slots=True, eq=False)
@@ -38,8 +38,8 @@ class Note:
 
     store: "Store"
     keys: tuple[bytes, ...]
-    log: Words | None  # what the log should say; None: the request as it came; empty: nothing
-    event: str | None  # what a keyspace notification calls it; "": the command's name; None: it has been told
+    log: Words | None  # what the log should say: a request, AS_REQUESTED or UNLOGGED
+    event: str | None  # what a keyspace notification calls it, AS_COMMANDED or NO_EVENT
 
 
 class Unit:
@@ -112,30 +112,43 @@ class Store:
         return value
 
     def put(self, key: bytes, value: Any, deadline: int | None = None) -> None:
-        """Set `key` to `value`, whatever was there before, with this deadline or with none."""
+        """Set `key` to `value`, over whatever is there, with this deadline or with none.
+
+        An old value whose deadline has passed is noted as gone first.
+        """
+        if self._deadlines and not self.expired(key):
+            self._deadlines.pop(key, None)
         self._values[key] = value
         if deadline is not None:
             self.expire_at(key, deadline)
-        elif self._deadlines:
+
+    def replace(self, key: bytes, value: Any) -> None:
+        """Set `key`, which the caller has looked up, to a changed value: its deadline stays."""
+        self._values[key] = value
+
+    def put_result(self, key: bytes, value: Any, event: str = AS_COMMANDED) -> None:
+        """Set `key` to the result of a command such as SINTERSTORE, and say so. An empty result removes the key."""
+        if value:
+            self.put(key, value)
+            self.changed(key, event=event)
+        elif self._values.pop(key, None) is not None:  # whether its deadline has passed or not, as in Redis
             self._deadlines.pop(key, None)
+            self.changed(key, event="del")
 
     def delete(self, key: bytes) -> bool:
         """Remove `key`; tell whether it was there."""
-        if self._deadlines and self.expired(key):
-            return False
-        return self.discard(key)
-
-    def discard(self, key: bytes) -> bool:
-        """Remove `key`, whether its deadline has passed or not: something else is to stand there."""
-        self._deadlines.pop(key, None)
+        if self._deadlines:
+            if self.expired(key):
+                return False
+            self._deadlines.pop(key, None)
         return self._values.pop(key, None) is not None
 
-    def changed(self, *keys: bytes, log: Words | None = None, event: str | None = "") -> None:
+    def changed(self, *keys: bytes, log: Words | None = AS_REQUESTED, event: str | None = AS_COMMANDED) -> None:
         """A command says so when it has changed what is at `keys`, and what the log and listeners should hear.
 
-        The log gets the request as it came, once, unless `log` gives other words: results instead of intentions,
-        times as absolute ones; with `log=()` it gets nothing. Who listens to the keyspace hears `event`, or the
-        command's name; nothing, if it is None. A container that was emptied goes away: Redis knows no empty ones.
+        The log gets the request as it came, once, unless `log` gives another one: results instead of intentions,
+        times as absolute ones; or UNLOGGED. Clients that listen to the keyspace hear `event`, the command's name
+        unless it is given; or nothing, with NO_EVENT. A container that was emptied goes away: Redis has no empty ones.
 
         >>> db = Store(0, Unit())
         >>> fields = db.make(b"user", dict)
@@ -149,7 +162,7 @@ class Store:
             if value is not None and not value and type(value) is not bytes:
                 del self._values[key]
                 self._deadlines.pop(key, None)
-                self.unit.notes.append(Note(self, (key,), (), "del"))
+                self.unit.notes.append(Note(self, (key,), UNLOGGED, "del"))
 
     def peek(self, key: bytes) -> Any:
         """Give the value at `key`, of whatever kind, or None where there is no such key."""

@@ -1,6 +1,6 @@
 """Reading the arguments of a request: numbers, timeouts, counts, cursors, options. It knows no server."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import ceil, isinf
 
 from ..protocol.errors import ReplyError, not_an_integer, syntax_error
@@ -18,15 +18,72 @@ def integer(word: bytes) -> int:
     return number
 
 
-def options_of(words: tuple[bytes, ...]) -> Iterator[tuple[bytes, Iterator[bytes]]]:
-    """Go through a command's options: each in lower case, and the iterator from which its values can be drawn.
+class Options(Iterator[bytes]):
+    """A cursor over the options of a command. Iterating gives the next option in lower case; the rest draws values.
 
-    >>> [(option, next(rest) if option == b"ex" else None) for option, rest in options_of((b"NX", b"EX", b"10"))]
-    [(b'nx', None), (b'ex', b'10')]
+    >>> options = Options((b"LIMIT", b"0", b"10", b"By", b"weight_*"))
+    >>> next(options), options.limit(), next(options), options.value()
+    (b'limit', (0, 10), b'by', b'weight_*')
     """
-    rest = iter(words)
-    for word in rest:
-        yield word.lower(), rest
+
+    def __init__(self, args: Sequence[bytes]) -> None:
+        self.args = args
+        self.position = 0
+
+    def __next__(self) -> bytes:
+        if self.position == len(self.args):
+            raise StopIteration
+        self.position += 1
+        return self.args[self.position - 1].lower()
+
+    def __len__(self) -> int:
+        """The number of arguments that are left."""
+        return len(self.args) - self.position
+
+    def value(self) -> bytes:
+        """Take the next argument as it came. Raises `syntax_error` where none is left."""
+        return self.values(1)[0]
+
+    def values(self, count: int) -> Sequence[bytes]:
+        """Take the next `count` arguments as they came. Raises `syntax_error` where fewer are left."""
+        if count > len(self):
+            raise syntax_error()
+        self.position += count
+        return self.args[self.position - count : self.position]
+
+    def integer(self) -> int:
+        """Take the next argument as an integer. Raises `syntax_error` and `not_an_integer`."""
+        return integer(self.value())
+
+    def limit(self) -> tuple[int, int]:
+        """Take what follows LIMIT: an offset and a count."""
+        offset, count = self.values(2)
+        return integer(offset), integer(count)
+
+
+def parse_limit(args: Sequence[bytes]) -> int:
+    """Read `[LIMIT limit]` of SINTERCARD and ZINTERCARD; 0, which means no limit, where it is missing."""
+    limit: int | None = 0
+    options = Options(args)
+    for option in options:
+        value = options.value()
+        if option != b"limit":
+            raise syntax_error()
+        limit = parse_integer(value)
+        if limit is None or limit < 0:
+            raise ReplyError("ERR LIMIT can't be negative")
+    return limit or 0
+
+
+def index_range(length: int, start: int, stop: int) -> tuple[int, int]:
+    """Turn two indexes as Redis means them, both included and -1 the last, into a Python range: first, and after last.
+
+    >>> index_range(5, 1, -2), index_range(5, -100, 100), index_range(5, 3, 1)
+    ((1, 4), (0, 5), (5, 5))
+    """
+    first = max(start + length if start < 0 else start, 0)
+    after = min((stop + length if stop < 0 else stop) + 1, length)
+    return (first, after) if first < after else (length, length)
 
 
 def parse_several(
@@ -63,18 +120,23 @@ def parse_timeout(word: bytes) -> int:
     return ceil(seconds * 1000)
 
 
-def parse_count(word: bytes) -> int:
-    """Read how many are wanted."""
-    count = integer(word)
+def parse_random(args: Sequence[bytes], with_values: bytes = b"") -> tuple[int | None, bool]:
+    """Read `[count [WITHVALUES]]` of HRANDFIELD and its kin: the count, None where it is missing; and the flag.
+
+    `with_values` is what the flag is called, in lower case; b"" where there is none.
+    """
+    if len(args) > 1 + bool(with_values):
+        raise syntax_error()
+    if not args:
+        return None, False
+    count, paired = integer(args[0]), len(args) == 2
     if count < -MOST:
         raise ReplyError(f"ERR value is out of range, value must between {-MOST} and {MOST}")
-    return count
-
-
-def check_paired(count: int, paired: bool) -> None:
-    """Refuse a count whose answer, each member with its value, would be too long to be counted."""
-    if paired and abs(count) > MOST // 2:
+    if paired and args[1].lower() != with_values:
+        raise syntax_error()
+    if paired and abs(count) > MOST // 2:  # the answer, each member with its value, would be too long to be counted
         raise ReplyError("ERR value is out of range")
+    return count, paired
 
 
 def parse_cursor(word: bytes) -> int:
@@ -85,14 +147,13 @@ def parse_cursor(word: bytes) -> int:
     return int(digits)
 
 
-def parse_scan_options(words: tuple[bytes, ...], with_type: bool) -> tuple[Callable[[bytes], object], int, bytes]:
+def parse_scan_options(args: Sequence[bytes], with_type: bool) -> tuple[Callable[[bytes], object], int, bytes]:
     """Read `[MATCH pattern] [COUNT count] [TYPE type]`: a test for names, a count, and a type in lower case or b""."""
     matches: Callable[[bytes], object] = lambda name: True  # noqa: E731
     count, kind = 10, b""
-    for option, rest in options_of(words):
-        value = next(rest, None)
-        if value is None:
-            raise syntax_error()
+    options = Options(args)
+    for option in options:
+        value = options.value()
         if option == b"match":
             matches = matcher(value)
         elif option == b"count":
