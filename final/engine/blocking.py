@@ -26,9 +26,9 @@ class Waiting:
                 if not line:
                     del self.lines[place]
 
-    def first(self, place: Place, kind: type | None) -> Parked | None:
-        """The one who has waited longest at a place for a value of this kind, or None."""
-        return next((parked for parked in self.lines.get(place, ()) if parked.wait.kind is kind), None)
+    def first(self, place: Place) -> Parked | None:
+        """Return the command that has waited longest at a place and can be served now, or None."""
+        return next((parked for parked in self.lines.get(place, ()) if parked.wait.ready(place[1])), None)
 
     def __contains__(self, place: Place) -> bool:
         return place in self.lines

@@ -238,13 +238,12 @@ class Engine:
 
     def serve(self, place: Place) -> bool:
         """Serve the first who waits for what is at a place now; tell whether there was one."""
-        index, key = place
-        parked = self.waiting.first(place, self.stores[index].kind(key))
+        parked = self.waiting.first(place)
         if parked is None:
             return False
         self.unpark(parked.client)
         try:
-            answer = parked.wait.serve(key)
+            answer = parked.wait.serve(place[1])
         except ReplyError as error:
             answer = error
         self.complete(parked.command, parked.words)

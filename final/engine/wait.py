@@ -16,7 +16,7 @@ class Wait:
     """
 
     keys: tuple[bytes, ...]
-    kind: type  # of value that it waits for: while something else is at the key, it goes on waiting
+    ready: Callable[[bytes], bool]  # whether `serve` has something to do with this key; until then the client waits
     timeout: int  # milliseconds; 0: for ever
     otherwise: Value  # the answer where nothing may wait: in MULTI, in a script
     serve: Callable[[bytes], Value]  # what to do with the key that has it now
@@ -34,4 +34,4 @@ def serve_or_wait(
     for key in keys:
         if db.get(key, kind) is not None:
             return serve(key)
-    return Wait(tuple(keys), kind, limit, otherwise, serve)
+    return Wait(tuple(keys), lambda key: db.kind(key) is kind, limit, otherwise, serve)
