@@ -3,10 +3,11 @@
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from .client import Client
-from .errors import ReplyError, not_an_integer, syntax_error, unknown_command, wrong_number_of_arguments
+from .errors import not_an_integer, too_many_arguments, unknown_command, unknown_subcommand, wrong_number_of_arguments
 from .hub import Hub
 from .reader import parse_integer
 from .store import Store
@@ -104,7 +105,7 @@ class Command:
     flags: tuple[str, ...]
     run: Callable[[Server, Client, list[bytes]], Value]  # see `bind`
     fewest: int  # words in a request, those of the name among them
-    most: float  # the same; infinite where the function takes *words
+    most: float  # the same; infinite where the function takes *words. What is longer is refused: see `fits` and `bind`
     keys: tuple[int, int, int]  # first key, last key (-1: the last word), step; zeros where there is none
     readonly: bool
     plain: bool  # it is handed nothing but the data, and never waits
@@ -114,6 +115,14 @@ class Command:
     def arity(self) -> int:
         """The number of words as COMMAND shows it: negative means at least so many."""
         return self.fewest if self.fewest == self.most else -self.fewest
+
+    def fits(self, count: int) -> bool:
+        """Whether the arity allows a request of so many arguments, its name among them.
+
+        Redis knows no upper limit but an exact number. So a PING of three arguments is queued after MULTI, and refused
+        when it runs.
+        """
+        return count == self.fewest if self.fewest == self.most else count >= self.fewest
 
     @property
     def group(self) -> Group:
@@ -170,12 +179,12 @@ def describe(
     last = names[-1] if words and words[-1].kind is inspect.Parameter.KEYWORD_ONLY else ""
     first = depth + names.index("key") if "key" in names else 0
     fewest = depth + sum(each.default is each.empty for each in single)
-    most = depth + len(single) if single == words else float("inf")
+    most = depth + len(single) if single == words else inf
     return Command(
         name=name,
         function=function,
         flags=flags,
-        run=bind(function, handed, [each.annotation is int for each in single], depth, last, fewest == most),
+        run=bind(function, name, handed, [each.annotation is int for each in single], last, fewest, most),
         fewest=fewest,
         most=most,
         keys=keys or ((first, (-2 if last else -1) if "keys" in names else first, 1) if first else (0, 0, 0)),
@@ -185,15 +194,17 @@ def describe(
 
 
 def bind(
-    function: Callable[..., Value], handed: tuple[type, ...], integers: list[bool], depth: int, last: str, exact: bool
-) -> Callable[[Server, Client, list[bytes]], Value]:
+    function: Callable[..., Value], name: str, handed: tuple[type, ...], integers: list[bool], last: str, fewest: int,
+    most: float,
+) -> Callable[[Server, Client, list[bytes]], Value]:  # fmt: skip
     """Make the function that a request is run through, with all that can be known now worked out now.
 
-    It hands over what was asked for and the words after the name, which has `depth` words, integers already read.
-    Raises `not_an_integer` where an int was wanted. A command on a database whose words are plain bytes, which
-    is most of them, gets by with one inner call: STRLEN of a missing key takes 0.23 µs, where the stage's way
-    through `zip` and `convert` takes 1.0.
+    It hands over what was asked for and the words after the name, integers already read.
+    Raises `not_an_integer` where an int was wanted, and `too_many_arguments` where the arity allows more arguments than
+    the function takes. A command on a database whose words are plain bytes, which is most of them, gets by with one
+    inner call: STRLEN of a missing key takes 0.23 µs, where the stage's way through `zip` and `convert` takes 1.0.
     """
+    depth = name.count("|") + 1
     places = [index for index, wanted in enumerate(integers, start=depth) if wanted]
 
     def run_plain(server: Server, client: Client, words: list[bytes]) -> Value:
@@ -202,7 +213,14 @@ def bind(
     def run_one(server: Server, client: Client, words: list[bytes]) -> Value:
         return function(client.db, words[1])
 
+    def run_up_to(server: Server, client: Client, words: list[bytes]) -> Value:
+        if len(words) > most:
+            raise too_many_arguments(name, words)
+        return function(client.db, *words[1:])
+
     def run(server: Server, client: Client, words: list[bytes]) -> Value:
+        if len(words) > most:
+            raise too_many_arguments(name, words)
         given = [client.db if kind is Store else client if kind is Client else server for kind in handed]
         arguments: list[bytes | int] = list(words)
         for place in places[: len(words) - depth]:
@@ -212,7 +230,9 @@ def bind(
         return function(*given, *arguments[depth:])
 
     if handed == (Store,) and not places and depth == 1 and not last:
-        return run_one if exact and len(integers) == 1 else run_plain
+        if fewest == most:
+            return run_one if len(integers) == 1 else run_plain
+        return run_plain if most == inf else run_up_to
     return run
 
 
@@ -225,27 +245,37 @@ def integer(word: bytes) -> int:
 
 
 def find(words: list[bytes]) -> Command:
+    """Look up the command that a request names, and check its arity.
+
+    Raises what `look_up` raises, and `wrong_number_of_arguments`.
+    """
+    found = look_up(words)
+    if not found.fits(len(words)):
+        raise wrong_number_of_arguments(found.name)
+    return found
+
+
+def look_up(words: list[bytes]) -> Command:
     """Look up the command that a request names, in capitals or not: by one word, or by two for a subcommand.
 
-    A second word that is no subcommand goes to the command itself, which knows what to say to it.
-    Raises `unknown_command`, and `wrong_number_of_arguments` where there are too few words or too many.
+    Raises `unknown_command` and `unknown_subcommand`.
 
     >>> @command()
     ... def greet(*words: bytes) -> Value: ...
     >>> @command(of="greet")
     ... def greet_politely() -> Value: ...
-    >>> find([b"GREET"]).name, find([b"greet", b"Politely"]).name, find([b"greet", b"rudely"]).name
-    ('greet', 'greet|politely', 'greet')
+    >>> look_up([b"GREET"]).name, look_up([b"greet", b"Politely"]).name
+    ('greet', 'greet|politely')
     >>> del COMMANDS[b"greet"]
     """
     found = COMMANDS.get(words[0]) or COMMANDS.get(words[0].lower())
     if found is None:
         raise unknown_command(words)
-    if found.subcommands and len(words) > 1:
-        found = found.subcommands.get(words[1].lower(), found)
-    if not found.fewest <= len(words) <= found.most:
-        raise wrong_number_of_arguments(found.name)
-    return found
+    if not found.subcommands or len(words) == 1:
+        return found
+    if (subcommand := found.subcommands.get(words[1].lower())) is None:
+        raise unknown_subcommand(found.name.upper(), words[1])
+    return subcommand
 
 
 def about_to_run(client: Client, command: Command) -> list[Command]:
@@ -263,23 +293,3 @@ def options_of(words: tuple[bytes, ...]) -> Iterator[tuple[bytes, Iterator[bytes
     rest = iter(words)
     for word in rest:
         yield word.lower(), rest
-
-
-def parse_several(
-    numkeys: bytes, words: tuple[bytes, ...], ends: tuple[bytes, bytes]
-) -> tuple[tuple[bytes, ...], bytes, int]:
-    """Read what follows LMPOP and ZMPOP: the keys, which of the ends to take from (in capitals), and how many.
-
-    >>> parse_several(b"2", (b"a", b"b", b"left", b"COUNT", b"10"), (b"LEFT", b"RIGHT"))
-    ((b'a', b'b'), b'LEFT', 10)
-    """
-    number = parse_integer(numkeys)
-    if number is None or number < 1:
-        raise ReplyError("ERR numkeys should be greater than 0")
-    keys, rest = words[:number], [word.upper() for word in words[number:]]
-    if not rest or rest[0] not in ends or (rest[1:] and (len(rest) != 3 or rest[1] != b"COUNT")):
-        raise syntax_error()
-    count = parse_integer(rest[2]) if rest[1:] else 1
-    if count is None or count < 1:
-        raise ReplyError("ERR count should be greater than 0")
-    return keys, rest[0], count

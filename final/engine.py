@@ -148,7 +148,7 @@ class Engine:
         """A request must not be run: neither must the transaction be that it belongs to, or that it should run."""
         client.spoiled = True  # EXEC will refuse
         self.counters.error_replies += 1
-        if words[0].lower() != b"exec" or client.queue is None:
+        if words[0].lower() != b"exec":
             return error
         client.queue = None
         self.watching.unwatch(client)

@@ -5,7 +5,7 @@ import time
 from ..client import Client
 from ..command import ADMIN, ALLOW_BUSY, FAST, LOADING, NO_MULTI, NOSCRIPT, STALE, Server, command
 from ..counters import Counters
-from ..errors import ReplyError, syntax_error, unknown_subcommand
+from ..errors import ReplyError, syntax_error
 from ..limits import room_for
 from ..options import config_failed
 from ..pattern import matcher
@@ -16,7 +16,6 @@ from .persistence import in_transaction
 @command()
 def config(subcommand: bytes, *arguments: bytes) -> Value:
     """CONFIG subcommand [argument ...]: the server's options. See the subcommands below."""
-    raise unknown_subcommand("CONFIG", subcommand)
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="config")

@@ -1,7 +1,7 @@
 """OBJECT and MEMORY: how a value is kept, and what it takes."""
 
 from ..command import READONLY, Server, command, integer
-from ..errors import ReplyError, syntax_error, unknown_subcommand
+from ..errors import ReplyError, syntax_error
 from ..sizes import SAMPLES, size_of
 from ..store import KINDS, Store
 from ..writer import Value
@@ -14,7 +14,6 @@ SWITCHING = (
 @command()
 def object_(subcommand: bytes, *arguments: bytes) -> Value:
     """OBJECT subcommand [argument ...]: how a value is kept. See the subcommands below."""
-    raise unknown_subcommand("OBJECT", subcommand)
 
 
 @command(READONLY, of="object")
@@ -58,7 +57,6 @@ def object_freq(server: Server, db: Store, key: bytes) -> Value:
 @command()
 def memory(subcommand: bytes, *arguments: bytes) -> Value:
     """MEMORY subcommand [argument ...]: what is taken. See the subcommands below."""
-    raise unknown_subcommand("MEMORY", subcommand)
 
 
 @command(READONLY, of="memory")

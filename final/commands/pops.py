@@ -1,13 +1,14 @@
 """Taking the first or last members out of sorted sets, and waiting until there are some."""
 
 from ..client import Client
-from ..command import BLOCKING, FAST, MOVABLEKEYS, NOSCRIPT, WRITE, command, parse_several
+from ..command import BLOCKING, FAST, MOVABLEKEYS, NOSCRIPT, WRITE, command
 from ..errors import ReplyError, syntax_error
 from ..reader import parse_integer
 from ..sorted_set import Entry
 from ..store import Store
 from ..waiting import serve_or_wait
 from ..writer import NULL_ARRAY, Value
+from .queues import parse_several
 from .sorted_sets import SORTED_SET, with_scores
 
 MIN, MAX = b"MIN", b"MAX"

@@ -2,7 +2,6 @@
 
 from ..client import Client
 from ..command import FAST, LOADING, NOSCRIPT, PUBSUB, STALE, Server, command
-from ..errors import unknown_subcommand
 from ..pattern import matcher
 from ..writer import Push, Replies, Value
 
@@ -51,7 +50,6 @@ def publish(server: Server, channel: bytes, message: bytes) -> Value:
 @command()
 def pubsub(subcommand: bytes, *arguments: bytes) -> Value:
     """PUBSUB subcommand [argument ...]: who listens to what. See the subcommands below."""
-    raise unknown_subcommand("PUBSUB", subcommand)
 
 
 @command(PUBSUB, LOADING, STALE, of="pubsub")

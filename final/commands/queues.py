@@ -1,11 +1,32 @@
 """Commands for lists as queues: moving elements from one to another, and waiting until there are some."""
 
-from ..command import BLOCKING, DENYOOM, MOVABLEKEYS, NOSCRIPT, WRITE, command, parse_several
-from ..errors import syntax_error
+from ..command import BLOCKING, DENYOOM, MOVABLEKEYS, NOSCRIPT, WRITE, command
+from ..errors import ReplyError, syntax_error
+from ..reader import parse_integer
 from ..store import Store, Words
 from ..waiting import serve_or_wait
 from ..writer import NULL_ARRAY, Value
 from .lists import LEFT, LIST, RIGHT, pop
+
+
+def parse_several(
+    numkeys: bytes, words: tuple[bytes, ...], ends: tuple[bytes, bytes]
+) -> tuple[tuple[bytes, ...], bytes, int]:
+    """Read what follows LMPOP and ZMPOP: the keys, which of the ends to take from (in capitals), and how many.
+
+    >>> parse_several(b"2", (b"a", b"b", b"left", b"COUNT", b"10"), (b"LEFT", b"RIGHT"))
+    ((b'a', b'b'), b'LEFT', 10)
+    """
+    number = parse_integer(numkeys)
+    if number is None or number < 1:
+        raise ReplyError("ERR numkeys should be greater than 0")
+    keys, rest = words[:number], [word.upper() for word in words[number:]]
+    if not rest or rest[0] not in ends or (rest[1:] and (len(rest) != 3 or rest[1] != b"COUNT")):
+        raise syntax_error()
+    count = parse_integer(rest[2]) if rest[1:] else 1
+    if count is None or count < 1:
+        raise ReplyError("ERR count should be greater than 0")
+    return keys, rest[0], count
 
 
 def end(word: bytes) -> bytes:
