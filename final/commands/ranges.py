@@ -8,7 +8,7 @@ from ..arithmetic import strtod
 from ..client import Client
 from ..command import DENYOOM, FAST, READONLY, WRITE, command, integer
 from ..errors import ReplyError, syntax_error
-from ..sorted_set import Entry, SortedSet
+from ..sorted_set import FEW, SHORT, Entry, SortedSet
 from ..store import Store
 from ..writer import Value
 from .sorted_sets import SORTED_SET, with_scores
@@ -178,6 +178,7 @@ def store(db: Store, key: bytes, scores: dict[bytes, float], event: str = "") ->
     if scores:
         db.expired(key)  # an old value whose time is up is logged as gone before this
         held = SortedSet()
+        held.small = len(scores) <= FEW and max(map(len, scores)) <= SHORT
         for member, score in scores.items():
             held.add(member, score)
         db.put(key, held)

@@ -11,14 +11,13 @@ from ..command import DENYOOM, FAST, READONLY, WRITE, Server, command
 from ..errors import ReplyError, not_a_float, syntax_error
 from ..sampling import check_paired, one_of, parse_count, sample
 from ..scan import parse_cursor, parse_scan_options
-from ..sorted_set import SortedSet
+from ..sorted_set import FEW, SortedSet
 from ..store import PIECE, Store, Words, register
 from ..writer import Value
 
 SORTED_SET = SortedSet
 OPTIONS = {b"nx", b"xx", b"gt", b"lt", b"ch", b"incr"}  # of ZADD
-NOT_ZERO = re.compile(rb"[+-]?[0.]*[1-9]")
-ALL_AT_ONCE = 128  # one of so many members is given whole by the first ZSCAN (Redis: zset-max-listpack-entries)
+NOT_ZERO = re.compile(rb"[+-]?(?:[0.]*[1-9]|0x[0.]*[1-9a-f])", re.IGNORECASE)
 
 
 def dump(key: bytes, value: SortedSet) -> Iterator[Words]:
@@ -30,8 +29,7 @@ def dump(key: bytes, value: SortedSet) -> Iterator[Words]:
 
 def encoding(value: SortedSet) -> str:
     """How Redis would keep this sorted set: a few short members in one piece of memory, or a skip list."""
-    small = len(value) <= ALL_AT_ONCE and all(len(member) <= 64 for member in value.scores)
-    return "listpack" if small else "skiplist"
+    return "listpack" if value.small else "skiplist"
 
 
 register(SORTED_SET, "zset", dump, encoding)
@@ -192,7 +190,7 @@ def zscan(server: Server, db: Store, key: bytes, cursor: bytes, *options: bytes)
     if held is None:
         return [b"0", []]
     matches, count, _ = parse_scan_options(options, with_type=False)
-    following, members = 0, [member for _, member in held.entries()] if len(held) <= ALL_AT_ONCE else []
+    following, members = 0, [member for _, member in held.entries()] if len(held) <= FEW else []  # all at once
     if not members:
         following, members = server.order.page((db.index, key), lambda: iter(held.scores), position, count)
     found = [each for each in members if each in held and matches(each)]
