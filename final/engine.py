@@ -224,7 +224,7 @@ class Engine:
                 self.log.append(records)
             if self.watching or self.waiting:
                 for place in ((note.store.index, key) for note in notes for key in note.keys):
-                    self.watching.touch(place)
+                    self.watching.touch(place, self.stores[place[0]])
                     if place in self.waiting:
                         ready.append(place)
             while ready and not self.unit.notes:

@@ -36,7 +36,8 @@ WORDS: dict[str, SearchStrategy[bytes]] = {
     "count": st.sampled_from([b"0", b"1", b"2", b"3", b"-1", b"-2", b"x"]),
     "end": st.sampled_from([b"LEFT", b"RIGHT"]),
     "side": st.sampled_from([b"BEFORE", b"AFTER"]),
-    "score": st.sampled_from([b"0", b"-0", b"1", b"2", b"3", b"-1", b"0.5", b"3.3", b"1e3", b"inf", b"-inf", b"(2", b"x"]),
+    "score": st.sampled_from([b"0", b"-0", b"1", b"2", b"3", b"-1", b"0.5", b"3.3", b"1e3", b"inf", b"-inf"])
+    | st.sampled_from([b"(2", b"x"]),
     "bytes": st.sampled_from([b"-", b"+", b"[f", b"(f", b"[g", b"(h", b"[", b"x"]),
     "how": st.sampled_from([b"NX", b"XX", b"GT", b"LT", b"CH", b"INCR"]),
     "min": st.sampled_from([b"MIN", b"MAX"]),

@@ -57,8 +57,14 @@ def swapdb(server: Server, index1: bytes, index2: bytes) -> Value:
     one, other = (database(server, number or 0) for number in numbers)
     one.swap(other)
     looked_at = {*server.watching, *server.waiting}
-    for db, log in ((one, None), (other, ())):  # whoever watches a key that is in either, or waits for it, hears of it
-        concerned = [key for index, key in looked_at if index == db.index and (key in one or key in other)]
+    for db, before, log in ((one, other, None), (other, one, ())):  # who watches a key in either, or waits, hears of it
+        concerned = []
+        for place in looked_at:
+            index, key = place
+            if index == db.index and before.held(key) is None and db.overdue(key):
+                server.watching.missed(place)
+            elif index == db.index and not (before.held(key) is None and db.held(key) is None):
+                concerned.append(key)
         db.changed(*concerned, log=log, event=None)
     if server.eviction.keeping:
         server.eviction.forget_all()

@@ -110,7 +110,7 @@ def dbsize(db: Store) -> Value:
 def flushdb(db: Store, *mode: bytes) -> Value:
     """FLUSHDB [ASYNC | SYNC]: remove every key of this database."""
     check_mode(mode)
-    db.changed(*db.clear(), event="flushdb")
+    db.changed(*db.clear(), event=None)
     return "OK"
 
 
@@ -119,7 +119,7 @@ def flushall(server: Server, db: Store, *mode: bytes) -> Value:
     """FLUSHALL [ASYNC | SYNC]: remove every key of every database."""
     check_mode(mode)
     for each in server.stores:
-        each.changed(*each.clear(), log=None if each is db else (), event="flushdb")
+        each.changed(*each.clear(), log=None if each is db else (), event=None)
     return "OK"
 
 
