@@ -15,7 +15,7 @@ EXAMPLES = int(os.environ.get("EXAMPLES", "150"))  # how many of them a test tri
 KEYS = st.sampled_from([b"a", b"b", b"c", b""])
 INTEGERS = st.sampled_from([0, 1, -1, 7, -12, 2**63 - 1, -(2**63), 2**63]).map(b"%d".__mod__)
 FLOATS = st.decimals(-1000, 1000, places=3).map(str).map(str.encode) | st.sampled_from(
-    [b"1e3", b"-5.0e-3", b"inf", b"nan", b"x", b"", b"1e17", b"0.1"]
+    [b"1e3", b"0x1p3", b"-5.0e-3", b"inf", b"nan", b"x", b"", b"1e17", b"0.1"]
 )
 SECONDS = st.sampled_from([b"100000", b"500000", b"0", b"-1", b"x", b"9223372036854775807"])
 AT = st.sampled_from([b"4000000000", b"4000000001", b"4000000002", b"1", b"-1"])
@@ -36,7 +36,8 @@ WORDS: dict[str, SearchStrategy[bytes]] = {
     "count": st.sampled_from([b"0", b"1", b"2", b"3", b"-1", b"-2", b"x"]),
     "end": st.sampled_from([b"LEFT", b"RIGHT"]),
     "side": st.sampled_from([b"BEFORE", b"AFTER"]),
-    "score": st.sampled_from([b"1", b"2", b"3", b"-1", b"0.5", b"3.3", b"inf", b"-inf", b"(2", b"x", b"1e3", b"0"]),
+    "score": st.sampled_from([b"0", b"-0", b"1", b"2", b"3", b"-1", b"0.5", b"3.3", b"1e3", b"inf", b"-inf"])
+    | st.sampled_from([b"(2", b"x"]),
     "bytes": st.sampled_from([b"-", b"+", b"[f", b"(f", b"[g", b"(h", b"[", b"x"]),
     "how": st.sampled_from([b"NX", b"XX", b"GT", b"LT", b"CH", b"INCR"]),
     "min": st.sampled_from([b"MIN", b"MAX"]),
@@ -73,7 +74,8 @@ REQUESTS = """
     ZREMRANGEBYRANK key place place | ZREMRANGEBYSCORE key score score | ZPOPMIN key | ZPOPMAX key count
     ZMPOP 1 key min COUNT count | ZMPOP 2 key key min | BZPOPMIN same key key 0.001 | BZMPOP 0.001 2 same key min
     ZUNION 2 key key WITHSCORES | ZUNION 2 key key WEIGHTS score score AGGREGATE aggregate WITHSCORES
-    ZINTER 2 key key WITHSCORES | ZINTER 3 key key key WEIGHTS 1 2 -1 AGGREGATE aggregate WITHSCORES
+    ZINTER 2 key key WITHSCORES | ZINTER 2 key key WEIGHTS score score AGGREGATE aggregate WITHSCORES
+    ZINTER 3 key key key WEIGHTS 1 2 -1 AGGREGATE aggregate WITHSCORES
     ZDIFF 2 key key WITHSCORES | ZDIFF 3 key key key | ZINTERCARD 2 key key LIMIT count | ZDIFFSTORE key 2 key key
     ZUNIONSTORE key 2 key key WEIGHTS 2 score | ZINTERSTORE key 2 key key AGGREGATE aggregate
     ZRANDMEMBER key 0 | ZSCAN same 0 MATCH pattern

@@ -26,7 +26,7 @@ from stages.wire import Incomplete, parse, request
 from tests.oracle import redis_server, shown, words_of
 
 FOLDER = Path(__file__).with_name("conversations")
-OPTIONS = ("--notify-keyspace-events", "EA")
+OPTIONS = ("--notify-keyspace-events", "EA", "--enable-debug-command", "yes")
 Step = tuple[str, str]  # what is asked, and what follows from it
 
 
@@ -48,6 +48,7 @@ class Talk:
         self.clients: dict[str, wire.Client] = {}
         self.ids: dict[str, wire.Reply] = {}
         self.control = server.connect()
+        self.control.ask("DEBUG", "SET-ACTIVE-EXPIRE", 0)  # a key expires when someone asks for it, not now or then
         self.control.ask("FLUSHALL")
         self.listener = server.connect()
         self.listener.ask("PSUBSCRIBE", "__keyevent*")

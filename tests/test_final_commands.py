@@ -87,3 +87,36 @@ def test_what_nobody_asks_for_is_removed_in_time_and_a_little_at_a_time() -> Non
     while peer.engine.expire():
         pass
     assert peer.ask("DBSIZE") == ":3"
+
+
+def test_exec_does_nothing_where_the_time_of_a_watched_key_was_up_since() -> None:
+    peer = InProcess()
+    peer.ask("SET k v PX 1000")
+    peer.ask("WATCH k")
+    peer.now += 1001
+    peer.ask("MULTI")
+    assert (peer.ask("EXEC"), peer.ask("DBSIZE")) == ("*-1", ":1"), "and leaves the key to who asks for it"
+    peer.ask("WATCH k")  # it is overdue by now, which counts as missing
+    peer.ask("MULTI")
+    assert peer.ask("EXEC") == "*0"
+
+
+@pytest.mark.parametrize("found", ["by a client", "by nobody"])
+def test_exec_hears_of_an_expired_key_from_whoever_removed_it(found: str) -> None:
+    peer = InProcess()
+    watcher, other = peer.client, peer.connect()
+    peer.ask("SET k v PX 1000")
+    for overdue, answer in (False, "*-1"), (True, "*0"):
+        peer.client = watcher
+        peer.now += 1001 * overdue
+        peer.ask("WATCH k")
+        peer.now += 1001 * (not overdue)
+        peer.client = other
+        if found == "by a client":
+            peer.ask("GET k")
+        else:
+            peer.engine.expire()
+        peer.client = watcher
+        peer.ask("MULTI")
+        assert peer.ask("EXEC") == answer
+        peer.ask("SET k v PX 1000")

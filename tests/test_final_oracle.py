@@ -25,7 +25,6 @@ HOUR = 3_600_000  # milliseconds: times that count from now may differ so much; 
 DATA = {name: section for name, section in transcripts().items() if not name.startswith(("connection", "admin"))}
 NOT_AS_IN_REDIS = {
     "client|setinfo",  # Redis has it since 7.2, and redis-py says it to everyone
-    "command|list",  # FILTERBY is not here
 }
 
 
@@ -159,6 +158,19 @@ def entry(reply: bytes) -> list[Any]:
     """The only entry in a reply to COMMAND INFO, up to where the keys stand."""
     value: Any = parse(reply)[0]
     return list(value[0][:6])
+
+
+@pytest.mark.parametrize("state", ["after MULTI", "before AUTH"])
+def test_any_number_of_arguments_is_refused_when_redis_refuses_it(pair: Pair, state: str) -> None:
+    skipped = {"quit", "reset", *NOT_AS_IN_REDIS}
+    chosen = [name.encode().split(b"|") for name, _ in names() if name not in skipped]
+    requests = [[*words, *([b"x"] * more)] for words in chosen for more in range(7)]
+    if state == "after MULTI":
+        compare_replies(pair, [each for words in requests for each in ([b"MULTI"], words, [b"DISCARD"])])
+    else:
+        password = [b"CONFIG", b"SET", b"requirepass"]
+        for words in [*password, b"secret"], [b"RESET"], *requests, [b"AUTH", b"secret"], [*password, b""]:
+            compare_replies(pair, [words])  # one by one: Redis hangs up where much waits for a client without password
 
 
 # Patterns

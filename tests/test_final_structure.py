@@ -189,7 +189,7 @@ def test_a_command_is_documented_with_the_syntax_that_its_signature_has(entry: C
 
 
 class Checker(doctest.OutputChecker):
-    """Forgives that an exception is final.protocol.reader.ProtocolError here, and reader.ProtocolError in the stages."""
+    """Forgives that an exception is final.protocol.reader.X here, and reader.X in the stages."""
 
     def check_output(self, want: str, got: str, optionflags: int) -> bool:
         """Compare what an example shows with what it gave."""

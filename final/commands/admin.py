@@ -9,7 +9,7 @@ from ..engine.counters import Counters
 from ..engine.open_files import room_for
 from ..engine.signature import command
 from ..options import config_failed
-from ..protocol.errors import ReplyError, syntax_error, unknown_subcommand
+from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.pattern import matcher
 from ..protocol.writer import Replies, Value
 
@@ -17,7 +17,6 @@ from ..protocol.writer import Replies, Value
 @command()
 def config(subcommand: bytes, *arguments: bytes) -> Value:
     """CONFIG subcommand [argument ...]: the server's options. See the subcommands below."""
-    raise unknown_subcommand("CONFIG", subcommand)
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="config")

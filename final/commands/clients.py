@@ -8,7 +8,7 @@ from ..engine.client import Client
 from ..engine.command import ADMIN, LOADING, NOSCRIPT, STALE, Group
 from ..engine.context import Server
 from ..engine.signature import command
-from ..protocol.errors import ReplyError, shown, syntax_error, unknown_subcommand, wrong_subcommand
+from ..protocol.errors import ReplyError, shown, syntax_error
 from ..protocol.numeric import parse_integer
 from ..protocol.writer import NULL_ARRAY, Value, Verbatim
 from .connection import valid_name
@@ -19,7 +19,6 @@ GROUP = Group("connection", "@connection", "g")
 @command()
 def client(subcommand: bytes, *arguments: bytes) -> Value:
     """CLIENT subcommand [argument ...]: what a client asks about itself, or tells us. See the subcommands below."""
-    raise unknown_subcommand("CLIENT", subcommand)
 
 
 @command(NOSCRIPT, LOADING, STALE, of="client")
@@ -178,18 +177,16 @@ def condition(option: bytes, value: bytes, client: Client) -> Callable[[Client],
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
-def client_pause(server: Server, client: Client, timeout: bytes, *mode: bytes) -> Value:
+def client_pause(server: Server, client: Client, timeout: bytes, mode: bytes = b"ALL") -> Value:
     """CLIENT PAUSE timeout [WRITE | ALL]: for so many milliseconds execute nothing, or nothing that may write."""
-    if len(mode) > 1:
-        raise wrong_subcommand("CLIENT", b"PAUSE")
-    if mode and mode[0].lower() not in (b"write", b"all"):
+    if mode.lower() not in (b"write", b"all"):
         raise ReplyError("ERR CLIENT PAUSE mode must be WRITE or ALL")
     milliseconds = parse_integer(timeout)
     if milliseconds is None:
         raise ReplyError("ERR timeout is not an integer or out of range")
     if milliseconds < 0:
         raise ReplyError("ERR timeout is negative")
-    server.pause.begin(server.steady() + milliseconds, writes_only=bool(mode) and mode[0].lower() == b"write")
+    server.pause.begin(server.steady() + milliseconds, writes_only=mode.lower() == b"write")
     return "OK"
 
 
@@ -203,15 +200,12 @@ def client_unpause(server: Server) -> Value:
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
-def client_unblock(server: Server, client_id: bytes, *reason: bytes) -> Value:
+def client_unblock(server: Server, client_id: bytes, reason: bytes = b"TIMEOUT") -> Value:
     """CLIENT UNBLOCK client-id [TIMEOUT | ERROR]: let a client wait no more; answer 1, or 0 where it did not wait."""
-    if len(reason) > 1:
-        raise wrong_subcommand("CLIENT", b"UNBLOCK")
-    why = reason[0].lower() if reason else b"timeout"
-    if why not in (b"timeout", b"error"):
+    if reason.lower() not in (b"timeout", b"error"):
         raise ReplyError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
     waiting = server.clients.get(integer(client_id))
-    answer = NULL_ARRAY if why == b"timeout" else ReplyError("UNBLOCKED client unblocked via CLIENT UNBLOCK")
+    answer = NULL_ARRAY if reason.lower() == b"timeout" else ReplyError("UNBLOCKED client unblocked via CLIENT UNBLOCK")
     return int(waiting is not None and server.unblock(waiting, answer))
 
 

@@ -4,20 +4,31 @@ import inspect
 import re
 from collections.abc import Callable
 
-from ..engine.command import ADMIN, COMMANDS, FAST, LOADING, MOVABLEKEYS, READONLY, STALE, WRITE, Command, Group, find
+from ..engine.command import (
+    ADMIN,
+    COMMANDS,
+    FAST,
+    LOADING,
+    MOVABLEKEYS,
+    READONLY,
+    STALE,
+    WRITE,
+    Command,
+    Group,
+    look_up,
+)
 from ..engine.signature import command
-from ..protocol.errors import ReplyError, unknown_subcommand
+from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.numeric import parse_integer
+from ..protocol.pattern import matcher
 from ..protocol.writer import Value
 
 GROUP = Group("server", "@connection", "g")
 
 
 @command(LOADING, STALE)
-def command_(*words: bytes) -> Value:
+def command_(*arguments: bytes) -> Value:
     """COMMAND: answer with the table of commands; with a subcommand, see below."""
-    if words:
-        raise unknown_subcommand("COMMAND", words[0])
     return [described(entry) for entry in COMMANDS.values()]
 
 
@@ -36,9 +47,22 @@ def command_info(*names: bytes) -> Value:
 
 
 @command(LOADING, STALE, of="command")
-def command_list() -> Value:
-    """COMMAND LIST: answer with the names of the commands."""
-    return list(COMMANDS)
+def command_list(*options: bytes) -> Value:
+    """COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]: answer with the names of commands."""
+    entries = [each for entry in COMMANDS.values() for each in (entry, *entry.subcommands.values())]
+    match [option.lower() for option in options]:
+        case []:
+            pass
+        case [b"filterby", b"module", _]:
+            entries = []  # there are no modules
+        case [b"filterby", b"aclcat", category]:
+            entries = [each for each in entries if "@" + category.decode(errors="replace") in categories(each)]
+        case [b"filterby", b"pattern", pattern]:
+            matches = matcher(pattern)
+            entries = [each for each in entries if matches(each.name.encode())]
+        case _:
+            raise syntax_error()
+    return [each.name.encode() for each in entries]
 
 
 @command(LOADING, STALE, of="command")
@@ -53,10 +77,11 @@ def command_getkeys(name: bytes, word: bytes, *words: bytes) -> Value:
     """COMMAND GETKEYS command arg [arg ...]: answer with the keys of a request."""
     request = [name, word, *words]
     try:
-        entry = find(request)
+        entry = look_up(request)
     except ReplyError:
-        problem = "command" if named(name) is None else "number of arguments"
-        raise ReplyError(f"ERR Invalid {problem} specified{' for command' * (problem != 'command')}") from None
+        raise ReplyError("ERR Invalid command specified") from None
+    if not entry.fits(len(request)):
+        raise ReplyError("ERR Invalid number of arguments specified for command")
     return keys_of(entry, request)
 
 
@@ -90,16 +115,20 @@ def described(entry: Command) -> Value:
     Name, arity, flags, first key, last key, step, ACL categories, and three lists more: tips and key
     specifications, which are empty here, and the subcommands.
     """
+    subcommands = [described(each) for each in entry.subcommands.values()]
+    return [entry.name.encode(), entry.arity, set(entry.flags), *entry.keys, categories(entry), [], [], subcommands]
+
+
+def categories(entry: Command) -> set[str]:
+    """The categories of ACL rules that a command is in."""
     flags = entry.flags
-    categories = {
+    return {
         *(["@write"] if WRITE in flags else []),
         *(["@read"] if READONLY in flags else []),
         *(["@admin", "@dangerous"] if ADMIN in flags else []),
         "@fast" if FAST in flags else "@slow",
         entry.group.category,
     } - {""}
-    subcommands = [described(each) for each in entry.subcommands.values()]
-    return [entry.name.encode(), entry.arity, set(flags), *entry.keys, categories, [], [], subcommands]
 
 
 def documented(entry: Command) -> Value:

@@ -65,8 +65,14 @@ def swapdb(server: Server, index1: bytes, index2: bytes) -> Value:
     one.swap(other)
     looked_at = {*server.watching, *server.waiting}
     # Clients that watch a key of either database, or wait for one, are told.
-    for db, log in ((one, AS_REQUESTED), (other, UNLOGGED)):
-        concerned = [key for index, key in looked_at if index == db.index and (key in one or key in other)]
+    for db, before, log in ((one, other, AS_REQUESTED), (other, one, UNLOGGED)):
+        concerned = []
+        for place in looked_at:
+            index, key = place
+            if index == db.index and before.held(key) is None and db.overdue(key):
+                server.watching.missed(place)
+            elif index == db.index and not (before.held(key) is None and db.held(key) is None):
+                concerned.append(key)
         db.changed(*concerned, log=log, event=NO_EVENT)
     if server.eviction.keeping:
         server.eviction.forget_all()

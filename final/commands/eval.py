@@ -7,11 +7,12 @@ from ..engine.client import Client
 from ..engine.command import ALLOW_BUSY, NOSCRIPT, READONLY, STALE, Group
 from ..engine.context import Server
 from ..engine.signature import command
-from ..protocol.errors import ReplyError, unknown_subcommand
+from ..protocol.errors import ReplyError, no_script
 from ..protocol.writer import Value
 
 GROUP = Group("scripting", "@scripting", "g")
 
+NAME = 40  # bytes of a script's name
 FLAGS = (NOSCRIPT, STALE, "skip_monitor", "no_mandatory_keys", "movablekeys")
 
 
@@ -26,6 +27,13 @@ def run(
     if number < 0:
         raise ReplyError("ERR Number of keys can't be negative")
     return server.scripts.run(client, find(script), list(words[:number]), list(words[number:]), readonly)
+
+
+def possible(name: bytes) -> bytes:
+    """Give back what can be a script's name. Raises `no_script` for all else, before the number of keys is read."""
+    if len(name) != NAME:
+        raise no_script()
+    return name
 
 
 @command(*FLAGS)
@@ -43,19 +51,18 @@ def eval_ro(server: Server, client: Client, script: bytes, numkeys: bytes, *word
 @command(*FLAGS)
 def evalsha(server: Server, client: Client, sha1: bytes, numkeys: bytes, *words: bytes) -> Value:
     """EVALSHA sha1 numkeys [key ...] [arg ...]: run a script that is loaded, by its name."""
-    return run(server, client, server.scripts.named, sha1, numkeys, words, readonly=False)
+    return run(server, client, server.scripts.named, possible(sha1), numkeys, words, readonly=False)
 
 
 @command(READONLY, *FLAGS)
 def evalsha_ro(server: Server, client: Client, sha1: bytes, numkeys: bytes, *words: bytes) -> Value:
     """EVALSHA_RO sha1 numkeys [key ...] [arg ...]: run a loaded script that must not write."""
-    return run(server, client, server.scripts.named, sha1, numkeys, words, readonly=True)
+    return run(server, client, server.scripts.named, possible(sha1), numkeys, words, readonly=True)
 
 
 @command()
 def script(subcommand: bytes, *arguments: bytes) -> Value:
     """SCRIPT subcommand [argument ...]: the scripts that are loaded. See the subcommands below."""
-    raise unknown_subcommand("SCRIPT", subcommand)
 
 
 @command(NOSCRIPT, STALE, of="script")

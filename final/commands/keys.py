@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from ..data.random_members import one_of
-from ..data.store import AS_REQUESTED, KINDS, UNLOGGED, Store
+from ..data.store import AS_REQUESTED, KINDS, NO_EVENT, UNLOGGED, Store
 from ..engine.args import parse_cursor, parse_scan_options
 from ..engine.command import FAST, READONLY, WRITE, Group
 from ..engine.context import Server
@@ -141,7 +141,7 @@ def dbsize(db: Store) -> Value:
 def flushdb(db: Store, *mode: bytes) -> Value:
     """FLUSHDB [ASYNC | SYNC]: remove every key of this database."""
     check_mode(mode)
-    db.changed(*db.clear(), event="flushdb")
+    db.changed(*db.clear(), event=None)
     return "OK"
 
 
@@ -150,7 +150,7 @@ def flushall(server: Server, db: Store, *mode: bytes) -> Value:
     """FLUSHALL [ASYNC | SYNC]: remove every key of every database."""
     check_mode(mode)
     for each in server.stores:
-        each.changed(*each.clear(), log=AS_REQUESTED if each is db else UNLOGGED, event="flushdb")
+        each.changed(*each.clear(), log=AS_REQUESTED if each is db else UNLOGGED, event=NO_EVENT)
     return "OK"
 
 

@@ -6,7 +6,7 @@ from ..engine.args import integer
 from ..engine.command import READONLY, Group
 from ..engine.context import Server
 from ..engine.signature import command
-from ..protocol.errors import ReplyError, syntax_error, unknown_subcommand
+from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.writer import Value
 
 GROUP = Group("generic", "@keyspace", "g")
@@ -19,7 +19,6 @@ SWITCHING = (
 @command()
 def object_(subcommand: bytes, *arguments: bytes) -> Value:
     """OBJECT subcommand [argument ...]: how a value is kept. See the subcommands below."""
-    raise unknown_subcommand("OBJECT", subcommand)
 
 
 @command(READONLY, of="object")
@@ -63,7 +62,6 @@ def object_freq(server: Server, db: Store, key: bytes) -> Value:
 @command()
 def memory(subcommand: bytes, *arguments: bytes) -> Value:
     """MEMORY subcommand [argument ...]: what is taken. See the subcommands below."""
-    raise unknown_subcommand("MEMORY", subcommand)
 
 
 @command(READONLY, of="memory")

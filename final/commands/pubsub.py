@@ -4,7 +4,6 @@ from ..engine.client import Client
 from ..engine.command import FAST, LOADING, NOSCRIPT, PUBSUB, STALE, Group
 from ..engine.context import Server
 from ..engine.signature import command
-from ..protocol.errors import unknown_subcommand
 from ..protocol.pattern import matcher
 from ..protocol.writer import Push, Replies, Value
 
@@ -55,7 +54,6 @@ def publish(server: Server, channel: bytes, message: bytes) -> Value:
 @command()
 def pubsub(subcommand: bytes, *arguments: bytes) -> Value:
     """PUBSUB subcommand [argument ...]: who listens to what. See the subcommands below."""
-    raise unknown_subcommand("PUBSUB", subcommand)
 
 
 @command(PUBSUB, LOADING, STALE, of="pubsub")

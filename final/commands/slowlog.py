@@ -4,7 +4,7 @@ from ..engine.client import Client
 from ..engine.command import ADMIN, LOADING, NOSCRIPT, STALE
 from ..engine.context import Server
 from ..engine.signature import command
-from ..protocol.errors import ReplyError, unknown_subcommand, wrong_subcommand
+from ..protocol.errors import ReplyError
 from ..protocol.numeric import parse_integer
 from ..protocol.writer import Value
 
@@ -19,18 +19,15 @@ def monitor(server: Server, client: Client) -> Value:
 @command()
 def slowlog(subcommand: bytes, *arguments: bytes) -> Value:
     """SLOWLOG subcommand [argument ...]: the requests that took long. See the subcommands below."""
-    raise unknown_subcommand("SLOWLOG", subcommand)
 
 
 @command(ADMIN, LOADING, STALE, of="slowlog")
-def slowlog_get(server: Server, *count: bytes) -> Value:
+def slowlog_get(server: Server, count: bytes = b"10") -> Value:
     """SLOWLOG GET [count]: answer with the last 10 of them, or so many; -1: all. The newest comes first.
 
     Each is its number, when it was, its microseconds, its words, and the client's address and name.
     """
-    if len(count) > 1:
-        raise wrong_subcommand("SLOWLOG", b"GET")
-    number = parse_integer(count[0]) if count else 10
+    number = parse_integer(count)
     if number is None or number < -1:
         raise ReplyError("ERR count should be greater than or equal to -1")
     slow = list(server.slowlog.entries)

@@ -1,6 +1,5 @@
 """Transactions: commands that are queued and then run as one unit, unless a watched key has changed."""
 
-from ..data.store import Store
 from ..engine.client import Client
 from ..engine.command import ALLOW_BUSY, FAST, LOADING, NOSCRIPT, STALE, Group
 from ..engine.context import Server
@@ -30,7 +29,9 @@ def exec_(server: Server, client: Client) -> Value:
     if client.queue is None:
         raise ReplyError("ERR EXEC without MULTI")
     queue = client.queue
-    changed = client.touched or any(server.stores[index].expired(key) for index, key in client.watched)
+    changed = client.touched or any(
+        server.stores[index].overdue(key) for (index, key), before in client.watched.items() if not before
+    )
     spoiled = client.spoiled
     discard_queue(server, client)
     if spoiled:
@@ -56,12 +57,11 @@ def discard_queue(server: Server, client: Client) -> None:
 
 
 @command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY)
-def watch(server: Server, client: Client, db: Store, key: bytes, *keys: bytes) -> Value:
+def watch(server: Server, client: Client, key: bytes, *keys: bytes) -> Value:
     """WATCH key [key ...]: have EXEC do nothing if one of the keys changes before it."""
     if client.queue is not None:
         raise ReplyError("ERR WATCH inside MULTI is not allowed")
     for each in (key, *keys):
-        db.expired(each)  # a key whose time is already up counts as missing, not as one that changes
         server.watching.watch(client, each)
     return "OK"
 

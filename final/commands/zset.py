@@ -7,7 +7,7 @@ from math import isinf, isnan
 
 from ..data.memory import estimate, pair_size
 from ..data.random_members import one_of, sample
-from ..data.sorted_set import SortedSet
+from ..data.sorted_set import FEW, SortedSet
 from ..data.store import KINDS, PIECE, Kind, Store, Words
 from ..engine.args import parse_random
 from ..engine.client import Client
@@ -23,8 +23,7 @@ GROUP = Group("sorted-set", "@sortedset", "z")
 
 SORTED_SET = SortedSet
 OPTIONS = {b"nx", b"xx", b"gt", b"lt", b"ch", b"incr"}  # of ZADD
-NOT_ZERO = re.compile(rb"[+-]?[0.]*[1-9]")
-ALL_AT_ONCE = 128  # one of so many members is given whole by the first ZSCAN (Redis: zset-max-listpack-entries)
+NOT_ZERO = re.compile(rb"[+-]?(?:[0.]*[1-9]|0x[0.]*[1-9a-f])", re.IGNORECASE)
 
 
 def dump(key: bytes, value: SortedSet) -> Iterator[Words]:
@@ -36,8 +35,7 @@ def dump(key: bytes, value: SortedSet) -> Iterator[Words]:
 
 def encoding(value: SortedSet) -> str:
     """How Redis would keep this sorted set: a few short members in one piece of memory, or a skip list."""
-    small = len(value) <= ALL_AT_ONCE and all(len(member) <= 64 for member in value.scores)
-    return "listpack" if small else "skiplist"
+    return "listpack" if value.small else "skiplist"
 
 
 def size(value: SortedSet, samples: int) -> int:
@@ -193,7 +191,7 @@ def zrandmember(db: Store, client: Client, key: bytes, *options: bytes) -> Value
 def zscan(server: Server, db: Store, key: bytes, cursor: bytes, *options: bytes) -> Value:
     """ZSCAN key cursor [MATCH pattern] [COUNT count]: answer with the next cursor, and some members and scores."""
     following, members = scan_members(
-        server, db, key, SORTED_SET, cursor, options, whole=lambda held: len(held) <= ALL_AT_ONCE
+        server, db, key, SORTED_SET, cursor, options, whole=lambda held: len(held) <= FEW
     )
     held = db.get(key, SORTED_SET) or SortedSet()
     return [b"%d" % following, [each for member in members for each in (member, written(held.scores[member]))]]

@@ -17,6 +17,7 @@ from .zset_ranges import store
 GROUP = Group("sorted-set", "@sortedset", "z")
 
 Scores = dict[bytes, float]
+Input = tuple[Scores, float]  # and the weight by which they are multiplied
 Join = Callable[[float, float], float]  # how two scores of one member become one
 
 
@@ -31,8 +32,8 @@ AGGREGATES: dict[bytes, Join] = {b"sum": add, b"min": min, b"max": max}
 
 def parse(
     db: Store, command: str, numkeys: bytes, words: tuple[bytes, ...], allowed: tuple[bytes, ...]
-) -> tuple[list[Scores], Join, bool]:
-    """Read `numkeys key … [WEIGHTS …] [AGGREGATE …] [WITHSCORES]`: the scores, weighted; how to join two; a flag."""
+) -> tuple[list[Input], Join, bool]:
+    """Read `numkeys key … [WEIGHTS …] [AGGREGATE …] [WITHSCORES]`: scores and weights; how to join two; a flag."""
     number = integer(numkeys)
     if number < 1:
         raise ReplyError(f"ERR at least 1 input key is needed for '{command}' command")
@@ -53,8 +54,12 @@ def parse(
             aggregate = AGGREGATES[name]
         else:
             raise syntax_error()
-    weighted = [weigh(scores, factor) for scores, factor in zip(inputs, weights, strict=True)]
-    return weighted, aggregate, scored
+    return list(zip(inputs, weights, strict=True)), aggregate, scored
+
+
+def size(one: Input) -> int:
+    """The number of members."""
+    return len(one[0])
 
 
 def scores_of(db: Store, key: bytes) -> Scores:
@@ -84,21 +89,26 @@ def weigh(scores: Scores, factor: float) -> Scores:
     return {member: 0.0 if isnan(score * factor) else score * factor for member, score in scores.items()}
 
 
-def union(inputs: list[Scores], aggregate: Join) -> Scores:
-    """The members of any of them."""
+def union(inputs: list[Input], aggregate: Join) -> Scores:
+    """The members of any of them, the smallest input first, as in Redis: sums of floats depend on their order."""
     result: Scores = {}
-    for scores in inputs:
-        for member, score in scores.items():
+    for scores, factor in sorted(inputs, key=size):
+        for member, score in weigh(scores, factor).items():
             result[member] = aggregate(result[member], score) if member in result else score
     return result
 
 
-def intersection(inputs: list[Scores], aggregate: Join) -> Scores:
-    """The members of all of them."""
-    result = {member: inputs[0][member] for member in common(inputs)}
-    for scores in inputs[1:]:
-        for member in result:
-            result[member] = aggregate(result[member], scores[member])
+def intersection(inputs: list[Input], aggregate: Join) -> Scores:
+    """The members of all of them, the smallest input first.
+
+    Infinity times zero is zero in that one. In the others it is NaN until it is joined (`zunionInterAggregate`).
+    """
+    smallest, *others = sorted(inputs, key=size)
+    members = common([scores for scores, _ in inputs])
+    result = weigh({member: smallest[0][member] for member in members}, smallest[1])
+    for scores, factor in others:
+        for member in members:
+            result[member] = aggregate(result[member], scores[member] * factor)
     return result
 
 
@@ -107,12 +117,13 @@ def common(inputs: list[Scores]) -> list[bytes]:
     return [member for member in min(inputs, key=len) if all(member in scores for scores in inputs)]
 
 
-def difference(inputs: list[Scores], _: Join) -> Scores:
+def difference(inputs: list[Input], _: Join) -> Scores:
     """The members of the first and of no other."""
-    return {member: score for member, score in inputs[0].items() if not any(member in each for each in inputs[1:])}
+    first, *others = [scores for scores, _ in inputs]
+    return {member: score for member, score in first.items() if not any(member in each for each in others)}
 
 
-Operation = Callable[[list[Scores], Join], Scores]
+Operation = Callable[[list[Input], Join], Scores]
 JOINING = (b"weights", b"aggregate")
 
 
@@ -160,7 +171,7 @@ def zintercard(db: Store, numkeys: bytes, key: bytes, *more: bytes) -> Value:
     number = max(integer(numkeys), 0)
     inputs, _, _ = parse(db, "zintercard", numkeys, words[:number], ())
     limit = parse_limit(words[number:])
-    found = len(common(inputs))
+    found = len(common([scores for scores, _ in inputs]))
     return min(found, limit) if limit else found
 
 

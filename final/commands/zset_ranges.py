@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf, nextafter
 
-from ..data.sorted_set import Entry, SortedSet
+from ..data.sorted_set import FEW, SHORT, Entry, SortedSet
 from ..data.store import Store
 from ..engine.args import Options, index_range, integer
 from ..engine.client import Client
@@ -169,6 +169,7 @@ def zrangestore(db: Store, key: bytes, source: bytes, low: bytes, high: bytes, *
 def store(db: Store, key: bytes, scores: dict[bytes, float]) -> int:
     """Set `key` to a new sorted set; one without members removes the key. Return the number of members."""
     held = SortedSet()
+    held.small = len(scores) <= FEW and max(map(len, scores), default=0) <= SHORT
     for member, score in scores.items():
         held.add(member, score)
     db.put_result(key, held)

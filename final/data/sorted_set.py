@@ -33,6 +33,7 @@ from sys import getsizeof
 
 Entry = tuple[float, bytes]  # a score and a member; tuples compare as Redis orders: by score, then by bytes
 
+FEW, SHORT = 128, 64  # members, and bytes of each, that Redis keeps in a listpack (zset-max-listpack-entries, -value)
 LONGEST = 512  # entries in a block, which is cut in two beyond that
 SHORTEST = LONGEST // 8  # a block that gets shorter is joined to its neighbour
 
@@ -96,6 +97,7 @@ class SortedSet:
 
     def __init__(self) -> None:
         self.scores: dict[bytes, float] = {}
+        self.small = True  # Redis would keep it in a listpack, where minus zero is zero; once it is not, it stays so
         self._blocks = [Run(array("d"), [])]
         self._bounds = Run(array("d"), [])  # of each block but the last
         self._tree: list[int] = []  # the Fenwick tree of the blocks' lengths, counted from 1; empty: to be made
@@ -112,10 +114,13 @@ class SortedSet:
 
     def add(self, member: bytes, score: float) -> bool:
         """Give a member this score; tell whether it is new."""
-        score += 0.0  # minus zero becomes zero
         old = self.scores.get(member)
         if old == score:
             return False
+        if old is None:
+            self.small = self.small and len(self.scores) < FEW and len(member) <= SHORT
+        if self.small:
+            score += 0.0  # minus zero becomes zero
         if old is not None:
             member = self._take_out(old, member)  # the one that is also the key in the dictionary
         self.scores[member] = score
@@ -174,6 +179,7 @@ class SortedSet:
         """The same members and scores, to be changed apart from these."""
         other = SortedSet()
         other.scores = dict(self.scores)
+        other.small = self.small
         other._blocks = [block.part(0, None) for block in self._blocks]
         other._bounds = self._bounds.part(0, None)
         return other

@@ -233,6 +233,11 @@ class Store:
         """The number of keys that have a deadline."""
         return len(self._deadlines)
 
+    def overdue(self, key: bytes) -> bool:
+        """Tell whether the deadline of `key` has passed, and leave it where it is."""
+        deadline = self._deadlines.get(key)
+        return deadline is not None and deadline < self.unit.now
+
     def expired(self, key: bytes) -> bool:
         """Tell whether the deadline of `key` has passed; then it is removed, and the log hears of it."""
         deadline = self._deadlines.get(key)

@@ -56,7 +56,7 @@ class Client:
     no_evict: bool = False  # it said CLIENT NO-EVICT ON
     queue: list[tuple[Command, list[bytes]]] | None = None  # after MULTI: what EXEC will run
     spoiled: bool = False  # a request could not be queued: EXEC will refuse
-    watched: set[Place] = field(default_factory=set)  # the keys it watches …
+    watched: dict[Place, bool] = field(default_factory=dict)  # the keys it watches; whether each was overdue then …
     touched: bool = False  # … and whether one of them has changed since
     channels: dict[bytes, None] = field(default_factory=dict)  # what it subscribed to, in order
     patterns: dict[bytes, None] = field(default_factory=dict)

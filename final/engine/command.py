@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..protocol.errors import unknown_command, wrong_number_of_arguments
+from ..protocol.errors import unknown_command, unknown_subcommand, wrong_number_of_arguments
 from ..protocol.writer import Value
 
 # Flags, as COMMAND shows them. WRITE is refused while the log cannot be written, NO_AUTH goes before the password,
@@ -34,7 +34,7 @@ class Command:
     function: Callable[..., Value]
     run: Callable[[Any, Any, list[bytes]], Value]  # of the server, the client and the request; see `signature.py`
     fewest: int  # words in a request, those of the name among them
-    most: float  # the same; infinite where the function takes *words
+    most: float  # the same; infinite where the function takes *words. What is longer is refused: see `fits` and `bind`
     flags: tuple[str, ...] = ()
     keys: tuple[int, int, int] = (0, 0, 0)  # first key, last key (-1: the last word), step; zeros where there is none
     plain: bool = False  # it is handed nothing but the data, and never waits
@@ -48,6 +48,14 @@ class Command:
         """The number of words as COMMAND shows it: negative means at least so many."""
         return self.fewest if self.fewest == self.most else -self.fewest
 
+    def fits(self, count: int) -> bool:
+        """Whether the arity allows a request of so many arguments, its name among them.
+
+        Redis knows no upper limit but an exact number. So a PING of three arguments is queued after MULTI, and refused
+        when it runs.
+        """
+        return count == self.fewest if self.fewest == self.most else count >= self.fewest
+
     @property
     def group(self) -> Group:
         """The family it belongs to: its module says so by a `GROUP` of its own."""
@@ -59,23 +67,33 @@ PLAIN: dict[bytes, Command] = {}  # those that are plain; name in lower case and
 
 
 def find(words: list[bytes]) -> Command:
+    """Look up the command that a request names, and check its arity.
+
+    Raises what `look_up` raises, and `wrong_number_of_arguments`.
+    """
+    found = look_up(words)
+    if not found.fits(len(words)):
+        raise wrong_number_of_arguments(found.name)
+    return found
+
+
+def look_up(words: list[bytes]) -> Command:
     """Look up the command that a request names, in capitals or not: by one word, or by two for a subcommand.
 
-    A second word that is no subcommand goes to the command itself, which knows what to say to it.
-    Raises `unknown_command`, and `wrong_number_of_arguments` where there are too few words or too many.
+    Raises `unknown_command` and `unknown_subcommand`.
 
     >>> greet = Command("greet", print, print, fewest=1, most=9)
     >>> greet.subcommands[b"politely"] = Command("greet|politely", print, print, fewest=2, most=2)
     >>> COMMANDS[b"greet"] = greet
-    >>> find([b"GREET"]).name, find([b"greet", b"Politely"]).name, find([b"greet", b"rudely"]).name
-    ('greet', 'greet|politely', 'greet')
+    >>> look_up([b"GREET"]).name, look_up([b"greet", b"Politely"]).name
+    ('greet', 'greet|politely')
     >>> del COMMANDS[b"greet"]
     """
     found = COMMANDS.get(words[0]) or COMMANDS.get(words[0].lower())
     if found is None:
         raise unknown_command(words)
-    if found.subcommands and len(words) > 1:
-        found = found.subcommands.get(words[1].lower(), found)
-    if not found.fewest <= len(words) <= found.most:
-        raise wrong_number_of_arguments(found.name)
-    return found
+    if not found.subcommands or len(words) == 1:
+        return found
+    if (subcommand := found.subcommands.get(words[1].lower())) is None:
+        raise unknown_subcommand(found.name.upper(), words[1])
+    return subcommand

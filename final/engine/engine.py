@@ -149,7 +149,7 @@ class Engine:
         """A request must not be run: neither must the transaction be that it belongs to, or that it should run."""
         client.spoiled = True  # EXEC will refuse
         self.counters.error_replies += 1
-        if words[0].lower() != b"exec" or client.queue is None:
+        if words[0].lower() != b"exec":
             return error
         client.queue = None
         self.watching.unwatch(client)
@@ -227,7 +227,7 @@ class Engine:
                 self.log.append(records)
             if self.watching or self.waiting:
                 for place in ((note.store.index, key) for note in notes for key in note.keys):
-                    self.watching.touch(place)
+                    self.watching.touch(place, self.stores[place[0]])
                     if place in self.waiting:
                         ready.append(place)
             while ready and not self.unit.notes:

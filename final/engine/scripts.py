@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..lua.interpreter import Interpreter
-from ..protocol.errors import ReplyError, log_failed, out_of_memory
+from ..protocol.errors import ReplyError, log_failed, no_script, out_of_memory
 from ..protocol.writer import Value
 from ..server_log import log as server_log
 from .client import Client
-from .command import COMMANDS, DENYOOM, NOSCRIPT, WRITE, find
+from .command import DENYOOM, NOSCRIPT, WRITE, look_up
 
 if TYPE_CHECKING:
     from .context import Server
@@ -47,7 +47,7 @@ class Scripts:
     def named(self, name: bytes) -> bytes:
         """The name in lower case, where a script of that name is loaded."""
         if name.lower() not in self.texts:
-            raise ReplyError("NOSCRIPT No matching script. Please use EVAL.")
+            raise no_script()
         return name.lower()
 
     def flush(self) -> None:
@@ -89,14 +89,12 @@ class Scripts:
 
     def _call(self, words: list[bytes]) -> Value:
         """Run a command for the script."""
-        if words[0].lower() not in COMMANDS:
-            raise ReplyError("ERR Unknown Redis command called from script")
         try:
-            command = find(words)
+            command = look_up(words)
         except ReplyError:
-            raise ReplyError("ERR Wrong number of args calling Redis command from script") from None
-        if command.subcommands:
-            raise ReplyError("ERR Unknown Redis command called from script")
+            raise ReplyError("ERR Unknown Redis command called from script") from None
+        if not command.fits(len(words)):
+            raise ReplyError("ERR Wrong number of args calling Redis command from script")
         if NOSCRIPT in command.flags:
             raise ReplyError("ERR This Redis command is not allowed from script")
         if DENYOOM in command.flags and self._starved and not self._wrote:

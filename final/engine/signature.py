@@ -6,6 +6,7 @@ from math import inf
 from typing import TypeVar
 
 from ..data.store import Store
+from ..protocol.errors import too_many_arguments
 from ..protocol.writer import Value
 from .args import integer
 from .client import Client
@@ -65,7 +66,7 @@ def describe(
         name=name,
         function=function,
         flags=flags,
-        run=bind(function, handed, [each.annotation is int for each in single], depth, last, fewest == most),
+        run=bind(function, name, handed, [each.annotation is int for each in single], last, fewest, most),
         fewest=fewest,
         most=most,
         keys=keys or ((first, (-2 if last else -1) if "keys" in names else first, 1) if first else (0, 0, 0)),
@@ -74,15 +75,17 @@ def describe(
 
 
 def bind(
-    function: Callable[..., Value], handed: tuple[type, ...], integers: list[bool], depth: int, last: str, exact: bool
-) -> Callable[[Server, Client, list[bytes]], Value]:
+    function: Callable[..., Value], name: str, handed: tuple[type, ...], integers: list[bool], last: str, fewest: int,
+    most: float,
+) -> Callable[[Server, Client, list[bytes]], Value]:  # fmt: skip
     """Make the function that a request is run through, with all that can be known now worked out now.
 
-    It hands over what was asked for and the words after the name, which has `depth` words, integers already read.
-    Raises `not_an_integer` where an int was wanted. A command on a database whose words are plain bytes, which
-    is most of them, gets by with one inner call: STRLEN of a missing key takes 0.23 µs, where the stage's way
-    through `zip` and `convert` takes 1.0.
+    It hands over what was asked for and the words after the name, integers already read.
+    Raises `not_an_integer` where an int was wanted, and `too_many_arguments` where the arity allows more arguments than
+    the function takes. A command on a database whose words are plain bytes, which is most of them, gets by with one
+    inner call: STRLEN of a missing key takes 0.23 µs, where the stage's way through `zip` and `convert` takes 1.0.
     """
+    depth = name.count("|") + 1
     places = [index for index, wanted in enumerate(integers, start=depth) if wanted]
 
     def run_plain(server: Server, client: Client, words: list[bytes]) -> Value:
@@ -91,7 +94,14 @@ def bind(
     def run_one(server: Server, client: Client, words: list[bytes]) -> Value:
         return function(client.db, words[1])
 
+    def run_up_to(server: Server, client: Client, words: list[bytes]) -> Value:
+        if len(words) > most:
+            raise too_many_arguments(name, words)
+        return function(client.db, *words[1:])
+
     def run(server: Server, client: Client, words: list[bytes]) -> Value:
+        if len(words) > most:
+            raise too_many_arguments(name, words)
         given = [client.db if kind is Store else client if kind is Client else server for kind in handed]
         arguments: list[bytes | int] = list(words)
         for place in places[: len(words) - depth]:
@@ -101,5 +111,7 @@ def bind(
         return function(*given, *arguments[depth:])
 
     if handed == (Store,) and not places and depth == 1 and not last:
-        return run_one if exact and len(integers) == 1 else run_plain
+        if fewest == most:
+            return run_one if len(integers) == 1 else run_plain
+        return run_plain if most == inf else run_up_to
     return run

@@ -1,8 +1,11 @@
-"""WATCH: which clients want to know that a key has changed before their EXEC. It knows no command and no socket."""
+"""WATCH: which clients want to know that a key has changed before their EXEC. It knows no command and no socket.
+
+A key that was already overdue at WATCH counts as missing: that it goes is no change (Redis: `wk->expired`).
+"""
 
 from collections.abc import Iterator
 
-from ..data.store import Place
+from ..data.store import Place, Store
 from .client import Client
 
 
@@ -15,7 +18,7 @@ class Watching:
     def watch(self, client: Client, key: bytes) -> None:
         """Have `client.touched` set when this key of its database changes."""
         place = (client.db.index, key)
-        client.watched.add(place)
+        client.watched.setdefault(place, client.db.overdue(key))
         self.clients.setdefault(place, set()).add(client)
 
     def unwatch(self, client: Client) -> None:
@@ -27,10 +30,21 @@ class Watching:
         client.watched.clear()
         client.touched = False
 
-    def touch(self, place: Place) -> None:
-        """The key has changed."""
+    def touch(self, place: Place, store: Store) -> None:
+        """The key at a place has changed; `store` is its database, where it may be gone."""
         for client in self.clients.get(place, ()):
+            if client.watched[place]:
+                if store.held(place[1]) is None:
+                    client.watched[place] = False  # what comes after it is a change
+                    continue
+                if store.overdue(place[1]):
+                    continue
             client.touched = True
+
+    def missed(self, place: Place) -> None:
+        """An overdue key has come where none was: that is no change (Redis: `touchAllWatchedKeysInDb`)."""
+        for client in self.clients.get(place, ()):
+            client.watched[place] = True
 
     def __iter__(self) -> Iterator[Place]:
         return iter(self.clients)

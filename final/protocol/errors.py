@@ -56,6 +56,16 @@ def wrong_number_of_arguments(command: str) -> ReplyError:
     return ReplyError(f"ERR wrong number of arguments for '{command}' command")
 
 
+def too_many_arguments(command: str, words: list[bytes]) -> ReplyError:
+    """Answer to a request that the arity allows, and that has more arguments than the command takes.
+
+    >>> too_many_arguments("ping", [b"PING", b"a", b"b"])
+    ReplyError("ERR wrong number of arguments for 'ping' command")
+    """
+    container, _, subcommand = command.partition("|")
+    return wrong_subcommand(container.upper(), words[1]) if subcommand else wrong_number_of_arguments(command)
+
+
 def wrong_type() -> ReplyError:
     """Answer to a command for one kind of value whose key holds another."""
     return ReplyError("WRONGTYPE Operation against a key holding the wrong kind of value")
@@ -140,6 +150,11 @@ def busy() -> ReplyError:
     return ReplyError(
         "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
     )
+
+
+def no_script() -> ReplyError:
+    """Answer to the name of a script that is not loaded."""
+    return ReplyError("NOSCRIPT No matching script. Please use EVAL.")
 
 
 def debug_not_allowed() -> ReplyError:

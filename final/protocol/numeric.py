@@ -3,6 +3,7 @@
 import re
 from decimal import Decimal
 from fractions import Fraction
+from math import inf
 
 from .errors import ReplyError, not_a_float, not_an_integer
 
@@ -77,7 +78,7 @@ def add_floats(text: bytes, increment: bytes, refusal: ReplyError | None = None)
     return written.rstrip("0").rstrip(".").encode()
 
 
-_HEXADECIMAL = re.compile(rb"[+-]?0x[0-9a-f]*+(?:\.[0-9a-f]*+)?(p[+-]?\d++)?", re.IGNORECASE)
+_HEXADECIMAL = re.compile(rb"([+-]?)0x([0-9a-f]*+)(?:\.([0-9a-f]*+))?(?:p([+-]?)0*+(\d*+)(?<=\d))?", re.IGNORECASE)
 
 
 def parse_float(word: bytes) -> float | None:
@@ -90,16 +91,19 @@ def parse_float(word: bytes) -> float | None:
         return float(word)
     try:
         return float.fromhex(word.decode()) if _HEXADECIMAL.fullmatch(word) else None
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
+    except OverflowError:
+        return -inf if word.startswith(b"-") else inf
 
 
 def strtod(word: bytes) -> float | None:
-    """Read a number as C's `strtod` would: blanks before it do not matter, and nothing at all is zero.
+    """Read a number as C's `strtod` would: spaces before it do not matter, it ends at a zero byte, and nothing is zero.
 
-    >>> strtod(b" 1.5"), strtod(b""), strtod(b"1.5 "), strtod(b" ")
-    (1.5, 0.0, None, None)
+    >>> strtod(b" 1.5"), strtod(b""), strtod(b"1.5 "), strtod(b" "), strtod(b"1\\0x")
+    (1.5, 0.0, None, None, 1.0)
     """
+    word = word.partition(b"\0")[0]
     return parse_float(word.lstrip(b" \t\n\v\f\r")) if word else 0.0
 
 
@@ -107,13 +111,33 @@ def long_double(text: bytes) -> Fraction | str | None:
     """Read a number as `strtold` would: a fraction of at most 64 binary digits, "inf", or None where it is none."""
     if _INFINITY.fullmatch(text):
         return "inf"
-    parts = _DECIMAL.fullmatch(text) if len(text) < LONGEST else None
+    if len(text) >= LONGEST:
+        return None
+    if parts := _HEXADECIMAL.fullmatch(text):
+        return hexadecimal(*parts.groups(default=b""))
+    parts = _DECIMAL.fullmatch(text)
     if parts is None:
         return None
     digits, sign, exponent = parts.groups(default=b"")
     if len(exponent) > 4:  # too great or too small, however many digits stand before it
         return None if digits.strip(b"+-0.") else Fraction(0)
-    exact = Fraction(Decimal((digits + b"e" + sign + (exponent or b"0")).decode()))
+    return within_range(Fraction(Decimal((digits + b"e" + sign + (exponent or b"0")).decode())))
+
+
+def hexadecimal(sign: bytes, whole: bytes, part: bytes, exponent_sign: bytes, exponent: bytes) -> Fraction | None:
+    """The number that `-0x1.8p-3` is, by its parts, as a long double; None where it is none."""
+    digits = whole + part
+    if not digits:
+        return None
+    number = int(digits, 16)
+    if len(exponent) > 5:  # too great or too small, however many digits stand before it
+        return None if number else Fraction(0)
+    power = int(exponent_sign + (exponent or b"0")) - 4 * len(part)
+    return within_range(Fraction(-number if sign == b"-" else number) * Fraction(2) ** power)
+
+
+def within_range(exact: Fraction) -> Fraction | None:
+    """The long double that is nearest to a number; None where there is none that is finite, and not zero instead."""
     number = round_to_64_digits(exact)
     return number if not exact or LEAST <= abs(number) < MOST else None
 
