@@ -31,7 +31,8 @@ What each file owns, from the outside in. Imports point downwards only.
     records.py      one file of the log, read and checked
     rdb.py          a snapshot by a real Redis, read as if it were requests
     lzf.py, packed.py, crc.py  how Redis compresses, packs and sums up in a snapshot
-    manifest.py     the log's folder: which files make up the log, and whose it is
+    folder.py       the log's folder: whose it is, and which of its files belong to the log
+    manifest.py     the list of these files
     store.py        the keyspace: typed values, deadlines, what changed; the only file that knows expiry
     server_log.py   what the server tells the person who runs it, on standard error
     options.py      the options, as in redis.conf and CONFIG

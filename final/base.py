@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from .manifest import private
+from .folder import private
 from .server_log import log
 from .store import KINDS, Store, Words
 from .writer import encode

@@ -261,7 +261,6 @@ def test_several_files_are_read_in_the_order_of_the_manifest(tmp_path: Path) -> 
     (folder / "appendonly.aof.2.incr.aof").write_bytes(request("SELECT", 1) + request("SET", "k", "second"))
     log_in(tmp_path).write_bytes(request("SELECT", 1) + request("SET", "k", "first"))
     (folder / "appendonly.aof.manifest").write_text(
-        "file appendonly.aof.0.incr.aof seq 0 type h\n"
         "file appendonly.aof.1.incr.aof seq 1 type i\nfile appendonly.aof.2.incr.aof seq 2 type i\n"
     )
     peer = opened(tmp_path)
