@@ -529,6 +529,114 @@ def test_a_folder_that_vanishes_is_made_again_with_all_that_it_should_hold(tmp_p
     assert data_of(opened(tmp_path)) == {0: {b"k": (b"v", None), b"n": (b"2", None)}}
 
 
+def cut(log: Path) -> None:
+    """Empty the file that is appended to."""
+    os.truncate(log / "appendonly.aof.2.incr.aof", 0)
+
+
+def append(log: Path) -> None:
+    """Write to that file, as a second server would."""
+    with open(log / "appendonly.aof.2.incr.aof", "ab") as file:
+        file.write(request("SET", "foreign", 1))
+
+
+def exchange(log: Path) -> None:
+    """Put a copy in its place, as an editor does."""
+    shutil.copy(log / "appendonly.aof.2.incr.aof", log / "copy")
+    (log / "copy").rename(log / "appendonly.aof.2.incr.aof")
+
+
+def cut_base(log: Path) -> None:
+    """Cut the base."""
+    os.truncate(log / "appendonly.aof.2.base.aof", 5)
+
+
+def delete_base(log: Path) -> None:
+    """Delete the base."""
+    (log / "appendonly.aof.2.base.aof").unlink()
+
+
+def empty_list(log: Path) -> None:
+    """Empty the list of the files."""
+    os.truncate(log / "appendonly.aof.manifest", 0)
+
+
+TOUCHES = [cut, append, exchange, cut_base, delete_base, empty_list]
+
+
+@pytest.mark.parametrize("touch", TOUCHES)
+@pytest.mark.parametrize("policy", ["everysec", "always"])
+def test_who_touches_our_files_is_noticed_and_the_whole_log_is_rewritten(
+    tmp_path: Path, touch: Callable[[Path], None], policy: str
+) -> None:
+    peer = opened(tmp_path, appendfsync=policy)
+    peer.ask("SET k v")
+    flush(peer)
+    rewrite(peer)
+    peer.ask("INCR n")
+    flush(peer)
+    log = peer.engine.log
+    assert log
+    log.look()
+    assert not log.doubt
+    touch(tmp_path / "appendonlydir")
+    log.look()
+    assert log.displaced and re.match("-MISCONF Errors writing to the AOF file: ", peer.ask("INCR n"))
+    mend(peer)
+    assert peer.ask("INCR n") == ":2"
+    flush(peer)
+    log.look()
+    assert not log.doubt and data_of(opened(tmp_path)) == {0: {b"k": (b"v", None), b"n": (b"2", None)}}
+
+
+@pytest.mark.parametrize("touch", [cut, append, exchange])
+def test_a_sync_notices_it_too(tmp_path: Path, touch: Callable[[Path], None]) -> None:
+    peer = opened(tmp_path, appendfsync="everysec")
+    rewrite(peer)
+    peer.ask("SET k v")
+    flush(peer)
+    touch(tmp_path / "appendonlydir")
+    assert peer.engine.log
+    with pytest.raises(OSError):
+        peer.engine.log.sync()
+    assert peer.engine.log.displaced
+
+
+def test_what_another_thread_writes_while_it_is_looked_for_is_not_taken_for_foreign(tmp_path: Path) -> None:
+    peer = opened(tmp_path, appendfsync="everysec")
+    log = peer.engine.log
+    assert log
+    stop = threading.Event()
+
+    def sync() -> None:
+        while not stop.is_set():
+            log.sync()
+
+    thread = threading.Thread(target=sync)
+    thread.start()
+    try:
+        for number in range(3000):
+            peer.ask_all([[b"SET", b"k", b"%d" % number]])
+            flush(peer)
+    finally:
+        stop.set()
+        thread.join()
+    assert not log.doubt
+
+
+def test_under_always_replies_wait_until_what_somebody_has_cut_is_rewritten(tmp_path: Path) -> None:
+    with final_server(data=tmp_path, appendfsync="always") as server:
+        client = server.connect()
+        for number in range(10):
+            client.check(request("SET", f"k{number}", "v"), b"+OK\r\n")
+        os.truncate(next(tmp_path.glob("*/*.incr.aof")), 0)
+        client.check(request("SET", "after", "v"), b"+OK\r\n")
+        server.kill()
+        assert "was changed by someone else" in server.errors
+    with final_server(data=tmp_path) as server:
+        assert server.connect().ask("DBSIZE") == 11
+
+
 # When it is time
 
 
