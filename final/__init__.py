@@ -37,7 +37,8 @@ that they enter themselves into the table.
         check.py, check_words.py  redis-check-aof, and its words for what is wrong
         aof.py            append, flush, fsync policy, load
         read.py           one file of the log, read and checked
-        manifest.py       the folder: which files make up the log, and whose it is
+        folder.py         the folder: whose it is, and what may be deleted there
+        manifest.py       the list of the files that make up the log
         rdb/              a snapshot by a real Redis, read as if it were requests: read, packed, lzf, crc
     options.py     the options, as in redis.conf and CONFIG
     server_log.py  what the server tells the person who runs it, on standard error

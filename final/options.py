@@ -1,5 +1,6 @@
 """The options, named as in redis.conf: what the command line takes, what CONFIG GET shows and CONFIG SET may change."""
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
@@ -9,6 +10,7 @@ from .data.events import chosen
 from .protocol.errors import ReplyError
 from .protocol.numeric import parse_memory
 
+NAME_MAX = 255  # bytes in the name of a file
 POLICIES = (
     *("volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"),
     *("allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction"),
@@ -89,8 +91,10 @@ class Options:
     appendfsync: str = option(
         "everysec", "when the log must be on the disk", choices=("everysec", "always", "no"), settable=True
     )
-    appendfilename: str = option("appendonly.aof", "how the names of the log's files begin")
-    appenddirname: str = option("appendonlydir", "the log's folder")
+    appendfilename: str = option("appendonly.aof", "how the names of the log's files begin",
+                                 read=lambda text, _: check_name("appendfilename", text))  # fmt: skip
+    appenddirname: str = option("appendonlydir", "the log's folder",
+                                read=lambda text, _: check_name("appenddirname", text))  # fmt: skip
     auto_aof_rewrite_percentage: int = option(
         100, "rewrite the log when it has grown by so much since the last time; 0: never", settable=True, most=2**31 - 1
     )
@@ -134,7 +138,7 @@ class Options:
 
     def get(self, name: str) -> bytes:
         """The value of an option as CONFIG GET shows it."""
-        return str(getattr(self, name.replace("-", "_"))).encode()
+        return os.fsencode(str(getattr(self, name.replace("-", "_"))))
 
     def set(self, values: list[tuple[str, str]]) -> dict[str, Any]:
         """CONFIG SET: change the named options, all of them or, raising a ReplyError, none; give what they were."""
@@ -190,6 +194,18 @@ def parse(name: str, value: str, now: Any = None) -> Any:
     if not meta["least"] <= number <= meta["most"]:
         raise ValueError(f"argument must be between {meta['least']} and {meta['most']} inclusive")
     return number
+
+
+def check_name(option: str, name: str) -> str:
+    """Give the name back if the log's files, or its folder, can have it. Raises ValueError, in Redis's words."""
+    what, room = ("filename", len(".9999999999.incr.aof")) if option == "appendfilename" else ("dirname", 0)
+    if not name:
+        raise ValueError(f"{option} can't be empty")
+    if any(sign in name for sign in "/\\\0") or (what == "dirname" and name in (".", "..")):
+        raise ValueError(f"{option} can't be a path, just a {what}")
+    if len(os.fsencode(name)) + room > NAME_MAX:
+        raise ValueError(f"{option} is too long")
+    return name
 
 
 def config_failed(name: str, reason: str) -> ReplyError:

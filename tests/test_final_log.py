@@ -261,7 +261,6 @@ def test_several_files_are_read_in_the_order_of_the_manifest(tmp_path: Path) -> 
     (folder / "appendonly.aof.2.incr.aof").write_bytes(request("SELECT", 1) + request("SET", "k", "second"))
     log_in(tmp_path).write_bytes(request("SELECT", 1) + request("SET", "k", "first"))
     (folder / "appendonly.aof.manifest").write_text(
-        "file appendonly.aof.0.incr.aof seq 0 type h\n"
         "file appendonly.aof.1.incr.aof seq 1 type i\nfile appendonly.aof.2.incr.aof seq 2 type i\n"
     )
     peer = opened(tmp_path)
@@ -283,6 +282,49 @@ def test_only_the_last_file_may_be_torn(tmp_path: Path) -> None:
     manifest.write_text("file ../elsewhere seq 1 type i\n")
     with pytest.raises(CorruptLog, match="line 1 is no line of a manifest"):
         opened(tmp_path)
+
+
+# A log as Redis had it before version 7
+
+
+def test_an_old_style_log_is_moved_in_as_redis_does(tmp_path: Path) -> None:
+    data = request("SELECT", 3) + request("SET", "k", "v")
+    for name in ("ours", "theirs"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "appendonly.aof").write_bytes(data + request("SET", "torn", "off")[:-3])
+    with redis_server(data=tmp_path / "theirs") as server:
+        server.stop()
+    with final_server(data=tmp_path / "ours") as server:
+        assert everything(server.connect()) == {"3 b'k'": ("string", b"v", -1)}
+        server.stop()
+        assert re.search("old-style log .*appendonly.aof was moved into .*appendonlydir", server.errors)
+    held = [{path.name: path.read_bytes() for path in (tmp_path / name).rglob("*.*")} for name in ("ours", "theirs")]
+    assert held[0] == held[1] and held[0]["appendonly.aof"] == data
+
+
+def test_a_move_that_was_cut_short_is_completed(tmp_path: Path) -> None:
+    (tmp_path / "appendonly.aof").write_bytes(request("SET", "k", "v"))
+    folder = tmp_path / "appendonlydir"
+    folder.mkdir()
+    (folder / "appendonly.aof.manifest").write_text("file appendonly.aof seq 1 type b\n")
+    assert data_of(opened(tmp_path)) == data_of(opened(tmp_path)) == {0: {b"k": (b"v", None)}}
+    assert (folder / "appendonly.aof").exists() and not (tmp_path / "appendonly.aof").exists()
+
+
+def test_an_old_style_log_beside_a_newer_one_is_left_alone_and_one_in_the_folder_is_not_overwritten(
+    tmp_path: Path,
+) -> None:
+    peer = opened(tmp_path)
+    peer.ask("SET k new")
+    flush(peer)
+    old = tmp_path / "appendonly.aof"
+    old.write_bytes(request("SET", "k", "old"))
+    assert opened(tmp_path).ask("GET k") == "$3 new"
+    folder = tmp_path / "appendonlydir"
+    (folder / "appendonly.aof.manifest").unlink()
+    with pytest.raises(CorruptLog, match="there is no such file, but there is"):
+        opened(tmp_path)
+    assert old.exists() and log_in(tmp_path).stat().st_size > 0
 
 
 # The policies, counted from outside

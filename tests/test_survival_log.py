@@ -102,7 +102,7 @@ def two(tmp_path: Path) -> Written:
     before, size = copy.deepcopy(data_of(peer)), flush(peer)
     states = say(peer, AFTER)
     folder = tmp_path / "appendonlydir"
-    files = [folder / "appendonly.aof.1.base.aof", folder / "appendonly.aof.2.incr.aof"]
+    files = [folder / "appendonly.aof.2.base.aof", folder / "appendonly.aof.2.incr.aof"]
     return Written(tmp_path, files, [(0, before), *((end - size, data) for end, data in states)])
 
 

@@ -1,6 +1,6 @@
 """The log: every change, appended to a file before anyone hears of it. It knows files; not what commands do.
 
-It lies as Redis 7 lays it out, so that a real Redis can take over the folder: `manifest.py` says which files there
+It lies as Redis 7 lays it out, so that a real Redis can take over the folder: `folder.py` says which files there
 are. Each is a row of requests, which bring the data back when they are executed again.
 """
 
@@ -8,13 +8,14 @@ import errno
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
 from ..options import Options
 from ..protocol.writer import encode_request
 from ..server_log import log
-from .manifest import Folder, private
+from .folder import Displaced, Folder, private, size_in_place, touched
 from .read import CorruptLog, Progress, Refusable, read_file
 
 Record = tuple[int, Sequence[bytes]]  # the database, and the words of a request
@@ -35,6 +36,7 @@ class Log:
         self.folder = Folder(Path(options.dir) / options.appenddirname, options.appendfilename)
         self.failure = ""  # why writes are refused: the last one could not be put into the file, or there is `doubt`
         self.doubt = ""  # why nobody knows what is on the disk: fsync failed, or the file has gone; `rebase` ends it
+        self.displaced = False  # the `doubt` comes from somebody else's work on our files; the disk is well
         self.base_size = 0  # bytes in the log when it was last rewritten; before that, in the base
         self.apart = False  # what is appended counts only from the next `rebase` on
         self._file: FileIO | None = None  # the last increment, to which we append …
@@ -47,10 +49,13 @@ class Log:
         self._syncing = threading.Lock()  # held while `sync` works, perhaps in a thread
         self._database = -1  # the one that the last record was for; -1: not said yet
 
-    def enter(self) -> None:
-        """Make the folder ours. Raises OSError, and CorruptLog where it has no right list of the log's files."""
+    def enter(self, upgrade: bool = False) -> None:
+        """Make the folder ours. Raises OSError, and CorruptLog where it has no right list of the log's files.
+
+        `upgrade`: move an old-style log in, where there is one.
+        """
         try:
-            self.folder.enter()
+            self.folder.enter(upgrade)
         except ValueError as error:
             remedy = "then mend that, or put it back, or move the whole folder away"
             raise CorruptLog(self.folder.list, 0, str(error), remedy) from None
@@ -61,7 +66,7 @@ class Log:
         What is torn off at the end of the last file, which is half a request or a transaction without its EXEC,
         is cut off, and a line says so. Anything else that is no request raises CorruptLog and changes nothing.
         """
-        self.enter()
+        self.enter(upgrade=True)
         files = self.folder.manifest.files
         progress = Progress(sum(map(self.folder.size, files)))
         for number, name in enumerate(files, start=1):
@@ -76,7 +81,11 @@ class Log:
         self._unsynced = bool(files)  # who was killed may not have come to see onto the disk what it promised
 
     def open(self) -> None:
-        """Open the last increment to append to it; make it, and the manifest, where there are none. Raises OSError."""
+        """Open the last increment to append to it; make it, and the manifest, where there are none. Raises OSError.
+
+        What a crash has left over is deleted only now, when the log is known to be right.
+        """
+        self.folder.tidy()
         manifest = self.folder.manifest
         if not manifest.increments:
             manifest = manifest.with_increment(self.folder.filename)
@@ -87,6 +96,7 @@ class Log:
         self._earlier, self._written = sum(sizes[:-1]), sizes[-1]
         self._path = self.folder.path / manifest.files[-1]
         self._file = FileIO(self._path, "ab", opener=private)
+        self.folder.remember()
 
     def branch(self) -> None:
         """Go on in a new increment, so that a new base can take the place of all that was logged up to now.
@@ -95,17 +105,22 @@ class Log:
         there is `doubt`: nothing that was written up to now will count.
         Raises OSError: then the log goes on as it was, and still tells all.
         """
-        self.flush()
-        if self._waiting:
-            raise OSError(self.failure)
         if self.doubt:
+            with suppress(OSError):
+                self.flush()
             self.folder.come_back()
             self.apart = True
         else:
+            self.flush()
+            if self._waiting:
+                raise OSError(self.failure)
             self.sync()  # else a power cut could take changes from an increment and not those from the next one
         if self.apart:
-            self._go_on_in(self._create(self.folder.draft("incr")))
+            file = self._create(self.folder.draft("incr"))
+            self._waiting.clear()  # the new base tells it
+            self._go_on_in(file)
             return
+        self.folder.forget_history()  # where the last rewrite could not
         manifest = self.folder.manifest.with_increment(self.folder.filename)
         file = self._create(manifest.increments[-1].name)
         try:
@@ -124,26 +139,34 @@ class Log:
         folder, manifest = self.folder, self.folder.manifest
         if self.apart:
             self.sync()
+            manifest = manifest.with_increment(folder.filename, ahead=2)
+        elif self._file is None:
             manifest = manifest.with_increment(folder.filename)
-        manifest = manifest.with_base(folder.filename, keep=int(self._file is not None))
+            self._create(manifest.increments[-1].name).close()
+        manifest = manifest.with_base(folder.filename)
         assert manifest.base is not None
         draft.rename(folder.path / manifest.base.name)
         if self.apart:
-            self._path = self._path.rename(folder.path / manifest.increments[-1].name)
+            with self._syncing:
+                self._path = self._path.rename(folder.path / manifest.increments[-1].name)
         try:
             folder.write(manifest)
         finally:
             if folder.manifest is manifest:
-                self.apart, self.doubt = False, ""
+                self.apart, self.doubt, self.displaced = False, "", False
                 self._earlier = folder.size(manifest.base.name)
                 self.base_size = self.size
         folder.forget_history()
 
     def _create(self, name: str) -> FileIO:
-        """Make an empty file in the folder, to append to it."""
+        """Make an empty file in the folder, to append to it. Raises OSError where one is there that is not a draft."""
+        if name == self.folder.draft("incr"):
+            self.folder.remove([name])
         file = FileIO(self.folder.path / name, "ab", opener=private)
-        file.truncate(0)
-        return file
+        if os.fstat(file.fileno()).st_size == 0:
+            return file
+        file.close()
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
 
     def _go_on_in(self, file: FileIO) -> None:
         """Append to this file from now on, which is empty. What is in the one before is synced, or does not count."""
@@ -152,7 +175,7 @@ class Log:
                 self._file.close()
             self._file, self._path = file, Path(os.fsdecode(file.name))
             self._unsynced = self._lost = False
-        self._earlier, self._written = self.size, 0
+            self._earlier, self._written = self.size, 0
         self._database = -1
 
     @property
@@ -231,22 +254,30 @@ class Log:
                     raise
 
     def look(self) -> None:
-        """For who does not sync: notice where the file is not in its place any more."""
+        """Notice where somebody has touched a file of the log. Call it where `append` and `branch` are called."""
         with self._syncing:
             if self._file is not None and not self._lost:
                 try:
                     self._find(self._file)
+                    if not self.apart and (name := self.folder.changed()):
+                        raise touched(name)
                 except OSError as error:
                     self._give_up(error)
 
     def _find(self, file: FileIO) -> None:
-        """Raise OSError where somebody has moved or deleted the file, or the folder: nobody would find it again."""
-        if not os.path.samestat(os.fstat(file.fileno()), os.stat(self._path)):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        """Raise Displaced where the file is not in its place, or not as long as we left it.
+
+        Another thread may write meanwhile. So the file has at least the bytes that were counted before the look,
+        and at most those that wait after it and those counted then: asked in this order, none is left out.
+        """
+        least = self._written
+        size = size_in_place(file.fileno(), self._path)
+        if not least <= size <= len(self._waiting) + self._written:
+            raise touched(self._path.name)
 
     def _give_up(self, error: OSError) -> None:
         """What is in the file is lost, or may be."""
-        self._lost, self.doubt = True, str(error.strerror)
+        self._lost, self.doubt, self.displaced = True, str(error.strerror), isinstance(error, Displaced)
         self._refuse(self.doubt)
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from ..data.store import KINDS, Store, Words
 from ..protocol.writer import encode
 from ..server_log import log
-from .manifest import private
+from .folder import private
 
 Items = Iterable[tuple[bytes, Any, int | None]]  # keys with their values and deadlines
 ALIVE_EVERY = 10_000  # requests after which the child looks whether the server is still there

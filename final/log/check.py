@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .check_words import Look, Wrong
-from .manifest import Folder, parse
+from .folder import Folder
+from .manifest import parse
 from .rdb.read import MAGIC
 from .read import CorruptLog, after_lost_exec, read_front, read_requests
 
@@ -121,7 +122,7 @@ def check_all(path: Path, wishes: Wishes) -> None:
     """Check the files of a manifest, up to the first that is not right."""
     print("Start checking Multi Part AOF")
     try:
-        manifest = parse(path.read_text(errors="surrogateescape"))
+        manifest = parse(path.read_bytes())
     except ValueError as error:
         raise Stop(f"Invalid AOF manifest file format: {error}") from None
     parts = [Part(name, path.parent / name, name == manifest.files[-1]) for name in manifest.files]

@@ -1,24 +1,28 @@
-"""The log's folder: which files make up the log, and who may write there. It knows names, not what the files contain.
+"""The list of the log's files: what each line says, and which lists can be right. It knows no file.
 
-    appendonly.aof.manifest       the list of the files; the log is what it says, at every moment
-    appendonly.aof.2.base.aof     the data as it was at one moment (.rdb: a snapshot that Redis has written) …
-    appendonly.aof.5.incr.aof     … and what has changed since: one increment, or several
+    file appendonly.aof.2.base.aof seq 2 type b     the data as it was at one moment
+    file appendonly.aof.5.incr.aof seq 5 type i     what has changed since: one increment, or several
 
-The list is never changed in place. A draft is written beside it and renamed over it, which is one step: whatever
-happens, one list is there, the old or the new, and the files that it names are complete.
+A list has no checksum. What shows that it is whole is its form, which is always the one that a rewrite leaves behind:
+
+- the number and the type of a file stand in its name too (but not in that of an old-style log: see `folder.py`);
+- the numbers of the increments rise;
+- where files were just replaced and are still to be deleted, they are the base before this one, with its increments;
+  and there is one increment that counts.
+
+So a base that takes the place of increments alone has the number 2, as if there had been an empty base before it.
 """
 
-import fcntl
 import os
-import time
-from collections.abc import Iterable
+import re
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 
 from ..protocol.reader import ProtocolError, split_inline
 
-PATIENCE = 1.0  # seconds: so long may the child of a server that was killed take to let go of the folder
+LINE = 1024  # bytes that a line may have, with its newline: as in Redis (MANIFEST_MAX_LINE)
+NUMBER = re.compile("[1-9][0-9]{0,17}")
+NUMBERED = re.compile(rf"(.*)\.({NUMBER.pattern})\.(base\.aof|base\.rdb|incr\.aof)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -36,9 +40,40 @@ class Entry:
     kind: str
 
     def __str__(self) -> str:
-        plain = all(letter not in "\\\"' #" and letter.isprintable() for letter in self.name)
-        name = self.name if plain else '"' + self.name.replace("\\", "\\\\").replace('"', '\\"') + '"'
-        return f"file {name} seq {self.number} type {self.kind}"
+        return f"file {quoted(self.name)} seq {self.number} type {self.kind}"
+
+    @property
+    def is_base(self) -> bool:
+        """Whether this is a base, or was one."""
+        return not self.name.endswith(".incr.aof") or not NUMBERED.fullmatch(self.name)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the name says the same as number and kind. Any name is right for a base with the number 1."""
+        found = NUMBERED.fullmatch(self.name)
+        numbered = int(found[2]) == self.number if found else self.number == 1
+        return numbered and (self.kind == "h" or self.is_base == (self.kind == "b"))
+
+
+def named(name: str, filename: str) -> Entry | None:
+    """What a list would say of a file of this name, if it can belong to the log that is called `filename`."""
+    found = NUMBERED.fullmatch(name)
+    if found and found[1] == filename:
+        return Entry(name, int(found[2]), found[3][0])
+    return Entry(name, 1, "b") if name == filename else None
+
+
+def quoted(name: str) -> str:
+    r"""A name as it is written into a list: in quotes, with escapes, where Redis would not read it otherwise.
+
+    >>> print(quoted("a\nb"), quoted("it's"))
+    "a\nb" "it's"
+    """
+    data = os.fsencode(name)
+    if all(33 <= byte <= 126 and byte not in b"\\\"'" for byte in data):
+        return name
+    special = {byte: f"\\{chr(byte)}" for byte in b'\\"'} | {10: "\\n", 13: "\\r", 9: "\\t", 7: "\\a", 8: "\\b"}
+    return '"' + "".join(special.get(b, chr(b) if 32 <= b <= 126 else f"\\x{b:02x}") for b in data) + '"'
 
 
 @dataclass(frozen=True)
@@ -46,8 +81,9 @@ class Manifest:
     """The list: a base, or none, then the increments in their order. Never changed: each step gives a new one.
 
     >>> first = Manifest().with_increment("log")
-    >>> print(first.with_increment("log").with_base("log", keep=1), end="")
-    file log.1.base.aof seq 1 type b
+    >>> print(first.with_increment("log").with_base("log"), end="")
+    file log.2.base.aof seq 2 type b
+    file log.1.base.aof seq 1 type h
     file log.1.incr.aof seq 1 type h
     file log.2.incr.aof seq 2 type i
     """
@@ -61,180 +97,83 @@ class Manifest:
         """The names of the files that are to be read, in this order."""
         return [each.name for each in (self.base, *self.increments) if each is not None]
 
-    def with_increment(self, filename: str) -> "Manifest":
-        """One more increment, behind the others; its name is none that stands in the list already."""
-        number = max((each.number for each in (*self.history, *self.increments)), default=0) + 1
+    @property
+    def last(self) -> int:
+        """The number of the last increment, 0 where there is none."""
+        return max((each.number for each in (*self.history, *self.increments) if not each.is_base), default=0)
+
+    def with_increment(self, filename: str, ahead: int = 1) -> "Manifest":
+        """One more increment, behind the others; its number is `ahead` of theirs, so its name does not occur yet."""
+        number = self.last + ahead
         return replace(self, increments=(*self.increments, Entry(f"{filename}.{number}.incr.aof", number, "i")))
 
-    def with_base(self, filename: str, keep: int) -> "Manifest":
-        """A new base, which takes the place of the old one and of all increments but the last `keep`."""
-        number = self.base.number + 1 if self.base else 1
-        split = len(self.increments) - keep
-        replaced = [each for each in (self.base, *self.increments[:split]) if each is not None]
+    def with_base(self, filename: str) -> "Manifest":
+        """A new base, which takes the place of the old one and of all increments but the last one."""
+        before = self.base or Entry(f"{filename}.1.base.aof", 1, "b")
+        number = before.number + 1
         return Manifest(
             base=Entry(f"{filename}.{number}.base.aof", number, "b"),
-            history=(*self.history, *(replace(each, kind="h") for each in replaced)),
-            increments=self.increments[split:],
+            history=(*self.history, *(replace(each, kind="h") for each in (before, *self.increments[:-1]))),
+            increments=self.increments[-1:],
         )
 
     def __str__(self) -> str:
         entries = (self.base, *self.history, *self.increments)
         return "".join(f"{each}\n" for each in entries if each is not None)
 
+    @property
+    def complaint(self) -> str:
+        """Why this cannot be a list that a server has written; "" where it can."""
+        if not self.files and not self.history:
+            return "it lists no file"
+        numbers = [each.number for each in self.increments]
+        if any(later <= earlier for earlier, later in pairwise(numbers)):
+            return "its increments are not in order"
+        bases = [each.number for each in self.history if each.is_base]
+        replaced = [each.number for each in self.history if not each.is_base]
+        if self.history and (
+            self.base is None or max(bases, default=-1) != self.base.number - 1
+            or len(numbers) != 1 or not 0 < max(replaced, default=0) < numbers[0]
+        ):  # fmt: skip
+            return "its replaced files are not those that its base takes the place of"
+        return ""
 
-def parse(text: str) -> Manifest:
-    """Read a manifest. Raises ValueError with the number of a line that is none."""
+
+def parse(data: bytes) -> Manifest:
+    """Read a list. Raises ValueError with what is wrong with it, and where that is one line, its number."""
+    if not data:
+        raise ValueError("it is empty")
+    *lines, rest = data.split(b"\n")
+    if rest:
+        raise ValueError("its last line has no newline")
     entries = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.startswith("#"):
+    for number, line in enumerate(lines, start=1):
+        if len(line) >= LINE:
+            raise ValueError(f"line {number} is too long")
+        if not line.startswith(b"#"):
             try:
-                entries.append(parse_line(line))
+                entry = parse_line(line)
             except (KeyError, ValueError, ProtocolError):
                 raise ValueError(f"line {number} is no line of a manifest") from None
+            if not entry.agrees:
+                raise ValueError(f"line {number} does not go with the name of its file")
+            entries.append(entry)
     bases = [each for each in entries if each.kind == "b"]
-    increments = tuple(each for each in entries if each.kind == "i")
-    numbers = [each.number for each in increments]
     if len(bases) > 1:
-        raise ValueError("it names more than one base")
-    if any(later <= earlier for earlier, later in pairwise(numbers)):
-        raise ValueError("its increments are not in order")
+        raise ValueError("it lists more than one base")
     history = tuple(each for each in entries if each.kind == "h")
-    return Manifest(bases[0] if bases else None, history, increments)
+    manifest = Manifest(bases[0] if bases else None, history, tuple(each for each in entries if each.kind == "i"))
+    if manifest.complaint:
+        raise ValueError(manifest.complaint)
+    return manifest
 
 
-def parse_line(line: str) -> Entry:
-    """Read a line of a manifest; raises KeyError, ValueError or ProtocolError where it is none."""
-    words = [os.fsdecode(word) for word in split_inline(os.fsencode(line))]
-    told = dict(zip(words[::2], words[1::2], strict=True))
+def parse_line(line: bytes) -> Entry:
+    """Read a line of a list: pairs of words, of which we know three. Raises KeyError, ValueError or ProtocolError."""
+    words = [os.fsdecode(word) for word in split_inline(line)]
+    told = {key.lower(): word for key, word in zip(words[::2], words[1::2], strict=True)}
     entry = Entry(told["file"], int(told["seq"]), told["type"])
-    if "/" in entry.name or entry.kind not in ("b", "i", "h") or entry.number < 0:
+    known = entry.kind in ("b", "i", "h") and NUMBER.fullmatch(told["seq"]) and len(told) * 2 == len(words)
+    if not known or not entry.name or any(sign in entry.name for sign in "/\\\0"):
         raise ValueError(line)
     return entry
-
-
-class Folder:
-    """The log's folder. Between `enter` and `leave` it belongs to this server, and to no other one."""
-
-    def __init__(self, path: Path, filename: str) -> None:
-        self.path = path
-        self.filename = filename
-        self.list = path / f"{filename}.manifest"
-        self.manifest = Manifest()
-        self._lock: int | None = None
-
-    def enter(self) -> None:
-        """Make the folder where there is none, lock it, read the manifest, and delete what a crash has left over.
-
-        Raises OSError, also where another server is at work here, and ValueError where the manifest is damaged,
-        or missing while the files that it should list are there.
-        """
-        self.make()
-        self.lock()
-        try:
-            if self.list.exists():
-                self.manifest = parse(self.list.read_text(errors="surrogateescape"))
-            elif lost := [name for name in self.names(self.filename, ".aof", ".rdb") if self.size(name)]:
-                raise ValueError(f"there is no such file, but there is {min(lost)}, which it should list")
-            self.forget_history()
-            self.remove(self.leftovers())
-        except BaseException:
-            self.leave()
-            raise
-
-    def make(self) -> None:
-        """Make the folder where there is none, and see its name onto the disk: else a power cut can take all of it."""
-        missing = [each for each in (self.path, *self.path.parents) if not each.exists()]
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for each in missing:
-            sync_names(each.parent)
-
-    def come_back(self) -> None:
-        """Where the folder was moved away or deleted, make it again, and make it ours. Raises OSError."""
-        self.path.mkdir(mode=0o700, exist_ok=True)
-        sync_names(self.path.parent)
-        if self._lock is None or not os.path.samestat(os.fstat(self._lock), os.stat(self.path)):
-            self.leave()
-            self.lock(patience=0)
-
-    def lock(self, patience: float = PATIENCE) -> None:
-        """Lock the folder until `leave`, or the end of this process, however it comes. Raises OSError."""
-        self._lock = os.open(self.path, os.O_RDONLY)
-        deadline = time.monotonic() + patience
-        while True:
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    self.leave()
-                    raise OSError(f"another server is at work in {self.path}") from None
-                time.sleep(PATIENCE / 50)
-
-    def leave(self) -> None:
-        """Let another server have the folder."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-
-    def names(self, start: str, *ends: str) -> list[str]:
-        """The names in the folder that start and end like this."""
-        return [name for name in os.listdir(self.path) if name.startswith(start) and name.endswith(ends)]
-
-    def leftovers(self) -> Iterable[str]:
-        """The names that unfinished work may have left: drafts, and what the next manifest would have listed."""
-        following = self.manifest.with_increment(self.filename).with_base(self.filename, keep=1)
-        bases = self.names("temp-rewriteaof-", ".aof")
-        return [*bases, self.draft("manifest"), self.draft("incr"), following.files[0], following.files[-1]]
-
-    def size(self, name: str) -> int:
-        """How many bytes a file has."""
-        return (self.path / name).stat().st_size
-
-    def draft(self, what: str) -> str:
-        """The name of a file that does not count yet, as Redis calls it."""
-        return f"temp-{self.filename}.{what}"
-
-    def write(self, manifest: Manifest) -> None:
-        """Let this be the manifest from now on. Raises OSError; `self.manifest` is what the file says also then.
-
-        The names of new files come onto the disk before the list that mentions them, and the list before anything
-        that relies on it.
-        """
-        draft = self.path / self.draft("manifest")
-        with open(draft, "wb", opener=private) as file:
-            file.write(str(manifest).encode(errors="surrogateescape"))
-            file.flush()
-            os.fsync(file.fileno())
-        self.sync()
-        draft.rename(self.list)
-        self.manifest = manifest
-        self.sync()
-
-    def forget_history(self) -> None:
-        """Delete the files that were replaced, and then forget them."""
-        if self.manifest.history:
-            self.remove(each.name for each in self.manifest.history)
-            self.write(replace(self.manifest, history=()))
-
-    def remove(self, names: Iterable[str]) -> None:
-        """Delete these files, those of them that are there."""
-        for name in names:
-            (self.path / name).unlink(missing_ok=True)
-
-    def sync(self) -> None:
-        """See the folder's names onto the disk: without it a power cut can take a new file away."""
-        sync_names(self.path)
-
-
-def sync_names(folder: Path) -> None:
-    """See the names in a folder onto the disk."""
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
-def private(path: str, flags: int) -> int:
-    """Open a file that only its owner can read: it holds everyone's data."""
-    return os.open(path, flags, 0o600)

@@ -123,6 +123,8 @@ class Rewriter:
             log.open()  # so that there is a whole log, the old one or an empty one, until the new one is complete
             log.apart = True
             self.owner.log = log
+        else:
+            log.folder.tidy()
 
     def tick(self) -> None:
         """Called some ten times a second: see whether the rewrite under way is done, or whether one is due."""

@@ -91,13 +91,19 @@ class Server:
         """The turn is over, everything that had come in is executed: flush the log, then send the replies.
 
         All requests of one turn, of whatever clients, share one write to the log and, under `always`, one fsync.
-        When the log cannot be written then, nobody gets a reply: `stop` with the reason.
+        When the log cannot be written then, nobody gets a reply: `stop` with the reason. Only where the disk is well
+        and somebody else has changed our files, memory has all that they should hold: under `always`, replies wait
+        until the log was rewritten. `expire_regularly` sends them.
         """
+        log = self.engine.log
         try:
-            if self.engine.log is not None:
-                self.engine.log.flush()
+            if log is not None:
+                log.flush()
         except OSError as error:
-            self.stop(f"cannot write the log: {error}")
+            if log is None or not log.displaced:
+                self.stop(f"cannot write the log: {error}")
+                return
+        if log is not None and log.displaced and self.options.appendfsync == "always":
             return
         unsent, self.unsent = self.unsent, {}
         for connection in unsent:
@@ -134,7 +140,7 @@ class Server:
             await asyncio.sleep(LOOK_EVERY)
 
     async def sync_every_second(self) -> None:
-        """Each second, see whether the log is in its place; under `everysec` sync it, in a thread, as that takes long.
+        """Each second, see whether the log is as we left it; under `everysec` sync it, in a thread, as that takes long.
 
         Where the disk fails, the log itself sees to it that writes are refused, and the rewriter that it is mended.
         """
@@ -144,7 +150,7 @@ class Server:
             if log is not None and self.options.appendfsync == "everysec":
                 with suppress(OSError):
                     await asyncio.to_thread(log.sync)
-            elif log is not None:
+            if log is not None:
                 log.look()
 
 
