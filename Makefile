@@ -15,7 +15,7 @@ test: $(READY) ## run every test: stages, chain, final, notebooks
 
 check: $(READY) ## lint, and check the types
 	$(BIN)/ruff check
-	$(BIN)/mypy --explicit-package-bases conftest.py stages/*.py final tests notebooks
+	$(BIN)/mypy --explicit-package-bases conftest.py stages/*.py stages/desk stages/harness stages/teacher stages/upkeep final tests notebooks
 	@for stage in stages/[0-9]*; do \
 		echo "mypy $$stage"; \
 		(cd $$stage && MYPYPATH=../.. ../../$(BIN)/mypy --config-file ../../pyproject.toml \

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from stages import target
+from stages.harness import course, target
 
 SECONDS_PER_CELL = 60.0
 
@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         cell = getattr(item, "cell", None)
         folder = target_folder(item)
         if cell is not None and folder and "stage" in cell.metadata.get("tags", []):
-            cell.source = as_imports(cell.source, folder, target.stage_folder(stage_of(item)))
+            cell.source = as_imports(cell.source, folder, course.stage_folder(stage_of(item)))
 
 
 @pytest.hookimpl(tryfirst=True)

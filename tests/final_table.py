@@ -1,16 +1,16 @@
 """Writes the table in final/README.md anew, from the sources, and keeps the reasons: `python -m tests.final_table`.
 
 The table says how final/ grew out of the last stage: what of its code is the same, what has changed, what has moved to
-another file. `stages/manifest.py` reads it, and a test holds it against the sources.
+another file. `stages/desk/manifest.py` reads it, and a test holds it against the sources.
 """
 
 from __future__ import annotations
 
 from difflib import SequenceMatcher
 
-from stages.desk import STAGES
-from stages.manifest import HEADING, Sources, definitions, read, sources, without_dots
-from stages.target import ROOT, stage_folder
+from stages.desk.manifest import HEADING, Sources, definitions, read, sources
+from stages.harness.course import ROOT, STAGES, stage_folder
+from stages.upkeep.table import without_dots
 
 README = ROOT / "final" / "README.md"
 

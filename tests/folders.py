@@ -8,7 +8,7 @@ from typing import Any
 
 from final.restore import restore
 from final.store import KINDS
-from stages.wire import Client
+from stages.harness.wire import Client
 from tests.oracle import NOW, InProcess
 
 LOOKS = {

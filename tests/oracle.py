@@ -31,9 +31,9 @@ from final.engine import Engine
 from final.options import Options
 from final.reader import split_inline
 from final.writer import Value, encode
-from stages import wire
-from stages.running import Server
-from stages.target import Target, find
+from stages.harness import wire
+from stages.harness.server import Server
+from stages.harness.target import Target, find
 
 FOLDER = Path(__file__).with_name("transcripts")
 NOW = 1_800_000_000_000  # what the engine's clock shows at first, in milliseconds

@@ -20,9 +20,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from final.reader import Reader
-from stages import wire
-from stages.running import Server
-from stages.wire import Incomplete, parse, request
+from stages.harness import wire
+from stages.harness.server import Server
+from stages.harness.wire import Incomplete, parse, request
 from tests.oracle import redis_server, shown, words_of
 
 FOLDER = Path(__file__).with_name("conversations")

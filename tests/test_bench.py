@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from final.writer import encode
-from stages.target import ROOT
+from stages.harness.course import ROOT
 from tests.bench import load, own, report
 from tests.bench.__main__ import SECTIONS
 from tests.bench.load import Load, loads

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.target import stage_folder
+from stages.harness.course import stage_folder
 from tests.conftest import House
 
 FIXED = "stages/02-resp-reader/reader.py"
@@ -52,7 +52,7 @@ def test_a_copy_that_differs_where_the_fix_is_stays_as_it_is(committed: House) -
     assert (committed.folder / LATER[1]).read_text() == theirs
 
 
-@pytest.mark.parametrize("file", ["stages/02-resp-reader/test_checkpoint.py", "stages/desk.py", "nothing.py"])
+@pytest.mark.parametrize("file", ["stages/02-resp-reader/test_checkpoint.py", "stages/desk/shared.py", "nothing.py"])
 def test_only_a_module_of_a_stage_is_carried(committed: House, file: str) -> None:
     status, said = committed.desk("carry", file)
     assert status == 2

@@ -1,6 +1,6 @@
 """The desk, `python3 -m stages`, as a learner meets it."""
 
-from stages.starter import starter
+from stages.desk.starter import starter
 from tests.conftest import House
 
 CHECKPOINT = '''

@@ -12,7 +12,7 @@ from final.client import Client
 from final.options import Options
 from final.server import Server as FinalServer
 from final.writer import Value, encode
-from stages.wire import request
+from stages.harness.wire import request
 from tests.oracle import InProcess, shown, words_of
 
 BLOCKING = [

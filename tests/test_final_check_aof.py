@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from final.check_aof import main
-from stages.target import ROOT
-from stages.wire import request
+from stages.harness.course import ROOT
+from stages.harness.wire import request
 from tests.folders import await_rewrite, lay
 from tests.oracle import final_server, redis_server, redis_target
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import final.commands  # noqa: F401  (they enter themselves into the table)
 from final.command import COMMANDS
-from stages.target import ROOT
+from stages.harness.course import ROOT
 from tests.oracle import redis_server
 
 # `group command` in lines, `client|kill` for a subcommand, as COMMAND DOCS of redis-server 7.0.15 has them.

@@ -10,8 +10,8 @@ import pytest
 from final.eviction import Urn
 from final.options import POLICIES
 from final.sizes import size_of
-from stages.running import Server
-from stages.wire import Client, request
+from stages.harness.server import Server
+from stages.harness.wire import Client, request
 from tests.oracle import InProcess, final_server, redis_server, shown
 from tests.talk import arrived_bytes, read_requests
 

@@ -24,7 +24,7 @@ from final.lzf import decompress
 from final.packed import intset, listpack, ziplist, zipmap
 from final.rdb import BadSnapshot, Cursor, read_snapshot
 from final.records import CorruptLog
-from stages.wire import request
+from stages.harness.wire import request
 from tests.folders import await_rewrite, data_of, everything, flush, lay, opened
 from tests.oracle import InProcess, final_server, redis_server
 from tests.sequences import EXAMPLES

@@ -13,8 +13,8 @@ import pytest
 from final.errors import ReplyError
 from final.lua import Interpreter
 from final.writer import Value, encode
-from stages.running import Server
-from stages.wire import Client, request
+from stages.harness.server import Server
+from stages.harness.wire import Client, request
 from tests.oracle import InProcess, final_server, redis_server
 
 pytest.importorskip("lupa")

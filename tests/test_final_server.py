@@ -30,9 +30,9 @@ from final.connection import Connection
 from final.options import Options
 from final.server import Server as OurServer
 from final.writer import Value
-from stages.running import Server
-from stages.target import find
-from stages.wire import Verbatim, parse, request
+from stages.harness.server import Server
+from stages.harness.target import find
+from stages.harness.wire import Verbatim, parse, request
 from tests.oracle import PATIENCE, final_server, redis_target
 
 PING, PONG, OK = b"*1\r\n$4\r\nPING\r\n", b"+PONG\r\n", b"+OK\r\n"

@@ -14,11 +14,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from stages import handout, leaks
-from stages.desk import STAGES
-from stages.manifest import sources
-from stages.starter import starter
-from stages.target import NEW_FILE, ROOT, stage_folder
+from stages.desk.manifest import sources
+from stages.desk.starter import starter
+from stages.harness.course import NEW_FILE, ROOT, STAGES, stage_folder
+from stages.teacher import handout, leaks
 from tests.conftest import House
 
 each_stage = pytest.mark.parametrize("stage", STAGES)
@@ -167,7 +166,7 @@ def test_the_readme_says_the_sum_of_the_points(stage: int) -> None:
 @functools.cache
 def points() -> dict[int, float]:
     """Add up what pytest collects of each stage: a test counts as its mark says."""
-    source = "import stages.checkpoint, pytest, sys\n" + COLLECT
+    source = "import stages.harness.checkpoint, pytest, sys\n" + COLLECT
     command = [sys.executable, "-B", "-c", source, "stages", "--target=reference"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
@@ -178,7 +177,7 @@ COLLECT = """
 class Sum:
     def pytest_collection_finish(self, session):
         for stage in range(1, 6):
-            items = [item for item in session.items if stages.checkpoint.stage_of(item) == stage]
+            items = [item for item in session.items if stages.harness.checkpoint.stage_of(item) == stage]
             print(sum(dict(item.user_properties)["points"] for item in items), file=sys.stderr)
 
 pytest.main(["--collect-only", "-q", *sys.argv[1:]], plugins=[Sum()])

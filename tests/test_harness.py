@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from stages import report, target
-from stages.wire import Error, Incomplete, Push, Verbatim, parse
+from stages.harness import report, target
+from stages.harness.wire import Error, Incomplete, Push, Verbatim, parse
 
 ROOT = Path(__file__).parent.parent
 
@@ -64,8 +64,8 @@ def pytest_command(folder: Path, checkpoint: str, target: str) -> list[str]:
     """Write the checkpoint, as one of stage 03, and say how it is run."""
     file = folder / "03-trial" / "test_checkpoint.py"
     file.parent.mkdir(exist_ok=True)
-    file.write_text("import pytest\nfrom stages.wire import request\n\n" + textwrap.dedent(checkpoint))
-    options = ["-p", "stages.checkpoint", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder)]
+    file.write_text("import pytest\nfrom stages.harness.wire import request\n\n" + textwrap.dedent(checkpoint))
+    options = ["-p", "stages.harness.checkpoint", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder)]
     return [sys.executable, "-m", "pytest", *options, str(file), f"--target={target}"]
 
 
@@ -207,7 +207,7 @@ def test_a_report_shows_nothing_of_the_harness(on_modules: Run) -> None:
     """The learner's own frames are in a report, and none of ours."""
     assert 'good.py", line 6, in broken' in on_modules.reports["test_raises"]
     for name, text in on_modules.reports.items():
-        for ours in ("keeper.py", "contained.py", 'checkpoint.py"', "running.py", "<the checkpoint>"):
+        for ours in ("supervisor.py", "sandbox.py", 'checkpoint.py"', "harness/server.py", "<the checkpoint>"):
             assert ours not in text, name
 
 

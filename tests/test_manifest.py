@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from stages.desk import STAGES
-from stages.manifest import Sources, problems, read, sources, unwritable, without_dots
-from stages.target import ROOT, stage_folder
+from stages.desk.manifest import Sources, read, sources
+from stages.harness.course import ROOT, STAGES, stage_folder
+from stages.upkeep.table import problems, unwritable, without_dots
 
 BEFORE = {
     "same.py": "x = 1\n",

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from stages.desk import STAGES
-from stages.manifest import sources
-from stages.starter import write
-from stages.target import stage_folder
+from stages.desk.manifest import sources
+from stages.desk.starter import write
+from stages.harness.course import STAGES, stage_folder
 from tests import checkpoints
 
 MISTAKES = Path(__file__).with_name("mistakes")

@@ -17,8 +17,8 @@ import pytest
 
 from final import engine  # noqa: F401  (it brings in all commands)
 from final.command import COMMANDS
-from stages import manifest
-from stages.target import stage_folder
+from stages.desk import manifest
+from stages.harness.course import stage_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

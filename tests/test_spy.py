@@ -16,10 +16,10 @@ from contextlib import ExitStack, contextmanager
 import pytest
 import redis
 
-from stages.running import free_port
-from stages.spy import Side, read_reply, read_request
-from stages.target import ROOT
-from stages.wire import Client, Patience, request
+from stages.desk.spy import Side, read_reply, read_request
+from stages.harness.course import ROOT
+from stages.harness.server import free_port
+from stages.harness.wire import Client, Patience, request
 
 SECONDS = 10.0
 

@@ -5,9 +5,8 @@ import sys
 
 import pytest
 
-from stages.desk import STAGES
-from stages.manifest import sources
-from stages.target import stage_folder
+from stages.desk.manifest import sources
+from stages.harness.course import STAGES, stage_folder
 
 
 @pytest.mark.parametrize("stage", STAGES)

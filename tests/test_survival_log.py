@@ -23,9 +23,9 @@ import pytest
 
 from final.errors import ReplyError
 from final.records import CHUNK, CorruptLog, Progress, read_file
-from stages.contained import answer
-from stages.target import ROOT, stage_folder
-from stages.wire import Incomplete, parse, request
+from stages.harness.course import ROOT, stage_folder
+from stages.harness.sandbox import answer
+from stages.harness.wire import Incomplete, parse, request
 from tests.folders import await_rewrite, data_of, flush, lay, log_in, opened
 from tests.oracle import NOW, InProcess, redis_server, words_of
 from tests.test_final_rewrite import rewrite

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import pytest
 
-from stages.checkpoint import Dice, Modules
-from stages.running import Server
-from stages.wire import Client, request
+from stages.harness.checkpoint import Dice, Modules
+from stages.harness.server import Server
+from stages.harness.wire import Client, request
 
 Connect = Callable[[], Client]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from stages.checkpoint import Dice, Modules
-from stages.running import Server
-from stages.wire import Client, Error, request
+from stages.harness.checkpoint import Dice, Modules
+from stages.harness.server import Server
+from stages.harness.wire import Client, Error, request
 
 Connect = Callable[[], Client]
 

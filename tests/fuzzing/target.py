@@ -13,7 +13,7 @@ from final.client import Client
 from final.errors import ReplyError
 from final.reader import ProtocolError, Reader
 from final.writer import Replies, Value, encode
-from stages.wire import parse
+from stages.harness.wire import parse
 from tests.fuzzing.mutations import CLIENTS, Piece
 from tests.oracle import InProcess
 

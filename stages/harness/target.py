@@ -16,9 +16,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-NEW_FILE = {1: "server.py", 2: "reader.py", 3: "writer.py", 4: "store.py", 5: "aof.py"}
-LAST = 99
+from stages.harness.course import LAST, NEW_FILE, ROOT, stage_folder
 
 
 class Unavailable(Exception):
@@ -47,11 +45,6 @@ class Target:
         if self.folder and not self.is_final:
             return [sys.executable, str(self.folder / "server.py"), "--port", str(port)]
         return [*self.command, "--port", str(port)]
-
-
-def stage_folder(stage: int) -> Path:
-    """Find the folder of a stage; one that is not there, where a handout has left the stage out."""
-    return next((ROOT / "stages").glob(f"{stage:02}-*"), ROOT / "stages" / f"{stage:02}")
 
 
 @functools.cache

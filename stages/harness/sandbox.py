@@ -1,4 +1,4 @@
-"""A program under test, contained: its limits, its output, its end. The pytest side of `keeper.py`."""
+"""A program under test, contained: its limits, its output, its end. The pytest side of `supervisor.py`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-KEEPER = Path(__file__).with_name("keeper.py")
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
 MEMORY = int(os.environ.get("CHECKPOINT_MEMORY", 2 << 30))
 KEPT_OUTPUT = 256 << 10
 TOO_MUCH_OUTPUT = 256 << 20
@@ -45,7 +45,7 @@ class Tail(threading.Thread):
             return self.kept[max(0, mark - (self.total - len(self.kept))) :]
 
 
-class Contained:
+class Program:
     """One running program; nothing that it starts outlives it, nor this process."""
 
     def __init__(
@@ -62,8 +62,8 @@ class Contained:
         self.status: int | None = None
         self.control, control = socket.socketpair()
         limits = [str(number) for number in (control.fileno(), memory, file_size, processes, user)]
-        self.keeper = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-B", str(KEEPER), *limits, str(folder), *program],
+        self.supervisor = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-B", str(SUPERVISOR), *limits, str(folder), *program],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -73,8 +73,8 @@ class Contained:
             start_new_session=True,
         )
         control.close()
-        assert self.keeper.stdout and self.keeper.stderr
-        self.output, self.errors = Tail(self.keeper.stdout), Tail(self.keeper.stderr)
+        assert self.supervisor.stdout and self.supervisor.stderr
+        self.output, self.errors = Tail(self.supervisor.stdout), Tail(self.supervisor.stderr)
 
     def signal(self, number: int) -> None:
         """Send the program a signal."""
@@ -91,7 +91,7 @@ class Contained:
     def close(self) -> None:
         """End the program and everything that it started; may be called again."""
         self.control.close()
-        self.keeper.wait(10)
+        self.supervisor.wait(10)
         self.output.join(1)
         self.errors.join(1)
         self.status = -9 if self.status is None else self.status
@@ -113,7 +113,7 @@ def answer(source: str, folder: Path, seconds: float, memory: int = MEMORY) -> o
     """Run Python source in the folder, in a process of its own, and answer with its `result`, a literal."""
     read, write = os.pipe()
     try:
-        program = Contained(["-", str(write), source], folder, memory=memory, descriptors=[write])
+        program = Program(["-", str(write), source], folder, memory=memory, descriptors=[write])
     finally:
         os.close(write)
     result = Tail(os.fdopen(read, "rb", buffering=0), keep=TOO_MUCH_OUTPUT)

@@ -8,12 +8,10 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from stages.assess import Limits
-from stages.desk import Complaint, stage_number
-from stages.handout import lay_out
-from stages.target import ROOT
-
-TEACHER = ("assess", "grade", "handout", "leaks", "results", "submission", "tally")
+from stages.desk.shared import Complaint, stage_number
+from stages.harness.course import ROOT
+from stages.teacher.assess import Limits
+from stages.teacher.handout import lay_out
 
 SETUP = """#!/usr/bin/env bash
 # Run once, as root, when the image is built. Python 3.11 or newer, and what the checkpoints need.
@@ -63,10 +61,10 @@ def fill(source: Path, stage: int, extra: Path | None, seconds: float, memory: i
     lay_out(stage, source, chain=True)
     for folder in ("notebooks", "work"):
         shutil.rmtree(source / folder, ignore_errors=True)
-    for name in TEACHER:
-        shutil.copy(ROOT / "stages" / f"{name}.py", source / "stages")
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "stages" / "teacher", source / "stages" / "teacher", ignore=ignore)
     if extra:
-        shutil.copytree(extra, source / "extra", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(extra, source / "extra", ignore=ignore)
     lines = (line.split("#")[0].strip() for line in (source / "requirements.txt").read_text().splitlines())
     packages = " ".join(f"'{line}'" for line in lines if line.startswith(("pytest>", "redis>")))
     (source / "setup.sh").write_text(SETUP.format(packages=packages))

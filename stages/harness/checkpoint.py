@@ -68,11 +68,12 @@ from typing import Any
 
 import pytest
 
-from stages import report as teaching
-from stages.contained import NoAnswer, TooSlow, answer
-from stages.running import Server
-from stages.target import LAST, ROOT, Target, Unavailable, find
-from stages.wire import Client, Patience
+from stages.harness import report as teaching
+from stages.harness.course import LAST, ROOT
+from stages.harness.sandbox import NoAnswer, TooSlow, answer
+from stages.harness.server import Server
+from stages.harness.target import Target, Unavailable, find
+from stages.harness.wire import Client, Patience
 
 PATIENCE = pytest.StashKey[Patience]()
 SERVERS = pytest.StashKey[list[Server]]()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from stages.desk import TASKS, begun, title
-from stages.progress import recall
-from stages.target import ROOT
+from stages.desk.progress import recall
+from stages.desk.shared import begun
+from stages.harness.course import ROOT, TASKS, title
 
 
 def declare(parser: argparse.ArgumentParser) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from stages.manifest import Function, Row, Sources, functions, read, sources
-from stages.target import stage_folder
+from stages.desk.manifest import Function, Row, Sources, functions, read, sources
+from stages.harness.course import stage_folder
 
 
 def starter(stage: int) -> Sources:

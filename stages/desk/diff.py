@@ -7,9 +7,9 @@ import difflib
 import sys
 from collections.abc import Iterator
 
-from stages.desk import stage_number
-from stages.manifest import sources
-from stages.target import stage_folder
+from stages.desk.manifest import sources
+from stages.desk.shared import stage_number
+from stages.harness.course import stage_folder
 
 COLOURS = {"+": "\033[32m", "-": "\033[31m", "@": "\033[36m"}
 PLAIN = "\033[0m"

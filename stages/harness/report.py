@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from stages.contained import NoAnswer
-from stages.running import NotStarted, Server
-from stages.wire import Mismatch
+from stages.harness.sandbox import NoAnswer
+from stages.harness.server import NotStarted, Server
+from stages.harness.wire import Mismatch
 
 WIDTH = 88
 AROUND = 160

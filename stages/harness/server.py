@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from stages.contained import MEMORY, Contained, NoAnswer
-from stages.target import ROOT, Target
-from stages.wire import Client, Patience
+from stages.harness.course import ROOT
+from stages.harness.sandbox import MEMORY, NoAnswer, Program
+from stages.harness.target import Target
+from stages.harness.wire import Client, Patience
 
 TRIES = 3
 COUNTING = Path(__file__).parent / "counting"
@@ -59,11 +60,11 @@ class Server:
         self.data = data
         self.clients: list[Client] = []
         self.fsync_log = folder / f"fsyncs-{self.port}"
-        self.program: Contained | None = None
+        self.program: Program | None = None
         self.marks = (0, 0)
         if target.address is None:
             words = [*target.program(self.port), *self.log_options(appendfsync), *options]
-            self.program = Contained(
+            self.program = Program(
                 [*self.tracer(counting), *words],
                 target.here or folder,
                 self.environment(counting),
@@ -141,7 +142,7 @@ class Server:
         return client
 
     @property
-    def contained(self) -> Contained:
+    def own_program(self) -> Program:
         """The program; a test of a server that others started is skipped here."""
         if self.program is None:
             pytest.skip(
@@ -151,16 +152,16 @@ class Server:
 
     def wait(self, seconds: float | None = None) -> int | None:
         """Answer with the exit status (negative: the signal), or None when it still runs by then."""
-        return self.contained.wait(self.patience.seconds if seconds is None else seconds)
+        return self.own_program.wait(self.patience.seconds if seconds is None else seconds)
 
     def stop(self, number: int = signal.SIGTERM) -> int | None:
         """Send it a signal; answer with the exit status, or None when it has not ended in time."""
-        self.contained.signal(number)
+        self.own_program.signal(number)
         return self.wait()
 
     def kill(self) -> None:
         """End it as `kill -9` does."""
-        self.contained.signal(signal.SIGKILL)
+        self.own_program.signal(signal.SIGKILL)
         self.wait()
 
     @property
@@ -177,17 +178,17 @@ class Server:
     @property
     def output(self) -> str:
         """What it wrote to its standard output during this test."""
-        return self.contained.output.since(self.marks[0]).decode(errors="replace")
+        return self.own_program.output.since(self.marks[0]).decode(errors="replace")
 
     @property
     def errors(self) -> str:
         """What it wrote to its standard error during this test."""
-        return self.contained.errors.since(self.marks[1]).decode(errors="replace")
+        return self.own_program.errors.since(self.marks[1]).decode(errors="replace")
 
     def await_output(self, text: str) -> bool:
         """Wait until the text is in its output; False when it has not come in time."""
         deadline = time.monotonic() + self.patience.seconds
-        grown = self.contained.output.grown
+        grown = self.own_program.output.grown
         while text not in self.output:
             with grown:
                 if text in self.output:

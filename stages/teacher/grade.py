@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
-from stages import results
-from stages.assess import Grade, Limits, assess
-from stages.desk import Complaint, stage_number
+from stages.desk.shared import Complaint, stage_number
+from stages.teacher import results
+from stages.teacher.assess import Grade, Limits, assess
 
 
 def declare(parser: argparse.ArgumentParser) -> None:

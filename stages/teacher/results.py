@@ -9,7 +9,7 @@ import textwrap
 from pathlib import Path
 from xml.etree import ElementTree
 
-from stages.assess import Check, Grade
+from stages.teacher.assess import Check, Grade
 
 COLUMNS = ("submission", "score", "out_of", "status", "seconds")
 SIGNS = {"passed": "+", "failed": "-", "skipped": "s", "not run": "."}

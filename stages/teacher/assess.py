@@ -22,10 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stages.contained import Contained
-from stages.handout import lay_out
-from stages.submission import Refused, take
-from stages.target import ROOT, stage_folder
+from stages.harness.course import stage_folder
+from stages.harness.sandbox import Program
+from stages.teacher.handout import lay_out
+from stages.teacher.submission import Refused, take
 
 PYTEST_ITSELF = 256  # MB
 LARGEST_FILE = 256 << 20
@@ -114,7 +114,6 @@ def assess(
 def prepare(task: Path, stage: int, extra: Path | None) -> None:
     """Lay out the checkpoint and all that it needs; no solution is near, so none can be found."""
     lay_out(stage, task, chain=True)
-    shutil.copy(ROOT / "stages" / "tally.py", task / "stages")
     if extra:
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(extra, task / "stages" / stage_folder(stage).name / "extra", ignore=ignore)
@@ -136,7 +135,7 @@ def run(
     words = [
         *(sys.executable, "-B", "-m", "pytest", f"stages/{stage_folder(grade.stage).name}"),
         *(f"--target={code}", f"--target-stage={grade.stage}"),
-        *("-p", "stages.tally", f"--tally={write}", f"--patience={limits.patience}"),
+        *("-p", "stages.harness.outcome_pipe", f"--outcome-pipe={write}", f"--patience={limits.patience}"),
         *("-q", "-p", "no:cacheprovider", f"--basetemp={scratch / 'pytest'}", *(options or ())),
     ]
     environment = {
@@ -147,7 +146,7 @@ def run(
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "CHECKPOINT_MEMORY": str(limits.memory << 20),
     }
-    program = Contained(
+    program = Program(
         ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in environment.items()), *words],
         base / "task",
         memory=limits.memory + PYTEST_ITSELF << 20,

@@ -7,8 +7,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from stages.desk import STAGES, Complaint
-from stages.target import ROOT, stage_folder
+from stages.desk.shared import Complaint
+from stages.harness.course import ROOT, STAGES, stage_folder
 
 
 def declare(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from stages.target import ROOT
+from stages.harness.course import ROOT
 
 FILE = ROOT / ".progress.json"
 

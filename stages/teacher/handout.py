@@ -8,14 +8,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from stages import leaks
-from stages.desk import STAGES, Complaint, stage_number, title
-from stages.manifest import Row, Sources, read, row, sources
-from stages.starter import starter, taken_out, write
-from stages.target import ROOT, stage_folder
+from stages.desk.manifest import Row, Sources, read, row, sources
+from stages.desk.shared import Complaint, stage_number
+from stages.desk.starter import starter, taken_out, write
+from stages.harness.course import ROOT, STAGES, stage_folder, title
+from stages.teacher import leaks
 
-PARTS = ("__init__", "__main__", "desk", "road", "start", "check", "hint", "diff", "spy", "progress")  # the learner's
-HARNESS = ("checkpoint", "contained", "keeper", "manifest", "report", "running", "starter", "target", "wire")
+PACKAGES = ("harness", "desk")  # what students need
+NOT_HANDED_OUT = shutil.ignore_patterns("__pycache__", "solution.py")
 NEEDED = ("pytest", "pytest-timeout", "redis", "jupyter", "nbval", "matplotlib")
 
 README = """# {title}
@@ -103,9 +103,10 @@ def lay_out(stage: int, folder: Path, chain: bool) -> None:
     for name in ("conftest.py", "pyproject.toml", "LICENSE"):
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, folder)
-    for name in (*PARTS, *HARNESS):
-        shutil.copy(ROOT / "stages" / f"{name}.py", desk)
-    shutil.copytree(ROOT / "stages" / "counting", desk / "counting", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("__init__.py", "__main__.py"):
+        shutil.copy(ROOT / "stages" / name, desk)
+    for name in PACKAGES:
+        shutil.copytree(ROOT / "stages" / name, desk / name, ignore=NOT_HANDED_OUT)
     for earlier in (each for each in STAGES if each < stage and not chain):
         copy = desk / stage_folder(earlier).name
         write(sources(stage_folder(earlier)), copy)

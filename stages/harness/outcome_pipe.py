@@ -19,17 +19,17 @@ LONGEST = 20_000
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Take the descriptor."""
-    parser.addoption("--tally", type=int, required=True, metavar="FD")
+    parser.addoption("--outcome-pipe", type=int, required=True, metavar="FD")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Close the shutters, and listen."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
-    config.pluginmanager.register(Tally(config.option.tally))
+    config.pluginmanager.register(OutcomePipe(config.option.outcome_pipe))
 
 
-class Tally:
+class OutcomePipe:
     """Tells first which tests there are and what they are worth, then how each went."""
 
     def __init__(self, descriptor: int) -> None:

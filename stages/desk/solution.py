@@ -7,11 +7,11 @@ import difflib
 import sys
 from collections.abc import Iterator
 
-from stages.desk import WORK, Complaint, begun, stage_number
-from stages.diff import coloured
-from stages.manifest import sources
-from stages.progress import recall
-from stages.target import stage_folder
+from stages.desk.diff import coloured
+from stages.desk.manifest import sources
+from stages.desk.progress import recall
+from stages.desk.shared import WORK, Complaint, begun, stage_number
+from stages.harness.course import stage_folder
 
 
 def declare(parser: argparse.ArgumentParser) -> None:

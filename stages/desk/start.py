@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from stages.desk import STAGES, WORK, Complaint, begun, stage_number
-from stages.manifest import Row, Sources, read
-from stages.starter import starter, write
-from stages.target import ROOT, stage_folder
+from stages.desk.manifest import Row, Sources, read
+from stages.desk.shared import WORK, Complaint, begun, stage_number
+from stages.desk.starter import starter, write
+from stages.harness.course import ROOT, STAGES, stage_folder
 
 
 def declare(parser: argparse.ArgumentParser) -> None:

@@ -8,8 +8,8 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from stages.manifest import Function, functions, read, sources
-from stages.target import stage_folder
+from stages.desk.manifest import Function, functions, read, sources
+from stages.harness.course import stage_folder
 
 Bodies = dict[str, set[str]]  # the function, for the report -> its body, normalised in two ways
 

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 from xml.etree import ElementTree
 
-from stages.desk import WORK, Complaint, begun, reached, stage_number
-from stages.progress import Progress, recall, remember
-from stages.target import ROOT, stage_folder
+from stages.desk.progress import Progress, recall, remember
+from stages.desk.shared import WORK, Complaint, begun, reached, stage_number
+from stages.harness.course import ROOT, stage_folder
 
 
 def declare(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from stages.target import NEW_FILE
+from stages.harness.course import NEW_FILE
 
 MOST_BYTES = 64 << 20
 MOST_FILES = 2000

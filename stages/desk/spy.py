@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from stages.desk import Complaint
-from stages.wire import Error, Incomplete, Push, Reply, parse
+from stages.desk.shared import Complaint
+from stages.harness.wire import Error, Incomplete, Push, Reply, parse
 
 HOST = "127.0.0.1"
 LONGEST, MOST = 100, 20  # bytes shown of a value, items shown of a list

@@ -7,9 +7,9 @@ import ast
 import inspect
 import textwrap
 
-from stages.desk import Complaint, reached, stage_number
-from stages.progress import recall, remember
-from stages.target import stage_folder
+from stages.desk.progress import recall, remember
+from stages.desk.shared import Complaint, reached, stage_number
+from stages.harness.course import stage_folder
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
