@@ -9,16 +9,16 @@ from stages.harness.course import stage_folder
 from tests.conftest import House
 
 FIXED = "stages/02-resp-reader/reader.py"
-LATER = [f"stages/{stage_folder(stage).name}/reader.py" for stage in (3, 4, 5)] + ["final/reader.py"]
+LATER = [f"stages/{stage_folder(stage).name}/reader.py" for stage in (3, 4, 5)] + ["final/protocol/reader.py"]
 OLD, NEW = "MAX_LINE = 64 * 1024", "MAX_LINE = 32 * 1024"
 
 
 @pytest.fixture
 def committed(house: House) -> House:
     """Give a house with a small final/ in which everything is committed."""
-    (house.folder / "final").mkdir()
+    (house.folder / "final/protocol").mkdir(parents=True)
     reader = (house.folder / FIXED).read_text()
-    (house.folder / "final/reader.py").write_text(reader.replace("import re\n", "import re\nimport sys\n"))
+    (house.folder / "final/protocol/reader.py").write_text(reader.replace("import re\n", "import re\nimport sys\n"))
     who = ["-c", "user.name=someone", "-c", "user.email=someone@example.org"]
     for words in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "Begin"]):
         subprocess.run(["git", *words], cwd=house.folder, check=True)

@@ -70,6 +70,7 @@ import pytest
 
 from stages.harness import report as teaching
 from stages.harness.course import LAST, ROOT
+from stages.harness.rooms import in_package, in_rooms
 from stages.harness.sandbox import NoAnswer, TooSlow, answer
 from stages.harness.server import Server
 from stages.harness.target import Target, Unavailable, find
@@ -258,14 +259,6 @@ def client(server: Server) -> Client:
     return server.connect()
 
 
-def in_final(source: str) -> str:
-    """Import from the package what the stages have as modules."""
-    for name in sorted(path.stem for path in (ROOT / "final").glob("[a-z]*.py")):
-        source = re.sub(rf"^import {name}$", f"from final import {name}", source, flags=re.M)
-        source = re.sub(rf"^from {name} import", f"from final.{name} import", source, flags=re.M)
-    return source
-
-
 class Modules:
     """The target's modules, looked at from a process of their own."""
 
@@ -293,7 +286,7 @@ class Modules:
 
     def run_text(self, text: str, seconds: float | None) -> object:
         """Run it; in `final` the modules of the stages are those of the package."""
-        source = in_final(text) if self.target.is_final else text
+        source = in_package(text, "final", in_rooms(self.folder / "final")) if self.target.is_final else text
         try:
             return answer(source, self.folder, seconds or self.patience.seconds)
         except NoAnswer as error:

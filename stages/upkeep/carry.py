@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stages.desk.shared import Complaint
 from stages.harness.course import ROOT, STAGES, stage_folder
+from stages.harness.rooms import in_rooms
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +49,7 @@ def copies(path: Path) -> list[Path]:
             "`python3 -m stages carry stages/02-resp-reader/reader.py`"
         )
     later = [stage_folder(stage) / path.name for stage in STAGES if stage > number]
-    final = [ROOT / "final" / path.name, ROOT / "final" / "commands" / path.name]
+    final = [ROOT / "final" / file for name, file in in_rooms(ROOT / "final").items() if name == path.name]
     return [copy for copy in (*later, *final) if copy.exists()]
 
 
