@@ -1,45 +1,45 @@
-'''The checkpoints' harness, a pytest plugin: what a test in `stages/NN-…/test_checkpoint.py` can use.
+'''The pytest plugin of the checkpoints: what a test in `stages/NN-…/test_checkpoint.py` can use.
 
-A test on the wire takes `client` (or `connect`, for several) and talks to a server that the tests of a file
-share; it is started when it is first needed, and again after a test has failed. So a test makes its own keys:
-`rng` is a random generator seeded by `--seed` and the test's name, with `rng.word()` for a new word.
+A test that talks to a server takes `client` (or `connect`, for several connections). The tests of a file share one
+server. It is started when it is first needed, and again after a test has failed. So each test uses new keys: `rng` is
+a random generator, seeded by `--seed` and the test's name; `rng.word()` makes a new word.
 
     def test_ping_is_answered_with_pong(client):
         """PING is answered with PONG.
 
-        First hint, gentle: what to look at.
+        The first hint: what to look at.
 
-        Last hint: nearly the answer.
+        The last hint: nearly the answer.
         """
-        client.check(b"PING\\r\\n", b"+PONG\\r\\n")            # these bytes out, exactly those back
-        client.send(b"*1\\r\\n$4\\r\\nPI")                     # … or step by step
+        client.check(b"PING\\r\\n", b"+PONG\\r\\n")            # sends these bytes, expects exactly those
+        client.send(b"*1\\r\\n$4\\r\\nPI")                     # the same in steps
         client.send(b"NG\\r\\n")
         client.expect(b"+PONG\\r\\n")
-        assert client.ask("ECHO", word := rng.word()) == word  # … or as Python values
-        client.expect_closed()                              # the server hangs up
+        assert client.ask("ECHO", word := rng.word()) == word  # the same with Python values
+        client.expect_closed()                              # the server closes the connection
 
-`client.ask` answers with str for a simple string, bytes for a bulk string, None, int, list, dict, …, and
-`wire.Error` for an error; `client.read_reply()` with the bytes of one reply, framing checked. What comes
-without having been asked for fails the test at its end.
+`client.ask` returns a simple string as str, a bulk string as bytes, an error as `wire.Error`, and None, int, list,
+dict, … for the other types. `client.read_reply()` returns the bytes of one reply, checked for RESP's syntax. A test
+fails at its end when the server has sent more than was read.
 
-A test that needs a server of its own takes `start`. With `data=` the log is on, in that folder:
+A test that needs its own server takes `start`. With `data=` the server writes its append-only file in that folder:
 
     def test_a_write_survives_kill_9(start, tmp_path):
         server = start(data=tmp_path, appendfsync="always")
         server.connect().check(request("SET", "k", "v"), b"+OK\\r\\n")
-        server.kill()                                       # kill -9; `server.stop()` asks with SIGTERM
+        server.kill()                                       # kill -9; `server.stop()` sends SIGTERM
         again = start(data=tmp_path)
         assert again.connect().ask("GET", "k") == b"v"
 
-`start(…, file_size=N)` lets none of its files grow beyond N bytes; `start(…, counting=True)` makes
-`server.fsyncs()` list each fsync with its time (`time.monotonic()`) and whether the main thread made it (a
-server may listen before it has made its own at the start: ask PING before you count);
-`start(…, ready=False)` does not wait for it to accept connections, for one that is meant to give up:
-`server.wait()` is then its exit status (None: it still runs), `server.errors` and `server.output` what it
-said; `port=` and `options=` are for the rest.
+`start(…, file_size=N)` limits each of the server's files to N bytes. `start(…, counting=True)` makes
+`server.fsyncs()` list each fsync with its time (`time.monotonic()`) and whether the main thread made the call. (A
+server may listen before it has made the fsyncs of its start: send PING before you count.) `start(…, ready=False)` does
+not wait until the server accepts connections: use it for a server that has to refuse to start. `server.wait()` is then
+its exit status (None: it still runs); `server.errors` and `server.output` are what it wrote. `port=` is a fixed port,
+`options=` are more arguments.
 
-A test on modules takes `modules`. The source runs in a process of its own, the target's folder first on its
-path; names after it are handed in; what it calls `result` must be plain data:
+A test that looks into modules takes `modules`. The source runs in its own process, with the target's folder first on
+`sys.path`. Each keyword argument is a variable of the source. What the source names `result` must be plain data:
 
     def test_a_request_is_read(modules, rng):
         modules.check("""
@@ -51,8 +51,8 @@ path; names after it are handed in; what it calls `result` must be plain data:
             [[b"PING"], None],
             data=b"PING\\r\\n")
 
-Where the target has no modules (`cmd:`, `HOST:PORT`, `redis`), such a test is skipped, and a run in which
-everything of the stage's own was skipped fails. The marks are listed in `pyproject.toml`.
+A target without modules (`cmd:`, `HOST:PORT`, `redis`) skips such a test. A run in which all of a stage's own tests
+were skipped fails. The marks are listed in `pyproject.toml`.
 '''
 
 from __future__ import annotations
@@ -83,22 +83,20 @@ FAILED = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare what is tested, and with which random numbers."""
+    """Declare the options."""
     group = parser.getgroup("checkpoints")
     group.addoption(
         "--target",
         metavar="WHAT",
         help="reference, work, a folder, final, redis, cmd:PROGRAM or HOST:PORT; always written with '='",
     )
-    group.addoption(
-        "--target-stage", type=int, metavar="NN", help="the target's stage, when it cannot be seen"
-    )
-    group.addoption("--patience", type=float, default=5, metavar="SECONDS", help="wait so long for replies")
-    group.addoption("--seed", type=int, metavar="N", help="repeat a run's random keys and values")
+    group.addoption("--target-stage", type=int, metavar="NN", help="the target's stage, when its files do not show it")
+    group.addoption("--patience", type=float, default=5, metavar="SECONDS", help="wait up to SECONDS for a reply")
+    group.addoption("--seed", type=int, metavar="N", help="use the random keys and values of an earlier run")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the seed; xdist hands it to its workers."""
+    """Choose the seed; xdist passes it to its workers."""
     if config.option.seed is None:
         config.option.seed = random.SystemRandom().randrange(1_000_000)
     config.stash[PATIENCE] = Patience(config.option.patience)
@@ -106,7 +104,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """Print the seed, by which a run can be repeated."""
+    """Print the seed, with which a run can be repeated."""
     return f"checkpoints: --seed={config.option.seed}"
 
 
@@ -114,7 +112,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def stage_of(item: pytest.Item) -> int | None:
-    """Tell which stage's checkpoint a test belongs to; None for other tests."""
+    """Return the stage to whose checkpoint a test belongs; None for other tests."""
     for folder in item.path.parents:
         if number := re.match(r"(\d\d)-", folder.name):
             return int(number[1])
@@ -122,7 +120,7 @@ def stage_of(item: pytest.Item) -> int | None:
 
 
 def target_of(config: pytest.Config, stage: int) -> Target:
-    """Read `--target` for a stage's checkpoint."""
+    """Return the target that `--target` and `--target-stage` name, for a stage's checkpoint."""
     target = find(config.option.target, stage, config.invocation_params.dir)
     if config.option.target_stage is None:
         return target
@@ -130,7 +128,7 @@ def target_of(config: pytest.Config, stage: int) -> Target:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what a later stage replaces, skip what is not true of Redis."""
+    """Find each test's target. Deselect tests that the target's stage replaces, skip those that Redis does not pass."""
     replaced = []
     for item in items:
         if (stage := stage_of(item)) is None:
@@ -159,28 +157,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class Dice(random.Random):
-    """Random numbers, and words that nobody can have known."""
+    """A random generator that also makes words."""
 
     def word(self, length: int = 10) -> bytes:
-        """Make a word of letters."""
+        """Return a random word of `length` letters."""
         return "".join(self.choices(string.ascii_letters, k=length)).encode()
 
 
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> Dice:
-    """Give random numbers that depend on `--seed` and the test's name only."""
+    """A random generator that depends only on `--seed` and the test's name."""
     return Dice(f"{request.config.option.seed} {request.node.name}")
 
 
 @pytest.fixture
 def target(request: pytest.FixtureRequest) -> Target:
-    """Give what is tested."""
+    """What is tested."""
     return request.node.stash[TARGET]  # type: ignore[no-any-return]
 
 
 @pytest.fixture
 def patience(request: pytest.FixtureRequest) -> Patience:
-    """Give what is left of the run's patience."""
+    """How long to wait, for the whole run."""
     return request.config.stash[PATIENCE]
 
 
@@ -191,7 +189,7 @@ def start(
     patience: Patience,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[..., Server]]:
-    """Start a server of one's own, as often as wanted; what can be said of it is in `running.Server`."""
+    """A function that starts a server for this test only; its arguments are those of `server.Server`."""
     servers: list[Server] = []
 
     def start(*, ready: bool = True, **how: Any) -> Server:
@@ -209,7 +207,7 @@ def start(
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[list[Server]]:
-    """Hold the server that the tests of a file share, when one is running."""
+    """A list with the server that the tests of a file share; empty when none is running."""
     servers: list[Server] = []
     yield servers
     for server in servers:
@@ -218,7 +216,7 @@ def shared() -> Iterator[list[Server]]:
 
 @pytest.fixture
 def server_options() -> dict[str, Any]:
-    """Say how the shared server is started; a checkpoint may have a fixture of this name of its own."""
+    """How the shared server is started. A checkpoint can override this fixture."""
     return {}
 
 
@@ -231,7 +229,7 @@ def server(
     tmp_path_factory: pytest.TempPathFactory,
     server_options: dict[str, Any],
 ) -> Iterator[Server]:
-    """Give the shared server: the one that is running, or a new one after a failure."""
+    """The shared server: the one that is running, or a new one after a failure."""
     if shared and not shared[0].alive:
         shared.pop().close()
     if not shared:
@@ -249,43 +247,40 @@ def server(
 
 @pytest.fixture
 def connect(server: Server) -> Callable[[], Client]:
-    """Open connections to the shared server."""
+    """A function that opens a connection to the shared server."""
     return server.connect
 
 
 @pytest.fixture
 def client(server: Server) -> Client:
-    """Give a connection to the shared server."""
+    """A connection to the shared server."""
     return server.connect()
 
 
 class Modules:
-    """The target's modules, looked at from a process of their own."""
+    """Runs source that imports the target's modules, in its own process."""
 
     def __init__(self, target: Target, patience: Patience) -> None:
         self.target, self.patience = target, patience
         self.folder = ROOT if target.is_final else target.folder or ROOT
 
     def run(self, source: str, /, seconds: float | None = None, **names: object) -> object:
-        """Run the source with the names given, and answer with what it calls `result`."""
+        """Run the source with `names` as its variables, and return what it names `result`."""
         return self.run_text(self.text(source, names), seconds)
 
     def check(self, source: str, expected: object, /, seconds: float | None = None, **names: object) -> None:
-        """Run the source with the names given; what it calls `result` is exactly this, type by type."""
+        """Run the source with `names` as its variables; assert that its `result` is `expected`, types included."""
         text = self.text(source, names)
         result = self.run_text(text, seconds)
         if repr(result) != repr(expected):
             raise teaching.WrongResult(text, expected, result)
 
     def text(self, source: str, names: dict[str, object]) -> str:
-        """Set the names before the source. All of it is one word of a command line: some 100 kB at most."""
-        return (
-            "".join(f"{name} = {value!r}\n" for name, value in names.items())
-            + textwrap.dedent(source).strip()
-        )
+        """Return the variables and the source as one text. It becomes one argument of a command line: 100 kB at most."""
+        return "".join(f"{name} = {value!r}\n" for name, value in names.items()) + textwrap.dedent(source).strip()
 
     def run_text(self, text: str, seconds: float | None) -> object:
-        """Run it; in `final` the modules of the stages are those of the package."""
+        """Run the text, and return its `result`. For `final`, modules of the stages are imported from its rooms."""
         source = in_package(text, "final", in_rooms(self.folder / "final")) if self.target.is_final else text
         try:
             return answer(source, self.folder, seconds or self.patience.seconds)
@@ -298,18 +293,18 @@ class Modules:
 
 @pytest.fixture
 def modules(target: Target, patience: Patience) -> Modules:
-    """Look into the target's modules."""
+    """The target's modules."""
     if target.folder is None:
         pytest.skip(f"{target.name} has no Python modules to look into")
     return Modules(target, patience)
 
 
-# What became of it
+# The outcome
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    """Fail a test whose server said more than it was asked."""
+    """Fail a test whose server has sent more than was read."""
     yield
     for server in item.stash.get(SERVERS, []):
         for client in server.clients:
@@ -320,7 +315,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Write the teaching report of a failure, and note what the run's last line needs."""
+    """Replace the report of a failure by the one for learners, and note what the last line of the run needs."""
     report = yield
     stage = stage_of(item)
     if stage is None:
@@ -335,39 +330,35 @@ def pytest_runtest_makereport(
     return report
 
 
-def lesson(
-    item: pytest.Item, stage: int, failure: pytest.ExceptionInfo[BaseException]
-) -> list[teaching.Section]:
-    """Say what was checked, what came of it, and where to go on."""
+def lesson(item: pytest.Item, stage: int, failure: pytest.ExceptionInfo[BaseException]) -> list[teaching.Section]:
+    """Return the sections of a failure's report: what was checked, what happened, a hint, where to read on."""
     function = getattr(item, "originalname", item.name)
     checked, *hints = teaching.paragraphs(getattr(item, "function", None).__doc__) or [function]
     servers = item.stash.get(SERVERS, [])
     sections: list[teaching.Section] = [("", checked.splitlines())]
     sections += teaching.sections_of(failure, item.path, servers)
     if not isinstance(failure.value, NoAnswer) and servers:
-        sections += teaching.said(servers[-1])
+        sections += teaching.output_of(servers[-1])
     more = f"python3 -m stages hint {stage:02} {function}" if len(hints) > 1 else ""
-    sections.append(
-        ("Hint", [*(hints[0].splitlines() if hints else []), *([f"More: {more}"] if more else [])])
-    )
+    sections.append(("Hint", [*(hints[0].splitlines() if hints else []), *([f"More: {more}"] if more else [])]))
     if read := item.get_closest_marker("read"):
         notebook = item.path.parent.name
         sections.append(("Read", [f"notebooks/{notebook}.ipynb, “{read.args[0]}”"]))
     again = f"pytest {shlex.quote(item.nodeid)} --seed={item.config.option.seed}"
     wanted = item.config.option.target
-    sections.append(("Once more", [again + (f" --target={shlex.quote(wanted)}" if wanted else "")]))
+    sections.append(("Run it again", [again + (f" --target={shlex.quote(wanted)}" if wanted else "")]))
     return sections
 
 
 class Outcome:
-    """Counts what was checked of each stage, and has the run's last word."""
+    """Counts the tests of each stage that ran, and writes the last line of the run."""
 
     def __init__(self) -> None:
         self.checked: dict[int, int] = {}
         self.names: set[str] = set()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Count the tests of a stage's own that were not skipped."""
+        """Count the stage's own tests (those not marked `carried`) that were not skipped."""
         if hasattr(report, "checkpoint"):
             stage, name, own = report.checkpoint
             ran = report.failed or (report.when == "call" and report.passed)
@@ -376,16 +367,16 @@ class Outcome:
 
     @property
     def unchecked(self) -> str:
-        """Name the stages of which every own test was skipped."""
+        """The stages of which all own tests were skipped."""
         return ", ".join(f"{stage:02}" for stage, count in sorted(self.checked.items()) if not count)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Fail a run that proves nothing."""
+        """Fail a run in which all own tests of a stage were skipped."""
         if self.unchecked and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_unconfigure(self, config: pytest.Config) -> None:
-        """Say what was tested."""
+        """Write what was tested."""
         terminal = config.pluginmanager.get_plugin("terminalreporter")
         if terminal and self.names:
             nothing = f"nothing was checked of stage {self.unchecked}; " if self.unchecked else ""

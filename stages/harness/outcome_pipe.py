@@ -1,7 +1,7 @@
-"""A pytest plugin that tells who grades how each test went, at once: one line of JSON each, to a file descriptor.
+"""A pytest plugin for grading: writes the outcome of each test to a file descriptor at once, as a line of JSON.
 
-pytest imports no student's code. On Linux it also makes itself unreadable to it: no process of the same user can
-open its descriptors or its memory.
+The plugin keeps a submission from writing there. pytest imports no code of the submission, and on Linux no other
+process of the same user can open pytest's file descriptors or its memory.
 """
 
 from __future__ import annotations
@@ -18,37 +18,37 @@ LONGEST = 20_000
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Take the descriptor."""
+    """Declare the option."""
     parser.addoption("--outcome-pipe", type=int, required=True, metavar="FD")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Close the shutters, and listen."""
+    """Make this process unreadable for others, and register the hooks."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     config.pluginmanager.register(OutcomePipe(config.option.outcome_pipe))
 
 
 class OutcomePipe:
-    """Tells first which tests there are and what they are worth, then how each went."""
+    """Writes first which tests there are and their points, then the outcome of each."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self.reports: list[pytest.TestReport] = []
 
-    def tell(self, **what: object) -> None:
-        """Write a line."""
-        line = memoryview(json.dumps(what).encode() + b"\n")
+    def write(self, **fields: object) -> None:
+        """Write one line of JSON."""
+        line = memoryview(json.dumps(fields).encode() + b"\n")
         while line:
             line = line[os.write(self.descriptor, line) :]
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Tell which tests there are."""
+        """Write the tests: [name, points] for each."""
         worth = [(item.nodeid, dict(item.user_properties).get("points", 1)) for item in session.items]
-        self.tell(tests=worth)
+        self.write(tests=worth)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Tell how a test went, when its last part is over."""
+        """Write the outcome of a test, after its teardown."""
         self.reports.append(report)
         if report.when == "teardown":
             failed = [each.longreprtext for each in self.reports if each.failed]
@@ -56,5 +56,5 @@ class OutcomePipe:
             outcome = "failed" if failed else "skipped" if skipped else "passed"
             seconds = sum(each.duration for each in self.reports)
             said = "\n\n".join(failed or skipped)[:LONGEST]
-            self.tell(test=report.nodeid, outcome=outcome, seconds=seconds, said=said)
+            self.write(test=report.nodeid, outcome=outcome, seconds=seconds, said=said)
             self.reports = []

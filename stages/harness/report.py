@@ -1,4 +1,4 @@
-"""The teaching report: what a failed checkpoint tells its reader, in an order that helps."""
+"""What a failed check tells the learner: a report in sections, from what was checked to how to run it again."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from stages.harness.sandbox import NoAnswer
 from stages.harness.server import NotStarted, Server
 from stages.harness.wire import Mismatch
 
-WIDTH = 88
-AROUND = 160
+WIDTH = 88  # characters in a line
+AROUND = 160  # bytes shown before the first difference
 OUTPUT_LINES = 25
 
-Section = tuple[str, Iterable[str]]
+Section = tuple[str, Iterable[str]]  # title, lines
 
 
 class WrongResult(AssertionError):
-    """The modules answered, but something else than expected."""
+    """The code that was run gave another result than expected."""
 
     def __init__(self, ran: str, expected: object, received: object) -> None:
         super().__init__(f"expected {expected!r}, got {received!r}")
@@ -30,26 +30,22 @@ class WrongResult(AssertionError):
 
 
 def paragraphs(docstring: str | None) -> list[str]:
-    """Split a test's docstring: what is checked, then the hints."""
+    """Split a test's docstring into its paragraphs: first what is checked, then the hints."""
     text = inspect.cleandoc(docstring or "")
     return [paragraph for paragraph in text.split("\n\n") if paragraph.strip()]
 
 
 def trouble(error: BaseException) -> str:
-    """Sort failures: the server did not start, an import failed, an assertion, anything else."""
+    """Return the kind of a failure: `start` (the server did not start), `import`, `assertion` or `error`."""
     if isinstance(error, NotStarted):
         return "start"
-    if isinstance(error, NoAnswer) and re.search(
-        r"^(ImportError|ModuleNotFoundError|SyntaxError)", error.trace, re.M
-    ):
+    if isinstance(error, NoAnswer) and re.search(r"^(ImportError|ModuleNotFoundError|SyntaxError)", error.trace, re.M):
         return "import"
     return "assertion" if isinstance(error, AssertionError) else "error"
 
 
-def sections_of(
-    failure: pytest.ExceptionInfo[BaseException], test: Path, servers: list[Server]
-) -> list[Section]:
-    """Say what went wrong, by the kind of failure."""
+def sections_of(failure: pytest.ExceptionInfo[BaseException], test: Path, servers: list[Server]) -> list[Section]:
+    """Return the sections that say what went wrong in `test`, the file of the failed check."""
     error = failure.value
     if isinstance(error, Mismatch):
         return mismatch(error)
@@ -75,7 +71,7 @@ def sections_of(
 
 
 def mismatch(error: Mismatch) -> list[Section]:
-    """Show both sides of the conversation."""
+    """Show the bytes sent, expected and received."""
     sent: Section = ("Sent", show(error.sent))
     why: Section = ("And then", [error.why] if error.why else [])
     if isinstance(error.expected, str):
@@ -90,7 +86,7 @@ def mismatch(error: Mismatch) -> list[Section]:
 
 
 def itemised(value: object) -> list[str]:
-    """Write plain data as Python would, each item of a long list on a line of its own."""
+    """Return the lines of a value's repr; each item of a long list is on its own line."""
     whole = repr(value)
     if len(whole) <= WIDTH or not isinstance(value, (list, tuple)):
         return [whole]
@@ -99,7 +95,7 @@ def itemised(value: object) -> list[str]:
 
 
 def marked(lines: list[str], others: list[str], caret: bool = True) -> list[str]:
-    """Show the lines around the first that differs, long ones cut, with a caret under the place."""
+    """Return the lines around the first that differs from `others`, cut to WIDTH, with a caret under the difference."""
     same = [one == other for one, other in zip(lines, others, strict=False)]
     first = same.index(False) if False in same else len(same)
     shown = []
@@ -114,17 +110,17 @@ def marked(lines: list[str], others: list[str], caret: bool = True) -> list[str]
     return shown or ["(nothing more)"]
 
 
-def said(server: Server) -> list[Section]:
-    """Show the server's traceback of this test, or else its last output, and whether it has died."""
+def output_of(server: Server) -> list[Section]:
+    """Show what the server wrote during this test, standard error first, and whether it has ended."""
     if server.program is None:
         return []
-    server.wait(0.1)  # a traceback may still be on its way
+    server.wait(0.1)  # a traceback may not have arrived yet
     ended = [] if server.alive else [f"It has ended, with exit status {server.program.status}."]
     return [("Your server said", last_lines(server.errors or server.output) + ended)]
 
 
 def difference(expected: bytes, received: bytes) -> int:
-    """Find the first place where two byte strings differ."""
+    """Return the offset of the first difference between two byte strings."""
     for at, (one, other) in enumerate(zip(expected, received, strict=False)):
         if one != other:
             return at
@@ -132,7 +128,10 @@ def difference(expected: bytes, received: bytes) -> int:
 
 
 def show(data: bytes, at: int | None = None, caret: bool = True) -> list[str]:
-    r"""Write bytes as one reads them: `\r\n` shown and followed by a new line, long ones cut around `at`."""
+    r"""Return bytes as lines: `\r\n` is shown and ends a line, long data is cut around the offset `at`.
+
+    With `caret`, a line with a caret marks that offset.
+    """
     first = max(0, (at or 0) - AROUND)
     last = min(len(data), (at or 0) + AROUND + WIDTH)
     lines = [f"… {first} bytes before …"] if first else []
@@ -153,27 +152,25 @@ def show(data: bytes, at: int | None = None, caret: bool = True) -> list[str]:
 
 
 def escape(byte: int) -> str:
-    r"""Write one byte as Python would in `b"…"`, the quotes left alone."""
+    r"""Return one byte as in Python's `b"…"`; quotes are not escaped."""
     return chr(byte) if byte in b"'\"" else repr(bytes([byte]))[2:-1]
 
 
 def shortened(source: str) -> list[str]:
-    """Write source lines, long literals cut."""
+    """Return the lines of the source, each cut to WIDTH when it is much longer."""
     lines = source.splitlines()
     return [line if len(line) <= 2 * WIDTH else f"{line[:WIDTH]} … {len(line)} characters" for line in lines]
 
 
 def last_lines(text: str) -> list[str]:
-    """Keep the end of what a program said."""
+    """Return the last OUTPUT_LINES lines of a program's output."""
     lines = text.splitlines()
     cut = ["…"] if len(lines) > OUTPUT_LINES else []
     return [*cut, *(line[:500] for line in lines[-OUTPUT_LINES:])]
 
 
 def compose(sections: Iterable[Section]) -> str:
-    """Set the sections that have something to say; the first has no title."""
+    """Join the sections to a text; sections without lines are left out."""
     kept = [(title, list(lines)) for title, lines in sections]
     texts = [(title, "\n".join(lines)) for title, lines in kept if lines]
-    return "\n\n".join(
-        f"{title}:\n{textwrap.indent(text, '    ')}" if title else text for title, text in texts
-    )
+    return "\n\n".join(f"{title}:\n{textwrap.indent(text, '    ')}" if title else text for title, text in texts)

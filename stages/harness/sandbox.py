@@ -1,4 +1,4 @@
-"""A program under test, contained: its limits, its output, its end. The pytest side of `supervisor.py`."""
+"""A program under a supervisor (supervisor.py), seen from pytest: its limits, its output, its exit status."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOO_MUCH_OUTPUT = 256 << 20
 
 
 class Tail(threading.Thread):
-    """Reads a stream to its end, so that whoever writes never waits, and keeps the last part."""
+    """A thread that reads a stream to its end, so that the writer never blocks. Keeps the last `keep` bytes."""
 
     def __init__(self, stream: IO[bytes], keep: int = KEPT_OUTPUT) -> None:
         super().__init__(daemon=True)
@@ -31,7 +31,7 @@ class Tail(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        """Read until every writer has gone; one that never stops finds its pipe closed."""
+        """Read until all writers have closed the stream; close it after TOO_MUCH_OUTPUT bytes."""
         with self.stream:
             while self.total < TOO_MUCH_OUTPUT and (data := self.stream.read(1 << 16)):
                 with self.grown:
@@ -40,13 +40,18 @@ class Tail(threading.Thread):
                     self.grown.notify_all()
 
     def since(self, mark: int) -> bytes:
-        """Answer with what came after the first `mark` bytes, as far as it is kept."""
+        """Return the bytes after the first `mark` bytes of the stream, as far as they are kept."""
         with self.grown:
             return self.kept[max(0, mark - (self.total - len(self.kept))) :]
 
 
 class Program:
-    """One running program; nothing that it starts outlives it, nor this process."""
+    """One running program. All processes that it starts end with it, and with this process.
+
+    `memory` and `file_size` are limits in bytes, 0 for none. `processes`, when not 0, limits how many processes the
+    program may have at a time; `memory` is then the limit for all of them together. `user` is the number of the user
+    to run as, 0 for the same user. `descriptors` are left open for the program.
+    """
 
     def __init__(
         self,
@@ -77,19 +82,19 @@ class Program:
         self.output, self.errors = Tail(self.supervisor.stdout), Tail(self.supervisor.stderr)
 
     def signal(self, number: int) -> None:
-        """Send the program a signal."""
+        """Send the program a signal, unless it has ended."""
         if self.wait(0) is None:
             self.control.send(bytes([number]))
 
     def wait(self, seconds: float) -> int | None:
-        """Answer with the exit status (negative: the signal), or None when it still runs by then."""
+        """Return the exit status (negative: a signal's number), or None when the program still runs after `seconds`."""
         if self.status is None and select.select([self.control], [], [], seconds)[0]:
             self.status = int(self.control.recv(16) or -9)
             self.close()
         return self.status
 
     def close(self) -> None:
-        """End the program and everything that it started; may be called again."""
+        """Kill the program and all processes that it started. A second call does nothing."""
         self.control.close()
         self.supervisor.wait(10)
         self.output.join(1)
@@ -98,7 +103,7 @@ class Program:
 
 
 class NoAnswer(Exception):
-    """What was run came to no result; the message says why, `trace` what the program said of it."""
+    """The source that was run gave no result. The message says why; `trace` is what it wrote to standard error."""
 
     def __init__(self, why: str, trace: str, ran: str = "") -> None:
         super().__init__(why)
@@ -106,11 +111,14 @@ class NoAnswer(Exception):
 
 
 class TooSlow(NoAnswer):
-    """The source had not finished in time."""
+    """The source did not finish in time."""
 
 
 def answer(source: str, folder: Path, seconds: float, memory: int = MEMORY) -> object:
-    """Run Python source in the folder, in a process of its own, and answer with its `result`, a literal."""
+    """Run Python source in its own process, in the folder, and return what it names `result`, a literal.
+
+    Raise NoAnswer when there is no such result.
+    """
     read, write = os.pipe()
     try:
         program = Program(["-", str(write), source], folder, memory=memory, descriptors=[write])

@@ -1,4 +1,4 @@
-"""A server under test: started on a free port, asked, killed, started again."""
+"""A server under test: started on a free port, connected to, killed, started again."""
 
 from __future__ import annotations
 
@@ -24,22 +24,23 @@ COUNTING = Path(__file__).parent / "counting"
 
 
 class NotStarted(NoAnswer):
-    """The server does not accept connections; the message says why, `trace` what it said itself."""
+    """The server does not accept connections. The message says why; `trace` is what it wrote to standard error."""
 
 
 @dataclass(frozen=True)
 class Fsync:
-    """One fsync: when it returned (`time.monotonic()`), and whether the server's main thread made it."""
+    """One fsync: when it returned (`time.monotonic()`), and whether the server's main thread made the call."""
 
     time: float
     in_main_thread: bool
 
 
 class Server:
-    """One server and how it was started.
+    """One server. It is started at once, unless the target is an address.
 
-    `data` is the folder of its log: with it the log is on (`--appendonly yes`), with `appendfsync` as said.
-    `file_size` is the size in bytes over which none of its files can grow; `counting` makes `fsyncs` work.
+    `folder` is a folder for its files. With `data`, a folder, the server writes its append-only file there
+    (`--appendonly yes`), with the policy `appendfsync`. `file_size` limits the size of each of its files, in bytes.
+    `counting` makes `fsyncs` work. `options` are more arguments, `port` is a fixed port.
     """
 
     def __init__(
@@ -63,9 +64,9 @@ class Server:
         self.program: Program | None = None
         self.marks = (0, 0)
         if target.address is None:
-            words = [*target.program(self.port), *self.log_options(appendfsync), *options]
+            args = [*target.program(self.port), *self.log_options(appendfsync), *options]
             self.program = Program(
-                [*self.tracer(counting), *words],
+                [*self.tracer(counting), *args],
                 target.here or folder,
                 self.environment(counting),
                 memory=MEMORY if target.folder else 0,
@@ -75,7 +76,7 @@ class Server:
             pytest.skip(f"{target.name} is already running: this test has to start it itself")
 
     def log_options(self, appendfsync: str) -> list[str]:
-        """Say where the log is, or that there is none."""
+        """Return the options that say where the append-only file is, or that there is none."""
         if self.data:
             return ["--dir", str(self.data), "--appendonly", "yes", "--appendfsync", appendfsync]
         if self.target.is_final or self.target.is_redis:
@@ -83,7 +84,7 @@ class Server:
         return []
 
     def environment(self, counting: bool) -> dict[str, str]:
-        """Let a Python server print at once and leave no files, find `final`, and count if wanted."""
+        """Return variables with which a Python server prints at once, leaves no files, finds `final`, counts fsyncs."""
         paths = [str(ROOT)] * self.target.is_final + [str(COUNTING)] * counting
         return {
             "PYTHONUNBUFFERED": "1",
@@ -93,19 +94,19 @@ class Server:
         }
 
     def tracer(self, counting: bool) -> list[str]:
-        """Count the fsyncs of what is not Python with strace."""
+        """Return the start of the command line that counts the fsyncs of a program that is not Python: strace."""
         if not counting or self.target.folder:
             return []
         if not shutil.which("strace"):
-            pytest.skip("counting the fsyncs of a program that is not Python takes strace")
+            pytest.skip("counting the fsyncs of a program that is not Python needs strace")
         return ["strace", "-D", "-f", "-ttt", "-e", "trace=execve,fsync,fdatasync", "-o", str(self.fsync_log)]
 
     def await_ready(self) -> None:
-        """Wait until it accepts connections and has read its data."""
+        """Wait until the server accepts connections and has loaded its data; raise NotStarted if that fails."""
         seconds = 2 * self.patience.seconds
         if self.patience.unstarted >= TRIES:
             self.close()
-            raise NotStarted(f"{TRIES} times in a row it accepted no connection; it is not tried again.", "")
+            raise NotStarted(f"It accepted no connection {TRIES} times in a row; this is the last try.", "")
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -116,19 +117,15 @@ class Server:
                 pass
             status = self.wait(0.01)
             if status is not None:
-                raise NotStarted(
-                    f"It ended with exit status {status} before it accepted connections.", self.errors
-                )
+                raise NotStarted(f"It ended with exit status {status} before it accepted connections.", self.errors)
             if time.monotonic() > deadline:
                 self.patience.lost()
                 self.patience.unstarted += 1
                 self.close()
-                raise NotStarted(
-                    f"It accepted no connection on port {self.port} in {seconds:g} seconds.", self.errors
-                )
+                raise NotStarted(f"It accepted no connection on port {self.port} in {seconds:g} seconds.", self.errors)
 
     def has_loaded(self, seconds: float) -> bool:
-        """Connect; a real Redis accepts connections while it reads its data, and answers them with LOADING."""
+        """Connect, and return whether the data is loaded. Before, a real Redis accepts connections and replies LOADING."""
         with socket.create_connection((self.host, self.port), seconds) as probe:
             if not self.target.is_redis:
                 return True
@@ -136,57 +133,55 @@ class Server:
             return probe.recv(64).startswith(b"+PONG")
 
     def connect(self) -> Client:
-        """Open a connection to it."""
+        """Open a connection to the server."""
         client = Client(self.port, self.patience, self.host)
         self.clients.append(client)
         return client
 
     @property
     def own_program(self) -> Program:
-        """The program; a test of a server that others started is skipped here."""
+        """The server's program. When somebody else has started the server (`HOST:PORT`), the test is skipped."""
         if self.program is None:
-            pytest.skip(
-                f"{self.target.name} is already running: this test has to watch or end it"
-            )
+            pytest.skip(f"{self.target.name} is already running: this test has to watch or end it")
         return self.program
 
     def wait(self, seconds: float | None = None) -> int | None:
-        """Answer with the exit status (negative: the signal), or None when it still runs by then."""
+        """Return the exit status (negative: a signal's number), or None when the server still runs after `seconds`."""
         return self.own_program.wait(self.patience.seconds if seconds is None else seconds)
 
     def stop(self, number: int = signal.SIGTERM) -> int | None:
-        """Send it a signal; answer with the exit status, or None when it has not ended in time."""
+        """Send the server a signal; return its exit status, or None when it has not ended in time."""
         self.own_program.signal(number)
         return self.wait()
 
     def kill(self) -> None:
-        """End it as `kill -9` does."""
+        """End the server as `kill -9` does."""
         self.own_program.signal(signal.SIGKILL)
         self.wait()
 
     @property
     def alive(self) -> bool:
-        """Whether it is running, as far as one can know."""
+        """Whether the server is running; True when somebody else has started it."""
         return self.program is None or self.program.wait(0) is None
 
     def begin_test(self) -> None:
-        """From here on `output` and `errors` are this test's."""
+        """Begin a test: from now on `output`, `errors` and `clients` are those of this test."""
         self.clients = []
         if self.program:
             self.marks = (self.program.output.total, self.program.errors.total)
 
     @property
     def output(self) -> str:
-        """What it wrote to its standard output during this test."""
+        """What the server has written to standard output during this test."""
         return self.own_program.output.since(self.marks[0]).decode(errors="replace")
 
     @property
     def errors(self) -> str:
-        """What it wrote to its standard error during this test."""
+        """What the server has written to standard error during this test."""
         return self.own_program.errors.since(self.marks[1]).decode(errors="replace")
 
     def await_output(self, text: str) -> bool:
-        """Wait until the text is in its output; False when it has not come in time."""
+        """Wait until `text` is in the output, and return True; False when it does not come in time."""
         deadline = time.monotonic() + self.patience.seconds
         grown = self.own_program.output.grown
         while text not in self.output:
@@ -199,17 +194,17 @@ class Server:
         return True
 
     def fsyncs(self) -> list[Fsync]:
-        """Answer with its fsyncs so far; for a server started with `counting=True`."""
+        """Return the fsyncs so far of a server that was started with `counting=True`."""
         lines = self.fsync_log.read_text().splitlines() if self.fsync_log.exists() else []
         if self.target.folder:
             return [Fsync(float(when), main == "1") for when, main in map(str.split, lines)]
         calls = [line.split(None, 2) for line in lines if line.endswith(" = 0")]
         shift = time.monotonic() - time.time()
-        main = calls[0][0] if calls else ""  # the execve that began it all
+        main = calls[0][0] if calls else ""  # the thread of the execve that started the server
         return [Fsync(float(when) + shift, thread == main) for thread, when, _ in calls[1:]]
 
     def close(self) -> None:
-        """End it and everything that it started."""
+        """Close the connections, and kill the server and all processes that it started."""
         for client in self.clients:
             client.close()
         if self.program:
@@ -217,7 +212,7 @@ class Server:
 
 
 def free_port() -> int:
-    """Find a port that nothing listens on, outside the range from which clients get theirs."""
+    """Return a port that nothing listens on, outside the range from which clients are given their ports."""
     while True:
         port = random.SystemRandom().randrange(20000, 32000)
         with socket.socket() as probe:

@@ -1,16 +1,17 @@
-"""The keeper: runs one program under limits and, when that is over, ends everything it left behind.
+"""Runs one program under limits, and kills all processes that the program leaves behind.
 
-A process of its own between pytest and the code under test. It holds a control socket: each byte that
-arrives is a signal for the program; its end (pytest has had enough, or is itself gone) means stop. The
-keeper's last word on the socket is the program's exit status. On Linux every orphan below it becomes its
-child, so nothing gets away by leaving the process group; elsewhere the group is ended.
+The supervisor is a process between pytest and the code under test. CONTROL is the file descriptor of a socket to
+pytest. Each byte that arrives there is the number of a signal to send to the program. When pytest closes the socket,
+or ends, the supervisor stops the program. At the end it writes the program's exit status to the socket. On Linux every
+orphan among its descendants becomes its child, so that no process escapes by leaving the process group; on other
+systems only the group is killed.
 
-    python -I -S -B keeper.py CONTROL MEMORY FILE_SIZE PROCESSES USER FOLDER PROGRAM [ARGUMENT ...]
-    python -I -S -B keeper.py CONTROL MEMORY FILE_SIZE PROCESSES USER FOLDER - ANSWER SOURCE
+    python -I -S -B supervisor.py CONTROL MEMORY FILE_SIZE PROCESSES USER FOLDER PROGRAM [ARGUMENT ...]
+    python -I -S -B supervisor.py CONTROL MEMORY FILE_SIZE PROCESSES USER FOLDER - ANSWER SOURCE
 
-The second form runs Python source with FOLDER first on `sys.path` and writes the literal of what it names
-`result` to the file descriptor ANSWER. Limits are in bytes, 0 for none. Where there is a limit of PROCESSES,
-all descendants are counted, and MEMORY is what they may have together. USER is a number, 0 for who we are.
+The second form runs Python source with FOLDER first on `sys.path`, and writes the literal of what the source names
+`result` to the file descriptor ANSWER. Limits are in bytes, 0 for none. With a limit of PROCESSES all descendants are
+counted, and MEMORY is the limit for all of them together. USER is the number of a user, 0 for the same user.
 """
 
 import contextlib
@@ -28,8 +29,8 @@ COUNT_EVERY = 0.2
 
 
 def main() -> None:
-    """Start the program, watch it, clean up after it, tell how it ended."""
-    control, memory, file_size, processes, user = (int(word) for word in sys.argv[1:6])
+    """Start the program, watch it, kill what it leaves behind, report its exit status."""
+    control, memory, file_size, processes, user = (int(arg) for arg in sys.argv[1:6])
     folder, program = sys.argv[6], sys.argv[7:]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -51,7 +52,7 @@ def main() -> None:
 
 
 def limit(memory: int, file_size: int) -> None:
-    """Bound what this process and its children may take."""
+    """Limit the memory of this process and of each child, and the size of their files, in bytes."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if memory and sys.platform == "linux":
         most = resource.getrlimit(resource.RLIMIT_AS)[1]
@@ -62,16 +63,16 @@ def limit(memory: int, file_size: int) -> None:
 
 
 def disarm() -> None:
-    """Give up what root may do and others may not: a root that stays root can then open no other process."""
+    """Give up the special rights of root. If the user stays root, it can then no longer open other processes."""
     if sys.platform == "linux":
         prctl = ctypes.CDLL(None).prctl
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        for capability in range(64):  # from the bounding set, for whatever is executed from here on
+        for capability in range(64):  # dropped from the bounding set: for all programs executed from now on
             prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
 
 
 def become(user: int, processes: int) -> None:
-    """Give up the rights of root, for good; the system then counts this user's processes itself."""
+    """Become another user for good; the system then limits the number of that user's processes."""
     resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
     os.setgroups([])
     os.setgid(user)
@@ -79,7 +80,7 @@ def become(user: int, processes: int) -> None:
 
 
 def run(program: list[str]) -> None:
-    """Become the program; never returns."""
+    """Replace this process by the program; never returns."""
     if program[0] == "-":
         run_source(int(program[1]), program[2])
     try:
@@ -90,7 +91,7 @@ def run(program: list[str]) -> None:
 
 
 def run_source(answer: int, source: str) -> None:
-    """Run the source and write its `result`; on an exception show the frames that are not ours."""
+    """Run the source and write its `result`; print the traceback of an exception, without the harness's frames."""
     sys.path.insert(0, os.getcwd())
     names: dict[str, object] = {"__name__": "the checkpoint"}
     status = 0
@@ -113,7 +114,10 @@ def run_source(answer: int, source: str) -> None:
 
 
 def watch(child: int, control: int, processes: int, memory: int) -> int | None:
-    """Pass signals on until the program ends (its status), nobody listens any more or it is too much (None)."""
+    """Pass signals on until the program ends; return its exit status.
+
+    Return None when pytest has closed the socket, or when the program is over a limit.
+    """
     wakeup, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
@@ -136,7 +140,7 @@ def watch(child: int, control: int, processes: int, memory: int) -> int | None:
 
 
 def end_everything(child: int) -> None:
-    """Kill the program's group, then whatever else has become our child, until there is none."""
+    """Kill the program's process group, then every other child of this process, until there is none."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child, signal.SIGKILL)
     while True:
@@ -151,9 +155,9 @@ def end_everything(child: int) -> None:
 
 
 def too_much(processes: int, memory: int) -> str:
-    """Count our descendants and what memory they have; say what there is too much of, if anything."""
+    """Count the descendants of this process and add up their memory; return which limit is exceeded, "" for none."""
     family, found, pages = [os.getpid()], 0, 0
-    everyone = relatives() if sys.platform == "linux" else []
+    everyone = all_processes() if sys.platform == "linux" else []
     while family:
         parent = family.pop()
         own = [(pid, size) for pid, its_parent, size in everyone if its_parent == parent]
@@ -167,22 +171,22 @@ def too_much(processes: int, memory: int) -> str:
     return ""
 
 
-def relatives() -> list[tuple[int, int, int]]:
-    """List all processes: number, parent, pages in memory. The unburied ones too."""
+def all_processes() -> list[tuple[int, int, int]]:
+    """List all processes, zombies included: process id, parent's process id, pages in memory."""
     found = []
     for name in filter(str.isdecimal, os.listdir("/proc")):
         try:
             with open(f"/proc/{name}/stat", "rb") as file:
                 fields = file.read().rpartition(b")")[2].split()
-        except OSError:  # it has just ended
+        except OSError:  # the process has just ended
             continue
         found.append((int(name), int(fields[1]), int(fields[21])))
     return found
 
 
 def children() -> list[int]:
-    """List our children."""
-    return [pid for pid, parent, _ in relatives() if parent == os.getpid()]
+    """List the process ids of the children of this process."""
+    return [pid for pid, parent, _ in all_processes() if parent == os.getpid()]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What a checkpoint is run against: `--target` read, and the words that start it.
+"""What `--target` means: what is tested, and how to start it.
 
-A target has a stage: the highest one whose file is in the folder, or LAST for `final` and a real Redis.
-What is only known by its command line or its address is taken to be at the stage whose checkpoint runs.
+A target has a stage: the highest one whose file is in its folder, and LAST for `final` and a real Redis. A target
+that is a command line or an address is taken to be at the stage whose checkpoint runs.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from stages.harness.course import LAST, NEW_FILE, ROOT, stage_folder
 
 
 class Unavailable(Exception):
-    """There is nothing here to test; the message says what to do."""
+    """The target does not exist; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """Something to be tested: a folder of modules with a server, a command line, or an address."""
+    """A program to be tested. It has a folder of modules with server.py, or a command line, or an address.
+
+    `here` is the folder in which a command line is run.
+    """
 
     name: str
     stage: int
@@ -37,11 +40,11 @@ class Target:
 
     @property
     def is_final(self) -> bool:
-        """Whether this is the complete server of `final/`."""
+        """Whether this is the server of `final/`."""
         return self.folder == ROOT / "final"
 
     def program(self, port: int) -> list[str]:
-        """Say how it is started, options of the log not included."""
+        """Return the command line that starts it on a port, without the options of the append-only file."""
         if self.folder and not self.is_final:
             return [sys.executable, str(self.folder / "server.py"), "--port", str(port)]
         return [*self.command, "--port", str(port)]
@@ -49,7 +52,10 @@ class Target:
 
 @functools.cache
 def find(wanted: str | None, stage: int, here: Path) -> Target:
-    """Read `--target` for the checkpoint of a stage; `here` is what paths are relative to."""
+    """Return the target that `wanted`, the value of `--target`, names for the checkpoint of a stage.
+
+    Paths in it are relative to `here`. Raise Unavailable when there is no such target.
+    """
     work = ROOT / "work"
     if wanted is None:
         wanted = "work" if work.is_dir() else "reference"
@@ -57,38 +63,37 @@ def find(wanted: str | None, stage: int, here: Path) -> Target:
         return Target("the reference, not your code", stage, stage_folder(stage))
     if wanted == "work":
         if not (work / NEW_FILE[stage]).is_file():
-            raise Unavailable(
-                f"work/ has no stage {stage:02} yet: type `python3 -m stages start {stage:02}`"
-            )
+            raise Unavailable(f"work/ has no stage {stage:02} yet: type `python3 -m stages start {stage:02}`")
         return Target("your code in work/", stage_of(work), work)
     if wanted == "final" or (here / wanted).resolve() == ROOT / "final":
         return Target("final", LAST, ROOT / "final", command=(sys.executable, "-m", "final"))
     if wanted == "redis":
         return redis()
     if wanted.startswith("cmd:"):
-        return Target(wanted, stage, here=here, command=words(wanted.removeprefix("cmd:"), here))
+        return Target(wanted, stage, here=here, command=split_command(wanted.removeprefix("cmd:"), here))
     if (here / wanted).is_dir():
         return Target(wanted, stage_of(here / wanted), (here / wanted).resolve())
     if address := re.fullmatch(r"(.+):(\d+)", wanted):
         return Target(wanted, stage, address=(address[1], int(address[2])))
     raise Unavailable(
-        f"--target={wanted}: no folder, and none of reference, work, final, redis, cmd:PROGRAM, HOST:PORT"
+        f"--target={wanted}: there is no such folder, and it is none of "
+        "reference, work, final, redis, cmd:PROGRAM, HOST:PORT"
     )
 
 
 def stage_of(folder: Path) -> int:
-    """Tell a folder's stage by its files; 0 when there is none."""
+    """Return the highest stage whose file is in the folder; 0 when there is none."""
     return max((stage for stage, name in NEW_FILE.items() if (folder / name).is_file()), default=0)
 
 
-def words(command: str, here: Path) -> tuple[str, ...]:
-    """Split a command line; a program given by a relative path is found from where pytest was called."""
+def split_command(command: str, here: Path) -> tuple[str, ...]:
+    """Split a command line into its arguments; the path of the program is relative to `here`."""
     program, *rest = shlex.split(command)
     return (str(here / program) if os.sep in program else program, *rest)
 
 
 def redis() -> Target:
-    """Find a real Redis on this machine."""
+    """Return the real Redis on this machine; raise Unavailable when none is installed."""
     for name in ("redis-server", "valkey-server"):
         if path := shutil.which(name):
             version = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout

@@ -1,6 +1,6 @@
-"""A checkpoint's side of the connection: requests out, replies in, every byte compared, every wait bounded.
+"""A checkpoint's client: sends requests, compares replies byte by byte, never waits for ever.
 
-It shares no code with the stages, so that no misunderstanding of RESP can hide on both sides.
+It shares no code with the stages, so that an error about RESP cannot be made on both sides and stay hidden.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Reply = object
 
 
 class Mismatch(AssertionError):
-    """What came is not what was expected; carries the bytes for the report."""
+    """The server did not send what was expected. Has the bytes sent, expected and received, for the report."""
 
     def __init__(self, sent: bytes, expected: bytes | str, received: bytes, why: str = "") -> None:
         super().__init__(why or f"expected {expected!r}, received {received!r}")
@@ -23,38 +23,38 @@ class Mismatch(AssertionError):
 
 
 class Error(str):
-    """An error reply, as `ask` answers with it."""
+    """An error reply, as `ask` returns it."""
 
 
 class Verbatim(bytes):
-    """A verbatim string, with its format: `Verbatim(b"txt:Some string")`."""
+    """A verbatim string, its format included: `Verbatim(b"txt:Some string")`."""
 
 
 class Push(list[Reply]):
-    """A push: what the server says without being asked."""
+    """A push message: the server sends it without a request."""
 
 
 @dataclass
 class Patience:
-    """How long a checkpoint waits for what does not come: less each time, so that it costs seconds only."""
+    """For how many seconds a checkpoint waits. Each wait in vain shortens the next one, so that a run ends soon."""
 
     seconds: float = 5.0
-    unstarted: int = 0  # how many servers in a row were waited for in vain
+    unstarted: int = 0  # how many servers in a row have not accepted connections
 
     def lost(self) -> None:
-        """Wait half as long the next time, but never less than a second, or less from the beginning."""
+        """Halve the time after a wait in vain; it stays at least a second, unless it was shorter from the start."""
         self.seconds = max(min(1.0, self.seconds), self.seconds / 2)
 
 
-def request(*words: bytes | str | int) -> bytes:
-    """Encode the words as a request: an array of bulk strings."""
-    encoded = [word if isinstance(word, bytes) else str(word).encode() for word in words]
-    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in encoded)
+def request(*args: bytes | str | int) -> bytes:
+    """Encode a request with these arguments: an array of bulk strings."""
+    encoded = [arg if isinstance(arg, bytes) else str(arg).encode() for arg in args]
+    return b"*%d\r\n" % len(args) + b"".join(b"$%d\r\n%b\r\n" % (len(arg), arg) for arg in encoded)
 
 
 @dataclass(eq=False)
 class Client:
-    """One connection. What is sent since the last reply is remembered for the report."""
+    """One connection to a server. `sent` has the bytes sent since the last reply, for the report."""
 
     port: int
     patience: Patience
@@ -71,16 +71,14 @@ class Client:
         self.socket.setblocking(False)
 
     def send(self, data: bytes) -> None:
-        """Send the bytes; what arrives meanwhile is kept, so that neither side waits for the other."""
+        """Send `data`. Receives at the same time, so that client and server cannot wait for each other for ever."""
         if self.answered:
             self.sent, self.answered = b"", False
         self.sent += data
         rest = memoryview(data)
         deadline = time.monotonic() + self.patience.seconds
         while rest and not self.ended:
-            readable, writable, _ = select.select(
-                [self.socket], [self.socket], [], deadline - time.monotonic()
-            )
+            readable, writable, _ = select.select([self.socket], [self.socket], [], deadline - time.monotonic())
             if readable:
                 self.receive()
             if writable:
@@ -92,11 +90,14 @@ class Client:
             if not readable and not writable:
                 self.patience.lost()
                 raise Mismatch(
-                    self.sent, "", self.received, f"The server takes no more; {len(rest)} bytes are left."
+                    self.sent,
+                    "",
+                    self.received,
+                    f"The server does not read any more: {len(rest)} bytes could not be sent.",
                 )
 
     def receive(self) -> None:
-        """Take what has arrived."""
+        """Append the bytes that have arrived to `received`."""
         try:
             data = self.socket.recv(1 << 20)
         except ConnectionResetError:
@@ -105,18 +106,16 @@ class Client:
         self.ended = self.ended or not data
 
     def more(self, deadline: float) -> bool:
-        """Wait until more has arrived; False when the connection has ended or the deadline has come."""
+        """Wait until more bytes arrive, and return True; False at the connection's end, or at the deadline."""
         if self.ended or not select.select([self.socket], [], [], max(0, deadline - time.monotonic()))[0]:
             return False
         self.receive()
         return not self.ended
 
     def expect(self, expected: bytes) -> None:
-        """The next bytes are exactly these."""
+        """Assert that the next bytes received are exactly `expected`."""
         deadline = time.monotonic() + self.patience.seconds
-        while (
-            expected.startswith(self.received) and len(self.received) < len(expected) and self.more(deadline)
-        ):
+        while expected.startswith(self.received) and len(self.received) < len(expected) and self.more(deadline):
             pass
         if not self.received.startswith(expected):
             self.fail(expected, deadline)
@@ -124,7 +123,7 @@ class Client:
         self.answered = True
 
     def fail(self, expected: bytes | str, deadline: float) -> None:
-        """Raise the mismatch, with whatever else arrives in the next moment."""
+        """Raise Mismatch, with all bytes that still arrive within the next moment."""
         why = ""
         if self.ended:
             why = "The server closed the connection."
@@ -136,7 +135,7 @@ class Client:
         raise Mismatch(self.sent, expected, self.received, why)
 
     def read_reply(self) -> bytes:
-        """Read the bytes of one whole reply, whatever it says."""
+        """Receive one complete reply, whatever it is, and return its bytes."""
         deadline = time.monotonic() + self.patience.seconds
         while True:
             try:
@@ -152,7 +151,7 @@ class Client:
         return reply
 
     def expect_line(self, sign: bytes = b"") -> None:
-        """The next line, whatever it says, begins with the sign."""
+        """Assert that the next line begins with `sign`; the rest of the line can be anything."""
         deadline = time.monotonic() + self.patience.seconds
         while b"\r\n" not in self.received and self.more(deadline):
             pass
@@ -161,18 +160,18 @@ class Client:
             self.fail(f"one line{f' that begins with {sign.decode()}' if sign else ''}", deadline)
         self.received, self.answered = rest, True
 
-    def ask(self, *words: bytes | str | int) -> Reply:
-        """Send a request and answer with its reply as a Python value (errors as `Error`, not raised)."""
-        self.send(request(*words))
+    def ask(self, *args: bytes | str | int) -> Reply:
+        """Send a request and return its reply as a Python value. An error reply is returned as `Error`, not raised."""
+        self.send(request(*args))
         return parse(self.read_reply())[0]
 
     def check(self, data: bytes, expected: bytes) -> None:
-        """Send these bytes, and exactly those come back."""
+        """Send `data`, and assert that exactly `expected` comes back."""
         self.send(data)
         self.expect(expected)
 
     def expect_closed(self) -> None:
-        """The server closes the connection, and says nothing more before."""
+        """Assert that the server closes the connection, and sends nothing before."""
         deadline = time.monotonic() + self.patience.seconds
         while not self.received and self.more(deadline):
             pass
@@ -180,24 +179,27 @@ class Client:
             self.fail("the end of the connection", deadline)
 
     def expect_nothing(self) -> None:
-        """Nothing has arrived that was not asked for, as far as one can see now."""
+        """Assert that no more bytes have arrived by now."""
         while not self.ended and self.more(0):
             pass
         if self.received:
-            raise Mismatch(self.sent, b"", self.received, "More came than was expected.")
+            raise Mismatch(self.sent, b"", self.received, "The server sent more than was expected.")
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self.socket.close()
         self.ended, self.received = True, b""
 
 
 class Incomplete(Exception):
-    """The reply is not all there yet."""
+    """The reply is not complete yet."""
 
 
 def parse(data: bytes, start: int = 0) -> tuple[Reply, int]:
-    """Read one RESP2 or RESP3 reply strictly: its value and where it ends; Incomplete, or ValueError."""
+    """Parse the RESP2 or RESP3 reply that begins at `start`; return its value and the offset of its end.
+
+    Raise Incomplete when more bytes are needed, ValueError when this is no reply.
+    """
     end = data.find(b"\r\n", start)
     if data[start : start + 1] not in KINDS:
         raise ValueError(f"no reply begins with {data[start : start + 1]!r}") if data[start:] else Incomplete
@@ -223,18 +225,18 @@ def parse(data: bytes, start: int = 0) -> tuple[Reply, int]:
     for _ in range(size * 2 if kind in "%|" else size):
         item, end = parse(data, end)
         items.append(item)
-    if kind == "|":  # attributes: said about the reply that follows them
+    if kind == "|":  # attributes, which belong to the reply that follows them
         return parse(data, end)
     return AGGREGATES[kind](items), end
 
 
 def pairs(items: list[Reply]) -> dict[Reply, Reply]:
-    """Make a dictionary of keys and values that come in turn."""
+    """Make a dictionary of a list in which keys and values alternate."""
     return dict(zip(items[::2], items[1::2], strict=True))
 
 
 def null(line: bytes) -> None:
-    """RESP3's null has nothing to say."""
+    """Parse RESP3's null, whose line is empty."""
     if line:
         raise ValueError("a null is empty")
 

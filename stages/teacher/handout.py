@@ -134,8 +134,8 @@ def copy_notebook(name: str, folder: Path) -> None:
     """Copy a stage's notebook without its solutions and without outputs, and what it draws with."""
     if not (ROOT / "notebooks" / name).exists():
         return
-    for scenery in ("pictures.py", "conftest.py"):
-        shutil.copy(ROOT / "notebooks" / scenery, folder)
+    shutil.copy(ROOT / "notebooks" / "conftest.py", folder)
+    shutil.copytree(ROOT / "notebooks" / "shared", folder / "shared", ignore=shutil.ignore_patterns("__pycache__"))
     book = json.loads((ROOT / "notebooks" / name).read_text())
     book["cells"] = [cleared(cell) for cell in book["cells"] if "solution" not in cell["metadata"].get("tags", ())]
     (folder / name).write_text(json.dumps(book, indent=1, ensure_ascii=False) + "\n")

@@ -1,7 +1,7 @@
-"""Counts a Python server's fsyncs from outside its code: Python imports a file of this name by itself.
+"""Counts the fsyncs of a Python server, from outside its code: Python imports a module of this name at its start.
 
-Each fsync adds a line to the file named in FSYNC_LOG: the monotonic time of its return, and 1 when the main
-thread made it, 0 when another did. The line is there before the call comes back to the server.
+Each fsync appends a line to the file named in FSYNC_LOG: the monotonic time at which it returned, and 1 when the main
+thread made the call, 0 for another thread. The line is written before the call returns to the server.
 """
 
 import os
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 
 def counted(call: Callable[[int], None]) -> Callable[[int], None]:
-    """Wrap one of the two system calls."""
+    """Wrap `os.fsync` or `os.fdatasync`."""
 
     def wrapper(descriptor: int) -> None:
         call(descriptor)
