@@ -40,7 +40,7 @@ def test_a_fix_goes_into_every_later_copy_and_leaves_what_grew_there(committed: 
     assert [(committed.folder / file).read_text() for file in LATER[:3]] == [fixed] * 3
     grown = (committed.folder / LATER[3]).read_text()
     assert NEW in grown and "import sys" in grown
-    assert committed.desk("carry", FIXED)[1].splitlines() == [f"{file}: has it already" for file in LATER]
+    assert committed.desk("carry", FIXED)[1].splitlines() == [f"{file}: has the fix already" for file in LATER]
 
 
 def test_a_copy_that_differs_where_the_fix_is_stays_as_it_is(committed: House) -> None:
@@ -48,7 +48,7 @@ def test_a_copy_that_differs_where_the_fix_is_stays_as_it_is(committed: House) -
     change(committed.folder / FIXED)
     status, said = committed.desk("carry", FIXED)
     assert status == 1
-    assert f"{LATER[1]}: left alone" in said and f"{LATER[2]}: carried" in said
+    assert f"{LATER[1]}: not changed" in said and f"{LATER[2]}: carried" in said
     assert (committed.folder / LATER[1]).read_text() == theirs
 
 
@@ -62,4 +62,4 @@ def test_only_a_module_of_a_stage_is_carried(committed: House, file: str) -> Non
 def test_without_a_change_there_is_nothing_to_carry(committed: House) -> None:
     status, said = committed.desk("carry", FIXED)
     assert status == 2
-    assert "as it was committed" in said
+    assert "has not changed since the last commit" in said

@@ -183,7 +183,7 @@ assert found and all("NotImplementedError" in open(file).read() for file in foun
 def test_what_to_type_is_said_where_something_is_missing(tmp_path: Path) -> None:
     assert "grade --one DIR --stage NN --results FILE" in desk("grade", tmp_path, "--stage", "01").stderr
     done = desk("grade", tmp_path / "none", "--stage", "01", "--out", tmp_path / "out")
-    assert done.returncode == 2 and "is no folder" in done.stderr
+    assert done.returncode == 2 and "is not a folder" in done.stderr
 
 
 def points(stage: int) -> float:

@@ -145,7 +145,7 @@ def test_in_a_chain_one_goes_on_from_ones_own_work(tmp_path: Path) -> None:
     handout.lay_out(3, tmp_path, chain=True)
     command = [sys.executable, "-B", "-m", "stages", "start", "03"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 2 and "put your own work/ here" in done.stderr
+    assert done.returncode == 2 and "copy your own work/ of that stage here" in done.stderr
     (tmp_path / "work").mkdir()
     for file in ("server.py", NEW_FILE[2]):
         (tmp_path / "work" / file).write_text("my own")

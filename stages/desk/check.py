@@ -17,52 +17,52 @@ from stages.harness.course import ROOT, stage_folder
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
-    """Take a stage, and whatever else pytest should be told."""
+    """Declare the stage, and arguments for pytest."""
     parser.add_argument("stage", nargs="?", type=stage_number, help="the stage (default: the last one begun)")
-    parser.add_argument("--watch", action="store_true", help="again whenever a file in work/ is saved")
-    parser.add_argument("pytest", nargs=argparse.REMAINDER, help="words for pytest, such as -x or -k NAME")
+    parser.add_argument("--watch", action="store_true", help="run it again whenever a file in work/ is saved")
+    parser.add_argument("pytest", nargs=argparse.REMAINDER, help="arguments for pytest, such as -x or -k NAME")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run it, and remember what came of it."""
+    """Run the checkpoint, and store the outcome; with --watch again and again."""
     stage: int = options.stage or reached()
     if not begun(stage):
         raise Complaint(f"work/ has no stage {stage:02} yet: type `python3 -m stages start {stage:02}`")
     if importlib.util.find_spec("pytest") is None:
         raise Complaint("pytest is not installed: type `python3 -m pip install -r requirements.txt`")
-    words = [word for word in options.pytest if word != "--watch"]  # argparse leaves all behind the stage to pytest
-    if not options.watch and len(words) == len(options.pytest):
-        return check(stage, words)
+    args = [arg for arg in options.pytest if arg != "--watch"]  # argparse gives all after the stage to pytest
+    if not options.watch and len(args) == len(options.pytest):
+        return check(stage, args)
     while True:  # until Ctrl-C
-        seen = saved()
-        check(stage, words)
-        print("Waiting for a file in work/ to be saved; Ctrl-C ends this.", flush=True)
-        while saved() == seen:
+        before = saved()
+        check(stage, args)
+        print("Waiting until a file in work/ is saved; Ctrl-C ends this.", flush=True)
+        while saved() == before:
             time.sleep(0.2)
 
 
-def check(stage: int, words: list[str]) -> int:
-    """Run the checkpoint once. Part of one, such as -x leaves, says nothing about the stage: it is not remembered."""
+def check(stage: int, args: list[str]) -> int:
+    """Run the checkpoint once; return pytest's exit status. The outcome is stored if all tests ran."""
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder, "results.xml")
-        command = [str(stage_folder(stage)), "--target=work", f"--junitxml={results}", *words]
+        command = [str(stage_folder(stage)), "--target=work", f"--junitxml={results}", *args]
         status = subprocess.run([sys.executable, "-m", "pytest", *command], cwd=ROOT).returncode
-        stopped = status != 0 and any(word.startswith(("-x", "--exitfirst", "--maxfail")) for word in words)
-        chosen = any(word.startswith(("-k", "-m", "--lf", "--last-failed", "--deselect")) for word in words)
+        stopped = status != 0 and any(arg.startswith(("-x", "--exitfirst", "--maxfail")) for arg in args)
+        chosen = any(arg.startswith(("-k", "-m", "--lf", "--last-failed", "--deselect")) for arg in args)
         if stopped or chosen:
-            print("This was not the whole checkpoint, so it is not remembered.")
+            print("This was not the whole checkpoint, so its outcome is not stored.")
         elif results.exists():
-            remember(stage, came_out(results, recall(stage)))
+            remember(stage, outcome(results, recall(stage)))
     return status
 
 
 def saved() -> dict[str, int]:
-    """When each of the learner's files was saved last."""
+    """Return the time at which each file in work/ was saved last."""
     return {path.name: path.stat().st_mtime_ns for path in WORK.glob("*.py")}
 
 
-def came_out(results: Path, before: Progress) -> Progress:
-    """Count what passed in a JUnit file. A test that fails twice, itself and in its end, is one test."""
+def outcome(results: Path, before: Progress) -> Progress:
+    """Count the tests that passed in a JUnit file. One that fails in its body and in its teardown counts once."""
     cases: dict[str, bool] = {}
     for case in ElementTree.parse(results).iter("testcase"):
         if case.find("skipped") is None:

@@ -16,21 +16,21 @@ PLAIN = "\033[0m"
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
-    """Take two stages."""
+    """Declare the two stages, and a file."""
     parser.add_argument("old", type=stage_number, help="the earlier stage")
     parser.add_argument("new", type=stage_number, help="the later stage")
     parser.add_argument("file", nargs="?", help="show only this file")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print it, in colour on a terminal."""
+    """Print the diff, in colour on a terminal."""
     for line in difference(options.old, options.new, options.file):
         print(coloured(line) if sys.stdout.isatty() else line)
     return 0
 
 
 def difference(old: int, new: int, only: str | None = None) -> Iterator[str]:
-    """List the lines of a unified diff, file by file."""
+    """Yield the lines of a unified diff, file by file; `only` is the name of one file."""
     before, now = (sources(stage_folder(stage)) for stage in (old, new))
     for file in sorted({*before, *now}):
         if only in (None, file):
@@ -44,6 +44,6 @@ def difference(old: int, new: int, only: str | None = None) -> Iterator[str]:
 
 
 def coloured(line: str) -> str:
-    """Colour a line by its first character."""
+    """Return a line of a diff in the colour of its first character."""
     colour = COLOURS.get(line[:1])
     return f"{colour}{line}{PLAIN}" if colour else line

@@ -1,4 +1,4 @@
-"""Give one hint more each time, for a check that fails."""
+"""Show one more hint each time, for a check that fails."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from stages.harness.course import stage_folder
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
-    """Take a stage and a test."""
+    """Declare the stage and the test."""
     parser.add_argument("stage", nargs="?", type=stage_number, help="the stage (default: the last one begun)")
-    parser.add_argument("name", nargs="?", help="the test, or a part of its name (default: the first that failed)")
+    parser.add_argument("name", nargs="?", help="the test, or part of its name (default: the first that failed)")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show what is checked, and the hints so far."""
+    """Print what the test checks, the hints shown before, and the next one."""
     stage: int = options.stage or reached()
     tests = docstrings(stage)
     name = chosen(options.name, stage, list(tests))
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def docstrings(stage: int) -> dict[str, list[str]]:
-    """Read the tests of a checkpoint: name -> the paragraphs of its docstring."""
+    """Map the name of each test of a checkpoint to the paragraphs of its docstring."""
     tree = ast.parse((stage_folder(stage) / "test_checkpoint.py").read_text())
     return {
         node.name: inspect.cleandoc(ast.get_docstring(node) or "").split("\n\n")
@@ -47,18 +47,18 @@ def docstrings(stage: int) -> dict[str, list[str]]:
 
 
 def chosen(wanted: str | None, stage: int, names: list[str]) -> str:
-    """Find the test that is meant."""
+    """Return the one test whose name contains `wanted`; without it the first that failed in the last check."""
     if wanted is None:
         failed = [name.split("[")[0] for name in recall(stage).failed]
         wanted = next((name for name in failed if name in names), None)
     if wanted is None:
         raise Complaint(
-            f"no failure of stage {stage:02} is remembered (pytest alone remembers none): "
+            f"no failed test of stage {stage:02} is known (pytest alone does not store any): "
             f"type `python3 -m stages check {stage:02}`"
         )
     found = [name for name in names if wanted in (name, name.removeprefix("test_"))]
     found = found or [name for name in names if wanted in name]
     if len(found) != 1:
         listed = "\n".join(f"    {name}" for name in found or names)
-        raise Complaint(f"which of these is meant?\n{listed}\nType `python3 -m stages hint {stage:02} NAME`")
+        raise Complaint(f"which of these tests do you mean?\n{listed}\nType `python3 -m stages hint {stage:02} NAME`")
     return found[0]

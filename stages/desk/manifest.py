@@ -1,4 +1,4 @@
-"""The manifest: the table in a stage's README, and whether the sources bear it out. It runs no stage's code.
+"""Parses the table in a stage's README, and cuts Python files into their definitions; runs no code of a stage.
 
     | file | status | you write | given | moved from |
     |---|---|---|---|---|
@@ -6,9 +6,9 @@
     | `server.py` | grown | `Connection.data_received` | `<module>`, ~~`Server.old`~~ | `main` from `start.py` |
     | `writer.py` | carried | | | |
 
-Names are qualified. `Reader` alone stands for the class's own lines, the methods' left out, and `<module>` for
-all lines outside functions and classes. So every line of a file belongs to exactly one name, and no change
-goes unnoticed. What each status claims is said in `problems`.
+Names are qualified. `Reader` alone means the lines of the class outside its methods, and `<module>` all lines outside
+functions and classes. So every line of a file belongs to exactly one name, and every change has a name.
+`upkeep/table.py` says what each status claims, and checks it.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ Sources = dict[str, str]  # a file's path in its folder -> its text
 
 @dataclass(frozen=True)
 class Row:
-    """What the table says about one file."""
+    """One row of the table: what it says about a file."""
 
     file: str
     status: str
     write: tuple[str, ...]  # new or changed; a learner writes these
     given: tuple[str, ...]  # new or changed; the starter has these
     removed: tuple[str, ...]
-    moved: dict[str, str]  # name -> the file it stood in before
+    moved: dict[str, str]  # name -> the file it was in before
     reason: str
 
     @property
     def named(self) -> set[str]:
-        """What the table calls new or changed."""
+        """The names that the table calls new or changed."""
         return {*self.write, *self.given}
 
 
 def read(folder: Path) -> list[Row]:
-    """Read the table in a folder's README.md; an empty list when it has none."""
+    """Return the rows of the table in a folder's README.md; an empty list when there is no table."""
     readme = folder / "README.md"
     text = readme.read_text() if readme.exists() else ""
     _, _, section = text.partition(f"\n{HEADING}\n")
@@ -55,7 +55,7 @@ def read(folder: Path) -> list[Row]:
 
 
 def row(cells: dict[str, str]) -> Row:
-    """Read one line of the table, its cells by the heads of their columns."""
+    """Make a row from its cells: heading of the column -> text."""
     given = cells.get("given", "")
     struck = tuple(re.findall(r"~~`([^`]+)`~~", given))
     return Row(
@@ -74,12 +74,12 @@ def row(cells: dict[str, str]) -> Row:
 
 
 def quoted(text: str) -> tuple[str, ...]:
-    """List the words in backticks."""
+    """Return the names in backticks."""
     return tuple(re.findall(r"`([^`]+)`", text))
 
 
 def sources(folder: Path) -> Sources:
-    """Read a folder's Python files, checkpoints left out."""
+    """Return the Python files of a folder and its subfolders, without test_checkpoint.py."""
     return {
         str(path.relative_to(folder)): path.read_text()
         for path in sorted(folder.rglob("*.py"))
@@ -88,7 +88,7 @@ def sources(folder: Path) -> Sources:
 
 
 def functions(source: str) -> Iterator[tuple[str, Function]]:
-    """List a file's functions and methods with their qualified names; what is inside them belongs to them."""
+    """Yield each function and method of a file with its qualified name; not the functions inside them."""
     for node in ast.parse(source).body:
         if isinstance(node, Function):
             yield node.name, node
@@ -97,12 +97,12 @@ def functions(source: str) -> Iterator[tuple[str, Function]]:
 
 
 def first_line(node: Function | ast.ClassDef) -> int:
-    """Tell the line on which a definition begins, decorators included."""
+    """Return the number of the line on which a definition begins, decorators included."""
     return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
 
 
 def definitions(source: str) -> dict[str, str]:
-    """Cut a file into its definitions: qualified name -> text.
+    """Cut a file into its definitions; return qualified name -> text.
 
     >>> definitions("import os\\n\\nclass A:\\n    x = 1\\n\\n    def f(self):\\n        pass\\n")
     {'<module>': 'import os', 'A': 'class A:\\n    x = 1', 'A.f': '    def f(self):\\n        pass'}
@@ -116,6 +116,6 @@ def definitions(source: str) -> dict[str, str]:
             owner[number] = name
     texts: dict[str, list[str]] = {}
     for name, line in zip(owner, lines, strict=True):
-        if line.strip() or name in written:  # blank lines between definitions belong to nobody
+        if line.strip() or name in written:  # empty lines between definitions belong to none
             texts.setdefault(name, []).append(line)
     return {name: "\n".join(text) for name, text in texts.items()}

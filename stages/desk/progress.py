@@ -1,4 +1,4 @@
-"""What the desk remembers of a learner, in `.progress.json`: the last check of each stage, and hints shown."""
+"""What is stored about the learner in `.progress.json`: the last check of each stage, and the hints shown."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ FILE = ROOT / ".progress.json"
 
 @dataclass
 class Progress:
-    """How one stage stands."""
+    """The learner's progress in one stage."""
 
     passed: int = 0
-    checks: int = 0  # 0: never checked
-    failed: list[str] = field(default_factory=list)  # the names of the failed tests, in their order
-    hints: dict[str, int] = field(default_factory=dict)  # test -> how many of its hints were shown
+    checks: int = 0  # 0: not checked yet
+    failed: list[str] = field(default_factory=list)  # the names of the failed tests, in the order of the checkpoint
+    hints: dict[str, int] = field(default_factory=dict)  # test -> number of its hints that were shown
 
     @property
     def done(self) -> bool:
@@ -27,17 +27,17 @@ class Progress:
 
 
 def recall(stage: int) -> Progress:
-    """Read how a stage stands."""
+    """Return the stored progress in a stage."""
     return Progress(**stored().get(f"{stage:02}", {}))
 
 
 def remember(stage: int, progress: Progress) -> None:
-    """Write down how a stage stands."""
+    """Store the progress in a stage."""
     FILE.write_text(json.dumps(stored() | {f"{stage:02}": asdict(progress)}, indent=1) + "\n")
 
 
 def stored() -> dict[str, dict[str, Any]]:
-    """Read the file; what cannot be read is forgotten."""
+    """Return the content of the file; an empty dictionary when the file is missing or damaged."""
     try:
         found = json.loads(FILE.read_text())
     except (OSError, ValueError):

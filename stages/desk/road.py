@@ -10,11 +10,11 @@ from stages.harness.course import ROOT, TASKS, title
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
-    """Take no arguments."""
+    """Declare no arguments."""
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the road."""
+    """Print a line for each stage, and the next command to type."""
     for stage in TASKS:
         print(f"  {title(stage):<18} {state(stage)}")
     print(f"\nNext, type: {next_step()}")
@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def state(stage: int) -> str:
-    """Say how a stage stands."""
+    """Return how far the learner is with a stage."""
     progress = recall(stage)
     if not begun(stage):
         return "not begun"
@@ -32,7 +32,7 @@ def state(stage: int) -> str:
 
 
 def next_step() -> str:
-    """Give the one command to type next."""
+    """Return the command to type next."""
     for stage in TASKS:
         if not begun(stage):
             return f"python3 -m stages start {stage:02}"
@@ -40,4 +40,4 @@ def next_step() -> str:
             return f"python3 -m stages check {stage:02}"
     if not (ROOT / "final").exists():
         return "python3 -m zipfile -c work.zip work/   (this is what you hand in)"
-    return "python3 -m final --help   (the whole server; its map is final/__init__.py)"
+    return "python3 -m final --help   (the complete server; its map is final/__init__.py)"

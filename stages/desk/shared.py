@@ -1,4 +1,4 @@
-"""What the commands share: the folder work/, how a stage is typed, and the error that says what to type instead."""
+"""What all commands share: the folder work/, how a stage is typed, and the error that says what to type instead."""
 
 from __future__ import annotations
 

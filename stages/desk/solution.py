@@ -1,4 +1,4 @@
-"""Show the reference beside your own, as a diff; after a pass, or when you give up."""
+"""Show a diff from your code to the reference, after you have passed the stage or when you give up."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from stages.harness.course import stage_folder
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
-    """Take a stage."""
+    """Declare the stage."""
     parser.add_argument("stage", type=stage_number, help="the stage that you have passed")
     parser.add_argument("--give-up", action="store_true", help="show it although not every check has passed")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print it, in colour on a terminal."""
+    """Print the diff, in colour on a terminal; raise Complaint when the stage is not passed."""
     stage: int = options.stage
     if not begun(stage):
         raise Complaint(f"work/ has no stage {stage:02} yet: type `python3 -m stages start {stage:02}`")
     if not recall(stage).done and not options.give_up:
         raise Complaint(
             f"not every check of stage {stage:02} has passed yet: type `python3 -m stages hint {stage:02}`,\n"
-            f"or `python3 -m stages solution {stage:02} --give-up` to see it all the same"
+            f"or `python3 -m stages solution {stage:02} --give-up` to see it now"
         )
-    for line in beside(stage):
+    for line in difference(stage):
         print(coloured(line) if sys.stdout.isatty() else line)
     return 0
 
 
-def beside(stage: int) -> Iterator[str]:
-    """List the lines of a unified diff from your own to the reference, file by file."""
+def difference(stage: int) -> Iterator[str]:
+    """Yield the lines of a unified diff from work/ to the reference, file by file."""
     own = sources(WORK)
     for file, text in sources(stage_folder(stage)).items():
         names = (f"work/{file}", f"{stage_folder(stage).name}/{file}")

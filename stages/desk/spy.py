@@ -1,4 +1,4 @@
-"""Stand between a client and a server, and print what both say."""
+"""Stand between a client and a server, and print the requests and replies that pass."""
 
 from __future__ import annotations
 
@@ -19,65 +19,67 @@ LONGEST, MOST = 100, 20  # bytes shown of a value, items shown of a list
 NOT_RESP = (ValueError, KeyError, TypeError, RecursionError)  # what `parse` raises for bytes that are no reply
 CLIENTS = itertools.count(1)
 Address = tuple[str, int]
-say = partial(print, flush=True)  # at once, also into a pipe
+say = partial(print, flush=True)  # also into a pipe at once
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
-    """Take the port that clients connect to, and the server behind it."""
-    parser.add_argument("--listen", type=port, default=6380, metavar="PORT", help="for the client (default: 6380)")
+    """Declare the port that clients connect to, and the server's address."""
+    parser.add_argument(
+        "--listen", type=port, default=6380, metavar="PORT", help="the port for the client (default: 6380)"
+    )
     parser.add_argument("--to", type=address, default=(HOST, 6379), help="the server, [HOST:]PORT (default: 6379)")
 
 
 def port(text: str) -> int:
-    """Read the number of a port."""
+    """Parse the number of a port."""
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port; ports are 0 to 65535")
     return int(text)
 
 
 def address(text: str) -> Address:
-    """Read PORT or HOST:PORT."""
+    """Parse PORT or HOST:PORT."""
     host, _, number = text.rpartition(":")
     return host.strip("[]") or HOST, port(number)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Listen until a signal comes."""
+    """Run the spy until SIGINT or SIGTERM."""
     if options.to in ((HOST, options.listen), ("localhost", options.listen)):
-        raise Complaint(f"the spy cannot pass on to its own port {options.listen}: take another with --listen")
+        raise Complaint(f"the spy cannot connect to its own port {options.listen}: choose another with --listen")
     asyncio.run(listen(options.listen, options.to))
     return 0
 
 
 async def listen(number: int, to: Address) -> None:
-    """Take every client that comes; the conversations that are left at the end are cancelled with the loop."""
+    """Serve every client; connections that are open at the end are cancelled with the event loop."""
     stopping = asyncio.Event()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signal_number, stopping.set)
     try:
         server = await asyncio.start_server(lambda reader, writer: converse(reader, writer, to), HOST, number)
     except OSError as error:
-        raise Complaint(f"cannot listen on {HOST}:{number}: {error.strerror}; take another with --listen") from None
-    say(f"listening on {HOST}:{server.sockets[0].getsockname()[1]}, passing on to {to[0]}:{to[1]}")
+        raise Complaint(f"cannot listen on {HOST}:{number}: {error.strerror}; choose another with --listen") from None
+    say(f"listening on {HOST}:{server.sockets[0].getsockname()[1]}, connecting to {to[0]}:{to[1]}")
     await stopping.wait()
     server.close()
 
 
 async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, to: Address) -> None:
-    """Pass on what one client and the server say, until both have hung up or one is gone."""
+    """Pass bytes between one client and the server, until both have closed or a connection breaks."""
     name, writers = f"client {next(CLIENTS)}", [writer]
     try:
         answers, server = await asyncio.open_connection(*to)
         writers.append(server)
         there, back = Side(f"{name} >", read_request), Side(f"{name} <", read_reply)
         await asyncio.gather(
-            pump(reader, server, there, f"{name} hung up"),
-            pump(answers, writer, back, f"the server hung up on {name}"),
+            pump(reader, server, there, f"{name} closed the connection"),
+            pump(answers, writer, back, f"the server closed the connection to {name}"),
         )
     except OSError as error:
         what = "the connection broke" if len(writers) == 2 else f"nothing listens at {to[0]}:{to[1]}"
-        say(f"{name} is hung up on: {what} ({error})")
-    except asyncio.CancelledError:  # the spy stops; a stream's task that ends cancelled would be complained about
+        say(f"the spy closed the connection to {name}: {what} ({error})")
+    except asyncio.CancelledError:  # the spy stops; asyncio would report a task that ends cancelled
         pass
     finally:
         for each in writers:
@@ -85,27 +87,27 @@ async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, t
 
 
 async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, side: Side, end: str) -> None:
-    """Print and pass on, in this order, so that no reply is printed before its request."""
+    """Copy bytes from `source` to `sink`. They are printed first, so that no reply is printed before its request."""
     while data := await source.read(1 << 16):
         side.hear(data)
         sink.write(data)
         await sink.drain()
     side.finish()
     say(end)
-    with suppress(OSError):  # it may be gone altogether
+    with suppress(OSError):  # the connection may be closed already
         sink.write_eof()
 
 
 @dataclass
 class Side:
-    """One direction of a conversation; `rest` is what has come of a piece that is not complete yet."""
+    """One direction of a connection; `rest` has the bytes of a request or reply that is not complete yet."""
 
     name: str
     read: Callable[[bytes], tuple[str, int]]
     rest: bytes = b""
 
     def hear(self, data: bytes) -> None:
-        """Print every piece that is complete now; bytes that are no RESP as they are."""
+        """Add bytes; print every request or reply that is complete now, and bytes that are not RESP as they are."""
         self.rest += data
         while self.rest:
             try:
@@ -118,37 +120,37 @@ class Side:
             say(f"{self.name} {text}")
 
     def finish(self) -> None:
-        """Print what never became complete."""
+        """Print the bytes that are left at the end."""
         if self.rest:
             say(f"{self.name} {escaped(self.rest)} (incomplete)")
 
 
 def read_request(data: bytes) -> tuple[str, int]:
-    """Read one request, an array of bulk strings or a line: how it is shown, and where it ends."""
+    """Parse one request, an array of bulk strings or a line; return how it is shown, and the offset of its end."""
     if not data.startswith(b"*"):
         line, newline, _ = data.partition(b"\n")
         if not newline:
             raise Incomplete
         return escaped(line.strip()) + " (inline)", len(line) + 1
-    words, end = parse(data)
-    return listed([word(each) for each in words] if isinstance(words, list) else [], " "), end
+    args, end = parse(data)
+    return listed([argument(each) for each in args] if isinstance(args, list) else [], " "), end
 
 
-def word(item: Reply) -> str:
-    """Show one word of a request, in quotes where one would not see where it ends."""
+def argument(item: Reply) -> str:
+    """Return an argument of a request as text, in quotes when it is empty or has a space in it."""
     if not isinstance(item, bytes):
-        raise TypeError("the words of a request are bulk strings")
+        raise TypeError("the arguments of a request are bulk strings")
     return escaped(item, '"' if b" " in item or not item else "")
 
 
 def read_reply(data: bytes) -> tuple[str, int]:
-    """Read one reply or push: how it is shown, and where it ends."""
+    """Parse one reply or push message; return how it is shown, and the offset of its end."""
     reply, end = parse(data)
     return shown(reply), end
 
 
 def shown(reply: Reply) -> str:
-    """Show a reply: lines with RESP's own sign, strings in quotes, what holds others in brackets."""
+    """Return a reply as text: simple types with their RESP prefix, bulk strings in quotes, aggregates in brackets."""
     match reply:
         case bytes():
             return escaped(reply, '"')
@@ -164,13 +166,13 @@ def shown(reply: Reply) -> str:
 
 
 def listed(items: list[str], between: str = ", ") -> str:
-    """Join the items; of many only the first."""
+    """Join the items; of more than MOST only the first."""
     more = [f"... ({len(items)} in all)"] if len(items) > MOST else []
     return between.join(items[:MOST] + more)
 
 
 def escaped(data: bytes, quote: str = "") -> str:
-    r"""Show text as it is and anything else as `\r` or `\x00`; of a long value only the beginning."""
+    r"""Return bytes as text, with escapes such as `\r` and `\x00`; of a long value only the beginning."""
     text = data[:LONGEST].replace(b"\\", rb"\\").decode(errors="backslashreplace")
     visible = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
     return quote + visible + quote + (f"... ({len(data)} bytes)" if len(data) > LONGEST else "")

@@ -1,7 +1,8 @@
-"""The starter: what a learner begins a stage with, made from its reference and its table; no marks in the code.
+"""Makes the starter of a stage, what a learner begins with, from the stage's reference and the table in its README.
 
-What is given is there. A function that the learner writes keeps its signature and its docstring, which says what
-it should do. Below them a new one raises NotImplementedError; one that has grown does what it did before.
+What the table gives is there as it is in the reference. A function that the learner writes keeps its signature and its
+docstring, which says what it should do. The body of a new one raises NotImplementedError; a function that exists in
+the stage before has its body from there.
 """
 
 from __future__ import annotations
@@ -14,21 +15,21 @@ from stages.harness.course import stage_folder
 
 
 def starter(stage: int) -> Sources:
-    """Make the starter of a stage: file -> text, a whole program."""
+    """Return the files of a stage's starter: name -> text. They are a complete program."""
     before = sources(stage_folder(stage - 1)) if stage > 1 else {}
     return made(read(stage_folder(stage)), sources(stage_folder(stage)), before)
 
 
 def made(rows: list[Row], now: Sources, before: Sources) -> Sources:
-    """Take out of each file what the table gives the learner to write."""
+    """Return the files of a stage, `now`, without the bodies that the learner writes; `before` is the stage before."""
     return {row.file: taken_out(row, now[row.file], before) for row in rows if row.file in now}
 
 
 def taken_out(row: Row, source: str, before: Sources) -> str:
-    """Take out of one file what is to be written, from its end on so that line numbers hold."""
+    """Return one file without the bodies that the learner writes."""
     lines = source.splitlines()
     to_write = [(node, name) for name, node in functions(source) if name in row.write]
-    for node, name in sorted(to_write, key=lambda pair: pair[0].lineno, reverse=True):
+    for node, name in sorted(to_write, key=lambda pair: pair[0].lineno, reverse=True):  # keeps line numbers
         old = before.get(row.moved.get(name, row.file), "")
         lines[body_start(node) : node.end_lineno] = old_body(name, old) or [
             " " * (node.col_offset + 4) + "raise NotImplementedError"
@@ -37,19 +38,19 @@ def taken_out(row: Row, source: str, before: Sources) -> str:
 
 
 def old_body(name: str, source: str) -> list[str]:
-    """Give the lines that a function had below its docstring; none where it was not there."""
+    """Return the lines below the docstring of the function `name`; an empty list when `source` has no such function."""
     node = dict(functions(source)).get(name)
     return source.splitlines()[body_start(node) : node.end_lineno] if node else []
 
 
 def body_start(node: Function) -> int:
-    """Tell how many lines of the file there are up to the end of a function's docstring."""
+    """Return the number of lines from the top of the file to the end of a function's docstring."""
     first = node.body[0]
     return first.end_lineno or 0 if ast.get_docstring(node) is not None else first.lineno - 1
 
 
 def write(files: Sources, folder: Path) -> None:
-    """Write a stage's files into a folder."""
+    """Write files, name -> text, into a folder."""
     for file, text in files.items():
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_text(text)

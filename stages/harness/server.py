@@ -125,7 +125,7 @@ class Server:
                 raise NotStarted(f"It accepted no connection on port {self.port} in {seconds:g} seconds.", self.errors)
 
     def has_loaded(self, seconds: float) -> bool:
-        """Connect, and return whether the data is loaded. Before, a real Redis accepts connections and replies LOADING."""
+        """Connect, and return whether the data is loaded: until then a real Redis replies LOADING."""
         with socket.create_connection((self.host, self.port), seconds) as probe:
             if not self.target.is_redis:
                 return True

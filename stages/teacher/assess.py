@@ -1,8 +1,9 @@
-"""The grading of one submission: the original checkpoint, in a fresh folder, on code that is held in on all sides.
+"""Grades one submission: runs the original checkpoint on it, in a new folder, under limits.
 
-We start pytest in a keeper (`contained`), where root can as a user of its own that has no other process and owns
-nothing. It and all its descendants share one limit of processes and of memory, and end together. How a test went
-comes back through a pipe that the submission cannot open (`tally`); nothing that it may write is ever believed.
+pytest runs under a supervisor (harness/sandbox.py). When we are root, it runs as another user, who has no other
+process and owns no file. pytest and its descendants share one limit of processes and one of memory, and are killed
+together. The outcome of each test comes through a pipe that the submission cannot open (harness/outcome_pipe.py);
+nothing else that a submission could have written is read.
 """
 
 from __future__ import annotations
@@ -27,13 +28,16 @@ from stages.harness.sandbox import Program
 from stages.teacher.handout import lay_out
 from stages.teacher.submission import Refused, take
 
-PYTEST_ITSELF = 256  # MB
-LARGEST_FILE = 256 << 20
+PYTEST_MEMORY = 256  # MB
+LARGEST_FILE = 256 << 20  # bytes
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a submission may take: seconds and MB in all, and processes (threads too) at a time."""
+    """What a submission may use: seconds and MB in all, processes (threads included) at a time.
+
+    `patience` is how many seconds a check waits for a reply.
+    """
 
     seconds: float = 300
     memory: int = 512
@@ -43,7 +47,7 @@ class Limits:
 
 @dataclass
 class Check:
-    """One test: what it is worth, and how it went."""
+    """One test: its points, and its outcome."""
 
     name: str
     points: float
@@ -53,13 +57,13 @@ class Check:
 
     @property
     def score(self) -> float:
-        """The points that were earned."""
+        """The points earned."""
         return self.points if self.outcome == "passed" else 0
 
 
 @dataclass
 class Grade:
-    """What became of a submission."""
+    """The grade of a submission."""
 
     submission: str
     stage: int
@@ -75,11 +79,11 @@ class Grade:
 
     @property
     def out_of(self) -> float:
-        """The points there are."""
+        """The points that can be earned."""
         return sum(check.points for check in self.checks.values())
 
-    def hear(self, line: dict[str, Any]) -> None:
-        """Take in what pytest tells; the first word on a test counts."""
+    def update(self, line: dict[str, Any]) -> None:
+        """Take in a line from the pipe; of several lines about one test the first counts."""
         for name, points in line.get("tests", ()) if not self.checks else ():
             self.checks[name] = Check(name.rpartition("/")[2].removeprefix("test_checkpoint.py::"), points)
         check = self.checks.get(line.get("test", ""))
@@ -90,7 +94,7 @@ class Grade:
 def assess(
     source: Path, stage: int, limits: Limits, extra: Path | None = None, changed: Callable[[Grade], None] | None = None
 ) -> Grade:
-    """Grade one submission; `changed` hears of the grade whenever it has changed."""
+    """Grade one submission; `changed` is called with the grade whenever it has changed."""
     grade = Grade(source.name, stage)
     begin = time.monotonic()
     tell = changed or (lambda grade: None)
@@ -112,7 +116,7 @@ def assess(
 
 
 def prepare(task: Path, stage: int, extra: Path | None) -> None:
-    """Lay out the checkpoint and all that it needs; no solution is near, so none can be found."""
+    """Write the checkpoint and all that it needs into `task`, without any solution that the submission could find."""
     lay_out(stage, task, chain=True)
     if extra:
         ignore = shutil.ignore_patterns("__pycache__")
@@ -127,12 +131,12 @@ def run(
     tell: Callable[[Grade], None],
     options: list[str] | None = None,
 ) -> None:
-    """Run pytest to its end, to the limit of time, or to where the keeper has had enough."""
+    """Run pytest until it ends, its time is over, or the supervisor stops it; update the grade."""
     user = unprivileged()
     scratch = Path(tempfile.mkdtemp(dir=base))
     os.chown(scratch, user or -1, user or -1)
     read, write = os.pipe()
-    words = [
+    args = [
         *(sys.executable, "-B", "-m", "pytest", f"stages/{stage_folder(grade.stage).name}"),
         *(f"--target={code}", f"--target-stage={grade.stage}"),
         *("-p", "stages.harness.outcome_pipe", f"--outcome-pipe={write}", f"--patience={limits.patience}"),
@@ -147,9 +151,9 @@ def run(
         "CHECKPOINT_MEMORY": str(limits.memory << 20),
     }
     program = Program(
-        ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in environment.items()), *words],
+        ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in environment.items()), *args],
         base / "task",
-        memory=limits.memory + PYTEST_ITSELF << 20,
+        memory=limits.memory + PYTEST_MEMORY << 20,
         file_size=LARGEST_FILE,
         descriptors=[write],
         processes=limits.processes,
@@ -159,15 +163,15 @@ def run(
     deadline = time.monotonic() + limits.seconds
     with os.fdopen(read, "rb", buffering=0) as pipe:
         for line in lines(pipe.fileno(), deadline):
-            grade.hear(json.loads(line))
+            grade.update(json.loads(line))
             tell(grade)
     status = program.wait(max(0, min(1, deadline - time.monotonic())))
     program.close()
     said = program.errors.since(0).decode(errors="replace").strip()
     if not grade.checks:
-        raise RuntimeError(f"pytest finds no tests:\n{program.output.since(0).decode(errors='replace')}\n{said}")
+        raise RuntimeError(f"pytest found no tests:\n{program.output.since(0).decode(errors='replace')}\n{said}")
     if status is None:
-        grade.status, grade.said = "timeout", f"It took more than {limits.seconds:g} seconds, and was ended."
+        grade.status, grade.said = "timeout", f"It took more than {limits.seconds:g} seconds, and was stopped."
     elif status not in (0, 1) or any(check.outcome == "not run" for check in grade.checks.values()):
         grade.status, grade.said = "stopped", said.splitlines()[-1] if said else f"pytest ended with status {status}"
     else:
@@ -175,7 +179,7 @@ def run(
 
 
 def lines(descriptor: int, deadline: float) -> Iterator[bytes]:
-    """Read whole lines until nobody writes any more, or the time is over."""
+    """Yield complete lines until all writers have closed the pipe, or until the deadline."""
     rest = b""
     while select.select([descriptor], [], [], max(0, deadline - time.monotonic()))[0]:
         data = os.read(descriptor, 1 << 16)
@@ -186,13 +190,13 @@ def lines(descriptor: int, deadline: float) -> Iterator[bytes]:
 
 
 def unprivileged() -> int:
-    """Choose a user for one submission, where we are root and another user can run our Python; else 0."""
-    return random.SystemRandom().randrange(50_000, 60_000) if can_be_left() else 0
+    """Return the number of a new user for one submission; 0 when we are not root or others cannot run our Python."""
+    return random.SystemRandom().randrange(50_000, 60_000) if other_users_can_run_pytest() else 0
 
 
 @functools.cache
-def can_be_left() -> bool:
-    """Try whether another user can start pytest with this interpreter."""
+def other_users_can_run_pytest() -> bool:
+    """Whether we are root, and another user can start pytest with this interpreter."""
     if os.getuid() != 0:
         return False
     command = [sys.executable, "-B", "-c", "import pytest"]

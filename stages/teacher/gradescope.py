@@ -1,4 +1,4 @@
-"""Make the zip file that Gradescope asks for: the checkpoint, what grades with it, `setup.sh` and `run_autograder`."""
+"""Write the zip file that Gradescope asks for: the checkpoint, the grader, `setup.sh` and `run_autograder`."""
 
 from __future__ import annotations
 
@@ -36,18 +36,20 @@ exec "${{PYTHON:-$autograder/venv/bin/python}}" -B -m stages grade --one "$autog
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
-    """Take a stage, a file, and limits that fit into Gradescope's."""
+    """Declare the stage, the file, and limits; the defaults are below Gradescope's own."""
     parser.add_argument("stage", type=stage_number, help="the stage that is the task")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the zip file to write")
     parser.add_argument("--extra", type=Path, metavar="DIR", help="tests of your own")
     parser.add_argument("--timeout", type=float, default=Limits.seconds, metavar="S", help="seconds for a submission")
-    parser.add_argument("--memory", type=int, default=256, metavar="MB", help="memory for one (default: 256 of 768)")
+    parser.add_argument(
+        "--memory", type=int, default=256, metavar="MB", help="memory for a submission (default: 256 of 768)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write it."""
+    """Write the zip file."""
     if options.extra and not options.extra.is_dir():
-        raise Complaint(f"--extra {options.extra} is no folder")
+        raise Complaint(f"--extra {options.extra} is not a folder")
     with tempfile.TemporaryDirectory() as name:
         source = Path(name, "source")
         fill(source, options.stage, options.extra, options.timeout, options.memory)
@@ -57,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def fill(source: Path, stage: int, extra: Path | None, seconds: float, memory: int) -> None:
-    """Write what Gradescope unpacks into /autograder/source: no solution is in it, for a submission could find it."""
+    """Write what Gradescope unpacks into /autograder/source. It has no solution, because a submission could find it."""
     lay_out(stage, source, chain=True)
     for folder in ("notebooks", "work"):
         shutil.rmtree(source / folder, ignore_errors=True)
@@ -68,14 +70,14 @@ def fill(source: Path, stage: int, extra: Path | None, seconds: float, memory: i
     lines = (line.split("#")[0].strip() for line in (source / "requirements.txt").read_text().splitlines())
     packages = " ".join(f"'{line}'" for line in lines if line.startswith(("pytest>", "redis>")))
     (source / "setup.sh").write_text(SETUP.format(packages=packages))
-    words = " --extra extra" if extra else ""
-    (source / "run_autograder").write_text(RUN.format(stage=stage, seconds=seconds, memory=memory, extra=words))
+    own_tests = " --extra extra" if extra else ""
+    (source / "run_autograder").write_text(RUN.format(stage=stage, seconds=seconds, memory=memory, extra=own_tests))
     for name in ("setup.sh", "run_autograder"):
         (source / name).chmod(0o755)
 
 
 def pack(source: Path, file: Path) -> None:
-    """Pack a folder, its files at the top, and who may run them."""
+    """Pack the files of a folder, with their modes, at the top of a zip file."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(path for path in source.rglob("*") if path.is_file()):
             archive.write(path, path.relative_to(source))

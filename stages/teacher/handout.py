@@ -1,4 +1,4 @@
-"""Make a folder that students can start from: starter, checkpoint, notebook; no solution, no later stage."""
+"""Write the folder that students start from: starter, checkpoint, notebook; no solution, no later stage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stages.desk.starter import starter, taken_out, write
 from stages.harness.course import ROOT, STAGES, stage_folder, title
 from stages.teacher import leaks
 
-PACKAGES = ("harness", "desk")  # what students need
+PACKAGES = ("harness", "desk")  # what students need of the machinery
 NOT_HANDED_OUT = shutil.ignore_patterns("__pycache__", "solution.py")
 NEEDED = ("pytest", "pytest-timeout", "redis", "jupyter", "nbval", "matplotlib")
 
@@ -26,9 +26,9 @@ README = """# {title}
 
 {write}
 
-Each function has a docstring that says what it should do. The other files are given, and explained in
-[the stage's README](stages/{folder}/README.md). The notebook [{folder}.ipynb](notebooks/{folder}.ipynb) goes through
-the stage step by step.
+Each function has a docstring that says what it should do. The other files are given;
+[the stage's README](stages/{folder}/README.md) explains them. The notebook [{folder}.ipynb](notebooks/{folder}.ipynb)
+goes through the stage step by step.
 
 ## Begin
 
@@ -45,44 +45,47 @@ The experiments of the notebook then run on your own code.
 
 ```
 python3 -m stages check {stage:02}       what is right, what is not, and where to read on
-python3 -m stages hint {stage:02}        one hint more each time
+python3 -m stages hint {stage:02}        one more hint each time
 ```
 
-You can get {points}; every check is worth what its mark `points` in
-[the checkpoint](stages/{folder}/test_checkpoint.py) says, 1 where it has none.
+You can get {points}. A check counts as many as its mark `points` in
+[the checkpoint](stages/{folder}/test_checkpoint.py) says, or 1.
 
 ## Hand in
 
-The folder `work/`, as a zip file: `python3 -m zipfile -c work.zip work/`. Tests are not handed in: you are graded
+The folder `work/`, as a zip file: `python3 -m zipfile -c work.zip work/`. Do not hand in tests: you are graded
 with the original ones.
 """
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
-    """Take a stage and a folder."""
+    """Declare the stage, the folder and the option."""
     parser.add_argument("stage", type=stage_number, help="the stage that is the task")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write, new or empty")
     parser.add_argument(
-        "--chain", action="store_true", help="leave out the earlier stages too: students go on from their own"
+        "--chain", action="store_true", help="leave out the earlier stages too: students build on their own"
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write it, and look for leaks before anyone else does."""
+    """Write the folder; delete it and raise Complaint when a solution is found in it."""
     folder: Path = options.out
     if folder.exists() and any(folder.iterdir()):
-        raise Complaint(f"{folder} is not empty, and nothing was written: name a new folder with --out")
+        raise Complaint(f"{folder} is not empty, so nothing was written: choose a new folder with --out")
     lay_out(options.stage, folder, options.chain)
     found = leaks.leaks(folder, secret(options.stage, options.chain))
     if found:
         shutil.rmtree(folder)
-        raise Complaint("nothing was handed out, for it would give away:\n" + "\n".join(found))
+        raise Complaint("nothing was written, because these solutions would be in it:\n" + "\n".join(found))
     print(f"{folder} has the task of stage {title(options.stage)}; begin with its README.md")
     return 0
 
 
 def secret(stage: int, chain: bool) -> leaks.Bodies:
-    """Take the solutions that a handout must not have; one that this stage gives is no secret of an earlier one."""
+    """Return the solutions that the handout must not have; with `chain` also those of earlier stages.
+
+    A function that this stage gives is not a secret of an earlier stage.
+    """
     found = leaks.bodies(stage)
     for earlier in (each for each in STAGES if each < stage and chain):
         found |= leaks.bodies(earlier, but=given(stage))
@@ -90,12 +93,12 @@ def secret(stage: int, chain: bool) -> leaks.Bodies:
 
 
 def given(stage: int) -> set[str]:
-    """List what a stage gives."""
+    """Return the names of the functions that a stage gives."""
     return {name for each in read(stage_folder(stage)) for name in each.given}
 
 
 def lay_out(stage: int, folder: Path, chain: bool) -> None:
-    """Write the whole handout."""
+    """Write the handout of a stage into a folder; with `chain` without the earlier stages."""
     files = blank(stage) if chain else starter(stage)
     desk = folder / "stages"
     (folder / "notebooks").mkdir(parents=True)
@@ -119,11 +122,11 @@ def lay_out(stage: int, folder: Path, chain: bool) -> None:
         write(files, folder / "work")
     copy_notebook(f"{task.name}.ipynb", folder / "notebooks")
     (folder / "requirements.txt").write_text(requirements())
-    (folder / "README.md").write_text(readme(stage, laid=(folder / "work").exists()))
+    (folder / "README.md").write_text(readme(stage, has_work=(folder / "work").exists()))
 
 
 def blank(stage: int) -> Sources:
-    """Make the starter of a stage without anything that was to be written in this stage or an earlier one."""
+    """Return the starter of a stage, also without the functions that were to be written in earlier stages."""
     names = {name for each in range(1, stage + 1) for row in read(stage_folder(each)) for name in row.write}
     to_write = ", ".join(f"`{name}`" for name in names - given(stage))
     everything = row({"file": "", "status": "new", "you write": to_write})
@@ -131,7 +134,7 @@ def blank(stage: int) -> Sources:
 
 
 def copy_notebook(name: str, folder: Path) -> None:
-    """Copy a stage's notebook without its solutions and without outputs, and what it draws with."""
+    """Copy a stage's notebook without solutions and outputs, and the folder of what notebooks share."""
     if not (ROOT / "notebooks" / name).exists():
         return
     shutil.copy(ROOT / "notebooks" / "conftest.py", folder)
@@ -142,24 +145,24 @@ def copy_notebook(name: str, folder: Path) -> None:
 
 
 def cleared(cell: dict[str, Any]) -> dict[str, Any]:
-    """Take what it said from a code cell: nearly every output comes from running the solution."""
+    """Return a cell without its outputs: nearly all come from running the solution."""
     return cell | {"outputs": [], "execution_count": None} if cell["cell_type"] == "code" else cell
 
 
 def requirements() -> str:
-    """Take the lines of requirements.txt that a learner needs."""
+    """Return the lines of requirements.txt that a learner needs."""
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     return "".join(f"{line}\n" for line in lines if line.partition(">=")[0] in NEEDED)
 
 
-def readme(stage: int, laid: bool) -> str:
-    """Say what the task is, what it is worth, and how to check and hand in."""
+def readme(stage: int, has_work: bool) -> str:
+    """Return the README: what the task is, how many points it has, how to check and to hand in."""
     text = (stage_folder(stage) / "README.md").read_text()
     rows: list[Row] = [each for each in read(stage_folder(stage)) if each.write]
     points = next((line for line in text.splitlines() if line.startswith("Points: ")), "Points: 0")
     begin = "# the starter is in work/ already"
-    if not laid:
-        begin = f"# put your own work/ of the stage before here, then:\npython3 -m stages start {stage:02}"
+    if not has_work:
+        begin = f"# copy your own work/ of the stage before here, then type:\npython3 -m stages start {stage:02}"
     return README.format(
         title=text.splitlines()[0].removeprefix("# "),
         task=text.split("\n## ")[0].partition("\n")[2].strip(),

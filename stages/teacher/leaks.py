@@ -1,4 +1,4 @@
-"""Looks for solutions where there should be none: bodies of *you write* functions, however laid out, in any file."""
+"""Looks for solutions in a folder that must not have any: bodies of functions that learners write, in any format."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from pathlib import Path
 from stages.desk.manifest import Function, functions, read, sources
 from stages.harness.course import stage_folder
 
-Bodies = dict[str, set[str]]  # the function, for the report -> its body, normalised in two ways
+Bodies = dict[str, set[str]]  # the function's name, for the report -> its body, normalised in two ways
 
 
 def bodies(stage: int, but: Collection[str] = ()) -> Bodies:
-    """Take the bodies of what learners write in a stage, those of two statements or more."""
+    """Return the bodies of the functions that learners write in a stage, those of two statements or more.
+
+    The functions named in `but` are left out.
+    """
     found: Bodies = {}
     now = sources(stage_folder(stage))
     for row in read(stage_folder(stage)):
@@ -29,17 +32,17 @@ def bodies(stage: int, but: Collection[str] = ()) -> Bodies:
 
 
 def statements(body: list[ast.stmt]) -> int:
-    """Count statements, those inside others too."""
+    """Count the statements, nested ones included."""
     return sum(isinstance(part, ast.stmt) for each in body for part in ast.walk(each))
 
 
 def below_docstring(node: Function) -> list[ast.stmt]:
-    """Give a function's statements, its docstring left out."""
+    """Return a function's statements without its docstring."""
     return node.body[1:] if ast.get_docstring(node) is not None else node.body
 
 
 def leaks(folder: Path, wanted: Bodies) -> list[str]:
-    """Say which body stands in which file of a folder."""
+    """List the files of a folder in which one of the bodies `wanted` is found, with the name of the function."""
     found = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         text = " ".join(squeezed(part) for part in forms(path))
@@ -49,7 +52,7 @@ def leaks(folder: Path, wanted: Bodies) -> list[str]:
 
 
 def forms(path: Path) -> Iterator[str]:
-    """Give what a file says: as it stands and, where it is Python, as Python would write it; so each notebook cell."""
+    """Yield a file's text as it is and, when it is Python, as `ast.unparse` writes it; so for each notebook cell too."""
     text = path.read_text(errors="replace")
     parts = [text]
     if path.suffix == ".ipynb":
@@ -65,5 +68,5 @@ def forms(path: Path) -> Iterator[str]:
 
 
 def squeezed(text: str) -> str:
-    """Take comments and blanks out of a text."""
+    """Return a text without comments and whitespace."""
     return re.sub(r"\s+", "", re.sub(r"#.*$", "", text, flags=re.M))

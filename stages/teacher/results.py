@@ -1,4 +1,4 @@
-"""How a grade is written down: a row, a page of feedback, JUnit's XML, Gradescope's JSON. Knows no submission."""
+"""Writes a grade down: a row of CSV, a page of feedback, JUnit's XML, Gradescope's JSON."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ SIGNS = {"passed": "+", "failed": "-", "skipped": "s", "not run": "."}
 
 
 def write(file: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a file in one step, so that nobody sees half of it."""
     new = file.with_name(f".{file.name}.new")
     new.write_text(text)
     os.replace(new, file)
 
 
 def cells(grade: Grade) -> tuple[str, str, str, str, str]:
-    """Give the row of grades.csv."""
+    """Return the row of grades.csv."""
     return grade.submission, f"{grade.score:g}", f"{grade.out_of:g}", grade.status, f"{grade.seconds:.1f}"
 
 
 def row(grade: Grade) -> str:
-    """Give the line that one sees while it goes on."""
+    """Return the line that is printed while grading."""
     return f"{grade.submission}: {grade.score:g} of {grade.out_of:g}, {grade.status}, {grade.seconds:.1f} s"
 
 
 def feedback(grade: Grade) -> str:
-    """Write for the student: what was right, then what each failure has to say."""
+    """Return the page for the student: the outcome of each check, then the report of each failure."""
     parts = [f"Stage {grade.stage:02}: {grade.score:g} of {grade.out_of:g} points ({grade.status})"]
     parts += [grade.said] if grade.said else []
     checks = grade.checks.values()
@@ -43,7 +43,7 @@ def feedback(grade: Grade) -> str:
 
 
 def gradescope(grade: Grade) -> str:
-    """Write results.json, as https://gradescope-autograders.readthedocs.io/en/latest/specs/ has it."""
+    """Return results.json, as in https://gradescope-autograders.readthedocs.io/en/latest/specs/."""
     return json.dumps(
         {
             "score": grade.score,
@@ -57,7 +57,7 @@ def gradescope(grade: Grade) -> str:
 
 
 def gradescope_test(check: Check) -> dict[str, object]:
-    """Write one test; what was not run is failed, and says so."""
+    """Return one test of results.json; one that was not run is failed, and its output says so."""
     return {
         "name": check.name,
         "score": check.score,
@@ -69,7 +69,7 @@ def gradescope_test(check: Check) -> dict[str, object]:
 
 
 def junit(grade: Grade) -> str:
-    """Write JUnit's XML."""
+    """Return JUnit's XML."""
     suite = ElementTree.Element("testsuite", name=grade.submission, tests=str(len(grade.checks)))
     for check in grade.checks.values():
         case = ElementTree.SubElement(suite, "testcase", name=check.name, time=f"{check.seconds:.3f}")
@@ -81,5 +81,5 @@ def junit(grade: Grade) -> str:
 
 
 def printable(text: str) -> str:
-    """Leave out what XML cannot carry."""
+    """Replace the characters that XML does not allow by question marks."""
     return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)

@@ -1,4 +1,4 @@
-"""What a student handed in, taken into a clean folder: plain files only, no way out, not too much of it."""
+"""Copies or unpacks a submission into a new folder: plain files only, none outside the folder, and not too many."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ NOT_CODE = {"__MACOSX", "__pycache__", ".git", ".venv", "venv", "stages", "noteb
 
 
 class Refused(Exception):
-    """It cannot be graded; the message says why."""
+    """The submission cannot be graded; the message says why."""
 
 
 def take(source: Path, folder: Path, stage: int) -> Path:
-    """Copy or unpack a submission into the folder; answer with the folder in it that has the stage's code."""
+    """Copy or unpack a submission into the new folder; return the folder in it that has the stage's code.
+
+    Raise Refused when it cannot be read, is too large, or has no code of the stage.
+    """
     folder.mkdir()
     try:
         if source.is_dir() and not source.is_symlink():
@@ -39,7 +42,7 @@ def take(source: Path, folder: Path, stage: int) -> Path:
 
 
 def copy(source: Path, folder: Path) -> None:
-    """Copy plain files; links, pipes and devices are left out, and so is what is no code."""
+    """Copy the plain files; not links, pipes and devices, and not the folders in NOT_CODE."""
     left = Allowance()
     for path in walk(source):
         status = path.lstat()
@@ -51,7 +54,7 @@ def copy(source: Path, folder: Path) -> None:
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """List what is below a folder; links are not followed."""
+    """Yield everything below a folder that is not a folder; links are not followed."""
     for path in sorted(folder.iterdir()):
         if path.is_dir() and not path.is_symlink():
             if path.name not in NOT_CODE:
@@ -61,7 +64,7 @@ def walk(folder: Path) -> Iterator[Path]:
 
 
 def unpack(source: Path, folder: Path) -> None:
-    """Unpack a zip file all of whose names stay inside it; its sizes are counted, not believed."""
+    """Unpack a zip file. Raise Refused when a name leads out of the folder, or when the unpacked bytes are too many."""
     left = Allowance()
     with zipfile.ZipFile(source) as archive:
         names = [PurePosixPath(each.filename.replace("\\", "/")) for each in archive.infolist()]
@@ -80,13 +83,13 @@ def unpack(source: Path, folder: Path) -> None:
 
 
 class Allowance:
-    """How much one submission may hold."""
+    """How many bytes and files a submission may still have."""
 
     def __init__(self) -> None:
         self.bytes, self.files = MOST_BYTES, MOST_FILES
 
     def use(self, size: int, files: int = 1) -> None:
-        """Count a file, or a piece of one."""
+        """Count `size` bytes and a number of files; raise Refused when they are too many."""
         self.bytes -= size
         self.files -= files
         if self.bytes < 0 or self.files < 0:
@@ -94,13 +97,13 @@ class Allowance:
 
 
 def readable(folder: Path) -> None:
-    """Let every user read it; the one who runs it is not the one who owns it."""
+    """Make the folder readable for every user: the submission runs as another user than the owner."""
     for path in [folder, *folder.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def folders(folder: Path) -> Iterator[Path]:
-    """List where the code may be: here, in work/, or, where there is one folder only, in there."""
+    """Yield the folders that may have the code: this one, work/ in it, and, when it has one folder only, the same there."""
     yield folder
     yield folder / "work"
     inside = [path for path in folder.iterdir() if path.is_dir()]
