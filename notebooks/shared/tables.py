@@ -222,9 +222,9 @@ def show_log(log: bytes) -> Page:
     markup, text, offset = "", "", 0
     for record, whole in records(log):
         drawn = "".join(chip(kind if whole else "other", part) for kind, part, _ in dissect(record))
-        remark = "" if whole else " half a request"
-        markup += f"<tr>{cell(str(offset))}{cell(drawn + remark)}</tr>"
-        text += f"{offset:>6}  {printable(record)}{remark}\n"
+        note = "" if whole else " half a request"
+        markup += f"<tr>{cell(str(offset))}{cell(drawn + note)}</tr>"
+        text += f"{offset:>6}  {printable(record)}{note}\n"
         offset += len(record)
     return Page(f"<table><tr><th>byte</th><th style='text-align:left'>request</th></tr>{markup}</table>", text.rstrip())
 

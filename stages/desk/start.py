@@ -75,7 +75,7 @@ def kept_copy() -> Path:
 
 
 def to_do(rows: list[Row], stage: int, from_reference: bool) -> Iterator[str]:
-    """List what the learner has to write, and what to change in files of the stage before, unless they are new too."""
+    """List what the learner has to write and, in files of their own from the stage before, what to change."""
     for row in rows:
         if row.write:
             yield f"You write in {row.file}: {', '.join(row.write)}"

@@ -52,7 +52,7 @@ def leaks(folder: Path, wanted: Bodies) -> list[str]:
 
 
 def forms(path: Path) -> Iterator[str]:
-    """Yield a file's text as it is and, when it is Python, as `ast.unparse` writes it; so for each notebook cell too."""
+    """Yield a file's text, and each notebook cell's: as it is and, when it is Python, as `ast.unparse` writes it."""
     text = path.read_text(errors="replace")
     parts = [text]
     if path.suffix == ".ipynb":

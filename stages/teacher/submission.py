@@ -103,7 +103,7 @@ def readable(folder: Path) -> None:
 
 
 def folders(folder: Path) -> Iterator[Path]:
-    """Yield the folders that may have the code: this one, work/ in it, and, when it has one folder only, the same there."""
+    """Yield the folders that may have the code: this one, work/ in it, and the same in a folder that is alone in it."""
     yield folder
     yield folder / "work"
     inside = [path for path in folder.iterdir() if path.is_dir()]
