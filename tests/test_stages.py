@@ -70,3 +70,10 @@ def test_the_map_of_a_package_lists_every_file(package: str) -> None:
     assert listed == {
         f"{path.name}/" if path.is_dir() else path.name for path in folder.glob("[a-z]*") if path.name != "__pycache__"
     }
+
+
+def test_a_file_of_the_harness_imports_only_files_above_it_on_the_map() -> None:
+    order = re.findall(r"^    (\w+)\.py  ", (ROOT / "stages" / "harness" / "__init__.py").read_text(), re.M)
+    for place, name in enumerate(order):
+        names = {each.split(".")[2] for each in imported(ROOT / "stages" / "harness" / f"{name}.py")}
+        assert names & set(order) <= set(order[:place]), name
