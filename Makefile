@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 READY = .venv/ready
+MACHINERY = stages/desk stages/harness stages/teacher stages/upkeep
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -13,9 +14,10 @@ run: ## start the server on port 6379; its log is in this folder
 test: $(READY) ## run every test: stages, chain, final, notebooks
 	$(BIN)/python -m pytest -n 2 --dist worksteal --target=reference
 
-check: $(READY) ## lint, and check the types
+check: $(READY) ## lint, check the format and the types
 	$(BIN)/ruff check
-	$(BIN)/mypy --explicit-package-bases conftest.py stages/*.py final tests notebooks
+	$(BIN)/ruff format --check
+	$(BIN)/mypy --explicit-package-bases conftest.py stages/*.py $(MACHINERY) final tests notebooks
 	@for stage in stages/[0-9]*; do \
 		echo "mypy $$stage"; \
 		(cd $$stage && MYPYPATH=../.. ../../$(BIN)/mypy --config-file ../../pyproject.toml \

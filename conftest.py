@@ -1,10 +1,10 @@
-"""Completes `pytest stages/03`; everything else about checkpoints is in `stages/checkpoint.py`."""
+"""Completes `pytest stages/03`; everything else about checkpoints is in `stages/harness/checkpoint.py`."""
 
 from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["stages.checkpoint"]
+pytest_plugins = ["stages.harness.checkpoint"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

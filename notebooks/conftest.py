@@ -1,9 +1,9 @@
-"""How `pytest --nbval notebooks/…` runs: the kernel of this environment, a limit for each cell, and `--target`.
+"""Settings for `pytest --nbval notebooks/…`: the kernel of this environment, a time limit for each cell, `--target`.
 
-Without `--target` a notebook runs as it stands. With `--target=work`, or another folder, the cells tagged `stage`
-become imports from that folder and its server.py is the one that is started, so that the experiments and the
-assertions run on the learner's own code; with `--nbval-lax` outputs are compared where a cell is tagged
-`nbval-check-output`, and nowhere else.
+Without `--target` a notebook runs as it is. With `--target=work`, or another folder, each cell tagged `stage` is
+replaced by imports from that folder, and the folder's server.py is the one that is started. So the experiments and
+the assertions run on the learner's own code. Add `--nbval-lax`: then only the outputs of cells that are tagged
+`nbval-check-output` are compared.
 """
 
 from __future__ import annotations
@@ -15,41 +15,41 @@ from pathlib import Path
 
 import pytest
 
-from stages import target
+from stages.harness import course, target
 
 SECONDS_PER_CELL = 60.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the kernel and the limit."""
+    """Choose the kernel, and the time limit of a cell."""
     config.option.nbval_current_env = True
     config.option.nbval_cell_timeout = SECONDS_PER_CELL
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Turn the cells of the stage into imports from the target."""
+    """Replace each cell tagged `stage` by imports from the target."""
     for item in items:
         cell = getattr(item, "cell", None)
         folder = target_folder(item)
         if cell is not None and folder and "stage" in cell.metadata.get("tags", []):
-            cell.source = as_imports(cell.source, folder, target.stage_folder(stage_of(item)))
+            cell.source = as_imports(cell.source, folder, course.stage_folder(stage_of(item)))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tell the kernel, before it is started, whose code its experiments are for (see `code_folder` in pictures.py)."""
+    """Set the environment of the kernel that is about to start: shared/folders.py reads the target from there."""
     os.environ["NOTEBOOK_TARGET"] = str(target_folder(item) or "reference")
     os.environ["NOTEBOOK_STAGE"] = str(stage_of(item))
 
 
 def stage_of(item: pytest.Item) -> int:
-    """Tell which stage a cell's notebook is about; 0 where it is about none."""
+    """Return the stage that a cell's notebook is about; 0 for the tour of final/."""
     number = re.match(r"\d\d", item.path.name)
     return int(number[0]) if number else 0
 
 
 def target_folder(item: pytest.Item) -> Path | None:
-    """Find the folder that --target means; None: the notebook as it stands, also where there is a work/."""
+    """Return the folder that --target names; None without --target, even when there is a work/."""
     wanted, stage = item.config.getoption("target", None), stage_of(item)
     if wanted in (None, "reference") or not stage:
         return None
@@ -65,8 +65,9 @@ def target_folder(item: pytest.Item) -> Path | None:
 def as_imports(source: str, folder: Path, reference: Path) -> str:
     """Replace a cell's definitions by imports of the same names from the folder.
 
-    A name stands in the module that the stage has it in, unless the target has it elsewhere. Constants that the
-    target does not have are left out: whoever needed them has others.
+    A name is imported from the module of `folder` that defines it, else from the module that has it in `reference`,
+    so that the import fails and names it. A constant that `folder` does not define is left out: only the reference
+    uses it.
     """
     here, there = names_in(folder), names_in(reference)
     lines = []
@@ -81,7 +82,7 @@ def as_imports(source: str, folder: Path, reference: Path) -> str:
 
 
 def names_in(folder: Path) -> dict[str, str]:
-    """Map what a folder's modules define to the module's name."""
+    """Map each name that a module in the folder defines to the name of the module."""
     return {
         name: path.stem
         for path in sorted(folder.glob("*.py"))
@@ -92,7 +93,7 @@ def names_in(folder: Path) -> dict[str, str]:
 
 
 def defined(node: ast.stmt) -> list[str]:
-    """List the names that a statement defines; imports are not definitions."""
+    """Return the names that a statement defines; an import defines none."""
     match node:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             return [node.name]

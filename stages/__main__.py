@@ -1,25 +1,35 @@
-"""The desk: `python3 -m stages …`. Each command is a module here with `declare` (its arguments) and `run`."""
+"""The command line, `python3 -m stages COMMAND`. A command is a module with `declare` (its arguments) and `run`."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
+from types import ModuleType
 
-from stages.desk import Complaint
+from stages.desk.shared import Complaint
 
-LEARNER = ("road", "start", "check", "hint", "diff", "spy")
-NOT_HANDED_OUT = ("solution", "handout", "grade", "gradescope", "carry")
-NAMES = (*LEARNER, *NOT_HANDED_OUT)
-PARTS = {name: importlib.import_module(f"stages.{name}") for name in NAMES if find_spec(f"stages.{name}")}
+PACKAGES = ("stages.desk", "stages.teacher", "stages.upkeep")  # a handout has the desk only
 
 
-def main(words: list[str]) -> int:
-    """Run the command that the words name; without one show the road."""
-    options = parser().parse_args(words or ["road"])
+def commands() -> Iterator[tuple[str, ModuleType]]:
+    """Yield the name and the module of each command that is here. A handout has no `solution`."""
+    for package in filter(find_spec, PACKAGES):
+        for name in importlib.import_module(package).COMMANDS:
+            if find_spec(f"{package}.{name}"):
+                yield name, importlib.import_module(f"{package}.{name}")
+
+
+COMMANDS = dict(commands())
+
+
+def main(args: list[str]) -> int:
+    """Run the command that `args` names, `road` when they name none; return the exit status."""
+    options = parser().parse_args(args or ["road"])
     try:
-        status: int = PARTS[options.command].run(options)
+        status: int = COMMANDS[options.command].run(options)
     except Complaint as complaint:
         print(complaint, file=sys.stderr)
         return 2
@@ -29,12 +39,12 @@ def main(words: list[str]) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Collect the arguments of all parts; a module's docstring is its help."""
-    whole = argparse.ArgumentParser(prog="python3 -m stages", description="The desk of the stages.")
-    commands = whole.add_subparsers(dest="command", metavar="COMMAND")
-    for name, part in PARTS.items():
-        text = part.__doc__ or ""
-        part.declare(commands.add_parser(name, help=text.rstrip(".\n"), description=text))
+    """Make the parser of the command line; the docstring of a command's module is its help."""
+    whole = argparse.ArgumentParser(prog="python3 -m stages", description="Work on the stages.")
+    subparsers = whole.add_subparsers(dest="command", metavar="COMMAND")
+    for name, module in COMMANDS.items():
+        text = module.__doc__ or ""
+        module.declare(subparsers.add_parser(name, help=text.rstrip(".\n"), description=text))
     return whole
 
 

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from stages.target import ROOT, stage_folder
+from stages.harness.course import ROOT, stage_folder
 
 SECONDS = 300
 

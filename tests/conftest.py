@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from stages.target import ROOT
+from stages.harness.course import ROOT
 
 Note = Callable[[str], None]
 

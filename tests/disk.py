@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stages.running import Server
-from stages.target import ROOT
+from stages.harness.course import ROOT
+from stages.harness.server import Server
 
 POWERCUT = Path(__file__).parent / "powercut"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from final.data.store import KINDS
 from final.restore import restore
+from stages.harness.wire import Client
 from stages.wire import Client
 from tests.oracle import NOW, InProcess
 

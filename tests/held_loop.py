@@ -17,8 +17,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import median
 
-from stages.running import Server
-from stages.wire import request
+from stages.harness.server import Server
+from stages.harness.wire import request
 from tests.oracle import final_server, redis_server
 
 Words = tuple[str | int, ...]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from stages.manifest import sources
-from stages.target import stage_folder
+from stages.desk.manifest import sources
+from stages.harness.course import stage_folder
 
 REFERENCE = sources(stage_folder(1))["server.py"]
 ECHO = "        self.transport.write(data)\n"
@@ -25,7 +25,7 @@ def handling(text: str, rest: str = "") -> str:
     return rest + REFERENCE.replace(ECHO, lines)
 
 
-# Walks up from the program to whoever started it: the keeper, pytest
+# Walks up from the program to whoever started it: the supervisor, pytest
 UPWARDS = """
 import os, shutil, sys
 
@@ -46,7 +46,8 @@ def folders():
         try:
             with open(f"/proc/{pid}/cmdline") as file:
                 words = file.read().split(chr(0))
-            yield from {os.path.dirname(word) for word in words if word.endswith("/keeper.py")}
+            harness = {os.path.dirname(word) for word in words if word.endswith("/supervisor.py")}
+            yield from harness | {os.path.dirname(folder) for folder in harness}  # the stages stand beside it
         except OSError:
             pass
 """

@@ -22,10 +22,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.desk import STAGES
-from stages.manifest import read, sources
-from stages.starter import write
-from stages.target import stage_folder
+from stages.desk.manifest import read, sources
+from stages.desk.starter import write
+from stages.harness.course import STAGES, stage_folder
 from tests import checkpoints
 
 SWAPPED: dict[type[ast.AST], type[ast.AST]] = {

@@ -32,6 +32,9 @@ from final.options import Options
 from final.protocol.reader import split_inline
 from final.protocol.writer import Value, encode
 from stages import wire
+from stages.harness import wire
+from stages.harness.server import Server
+from stages.harness.target import Target, find
 from stages.running import Server
 from stages.target import Target, find
 

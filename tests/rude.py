@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median, quantiles
 
-from stages.running import Server
-from stages.target import ROOT
-from stages.wire import Client, request
+from stages.harness.course import ROOT
+from stages.harness.server import Server
+from stages.harness.wire import Client, request
 from tests.oracle import final_server, redis_server
 
 BIG = 20_000  # bytes in the value that is asked for again and again

@@ -28,9 +28,10 @@ from functools import partial
 from pathlib import Path
 from statistics import linear_regression, median, quantiles
 
-from stages.running import Server
-from stages.target import ROOT, find
-from stages.wire import Client, Error, Patience, request
+from stages.harness.course import ROOT
+from stages.harness.server import Server
+from stages.harness.target import find
+from stages.harness.wire import Client, Error, Patience, request
 from tests.rude import reset
 
 OPTIONS = {

@@ -21,6 +21,9 @@ from pathlib import Path
 
 from final.protocol.reader import Reader
 from stages import wire
+from stages.harness import wire
+from stages.harness.server import Server
+from stages.harness.wire import Incomplete, parse, request
 from stages.running import Server
 from stages.wire import Incomplete, parse, request
 from tests.oracle import redis_server, shown, words_of

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from final.protocol.writer import encode
+from stages.harness.course import ROOT
 from stages.target import ROOT
 from tests.bench import load, own, report
 from tests.bench.__main__ import SECTIONS

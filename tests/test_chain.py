@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.desk import STAGES
-from stages.target import LAST, stage_folder
+from stages.harness.course import LAST, STAGES, stage_folder
 from tests import checkpoints
 from tests.conftest import Note
 

@@ -1,6 +1,6 @@
 """The desk, `python3 -m stages`, as a learner meets it."""
 
-from stages.starter import starter
+from stages.desk.starter import starter
 from tests.conftest import House
 
 CHECKPOINT = '''
@@ -64,7 +64,7 @@ def test_a_later_start_adds_what_is_new_and_says_what_has_to_grow(house: House) 
     assert (house.work / "reader.py").read_text() == starter(2)["reader.py"]
     assert (house.work / "server.py").read_text() == "my own"
     assert "You write in server.py: Connection.data_received" in said
-    assert "Take into server.py from stage 02: " in said and "python3 -m stages diff 01 02" in said
+    assert "Copy into server.py from stage 02: " in said and "python3 -m stages diff 01 02" in said
 
 
 def test_a_start_without_the_stage_before_says_what_to_type(house: House) -> None:
@@ -90,7 +90,7 @@ def test_check_counts_and_the_road_and_the_hints_know(house: House) -> None:
         file.write('\ncolour = "blue"\n')
     assert house.desk("check", "01")[0] == 0
     assert "passed" in house.desk()[1]
-    assert "no failure of stage 01 is remembered" in house.desk("hint", "01")[1]
+    assert "no failed test of stage 01 is known" in house.desk("hint", "01")[1]
 
 
 def test_hints_come_one_more_each_time(house: House) -> None:
@@ -121,13 +121,13 @@ def test_a_stage_that_does_not_exist_is_named(house: House) -> None:
     assert "there is no stage 07; they are 01 to 05" in said
 
 
-def test_a_part_of_a_checkpoint_is_not_remembered_but_the_whole_is(house: House) -> None:
+def test_the_outcome_of_a_part_of_a_checkpoint_is_not_stored_but_that_of_the_whole_is(house: House) -> None:
     house.desk("start", "01")
     (house.work / "server.py").write_text("colour = 'red'\n")
     (house.folder / "stages" / "01-echo-server" / "test_checkpoint.py").write_text(CHECKPOINT)
-    assert "not remembered" in house.desk("check", "01", "-x")[1]
+    assert "is not stored" in house.desk("check", "01", "-x")[1]
     assert "begun, not checked" in house.desk()[1]
-    assert "not remembered" not in house.desk("check", "01", "-q")[1]
+    assert "is not stored" not in house.desk("check", "01", "-q")[1]
     assert "1 of 2 checks" in house.desk()[1]
 
 
@@ -136,6 +136,6 @@ def test_a_watched_checkpoint_is_run_again_at_every_save(house: House) -> None:
     (house.folder / "stages" / "01-echo-server" / "test_checkpoint.py").write_text(CHECKPOINT)
     (house.work / "server.py").write_text("colour = 'red'\n")
     with house.begin("check", "01", "--watch") as watching:
-        assert "1 failed, 1 passed" in watching.until("Waiting for a file")
+        assert "1 failed, 1 passed" in watching.until("Waiting until a file")
         (house.work / "server.py").write_text("colour = 'blue'\n")
-        assert "2 passed" in watching.until("Waiting for a file")
+        assert "2 passed" in watching.until("Waiting until a file")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from stages.running import Server
+from stages.harness.server import Server
 from tests.application_tasks import add, count_up, fail, total_of
 from tests.oracle import final_server
 

@@ -12,6 +12,7 @@ from final.engine.client import Client
 from final.net.server import Server as FinalServer
 from final.options import Options
 from final.protocol.writer import Value, encode
+from stages.harness.wire import request
 from stages.wire import request
 from tests.oracle import InProcess, shown, words_of
 

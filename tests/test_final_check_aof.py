@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from final.log.check import main
+from stages.harness.course import ROOT
+from stages.harness.wire import request
 from stages.target import ROOT
 from stages.wire import request
 from tests.folders import await_rewrite, lay

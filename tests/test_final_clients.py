@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import redis as redis_py
 
-from stages.running import Server
-from stages.wire import Client, request
+from stages.harness.server import Server
+from stages.harness.wire import Client, request
 from tests.oracle import InProcess, final_server, redis_server
 
 OK = b"+OK\r\n"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stages.running import Server
+from stages.harness.server import Server
 from tests.oracle import NOW, InProcess, OverTheWire, check, redis_server, transcripts
 
 SECTIONS = transcripts()

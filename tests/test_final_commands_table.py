@@ -8,6 +8,7 @@ from pathlib import Path
 
 import final.commands  # noqa: F401  (they enter themselves into the table)
 from final.engine.command import COMMANDS
+from stages.harness.course import ROOT
 from stages.target import ROOT
 from tests.oracle import redis_server
 

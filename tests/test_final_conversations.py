@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.running import Server
-from stages.wire import request as encoded
+from stages.harness.server import Server
+from stages.harness.wire import request as encoded
 from tests.oracle import final_server, redis_server, words_of
 from tests.talk import OPTIONS, Step, Talk, conversations
 

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from final.log.read import CorruptLog
+from stages.harness.wire import request
 from stages.wire import request
 from tests.folders import await_rewrite, data_of, everything, flush, log_in, opened
 from tests.oracle import NOW, InProcess, OverTheWire, final_server, redis_server, transcripts, words_of

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from stages.running import Server
-from stages.target import ROOT, Target
-from stages.wire import Client, request
+from stages.harness.course import ROOT
+from stages.harness.server import Server
+from stages.harness.target import Target
+from stages.harness.wire import Client, request
 from tests.oracle import final_server, serving
 
 INSTALLED = importlib.util.find_spec("uvloop") is not None

@@ -10,6 +10,8 @@ import pytest
 from final.data.memory import size_of
 from final.engine.evict import Urn
 from final.options import POLICIES
+from stages.harness.server import Server
+from stages.harness.wire import Client, request
 from stages.running import Server
 from stages.wire import Client, request
 from tests.oracle import InProcess, final_server, redis_server, shown

@@ -17,7 +17,7 @@ from final.engine.command import COMMANDS, Command
 from final.engine.engine import wall_clock
 from final.protocol.reader import Reader
 from final.restore import restore
-from stages.wire import parse
+from stages.harness.wire import parse
 from tests.oracle import UNORDERED, InProcess, OverTheWire, redis_server, shown, transcripts, words_of
 from tests.sequences import EXAMPLES, SEQUENCES
 

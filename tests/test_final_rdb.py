@@ -24,6 +24,7 @@ from final.log.rdb.lzf import decompress
 from final.log.rdb.packed import intset, listpack, ziplist, zipmap
 from final.log.rdb.read import BadSnapshot, Cursor, read_snapshot
 from final.log.read import CorruptLog
+from stages.harness.wire import request
 from stages.wire import request
 from tests.folders import await_rewrite, data_of, everything, flush, lay, opened
 from tests.oracle import InProcess, final_server, redis_server

@@ -13,7 +13,7 @@ import pytest
 import redis
 import redis.asyncio
 
-from stages.running import Server
+from stages.harness.server import Server
 from tests.oracle import final_server
 
 needs_lua = pytest.mark.skipif(find_spec("lupa") is None, reason="locks are scripts")

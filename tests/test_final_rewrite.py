@@ -28,8 +28,8 @@ from final.log.read import CorruptLog
 from final.options import check_name
 from final.options import parse as parse_option
 from final.restore import restore
-from stages.running import NotStarted
-from stages.wire import request
+from stages.harness.server import NotStarted
+from stages.harness.wire import request
 from tests.folders import await_rewrite, data_of, everything, flush, info, lay, names, opened
 from tests.oracle import NOW, InProcess, OverTheWire, final_server, redis_server, shown, transcripts, words_of
 from tests.sequences import ANY, EXAMPLES

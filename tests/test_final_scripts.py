@@ -13,6 +13,8 @@ import pytest
 from final.lua.interpreter import Interpreter
 from final.protocol.errors import ReplyError
 from final.protocol.writer import Value, encode
+from stages.harness.server import Server
+from stages.harness.wire import Client, request
 from stages.running import Server
 from stages.wire import Client, request
 from tests.oracle import InProcess, final_server, redis_server

@@ -31,6 +31,9 @@ from final.net.connection import Connection
 from final.net.server import Server as OurServer
 from final.options import Options
 from final.protocol.writer import Value
+from stages.harness.server import Server
+from stages.harness.target import find
+from stages.harness.wire import Verbatim, parse, request
 from stages.running import Server
 from stages.target import find
 from stages.wire import Verbatim, parse, request

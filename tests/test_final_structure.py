@@ -18,7 +18,7 @@ import final
 import final.commands  # they enter themselves into the table
 from final.engine.command import COMMANDS, Command
 from final.options import Options
-from stages.target import ROOT
+from stages.harness.course import ROOT
 
 FOLDER = ROOT / "final"
 FILES = sorted(path.relative_to(FOLDER) for path in FOLDER.rglob("*.py"))

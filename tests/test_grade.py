@@ -15,8 +15,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from stages.manifest import sources
-from stages.target import ROOT, stage_folder
+from stages.desk.manifest import sources
+from stages.harness.course import ROOT, stage_folder
 from tests import hostile
 from tests.checkpoints import need_redis
 
@@ -168,9 +168,10 @@ def test_the_solution_is_not_where_a_submission_can_import_it(tmp_path: Path) ->
     (tmp_path / "one").mkdir()
     look = """
 import glob, os, sys
-roots = {os.path.dirname(word) for path in glob.glob("/proc/[0-9]*/cmdline") if os.access(path, os.R_OK)
-         for word in open(path, errors="replace").read().split(chr(0)) if word.endswith("keeper.py")}
-found = [file for root in roots if "grade-" in root for file in glob.glob(root + "/*/server.py")]
+roots = {os.path.dirname(os.path.dirname(word))
+         for path in glob.glob("/proc/[0-9]*/cmdline") if os.access(path, os.R_OK)
+         for word in open(path, errors="replace").read().split(chr(0)) if word.endswith("supervisor.py")}
+found = [file for root in roots if "grade-" in root for file in glob.glob(root + "/[0-9]*/server.py")]
 assert found and all("NotImplementedError" in open(file).read() for file in found), found
 """
     (tmp_path / "one" / "server.py").write_text(hostile.beginning(look))
@@ -182,7 +183,7 @@ assert found and all("NotImplementedError" in open(file).read() for file in foun
 def test_what_to_type_is_said_where_something_is_missing(tmp_path: Path) -> None:
     assert "grade --one DIR --stage NN --results FILE" in desk("grade", tmp_path, "--stage", "01").stderr
     done = desk("grade", tmp_path / "none", "--stage", "01", "--out", tmp_path / "out")
-    assert done.returncode == 2 and "is no folder" in done.stderr
+    assert done.returncode == 2 and "is not a folder" in done.stderr
 
 
 def points(stage: int) -> float:

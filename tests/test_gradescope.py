@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stages import leaks
+from stages.teacher import leaks
 from tests import hostile
 from tests.test_grade import desk, points
 

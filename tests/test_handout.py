@@ -14,11 +14,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from stages import handout, leaks
-from stages.desk import STAGES
-from stages.manifest import sources
-from stages.starter import starter
-from stages.target import NEW_FILE, ROOT, stage_folder
+from stages.desk.manifest import sources
+from stages.desk.starter import starter
+from stages.harness.course import NEW_FILE, ROOT, STAGES, stage_folder
+from stages.teacher import handout, leaks
 from tests.conftest import House
 
 each_stage = pytest.mark.parametrize("stage", STAGES)
@@ -146,7 +145,7 @@ def test_in_a_chain_one_goes_on_from_ones_own_work(tmp_path: Path) -> None:
     handout.lay_out(3, tmp_path, chain=True)
     command = [sys.executable, "-B", "-m", "stages", "start", "03"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 2 and "put your own work/ here" in done.stderr
+    assert done.returncode == 2 and "copy your own work/ of that stage here" in done.stderr
     (tmp_path / "work").mkdir()
     for file in ("server.py", NEW_FILE[2]):
         (tmp_path / "work" / file).write_text("my own")
@@ -167,7 +166,7 @@ def test_the_readme_says_the_sum_of_the_points(stage: int) -> None:
 @functools.cache
 def points() -> dict[int, float]:
     """Add up what pytest collects of each stage: a test counts as its mark says."""
-    source = "import stages.checkpoint, pytest, sys\n" + COLLECT
+    source = "import stages.harness.checkpoint, pytest, sys\n" + COLLECT
     command = [sys.executable, "-B", "-c", source, "stages", "--target=reference"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
@@ -178,7 +177,7 @@ COLLECT = """
 class Sum:
     def pytest_collection_finish(self, session):
         for stage in range(1, 6):
-            items = [item for item in session.items if stages.checkpoint.stage_of(item) == stage]
+            items = [item for item in session.items if stages.harness.checkpoint.stage_of(item) == stage]
             print(sum(dict(item.user_properties)["points"] for item in items), file=sys.stderr)
 
 pytest.main(["--collect-only", "-q", *sys.argv[1:]], plugins=[Sum()])

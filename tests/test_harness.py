@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from stages import report, target
-from stages.wire import Error, Incomplete, Push, Verbatim, parse
+from stages.harness import report, target
+from stages.harness.wire import Error, Incomplete, Push, Verbatim, parse
 
 ROOT = Path(__file__).parent.parent
 
@@ -64,8 +64,8 @@ def pytest_command(folder: Path, checkpoint: str, target: str) -> list[str]:
     """Write the checkpoint, as one of stage 03, and say how it is run."""
     file = folder / "03-trial" / "test_checkpoint.py"
     file.parent.mkdir(exist_ok=True)
-    file.write_text("import pytest\nfrom stages.wire import request\n\n" + textwrap.dedent(checkpoint))
-    options = ["-p", "stages.checkpoint", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder)]
+    file.write_text("import pytest\nfrom stages.harness.wire import request\n\n" + textwrap.dedent(checkpoint))
+    options = ["-p", "stages.harness.checkpoint", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder)]
     return [sys.executable, "-m", "pytest", *options, str(file), f"--target={target}"]
 
 
@@ -207,7 +207,7 @@ def test_a_report_shows_nothing_of_the_harness(on_modules: Run) -> None:
     """The learner's own frames are in a report, and none of ours."""
     assert 'good.py", line 6, in broken' in on_modules.reports["test_raises"]
     for name, text in on_modules.reports.items():
-        for ours in ("keeper.py", "contained.py", 'checkpoint.py"', "running.py", "<the checkpoint>"):
+        for ours in ("supervisor.py", "sandbox.py", 'checkpoint.py"', "harness/server.py", "<the checkpoint>"):
             assert ours not in text, name
 
 
@@ -234,7 +234,7 @@ Hint:
 Read:
     notebooks/03-trial.ipynb, “The section”
 
-Once more:
+Run it again:
     pytest 03-trial/test_checkpoint.py::test_wrong --seed=7 --target="""
     assert on_modules.reports["test_wrong"].startswith(expected)
     assert on_modules.properties["test_wrong"]["points"] == "3"
@@ -392,7 +392,7 @@ def test_a_good_answer_passes(on_servers: Run) -> None:
         ("test_wrong", "    +right\\r\\n\n    -ERR\\r\\n\n    ^\n", "assertion"),
         ("test_silent", "Nothing more came within 1 seconds", "assertion"),
         ("test_crash", "last words\n    It has ended, with exit status 3", "assertion"),
-        ("test_twice", "More came than was expected", "assertion"),
+        ("test_twice", "The server sent more than was expected", "assertion"),
         ("test_never_listens", "It ended with exit status 1 before it accepted connections", "start"),
         ("test_file_size", "OSError: [Errno 27]", "assertion"),
     ],
@@ -536,7 +536,7 @@ def test_a_target_that_is_not_there_is_said(tmp_path: Path) -> None:
     command = pytest_command(tmp_path, LITTLE, "nowhere")
     result = subprocess.run(command, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True)
     assert result.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "--target=nowhere: no folder" in result.stderr
+    assert "--target=nowhere: there is no such folder" in result.stderr
     started = run(tmp_path, LITTLE, "cmd:nowhere")
     assert started.properties["test_wire"]["trouble"] == "start"
     assert "nowhere: No such file or directory" in started.reports["test_wire"]

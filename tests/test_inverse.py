@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.desk import STAGES
-from stages.starter import starter, write
-from stages.target import stage_folder
+from stages.desk.starter import starter, write
+from stages.harness.course import STAGES, stage_folder
 from tests import checkpoints
 from tests.conftest import Note
 

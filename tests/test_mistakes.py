@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from stages.desk import STAGES
-from stages.manifest import sources
-from stages.starter import write
-from stages.target import stage_folder
+from stages.desk.manifest import sources
+from stages.desk.starter import write
+from stages.harness.course import STAGES, stage_folder
 from tests import checkpoints
 
 MISTAKES = Path(__file__).with_name("mistakes")
@@ -59,7 +58,7 @@ def test_a_mistake_is_named_by_the_check_that_is_meant_for_it(patch: Path, tmp_p
     first = run.failed[0]
     assert mistake.check in (first.name, first.name.split("[")[0]), f"{first.name} fails first:\n{first.said}"
     assert mistake.told in first.said, first.said
-    for part in ("Hint:", "Read:", "Once more:"):
+    for part in ("Hint:", "Read:", "Run it again:"):
         assert f"\n{part}\n" in first.said, f"{part} is missing:\n{first.said}"
 
 

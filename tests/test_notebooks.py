@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import doctest
+import importlib
 import json
 import os
 import re
@@ -16,8 +18,11 @@ from typing import Any
 import pytest
 
 import final.commands  # noqa: F401  (they enter themselves into the table)
+from final.engine import engine  # noqa: F401  (it brings in all commands)
 from final.engine.command import COMMANDS
 from stages import manifest
+from stages.desk import manifest
+from stages.harness.course import stage_folder
 from stages.target import stage_folder
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -314,11 +319,9 @@ def anchor(title: str) -> str:
     return title.replace(" ", "-")
 
 
-def test_the_drawings_examples_are_true() -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "doctest", "notebooks/pictures.py"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert run.returncode == 0, run.stdout
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks" / "shared").glob("[a-z]*.py")), ids=lambda path: path.stem)
+def test_the_examples_of_what_the_notebooks_share_are_true(path: Path) -> None:
+    assert doctest.testmod(importlib.import_module(f"notebooks.shared.{path.stem}")).failed == 0
 
 
 def test_a_changed_cell_of_the_stage_is_noticed(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 import json
 
-from stages.manifest import sources
-from stages.target import stage_folder
+from stages.desk.manifest import sources
+from stages.harness.course import stage_folder
 from tests.conftest import House
 
 

@@ -16,10 +16,10 @@ from contextlib import ExitStack, contextmanager
 import pytest
 import redis
 
-from stages.running import free_port
-from stages.spy import Side, read_reply, read_request
-from stages.target import ROOT
-from stages.wire import Client, Patience, request
+from stages.desk.spy import Side, read_reply, read_request
+from stages.harness.course import ROOT
+from stages.harness.server import free_port
+from stages.harness.wire import Client, Patience, request
 
 SECONDS = 10.0
 
@@ -63,7 +63,7 @@ def spying(to: int) -> Iterator[tuple[Program, int]]:
     """Run a spy in front of a port; give it and its own port."""
     number = free_port()
     with running("-m", "stages", "spy", "--listen", str(number), "--to", str(to)) as spy:
-        spy.wait_for(f"listening on 127.0.0.1:{number}, passing on to 127.0.0.1:{to}")
+        spy.wait_for(f"listening on 127.0.0.1:{number}, connecting to 127.0.0.1:{to}")
         yield spy, number
 
 
@@ -86,7 +86,7 @@ def test_a_conversation_is_printed_from_both_sides(spied: tuple[Program, int]) -
     assert client.ask("NONSENSE", b"\xff\x00", "") is not None
     client.check(b"PING\r\n", b"+PONG\r\n")
     client.close()
-    assert spy.wait_for("the server hung up on client 1") == [
+    assert spy.wait_for("the server closed the connection to client 1") == [
         'client 1 > SET name "Alice B"',
         "client 1 < +OK",
         "client 1 > GET name",
@@ -97,8 +97,8 @@ def test_a_conversation_is_printed_from_both_sides(spied: tuple[Program, int]) -
         r"client 1 < -ERR unknown command 'NONSENSE', with args beginning with: '\xff' '' ",
         "client 1 > PING (inline)",
         "client 1 < +PONG",
-        "client 1 hung up",
-        "the server hung up on client 1",
+        "client 1 closed the connection",
+        "the server closed the connection to client 1",
     ]
 
 
@@ -111,7 +111,7 @@ def test_redis_py_speaks_resp3_through_it_and_a_pipeline_is_taken_apart(spied: t
     pipeline.incr("n")
     assert pipeline.execute() == [1, {b"f": b"v"}, 1]
     client.close()
-    lines = spy.wait_for("the server hung up on client 1")
+    lines = spy.wait_for("the server closed the connection to client 1")
     requests = [line for line in lines if line.startswith("client 1 > ")]
     replies = [line for line in lines if line.startswith("client 1 < ")]
     assert requests[0] == "client 1 > HELLO 3"
@@ -134,12 +134,12 @@ def test_bytes_that_are_no_resp_are_passed_on_unchanged() -> None:
             assert client.recv(100) == b"$5\r\nAl"
             server.close()
             assert client.recv(100) == b""
-        assert spy.wait_for("client 1 hung up") == [
+        assert spy.wait_for("client 1 closed the connection") == [
             r"client 1 > *1\r\n:1\r\n (not RESP)",
             r"client 1 < \x00what?\r\n (not RESP)",
             r"client 1 < $5\r\nAl (incomplete)",
-            "the server hung up on client 1",
-            "client 1 hung up",
+            "the server closed the connection to client 1",
+            "client 1 closed the connection",
         ]
 
 
@@ -167,7 +167,7 @@ def test_a_client_is_hung_up_on_where_nothing_listens() -> None:
     with spying(nowhere) as (spy, number), socket.create_connection(("127.0.0.1", number), SECONDS) as client:
         assert client.recv(1) == b""
         spy.wait_for(
-            f"client 1 is hung up on: nothing listens at 127.0.0.1:{nowhere} "
+            f"the spy closed the connection to client 1: nothing listens at 127.0.0.1:{nowhere} "
             f"([Errno {errno.ECONNREFUSED}] Connect call failed ('127.0.0.1', {nowhere}))"
         )
 

@@ -4,10 +4,9 @@ import ast
 
 import pytest
 
-from stages.desk import STAGES
-from stages.manifest import Function, functions, read, row, sources
-from stages.starter import made, starter
-from stages.target import stage_folder
+from stages.desk.manifest import Function, functions, read, row, sources
+from stages.desk.starter import made, starter
+from stages.harness.course import STAGES, stage_folder
 
 BEFORE = '''
 def grown(self, data):

@@ -23,9 +23,10 @@ from typing import Any
 
 import pytest
 
-from stages.running import Server
-from stages.target import ROOT, Target, find
-from stages.wire import Client, request
+from stages.harness.course import ROOT
+from stages.harness.server import Server
+from stages.harness.target import Target, find
+from stages.harness.wire import Client, request
 from tests.conftest import Note
 from tests.oracle import final_server, redis_server, redis_target, serving
 from tests.rude import BIG, RUDE, compared, reset, row

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from stages.running import Server
-from stages.target import ROOT, find
-from stages.wire import Client, request
+from stages.harness.course import ROOT
+from stages.harness.server import Server
+from stages.harness.target import find
+from stages.harness.wire import Client, request
 from tests.oracle import serving
 
 HOUR = 3600

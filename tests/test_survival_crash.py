@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from stages.running import Server
-from stages.target import Target, find
-from stages.wire import Client, Error, Mismatch, Patience, parse, request
+from stages.harness.server import Server
+from stages.harness.target import Target, find
+from stages.harness.wire import Client, Error, Mismatch, Patience, parse, request
 from tests.conftest import Note
 from tests.disk import Disk, forget, on
 from tests.folders import flush, log_in, opened

@@ -19,9 +19,10 @@ from typing import Any
 
 import pytest
 
-from stages.running import Server
-from stages.target import ROOT, Target, find
-from stages.wire import Client, Error, Mismatch, request
+from stages.harness.course import ROOT
+from stages.harness.server import Server
+from stages.harness.target import Target, find
+from stages.harness.wire import Client, Error, Mismatch, request
 from tests.folders import info
 from tests.oracle import PATIENCE, redis_target, serving
 

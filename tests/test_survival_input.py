@@ -19,8 +19,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stages.running import Server
-from stages.wire import request as encoded
+from stages.harness.server import Server
+from stages.harness.wire import request as encoded
 from tests.folders import data_of, flush, opened
 from tests.fuzzing import crowd, malformed, mutations, target
 from tests.fuzzing.mutations import Piece

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.running import Server
-from stages.wire import request
+from stages.harness.server import Server
+from stages.harness.wire import request
 from tests.conftest import Note
 from tests.folders import info
 from tests.oracle import final_server

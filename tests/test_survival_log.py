@@ -24,6 +24,9 @@ import pytest
 from final.log.read import CHUNK, CorruptLog, Progress, read_file
 from final.protocol.errors import ReplyError
 from stages.contained import answer
+from stages.harness.course import ROOT, stage_folder
+from stages.harness.sandbox import answer
+from stages.harness.wire import Incomplete, parse, request
 from stages.target import ROOT, stage_folder
 from stages.wire import Incomplete, parse, request
 from tests.folders import await_rewrite, data_of, flush, lay, log_in, opened

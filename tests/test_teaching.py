@@ -7,7 +7,7 @@ import re
 import pytest
 
 from stages.__main__ import parser
-from stages.target import ROOT
+from stages.harness.course import ROOT
 from tests.test_mistakes import MISTAKES, read
 
 TEXT = (ROOT / "stages" / "TEACHING.md").read_text()

@@ -14,10 +14,10 @@ from collections.abc import Callable
 
 import pytest
 
-from stages.checkpoint import Dice, Modules
-from stages.running import Server
-from stages.target import Target
-from stages.wire import Client
+from stages.harness.checkpoint import Dice, Modules
+from stages.harness.server import Server
+from stages.harness.target import Target
+from stages.harness.wire import Client
 
 Connect = Callable[[], Client]
 Start = Callable[..., Server]

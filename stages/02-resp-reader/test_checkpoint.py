@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import pytest
 
-from stages.checkpoint import Dice, Modules
-from stages.running import Server
-from stages.wire import Client, request
+from stages.harness.checkpoint import Dice, Modules
+from stages.harness.server import Server
+from stages.harness.wire import Client, request
 
 Connect = Callable[[], Client]
 
@@ -150,15 +150,9 @@ def test_requests_may_come_in_any_pieces(modules: Modules, rng: Dice) -> None:
 @pytest.mark.parametrize(
     ("pieces", "size"),
     [
-        pytest.param(
-            r"[b'*1\r\n$67108864\r\n'] + [b'x' * 65536] * 1024 + [b'\r\n']", 64 << 20, id="a-word-of-64-MB"
-        ),
-        pytest.param(
-            r"[b'*1\r\n$300000\r\n'] + [b'x'] * 300000 + [b'\r\n']", 300000, id="a-word-byte-by-byte"
-        ),
-        pytest.param(
-            r"[b'*20000\r\n'] + [b'$3\r\n', b'abc\r\n'] * 20000", 60000, id="many-words-in-small-pieces"
-        ),
+        pytest.param(r"[b'*1\r\n$67108864\r\n'] + [b'x' * 65536] * 1024 + [b'\r\n']", 64 << 20, id="a-word-of-64-MB"),
+        pytest.param(r"[b'*1\r\n$300000\r\n'] + [b'x'] * 300000 + [b'\r\n']", 300000, id="a-word-byte-by-byte"),
+        pytest.param(r"[b'*20000\r\n'] + [b'$3\r\n', b'abc\r\n'] * 20000", 60000, id="many-words-in-small-pieces"),
         pytest.param(r"[b'*1\r\n$4\r\nPING\r\n' * 50000]", 200000, id="many-requests-in-one-chunk"),
     ],
 )
@@ -292,9 +286,7 @@ def test_halves_of_two_clients_do_not_mix(connect: Connect) -> None:
         pytest.param(b"ECHO \xff\x80", [b"ECHO", b"\xff\x80"], id="not-utf-8"),
     ],
 )
-def test_an_inline_request_is_split_as_a_shell_would(
-    modules: Modules, line: bytes, words: list[bytes]
-) -> None:
+def test_an_inline_request_is_split_as_a_shell_would(modules: Modules, line: bytes, words: list[bytes]) -> None:
     r"""A line that does not begin with `*` is a request too, split at blanks but not inside quotes.
 
     Go from left to right: a word is plain, or it is in double quotes, or in single quotes.

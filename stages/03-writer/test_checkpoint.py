@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from stages.checkpoint import Dice, Modules
-from stages.running import Server
-from stages.wire import Client, Error, request
+from stages.harness.checkpoint import Dice, Modules
+from stages.harness.server import Server
+from stages.harness.wire import Client, Error, request
 
 Connect = Callable[[], Client]
 
@@ -48,9 +48,7 @@ def same(encoded: bytes) -> tuple[bytes, bytes]:
         ),
         pytest.param("None", b"$-1\r\n", b"_\r\n", id="null"),
         pytest.param("NULL_ARRAY", b"*-1\r\n", b"_\r\n", id="null-array"),
-        pytest.param(
-            "[None, NULL_ARRAY]", b"*2\r\n$-1\r\n*-1\r\n", b"*2\r\n_\r\n_\r\n", id="nulls-in-an-array"
-        ),
+        pytest.param("[None, NULL_ARRAY]", b"*2\r\n$-1\r\n*-1\r\n", b"*2\r\n_\r\n_\r\n", id="nulls-in-an-array"),
         pytest.param("[True, False]", b"*2\r\n:1\r\n:0\r\n", b"*2\r\n#t\r\n#f\r\n", id="booleans"),
         pytest.param("-2.5", b"$4\r\n-2.5\r\n", b",-2.5\r\n", id="double"),
         pytest.param("3.0", b"$1\r\n3\r\n", b",3\r\n", id="whole-double"),
@@ -69,15 +67,9 @@ def same(encoded: bytes) -> tuple[bytes, bytes]:
             id="map",
         ),
         pytest.param("{}", b"*0\r\n", b"%0\r\n", id="empty-map"),
-        pytest.param(
-            "[{7}, frozenset()]", b"*2\r\n*1\r\n:7\r\n*0\r\n", b"*2\r\n~1\r\n:7\r\n~0\r\n", id="sets"
-        ),
-        pytest.param(
-            "Push([b'news', 1])", b"*2\r\n$4\r\nnews\r\n:1\r\n", b">2\r\n$4\r\nnews\r\n:1\r\n", id="push"
-        ),
-        pytest.param(
-            "Attributed(1, {b'ttl': 2})", b":1\r\n", b"|1\r\n$3\r\nttl\r\n:2\r\n:1\r\n", id="attributes"
-        ),
+        pytest.param("[{7}, frozenset()]", b"*2\r\n*1\r\n:7\r\n*0\r\n", b"*2\r\n~1\r\n:7\r\n~0\r\n", id="sets"),
+        pytest.param("Push([b'news', 1])", b"*2\r\n$4\r\nnews\r\n:1\r\n", b">2\r\n$4\r\nnews\r\n:1\r\n", id="push"),
+        pytest.param("Attributed(1, {b'ttl': 2})", b":1\r\n", b"|1\r\n$3\r\nttl\r\n:2\r\n:1\r\n", id="attributes"),
     ],
 )
 def test_a_value_is_written_as_its_type(modules: Modules, value: str, resp2: bytes, resp3: bytes) -> None:
@@ -395,9 +387,7 @@ def test_a_client_speaks_resp2_until_it_says_otherwise(connect: Connect) -> None
         pytest.param(["1"], "NOPROTO unsupported protocol version", id="version-1"),
         pytest.param(["three"], "ERR Protocol version is not an integer or out of range", id="no-number"),
         pytest.param(["3", "COLOR"], "ERR Syntax error in HELLO option 'COLOR'", id="unknown-option"),
-        pytest.param(
-            ["3", "SETNAME"], "ERR Syntax error in HELLO option 'SETNAME'", id="option-without-value"
-        ),
+        pytest.param(["3", "SETNAME"], "ERR Syntax error in HELLO option 'SETNAME'", id="option-without-value"),
         pytest.param(
             ["3", "SETNAME", "two words"],
             "ERR Client names cannot contain spaces, newlines or special characters.",
@@ -469,9 +459,7 @@ def test_a_client_can_have_a_name(connect: Connect, rng: Dice) -> None:
 
 
 @pytest.mark.read("What the server knows of a client")
-@pytest.mark.parametrize(
-    "name", [b"two words", b"line\n", b"tab\t", b"\x7f", b"na\xc3\xafve", b"\0"], ids=repr
-)
+@pytest.mark.parametrize("name", [b"two words", b"line\n", b"tab\t", b"\x7f", b"na\xc3\xafve", b"\0"], ids=repr)
 def test_a_name_is_plain_and_without_blanks(client: Client, rng: Dice, name: bytes) -> None:
     """A name with blanks, line ends or special characters in it is refused, and the old one kept.
 
@@ -497,9 +485,7 @@ def test_a_library_may_say_its_name(client: Client) -> None:
     """
     client.check(request("CLIENT", "SETINFO", "LIB-NAME", "redis-py"), b"+OK\r\n")
     client.check(request("CLIENT", "SETINFO", "lib-ver", "8.1.0"), b"+OK\r\n")
-    assert client.ask("CLIENT", "SETINFO") == Error(
-        "ERR wrong number of arguments for 'client|setinfo' command"
-    )
+    assert client.ask("CLIENT", "SETINFO") == Error("ERR wrong number of arguments for 'client|setinfo' command")
 
 
 # Errors
@@ -528,8 +514,7 @@ def test_a_library_may_say_its_name(client: Client) -> None:
         ),
         pytest.param(
             [b"x" * 200, b"y" * 100, b"z" * 100, b"w"],
-            b"unknown command '%b', with args beginning with: '%b' '%b' "
-            % (b"x" * 128, b"y" * 100, b"z" * 25),
+            b"unknown command '%b', with args beginning with: '%b' '%b' " % (b"x" * 128, b"y" * 100, b"z" * 25),
             id="long",
         ),
         pytest.param(

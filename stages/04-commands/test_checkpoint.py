@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stages.checkpoint import Dice, Modules
-from stages.running import Server
-from stages.target import Target
-from stages.wire import Client, parse, request
+from stages.harness.checkpoint import Dice, Modules
+from stages.harness.server import Server
+from stages.harness.target import Target
+from stages.harness.wire import Client, parse, request
 
 if TYPE_CHECKING:
     import redis

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from stages.checkpoint import SERVERS, Dice, Modules
-from stages.running import Fsync, Server
-from stages.target import Target, Unavailable, redis
-from stages.wire import Client, Incomplete, Patience, parse, request
+from stages.harness.checkpoint import SERVERS, Dice, Modules
+from stages.harness.server import Fsync, Server
+from stages.harness.target import Target, Unavailable, redis
+from stages.harness.wire import Client, Incomplete, Patience, parse, request
 
 Start = Callable[..., Server]
 Written = Callable[[bytes], Path]

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from stages.target import ROOT
+from stages.harness.course import ROOT
 from tests.bench import growth, pauses, throughput, weight
 from tests.bench.measuring import Bench
 from tests.bench.pictures import draw

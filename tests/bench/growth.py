@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from stages.wire import request
+from stages.harness.wire import request
 from tests.bench.load import RANDOM, Load, fill, loads
 from tests.bench.measuring import Bench
 from tests.bench.results import Row

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass, replace
 
-from stages.wire import request
+from stages.harness.wire import request
 from tests.bench import own
 from tests.bench.servers import Running
 

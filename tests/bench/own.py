@@ -7,7 +7,7 @@ import random
 import time
 from typing import TYPE_CHECKING
 
-from stages.wire import Incomplete, parse, request
+from stages.harness.wire import Incomplete, parse, request
 
 if TYPE_CHECKING:
     from tests.bench.load import Load, Measured

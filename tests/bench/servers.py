@@ -11,9 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from stages.running import Server
-from stages.target import LAST, ROOT, Target, Unavailable, find, redis
-from stages.wire import Patience, Reply
+from stages.harness.course import LAST, ROOT
+from stages.harness.server import Server
+from stages.harness.target import Target, Unavailable, find, redis
+from stages.harness.wire import Patience, Reply
 
 FINAL, UVLOOP, REDIS, FAKE, FLOOR, STAGE = (
     *("final", "final on uvloop", "redis-server", "fakeredis", "floor", "stage 05"),

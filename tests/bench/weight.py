@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from stages.running import free_port
-from stages.target import ROOT, Target
-from stages.wire import request
+from stages.harness.course import ROOT
+from stages.harness.server import free_port
+from stages.harness.target import Target
+from stages.harness.wire import request
 from tests.bench.load import fill
 from tests.bench.measuring import Bench
 from tests.bench.results import Row

@@ -8,7 +8,7 @@ import struct
 from pathlib import Path
 from random import Random
 
-from stages.running import Server
+from stages.harness.server import Server
 from tests.fuzzing import malformed, mutations
 
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close at once, with a reset

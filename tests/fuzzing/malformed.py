@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from random import Random
 
-from stages.wire import request as encoded
+from stages.harness.wire import request as encoded
 
 SILENCE = 0.5  # seconds after which nothing more is awaited
 NUMBERS = [b"", b"0", b"-0", b"1", b"2", b"3", b"-1", b"-2", b"01", b"+1", b" 1", b"1 ", b"1x", b"x", b"\x00", b"1\x00",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import NamedTuple
 
-from stages.wire import request as encoded
+from stages.harness.wire import request as encoded
 from tests.fuzzing.corpus import Words, names, sections, vocabulary
 
 CLIENTS = 3  # that take part in one conversation

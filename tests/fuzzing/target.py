@@ -13,6 +13,7 @@ from final.engine.client import Client
 from final.protocol.errors import ReplyError
 from final.protocol.reader import ProtocolError, Reader
 from final.protocol.writer import Replies, Value, encode
+from stages.harness.wire import parse
 from stages.wire import parse
 from tests.fuzzing.mutations import CLIENTS, Piece
 from tests.oracle import InProcess

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import redis
 
-from stages.running import free_port
+from stages.harness.server import free_port
 from tests.snapshots.contents import CONTENTS, FEW, Words
 
 FOLDER = Path(__file__).parent

@@ -1,0 +1,73 @@
+"""Run a stage's checkpoint on work/."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from xml.etree import ElementTree
+
+from stages.desk.progress import Progress, recall, remember
+from stages.desk.shared import WORK, Complaint, begun, reached, stage_number
+from stages.harness.course import ROOT, stage_folder
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Declare the stage, and arguments for pytest."""
+    parser.add_argument("stage", nargs="?", type=stage_number, help="the stage (default: the last one begun)")
+    parser.add_argument("--watch", action="store_true", help="run it again whenever a file in work/ is saved")
+    parser.add_argument("pytest", nargs=argparse.REMAINDER, help="arguments for pytest, such as -x or -k NAME")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the checkpoint, and store the outcome; with --watch again and again."""
+    stage: int = options.stage or reached()
+    if not begun(stage):
+        raise Complaint(f"work/ has no stage {stage:02} yet: type `python3 -m stages start {stage:02}`")
+    if importlib.util.find_spec("pytest") is None:
+        raise Complaint("pytest is not installed: type `python3 -m pip install -r requirements.txt`")
+    args = [arg for arg in options.pytest if arg != "--watch"]  # argparse gives all after the stage to pytest
+    if not options.watch and len(args) == len(options.pytest):
+        return check(stage, args)
+    while True:  # until Ctrl-C
+        before = saved()
+        check(stage, args)
+        print("Waiting until a file in work/ is saved; Ctrl-C ends this.", flush=True)
+        while saved() == before:
+            time.sleep(0.2)
+
+
+def check(stage: int, args: list[str]) -> int:
+    """Run the checkpoint once; return pytest's exit status. The outcome is stored if all tests ran."""
+    with tempfile.TemporaryDirectory() as folder:
+        results = Path(folder, "results.xml")
+        command = [str(stage_folder(stage)), "--target=work", f"--junitxml={results}", *args]
+        status = subprocess.run([sys.executable, "-m", "pytest", *command], cwd=ROOT).returncode
+        stopped = status != 0 and any(arg.startswith(("-x", "--exitfirst", "--maxfail")) for arg in args)
+        chosen = any(arg.startswith(("-k", "-m", "--lf", "--last-failed", "--deselect")) for arg in args)
+        if stopped or chosen:
+            print("This was not the whole checkpoint, so its outcome is not stored.")
+        elif results.exists():
+            remember(stage, outcome(results, recall(stage)))
+    return status
+
+
+def saved() -> dict[str, int]:
+    """Return the time at which each file in work/ was saved last."""
+    return {path.name: path.stat().st_mtime_ns for path in WORK.glob("*.py")}
+
+
+def outcome(results: Path, before: Progress) -> Progress:
+    """Count the tests that passed in a JUnit file. One that fails in its body and in its teardown counts once."""
+    cases: dict[str, bool] = {}
+    for case in ElementTree.parse(results).iter("testcase"):
+        if case.find("skipped") is None:
+            failed = case.find("failure") is not None or case.find("error") is not None
+            name = case.get("name", "")
+            cases[name] = cases.get(name, True) and not failed
+    failed_ones = [name for name, passed in cases.items() if not passed]
+    return Progress(len(cases) - len(failed_ones), len(cases), failed_ones, before.hints)

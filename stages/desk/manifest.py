@@ -1,0 +1,121 @@
+"""Parses the table in a stage's README, and cuts Python files into their definitions; runs no code of a stage.
+
+    | file | status | you write | given | moved from |
+    |---|---|---|---|---|
+    | `reader.py` | new | `Reader.feed` | `<module>`, `Reader` | |
+    | `server.py` | grown | `Connection.data_received` | `<module>`, ~~`Server.old`~~ | `main` from `start.py` |
+    | `writer.py` | carried | | | |
+
+Names are qualified. `Reader` alone means the lines of the class outside its methods, and `<module>` all lines outside
+functions and classes. So every line of a file belongs to exactly one name, and every change has a name.
+`upkeep/table.py` says what each status claims, and checks it.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+HEADING = "## The files"
+MODULE = "<module>"
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+Sources = dict[str, str]  # a file's path in its folder -> its text
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table: what it says about a file."""
+
+    file: str
+    status: str
+    write: tuple[str, ...]  # new or changed; a learner writes these
+    given: tuple[str, ...]  # new or changed; the starter has these
+    removed: tuple[str, ...]
+    moved: dict[str, str]  # name -> the file it was in before
+    reason: str
+
+    @property
+    def named(self) -> set[str]:
+        """The names that the table calls new or changed."""
+        return {*self.write, *self.given}
+
+
+def read(folder: Path) -> list[Row]:
+    """Return the rows of the table in a folder's README.md; an empty list when there is no table."""
+    readme = folder / "README.md"
+    text = readme.read_text() if readme.exists() else ""
+    _, _, section = text.partition(f"\n{HEADING}\n")
+    lines = [line for line in section.split("\n## ")[0].splitlines() if line.startswith("|")]
+    table = [[cell.strip() for cell in line.strip("|\n ").split("|")] for line in lines]
+    return [row(dict(zip(table[0], cells, strict=False))) for cells in table[2:]]
+
+
+def row(cells: dict[str, str]) -> Row:
+    """Make a row from its cells: heading of the column -> text."""
+    given = cells.get("given", "")
+    struck = tuple(re.findall(r"~~`([^`]+)`~~", given))
+    return Row(
+        file=cells["file"].strip("`"),
+        status=cells["status"],
+        write=quoted(cells.get("you write", "")),
+        given=tuple(name for name in quoted(given) if name not in struck),
+        removed=struck,
+        moved={
+            name: file
+            for names, file in re.findall(r"((?:`[^`]+`[, ]*)+) from `([^`]+)`", cells.get("moved from", ""))
+            for name in quoted(names)
+        },
+        reason=cells.get("why", ""),
+    )
+
+
+def quoted(text: str) -> tuple[str, ...]:
+    """Return the names in backticks."""
+    return tuple(re.findall(r"`([^`]+)`", text))
+
+
+def sources(folder: Path) -> Sources:
+    """Return the Python files of a folder and its subfolders, without test_checkpoint.py."""
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in sorted(folder.rglob("*.py"))
+        if path.name != "test_checkpoint.py"
+    }
+
+
+def functions(source: str) -> Iterator[tuple[str, Function]]:
+    """Yield each function and method of a file with its qualified name; not the functions inside them."""
+    for node in ast.parse(source).body:
+        if isinstance(node, Function):
+            yield node.name, node
+        elif isinstance(node, ast.ClassDef):
+            yield from ((f"{node.name}.{part.name}", part) for part in node.body if isinstance(part, Function))
+
+
+def first_line(node: Function | ast.ClassDef) -> int:
+    """Return the number of the line on which a definition begins, decorators included."""
+    return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+
+
+def definitions(source: str) -> dict[str, str]:
+    """Cut a file into its definitions; return qualified name -> text.
+
+    >>> definitions("import os\\n\\nclass A:\\n    x = 1\\n\\n    def f(self):\\n        pass\\n")
+    {'<module>': 'import os', 'A': 'class A:\\n    x = 1', 'A.f': '    def f(self):\\n        pass'}
+    """
+    lines = source.splitlines()
+    owner = [MODULE] * len(lines)
+    classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
+    written = dict(functions(source))
+    for name, node in [*((each.name, each) for each in classes), *functions(source)]:
+        for number in range(first_line(node) - 1, node.end_lineno or 0):
+            owner[number] = name
+    texts: dict[str, list[str]] = {}
+    for name, line in zip(owner, lines, strict=True):
+        if line.strip() or name in written:  # empty lines between definitions belong to none
+            texts.setdefault(name, []).append(line)
+    return {name: "\n".join(text) for name, text in texts.items()}

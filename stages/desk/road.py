@@ -1,0 +1,43 @@
+"""Show the road: every stage, how far you are, and what to type next."""
+
+from __future__ import annotations
+
+import argparse
+
+from stages.desk.progress import recall
+from stages.desk.shared import begun
+from stages.harness.course import ROOT, TASKS, title
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Declare no arguments."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print a line for each stage, and the next command to type."""
+    for stage in TASKS:
+        print(f"  {title(stage):<18} {state(stage)}")
+    print(f"\nNext, type: {next_step()}")
+    return 0
+
+
+def state(stage: int) -> str:
+    """Return how far the learner is with a stage."""
+    progress = recall(stage)
+    if not begun(stage):
+        return "not begun"
+    if not progress.checks:
+        return "begun, not checked"
+    return "passed" if progress.done else f"{progress.passed} of {progress.checks} checks"
+
+
+def next_step() -> str:
+    """Return the command to type next."""
+    for stage in TASKS:
+        if not begun(stage):
+            return f"python3 -m stages start {stage:02}"
+        if not recall(stage).done:
+            return f"python3 -m stages check {stage:02}"
+    if not (ROOT / "final").exists():
+        return "python3 -m zipfile -c work.zip work/   (this is what you hand in)"
+    return "python3 -m final --help   (the complete server; its map is final/__init__.py)"

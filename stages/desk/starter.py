@@ -1,0 +1,56 @@
+"""Makes the starter of a stage, what a learner begins with, from the stage's reference and the table in its README.
+
+What the table gives is there as it is in the reference. A function that the learner writes keeps its signature and its
+docstring, which says what it should do. The body of a new one raises NotImplementedError; a function that exists in
+the stage before has its body from there.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from stages.desk.manifest import Function, Row, Sources, functions, read, sources
+from stages.harness.course import stage_folder
+
+
+def starter(stage: int) -> Sources:
+    """Return the files of a stage's starter: name -> text. They are a complete program."""
+    before = sources(stage_folder(stage - 1)) if stage > 1 else {}
+    return made(read(stage_folder(stage)), sources(stage_folder(stage)), before)
+
+
+def made(rows: list[Row], now: Sources, before: Sources) -> Sources:
+    """Return the files of a stage, `now`, without the bodies that the learner writes; `before` is the stage before."""
+    return {row.file: taken_out(row, now[row.file], before) for row in rows if row.file in now}
+
+
+def taken_out(row: Row, source: str, before: Sources) -> str:
+    """Return one file without the bodies that the learner writes."""
+    lines = source.splitlines()
+    to_write = [(node, name) for name, node in functions(source) if name in row.write]
+    for node, name in sorted(to_write, key=lambda pair: pair[0].lineno, reverse=True):  # keeps line numbers
+        old = before.get(row.moved.get(name, row.file), "")
+        lines[body_start(node) : node.end_lineno] = old_body(name, old) or [
+            " " * (node.col_offset + 4) + "raise NotImplementedError"
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def old_body(name: str, source: str) -> list[str]:
+    """Return the lines below the docstring of the function `name`; an empty list when `source` has no such function."""
+    node = dict(functions(source)).get(name)
+    return source.splitlines()[body_start(node) : node.end_lineno] if node else []
+
+
+def body_start(node: Function) -> int:
+    """Return the number of lines from the top of the file to the end of a function's docstring."""
+    first = node.body[0]
+    return first.end_lineno or 0 if ast.get_docstring(node) is not None else first.lineno - 1
+
+
+def write(files: Sources, folder: Path) -> None:
+    """Write files, name -> text, into a folder."""
+    for file, text in files.items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(text)

@@ -1,0 +1,176 @@
+"""What a failed check tells the learner: a report in sections, from what was checked to how to run it again."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from stages.harness.sandbox import NoAnswer
+from stages.harness.server import NotStarted, Server
+from stages.harness.wire import Mismatch
+
+WIDTH = 88  # characters in a line
+AROUND = 160  # bytes shown before the first difference
+OUTPUT_LINES = 25
+
+Section = tuple[str, Iterable[str]]  # title, lines
+
+
+class WrongResult(AssertionError):
+    """The code that was run gave another result than expected."""
+
+    def __init__(self, ran: str, expected: object, received: object) -> None:
+        super().__init__(f"expected {expected!r}, got {received!r}")
+        self.ran, self.expected, self.received = ran, expected, received
+
+
+def paragraphs(docstring: str | None) -> list[str]:
+    """Split a test's docstring into its paragraphs: first what is checked, then the hints."""
+    text = inspect.cleandoc(docstring or "")
+    return [paragraph for paragraph in text.split("\n\n") if paragraph.strip()]
+
+
+def trouble(error: BaseException) -> str:
+    """Return the kind of a failure: `start` (the server did not start), `import`, `assertion` or `error`."""
+    if isinstance(error, NotStarted):
+        return "start"
+    if isinstance(error, NoAnswer) and re.search(r"^(ImportError|ModuleNotFoundError|SyntaxError)", error.trace, re.M):
+        return "import"
+    return "assertion" if isinstance(error, AssertionError) else "error"
+
+
+def sections_of(failure: pytest.ExceptionInfo[BaseException], test: Path, servers: list[Server]) -> list[Section]:
+    """Return the sections that say what went wrong in `test`, the file of the failed check."""
+    error = failure.value
+    if isinstance(error, Mismatch):
+        return mismatch(error)
+    if isinstance(error, WrongResult):
+        expected, received = itemised(error.expected), itemised(error.received)
+        return [
+            ("This was run with your code", shortened(error.ran)),
+            ("Expected as result", marked(expected, received, caret=False)),
+            ("Result", marked(received, expected)),
+        ]
+    if isinstance(error, NotStarted):
+        return [("Your server did not start", [str(error)]), ("It said", last_lines(error.trace))]
+    if isinstance(error, NoAnswer):
+        return [
+            ("This was run with your code", shortened(error.ran)),
+            ("It came to no result", [str(error)]),
+            ("It said", last_lines(error.trace)),
+        ]
+    sent = b"".join(client.sent for server in servers for client in server.clients[-1:])
+    text = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+    lines = [str(entry.statement).strip() for entry in failure.traceback if entry.path == test][-1:]
+    return [("Sent", show(sent) if sent else []), ("The test says", lines), ("But", text.splitlines())]
+
+
+def mismatch(error: Mismatch) -> list[Section]:
+    """Show the bytes sent, expected and received."""
+    sent: Section = ("Sent", show(error.sent))
+    why: Section = ("And then", [error.why] if error.why else [])
+    if isinstance(error.expected, str):
+        return [sent, ("Expected", [error.expected]), ("Received", show(error.received)), why]
+    at = difference(error.expected, error.received)
+    return [
+        sent,
+        ("Expected", show(error.expected, at, caret=False)),
+        ("Received", show(error.received, at)),
+        why,
+    ]
+
+
+def itemised(value: object) -> list[str]:
+    """Return the lines of a value's repr; each item of a long list is on its own line."""
+    whole = repr(value)
+    if len(whole) <= WIDTH or not isinstance(value, (list, tuple)):
+        return [whole]
+    last = len(value) - 1
+    return [f"{' ' if place else '['}{item!r}{']' if place == last else ','}" for place, item in enumerate(value)]
+
+
+def marked(lines: list[str], others: list[str], caret: bool = True) -> list[str]:
+    """Return the lines around the first that differs from `others`, cut to WIDTH, with a caret under the difference."""
+    same = [one == other for one, other in zip(lines, others, strict=False)]
+    first = same.index(False) if False in same else len(same)
+    shown = []
+    for number, line in list(enumerate(lines))[max(0, first - 3) : first + 4]:
+        other = others[number] if number < len(others) else ""
+        at = difference(line.encode(), other.encode()) if number == first else 0
+        start = max(0, at - WIDTH // 2)
+        before, after = "… " if start else "", " …" if len(line) > start + WIDTH else ""
+        shown.append(before + line[start : start + WIDTH] + after)
+        if number == first and caret:
+            shown.append(" " * (len(before) + at - start) + "^")
+    return shown or ["(nothing more)"]
+
+
+def output_of(server: Server) -> list[Section]:
+    """Show what the server wrote during this test, standard error first, and whether it has ended."""
+    if server.program is None:
+        return []
+    server.wait(0.1)  # a traceback may not have arrived yet
+    ended = [] if server.alive else [f"It has ended, with exit status {server.program.status}."]
+    return [("Your server said", last_lines(server.errors or server.output) + ended)]
+
+
+def difference(expected: bytes, received: bytes) -> int:
+    """Return the offset of the first difference between two byte strings."""
+    for at, (one, other) in enumerate(zip(expected, received, strict=False)):
+        if one != other:
+            return at
+    return min(len(expected), len(received))
+
+
+def show(data: bytes, at: int | None = None, caret: bool = True) -> list[str]:
+    r"""Return bytes as lines: `\r\n` is shown and ends a line, long data is cut around the offset `at`.
+
+    With `caret`, a line with a caret marks that offset.
+    """
+    first = max(0, (at or 0) - AROUND)
+    last = min(len(data), (at or 0) + AROUND + WIDTH)
+    lines = [f"… {first} bytes before …"] if first else []
+    line = mark = ""
+    for place in range(first, last):
+        if place == at:
+            mark = " " * len(line) + "^"
+        line += escape(data[place])
+        if (place and data[place - 1 : place + 1] == b"\r\n") or len(line) >= WIDTH or place == last - 1:
+            lines += [line, mark] if mark and caret else [line]
+            line = mark = ""
+    if last < len(data):
+        lines.append(f"… {len(data) - last} more bytes")
+    if lines and caret and at == len(data):
+        width = 0 if lines[-1].endswith("\\n") else len(lines[-1])
+        lines.append(" " * width + "^ and nothing more")
+    return lines or ["(nothing)"]
+
+
+def escape(byte: int) -> str:
+    r"""Return one byte as in Python's `b"…"`; quotes are not escaped."""
+    return chr(byte) if byte in b"'\"" else repr(bytes([byte]))[2:-1]
+
+
+def shortened(source: str) -> list[str]:
+    """Return the lines of the source, each cut to WIDTH when it is much longer."""
+    lines = source.splitlines()
+    return [line if len(line) <= 2 * WIDTH else f"{line[:WIDTH]} … {len(line)} characters" for line in lines]
+
+
+def last_lines(text: str) -> list[str]:
+    """Return the last OUTPUT_LINES lines of a program's output."""
+    lines = text.splitlines()
+    cut = ["…"] if len(lines) > OUTPUT_LINES else []
+    return [*cut, *(line[:500] for line in lines[-OUTPUT_LINES:])]
+
+
+def compose(sections: Iterable[Section]) -> str:
+    """Join the sections to a text; sections without lines are left out."""
+    kept = [(title, list(lines)) for title, lines in sections]
+    texts = [(title, "\n".join(lines)) for title, lines in kept if lines]
+    return "\n\n".join(f"{title}:\n{textwrap.indent(text, '    ')}" if title else text for title, text in texts)

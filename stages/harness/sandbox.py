@@ -1,0 +1,145 @@
+"""A program under a supervisor (supervisor.py), seen from pytest: its limits, its output, its exit status."""
+
+from __future__ import annotations
+
+import ast
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
+MEMORY = int(os.environ.get("CHECKPOINT_MEMORY", 2 << 30))
+KEPT_OUTPUT = 256 << 10
+TOO_MUCH_OUTPUT = 256 << 20
+
+
+class Tail(threading.Thread):
+    """A thread that reads a stream to its end, so that the writer never blocks. Keeps the last `keep` bytes."""
+
+    def __init__(self, stream: IO[bytes], keep: int = KEPT_OUTPUT) -> None:
+        super().__init__(daemon=True)
+        self.stream, self.keep = stream, keep
+        self.total = 0
+        self.kept = b""
+        self.grown = threading.Condition()
+        self.start()
+
+    def run(self) -> None:
+        """Read until all writers have closed the stream; close it after TOO_MUCH_OUTPUT bytes."""
+        with self.stream:
+            while self.total < TOO_MUCH_OUTPUT and (data := self.stream.read(1 << 16)):
+                with self.grown:
+                    self.total += len(data)
+                    self.kept = (self.kept + data)[-self.keep :]
+                    self.grown.notify_all()
+
+    def since(self, mark: int) -> bytes:
+        """Return the bytes after the first `mark` bytes of the stream, as far as they are kept."""
+        with self.grown:
+            return self.kept[max(0, mark - (self.total - len(self.kept))) :]
+
+
+class Program:
+    """One running program. All processes that it starts end with it, and with this process.
+
+    `memory` and `file_size` are limits in bytes, 0 for none. `processes`, when not 0, limits how many processes the
+    program may have at a time; `memory` is then the limit for all of them together. `user` is the number of the user
+    to run as, 0 for the same user. `descriptors` are left open for the program.
+    """
+
+    def __init__(
+        self,
+        program: Sequence[str],
+        folder: Path,
+        environment: dict[str, str] | None = None,
+        memory: int = MEMORY,
+        file_size: int = 0,
+        descriptors: Sequence[int] = (),
+        processes: int = 0,
+        user: int = 0,
+    ) -> None:
+        self.status: int | None = None
+        self.control, control = socket.socketpair()
+        limits = [str(number) for number in (control.fileno(), memory, file_size, processes, user)]
+        self.supervisor = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-B", str(SUPERVISOR), *limits, str(folder), *program],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            env=os.environ | (environment or {}),
+            pass_fds=[control.fileno(), *descriptors],
+            start_new_session=True,
+        )
+        control.close()
+        assert self.supervisor.stdout and self.supervisor.stderr
+        self.output, self.errors = Tail(self.supervisor.stdout), Tail(self.supervisor.stderr)
+
+    def signal(self, number: int) -> None:
+        """Send the program a signal, unless it has ended."""
+        if self.wait(0) is None:
+            self.control.send(bytes([number]))
+
+    def wait(self, seconds: float) -> int | None:
+        """Return the exit status (negative: a signal's number), or None when the program still runs after `seconds`."""
+        if self.status is None and select.select([self.control], [], [], seconds)[0]:
+            self.status = int(self.control.recv(16) or -9)
+            self.close()
+        return self.status
+
+    def close(self) -> None:
+        """Kill the program and all processes that it started. A second call does nothing."""
+        self.control.close()
+        self.supervisor.wait(10)
+        self.output.join(1)
+        self.errors.join(1)
+        self.status = -9 if self.status is None else self.status
+
+
+class NoAnswer(Exception):
+    """The source that was run gave no result. The message says why; `trace` is what it wrote to standard error."""
+
+    def __init__(self, why: str, trace: str, ran: str = "") -> None:
+        super().__init__(why)
+        self.trace, self.ran = trace, ran
+
+
+class TooSlow(NoAnswer):
+    """The source did not finish in time."""
+
+
+def answer(source: str, folder: Path, seconds: float, memory: int = MEMORY) -> object:
+    """Run Python source in its own process, in the folder, and return what it names `result`, a literal.
+
+    Raise NoAnswer when there is no such result.
+    """
+    read, write = os.pipe()
+    try:
+        program = Program(["-", str(write), source], folder, memory=memory, descriptors=[write])
+    finally:
+        os.close(write)
+    result = Tail(os.fdopen(read, "rb", buffering=0), keep=TOO_MUCH_OUTPUT)
+    status = program.wait(seconds)
+    program.close()
+    result.join(1)
+    trace = program.errors.since(0).decode(errors="replace")
+    if max(program.output.total, program.errors.total) >= TOO_MUCH_OUTPUT:
+        raise NoAnswer(f"It printed more than {TOO_MUCH_OUTPUT >> 20} MB.", "")
+    if status is None:
+        raise TooSlow(f"It had not finished after {seconds:g} seconds.", trace)
+    if status < 0:
+        raise NoAnswer(f"It was ended by signal {-status}.", trace)
+    if status == 0 and not result.kept:
+        raise NoAnswer("The program ended (exit status 0) before it had answered.", trace)
+    if status:
+        raise NoAnswer("It raised an exception." if trace else f"It ended with exit status {status}.", trace)
+    try:
+        return ast.literal_eval(result.kept.decode())
+    except (ValueError, SyntaxError) as error:
+        raise NoAnswer(f"What came back is not plain data: {result.kept[:200]!r}", trace) from error

@@ -1,0 +1,193 @@
+"""Runs one program under limits, and kills all processes that the program leaves behind.
+
+The supervisor is a process between pytest and the code under test. CONTROL is the file descriptor of a socket to
+pytest. Each byte that arrives there is the number of a signal to send to the program. When pytest closes the socket,
+or ends, the supervisor stops the program. At the end it writes the program's exit status to the socket. On Linux every
+orphan among its descendants becomes its child, so that no process escapes by leaving the process group; on other
+systems only the group is killed.
+
+    python -I -S -B supervisor.py CONTROL MEMORY FILE_SIZE PROCESSES USER FOLDER PROGRAM [ARGUMENT ...]
+    python -I -S -B supervisor.py CONTROL MEMORY FILE_SIZE PROCESSES USER FOLDER - ANSWER SOURCE
+
+The second form runs Python source with FOLDER first on `sys.path`, and writes the literal of what the source names
+`result` to the file descriptor ANSWER. Limits are in bytes, 0 for none. With a limit of PROCESSES all descendants are
+counted, and MEMORY is the limit for all of them together. USER is the number of a user, 0 for the same user.
+"""
+
+import contextlib
+import ctypes
+import os
+import resource
+import select
+import signal
+import sys
+
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAPBSET_DROP = 24
+COUNT_EVERY = 0.2
+
+
+def main() -> None:
+    """Start the program, watch it, kill what it leaves behind, report its exit status."""
+    control, memory, file_size, processes, user = (int(arg) for arg in sys.argv[1:6])
+    folder, program = sys.argv[6], sys.argv[7:]
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    child = os.fork()
+    if child == 0:
+        os.close(control)
+        os.setsid()
+        limit(0 if processes else memory, file_size)
+        if processes:
+            disarm()
+        if user:
+            become(user, processes)
+        os.chdir(folder)
+        run(program)
+    status = watch(child, control, processes, memory)
+    end_everything(child)
+    if status is not None:
+        os.write(control, str(status).encode())
+
+
+def limit(memory: int, file_size: int) -> None:
+    """Limit the memory of this process and of each child, and the size of their files, in bytes."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if memory and sys.platform == "linux":
+        most = resource.getrlimit(resource.RLIMIT_AS)[1]
+        memory = memory if most == resource.RLIM_INFINITY else min(memory, most)
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    if file_size:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+
+
+def disarm() -> None:
+    """Give up the special rights of root. If the user stays root, it can then no longer open other processes."""
+    if sys.platform == "linux":
+        prctl = ctypes.CDLL(None).prctl
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        for capability in range(64):  # dropped from the bounding set: for all programs executed from now on
+            prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+
+def become(user: int, processes: int) -> None:
+    """Become another user for good; the system then limits the number of that user's processes."""
+    resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
+    os.setgroups([])
+    os.setgid(user)
+    os.setuid(user)
+
+
+def run(program: list[str]) -> None:
+    """Replace this process by the program; never returns."""
+    if program[0] == "-":
+        run_source(int(program[1]), program[2])
+    try:
+        os.execvp(program[0], program)
+    except OSError as error:
+        print(f"{program[0]}: {error.strerror}", file=sys.stderr, flush=True)
+        os._exit(127)
+
+
+def run_source(answer: int, source: str) -> None:
+    """Run the source and write its `result`; print the traceback of an exception, without the harness's frames."""
+    sys.path.insert(0, os.getcwd())
+    names: dict[str, object] = {"__name__": "the checkpoint"}
+    status = 0
+    try:
+        exec(compile(source, "<the checkpoint>", "exec"), names)
+        text = memoryview(repr(names["result"]).encode())
+        while text:
+            text = text[os.write(answer, text) :]
+    except BaseException as error:
+        import traceback
+
+        trace = error.__traceback__
+        while trace and trace.tb_frame.f_code.co_filename in (__file__, "<the checkpoint>"):
+            trace = trace.tb_next
+        traceback.print_exception(type(error), error, trace)
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def watch(child: int, control: int, processes: int, memory: int) -> int | None:
+    """Pass signals on until the program ends; return its exit status.
+
+    Return None when pytest has closed the socket, or when the program is over a limit.
+    """
+    wakeup, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    signal.set_wakeup_fd(wake)
+    while True:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        ready, _, _ = select.select([control, wakeup], [], [], COUNT_EVERY if processes else None)
+        if processes and (what := too_much(processes, memory)):
+            print(f"ended: {what}", file=sys.stderr, flush=True)
+            return None
+        if wakeup in ready:
+            os.read(wakeup, 512)
+        if control in ready:
+            number = os.read(control, 1)
+            if not number:
+                return None
+            os.kill(child, number[0])
+
+
+def end_everything(child: int) -> None:
+    """Kill the program's process group, then every other child of this process, until there is none."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child, signal.SIGKILL)
+    while True:
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0]:
+                continue
+        except ChildProcessError:
+            return
+        for pid in children() if sys.platform == "linux" else [child]:
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(-1, 0)
+
+
+def too_much(processes: int, memory: int) -> str:
+    """Count the descendants of this process and add up their memory; return which limit is exceeded, "" for none."""
+    family, found, pages = [os.getpid()], 0, 0
+    everyone = all_processes() if sys.platform == "linux" else []
+    while family:
+        parent = family.pop()
+        own = [(pid, size) for pid, its_parent, size in everyone if its_parent == parent]
+        family += [pid for pid, _ in own]
+        found += len(own)
+        pages += sum(size for _, size in own)
+    if found > processes:
+        return f"more than {processes} processes"
+    if memory and pages * resource.getpagesize() > memory:
+        return f"more than {memory >> 20} MB of memory in all"
+    return ""
+
+
+def all_processes() -> list[tuple[int, int, int]]:
+    """List all processes, zombies included: process id, parent's process id, pages in memory."""
+    found = []
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+        except OSError:  # the process has just ended
+            continue
+        found.append((int(name), int(fields[1]), int(fields[21])))
+    return found
+
+
+def children() -> list[int]:
+    """List the process ids of the children of this process."""
+    return [pid for pid, parent, _ in all_processes() if parent == os.getpid()]
+
+
+if __name__ == "__main__":
+    main()

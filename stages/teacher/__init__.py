@@ -1,0 +1,15 @@
+"""The teacher's commands; TEACHING.md is their guide. Imports the desk and the harness.
+
+    handout.py     writes the folder that students start from
+    grade.py       grades one submission, or a folder of them
+    gradescope.py  writes the zip file that Gradescope asks for
+
+Behind them:
+
+    leaks.py       looks for solutions in a folder that must not have any
+    submission.py  copies or unpacks a submission: plain files only, and not too many
+    assess.py      grades one submission: runs the original checkpoint on it, under limits
+    results.py     writes a grade down: CSV, feedback, JUnit's XML, Gradescope's JSON
+"""
+
+COMMANDS = ("handout", "grade", "gradescope")

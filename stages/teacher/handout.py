@@ -1,0 +1,174 @@
+"""Write the folder that students start from: starter, checkpoint, notebook; no solution, no later stage."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from stages.desk.manifest import Row, Sources, read, row, sources
+from stages.desk.shared import Complaint, stage_number
+from stages.desk.starter import starter, taken_out, write
+from stages.harness.course import ROOT, STAGES, stage_folder, title
+from stages.teacher import leaks
+
+PACKAGES = ("harness", "desk")  # what students need of the machinery
+NOT_HANDED_OUT = shutil.ignore_patterns("__pycache__", "solution.py")
+NEEDED = ("pytest", "pytest-timeout", "redis", "jupyter", "nbval", "matplotlib")
+
+README = """# {title}
+
+{task}
+
+## What you write
+
+{write}
+
+Each function has a docstring that says what it should do. The other files are given;
+[the stage's README](stages/{folder}/README.md) explains them. The notebook [{folder}.ipynb](notebooks/{folder}.ipynb)
+goes through the stage step by step.
+
+## Begin
+
+```
+python3 -m venv .venv && .venv/bin/python -m pip install -r requirements.txt
+. .venv/bin/activate
+{begin}
+NOTEBOOK_TARGET=../work NOTEBOOK_STAGE={stage} jupyter lab notebooks/{folder}.ipynb
+```
+
+The experiments of the notebook then run on your own code.
+
+## Check
+
+```
+python3 -m stages check {stage:02}       what is right, what is not, and where to read on
+python3 -m stages hint {stage:02}        one more hint each time
+```
+
+You can get {points}. A check counts as many as its mark `points` in
+[the checkpoint](stages/{folder}/test_checkpoint.py) says, or 1.
+
+## Hand in
+
+The folder `work/`, as a zip file: `python3 -m zipfile -c work.zip work/`. Do not hand in tests: you are graded
+with the original ones.
+"""
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Declare the stage, the folder and the option."""
+    parser.add_argument("stage", type=stage_number, help="the stage that is the task")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write, new or empty")
+    parser.add_argument(
+        "--chain", action="store_true", help="leave out the earlier stages too: students build on their own"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the folder; delete it and raise Complaint when a solution is found in it."""
+    folder: Path = options.out
+    if folder.exists() and any(folder.iterdir()):
+        raise Complaint(f"{folder} is not empty, so nothing was written: choose a new folder with --out")
+    lay_out(options.stage, folder, options.chain)
+    found = leaks.leaks(folder, secret(options.stage, options.chain))
+    if found:
+        shutil.rmtree(folder)
+        raise Complaint("nothing was written, because these solutions would be in it:\n" + "\n".join(found))
+    print(f"{folder} has the task of stage {title(options.stage)}; begin with its README.md")
+    return 0
+
+
+def secret(stage: int, chain: bool) -> leaks.Bodies:
+    """Return the solutions that the handout must not have; with `chain` also those of earlier stages.
+
+    A function that this stage gives is not a secret of an earlier stage.
+    """
+    found = leaks.bodies(stage)
+    for earlier in (each for each in STAGES if each < stage and chain):
+        found |= leaks.bodies(earlier, but=given(stage))
+    return found
+
+
+def given(stage: int) -> set[str]:
+    """Return the names of the functions that a stage gives."""
+    return {name for each in read(stage_folder(stage)) for name in each.given}
+
+
+def lay_out(stage: int, folder: Path, chain: bool) -> None:
+    """Write the handout of a stage into a folder; with `chain` without the earlier stages."""
+    files = blank(stage) if chain else starter(stage)
+    desk = folder / "stages"
+    (folder / "notebooks").mkdir(parents=True)
+    desk.mkdir()
+    for name in ("conftest.py", "pyproject.toml", "LICENSE"):
+        if (ROOT / name).exists():
+            shutil.copy(ROOT / name, folder)
+    for name in ("__init__.py", "__main__.py"):
+        shutil.copy(ROOT / "stages" / name, desk)
+    for name in PACKAGES:
+        shutil.copytree(ROOT / "stages" / name, desk / name, ignore=NOT_HANDED_OUT)
+    for earlier in (each for each in STAGES if each < stage and not chain):
+        copy = desk / stage_folder(earlier).name
+        write(sources(stage_folder(earlier)), copy)
+        shutil.copy(stage_folder(earlier) / "README.md", copy)
+    task = desk / stage_folder(stage).name
+    write(files, task)
+    for name in ("README.md", "test_checkpoint.py"):
+        shutil.copy(stage_folder(stage) / name, task)
+    if stage == 1 or not chain:
+        write(files, folder / "work")
+    copy_notebook(f"{task.name}.ipynb", folder / "notebooks")
+    (folder / "requirements.txt").write_text(requirements())
+    (folder / "README.md").write_text(readme(stage, has_work=(folder / "work").exists()))
+
+
+def blank(stage: int) -> Sources:
+    """Return the starter of a stage, also without the functions that were to be written in earlier stages."""
+    names = {name for each in range(1, stage + 1) for row in read(stage_folder(each)) for name in row.write}
+    to_write = ", ".join(f"`{name}`" for name in names - given(stage))
+    everything = row({"file": "", "status": "new", "you write": to_write})
+    return {file: taken_out(everything, text, {}) for file, text in starter(stage).items()}
+
+
+def copy_notebook(name: str, folder: Path) -> None:
+    """Copy a stage's notebook without solutions and outputs, and the folder of what notebooks share."""
+    if not (ROOT / "notebooks" / name).exists():
+        return
+    shutil.copy(ROOT / "notebooks" / "conftest.py", folder)
+    shutil.copytree(ROOT / "notebooks" / "shared", folder / "shared", ignore=shutil.ignore_patterns("__pycache__"))
+    book = json.loads((ROOT / "notebooks" / name).read_text())
+    book["cells"] = [cleared(cell) for cell in book["cells"] if "solution" not in cell["metadata"].get("tags", ())]
+    (folder / name).write_text(json.dumps(book, indent=1, ensure_ascii=False) + "\n")
+
+
+def cleared(cell: dict[str, Any]) -> dict[str, Any]:
+    """Return a cell without its outputs: nearly all come from running the solution."""
+    return cell | {"outputs": [], "execution_count": None} if cell["cell_type"] == "code" else cell
+
+
+def requirements() -> str:
+    """Return the lines of requirements.txt that a learner needs."""
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    return "".join(f"{line}\n" for line in lines if line.partition(">=")[0] in NEEDED)
+
+
+def readme(stage: int, has_work: bool) -> str:
+    """Return the README: what the task is, how many points it has, how to check and to hand in."""
+    text = (stage_folder(stage) / "README.md").read_text()
+    rows: list[Row] = [each for each in read(stage_folder(stage)) if each.write]
+    points = next((line for line in text.splitlines() if line.startswith("Points: ")), "Points: 0")
+    begin = "# the starter is in work/ already"
+    if not has_work:
+        begin = f"# copy your own work/ of the stage before here, then type:\npython3 -m stages start {stage:02}"
+    return README.format(
+        title=text.splitlines()[0].removeprefix("# "),
+        task=text.split("\n## ")[0].partition("\n")[2].strip(),
+        write="\n".join(f"- in `{each.file}`: {', '.join(f'`{name}`' for name in each.write)}" for each in rows),
+        folder=stage_folder(stage).name,
+        stage=stage,
+        begin=begin,
+        points=f"{points.removeprefix('Points: ')} points",
+    )
