@@ -24,7 +24,7 @@ check: $(READY) ## lint, and check the types
 
 bench: $(READY) ## measure how fast final/ is beside redis-server, fakeredis and others; some 20 minutes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check fakeredis uvloop
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.tools.bench
 
 $(READY): requirements.txt
 	$(PYTHON) -m venv .venv
