@@ -19,6 +19,7 @@ import final.commands  # they enter themselves into the table
 from final.command import COMMANDS, Command
 from final.options import Options
 from stages.target import ROOT
+from tests.tools.structure import files_of
 
 FOLDER = ROOT / "final"
 FILES = sorted(path.relative_to(FOLDER) for path in FOLDER.rglob("*.py"))
@@ -116,9 +117,11 @@ def test_a_file_fits_in_a_head(file: Path) -> None:
     assert len((FOLDER / file).read_text().splitlines()) <= 300
 
 
-@each_file
-def test_no_file_is_called_like_one_of_the_standard_library(file: Path) -> None:
-    assert file.stem not in sys.stdlib_module_names
+@pytest.mark.parametrize("folder", ["final", "stages"])
+def test_no_file_has_the_name_of_a_module_of_the_standard_library(folder: str) -> None:
+    files = files_of(ROOT / folder)
+    assert files
+    assert [str(file) for file in files if file.stem in sys.stdlib_module_names] == []
 
 
 @each_file
