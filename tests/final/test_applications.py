@@ -14,6 +14,7 @@ from redis import Redis
 from stages.running import Server
 from tests.support.application_tasks import add, count_up, fail, total_of
 from tests.support.oracle import final_server
+from tests.support.shared import Shared
 
 pytest.importorskip("lupa")
 pytestmark = [
@@ -23,9 +24,15 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with final_server() as running:
-        yield running
+def shared() -> Iterator[Shared]:
+    with Shared(final_server) as shared:
+        yield shared
+
+
+@pytest.fixture
+def server(shared: Shared) -> Server:
+    """A server that holds nothing."""
+    return shared.clean()
 
 
 @pytest.fixture

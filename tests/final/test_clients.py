@@ -13,15 +13,21 @@ import redis as redis_py
 from stages.running import Server
 from stages.wire import Client, request
 from tests.support.oracle import InProcess, final_server, redis_server
+from tests.support.shared import Shared
 
 OK = b"+OK\r\n"
 
 
-@pytest.fixture(scope="module", params=["final", "redis"])
-def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    start = final_server if request.param == "final" else redis_server
-    with start() as running:
-        yield running
+@pytest.fixture(scope="module", params=[final_server, redis_server], ids=["final", "redis"])
+def shared(request: pytest.FixtureRequest) -> Iterator[Shared]:
+    with Shared(request.param) as shared:
+        yield shared
+
+
+@pytest.fixture
+def server(shared: Shared) -> Server:
+    """A server that holds nothing."""
+    return shared.clean()
 
 
 def id_of(client: Client) -> int:

@@ -6,25 +6,23 @@ from collections.abc import Iterator
 
 import pytest
 
-from stages.running import Server
 from tests.support.oracle import NOW, InProcess, OverTheWire, check, redis_server, transcripts
+from tests.support.shared import Shared
 
 SECTIONS = transcripts()
 each_section = pytest.mark.parametrize("section", SECTIONS.values(), ids=SECTIONS)
 
 
 @pytest.fixture(scope="module")
-def redis() -> Iterator[Server]:
-    with redis_server() as server:
-        yield server
+def redis() -> Iterator[Shared]:
+    with Shared(redis_server) as redis:
+        yield redis
 
 
 @pytest.fixture
-def real(redis: Server) -> OverTheWire:
+def real(redis: Shared) -> OverTheWire:
     """A new client of a real Redis that holds nothing."""
-    peer = OverTheWire(redis.connect())
-    peer.ask_all([[b"FLUSHALL"]])
-    return peer
+    return OverTheWire(redis.clean().connect())
 
 
 @each_section

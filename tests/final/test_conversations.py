@@ -12,19 +12,24 @@ import pytest
 from stages.running import Server
 from stages.wire import request as encoded
 from tests.support.oracle import final_server, redis_server, words_of
+from tests.support.shared import Shared
 from tests.support.talk import OPTIONS, Step, Talk, conversations
 
 CONVERSATIONS = conversations()
 BLOCKING = ["BLPOP a 0.023", "BLMOVE a b LEFT LEFT 0.023", "BRPOPLPUSH a b 0.023", "BLMPOP 0.023 2 a b LEFT COUNT 3"]
 
 
-@pytest.fixture(scope="module", params=["final", "redis"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path]]:
-    """A server with a log, and the folder where that lies."""
-    folder = tmp_path_factory.mktemp(request.param)
-    start = final_server if request.param == "final" else redis_server
-    with start(*OPTIONS, data=folder) as running:
-        yield running, folder
+@pytest.fixture(scope="module", params=[final_server, redis_server], ids=["final", "redis"])
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shared, Path]]:
+    folder = tmp_path_factory.mktemp("data")
+    with Shared(lambda: request.param(*OPTIONS, data=folder)) as shared:
+        yield shared, folder
+
+
+@pytest.fixture
+def server(shared: tuple[Shared, Path]) -> tuple[Server, Path]:
+    """A server that holds nothing, and the folder where its log is."""
+    return shared[0].clean(), shared[1]
 
 
 @pytest.mark.parametrize("steps", CONVERSATIONS.values(), ids=CONVERSATIONS)

@@ -13,15 +13,22 @@ from final.sizes import size_of
 from stages.running import Server
 from stages.wire import Client, request
 from tests.support.oracle import InProcess, final_server, redis_server, shown
+from tests.support.shared import Shared
 from tests.support.talk import arrived_bytes, read_requests
 
 OOM = "-OOM command not allowed when used memory > 'maxmemory'."
 
 
-@pytest.fixture(scope="module", params=["final", "redis"])
-def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    with (final_server if request.param == "final" else redis_server)() as running:
-        yield running
+@pytest.fixture(scope="module", params=[final_server, redis_server], ids=["final", "redis"])
+def shared(request: pytest.FixtureRequest) -> Iterator[Shared]:
+    with Shared(request.param) as shared:
+        yield shared
+
+
+@pytest.fixture
+def server(shared: Shared) -> Server:
+    """A server that holds nothing."""
+    return shared.clean()
 
 
 @pytest.fixture

@@ -15,14 +15,21 @@ import redis.asyncio
 
 from stages.running import Server
 from tests.support.oracle import final_server
+from tests.support.shared import Shared
 
 needs_lua = pytest.mark.skipif(find_spec("lupa") is None, reason="locks are scripts")
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with final_server("--notify-keyspace-events", "KEA") as running:
-        yield running
+def shared() -> Iterator[Shared]:
+    with Shared(lambda: final_server("--notify-keyspace-events", "KEA")) as shared:
+        yield shared
+
+
+@pytest.fixture
+def server(shared: Shared) -> Server:
+    """A server that holds nothing."""
+    return shared.clean()
 
 
 @pytest.fixture(params=[2, 3], ids=["RESP2", "RESP3"])

@@ -34,16 +34,22 @@ from stages.running import Server
 from stages.target import find
 from stages.wire import Verbatim, parse, request
 from tests.support.oracle import PATIENCE, final_server, redis_target
+from tests.support.shared import Shared
 
 PING, PONG, OK = b"*1\r\n$4\r\nPING\r\n", b"+PONG\r\n", b"+OK\r\n"
 protocols = pytest.mark.parametrize("protocol", [2, 3], ids=["RESP2", "RESP3"])
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    """A server without a log that the tests share."""
-    with final_server() as server:
-        yield server
+def shared() -> Iterator[Shared]:
+    with Shared(final_server) as shared:
+        yield shared
+
+
+@pytest.fixture
+def server(shared: Shared) -> Server:
+    """A server without a log, which holds nothing."""
+    return shared.clean()
 
 
 # Many, in pieces, slow, rude

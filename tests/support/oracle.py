@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -40,7 +41,19 @@ NOW = 1_800_000_000_000  # what the engine's clock shows at first, in millisecon
 UNORDERED = {  # their replies list keys or members in no order that means anything
     *(b"keys", b"scan", b"sscan", b"smembers", b"sinter", b"sunion", b"sdiff", b"spop", b"srandmember")
 }
-PATIENCE = wire.Patience(10)
+
+
+@dataclass
+class Steady(wire.Patience):
+    """Waits for each reply equally long: what one test waited for in vain does not make the next one impatient."""
+
+    seconds: float = 30.0
+
+    def lost(self) -> None:
+        """Wait as long the next time."""
+
+
+PATIENCE = Steady()
 
 
 class Peer(Protocol):
@@ -114,7 +127,7 @@ def redis_target() -> Target:
 @contextlib.contextmanager
 def serving(target: Target, folder: Path, *options: str, data: Path | None = None, **how: object) -> Iterator[Server]:
     """Have a server run meanwhile; with `data`, the folder of its log, it keeps one."""
-    server = Server(target, PATIENCE, folder, data=data, options=options, **how)  # type: ignore[arg-type]
+    server = Server(target, Steady(), folder, data=data, options=options, **how)  # type: ignore[arg-type]
     try:
         server.await_ready()
         yield server

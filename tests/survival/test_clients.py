@@ -28,6 +28,7 @@ from stages.target import ROOT, Target, find
 from stages.wire import Client, request
 from tests.support.house import Note
 from tests.support.oracle import final_server, redis_server, redis_target, serving
+from tests.support.shared import Shared
 from tests.tools.rude import BIG, RUDE, compared, reset, row
 from tests.tools.soak import STOP
 
@@ -40,12 +41,15 @@ SECONDS = float(os.environ.get("SECONDS_OF_RUDENESS", 0.3))  # of measurement, f
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[dict[str, Server]]:
-    """One of each, without a log, for the tests that leave everything as it was."""
-    with final_server() as ours, redis_server() as real:
-        for client in real.clients:
-            client.close()
+def shared() -> Iterator[dict[str, Shared]]:
+    with Shared(final_server) as ours, Shared(redis_server) as real:
         yield {"final": ours, "redis": real}
+
+
+@pytest.fixture
+def running(shared: dict[str, Shared]) -> dict[str, Server]:
+    """One of each, without a log, without data, without clients."""
+    return {name: each.clean() for name, each in shared.items()}
 
 
 def field(client: Client, name: str) -> int:

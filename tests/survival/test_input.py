@@ -23,6 +23,7 @@ from stages.running import Server
 from stages.wire import request as encoded
 from tests.support.folders import data_of, flush, opened
 from tests.support.oracle import UNORDERED, InProcess, OverTheWire, final_server, redis_server, shown
+from tests.support.shared import Shared
 from tests.tools.fuzzing import crowd, malformed, mutations, target
 from tests.tools.fuzzing.mutations import Piece
 
@@ -72,15 +73,19 @@ def test_what_a_conversation_left_behind_comes_back_from_the_log(
 
 
 @pytest.fixture(scope="module")
-def redis() -> Iterator[Server]:
-    with redis_server() as server:
-        yield server
+def shared() -> Iterator[dict[str, Shared]]:
+    with Shared(final_server) as ours, Shared(redis_server) as real:
+        yield {"final": ours, "redis": real}
 
 
-@pytest.fixture(scope="module")
-def final() -> Iterator[Server]:
-    with final_server() as server:
-        yield server
+@pytest.fixture
+def redis(shared: dict[str, Shared]) -> Server:
+    return shared["redis"].clean()
+
+
+@pytest.fixture
+def final(shared: dict[str, Shared]) -> Server:
+    return shared["final"].clean()
 
 
 def test_what_is_no_request_is_refused_with_the_words_of_redis(redis: Server, final: Server) -> None:
