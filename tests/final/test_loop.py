@@ -44,7 +44,7 @@ def test_auto_takes_uvloop_where_it_is_installed(tmp_path: Path) -> None:
 
 def test_uvloop_where_it_is_not_installed_is_refused_in_one_line() -> None:
     done = subprocess.run([*BARE, "--port", "0", "--appendonly", "no", "--loop", "uvloop"],
-                          cwd=ROOT, capture_output=True, text=True, timeout=20)  # fmt: skip
+                          cwd=ROOT, capture_output=True, text=True, timeout=100)  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "cannot use uvloop: No module named 'uvloop'\n")
 
 

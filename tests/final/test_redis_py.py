@@ -40,7 +40,7 @@ def r(server: Server, request: pytest.FixtureRequest) -> Iterator[Any]:
         yield client
 
 
-def message(pubsub: Any, seconds: float = 5) -> Any:
+def message(pubsub: Any, seconds: float = 60) -> Any:
     """The next message, which is on its way."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -119,7 +119,7 @@ def test_sorted_sets(r: Any) -> None:
 def test_blocking_pops(r: Any, server: Server) -> None:
     def later() -> None:
         with redis.Redis(port=server.port) as other:
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 60
             while other.info("clients")["blocked_clients"] == 0 and time.monotonic() < deadline:
                 time.sleep(0.005)
             other.rpush("l", "x")

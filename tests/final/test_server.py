@@ -15,6 +15,7 @@ import struct
 import subprocess
 import termios
 import time
+import weakref
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ def test_a_client_that_goes_in_the_middle_of_a_request_is_forgotten(server: Serv
     client.send(b"*2\r\n$3\r\nGET\r\n$10\r\nhal")
     client.close()
     other = server.connect()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while b"name=gone" in text(other.ask("CLIENT", "LIST")):
         assert time.monotonic() < deadline, "it is still in CLIENT LIST"
 
@@ -249,7 +250,7 @@ def program(name: str) -> str:
 def redis_cli(server: Server, *words: str) -> str:
     """What redis-cli prints."""
     done = subprocess.run(
-        [program("redis-cli"), "-p", str(server.port), *words], capture_output=True, text=True, timeout=20, check=True
+        [program("redis-cli"), "-p", str(server.port), *words], capture_output=True, text=True, timeout=100, check=True
     )
     return done.stdout
 
@@ -298,7 +299,7 @@ def await_output(terminal: int, wanted: bytes) -> None:
     """Read what is shown until it contains what is wanted."""
     os.set_blocking(terminal, False)
     shown = b""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while wanted not in shown:
         assert time.monotonic() < deadline, shown
         try:
@@ -400,7 +401,7 @@ def in_process(talk: Callable[[int], Coroutine[None, None, None]]) -> None:
         running = asyncio.create_task(server.run())
         while not server.options.port:
             await asyncio.sleep(0)
-        await asyncio.wait_for(talk(server.options.port), 10)
+        await asyncio.wait_for(talk(server.options.port), 60)
         server.stop()
         await running
 
@@ -408,18 +409,19 @@ def in_process(talk: Callable[[int], Coroutine[None, None, None]]) -> None:
 
 
 def test_a_connection_that_has_ended_is_gone_at_once_and_not_when_the_collector_comes() -> None:
-    def alive() -> int:
-        return sum(isinstance(each, Connection) for each in gc.get_objects())
+    def the_only_one() -> weakref.ref[Connection]:
+        (connection,) = [each for each in gc.get_objects() if isinstance(each, Connection)]
+        return weakref.ref(connection)
 
     async def talk(port: int) -> None:
         for ending in (b"PING\r\n", b"QUIT\r\n", b"BLPOP k 0\r\n", b"SUBSCRIBE c\r\n"):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"PING\r\n")
             assert await reader.readline() == b"+PONG\r\n"
-            assert alive() == 1
+            connection = the_only_one()
             writer.write(ending)
             writer.close()
-            while alive():  # `in_process` has a deadline
+            while connection():  # `in_process` has a deadline
                 await asyncio.sleep(0)
 
     gc.collect()

@@ -39,7 +39,7 @@ def grade(autograder: Path) -> dict[str, object]:
     program = autograder / "source" / "run_autograder"
     environment = {"AUTOGRADER": str(autograder), "PYTHON": sys.executable, "PATH": os.environ["PATH"]}
     limited = ["bash", "-c", f'ulimit -v {KILOBYTES} && exec bash "$0"', str(program)]
-    subprocess.run(limited, cwd=autograder, env=environment, check=True, timeout=110, capture_output=True)
+    subprocess.run(limited, cwd=autograder, env=environment, check=True, timeout=290, capture_output=True)
     found: dict[str, object] = json.loads((autograder / "results" / "results.json").read_text())
     return found
 

@@ -44,7 +44,7 @@ def run(folder: Path, checkpoint: str, target: str, *arguments: str, **environme
         env={**os.environ, **ENVIRONMENT, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=250,
     )
     assert process.returncode != pytest.ExitCode.INTERNAL_ERROR, process.stdout
     run = Run(process.returncode, process.stdout, {}, {}, {})
@@ -422,7 +422,7 @@ def test_nothing_outlives_pytest(tmp_path: Path) -> None:
     port_file = tmp_path / "port"
     environment = {**os.environ, **ENVIRONMENT, "PORT_FILE": str(port_file)}
     command = pytest_command(tmp_path, checkpoint, str(target))
-    assert subprocess.run(command, env=environment, capture_output=True, timeout=60).returncode == -9
+    assert subprocess.run(command, env=environment, capture_output=True, timeout=250).returncode == -9
     port = int(port_file.read_text())
     assert refused(port, seconds=10)
 

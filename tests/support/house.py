@@ -78,7 +78,7 @@ def desk(*words: object, **environment: str) -> subprocess.CompletedProcess[str]
     """Type `python3 -m stages …`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     command = [sys.executable, "-B", "-m", "stages", *map(str, words)]
-    return subprocess.run(command, cwd=ROOT, env=kept | environment, capture_output=True, text=True, timeout=110)
+    return subprocess.run(command, cwd=ROOT, env=kept | environment, capture_output=True, text=True, timeout=290)
 
 
 def points(stage: int) -> float:

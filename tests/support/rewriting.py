@@ -7,7 +7,7 @@ import time
 from tests.support.folders import flush
 from tests.support.oracle import InProcess
 
-PATIENCE = 20.0  # seconds
+PATIENCE = 100.0  # seconds
 
 
 def finish(peer: InProcess) -> None:

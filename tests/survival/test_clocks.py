@@ -20,9 +20,12 @@ import pytest
 from stages.running import Server
 from stages.target import ROOT, find
 from stages.wire import Client, request
+from tests.support.machine import within
 from tests.support.oracle import serving
+from tests.support.shared import Shared
 
 HOUR = 3600
+SOON = 2.0  # seconds: the limit for what takes some tenths of a second on a quiet machine
 OK, PONG = b"+OK\r\n", b"+PONG\r\n"
 JUMPY = '''
 """Adds to the wall clock the seconds that a file says."""
@@ -60,46 +63,35 @@ class Clock:
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Clock]]:
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shared, Clock]]:
     """A server and its clock, which the tests share."""
     folder = tmp_path_factory.mktemp("jumpy")
     (folder / "sitecustomize.py").write_text(JUMPY)
     clock = Clock(folder / "shift")
     target = find("final", 5, Path())
-    words = ("env", f"PYTHONPATH={ROOT}:{folder}", f"SHIFT={clock.path}")
-    with serving(dataclasses.replace(target, command=(*words, *target.command)), folder) as server:
-        yield server, clock
+    command = ("env", f"PYTHONPATH={ROOT}:{folder}", f"SHIFT={clock.path}", *target.command)
+    with Shared(lambda: serving(dataclasses.replace(target, command=command), folder)) as shared:
+        yield shared, clock
 
 
 @pytest.fixture
-def server(started: tuple[Server, Clock]) -> Iterator[Server]:
-    """The server, empty, with a clock that is right, and as it was configured."""
-    server, clock = started
-    clock.jump(0)
-    server.connect().ask("FLUSHALL")
-    yield server
-    clock.jump(0)
-    client = server.connect()
-    client.send(request("CLIENT", "UNPAUSE"))
-    client.read_reply()
-    for name, value in (("timeout", 0), ("maxmemory", 0), ("maxmemory-policy", "noeviction")):
-        assert client.ask("CONFIG", "SET", name, value) == "OK"
-    for each in server.clients:
-        each.close()
-    server.clients.clear()
-
-
-@pytest.fixture
-def clock(started: tuple[Server, Clock]) -> Clock:
-    """Its clock."""
+def clock(started: tuple[Shared, Clock]) -> Clock:
+    """The server's clock, which is right."""
+    started[1].jump(0)
     return started[1]
 
 
+@pytest.fixture
+def server(started: tuple[Shared, Clock], clock: Clock) -> Server:
+    """The server, empty, and as it was configured."""
+    return started[0].clean()
+
+
 def seconds_until_answered(client: Client) -> float:
-    """How long the reply to what was sent is still to come; infinite, if that is more than two seconds."""
+    """How long the reply to what was sent is still to come; infinite, if that is more than SOON."""
     began = time.monotonic()
     client.socket.setblocking(True)
-    client.socket.settimeout(2)
+    client.socket.settimeout(within(SOON))
     try:
         client.received += client.socket.recv(1000)
     except TimeoutError:
@@ -147,7 +139,7 @@ def test_who_waits_for_a_key_waits_as_long_as_it_said(server: Server, clock: Clo
     client.send(request("BLPOP", "nothing", "0.3"))
     server.connect().check(b"PING\r\n", PONG)
     clock.jump(jump)
-    assert 0.1 < seconds_until_answered(client) < 2
+    assert 0.1 < seconds_until_answered(client) < within(SOON)
 
 
 @both_ways
@@ -156,7 +148,7 @@ def test_a_pause_is_as_long_as_it_was_said_to_be(server: Server, clock: Clock, j
     client.check(request("CLIENT", "PAUSE", 300), OK)
     clock.jump(jump)
     client.send(b"PING\r\n")
-    assert 0.1 < seconds_until_answered(client) < 2
+    assert 0.1 < seconds_until_answered(client) < within(SOON)
 
 
 @both_ways
@@ -166,7 +158,7 @@ def test_a_pause_that_has_begun_to_hold_someone_is_as_long_too(server: Server, c
     client.send(b"PING\r\n")
     time.sleep(0.05)  # so that the request is there, and held
     clock.jump(jump)
-    assert 0.05 < seconds_until_answered(client) < 2
+    assert 0.05 < seconds_until_answered(client) < within(SOON)
 
 
 def ended(connection: socket.socket, seconds: float) -> bool:
@@ -220,13 +212,14 @@ def test_info_tells_how_many_commands_there_were_in_a_second(server: Server, clo
     time.sleep(0.3)  # so that there are a few samples from before
     clock.jump(jump)
     found = []
+    began = time.monotonic()
     for _ in range(10):
         for _ in range(20):
             client.ask("PING")
         time.sleep(0.05)
         found.append(int(numbers(client.ask("INFO", "stats"))["instantaneous_ops_per_sec"]))
-    assert 20 < max(found) < 2000, found
-    assert min(found[5:]) > 20, found
+    rate = 10 * 21 / (time.monotonic() - began)
+    assert max(found) < 20 * rate and min(found[5:]) > rate / 20, (rate, found)
 
 
 @both_ways

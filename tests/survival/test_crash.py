@@ -240,7 +240,7 @@ def books_for(target: Target) -> list[Book]:
 # kill -9
 
 
-@pytest.mark.timeout(DEADLINE + 10 * ROUNDS)
+@pytest.mark.timeout(5 * DEADLINE + 10 * ROUNDS)
 @pytest.mark.parametrize("policy", ["always", "everysec", "no"])
 @pytest.mark.parametrize("name", ["final", "reference"])
 def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
@@ -273,7 +273,7 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
 # Power cuts
 
 
-@pytest.mark.timeout(DEADLINE + 10 * ROUNDS)
+@pytest.mark.timeout(5 * DEADLINE + 10 * ROUNDS)
 @pytest.mark.parametrize("policy", ["always", "everysec", "no"])
 def test_a_power_cut_takes_no_more_than_the_policy_says(tmp_path: Path, policy: str, note: Note) -> None:
     """Some crashes are mere kills, after which a server goes on with what may not be on the disk yet."""

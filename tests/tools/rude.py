@@ -21,6 +21,7 @@ from statistics import median, quantiles
 from stages.running import Server
 from stages.target import ROOT
 from stages.wire import Client, request
+from tests.support.machine import Clock
 from tests.support.oracle import final_server, redis_server
 
 BIG = 20_000  # bytes in the value that is asked for again and again
@@ -229,29 +230,32 @@ def rude(name: str, server: Server) -> Iterator[Process]:
 # The measurement
 
 
-def latencies(client: Client, seconds: float) -> list[float]:
-    """How long the answers to PING and GET took, one after the other for so many seconds."""
+def latencies(client: Client, seconds: float, clock: Clock) -> list[float]:
+    """Ask PING and GET in turn for `seconds`, five times at least; return how long each answer took by `clock`."""
     found: list[float] = []
     end = time.perf_counter() + seconds
     requests = [request("PING"), request("GET", "polite")]
-    while (began := time.perf_counter()) < end:
+    while time.perf_counter() < end or len(found) < 5:
+        began = clock()
         client.send(requests[len(found) % 2])
         client.read_reply()
-        found.append(time.perf_counter() - began)
+        found.append(clock() - began)
     return found
 
 
-def compared(server: Server, name: str, seconds: float, turns: int = 4) -> tuple[list[float], list[float]]:
-    """Latencies of a polite client alone and while a rude one is at work, in turns, in seconds."""
+def compared(
+    server: Server, name: str, seconds: float, turns: int = 4, clock: Clock = time.perf_counter
+) -> tuple[list[float], list[float]]:
+    """Measure the latencies of a polite client alone, and while a rude one is at work, in turns; in seconds."""
     client = server.connect()
     client.ask("SET", "polite", "v")
     alone: list[float] = []
     beside: list[float] = []
     with rude(name, server) as process:
         for _ in range(turns):
-            alone += latencies(client, seconds / turns)
+            alone += latencies(client, seconds / turns, clock)
             with process.at_work():
-                beside += latencies(client, seconds / turns)
+                beside += latencies(client, seconds / turns, clock)
     return alone, beside
 
 

@@ -10,7 +10,7 @@ from stages.wire import request
 from tests.support.oracle import final_server, redis_server
 from tests.support.shared import Shared
 
-LEFT_BEHIND = {
+LEFT_BEHIND: dict[str, list[list[str | int]]] = {
     "data": [["SET", "k", "v"], ["SELECT", 9], ["SET", "k", "v"]],
     "a password": [["CONFIG", "SET", "requirepass", "secret"]],
     "an option": [["CONFIG", "SET", "maxmemory", 1, "maxmemory-policy", "allkeys-lru"]],
@@ -29,14 +29,14 @@ def shared(request: pytest.FixtureRequest) -> Iterator[Shared]:
 def test_what_a_test_leaves_behind_is_gone_for_the_next_one(shared: Shared, what: str) -> None:
     left = shared.clean().connect()
     for args in LEFT_BEHIND[what]:
-        left.ask(*args)  # type: ignore[arg-type]
+        left.ask(*args)
     client = shared.clean().connect()
     assert client.ask("DBSIZE") == 0
     client.check(request("SELECT", 9), b"+OK\r\n")
     assert client.ask("DBSIZE") == 0
     client.check(request("SET", "k", "v"), b"+OK\r\n")
     assert client.ask("CONFIG", "GET", "*") == shared.options
-    assert b"id=" in (told := client.ask("CLIENT", "LIST")) and told.count(b"\n") == 1  # type: ignore[operator,union-attr]
+    assert str(client.ask("CLIENT", "LIST")).count(" laddr=") == 1
 
 
 def test_another_server_is_started_where_one_has_ended(shared: Shared) -> None:
