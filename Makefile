@@ -26,7 +26,7 @@ check: $(READY) ## lint, check the format and the types
 
 bench: $(READY) ## measure how fast final/ is beside redis-server, fakeredis and others; some 20 minutes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check fakeredis uvloop
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.tools.bench
 
 $(READY): requirements.txt
 	$(PYTHON) -m venv .venv

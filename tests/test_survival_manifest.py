@@ -16,10 +16,10 @@ from final.log.aof import Log
 from final.log.manifest import parse
 from final.log.read import CorruptLog
 from final.options import Options
-from stages.running import NotStarted
-from stages.wire import request
-from tests.folders import data_of, flush, opened
-from tests.oracle import final_server
+from stages.harness.server import NotStarted
+from stages.harness.wire import request
+from tests.support.folders import data_of, flush, opened
+from tests.support.oracle import final_server
 
 MANIFEST = "appendonly.aof.manifest"
 OLD = request("SET", "a", 1) + request("RPUSH", "l", "x")

@@ -1,0 +1,225 @@
+"""What people run on Redis, run on `python -m final`: each does a real job. `tests/requirements-applications.txt`."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from stages.harness.server import Server
+from tests.support.application_tasks import add, count_up, fail, total_of
+from tests.support.oracle import final_server
+from tests.support.shared import Shared
+
+pytest.importorskip("lupa")
+pytestmark = [
+    pytest.mark.timeout(60),
+    pytest.mark.filterwarnings("ignore"),  # of the applications'
+]
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Shared]:
+    with Shared(final_server) as shared:
+        yield shared
+
+
+@pytest.fixture
+def server(shared: Shared) -> Server:
+    """A server that holds nothing."""
+    return shared.clean()
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[Any]:
+    """A client of a server that holds nothing."""
+    with Redis(port=server.port) as client:
+        client.flushall()
+        yield client
+
+
+def eventually(holds: Callable[[], object], seconds: float = 100) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_rq_runs_jobs_in_their_order(client: Any, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    rq = pytest.importorskip("rq")
+    monkeypatch.setattr(sys.modules[count_up.__module__], "PORT", server.port)
+    low, high = (rq.Queue(name, connection=client) for name in ("low", "high"))
+    # What a job returns rq keeps in a stream, and streams are not here: result_ttl=0, no results.
+    first = low.enqueue(count_up, "n", result_ttl=0)
+    low.enqueue(count_up, "n", result_ttl=0)
+    high.enqueue_many([rq.Queue.prepare_data(count_up, ("many",), result_ttl=0) for _ in range(20)])
+    gone = low.enqueue(count_up, "gone", result_ttl=0)
+    gone.cancel()
+    assert len(low) == 2 and high.count == 20
+    rq.SimpleWorker([high, low], connection=client).work(burst=True)
+    assert client.mget("n", "many", "gone") == [b"2", b"20", None]
+    assert low.is_empty() and high.is_empty() and len(low.failed_job_registry) == 0
+    assert rq.job.Job.exists(gone.id, connection=client) and not rq.job.Job.exists(first.id, connection=client)
+
+
+def test_huey_runs_tasks_in_threads_and_on_schedule(client: Any, server: Server) -> None:
+    huey_package = pytest.importorskip("huey")
+    huey = huey_package.RedisHuey("tests", host="127.0.0.1", port=server.port)
+    expiring = huey_package.PriorityRedisHuey("more", host="127.0.0.1", port=server.port)
+    for each in (huey, expiring):
+        task = each.task()(add)
+        consumer = each.create_consumer(workers=2, initial_delay=0.01, max_delay=0.05, scheduler_interval=1)
+        results = [task(number, 1) for number in range(10)]
+        later = task.schedule((20, 22), delay=1)
+        consumer.start()
+        try:
+            assert [result(blocking=True, timeout=60) for result in results] == list(range(1, 11))
+            assert later(blocking=True, timeout=60) == 42
+            with each.lock_task("one at a time"):
+                assert each.is_locked("one at a time")
+        finally:
+            consumer.stop(graceful=True)
+
+
+def test_celery_runs_tasks_chords_and_tasks_that_are_not_due(client: Any, server: Server) -> None:
+    celery = pytest.importorskip("celery")
+    testing = pytest.importorskip("celery.contrib.testing.worker")
+    url = f"redis://127.0.0.1:{server.port}"
+    app = celery.Celery("tests", broker=f"{url}/1", backend=f"{url}/2")
+    app.conf.update(task_serializer="json", result_serializer="json", broker_connection_retry_on_startup=False)
+    add_task, fail_task = app.task(name="add")(add), app.task(name="fail")(fail)
+    total = app.task(name="total")(total_of)
+    with testing.start_worker(app, perform_ping_check=False, concurrency=2, pool="threads", loglevel="ERROR"):
+        assert add_task.delay(2, 3).get(timeout=60) == 5
+        assert celery.chord((add_task.s(number, number) for number in range(5)), total.s())().get(timeout=60) == 20
+        assert celery.chain(add_task.s(1, 2), add_task.s(10))().get(timeout=60) == 13
+        assert add_task.apply_async((1, 1), countdown=0.2).get(timeout=60) == 2
+        with pytest.raises(ValueError, match="always fails"):
+            fail_task.delay().get(timeout=60)
+
+
+def test_dramatiq_runs_messages_later_ones_and_tries_again(client: Any, server: Server) -> None:
+    dramatiq = pytest.importorskip("dramatiq")
+    redis_broker = pytest.importorskip("dramatiq.brokers.redis")
+    backends = pytest.importorskip("dramatiq.results.backends.redis")
+    results = pytest.importorskip("dramatiq.results")
+    broker = redis_broker.RedisBroker(host="127.0.0.1", port=server.port)
+    broker.add_middleware(results.Results(backend=backends.RedisBackend(client=client)))
+    done = threading.Event()
+    tries: list[int] = []
+
+    def stubborn() -> None:
+        tries.append(1)
+        if len(tries) < 3:
+            raise ValueError("not yet")
+        done.set()
+
+    add_actor = dramatiq.actor(add, broker=broker, store_results=True)
+    stubborn_actor = dramatiq.actor(stubborn, broker=broker, min_backoff=10, max_backoff=20)
+    messages = [add_actor.send(number, 1) for number in range(10)]
+    later = add_actor.send_with_options(args=(20, 22), delay=100)
+    stubborn_actor.send()
+    worker = dramatiq.Worker(broker, worker_timeout=50, worker_threads=2)
+    worker.start()
+    try:
+        found = [each.get_result(backend=backends.RedisBackend(client=client), block=True) for each in messages]
+        assert found == list(range(1, 11))
+        assert later.get_result(backend=backends.RedisBackend(client=client), block=True) == 42
+        assert done.wait(10)
+    finally:
+        worker.stop()
+        broker.close()
+
+
+@pytest.mark.parametrize("name", ["FixedWindow", "MovingWindow", "SlidingWindowCounter"])
+def test_limits_lets_so_many_through_and_no_more(client: Any, server: Server, name: str) -> None:
+    limits = pytest.importorskip("limits")
+    strategies = pytest.importorskip("limits.strategies")
+    storage = limits.storage.storage_from_string(f"redis://127.0.0.1:{server.port}")
+    limiter = getattr(strategies, f"{name}RateLimiter")(storage)
+    rate = limits.parse("10/minute")
+    assert [limiter.hit(rate, "someone") for _ in range(13)] == [True] * 10 + [False] * 3
+    assert limiter.hit(rate, "someone else") and not limiter.test(rate, "someone")
+    assert limiter.get_window_stats(rate, "someone").remaining == 0
+    limiter.clear(rate, "someone")
+    assert limiter.hit(rate, "someone")
+    assert storage.check()
+
+
+def test_python_redis_lock_lets_one_in_at_a_time(client: Any) -> None:
+    redis_lock = pytest.importorskip("redis_lock")
+    inside, most = [0], [0]
+
+    def work() -> None:
+        for _ in range(10):
+            with redis_lock.Lock(client, "door", expire=10, auto_renewal=True):
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+                inside[0] -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert most == [1] and not redis_lock.Lock(client, "door").locked()
+    lock = redis_lock.Lock(client, "door", expire=1)
+    assert lock.acquire() and not redis_lock.Lock(client, "door").acquire(blocking=False)
+    eventually(lambda: redis_lock.Lock(client, "door").acquire(blocking=False))
+    with pytest.raises(redis_lock.NotAcquired):
+        lock.release()
+
+
+def test_django_redis_is_a_cache(client: Any, server: Server) -> None:
+    pytest.importorskip("django_redis")
+    settings = pytest.importorskip("django.conf").settings
+    caches = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": f"redis://127.0.0.1:{server.port}/3"}}
+    if not settings.configured:
+        settings.configure(CACHES=caches)
+    cache = pytest.importorskip("django.core.cache").cache
+    cache.set("user", {"name": "Alice"}, timeout=100)
+    assert cache.get("user") == {"name": "Alice"} and 0 < cache.ttl("user") <= 100
+    assert cache.add("user", 1) is False and cache.add("other", 1) is True and cache.incr("other", 4) == 5
+    cache.set_many({f"k{number}": number for number in range(50)})
+    assert cache.get_many(["k1", "k49", "none"]) == {"k1": 1, "k49": 49}
+    assert sorted(cache.iter_keys("k4*"))[0] == "k4" and cache.delete_pattern("k*") == 50
+    assert cache.touch("user", 5) and cache.expire("user", 1000) and cache.persist("user") and cache.ttl("user") is None
+    assert cache.get_or_set("made", lambda: "here") == "here"
+    with cache.lock("door", timeout=5):
+        assert cache.keys("door") == ["door"]
+    with pytest.raises(ValueError, match="not found"):
+        cache.incr("missing")
+    cache.clear()
+    assert client.dbsize() == 0
+
+
+def test_pottery_keeps_containers(client: Any) -> None:
+    pottery = pytest.importorskip("pottery")
+    users = pottery.RedisDict({"alice": 1}, redis=client, key="users")
+    users["bob"] = [1, 2]
+    assert dict(users) == {"alice": 1, "bob": [1, 2]} and len(users) == 2
+    tags = pottery.RedisSet({"a", "b"}, redis=client, key="tags")
+    assert list(tags.contains_many("a", "c", "b")) == [True, False, True]
+    numbers = pottery.RedisList([1, 2, 3], redis=client, key="numbers")
+    numbers.append(4)
+    del numbers[0]
+    numbers.insert(1, "x")
+    assert list(numbers) == [2, "x", 3, 4]
+    queue = pottery.RedisDeque(redis=client, key="deque")
+    queue.extend("abc")
+    queue.rotate(1)
+    assert list(queue) == ["c", "a", "b"] and queue.pop() == "b"
+    counter = pottery.RedisCounter("hello", redis=client, key="letters")
+    assert counter.most_common(1) == [("l", 2)]
+    ids = pottery.NextID(key="ids", masters={client})
+    assert [next(ids), next(ids)] == [1, 2]
+    lock = pottery.Redlock(key="door", masters={client}, auto_release_time=5)
+    with lock:
+        assert lock.locked()
+    assert not lock.locked()

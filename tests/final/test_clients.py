@@ -1,0 +1,321 @@
+"""What an administrator does with clients, and sees of them: true of final/, and true of a real Redis."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis as redis_py
+
+from stages.harness.server import Server
+from stages.harness.wire import Client, request
+from tests.support.oracle import InProcess, final_server, redis_server
+from tests.support.shared import Shared
+
+OK = b"+OK\r\n"
+
+
+@pytest.fixture(scope="module", params=[final_server, redis_server], ids=["final", "redis"])
+def shared(request: pytest.FixtureRequest) -> Iterator[Shared]:
+    with Shared(request.param) as shared:
+        yield shared
+
+
+@pytest.fixture
+def server(shared: Shared) -> Server:
+    """A server that holds nothing."""
+    return shared.clean()
+
+
+def id_of(client: Client) -> int:
+    return int(str(client.ask("CLIENT", "ID")))
+
+
+def field(client: Client, section: str, name: str) -> str:
+    """A field of INFO."""
+    info = client.ask("INFO", section)
+    assert isinstance(info, bytes)
+    return dict(line.split(":", 1) for line in info.decode().split("\r\n") if ":" in line)[name]
+
+
+# CLIENT KILL
+
+
+def test_a_client_that_is_killed_is_gone(server: Server) -> None:
+    killer, victim = server.connect(), server.connect()
+    assert killer.ask("CLIENT", "KILL", "ID", id_of(victim)) == 1
+    victim.expect_closed()
+    assert killer.ask("PING") == "PONG"
+
+
+def test_the_old_form_kills_by_address_and_oneself_after_the_answer(server: Server) -> None:
+    killer = server.connect()
+    info = killer.ask("CLIENT", "INFO")
+    assert isinstance(info, bytes)
+    address = re.search(r" addr=(\S+) ", info.decode())
+    assert address
+    killer.send(request("CLIENT", "KILL", address[1]))
+    killer.expect(OK)
+    killer.expect_closed()
+
+
+def test_oneself_is_spared_unless_one_says_otherwise(server: Server) -> None:
+    killer = server.connect()
+    own = id_of(killer)
+    assert killer.ask("CLIENT", "KILL", "ID", own) == 0
+    killer.send(request("CLIENT", "KILL", "ID", own, "SKIPME", "no"))
+    killer.expect(b":1\r\n")
+    killer.expect_closed()
+
+
+def test_a_waiting_client_that_is_killed_takes_nothing(server: Server) -> None:
+    killer, waiting = server.connect(), server.connect()
+    number = id_of(waiting)
+    waiting.send(request("BLPOP", "killed", 0))
+    while field(killer, "clients", "blocked_clients") != "1":
+        pass
+    killer.send(request("CLIENT", "KILL", "ID", number) + request("RPUSH", "killed", 1) + request("LLEN", "killed"))
+    killer.expect(b":1\r\n:1\r\n:1\r\n")
+    assert killer.ask("DEL", "killed") == 1
+
+
+def test_those_who_listen_are_killed_by_type(server: Server) -> None:
+    killer, listening = server.connect(), server.connect()
+    listening.ask("SUBSCRIBE", "channel")
+    assert killer.ask("CLIENT", "KILL", "TYPE", "pubsub") == 1
+    listening.expect_closed()
+
+
+# CLIENT REPLY
+
+
+def test_answers_that_are_not_wanted_do_not_come(server: Server) -> None:
+    client = server.connect()
+    client.send(request("CLIENT", "REPLY", "OFF") + request("SET", "muted", 1) + request("NONSENSE"))
+    client.send(request("CLIENT", "REPLY", "SKIP") + request("CLIENT", "REPLY", "ON") + request("GET", "muted"))
+    client.expect(OK + b"$1\r\n1\r\n")
+    client.send(request("CLIENT", "REPLY", "SKIP") + request("ECHO", "unheard") + request("ECHO", "heard"))
+    client.expect(b"$5\r\nheard\r\n")
+    client.send(request("CLIENT", "REPLY", "SKIP") * 2 + request("ECHO", "unheard") + request("ECHO", "heard"))
+    client.expect(b"$5\r\nheard\r\n")
+
+
+# CLIENT PAUSE
+
+
+def test_in_a_pause_of_writes_reads_go_on_and_writes_wait(server: Server) -> None:
+    admin, writer = server.connect(), server.connect()
+    admin.ask("SET", "paused", 0)
+    assert admin.ask("CLIENT", "PAUSE", 60_000, "WRITE") == "OK"
+    writer.send(request("GET", "paused") + request("INCR", "paused") + request("INCR", "paused") + request("PING"))
+    writer.expect(b"$1\r\n0\r\n")
+    assert admin.ask("GET", "paused") == b"0"
+    writer.expect_nothing()
+    assert admin.ask("CLIENT", "UNPAUSE") == "OK"
+    writer.expect(b":1\r\n:2\r\n+PONG\r\n")
+
+
+def test_in_a_pause_of_writes_a_transaction_waits_at_its_exec(server: Server) -> None:
+    admin, writer, reader = server.connect(), server.connect(), server.connect()
+    admin.ask("CLIENT", "PAUSE", 60_000, "WRITE")
+    reader.send(request("MULTI") + request("GET", "no") + request("EXEC"))
+    reader.expect(OK + b"+QUEUED\r\n*1\r\n$-1\r\n")
+    writer.send(request("MULTI"))
+    writer.expect(OK)
+    writer.send(request("PUBLISH", "channel", "message"))
+    writer.expect_nothing()
+    admin.ask("CLIENT", "UNPAUSE")
+    writer.expect(b"+QUEUED\r\n")
+    writer.send(request("EXEC"))
+    writer.expect(b"*1\r\n:0\r\n")
+
+
+def test_a_pause_ends_by_itself(server: Server) -> None:
+    client = server.connect()
+    began = time.monotonic()
+    client.send(request("CLIENT", "PAUSE", 150) + request("PING"))
+    client.expect(OK + b"+PONG\r\n")
+    assert time.monotonic() - began >= 0.14
+
+
+def test_a_pause_becomes_longer_but_not_shorter(server: Server) -> None:
+    client = server.connect()
+    began = time.monotonic()
+    client.send(request("CLIENT", "PAUSE", 200, "WRITE") + request("CLIENT", "PAUSE", 10, "WRITE"))
+    client.send(request("SET", "paused", 0))
+    client.expect(OK * 3)
+    assert time.monotonic() - began >= 0.19
+
+
+# MONITOR
+
+
+def test_one_who_monitors_hears_what_others_ask_but_no_secrets(server: Server) -> None:
+    looking, other = server.connect(), server.connect()
+    assert looking.ask("MONITOR") == "OK"
+    for words in (["SET", "k", b'a\x00b\n"\xff'], ["AUTH", "default", "x"], ["HELLO", "2", "AUTH", "default", "x"]):
+        other.ask(*words)
+    for words in (["CONFIG", "GET", "nothing"], ["SELECT", "3"], ["MULTI"], ["GET", "k"], ["EXEC"], ["NONSENSE"]):
+        other.ask(*words)
+    other.ask("SELECT", "0")
+    heard = [looking.read_reply().decode() for _ in range(8)]
+    assert [re.sub(r"^\+\d+\.\d{6} \[(\d) 127.0.0.1:\d+\] ", r"\1 ", line).rstrip("\r\n") for line in heard] == [
+        r'0 "SET" "k" "a\x00b\n\"\xff"',
+        '0 "AUTH" "(redacted)" "(redacted)"',
+        '0 "HELLO" "2" "AUTH" "(redacted)" "(redacted)"',
+        '3 "SELECT" "3"',
+        '3 "MULTI"',
+        '3 "GET" "k"',
+        '3 "EXEC"',
+        '0 "SELECT" "0"',
+    ]
+    looking.expect_nothing()
+
+
+def test_one_who_monitors_hears_nothing_more_after_reset(server: Server) -> None:
+    looking, other = server.connect(), server.connect()
+    looking.ask("MONITOR")
+    other.ask("PING")
+    looking.read_reply()
+    looking.send(request("RESET"))
+    assert b"RESET" in looking.read_reply()
+    other.ask("PING")
+    assert looking.ask("ECHO", "quiet") == b"quiet"
+
+
+# Limits
+
+
+def test_one_client_too_many_is_turned_away(server: Server) -> None:
+    admin = server.connect()
+    before = int(field(admin, "stats", "rejected_connections"))
+    admin.ask("CONFIG", "SET", "maxclients", field(admin, "clients", "connected_clients"))
+    late = server.connect()
+    late.expect(b"-ERR max number of clients reached\r\n")
+    late.expect_closed()
+    assert int(field(admin, "stats", "rejected_connections")) == before + 1
+    admin.ask("CONFIG", "SET", "maxclients", 10_000)
+
+
+def test_one_who_asks_nothing_for_too_long_is_let_go_but_not_one_who_waits(server: Server) -> None:
+    idle, waiting, admin = server.connect(), server.connect(), server.connect()
+    waiting.send(request("BLPOP", "nothing", 0))
+    admin.ask("CONFIG", "SET", "timeout", 1)
+    idle.ask("PING")
+    idle.expect_closed()
+    again = server.connect()
+    assert again.ask("CONFIG", "SET", "timeout", 0) == "OK"
+    assert again.ask("RPUSH", "nothing", 1) == 1
+    waiting.expect(b"*2\r\n$7\r\nnothing\r\n$1\r\n1\r\n")
+
+
+# INFO and HELP
+
+
+def test_reads_that_find_and_reads_that_miss_are_counted(server: Server) -> None:
+    client = server.connect()
+    client.ask("CONFIG", "RESETSTAT")
+    for line in ("SET there 1", "GET there", "GET not", "MGET there not nor", "INCR new"):
+        client.ask(*line.split())
+    client.ask("EXISTS", "there")
+    client.ask("SET", "there", 1, "PXAT", 1)
+    client.ask("GET", "there")
+    assert (field(client, "stats", "keyspace_hits"), field(client, "stats", "keyspace_misses")) == ("3", "4")
+
+
+def test_redis_py_reads_all_sections(server: Server) -> None:
+    with redis_py.Redis(port=server.port) as client:
+        info: dict[str, Any] = client.info("everything")
+    numbers = {"used_memory", "used_memory_peak", "maxmemory", "connected_clients", "blocked_clients", "expired_keys"}
+    assert all(isinstance(info[name], int) for name in numbers)
+    assert info["mem_fragmentation_ratio"] > 0
+    assert re.fullmatch("[0-9a-f]{40}", info["run_id"])
+    assert {"executable", "config_file", "uptime_in_seconds", "instantaneous_ops_per_sec", "role"} <= info.keys()
+
+
+CONTAINERS = ["CLIENT", "COMMAND", "CONFIG", "MEMORY", "OBJECT", "PUBSUB", "SCRIPT", "SLOWLOG"]
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_what_has_subcommands_has_help(server: Server, container: str) -> None:
+    answer = server.connect().ask(container, "HELP")
+    assert isinstance(answer, list)
+    assert answer[0] == f"{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
+    assert answer[-2] == "HELP"
+    assert all(isinstance(line, str) for line in answer)
+
+
+# DEBUG, which final/ has where the option allows it
+
+
+def test_debug_is_for_those_whom_the_option_allows() -> None:
+    refused = "-ERR DEBUG command not allowed."
+    assert InProcess().ask("DEBUG SLEEP 0").startswith(refused)
+    assert InProcess(enable_debug_command="yes").ask("DEBUG SLEEP 0") == "+OK"
+    local = InProcess(enable_debug_command="local")
+    assert local.ask("DEBUG SLEEP 0") == "+OK"
+    local.client.address = "10.0.0.7:50000"
+    assert local.ask("DEBUG SLEEP 0").startswith(refused)
+    assert local.ask("DEBUG PROTOCOL integer") == ":12345"
+
+
+def test_debug_can_stop_keys_from_going_by_themselves() -> None:
+    peer = InProcess(enable_debug_command="yes")
+    peer.ask("DEBUG SET-ACTIVE-EXPIRE 0")
+    peer.ask("SET k v PX 1")
+    peer.now += 10
+    peer.engine.expire()
+    assert peer.ask("DBSIZE") == ":1"
+    assert peer.ask("DEBUG SET-ACTIVE-EXPIRE 1") == "+OK"
+    peer.engine.expire()
+    assert peer.ask("DBSIZE") == ":0"
+
+
+def test_debug_object_tells_how_a_value_is_kept() -> None:
+    peer = InProcess(enable_debug_command="yes")
+    peer.ask("SET n 1")
+    assert re.fullmatch(r"\+Value at:0x[0-9a-f]+ refcount:1 encoding:int.*", peer.ask("DEBUG OBJECT n"))
+    assert peer.ask("DEBUG OBJECT nosuch") == "-ERR no such key"
+    assert "Try DEBUG HELP" in peer.ask("DEBUG NONSENSE")
+
+
+# OBJECT IDLETIME
+
+
+def test_how_long_a_key_was_idle_is_known_from_the_first_time_on_that_someone_asks() -> None:
+    peer = InProcess()
+    peer.ask("MSET a 1 b 1")
+    peer.now += 5000
+    assert peer.ask("OBJECT IDLETIME a") == ":0"
+    peer.now += 5000
+    peer.ask("GET b")
+    peer.ask("TTL a")
+    peer.now += 1000
+    assert (peer.ask("OBJECT IDLETIME a"), peer.ask("OBJECT IDLETIME b")) == (":6", ":1")
+
+
+# MEMORY USAGE
+
+
+def test_what_is_larger_takes_more_memory() -> None:
+    peer = InProcess()
+    sizes = []
+    for line in ("SET k v", f"SET k {'v' * 1000}", "RPUSH l 1 2 3", "SADD s 1 2 3", "HSET h f v", "ZADD z 1 a"):
+        peer.ask(line)
+        sizes.append(int(peer.ask(f"MEMORY USAGE {line.split()[1]}")[1:]))
+    assert sizes[1] - sizes[0] == 999
+    assert all(size > 100 for size in sizes)
+
+
+def test_the_size_of_a_large_collection_is_near_that_of_all_its_parts() -> None:
+    peer = InProcess()
+    for number in range(1000):
+        peer.ask(f"ZADD z {number} member:{number:04}")
+        peer.ask(f"HSET h field:{number:04} value:{number:04}")
+    for key in "zh":
+        few, everything = (int(peer.ask(f"MEMORY USAGE {key} SAMPLES {count}")[1:]) for count in (5, 0))
+        assert few == pytest.approx(everything, rel=0.1)
+        assert everything > 1000 * 100

@@ -1,0 +1,125 @@
+"""The short way of final/ and the long one answer, change, log and count the same."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from final.engine.client import Client
+from final.engine.command import PLAIN
+from final.engine.engine import Engine
+from final.engine.fast_path import FastPath
+from final.protocol.writer import encode
+from tests.support.folders import data_of, flush, log_in, opened
+from tests.support.oracle import InProcess, words_of
+from tests.support.sequences import ANY, EXAMPLES
+
+SET, GET = words_of("SET k v"), words_of("GET k")
+MUCH = 1 << 30
+
+
+def the_long_way(peer: InProcess, requests: list[list[bytes]]) -> bytes:
+    """Execute requests one by one."""
+    return b"".join(peer.ask_all(requests))
+
+
+def the_short_way(peer: InProcess, requests: list[list[bytes]]) -> bytes:
+    """Execute requests as a connection does: as many as can go the short way, then one the long way, and so on."""
+    output, left = bytearray(), requests[::-1]
+    while left:
+        FastPath(peer.engine).take(peer.client, left, output, len(left), MUCH)
+        if left:
+            output += encode(peer.answer(left.pop()), peer.client.protocol)
+    return bytes(output)
+
+
+def taken(engine: Engine, client: Client, *requests: list[bytes], most: int = 100, room: int = MUCH) -> int:
+    """How many of these requests go the short way."""
+    return FastPath(engine).take(client, list(requests)[::-1], bytearray(), most, room)
+
+
+def test_both_ways_do_the_same(tmp_path_factory: pytest.TempPathFactory) -> None:
+    @settings(max_examples=EXAMPLES, deadline=None)
+    @given(st.lists(st.lists(ANY, max_size=8), max_size=4), st.sampled_from(["", "KEA"]), st.booleans())
+    def holds(batches: list[list[list[bytes]]], events: str, watched: bool) -> None:
+        folder = tmp_path_factory.mktemp("ways")
+        peers = [opened(folder / way) for way in ("long", "short")]
+        answers: list[list[bytes]] = [[], []]
+        heard: list[list[object]] = [[], []]
+        for peer, way, answered, told in zip(peers, (the_long_way, the_short_way), answers, heard, strict=True):
+            random.seed(0)  # SPOP draws
+            peer.ask(f"CONFIG SET notify-keyspace-events '{events}'")
+            listener, watcher = peer.connect(), peer.connect()
+            listener.deliver = told.append
+            peer.engine.execute(listener, words_of("PSUBSCRIBE *"))
+            if watched:
+                peer.engine.execute(watcher, words_of("WATCH a b c"))
+            for batch in batches:
+                answered.append(way(peer, batch))
+                peer.now += 1500
+            told.append(watcher.touched)
+            flush(peer)
+        assert answers[0] == answers[1]
+        assert heard[0] == heard[1]
+        assert data_of(peers[0]) == data_of(peers[1])
+        assert log_in(folder / "long").read_bytes() == log_in(folder / "short").read_bytes()
+        counted = [peer.engine.counters for peer in peers]
+        assert counted[0] == counted[1]
+
+    holds()
+
+
+def test_it_stops_at_a_command_that_is_handed_more_than_the_data() -> None:
+    peer = InProcess()
+    for line in ("PING", "MULTI", "BLPOP k 0", "SELECT 1", "CONFIG GET port", "NOSUCH", "GET", "COPY k l"):
+        assert taken(peer.engine, peer.connect(), SET, GET, words_of(line), GET) == 2, line
+
+
+def test_a_share_ends_it_and_so_do_replies_that_fill_the_room() -> None:
+    peer = InProcess()
+    peer.ask_all([[b"SET", b"k", b"x" * 1000]])
+    assert taken(peer.engine, peer.client, *[GET] * 10, most=3) == 3
+    assert taken(peer.engine, peer.client, *[GET] * 10, room=2500) == 3
+
+
+def test_it_is_closed_to_who_needs_to_be_looked_at_and_while_somebody_looks() -> None:
+    peer = InProcess(requirepass="sesame")
+    assert taken(peer.engine, peer.client, GET) == 0
+    peer.ask("AUTH sesame")
+    assert taken(peer.engine, peer.client, GET) == 1
+    for begin, end in [
+        ("MULTI", "DISCARD"),
+        ("SUBSCRIBE c", "UNSUBSCRIBE c"),
+        ("CLIENT REPLY OFF", "CLIENT REPLY ON"),
+        ("CLIENT PAUSE 1000 WRITE", "CLIENT UNPAUSE"),
+        ("CONFIG SET maxmemory 1gb", "CONFIG SET maxmemory 0"),
+        ("MONITOR", "RESET"),
+    ]:
+        peer.ask(begin)
+        assert taken(peer.engine, peer.client, GET) == 0, begin
+        peer.ask(end)
+        if end == "RESET":
+            peer.ask("AUTH sesame")
+        assert taken(peer.engine, peer.client, GET) == 1, end
+
+
+def test_a_slow_request_on_the_short_way_is_in_the_slow_log() -> None:
+    peer = InProcess(slowlog_log_slower_than=0)
+    assert taken(peer.engine, peer.client, SET, GET) == 2
+    assert [slow.words for slow in peer.engine.slowlog.entries] == [GET, SET]
+
+
+def test_a_write_is_not_taken_while_the_log_cannot_be_written(tmp_path: Path) -> None:
+    peer = opened(tmp_path)
+    assert peer.engine.log
+    peer.engine.log.failure = "No space left on device"
+    assert taken(peer.engine, peer.client, SET) == 0
+
+
+def test_what_is_plain_can_reach_nothing_but_the_data() -> None:
+    assert {b"GET", b"get", b"SET", b"LPUSH", b"ZADD"} <= PLAIN.keys()
+    assert not {b"BLPOP", b"PING", b"EVAL", b"MULTI", b"FLUSHALL", b"CONFIG", b"CLIENT"} & PLAIN.keys()

@@ -1,0 +1,193 @@
+"""Requests that nobody thought of, answered by final/ and by a real Redis: replies, data and logs are the same.
+
+A longer run than in continuous integration: EXAMPLES=5000 python -m pytest tests/final/test_oracle.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from final.engine.command import COMMANDS, Command
+from final.engine.engine import wall_clock
+from final.protocol.reader import Reader
+from final.restore import restore
+from stages.harness.wire import parse
+from tests.support.oracle import UNORDERED, InProcess, OverTheWire, redis_server, shown, transcripts, words_of
+from tests.support.sequences import EXAMPLES, SEQUENCES
+
+HOUR = 3_600_000  # milliseconds: times that count from now may differ so much; those that do not, differ by years
+DATA = {name: section for name, section in transcripts().items() if not name.startswith(("connection", "admin"))}
+NOT_AS_IN_REDIS = {
+    "client|setinfo",  # Redis has it since 7.2, and redis-py says it to everyone
+}
+
+
+class Pair:
+    """A real Redis and an engine of ours, each with its log, asked the same."""
+
+    def __init__(self, folder: Path, real: OverTheWire) -> None:
+        ours = InProcess(wall_clock, appendonly="yes", appendfsync="no", dir=str(folder / "ours"))
+        restore(ours.engine)
+        self.ours, self.real = ours, real
+        self.logs = [next((folder / name).glob("*/*.incr.aof")).open("rb") for name in ("ours", "real")]
+
+    def ask_all(self, requests: list[list[bytes]]) -> Iterator[tuple[list[bytes], bytes, bytes]]:
+        """Ask both; give each request, our reply and the real one."""
+        theirs = self.real.ask_all(requests)
+        return zip(requests, self.ours.ask_all(requests), theirs, strict=True)
+
+    def clear(self) -> None:
+        """Make both forget all data, and go on behind what their logs hold."""
+        list(self.ask_all([[b"FLUSHALL"], [b"SELECT", b"0"]]))
+        self.logged()
+
+    def logged(self) -> tuple[list[list[bytes]], list[list[bytes]]]:
+        """What came into the logs since they were last read: ours and the real one."""
+        assert self.ours.engine.log
+        self.ours.engine.log.flush()
+        ours, real = (requests_in(log.read()) for log in self.logs)
+        return ours, real
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    folder = tmp_path_factory.mktemp("logs")
+    (folder / "real").mkdir()
+    with redis_server(data=folder / "real") as server:
+        pair = Pair(folder, OverTheWire(server.connect()))
+        pair.real.ask_all([[b"CONFIG", b"SET", b"appendfsync", b"no"]])
+        yield pair
+
+
+def requests_in(data: bytes) -> list[list[bytes]]:
+    """Cut a piece of a log into its records, PEXPIREAT without its NX, XX, GT or LT: Redis notes them, we do not."""
+    reader = Reader()
+    reader.feed(data)
+    return [words[:3] if words[0] == b"PEXPIREAT" else words for words in iter(reader.next, None)]
+
+
+def same(ours: bytes, real: bytes) -> bool:
+    """Whether two words or replies are the same; two times of the present are, within an hour."""
+    if ours == real:
+        return True
+    try:
+        return abs(int(ours.strip(b":\r\n")) - int(real.strip(b":\r\n"))) < HOUR
+    except ValueError:
+        return False
+
+
+def compare_replies(pair: Pair, requests: list[list[bytes]]) -> None:
+    """Ask both, and compare each reply, to the letter but for the present time and for orders without meaning."""
+    for words, ours, real in pair.ask_all(requests):
+        if words[0].lower() in UNORDERED and not real.startswith(b"-"):
+            assert sorted_all(parse(ours)[0]) == sorted_all(parse(real)[0]), words
+        elif b"TTL" in words[0] or b"EXPIRETIME" in words[0]:
+            assert same(ours, real), f"{words}: {shown(ours)}, but Redis: {shown(real)}"
+        else:
+            assert ours == real, f"{words}: {shown(ours)}, but Redis: {shown(real)}"
+
+
+def sorted_all(value: object) -> object:
+    """A list with its items in order, however deep."""
+    return sorted(map(sorted_all, value), key=repr) if isinstance(value, list) else value
+
+
+def compare_data(pair: Pair) -> None:
+    """Compare what is there: type, value and deadline of every key in every database that was used."""
+    keys = [b"a", b"b", b"c", b"", b"same"]
+    for database in (b"0", b"1"):
+        looks = [[look, key] for key in keys for look in (b"TYPE", b"GET", b"HGETALL", b"PEXPIRETIME")]
+        looks += [[b"LRANGE", key, b"0", b"-1"] for key in keys]
+        looks += [[b"SMEMBERS", key] for key in keys]
+        looks += [[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"] for key in keys]
+        compare_replies(pair, [[b"SELECT", database], [b"DBSIZE"], *looks, [b"DBSIZE"]])
+
+
+def compare_logs(pair: Pair) -> None:
+    """Compare what both logs say since they were last read."""
+    ours, real = pair.logged()
+    assert len(ours) == len(real), f"{ours}, but Redis: {real}"
+    for record, expected in zip(ours, real, strict=True):
+        assert len(record) == len(expected) and all(map(same, record, expected)), f"{record}, but Redis: {expected}"
+
+
+@pytest.mark.parametrize("kind", SEQUENCES)
+def test_any_sequence_has_the_same_replies_log_and_data(pair: Pair, kind: str) -> None:
+    @settings(max_examples=EXAMPLES, deadline=None)
+    @given(SEQUENCES[kind])
+    def holds(requests: list[list[bytes]]) -> None:
+        pair.clear()
+        compare_replies(pair, requests)
+        compare_logs(pair)
+        compare_data(pair)
+
+    holds()
+
+
+@pytest.mark.parametrize("section", DATA.values(), ids=DATA)
+def test_the_log_says_what_redis_writes(pair: Pair, section: list[tuple[str, str]]) -> None:
+    pair.clear()
+    list(pair.ask_all([words_of(line) for line, _ in section]))
+    compare_logs(pair)
+
+
+# What COMMAND says
+
+
+def names() -> Iterator[tuple[str, Command]]:
+    """All commands and subcommands."""
+    for command in COMMANDS.values():
+        yield command.name, command
+        yield from ((each.name, each) for each in command.subcommands.values())
+
+
+@pytest.mark.parametrize("name", [name for name, _ in names() if name not in NOT_AS_IN_REDIS])
+def test_a_command_has_the_arity_flags_and_keys_of_the_real_one(pair: Pair, name: str) -> None:
+    ((_, ours, real),) = pair.ask_all([[b"COMMAND", b"INFO", name.encode()]])
+    (_, arity, flags, *keys), (_, real_arity, real_flags, *real_keys) = (entry(reply) for reply in (ours, real))
+    assert (arity, set(flags), keys) == (real_arity, set(real_flags), real_keys)
+
+
+def entry(reply: bytes) -> list[Any]:
+    """The only entry in a reply to COMMAND INFO, up to where the keys stand."""
+    value: Any = parse(reply)[0]
+    return list(value[0][:6])
+
+
+@pytest.mark.parametrize("state", ["after MULTI", "before AUTH"])
+def test_any_number_of_arguments_is_refused_when_redis_refuses_it(pair: Pair, state: str) -> None:
+    skipped = {"quit", "reset", *NOT_AS_IN_REDIS}
+    chosen = [name.encode().split(b"|") for name, _ in names() if name not in skipped]
+    requests = [[*words, *([b"x"] * more)] for words in chosen for more in range(7)]
+    if state == "after MULTI":
+        compare_replies(pair, [each for words in requests for each in ([b"MULTI"], words, [b"DISCARD"])])
+    else:
+        password = [b"CONFIG", b"SET", b"requirepass"]
+        for words in [*password, b"secret"], [b"RESET"], *requests, [b"AUTH", b"secret"], [*password, b""]:
+            compare_replies(pair, [words])  # one by one: Redis hangs up where much waits for a client without password
+
+
+# Patterns
+
+
+# In Redis a range from or to a byte above \x7f means something else on an x86 than on an ARM: none is tried.
+LETTERS = st.sampled_from([b"a", b"b", b"c", b"-", b"]", b"[", b"^", b"\\", b"*", b"?", b"\n", b"\x00"])
+PIECES = LETTERS | st.sampled_from(
+    [b"[a-c]", b"[^a]", b"[c-a]", b"**", b"[\\]]", b"[]", b"[^]", b"[a-", b"[a-]]", b"[!-", b"\\*"]
+)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(
+    st.lists(st.lists(LETTERS, min_size=1, max_size=5).map(b"".join), min_size=1, max_size=20),
+    st.lists(st.lists(PIECES, max_size=5).map(b"".join), min_size=1, max_size=20),
+)
+def test_a_pattern_matches_what_it_matches_in_redis(pair: Pair, keys: list[bytes], patterns: list[bytes]) -> None:
+    pair.clear()
+    compare_replies(pair, [*([b"SET", key, b""] for key in keys), *([b"KEYS", pattern] for pattern in patterns)])

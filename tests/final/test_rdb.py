@@ -1,0 +1,373 @@
+"""Snapshots (RDB): what real servers wrote is read, whatever form they chose; damage is told, with its place.
+
+`tests/support/snapshots` has recorded ones, with which most of this runs where there is no Redis.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import struct
+import time
+import tracemalloc
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from final.log.rdb.crc import crc64
+from final.log.rdb.lzf import decompress
+from final.log.rdb.packed import intset, listpack, ziplist, zipmap
+from final.log.rdb.read import BadSnapshot, Cursor, read_snapshot
+from final.log.read import CorruptLog
+from stages.harness.course import ROOT
+from stages.harness.wire import request
+from tests.support.folders import await_rewrite, data_of, everything, flush, lay, opened
+from tests.support.oracle import InProcess, final_server, redis_server
+from tests.support.sequences import EXAMPLES
+from tests.support.snapshots.contents import CONTENTS, FEW, Words
+
+RECORDED = {path.name: path.read_bytes() for path in sorted((ROOT / "tests" / "support" / "snapshots").glob("*.rdb"))}
+OTHERS = (b"SELECT", b"PEXPIREAT")  # what is read from a snapshot beside values
+SMALL = RECORDED["7.0.15-lru.rdb"]
+
+
+def expected(contents: list[Words]) -> dict[int, Any]:
+    """The data that these requests make."""
+    peer = InProcess()
+    replies = peer.ask_all(
+        [[word if type(word) is bytes else str(word).encode() for word in each] for each in contents]
+    )
+    assert not [reply for reply in replies if reply.startswith(b"-")]
+    return data_of(peer)
+
+
+def requests_of(data: bytes) -> list[list[bytes]]:
+    """All that is read from a snapshot."""
+    return [words for _, words in read_snapshot(Cursor(data))]
+
+
+def unchecked(data: bytes) -> bytes:
+    """The snapshot without its checksum."""
+    return data[:-8] + bytes(8)
+
+
+# What real servers wrote
+
+
+@pytest.mark.parametrize("name", [name for name in RECORDED if "stream" not in name and "function" not in name])
+def test_what_a_server_wrote_is_read(tmp_path: Path, name: str) -> None:
+    lay(tmp_path, base=RECORDED[name])
+    assert data_of(opened(tmp_path)) == expected(FEW if "-l" in name else CONTENTS)
+
+
+def test_the_recorded_snapshots_have_all_forms_that_their_servers_write() -> None:
+    forms = {"7.0.15": {0, 2, 4, 5, 11, 16, 17, 18}, "6.2.14": {0, 2, 4, 5, 11, 12, 13, 14}}
+    for name, wanted in {**forms, "valkey-9.1.2": forms["7.0.15"] | {20}}.items():
+        data = RECORDED[f"{name}.rdb"]
+        found = {
+            data[start] for start, words in read_snapshot(Cursor(data)) if words[0] not in (b"SELECT", b"PEXPIREAT")
+        }
+        assert found == wanted
+
+
+def test_what_a_server_keeps_by_when_it_was_used_comes_with_marks_that_are_skipped() -> None:
+    assert b"\xf8" in RECORDED["7.0.15-lru.rdb"] and b"\xf9" in RECORDED["7.0.15-lfu.rdb"]
+
+
+def test_a_log_of_redis_6_that_begins_with_a_snapshot_is_read_to_its_end(tmp_path: Path) -> None:
+    tail = request("SELECT", 0) + request("SET", "tail", 1)
+    whole = RECORDED["6.2.14-lru.rdb"] + tail
+    base = lay(tmp_path, base=whole)
+    assert data_of(opened(tmp_path))[0] == expected(FEW)[0] | {b"tail": (b"1", None)}
+    base.write_bytes(RECORDED["6.2.14-lru.rdb"] + tail + b"*1")
+    with pytest.raises(
+        CorruptLog, match=f"damaged at byte {len(RECORDED['6.2.14-lru.rdb'] + tail)}: .* half a request"
+    ):
+        opened(tmp_path)
+
+
+def test_what_followed_the_snapshot_is_executed_on_it(tmp_path: Path) -> None:
+    lay(
+        tmp_path, base=SMALL, incr1=request("SELECT", 0) + request("RPUSH", "list", "more"), incr2=request("DEL", "set")
+    )
+    peer = opened(tmp_path)
+    assert peer.ask("LRANGE list 0 -1") == "*4 $1 a $1 1 $5 -1000 $4 more"
+    peer.ask("SET new v")
+    flush(peer)
+    again = opened(tmp_path)
+    assert again.ask("GET new") == "$1 v" and again.ask("EXISTS set") == ":0"
+
+
+def test_a_key_whose_time_is_up_is_not_brought_back_to_life_by_what_followed(tmp_path: Path) -> None:
+    incr = request("SELECT", 0) + request("APPEND", "deadline", "1")
+    lay(tmp_path, base=SMALL, incr1=incr)
+    assert opened(tmp_path, 4_000_000_000_123).ask("GET deadline") == "$2 71"
+    assert opened(tmp_path, 4_000_000_000_124).ask("GET deadline") == "$-1"
+
+
+# A real server, now: both of its forms, after its own rewrite
+
+
+@pytest.mark.parametrize("preamble", ["yes", "no"])
+def test_a_folder_that_a_real_redis_has_rewritten_is_taken_over(tmp_path: Path, preamble: str) -> None:
+    with redis_server("--aof-use-rdb-preamble", preamble, data=tmp_path) as server:
+        client = server.connect()
+        for words in CONTENTS:
+            client.ask(*words)
+        client.ask("BGREWRITEAOF")
+        await_rewrite(client)
+        for words in FEW:
+            client.ask(*words)
+        theirs = everything(client)
+        server.stop()
+    with final_server(data=tmp_path) as ours:
+        assert everything(ours.connect()) == theirs
+    assert len(theirs) > 300
+
+
+def texts_and_integers() -> st.SearchStrategy[bytes]:
+    """Texts that repeat themselves, and integers of every width."""
+    pieces = st.lists(st.binary(max_size=20) | st.builds(bytes.__mul__, st.binary(max_size=3), st.integers(0, 3000)))
+    bits = st.integers(0, 63).flatmap(lambda bits: st.integers(-(1 << bits), (1 << bits) - 1))
+    return pieces.map(b"".join) | bits.map(b"%d".__mod__)
+
+
+def test_any_data_that_a_real_redis_keeps_is_read_as_it_was(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("real")
+    with redis_server("--dir", str(folder)) as server:
+        client = server.connect()
+
+        @settings(max_examples=max(EXAMPLES // 5, 10), deadline=None)
+        @given(st.lists(texts_and_integers(), min_size=1, max_size=20), st.sampled_from([-5, -1, 3]))
+        def holds(elements: list[bytes], piece: int) -> None:
+            contents: list[Words] = [["RPUSH", "l", *elements], ["SADD", "s", *elements]]
+            contents += [["SET", b"k" + element, element] for element in elements]
+            contents += [["HSET", "h", element, element] for element in elements]
+            contents += [["ZADD", "z", number * 0.7, element] for number, element in enumerate(elements)]
+            client.ask("FLUSHALL")
+            client.ask("CONFIG", "SET", "list-max-listpack-size", piece, "hash-max-listpack-value", 20_000)
+            for words in contents:
+                client.ask(*words)
+            assert client.ask("SAVE") == "OK"
+            target = tmp_path_factory.mktemp("ours")
+            lay(target, base=(folder / "dump.rdb").read_bytes())
+            assert data_of(opened(target)) == expected(contents)
+
+        holds()
+
+
+# Forms that no server writes any more, built by hand
+
+
+def text(data: bytes) -> bytes:
+    """A string in a snapshot."""
+    return b"\x80" + struct.pack(">I", len(data)) + data
+
+
+def snapshot(form: int, value: bytes, version: bytes = b"0010", before: bytes = b"") -> bytes:
+    """A snapshot with one key, `k`."""
+    body = b"REDIS" + version + b"\xfe\x00" + before + bytes([form]) + text(b"k") + value + b"\xff"
+    return body + struct.pack("<Q", crc64(body))
+
+
+def a_ziplist(*entries: bytes) -> bytes:
+    """A ziplist of entries, each without the length of the one before it."""
+    body, before = b"", 0
+    for entry in entries:
+        whole = (bytes([before]) if before < 254 else b"\xfe" + struct.pack("<I", before)) + entry
+        body, before = body + whole, len(whole)
+    return struct.pack("<IIH", 11 + len(body), 10 + len(body) - before, len(entries)) + body + b"\xff"
+
+
+def a_listpack(*entries: bytes) -> bytes:
+    """A listpack of short entries, each without its length at the end."""
+    body = b"".join(entry + bytes([len(entry)]) for entry in entries)
+    return struct.pack("<IH", 7 + len(body), len(entries)) + body + b"\xff"
+
+
+A, B, ONE = b"\x01a", b"\x01b", b"\xf2"  # in a ziplist
+LONG = b"\x41\x2c" + b"x" * 300
+BY_HAND: dict[str, tuple[int, bytes, Any]] = {
+    "list, plain": (1, b"\x02" + text(b"a") + b"\xc1\x00\x80", deque([b"a", b"-32768"])),
+    "sorted set, scores as text": (
+        3,
+        b"\x03" + text(b"a") + b"\x031.5" + text(b"b") + b"\xfe" + text(b"c") + b"\xff",
+        [(b"-inf", b"c"), (b"1.5", b"a"), (b"inf", b"b")],
+    ),
+    "hash, zipmap": (9, text(b"\x02\x01a\x02\x03vv???\x01b\x00\x00\xff"), {b"a": b"vv", b"b": b""}),
+    "list, ziplist": (10, text(a_ziplist(A, LONG, B)), deque([b"a", b"x" * 300, b"b"])),
+    "set, intset": (
+        11,
+        text(struct.pack("<IIqq", 8, 2, -(2**63), 2**63 - 1)),
+        {b"-9223372036854775808", b"%d" % (2**63 - 1)},
+    ),
+    "sorted set, ziplist": (12, text(a_ziplist(B, ONE, A, b"\x03inf")), [(b"1", b"b"), (b"inf", b"a")]),
+    "hash, ziplist": (13, text(a_ziplist(A, b"\xfe\x80", B, b"\xf0\xff\xff\x7f")), {b"a": b"-128", b"b": b"8388607"}),
+    "list, quicklist of ziplists": (14, b"\x02" + text(a_ziplist(A)) + text(a_ziplist(B)), deque([b"a", b"b"])),
+    "set, listpack": (20, text(a_listpack(b"\x81a", b"\x07", b"\xf1\x00\x80")), {b"a", b"7", b"-32768"}),
+}
+
+
+def plain(value: Any) -> Any:
+    """What `data_of` gives: a sorted set as the requests that make it."""
+    if isinstance(value, list):
+        return [(b"ZADD", b"k", *(word for entry in value for word in entry))]
+    return value
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_an_older_or_newer_form_is_read(tmp_path: Path, name: str) -> None:
+    form, value, wanted = BY_HAND[name]
+    lay(tmp_path, base=snapshot(form, value, b"0011"))
+    assert data_of(opened(tmp_path)) == {0: {b"k": (plain(wanted), None)}}
+
+
+@pytest.mark.parametrize("name", [name for name in BY_HAND if name != "set, listpack"])
+def test_a_real_redis_reads_them_so_too(tmp_path: Path, name: str) -> None:
+    form, value, _ = BY_HAND[name]
+    lay(tmp_path / "ours", base=snapshot(form, value))
+    lay(tmp_path / "theirs", base=snapshot(form, value))
+    with redis_server(data=tmp_path / "theirs") as theirs, final_server(data=tmp_path / "ours") as ours:
+        assert everything(ours.connect()) == everything(theirs.connect()) != {}
+
+
+@pytest.mark.parametrize(
+    ("before", "deadline"),
+    [
+        (b"\xfc" + struct.pack("<q", 4_000_000_000_123), 4_000_000_000_123),
+        (b"\xfd" + struct.pack("<i", 2**31 - 1), 2147483647000),
+    ],
+)
+def test_a_deadline_is_read_in_milliseconds_and_in_seconds(before: bytes, deadline: int) -> None:
+    data = snapshot(0, text(b"v"), before=before)
+    assert requests_of(data)[1:] == [[b"SET", b"k", b"v"], [b"PEXPIREAT", b"k", b"%d" % deadline]]
+
+
+# Refused
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("stream", "the key b'the stream' is a stream"),
+        ("function", "there are functions"),
+    ],
+)
+@pytest.mark.parametrize("server", ["7.0.15", "6.2.14", "valkey-9.1.2"])
+def test_what_we_do_not_have_is_refused_by_name(tmp_path: Path, server: str, name: str, reason: str) -> None:
+    if f"{server}-{name}.rdb" not in RECORDED:
+        pytest.skip("that server has none")
+    base = lay(tmp_path, base=RECORDED[f"{server}-{name}.rdb"])
+    with pytest.raises(CorruptLog) as refused:
+        opened(tmp_path)
+    assert str(refused.value).startswith(f"{base} cannot be read from byte ") and reason in str(refused.value)
+    assert base.read_bytes() == RECORDED[f"{server}-{name}.rdb"]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (SMALL.replace(b"REDIS0010", b"REDIS0012"), "version REDIS0012"),
+        (snapshot(7, b""), "the key b'k' is of a module's type"),
+        (snapshot(0, b"", before=b"\xf7"), "there are the data of a module"),
+        (snapshot(99, b""), "there is no type 99 of values"),
+        (snapshot(0, b"\xc4"), "expected a string"),
+        (snapshot(1, b"\xc0"), "expected a length"),
+        (snapshot(18, b"\x01\x03" + text(b"x")), "no known kind"),
+        (snapshot(13, text(a_ziplist(A))), "an odd number of what should come in pairs"),
+        (snapshot(10, text(a_ziplist(b"\xf0\xff"))), "b'k' holds a ziplist whose last element is too long"),
+        (snapshot(16, text(a_listpack(b"\x85a"))), "b'k' holds a collection that ends too early"),
+        (snapshot(16, text(a_listpack(b"\x82a"))), "b'k' holds a listpack with an element that ends elsewhere than"),
+        (
+            snapshot(16, text(a_listpack(b"\x81a")[:-2] + b"\x02")),
+            "b'k' holds a listpack without its right length or end",
+        ),
+        (snapshot(16, text(a_listpack(b"\xf5"))), "element of no known kind"),
+        (snapshot(11, text(struct.pack("<IIq", 8, 2, 1))), "b'k' holds an intset without its right length"),
+        (snapshot(9, text(b"\x01\x01a\x05b\xff")), "b'k' holds a zipmap without its right length or end"),
+        (snapshot(0, b"\xc3\x03\x09\x00a\x40"), "compressed text"),
+        (SMALL[:-1] + bytes([SMALL[-1] ^ 1]), "the checksum is not that of the bytes before it"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place_and_nothing_is_changed(tmp_path: Path, data: bytes, reason: str) -> None:
+    base = lay(tmp_path, base=data)
+    with pytest.raises(CorruptLog, match=r"byte \d+: .*" + reason):
+        opened(tmp_path)
+    assert base.read_bytes() == data
+
+
+def test_a_snapshot_cut_off_anywhere_is_refused() -> None:
+    for size in range(len(SMALL)):
+        with pytest.raises(BadSnapshot) as refused:
+            requests_of(SMALL[:size])
+        assert refused.value.offset <= size
+
+
+def test_a_flipped_bit_anywhere_is_found_by_the_checksum() -> None:
+    for place in range(len(SMALL) - 8):
+        with pytest.raises(BadSnapshot):
+            requests_of(SMALL[:place] + bytes([SMALL[place] ^ 1 << place % 8]) + SMALL[place + 1 :])
+
+
+def damaged() -> Iterator[bytes]:
+    """Recorded snapshots without their checksum, with a few bytes changed."""
+    chance = random.Random(3)
+    for data in (RECORDED["7.0.15-lru.rdb"], RECORDED["6.2.14-lru.rdb"], RECORDED["valkey-9.1.2-lru.rdb"]):
+        for _ in range(1500):
+            changed = bytearray(unchecked(data))
+            for _ in range(chance.randrange(1, 4)):
+                changed[chance.randrange(9, len(changed) - 8)] = chance.choice(
+                    [0, 1, 0x7F, 0x80, 0x81, 0xC3, 0xFE, 0xFF, chance.randrange(256)]
+                )
+            yield bytes(changed)
+
+
+def test_damage_that_no_checksum_tells_of_is_read_or_refused_and_costs_neither_time_nor_memory() -> None:
+    read = refused = 0
+    tracemalloc.start()
+    began = time.process_time()
+    for data in damaged():
+        try:
+            requests_of(data)
+            read += 1
+        except BadSnapshot:
+            refused += 1
+    assert read > 100 and refused > 100
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    assert time.process_time() - began < 30
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        snapshot(0, b"\x81" + b"\x7f" + b"\xff" * 7),
+        snapshot(1, b"\x81" + b"\xff" * 8),
+        snapshot(18, b"\x81" + b"\xff" * 8),
+        snapshot(0, b"\xc3\x02\x81" + b"\xff" * 8 + b"\x00a"),
+        snapshot(11, text(struct.pack("<II", 8, 2**32 - 1))),
+        snapshot(16, text(b"\xff\xff\xff\xff\xff\xff\xff")),
+    ],
+)
+def test_a_length_that_is_not_there_is_refused_before_it_is_believed(data: bytes) -> None:
+    tracemalloc.start()
+    with pytest.raises(BadSnapshot):
+        requests_of(data)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(st.binary(max_size=60))
+def test_bytes_that_are_nothing_are_refused_and_break_nothing(data: bytes) -> None:
+    for read in (listpack, ziplist, intset, zipmap):
+        for prefix in (b"", struct.pack("<I", len(data) + 4)):
+            with contextlib.suppress(ValueError, IndexError):  # which `read_value` turns into the error with its place
+                list(read(prefix + data))
+    with contextlib.suppress(ValueError):
+        decompress(data, 1000)

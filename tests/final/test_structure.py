@@ -1,0 +1,209 @@
+"""How final/ is built: the rooms and which of them know which, sizes, names, documentation; and examples that run."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import final
+import final.commands  # they enter themselves into the table
+from final.engine.command import COMMANDS, Command
+from final.options import Options
+from stages.harness.course import ROOT
+from tests.tools.structure import files_of
+
+FOLDER = ROOT / "final"
+FILES = sorted(path.relative_to(FOLDER) for path in FOLDER.rglob("*.py"))
+README = (FOLDER / "README.md").read_text()
+
+
+def mapped() -> Iterator[str]:
+    """The files that the map in `final/__init__.py` names, from the outside in, and `commands/` for all in there."""
+    folder = ""
+    for indent, names in re.findall(r"^(    |        )(\S+(?:, \S+)*)  ", final.__doc__ or "", re.MULTILINE):
+        folder = folder if indent == 8 * " " else ""
+        for name in names.split(", "):
+            yield folder + name
+            folder = name if name.endswith("/") else folder
+
+
+MAP = [name for name in mapped() if name.endswith((".py", ".lua", "commands/"))]
+ANY_WORDS = {"quit", "command", "debug"}  # they take any words, and say themselves what is wrong with them
+OPTIONAL = {"lua/interpreter.py": {"lupa"}, "__main__.py": {"uvloop"}}  # imported where they are there
+each_file = pytest.mark.parametrize("file", FILES, ids=str)
+
+
+def room(file: Path) -> str:
+    """The entry of the map that a file belongs to."""
+    return "commands/" if file.parts[0] == "commands" else str(file)
+
+
+def tree_of(file: Path) -> ast.Module:
+    """A file, parsed."""
+    return ast.parse((FOLDER / file).read_text())
+
+
+def imported(file: Path) -> Iterator[tuple[str, bool]]:
+    """What a file imports, for types only or not: `commands.keys` for one of ours, and whether it is one of ours."""
+    for node in ast.walk(tree_of(file)):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, False) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module or "", False
+        elif isinstance(node, ast.ImportFrom):
+            package = list(file.parts[: len(file.parts) - node.level])
+            modules = [node.module] if node.module else [alias.name for alias in node.names]
+            yield from ((".".join([*package, module]), True) for module in modules)
+
+
+def ours(file: Path) -> Iterator[str]:
+    """The modules of final/ that a file imports."""
+    return (module for module, is_ours in imported(file) if is_ours)
+
+
+def file_of(module: str) -> Path:
+    """The file of one of our modules."""
+    path = Path(*module.split("."))
+    return path / "__init__.py" if (FOLDER / path).is_dir() else path.with_suffix(".py")
+
+
+def test_the_map_lists_every_file_and_nothing_else() -> None:
+    files = {room(file) for file in FILES if file.name != "__init__.py" and file.parts[:2] != ("log", "rdb")}
+    assert sorted(MAP) == sorted(files | {"lua/prelude.lua"} | ({"commands/"}))
+
+
+def test_the_readme_says_of_every_file_what_to_look_for() -> None:
+    order = README.partition("## An order to read in")[2].partition("\n## ")[0]
+    assert {name for name in MAP if f"`{name}`" not in order} == set()
+
+
+def test_the_readme_lists_every_option_with_its_default() -> None:
+    rows = [line for line in README.splitlines() if line.startswith("| `--")]
+    for option in fields(Options):
+        (row,) = [row for row in rows if f"`--{option.name.replace('_', '-')}`" in row]
+        assert option.metadata["settable"] == ("* |" in row), row
+        assert f"`{option.default}`" in row or option.default in ("", 512 << 20), row
+
+
+PACKAGES = ["", "net", "commands", "engine", "lua", "log", "log/rdb", "data", "protocol"]  # each may import later ones
+AT_THE_BOTTOM = {Path("server_log.py"): 6.5, Path("options.py"): 6.5}  # files of the first that many packages import
+
+
+def level(file: Path) -> float:
+    """How deep a file's package lies; a package's own `__init__.py` lies in it."""
+    return AT_THE_BOTTOM.get(file, PACKAGES.index(str(file.parent).strip(".")))
+
+
+@each_file
+def test_imports_point_to_packages_further_down(file: Path) -> None:
+    for module in ours(file):
+        exception = (str(file), module) == ("engine/engine.py", "commands")  # so the commands enter the table
+        to = file_of(module)
+        assert level(file) < level(to) or file.parent == to.parent or exception, f"{file} imports {module}"
+
+
+def test_no_files_import_each_other_in_circles() -> None:
+    needs = {file: {file_of(module) for module in ours(file)} for file in FILES}
+    needs[Path("engine/engine.py")] -= {Path("commands/__init__.py")}
+    while free := [file for file, of in needs.items() if not of & set(needs)]:
+        for file in free:
+            del needs[file]
+    assert not needs
+
+
+@each_file
+def test_only_the_standard_library_is_imported(file: Path) -> None:
+    foreign = {module.split(".")[0] for module, is_ours in imported(file) if not is_ours}
+    assert foreign - sys.stdlib_module_names == OPTIONAL.get(str(file), set())
+
+
+def test_asyncio_sockets_and_signals_are_known_at_the_outside_only() -> None:
+    know = {str(file) for file in FILES for module, _ in imported(file) if module in ("asyncio", "socket", "signal")}
+    assert know == {"__main__.py", "net/server.py", "net/connection.py", "net/while_busy.py"}
+
+
+@each_file
+def test_a_file_fits_in_a_head(file: Path) -> None:
+    assert len((FOLDER / file).read_text().splitlines()) <= 300
+
+
+@pytest.mark.parametrize("folder", ["final", "stages"])
+def test_no_file_has_the_name_of_a_module_of_the_standard_library(folder: str) -> None:
+    files = files_of(ROOT / folder)
+    assert files
+    assert [str(file) for file in files if file.stem in sys.stdlib_module_names] == []
+
+
+@each_file
+def test_what_is_public_says_what_it_does(file: Path) -> None:
+    silent = [name for name, node in public(tree_of(file)) if not ast.get_docstring(node)]
+    assert not silent
+
+
+Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def public(tree: ast.Module) -> Iterator[tuple[str, Documented]]:
+    """The module, and its public classes, methods and functions."""
+    yield "the module", tree
+    for node in tree.body:
+        if isinstance(node, Documented) and not node.name.startswith("_"):
+            yield node.name, node
+        if isinstance(node, ast.ClassDef):
+            methods = [part for part in node.body if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef)]
+            yield from ((f"{node.name}.{each.name}", each) for each in methods if not each.name.startswith("_"))
+
+
+# Commands
+
+
+def all_commands() -> Iterator[Command]:
+    """Commands and subcommands."""
+    for entry in COMMANDS.values():
+        yield entry
+        yield from entry.subcommands.values()
+
+
+@pytest.mark.parametrize("entry", list(all_commands()), ids=lambda entry: entry.name)
+def test_a_command_is_documented_with_the_syntax_that_its_signature_has(entry: Command) -> None:
+    """`HSET key field value [field value ...]: what it does`: four words or more, as `def hset` says too."""
+    syntax, colon, summary = (inspect.getdoc(entry.function) or "").split("\n")[0].partition(": ")
+    name = entry.name.upper().replace("|", " ")
+    assert colon and summary and syntax.split()[: len(name.split())] == name.split()
+    needed = syntax.removeprefix(name)
+    while (without := re.sub(r"\[[^\[\]]*\]", "", needed)) != needed:
+        needed = without
+    needed = re.sub(r" \| \S+", "", needed)  # one of several: one word
+    if entry.name not in ANY_WORDS:
+        assert len(name.split()) + len(needed.split()) == entry.fewest
+        assert ("[" in syntax) == (entry.most > entry.fewest), "brackets stand for what may be left out"
+
+
+# Examples
+
+
+class Checker(doctest.OutputChecker):
+    """Forgives that an exception is final.protocol.reader.X here, and reader.X in the stages."""
+
+    def check_output(self, want: str, got: str, optionflags: int) -> bool:
+        """Compare what an example shows with what it gave."""
+        return super().check_output(want, got.removeprefix("final.protocol."), optionflags)
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file.name != "__main__.py"], ids=str)
+def test_the_examples_in_docstrings_are_true(file: Path) -> None:
+    name = ".".join(["final", *file.with_suffix("").parts]).removesuffix(".__init__")
+    runner = doctest.DocTestRunner(Checker())
+    said: list[str] = []
+    for test in doctest.DocTestFinder().find(importlib.import_module(name)):
+        runner.run(test, out=said.append)
+    assert not said, "".join(said)

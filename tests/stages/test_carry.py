@@ -1,0 +1,65 @@
+"""`python3 -m stages carry FILE`: a fix goes into every later copy, and where it does not fit nothing is spoilt."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from stages.harness.course import stage_folder
+from tests.support.house import House
+
+FIXED = "stages/02-resp-reader/reader.py"
+LATER = [f"stages/{stage_folder(stage).name}/reader.py" for stage in (3, 4, 5)] + ["final/protocol/reader.py"]
+OLD, NEW = "MAX_LINE = 64 * 1024", "MAX_LINE = 32 * 1024"
+
+
+@pytest.fixture
+def committed(house: House) -> House:
+    """Give a house with a small final/ in which everything is committed."""
+    (house.folder / "final/protocol").mkdir(parents=True)
+    reader = (house.folder / FIXED).read_text()
+    (house.folder / "final/protocol/reader.py").write_text(reader.replace("import re\n", "import re\nimport sys\n"))
+    who = ["-c", "user.name=someone", "-c", "user.email=someone@example.org"]
+    for words in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "Begin"]):
+        subprocess.run(["git", *words], cwd=house.folder, check=True)
+    return house
+
+
+def change(file: Path, old: str = OLD, new: str = NEW) -> str:
+    """Change a file; answer with its new text."""
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+    return file.read_text()
+
+
+def test_a_fix_goes_into_every_later_copy_and_leaves_what_grew_there(committed: House) -> None:
+    fixed = change(committed.folder / FIXED)
+    status, said = committed.desk("carry", FIXED)
+    assert status == 0
+    assert said.splitlines() == [f"{file}: carried" for file in LATER]
+    assert [(committed.folder / file).read_text() for file in LATER[:3]] == [fixed] * 3
+    grown = (committed.folder / LATER[3]).read_text()
+    assert NEW in grown and "import sys" in grown
+    assert committed.desk("carry", FIXED)[1].splitlines() == [f"{file}: has the fix already" for file in LATER]
+
+
+def test_a_copy_that_differs_where_the_fix_is_stays_as_it_is(committed: House) -> None:
+    theirs = change(committed.folder / LATER[1], new="MAX_LINE = 99")
+    change(committed.folder / FIXED)
+    status, said = committed.desk("carry", FIXED)
+    assert status == 1
+    assert f"{LATER[1]}: not changed" in said and f"{LATER[2]}: carried" in said
+    assert (committed.folder / LATER[1]).read_text() == theirs
+
+
+@pytest.mark.parametrize("file", ["stages/02-resp-reader/test_checkpoint.py", "stages/desk/shared.py", "nothing.py"])
+def test_only_a_module_of_a_stage_is_carried(committed: House, file: str) -> None:
+    status, said = committed.desk("carry", file)
+    assert status == 2
+    assert "only a module of a stage can be carried" in said
+
+
+def test_without_a_change_there_is_nothing_to_carry(committed: House) -> None:
+    status, said = committed.desk("carry", FIXED)
+    assert status == 2
+    assert "has not changed since the last commit" in said

@@ -1,0 +1,49 @@
+"""The chain: what a checkpoint asks for stays true in every later stage, in final/, and of a real Redis."""
+
+from pathlib import Path
+
+import pytest
+
+from stages.harness.course import LAST, STAGES, stage_folder
+from tests.support import checkpoints
+from tests.support.house import Note
+
+pytestmark = pytest.mark.timeout(2 * checkpoints.SECONDS)
+
+TARGETS = {**{stage: f"stages/{stage_folder(stage).name}" for stage in STAGES}, LAST: "final"}
+LINKS = [(stage, later) for stage in STAGES for later in TARGETS if later > stage]
+
+
+@pytest.mark.parametrize(("stage", "later"), LINKS, ids=[f"{stage:02}-on-{TARGETS[later]}" for stage, later in LINKS])
+def test_a_checkpoint_holds_on_what_comes_later(stage: int, later: int, tmp_path: Path, note: Note) -> None:
+    holds(stage, later, TARGETS[later], tmp_path, note)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_checkpoint_is_true_of_redis(stage: int, tmp_path: Path, note: Note) -> None:
+    checkpoints.need_redis()
+    holds(stage, LAST, "redis", tmp_path, note)
+
+
+def holds(stage: int, later: int, target: str, folder: Path, note: Note) -> None:
+    """Run a checkpoint: what is left of it passes, something is left, and nothing is missing but by its mark."""
+    run = checkpoints.run(stage, target, folder)
+    left = run.named("passed")
+    if not left and not run.failed:
+        pytest.fail(f"nothing is left of checkpoint {stage:02} on {target}: it shows nothing there", pytrace=False)
+    if run.status:
+        pytest.fail(f"checkpoint {stage:02} does not hold on {target}:\n{run.summary()}", pytrace=False)
+    replaced = {name for name, until in checkpoints.marked(stage, "until").items() if int(str(until)) <= later}
+    assert not replaced & {case.name.split("[")[0] for case in run.cases}, "a replaced test has run"
+    note(
+        f"checkpoint {stage:02} on {target}: {len(left)} passed, {len(run.named('skipped'))} skipped, "
+        f"{len(replaced)} replaced"
+    )
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_mark_until_names_what_comes_later(stage: int, note: Note) -> None:
+    for name, until in checkpoints.marked(stage, "until").items():
+        later = int(str(until))
+        assert (stage, later) in LINKS, f"{name}: until={until}"
+        note(f"checkpoint {stage:02} until {TARGETS[later].removeprefix('stages/')}: {name}")

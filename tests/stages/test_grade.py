@@ -1,0 +1,179 @@
+"""Whatever is handed in, grading ends soon and with the right grade."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from stages.desk.manifest import sources
+from stages.harness.course import ROOT, stage_folder
+from tests.support import hostile
+from tests.support.checkpoints import need_redis
+from tests.support.house import desk, points
+
+ALL = "test_what_a_client_sends_comes_back"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of grades.csv."""
+
+    score: float
+    out_of: float
+    status: str
+    seconds: float
+
+
+def rows(out: Path) -> dict[str, Row]:
+    """Read grades.csv."""
+    with (out / "grades.csv").open(newline="") as file:
+        table = csv.DictReader(file)
+        assert table.fieldnames == ["submission", "score", "out_of", "status", "seconds"]
+        return {
+            line["submission"]: Row(
+                float(line["score"]), float(line["out_of"]), line["status"], float(line["seconds"])
+            )
+            for line in table
+        }
+
+
+def test_no_hostile_submission_gets_what_it_does_not_deserve_or_keeps_us_waiting(tmp_path: Path) -> None:
+    hostile.write_hostile(tmp_path / "in")
+    limits = ("--timeout", 7, "--patience", 0.3, "--memory", 256, "--jobs", 5)
+    done = desk("grade", tmp_path / "in", "--stage", "01", "--out", tmp_path / "out", *limits)
+    assert done.returncode == 0, done.stderr
+    found = rows(tmp_path / "out")
+    assert sorted(found) == sorted(path.name for path in (tmp_path / "in").iterdir())
+    for name, row in found.items():
+        assert row.seconds < 30, name
+        assert row.out_of == points(1), name
+        assert row.score <= row.out_of / 5, name
+        said = (tmp_path / "out" / f"{name}.txt").read_text()
+        assert f"{ALL}: passed" not in said, name
+        ElementTree.parse(tmp_path / "out" / f"{name}.xml")
+    for name in ("loop-at-import", "exit-at-import", "fork-bomb", "prints-without-end", "syntax-error", "kills-pytest"):
+        assert found[name].score == 0, name
+    refused = {"empty": "no server.py", "no-zip.zip": "cannot be read", "notes.txt": "neither a folder nor a zip"}
+    for name, why in (refused | {"climbs-out.zip": "a name that leads out of it: ../climbed-out.py"}).items():
+        assert found[name].status == "refused" and found[name].score == 0
+        assert why in (tmp_path / "out" / f"{name}.txt").read_text()
+    assert not list(tmp_path.rglob("climbed-out.py"))
+    assert found["kills-pytest"].status == "stopped"
+    assert "SyntaxError" in (tmp_path / "out" / "syntax-error.txt").read_text()
+
+
+def test_who_does_no_harm_gets_all_points_and_what_was_left_behind_is_ended(tmp_path: Path) -> None:
+    hostile.write_harmless(tmp_path / "in")
+    done = desk("grade", tmp_path / "in", "--stage", "01", "--out", tmp_path / "out", "--jobs", 2)
+    assert {name: (row.score, row.status) for name, row in rows(tmp_path / "out").items()} == {
+        "zipped.zip": (points(1), "graded"),
+        "leaves-a-child": (points(1), "graded"),
+    }, done.stdout
+    assert "[2/2]" in done.stdout
+    assert not [line for line in command_lines() if hostile.MARK in line]
+
+
+def command_lines() -> list[str]:
+    """List how every running program was started."""
+    listed = subprocess.run(["ps", "-A", "-o", "args"], capture_output=True, text=True, check=True)
+    return listed.stdout.splitlines()
+
+
+def test_a_loop_that_one_test_meets_costs_the_points_of_that_test(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    trap = 'if b"\\xff\\xfe" in data and len(data) < 100:\n    while True:\n        pass\nself.transport.write(data)'
+    (tmp_path / "one" / "server.py").write_text(hostile.handling(trap))
+    file = tmp_path / "results.json"
+    desk("grade", "--one", tmp_path / "one", "--stage", "01", "--results", file, "--patience", 4)
+    found = json.loads(file.read_text())
+    failed = [test["name"] for test in found["tests"] if test["status"] == "failed"]
+    assert failed == ["test_bytes_are_not_changed_on_the_way[not-utf-8]"]
+    assert found["score"] == points(1) - 1
+
+
+def test_a_proxy_to_a_real_redis_does_not_get_the_points_of_the_modules(tmp_path: Path) -> None:
+    need_redis()
+    if not shutil.which("redis-server"):
+        pytest.skip("there is no redis-server on this machine")
+    one = tmp_path / "one"
+    shutil.copytree(stage_folder(3), one)
+    for name in sources(one):
+        (one / name).write_text("")
+    (one / "server.py").write_text(hostile.PROXY)
+    file = tmp_path / "results.json"
+    desk("grade", "--one", one, "--stage", "03", "--results", file, "--patience", 1)
+    tests = json.loads(file.read_text())["tests"]
+    on_modules = [test for test in tests if test["name"].startswith("test_a_value_is_written_as_its_type")]
+    assert on_modules and all(test["status"] == "failed" for test in on_modules)
+    assert any(test["status"] == "passed" for test in tests)
+
+
+def test_results_are_there_from_the_first_test_on_and_grow(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "server.py").write_text(hostile.REFERENCE)
+    file = tmp_path / "results.json"
+    words = [sys.executable, "-B", "-m", "stages", "grade", "--one", str(tmp_path / "one"), "--stage", "01"]
+    running = subprocess.Popen([*words, "--results", str(file)], cwd=ROOT, stdout=subprocess.DEVNULL)
+    seen: list[float] = []
+    deadline = time.monotonic() + 60
+    while running.poll() is None and time.monotonic() < deadline:
+        if file.exists():
+            found = json.loads(file.read_text())
+            assert sum(test["max_score"] for test in found["tests"]) in (0, points(1))
+            seen += [found["score"]] if found["score"] not in seen else []
+        time.sleep(0.01)
+    assert running.wait(60) == 0
+    assert seen == sorted(seen) and len(seen) > 5
+    assert json.loads(file.read_text())["score"] == points(1)
+
+
+def test_a_teachers_own_tests_count_too_and_more_where_they_say_so(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "server.py").write_text(hostile.REFERENCE)
+    (tmp_path / "extra").mkdir()
+    (tmp_path / "extra" / "test_own.py").write_text(
+        "import pytest\n\n"
+        "@pytest.mark.points(5)\n"
+        "def test_own(client):\n    '''Our own.'''\n    client.check(b'own', b'own')\n\n"
+        "def test_wrong(client):\n    '''Never right.'''\n    client.check(b'a', b'b')\n"
+    )
+    file = tmp_path / "results.json"
+    words = ("--stage", "01", "--results", file, "--patience", 2, "--extra", tmp_path / "extra")
+    desk("grade", "--one", tmp_path / "one", *words)
+    found = json.loads(file.read_text())
+    assert found["score"] == points(1) + 5
+    assert sum(test["max_score"] for test in found["tests"]) == points(1) + 6
+    said = {test["name"]: test["output"] for test in found["tests"]}
+    assert said["test_own.py::test_own"] == "passed"
+    assert "Never right." in said["test_own.py::test_wrong"]
+
+
+def test_the_solution_is_not_where_a_submission_can_import_it(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    look = """
+import glob, os, sys
+roots = {os.path.dirname(os.path.dirname(word))
+         for path in glob.glob("/proc/[0-9]*/cmdline") if os.access(path, os.R_OK)
+         for word in open(path, errors="replace").read().split(chr(0)) if word.endswith("supervisor.py")}
+found = [file for root in roots if "grade-" in root for file in glob.glob(root + "/[0-9]*/server.py")]
+assert found and all("NotImplementedError" in open(file).read() for file in found), found
+"""
+    (tmp_path / "one" / "server.py").write_text(hostile.beginning(look))
+    file = tmp_path / "results.json"
+    desk("grade", "--one", tmp_path / "one", "--stage", "01", "--results", file)
+    assert json.loads(file.read_text())["score"] == points(1), file.read_text()
+
+
+def test_what_to_type_is_said_where_something_is_missing(tmp_path: Path) -> None:
+    assert "grade --one DIR --stage NN --results FILE" in desk("grade", tmp_path, "--stage", "01").stderr
+    done = desk("grade", tmp_path / "none", "--stage", "01", "--out", tmp_path / "out")
+    assert done.returncode == 2 and "is not a folder" in done.stderr

@@ -1,0 +1,184 @@
+"""A handout is all that a student needs, and gives nothing away."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from stages.desk.manifest import sources
+from stages.desk.starter import starter
+from stages.harness.course import NEW_FILE, ROOT, STAGES, stage_folder
+from stages.teacher import handout, leaks
+from tests.support.house import House
+
+each_stage = pytest.mark.parametrize("stage", STAGES)
+each_kind = pytest.mark.parametrize("chain", [False, True], ids=["", "chain"])
+
+
+def outcomes(folder: Path, *words: str) -> tuple[int, list[bool]]:
+    """Run the handout's checkpoint where nothing is known of this repository; tell which tests passed."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "PYTHON"))}
+    command = [sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "--junitxml=results.xml", *words]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    cases = ElementTree.parse(folder / "results.xml").iter("testcase")
+    return done.returncode, [not [each for each in case if each.tag in ("failure", "error")] for case in cases]
+
+
+@each_kind
+@each_stage
+def test_no_body_that_a_student_writes_is_in_it(stage: int, chain: bool, tmp_path: Path) -> None:
+    secret = leaks.bodies(stage)
+    assert secret
+    handout.lay_out(stage, tmp_path / "task", chain)
+    assert leaks.leaks(tmp_path / "task", secret) == []
+    if chain:
+        assert leaks.leaks(tmp_path / "task", handout.secret(stage, chain)) == []
+
+
+@each_stage
+def test_every_body_is_found_where_it_stands(stage: int) -> None:
+    secret = leaks.bodies(stage)
+    assert {line.split(": ", 1)[1] for line in leaks.leaks(stage_folder(stage), secret)} == set(secret)
+
+
+@pytest.mark.parametrize("file", ["notes.py", "notes.md", "notes.ipynb"])
+def test_a_body_is_found_however_it_is_laid_out(file: str, tmp_path: Path) -> None:
+    text = "class Other:\n        def resembles(self):\n            # my own remark\n            {}\n"
+    body = "if (not self.waiting):\n\n                return   None  # really\n            return self.waiting.pop('x')"
+    written = text.format(body)
+    cell = {"cell_type": "code", "metadata": {}, "source": written.splitlines(True), "outputs": []}
+    (tmp_path / file).write_text(json.dumps({"cells": [cell]}) if file.endswith("ipynb") else written)
+    ours = leaks.squeezed("if not self.waiting:\n    return None\nreturn self.waiting.pop('x')")
+    theirs = leaks.squeezed(body)
+    assert leaks.leaks(tmp_path, {"f": {theirs}}) == [f"{file}: f"]
+    if file != "notes.md":  # what is not Python cannot be written anew
+        indented = written.replace("class Other:", "if 1:")
+        (tmp_path / file).write_text(indented if file.endswith("py") else json.dumps({"cells": [cell]}))
+        assert leaks.leaks(tmp_path, {"f": {ours}}) == [f"{file}: f"]
+
+
+def test_the_desk_hands_out_nothing_that_gives_a_solution_away(house: House, tmp_path: Path) -> None:
+    checkpoint = house.folder / "stages/03-writer/test_checkpoint.py"
+    reference = sources(stage_folder(3))["writer.py"]
+    checkpoint.write_text(checkpoint.read_text() + "\nSOLUTION = '''\n" + reference.replace("'''", "") + "'''\n")
+    (house.folder / "requirements.txt").write_text("pytest>=9.0\n")
+    status, said = house.desk("handout", "03", "--out", str(tmp_path / "task"))
+    assert status == 2
+    assert "stages/03-writer/test_checkpoint.py: 03-writer/writer.py: encode" in said
+    assert not (tmp_path / "task").exists()
+
+
+def test_nothing_is_written_over(house: House, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("")
+    assert house.desk("handout", "03", "--out", str(tmp_path))[0] == 2
+    assert "is not empty" in house.desk("handout", "03", "--out", str(tmp_path))[1]
+
+
+def test_it_has_the_task_and_nothing_of_what_comes_later(tmp_path: Path) -> None:
+    handout.lay_out(3, tmp_path, chain=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "LICENSE", "README.md", "conftest.py", "notebooks", "pyproject.toml", "requirements.txt", "stages", "work"
+    ]  # fmt: skip
+    stages = sorted(path.name for path in (tmp_path / "stages").iterdir() if re.match(r"\d\d-", path.name))
+    assert stages == ["01-echo-server", "02-resp-reader", "03-writer"]
+    for earlier in (1, 2):
+        assert sources(tmp_path / "stages" / stage_folder(earlier).name) == sources(stage_folder(earlier))
+    assert sources(tmp_path / "work") == starter(3)
+    assert sorted(path.name for path in (tmp_path / "notebooks").glob("*.ipynb")) == ["03-writer.ipynb"]
+    readme = (tmp_path / "README.md").read_text()
+    assert f"You can get {points()[3]:g} points" in readme and "`encode`" in readme and "## Hand in" in readme
+
+
+def test_its_notebook_has_no_solutions_and_no_outputs(tmp_path: Path) -> None:
+    handout.lay_out(2, tmp_path, chain=False)
+    cells = json.loads((tmp_path / "notebooks/02-resp-reader.ipynb").read_text())["cells"]
+    assert len(cells) > 50
+    assert not any("solution" in cell["metadata"].get("tags", ()) for cell in cells)
+    assert not any(cell.get("outputs") for cell in cells)
+
+
+@pytest.mark.parametrize(("stage", "chain"), [(1, False), (3, True)], ids=["01", "03-chain"])
+def test_its_checkpoint_fails_as_it_comes_and_passes_with_the_reference(
+    stage: int, chain: bool, tmp_path: Path
+) -> None:
+    handout.lay_out(stage, tmp_path, chain)
+    work = tmp_path / "work"
+    words = (f"stages/{stage:02}", f"--target={work}", "--patience=0.3", "--maxfail=3")
+    if chain and stage > 1:
+        assert not work.exists()  # students go on from their own
+        shutil.copytree(tmp_path / "stages" / stage_folder(stage).name, work)
+    status, passed = outcomes(tmp_path, *words)
+    assert status == 1 and passed.count(False) == 3
+    for file, text in sources(stage_folder(stage)).items():
+        (work / file).write_text(text)
+    status, passed = outcomes(tmp_path, *words[:2])
+    assert status == 0 and all(passed)
+
+
+def test_its_desk_leads_from_the_starter_to_handing_in(tmp_path: Path) -> None:
+    handout.lay_out(2, tmp_path, chain=False)
+    (tmp_path / "stages/02-resp-reader/test_checkpoint.py").write_text(
+        "def test_it(modules):\n    '''It is there.'''\n    modules.check('import reader; result = 1', 1)\n"
+    )
+
+    def desk(*words: str) -> str:
+        command = [sys.executable, "-B", "-m", "stages", *words]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
+
+    assert desk().endswith("Next, type: python3 -m stages check 02\n")
+    assert "1 passed" in desk("check", "02")
+    assert "this is what you hand in" in desk()
+    assert "+from reader import" in desk("diff", "01", "02")
+    assert "grade" not in desk("--help") and "handout" not in desk("--help")
+
+
+def test_in_a_chain_one_goes_on_from_ones_own_work(tmp_path: Path) -> None:
+    handout.lay_out(3, tmp_path, chain=True)
+    command = [sys.executable, "-B", "-m", "stages", "start", "03"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and "copy your own work/ of that stage here" in done.stderr
+    (tmp_path / "work").mkdir()
+    for file in ("server.py", NEW_FILE[2]):
+        (tmp_path / "work" / file).write_text("my own")
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "work/server.py").read_text() == "my own"
+    assert (tmp_path / "work/writer.py").read_text() == starter(3)["writer.py"]
+    assert "diff 02 03" not in done.stdout  # there is no stage 02 to compare with
+
+
+@each_stage
+def test_the_readme_says_the_sum_of_the_points(stage: int) -> None:
+    lines = (stage_folder(stage) / "README.md").read_text().splitlines()
+    said = [int(line.removeprefix("Points: ")) for line in lines if line.startswith("Points: ")]
+    assert said == [points()[stage]]
+
+
+@functools.cache
+def points() -> dict[int, float]:
+    """Add up what pytest collects of each stage: a test counts as its mark says."""
+    source = "import stages.harness.checkpoint, pytest, sys\n" + COLLECT
+    command = [sys.executable, "-B", "-c", source, "stages", "--target=reference"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    return {stage: float(done.stderr.split()[stage - 1]) for stage in STAGES}
+
+
+COLLECT = """
+class Sum:
+    def pytest_collection_finish(self, session):
+        for stage in range(1, 6):
+            items = [item for item in session.items if stages.harness.checkpoint.stage_of(item) == stage]
+            print(sum(dict(item.user_properties)["points"] for item in items), file=sys.stderr)
+
+pytest.main(["--collect-only", "-q", *sys.argv[1:]], plugins=[Sum()])
+"""

@@ -1,0 +1,671 @@
+"""The checkpoints' harness can fail: whatever a program under test does, it ends soon and is reported.
+
+A little checkpoint is run by a pytest of its own against a folder of bad modules, or a bad server.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import shutil
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from stages.harness import report, target
+from stages.harness.wire import Error, Incomplete, Push, Verbatim, parse
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Run:
+    """What became of a run: its exit status, what it printed, and of each test the outcome and the report."""
+
+    status: int
+    output: str
+    outcomes: dict[str, str]
+    reports: dict[str, str]
+    properties: dict[str, dict[str, str]]
+
+
+def run(folder: Path, checkpoint: str, target: str, *arguments: str, **environment: str) -> Run:
+    """Run a checkpoint's source against a target."""
+    results = folder / "results.xml"
+    process = subprocess.run(
+        [*pytest_command(folder, checkpoint, target), f"--junitxml={results}", *arguments],
+        env={**os.environ, **ENVIRONMENT, **environment},
+        capture_output=True,
+        text=True,
+        timeout=250,
+    )
+    assert process.returncode != pytest.ExitCode.INTERNAL_ERROR, process.stdout
+    run = Run(process.returncode, process.stdout, {}, {}, {})
+    for case in ElementTree.parse(results).iter("testcase") if results.exists() else []:
+        name = case.attrib["name"]
+        found = [part for part in case if part.tag in ("failure", "error", "skipped")]
+        run.outcomes[name] = found[0].tag if found else "passed"
+        run.reports[name] = (found[0].text or "") if found else ""
+        run.properties[name] = {p.attrib["name"]: p.attrib["value"] for p in case.iter("property")}
+    return run
+
+
+ENVIRONMENT = {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "100"}
+
+
+def pytest_command(folder: Path, checkpoint: str, target: str) -> list[str]:
+    """Write the checkpoint, as one of stage 03, and say how it is run."""
+    file = folder / "03-trial" / "test_checkpoint.py"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("import pytest\nfrom stages.harness.wire import request\n\n" + textwrap.dedent(checkpoint))
+    options = ["-p", "stages.harness.checkpoint", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder)]
+    return [sys.executable, "-m", "pytest", *options, str(file), f"--target={target}"]
+
+
+def write(folder: Path, **files: str) -> Path:
+    """Write modules into a new folder."""
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(textwrap.dedent(text))
+    return folder
+
+
+# Modules that misbehave
+
+MODULES = """
+    def double(x):
+        return 2 * x
+
+    def broken(x):
+        raise RuntimeError("what the learner sees")
+    """
+
+MODULE_TESTS = '''
+    def test_right(modules, rng):
+        """It doubles."""
+        word = rng.word()
+        modules.check("import good\\nresult = good.double(word)", word + word, word=word)
+
+    @pytest.mark.points(3)
+    @pytest.mark.read("The section")
+    def test_wrong(modules):
+        """What was checked, in a sentence.
+
+        The first hint.
+
+        The second hint.
+        """
+        modules.check("import good\\nresult = [good.double(2), 5]", [4, 6])
+
+    def test_one_is_not_true(modules):
+        """Types count."""
+        modules.check("result = 1", True)
+
+    def test_raises(modules):
+        """It raises."""
+        modules.check("import good\\nresult = good.broken(1)", 1)
+
+    def test_missing(modules):
+        """It is missing."""
+        modules.check("from good import nothing_such\\nresult = 1", 1)
+
+    def test_syntax(modules):
+        """It is no Python."""
+        modules.check("import syntax\\nresult = 1", 1)
+
+    def test_hangs(modules):
+        """It hangs."""
+        modules.check("import hangs\\nresult = 1", 1, seconds=0.5)
+
+    def test_leaves(modules):
+        """It leaves."""
+        modules.check("import leaves\\nresult = 1", 1)
+
+    def test_kills_itself(modules):
+        """It is killed."""
+        modules.check("import os\\nos.kill(os.getpid(), 9)", 1)
+
+    def test_prints(modules):
+        """It prints."""
+        modules.check("import prints\\nresult = 1", 1)
+
+    def test_prints_a_little(modules):
+        """It prints a little, which is nobody's business."""
+        modules.check("print('[2]', flush=True)\\nresult = 1", 1)
+
+    def test_eats(modules):
+        """It eats memory."""
+        modules.check("import eats\\nresult = 1", 1)
+
+    def test_no_literal(modules):
+        """It is no plain data."""
+        modules.check("result = object()", 1)
+
+    def test_a_plain_assert(modules):
+        """An assertion of the test's own.
+
+        A hint.
+        """
+        assert modules.run("result = 1") == 2
+    '''
+
+
+@pytest.fixture(scope="module")
+def on_modules(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run the checkpoint on modules."""
+    folder = tmp_path_factory.mktemp("modules")
+    target = write(
+        folder / "target",
+        writer="",
+        good=MODULES,
+        syntax="def f(:\n",
+        hangs="while True: pass\n",
+        leaves="import os; os._exit(0)\n",
+        prints="while True: print('x' * 10000)\n",
+        eats="x = bytearray(1 << 40)\n",
+    )
+    return run(folder, MODULE_TESTS, str(target), "--seed=7")
+
+
+def test_what_is_right_passes(on_modules: Run) -> None:
+    """Only what is right passes, and what modules print is no answer."""
+    assert on_modules.status == 1
+    passed = {name for name, outcome in on_modules.outcomes.items() if outcome == "passed"}
+    assert passed == {"test_right", "test_prints_a_little"}
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "trouble"),
+    [
+        ("test_one_is_not_true", "True", "assertion"),
+        ("test_raises", "RuntimeError: what the learner sees", "error"),
+        ("test_missing", "cannot import name 'nothing_such'", "import"),
+        ("test_syntax", "SyntaxError", "import"),
+        ("test_hangs", "It had not finished after 0.5 seconds", "error"),
+        ("test_leaves", "The program ended (exit status 0) before it had answered", "error"),
+        ("test_kills_itself", "It was ended by signal 9", "error"),
+        ("test_prints", "It printed more than", "error"),
+        ("test_eats", "MemoryError", "error"),
+        ("test_no_literal", "What came back is not plain data", "error"),
+        ("test_a_plain_assert", 'assert modules.run("result = 1") == 2', "assertion"),
+    ],
+)
+def test_what_modules_do_is_said(on_modules: Run, name: str, said: str, trouble: str) -> None:
+    """Whatever a module does, the report says it in words, sorted for whoever counts."""
+    assert said in on_modules.reports[name].replace("'result = 1'", '"result = 1"')
+    assert on_modules.properties[name]["trouble"] == trouble
+
+
+def test_a_report_shows_nothing_of_the_harness(on_modules: Run) -> None:
+    """The learner's own frames are in a report, and none of ours."""
+    assert 'good.py", line 6, in broken' in on_modules.reports["test_raises"]
+    for name, text in on_modules.reports.items():
+        for ours in ("supervisor.py", "sandbox.py", 'checkpoint.py"', "harness/server.py", "<the checkpoint>"):
+            assert ours not in text, name
+
+
+def test_a_report_has_its_parts_in_order(on_modules: Run) -> None:
+    """What was checked and done, expected, received with a caret, hint, notebook, how to repeat it."""
+    expected = """\
+What was checked, in a sentence.
+
+This was run with your code:
+    import good
+    result = [good.double(2), 5]
+
+Expected as result:
+    [4, 6]
+
+Result:
+    [4, 5]
+        ^
+
+Hint:
+    The first hint.
+    More: python3 -m stages hint 03 test_wrong
+
+Read:
+    notebooks/03-trial.ipynb, “The section”
+
+Run it again:
+    pytest 03-trial/test_checkpoint.py::test_wrong --seed=7 --target="""
+    assert on_modules.reports["test_wrong"].startswith(expected)
+    assert on_modules.properties["test_wrong"]["points"] == "3"
+    assert on_modules.properties["test_right"]["points"] == "1"
+
+
+def test_the_last_line_says_what_was_tested(on_modules: Run) -> None:
+    """After everything else comes what was tested."""
+    assert on_modules.output.splitlines()[-1].startswith("this was ")
+    assert on_modules.output.splitlines()[-1].endswith("/target")
+
+
+# Servers that misbehave
+
+SERVER = """
+    import os, signal, socket, subprocess, sys, threading, time
+    if "--wrong" in sys.argv:
+        sys.exit("no such option")
+    listener = socket.create_server(("127.0.0.1", int(sys.argv[2])))
+
+    def serve(connection):
+        while data := connection.recv(100):
+            answer(connection, data)
+
+    def answer(connection, data):
+        if b"half" in data:
+            connection.sendall(b"+hal")
+            connection.close()
+        elif b"wrong" in data:
+            connection.sendall(b"+right\\r\\n-ERR\\r\\n")
+        elif b"crash" in data:
+            print("last words", file=sys.stderr, flush=True)
+            os._exit(3)
+        elif b"chat" in data:
+            for _ in range(5000):
+                print("x" * 1000)
+            connection.sendall(b"+OK\\r\\n")
+        elif b"escape" in data:
+            code = "import os, time; os.setsid(); os.fork() and os._exit(0)"
+            code += "; print(os.getpid(), flush=True); time.sleep(100)"
+            child = subprocess.Popen([sys.executable, "-S", "-c", code], stdout=subprocess.PIPE)
+            connection.sendall(b":" + child.stdout.readline().strip() + b"\\r\\n")
+            child.wait()
+        elif b"twice" in data:
+            connection.sendall(b"+OK\\r\\n+OK\\r\\n")
+        elif b"sync" in data:
+            with open("log", "w") as file:
+                threading.Thread(target=os.fsync, args=[file.fileno()]).start()
+                os.fdatasync(file.fileno())
+                time.sleep(0.1)
+            connection.sendall(b"+OK\\r\\n")
+        elif b"grow" in data:
+            with open("big", "wb") as file:
+                file.write(b"x" * 2000)
+            connection.sendall(b"+OK\\r\\n")
+        elif b"PING" in data:
+            connection.sendall(b"+PONG\\r\\n")
+
+    while True:
+        serve(listener.accept()[0])
+    """
+
+SERVER_TESTS = '''
+    def test_right(client):
+        """It answers."""
+        client.check(b"PING", b"+PONG\\r\\n")
+        client.check(b"chat", b"+OK\\r\\n")
+
+    def test_half(client):
+        """It closes in the middle."""
+        client.check(b"half\\r\\n", b"+half a reply\\r\\n")
+
+    def test_wrong(client):
+        """It answers something else."""
+        client.check(b"wrong", b"+right\\r\\n+OK\\r\\n")
+
+    def test_silent(client):
+        """It says nothing."""
+        client.check(b"silence", b"+OK\\r\\n")
+
+    def test_crash(client):
+        """It crashes."""
+        client.check(b"crash", b"+OK\\r\\n")
+
+    def test_after_a_crash(client):
+        """It is there again."""
+        client.check(b"PING", b"+PONG\\r\\n")
+
+    def test_twice(client, server):
+        """It answers twice."""
+        client.check(b"twice", b"+OK\\r\\n")
+        client.more(__import__("time").monotonic() + 1)
+
+    def test_escape(start, record_property):
+        """Its child gets away."""
+        client = start().connect()
+        client.send(b"escape")
+        record_property("pid", client.read_reply().decode())
+
+    def test_never_listens(start):
+        """It stops before it listens."""
+        start(options=["--wrong"])
+
+    def test_fsyncs(start):
+        """Its fsyncs are counted."""
+        server = start(counting=True)
+        server.connect().check(b"sync", b"+OK\\r\\n")
+        assert sorted(call.in_main_thread for call in server.fsyncs()) == [False, True]
+
+    def test_file_size(start):
+        """Its files do not grow."""
+        server = start(file_size=1000)
+        server.connect().check(b"grow", b"+OK\\r\\n")
+
+    def test_kill_and_start_again(start):
+        """It is killed and started again."""
+        server = start()
+        server.kill()
+        assert server.wait() == -9
+        start().connect().check(b"PING", b"+PONG\\r\\n")
+
+    @pytest.mark.until("03")
+    def test_replaced(client):
+        """Not run on stage 03 or later."""
+        assert False
+    '''
+
+
+@pytest.fixture(scope="module")
+def on_servers(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run the checkpoint on the wire."""
+    folder = tmp_path_factory.mktemp("servers")
+    target = write(folder / "target", writer="", server=SERVER)
+    return run(folder, SERVER_TESTS, str(target), "--patience=1")
+
+
+def test_a_good_answer_passes(on_servers: Run) -> None:
+    """Only good answers pass; a server that died is started again; a chatty one is heard out."""
+    passed = {name for name, outcome in on_servers.outcomes.items() if outcome == "passed"}
+    assert passed == {
+        "test_right",
+        "test_after_a_crash",
+        "test_escape",
+        "test_fsyncs",
+        "test_kill_and_start_again",
+    }
+    assert "test_replaced" not in on_servers.outcomes
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "trouble"),
+    [
+        ("test_half", "Received:\n    +hal\n        ^ and nothing more", "assertion"),
+        ("test_half", "The server closed the connection", "assertion"),
+        ("test_wrong", "    +right\\r\\n\n    -ERR\\r\\n\n    ^\n", "assertion"),
+        ("test_silent", "Nothing more came within 1 seconds", "assertion"),
+        ("test_crash", "last words\n    It has ended, with exit status 3", "assertion"),
+        ("test_twice", "The server sent more than was expected", "assertion"),
+        ("test_never_listens", "It ended with exit status 1 before it accepted connections", "start"),
+        ("test_file_size", "OSError: [Errno 27]", "assertion"),
+    ],
+)
+def test_what_servers_do_is_said(on_servers: Run, name: str, said: str, trouble: str) -> None:
+    """Whatever a server does, the report says it."""
+    assert said in on_servers.reports[name]
+    assert on_servers.properties[name]["trouble"] == trouble
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process adopt its orphans' children")
+def test_nothing_that_a_server_started_outlives_it(on_servers: Run) -> None:
+    """A child that left its parent's session and group is ended with the server."""
+    pid = int(on_servers.properties["test_escape"]["pid"].strip(":\\r\n"))
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_nothing_outlives_pytest(tmp_path: Path) -> None:
+    """When pytest itself is killed, the server ends all the same."""
+    target = write(tmp_path / "target", writer="", server=SERVER)
+    checkpoint = """
+        import os
+        def test_killed(server):
+            open(os.environ["PORT_FILE"], "w").write(str(server.port))
+            os.kill(os.getpid(), 9)
+        """
+    port_file = tmp_path / "port"
+    environment = {**os.environ, **ENVIRONMENT, "PORT_FILE": str(port_file)}
+    command = pytest_command(tmp_path, checkpoint, str(target))
+    assert subprocess.run(command, env=environment, capture_output=True, timeout=250).returncode == -9
+    port = int(port_file.read_text())
+    assert refused(port, seconds=10)
+
+
+def refused(port: int, seconds: float) -> bool:
+    """Wait until nobody listens on the port any more."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), 0.1).close()
+        except ConnectionRefusedError:
+            return True
+        except OSError:  # it is just about to go
+            continue
+    return False
+
+
+# What a run is worth
+
+LITTLE = '''
+    def test_modules(modules, rng, record_property):
+        """On modules."""
+        record_property("word", rng.word().decode())
+
+    @pytest.mark.carried
+    def test_wire(client):
+        """On the wire."""
+        client.check(b"PING\\r\\n", b"+PONG\\r\\n")
+
+    @pytest.mark.not_redis("of ours only")
+    @pytest.mark.carried
+    def test_ours(server):
+        """Of ours only."""
+
+    @pytest.mark.carried
+    def test_restart(start):
+        """It starts a server."""
+        start(port=1)
+    '''
+
+
+@pytest.mark.skipif(not shutil.which("redis-server"), reason="redis-server is not installed")
+def test_a_run_that_checks_nothing_fails(tmp_path: Path) -> None:
+    """Where every test of the stage's own is skipped, the run fails; carried ones do not count."""
+    little = LITTLE.replace("start(port=1)", "start()")
+    result = run(tmp_path, little, "redis")
+    assert result.outcomes == {
+        "test_modules": "skipped",
+        "test_wire": "passed",
+        "test_ours": "skipped",
+        "test_restart": "passed",
+    }
+    assert result.status == 1
+    assert "nothing was checked of stage 03; this was redis-server" in result.output.splitlines()[-1]
+
+
+def test_a_server_that_is_running_is_not_restarted(tmp_path: Path) -> None:
+    """With HOST:PORT, tests that start a server or look into modules are skipped, and say so."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        result = run(tmp_path, LITTLE, f"127.0.0.1:{listener.getsockname()[1]}", "--patience=0.1")
+    assert result.outcomes["test_restart"] == result.outcomes["test_modules"] == "skipped"
+    assert result.outcomes["test_wire"] == "failure"
+    assert result.status == 1
+
+
+def test_without_redis_the_oracle_is_skipped(tmp_path: Path) -> None:
+    """Without a redis-server its tests are skipped with the reason; in CI the run fails."""
+    result = run(tmp_path, LITTLE, "redis", "-rs", PATH="", CI="")
+    assert set(result.outcomes.values()) == {"skipped"}
+    assert "neither redis-server nor valkey-server is installed" in result.output
+    assert result.status == 1
+    assert run(tmp_path, LITTLE, "redis", PATH="", CI="1").status == pytest.ExitCode.USAGE_ERROR
+
+
+def test_a_seed_repeats_a_run(tmp_path: Path) -> None:
+    """Random words are the same with the same seed, and others without it."""
+    target = write(tmp_path / "target", writer="", server=SERVER)
+    words = [
+        run(tmp_path, LITTLE, str(target), "-k", "modules", *seed).properties["test_modules"]["word"]
+        for seed in (["--seed=1"], ["--seed=1"], [])
+    ]
+    assert words[0] == words[1] != words[2]
+
+
+def test_any_program_can_be_tested(tmp_path: Path) -> None:
+    """`cmd:` starts any program with `--port N`; tests on modules are skipped."""
+    target = write(
+        tmp_path / "target", server=SERVER.replace("sys.argv[2]", "sys.argv[sys.argv.index('--port') + 1]")
+    )
+    result = run(tmp_path, LITTLE, f"cmd:{sys.executable} {target / 'server.py'} --color")
+    assert result.outcomes["test_modules"] == "skipped"
+    assert result.outcomes["test_wire"] == "passed"
+
+
+def test_without_a_target_it_is_work_as_soon_as_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without `work/` the reference is tested; with it `work/`, at its own stage, or one is told to start."""
+    monkeypatch.setattr(target, "ROOT", tmp_path)
+    (tmp_path / "stages" / "03-writer").mkdir(parents=True)
+    find = target.find.__wrapped__
+    assert find(None, 3, tmp_path).name == "the reference, not your code"
+    write(tmp_path / "work", server="", reader="")
+    assert (find(None, 2, tmp_path).folder, find(None, 1, tmp_path).stage) == (tmp_path / "work", 2)
+    with pytest.raises(target.Unavailable, match="type `python3 -m stages start 03`"):
+        find(None, 3, tmp_path)
+
+
+def test_a_target_that_is_not_there_is_said(tmp_path: Path) -> None:
+    """A folder that is not there ends the run before it begins; a program that is not there cannot start."""
+    command = pytest_command(tmp_path, LITTLE, "nowhere")
+    result = subprocess.run(command, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True)
+    assert result.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "--target=nowhere: there is no such folder" in result.stderr
+    started = run(tmp_path, LITTLE, "cmd:nowhere")
+    assert started.properties["test_wire"]["trouble"] == "start"
+    assert "nowhere: No such file or directory" in started.reports["test_wire"]
+
+
+def test_a_stage_is_named_by_its_number() -> None:
+    """`stages/03` is completed to the stage's folder; other arguments are left alone."""
+    names = [
+        "stages/03",
+        "stages/02/test_checkpoint.py::test_x[a::b]",
+        "stages/03-writer",
+        "stages/77",
+        "tests",
+    ]
+    complete = runpy.run_path(str(ROOT / "conftest.py"))["complete"]
+    assert [complete(name, ROOT).removeprefix(f"{ROOT}/") for name in names] == [
+        "stages/03-writer",
+        "stages/02-resp-reader/test_checkpoint.py::test_x[a::b]",
+        "stages/03-writer",
+        "stages/77",
+        "tests",
+    ]
+
+
+# Counting from outside
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+@pytest.mark.skipif(not shutil.which("redis-server"), reason="redis-server is not installed")
+def test_the_fsyncs_of_redis_are_counted(tmp_path: Path) -> None:
+    """With strace the fsyncs of any program are counted, and `kill` still reaches the program itself."""
+    checkpoint = """
+        def test_fsyncs(start, tmp_path):
+            server = start(data=tmp_path, appendfsync="always", counting=True)
+            client = server.connect()
+            assert client.ask("PING") == "PONG"  # from here on it has started for good
+            before = len(server.fsyncs())
+            client.check(request("SET", "k", "v"), b"+OK\\r\\n")
+            calls = server.fsyncs()
+            assert len(calls) == before + 1 and calls[-1].in_main_thread
+            server.kill()
+            assert server.wait() == -9
+            again = start(data=tmp_path)
+            again.connect().check(request("GET", "k"), b"$1\\r\\nv\\r\\n")
+        """
+    result = run(tmp_path, checkpoint, "redis")
+    assert result.outcomes == {"test_fsyncs": "passed"}, result.output
+
+
+# Its own RESP
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        (b"+OK\r\n", "OK"),
+        (b"-ERR no\r\n", Error("ERR no")),
+        (b":-1\r\n", -1),
+        (b"(12345678901234567890\r\n", 12345678901234567890),
+        (b",-2.5\r\n", -2.5),
+        (b"#t\r\n", True),
+        (b"_\r\n", None),
+        (b"$-1\r\n", None),
+        (b"*-1\r\n", None),
+        (b"$4\r\n\r\n\0\xff\r\n", b"\r\n\0\xff"),
+        (b"*2\r\n*0\r\n$0\r\n\r\n", [[], b""]),
+        (b"%1\r\n+a\r\n:1\r\n", {"a": 1}),
+        (b"~1\r\n:1\r\n", [1]),
+        (b">1\r\n+a\r\n", Push(["a"])),
+        (b"=5\r\ntxt:a\r\n", Verbatim(b"txt:a")),
+        (b"!2\r\nno\r\n", Error("no")),
+        (b"|1\r\n+ttl\r\n:1\r\n+OK\r\n", "OK"),
+    ],
+)
+def test_replies_are_read(data: bytes, value: object) -> None:
+    """A reply is read whole, and not before it is whole."""
+    result, end = parse(data + b"+next\r\n")
+    assert (result, type(result), end) == (value, type(value), len(data))
+    for cut in range(len(data)):
+        with pytest.raises(Incomplete):
+            parse(data[:cut])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"OK\r\n",
+        b"+a\nb\r\n",
+        b"+a\rb\r\n",
+        b":x\r\n",
+        b"$x\r\n",
+        b"$1\r\nab\r\n",
+        b"#x\r\n",
+        b"_x\r\n",
+        b"*1\r\nx",
+    ],
+)
+def test_what_is_no_reply_is_refused(data: bytes) -> None:
+    """What is no RESP is no reply."""
+    with pytest.raises((ValueError, KeyError)):
+        parse(data)
+
+
+# Its pictures
+
+
+@pytest.mark.parametrize(
+    ("expected", "received", "lines"),
+    [
+        (b"+PONG\r\n", b"+PONK\r\n", ["+PONK\\r\\n", "    ^"]),
+        (b"*1\r\n:1\r\n", b"*1\r\n:2\r\n", ["*1\\r\\n", ":2\\r\\n", " ^"]),
+        (b"a\0b", b"a\0c", ["a\\x00c", "     ^"]),
+        (b"abc", b"ab", ["ab", "  ^ and nothing more"]),
+        (b"abc\r\nd", b"abc\r\n", ["abc\\r\\n", "^ and nothing more"]),
+        (b"abc", b"", ["(nothing)"]),
+        (
+            b"x" * 1000 + b"a",
+            b"x" * 1000 + b"b",
+            ["… 840 bytes before …", "x" * 88, "x" * 72 + "b", " " * 72 + "^"],
+        ),
+        (
+            b"a" + b"x" * 1000,
+            b"b" + b"x" * 1000,
+            ["b" + "x" * 87, "^", "x" * 88, "x" * 72, "… 753 more bytes"],
+        ),
+    ],
+)
+def test_a_caret_stands_under_the_first_difference(
+    expected: bytes, received: bytes, lines: list[str]
+) -> None:
+    """Bytes are shown as RESP, long ones cut, with a caret under the first that differs."""
+    assert report.show(received, report.difference(expected, received)) == lines

@@ -1,0 +1,48 @@
+"""Planted mistakes: wrong servers that learners write, each named by the check that is meant for it.
+
+A mistake is a patch on a stage's reference, `mistakes/NN-…/NAME.patch`. Its first line says in a learner's words
+what is wrong, then which check has to be the first that fails; the second line, what its report has to tell.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from stages.desk.manifest import sources
+from stages.desk.starter import write
+from stages.harness.course import STAGES, stage_folder
+from tests.support import checkpoints
+from tests.support.planted import MISTAKES, read
+
+
+def make(patch: Path, folder: Path) -> Path:
+    """Make the wrong server: the stage's reference, the patch applied as it stands."""
+    write(sources(stage_folder(int(patch.parent.name[:2]))), folder)
+    apart = os.environ | {"GIT_CEILING_DIRECTORIES": str(folder.parent)}  # in a repository git would do nothing
+    done = subprocess.run(["git", "apply", str(patch)], cwd=folder, env=apart, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+PATCHES = [pytest.param(path, id=f"{path.parent.name[:2]}-{path.stem}") for path in sorted(MISTAKES.rglob("*.patch"))]
+
+
+@pytest.mark.parametrize("patch", PATCHES)
+def test_a_mistake_is_named_by_the_check_that_is_meant_for_it(patch: Path, tmp_path: Path) -> None:
+    mistake = read(patch)
+    run = checkpoints.run(mistake.stage, make(patch, tmp_path / "server"), tmp_path, "-x", "--patience=2")
+    assert run.failed, f"nobody notices: {mistake.what}"
+    first = run.failed[0]
+    assert mistake.check in (first.name, first.name.split("[")[0]), f"{first.name} fails first:\n{first.said}"
+    assert mistake.told in first.said, first.said
+    for part in ("Hint:", "Read:", "Run it again:"):
+        assert f"\n{part}\n" in first.said, f"{part} is missing:\n{first.said}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_each_stage_has_eight_mistakes(stage: int) -> None:
+    assert len(list((MISTAKES / stage_folder(stage).name).glob("*.patch"))) >= 8

@@ -1,0 +1,26 @@
+"""The page for teachers is true as far as a test can tell."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from stages.__main__ import parser
+from stages.harness.course import ROOT
+from tests.support.planted import MISTAKES, read
+
+TEXT = (ROOT / "stages" / "TEACHING.md").read_text()
+
+
+def test_the_mistakes_are_those_that_are_planted() -> None:
+    planted = {(mistake.what, mistake.check, mistake.told) for mistake in map(read, MISTAKES.rglob("*.patch"))}
+    told = re.findall(r"^\| 0\d \| (.*) \| `(.*?)` \| `(.*)` \|$", TEXT, flags=re.M)
+    assert len(told) > 20
+    assert set(told) - planted == set()
+
+
+@pytest.mark.parametrize("line", sorted(set(re.findall(r"python3 -m stages ([a-z]+ [^`\n]+)", TEXT))))
+def test_what_it_says_can_be_typed(line: str) -> None:
+    words = re.split(r" {2,}", line)[0].split(" (")[0].replace("[", "").replace("]", "").split()
+    parser().parse_args(words)

@@ -1,0 +1,87 @@
+"""A copy of the stages to do things to, and the type of a note for the run's summary."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stages.harness.course import ROOT, stage_folder
+
+Note = Callable[[str], None]
+
+
+class House:
+    """A copy of the stages, and their desk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / "stages", folder / "stages", ignore=ignore)
+        for name in ("conftest.py", "pyproject.toml"):
+            shutil.copy(ROOT / name, folder)
+        self.work = folder / "work"
+
+    def desk(self, *words: str) -> tuple[int, str]:
+        """Type `python3 -m stages …`; answer with the status and all that was said."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+        done = subprocess.run(
+            [sys.executable, "-B", "-m", "stages", *words],
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        return done.returncode, done.stdout
+
+    @contextmanager
+    def begin(self, *words: str) -> Iterator["Begun"]:
+        """Type a command that does not end by itself; it is ended at the end of the block."""
+        process = subprocess.Popen(
+            [sys.executable, "-B", "-m", "stages", *words],
+            cwd=self.folder,
+            env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            yield Begun(process)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+class Begun:
+    """A command that goes on."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+
+    def until(self, text: str) -> str:
+        """All that it says up to a line with this text (pytest's own timeout is the deadline)."""
+        said = ""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            said += line
+            if text in line:
+                return said
+        raise AssertionError(f"it ended, having said:\n{said}")
+
+
+def desk(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Type `python3 -m stages …`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    command = [sys.executable, "-B", "-m", "stages", *map(str, words)]
+    return subprocess.run(command, cwd=ROOT, env=kept | environment, capture_output=True, text=True, timeout=290)
+
+
+def points(stage: int) -> float:
+    """Read the sum that the stage's README says."""
+    lines = (stage_folder(stage) / "README.md").read_text().splitlines()
+    return next(float(line.removeprefix("Points: ")) for line in lines if line.startswith("Points: "))

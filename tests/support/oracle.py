@@ -1,0 +1,213 @@
+"""What the tests of final/ share: two that can be asked, a real redis-server and our engine, and what one asks them.
+
+The engine is driven in process, with a clock handed in. The real one is started for the run: it says what is right.
+A transcript (`tests/support/transcripts/*.txt`) has a line for each request and its reply, RESP with blanks for CRLF:
+
+    GET missing -> $-1
+
+`…` stands for whatever comes there. To measure, and not to guess, write requests only, and have Redis fill them in:
+
+    python -m tests.support.oracle tests/support/transcripts/strings.txt
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from final.engine.client import Client
+from final.engine.engine import Engine
+from final.options import Options
+from final.protocol.reader import split_inline
+from final.protocol.writer import Value, encode
+from stages.harness import wire
+from stages.harness.server import Server
+from stages.harness.target import Target, find
+
+FOLDER = Path(__file__).with_name("transcripts")
+NOW = 1_800_000_000_000  # what the engine's clock shows at first, in milliseconds
+UNORDERED = {  # their replies list keys or members in no order that means anything
+    *(b"keys", b"scan", b"sscan", b"smembers", b"sinter", b"sunion", b"sdiff", b"spop", b"srandmember")
+}
+
+
+@dataclass
+class Steady(wire.Patience):
+    """Waits for each reply equally long: what one test waited for in vain does not make the next one impatient."""
+
+    seconds: float = 30.0
+
+    def lost(self) -> None:
+        """Wait as long the next time."""
+
+
+PATIENCE = Steady()
+
+
+class Peer(Protocol):
+    """Someone who answers requests."""
+
+    def ask_all(self, requests: Iterable[list[bytes]]) -> list[bytes]:
+        """Send the requests, and answer with the bytes of each reply."""
+
+
+class InProcess:
+    """The engine of final/, without a socket. Its clocks stand still unless a test moves them.
+
+    With `peer.now += 1000` a second goes by; with `peer.set_by -= 1000` somebody sets the clock on the wall back.
+    """
+
+    def __init__(self, clock: Callable[[], int] | None = None, **options: str | int) -> None:
+        self.now, self.set_by = NOW, 0
+        chosen = Options(**{"appendonly": "no", **options})  # type: ignore[arg-type]
+        self.engine = Engine(chosen, clock or (lambda: self.now + self.set_by), steady=lambda: self.now)
+        self.client = self.connect()
+
+    def connect(self) -> Client:
+        """One client more."""
+        return self.engine.connect("127.0.0.1:50000", "127.0.0.1:6379")
+
+    def ask_all(self, requests: Iterable[list[bytes]]) -> list[bytes]:
+        """Execute the requests, one after the other; the time of one that has to wait is up at once."""
+        return [encode(self.answer(words), self.client.protocol) for words in requests]
+
+    def answer(self, words: list[bytes]) -> Value:
+        """Execute a request."""
+        answer = self.engine.execute(self.client, words)
+        if (parked := self.client.parked) is not None:
+            delivered: list[Value] = []
+            self.client.deliver = delivered.append
+            self.engine.time_up(parked)
+            (answer,) = delivered
+        return answer
+
+    def ask(self, line: str) -> str:
+        """Execute one request, written as in a transcript."""
+        return shown(*self.ask_all([split_inline(line.encode())]))
+
+
+class OverTheWire:
+    """A connection to a server."""
+
+    def __init__(self, client: wire.Client) -> None:
+        self.client = client
+
+    def ask_all(self, requests: Iterable[list[bytes]]) -> list[bytes]:
+        """Send the requests in one pipeline, and read each reply."""
+        asked = list(requests)
+        self.client.send(b"".join(wire.request(*words) for words in asked))
+        return [self.client.read_reply() for _ in asked]
+
+
+@cache
+def redis_target() -> Target:
+    """The real Redis. Skips where there is none, or another one than ours; in continuous integration it fails."""
+    give_up = pytest.fail if os.environ.get("CI") else pytest.skip
+    path = shutil.which("redis-server")
+    if path is None:
+        give_up("there is no redis-server on this machine")
+    version = subprocess.run([str(path), "--version"], capture_output=True, text=True, check=True).stdout
+    if "v=7.0." not in version:
+        give_up(f"final/ answers as Redis 7.0 does, and this is {version}")
+    return find("redis", 5, Path())
+
+
+@contextlib.contextmanager
+def serving(target: Target, folder: Path, *options: str, data: Path | None = None, **how: object) -> Iterator[Server]:
+    """Have a server run meanwhile; with `data`, the folder of its log, it keeps one."""
+    server = Server(target, Steady(), folder, data=data, options=options, **how)  # type: ignore[arg-type]
+    try:
+        server.await_ready()
+        yield server
+    finally:
+        server.close()
+
+
+@contextlib.contextmanager
+def redis_server(*options: str, data: Path | None = None) -> Iterator[Server]:
+    """Have a real redis-server run. It removes expired keys when someone asks for them, and not when it likes to."""
+    target = redis_target()
+    with tempfile.TemporaryDirectory() as folder, serving(target, Path(folder), *options, data=data) as server:
+        server.connect().ask("DEBUG", "SET-ACTIVE-EXPIRE", 0)
+        yield server
+
+
+@contextlib.contextmanager
+def final_server(*options: str, data: Path | None = None, **how: object) -> Iterator[Server]:
+    """Have `python -m final` run, on the event loop that FINAL_LOOP names in the environment, if it does."""
+    target = find("final", 5, Path())
+    if loop := os.environ.get("FINAL_LOOP"):
+        options = ("--loop", loop, *options)
+    with tempfile.TemporaryDirectory() as folder, serving(target, Path(folder), *options, data=data, **how) as server:
+        yield server
+
+
+# Transcripts
+
+
+def transcripts() -> dict[str, list[tuple[str, str]]]:
+    """Read all of them: the heading of each section, and its requests and replies."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for path in sorted(FOLDER.glob("*.txt")):
+        for section in re.split("^# ", path.read_text(), flags=re.MULTILINE)[1:]:
+            heading, *lines = section.strip().splitlines()
+            found[f"{path.stem}: {heading}"] = [(line.split(" -> ")[0], line.partition(" -> ")[2]) for line in lines]
+    return found
+
+
+def words_of(line: str) -> list[bytes]:
+    """The words of a request, quoted as redis-cli reads them."""
+    return split_inline(line.encode())
+
+
+def shown(reply: bytes) -> str:
+    r"""A reply on one line: `+OK`, `$2 hi`, `*2 :1 $-1`.
+
+    >>> shown(b"$3\r\na\x00b\r\n")
+    '$3 a\\x00b'
+    """
+    text = reply.rstrip(b"\r\n").replace(b"\r\n", b" ").decode(errors="backslashreplace")
+    text = "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+    return text.removesuffix(" ") + "\\x20" * text.endswith(" ")  # editors strip blanks at the ends of lines
+
+
+def says(expected: str, line: str, reply: str) -> bool:
+    """Whether a reply is the expected one: to the letter, but for `…`, and for the order where it means nothing."""
+    if words_of(line)[0].lower() in UNORDERED and "…" not in expected:
+        return sorted(expected.split(" ")) == sorted(reply.split(" "))
+    return bool(re.fullmatch(".*".join(map(re.escape, expected.split("…"))), reply))
+
+
+def check(peer: Peer, section: list[tuple[str, str]]) -> None:
+    """Ask all of a section, and compare each reply."""
+    replies = [shown(reply) for reply in peer.ask_all(words_of(line) for line, _ in section)]
+    for number, ((line, expected), reply) in enumerate(zip(section, replies, strict=True), start=1):
+        assert says(expected, line, reply), f"line {number}: {line}\nexpected: {expected}\nanswered: {reply}"
+
+
+def main() -> None:
+    """Print a file of requests with the replies of a real Redis; what stands after ` -> ` is measured anew."""
+    with redis_server() as server:
+        for line in Path(sys.argv[1]).read_text().splitlines():
+            if line.startswith("# "):
+                server.connect().ask("FLUSHALL")
+                peer = OverTheWire(server.connect())
+            elif request := line.split(" -> ")[0]:
+                line = f"{request} -> {shown(*peer.ask_all([words_of(request)]))}"
+            print(line)
+
+
+if __name__ == "__main__":
+    main()

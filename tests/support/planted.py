@@ -1,0 +1,27 @@
+"""Reads the planted mistakes: `tests/stages/mistakes/NN-…/NAME.patch`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.harness.course import ROOT
+
+MISTAKES = ROOT / "tests" / "stages" / "mistakes"
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """What a patch says of itself."""
+
+    stage: int
+    what: str
+    check: str
+    told: str
+
+
+def read(patch: Path) -> Mistake:
+    """Read the two lines at the head of a patch."""
+    first, second, *_ = patch.read_text().splitlines()
+    what, _, check = first.removeprefix("# ").rpartition(" ")
+    return Mistake(int(patch.parent.name[:2]), what, check, second.removeprefix("# told: "))

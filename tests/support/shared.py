@@ -1,0 +1,72 @@
+"""A server that tests share: each test gets it in the state in which it was started.
+
+A test that is cut off, by its time limit or by a failure, leaves options, paused clients or a password behind. `clean`
+puts them right, and starts another server where it cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from types import TracebackType
+
+from stages.harness.sandbox import NoAnswer
+from stages.harness.server import Server
+from stages.harness.wire import request
+
+FORGET = [  # leaves nothing of what earlier clients did; none of the replies is an error
+    ["CLIENT", "UNPAUSE"],  # first, as the others would wait
+    ["FLUSHALL"],
+    ["SCRIPT", "FLUSH"],
+    ["SLOWLOG", "RESET"],
+    ["CONFIG", "RESETSTAT"],
+    ["CLIENT", "KILL", "TYPE", "normal"],
+    ["CLIENT", "KILL", "TYPE", "pubsub"],
+]
+OPTIONS = ["CONFIG", "GET", "*"]
+
+
+class Shared:
+    """A server for the length of a `with` block, started by `start`."""
+
+    def __init__(self, start: Callable[[], AbstractContextManager[Server]]) -> None:
+        self.start = start
+        self.stack = ExitStack()
+
+    def __enter__(self) -> Shared:
+        """Start the server."""
+        self.begin()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """End the server."""
+        self.stack.close()
+
+    def begin(self) -> None:
+        """Start a server, and note its options."""
+        self.server = self.stack.enter_context(self.start())
+        self.options = self.server.connect().ask(*OPTIONS)
+        assert self.is_clean()
+
+    def clean(self) -> Server:
+        """Give the server as it was at the start: without data, without other clients, with its options."""
+        if not self.is_clean():
+            self.stack.close()
+            self.begin()
+        return self.server
+
+    def is_clean(self) -> bool:
+        """Close all connections and forget all data; tell whether the server answers, and has its options still."""
+        try:
+            while self.server.clients:
+                self.server.clients.pop().close()
+            client = self.server.connect()
+            client.send(b"".join(request(*args) for args in FORGET))
+            replies = [client.read_reply() for _ in FORGET]
+            same = client.ask(*OPTIONS) == self.options
+            client.send(request("QUIT"))
+            client.expect(b"+OK\r\n")
+            client.expect_closed()  # so that the next client is the only one
+        except (AssertionError, NoAnswer, OSError):
+            return False
+        return same and not [reply for reply in replies if reply.startswith(b"-")]

@@ -1,0 +1,477 @@
+"""The log at every byte: torn anywhere it is cut to what was complete, and damage anywhere is told, or is one word.
+
+`ROUNDS=20 pytest tests/survival/test_log.py` puts twenty other bytes into each place, the eight with one bit flipped
+among them; `SEED=…` repeats a run.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from final.log.read import CHUNK, CorruptLog, Progress, read_file
+from final.protocol.errors import ReplyError
+from stages.harness.course import ROOT, stage_folder
+from stages.harness.sandbox import answer
+from stages.harness.wire import Incomplete, parse, request
+from tests.support.folders import await_rewrite, data_of, flush, lay, log_in, opened
+from tests.support.oracle import NOW, InProcess, redis_server, words_of
+from tests.support.rewriting import rewrite
+
+SEED = int(os.environ.get("SEED") or random.randrange(10**6))
+ROUNDS = int(os.environ.get("ROUNDS", 1))
+SPECIAL = b"0123456789*$#-+\r\n \x00\xffEMs"
+pytestmark = pytest.mark.timeout(60 + 60 * ROUNDS)
+Data = dict[int, dict[bytes, tuple[Any, int | None]]]
+
+BEFORE = """
+SET text "binary \\x00\\xff\\r\\n$1\\r\\n"
+HSET hash field value "" empty
+RPUSH list a b c d e f g h i j
+SET soon v PXAT 1800000001000
+SELECT 3
+SADD set x y z
+""".strip().splitlines()
+
+AFTER = """
+ZADD sorted 1.5 a -inf b
+EXPIRE sorted 100
+MULTI; INCR count; APPEND text "*1\\r\\n$4\\r\\nEXEC\\r\\n"; DEL nothing; SADD set w; EXEC
+SELECT 0
+LPOP list
+INCRBYFLOAT float 0.1
+HDEL hash field
+SET long 0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345
+MULTI; SELECT 2; RPUSH list a; SELECT 0; SET text new; EXEC
+PERSIST soon
+INCR count
+""".strip().splitlines()
+
+# What is written, and where its units are
+
+
+def say(peer: InProcess, lines: list[str]) -> list[tuple[int, Data]]:
+    """Execute the lines, each a unit; give the size of the log, and the data, after each."""
+    states = []
+    for line in lines:
+        peer.ask_all(map(words_of, line.split("; ")))
+        states.append((flush(peer), copy.deepcopy(data_of(peer))))
+    return states
+
+
+@dataclass
+class Written:
+    """The folder of a log with every kind of record: its files, and the data after each unit of the last one."""
+
+    folder: Path
+    files: list[Path]
+    states: list[tuple[int, Data]]  # the size of the last file, and the data then
+
+    @property
+    def contents(self) -> dict[str, bytes]:
+        """What is in all files of the folder."""
+        return {path.name: path.read_bytes() for path in (self.folder / "appendonlydir").iterdir()}
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Written:
+    """One increment has it all."""
+    peer = opened(tmp_path)
+    states = say(peer, [*BEFORE, *AFTER])
+    return Written(tmp_path, [log_in(tmp_path)], [(0, {}), *states])
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Written:
+    """A base has what was before, an increment what came after it."""
+    peer = opened(tmp_path)
+    say(peer, BEFORE)
+    rewrite(peer)
+    before, size = copy.deepcopy(data_of(peer)), flush(peer)
+    states = say(peer, AFTER)
+    folder = tmp_path / "appendonlydir"
+    files = [folder / "appendonly.aof.2.base.aof", folder / "appendonly.aof.2.incr.aof"]
+    return Written(tmp_path, files, [(0, before), *((end - size, data) for end, data in states)])
+
+
+@pytest.fixture(params=["one", "two"])
+def written(request: pytest.FixtureRequest) -> Written:
+    """The one, and the other."""
+    found: Written = request.getfixturevalue(request.param)
+    return found
+
+
+@lru_cache(4)
+def requests_in(log: bytes) -> list[tuple[int, int, list[bytes]]]:
+    """The start, the end and the words of each request of a right log, as a client's side reads them."""
+    found, end = [], 0
+    while end < len(log):
+        start = end
+        words, end = parse(log, start)
+        assert isinstance(words, list)
+        found.append((start, end, words))
+    return found
+
+
+@lru_cache(4)
+def units_in(log: bytes) -> list[tuple[int, int]]:
+    """Where the units of a right log begin and end."""
+    found, began = [], None
+    for start, end, words in requests_in(log):
+        if words == [b"MULTI"]:
+            began = start
+        elif words == [b"EXEC"] or began is None:
+            found.append((start if began is None else began, end))
+            began = None
+    return found
+
+
+# Torn
+
+
+def test_torn_at_any_byte_it_is_cut_to_the_complete_units_and_goes_on(written: Written, capfd: Any) -> None:
+    dice = random.Random(SEED)
+    last = written.files[-1]
+    log = last.read_bytes()
+    assert len(written.states) > len(AFTER) and log.count(b"MULTI") >= 2
+    for size in range(len(log) + 1):
+        last.write_bytes(log[:size])
+        peer = opened(written.folder)
+        expected = next(data for end, data in reversed(written.states) if end <= size)
+        assert data_of(peer) == expected, f"torn at {size}"
+        assert last.read_bytes() == log[: max(end for _, end in [(0, 0), *units_in(log)] if end <= size)]
+        said = capfd.readouterr().err
+        assert (f"cut off at byte {last.stat().st_size}\n" in said) == (last.stat().st_size < size)
+        if dice.random() < 0.2 * ROUNDS:
+            peer.ask("SET after torn")
+            flush(peer)
+            assert data_of(opened(written.folder)) == data_of(peer), f"torn at {size}"
+
+
+def test_a_base_torn_inside_a_request_stops_the_start(two: Written) -> None:
+    base = two.files[0]
+    log = base.read_bytes()
+    between = {0, *(end for _, end in units_in(log))}
+    for size in set(range(len(log))) - between:
+        base.write_bytes(log[:size])
+        before = two.contents
+        with pytest.raises(CorruptLog, match="is not the last file"):
+            opened(two.folder)
+        assert two.contents == before
+
+
+# Damaged
+
+
+def others(dice: random.Random, byte: int) -> list[int]:
+    """Some bytes to be put into the place of this one: with a bit flipped, and such as mean something in RESP."""
+    possible = {byte ^ 1 << bit for bit in range(8)} | set(SPECIAL) - {byte}
+    return dice.sample(sorted(possible), min(ROUNDS, len(possible)))
+
+
+def replayed(requests: list[list[bytes]]) -> Data | None:
+    """The data after these requests of a client, with the clock at zero; None where one is answered with an error."""
+    peer = InProcess()
+    peer.now = 0
+    for words in requests:
+        answered = peer.answer(words)
+        if any(isinstance(each, ReplyError) for each in (answered if isinstance(answered, list) else [answered])):
+            return None
+    peer.now = NOW
+    return data_of(peer)
+
+
+def test_damage_at_any_byte_stops_the_start_or_is_one_other_word(written: Written) -> None:
+    """What is asserted of a log with one byte changed, whichever it is:
+
+    - inside a word: the log says what it would say had a client said that word. Where that is an error, the start
+      stops; else the data are those of the same requests with this word, and nothing else differs but keys that
+      the request names (SELECT names none: what follows it goes to another database);
+    - anywhere else, in a length or at the end of a line: the start stops, and the place that it names is in the
+      damaged unit, or behind it, no farther than a length leads now and a unit more. Two things cannot be told: the
+      last unit of the last file may be cut off as torn; and a length may lead exactly to the end of a later request,
+      so that the log is as right as another one.
+
+    When the start stops, it names the place and the remedy, and no file is changed.
+    """
+    dice = random.Random(SEED)
+    whole = data_of(opened(written.folder))
+    for path in written.files:
+        log = path.read_bytes()
+        for place in range(len(log)):
+            for byte in others(dice, log[place]):
+                damaged = log[:place] + bytes([byte]) + log[place + 1 :]
+                path.write_bytes(damaged)
+                try:
+                    check_damage(written, path, log, damaged, place, whole)
+                except AssertionError as error:
+                    raise AssertionError(f"SEED={SEED}: {path.name} with {byte} at byte {place}: {error}") from error
+        path.write_bytes(log)
+    assert data_of(opened(written.folder)) == whole
+
+
+def check_damage(written: Written, path: Path, log: bytes, damaged: bytes, place: int, whole: Data) -> None:
+    """Assert what a log with one byte changed must do."""
+    before = written.contents
+    units = units_in(log)
+    index = next(index for index, (_, end) in enumerate(units) if place < end)
+    leads = re.match(rb"\$(\d{1,3})\r", damaged[damaged.rfind(b"$", 0, place + 1) :])
+    farthest = max(units[index][1], place + int(leads[1]) if leads else 0)
+    reach = next((end for start, end in units if start >= farthest), len(log))
+    try:
+        found: Data | CorruptLog = data_of(opened(written.folder))
+    except CorruptLog as error:
+        found = error
+        assert written.contents == before, "a file was changed"
+        assert units[index][0] <= error.offset <= reach, str(error)
+        assert f"at byte {error.offset}: " in str(error) and "Make a copy of the file; " in str(error)
+    if (words := changed_words(log, damaged, place)) is not None:
+        requests = [each for file in written.files for each in in_file(file, path, log, damaged)]
+        expected = replayed(requests)
+        if expected is None:
+            assert isinstance(found, CorruptLog), "it means an error, and is taken"
+        else:
+            assert found == expected
+            assert written.contents == before
+            assert words[0].upper() == b"SELECT" or set(differences(whole, expected)) <= set(words)
+    elif not isinstance(found, CorruptLog) and is_right(damaged):
+        assert leads and found == replayed(
+            [each for file in written.files for each in in_file(file, path, log, damaged)]
+        )
+    elif not isinstance(found, CorruptLog):
+        assert path == written.files[-1] and index == len(units) - 1, "what is damaged is taken"
+        assert found == written.states[-2][1] and path.read_bytes() == damaged[: units[-1][0]]
+
+
+def changed_words(log: bytes, damaged: bytes, place: int) -> list[bytes] | None:
+    """The words of the request that has another word, before and after; None where the byte is in no word."""
+    for start, end, words in requests_in(log):
+        if start <= place < end:
+            position = start + len(b"*%d\r\n" % len(words))
+            for word in words:
+                position += len(b"$%d\r\n" % len(word))
+                if position <= place < position + len(word):
+                    other: Any = parse(damaged, start)[0]
+                    return [*words, *other]
+                position += len(word) + 2
+    return None
+
+
+def is_right(log: bytes) -> bool:
+    """Whether all of it is requests, to a client's side."""
+    try:
+        return bool(requests_in(log))
+    except (ValueError, Incomplete):
+        return False
+
+
+def in_file(file: Path, path: Path, log: bytes, damaged: bytes) -> list[list[bytes]]:
+    """The requests in a file, read as if it had no damage but that a word is another one."""
+    return [words for _, _, words in requests_in(damaged if file == path else file.read_bytes())]
+
+
+def differences(one: Data, other: Data) -> list[bytes]:
+    """The keys that have another value, another deadline, or are not there."""
+    found = []
+    for database in {*one, *other}:
+        left, right = one.get(database, {}), other.get(database, {})
+        found += [key for key in {*left, *right} if left.get(key) != right.get(key)]
+    return found
+
+
+def test_a_length_that_leads_beyond_the_end_is_no_torn_end_where_requests_follow(tmp_path: Path) -> None:
+    value = b"x" * 1000
+    good = request("SELECT", 0) + request("SET", "k", value)
+    for follows, torn in (
+        (request("SET", "l", "v"), False),
+        (request("SET", "l", "v") + request("SET", "m", "v")[:-3], False),
+        (request("MULTI") + request("SET", "l", "v") + request("EXEC"), False),
+        (request("SET", "l", "v")[:-1], True),
+        (b"", True),
+    ):
+        log = good.replace(b"$1000", b"$9000") + follows
+        path = lay(tmp_path / str(len(log)), incr1=log) / "appendonly.aof.1.incr.aof"
+        if torn:
+            assert data_of(opened(path.parent.parent)) == {}
+        else:
+            with pytest.raises(CorruptLog, match=r"at byte 23: the length 9000 leads beyond .*, 1000 would be right"):
+                opened(path.parent.parent)
+            assert path.read_bytes() == log
+
+
+def test_a_length_that_leads_exactly_to_the_end_of_a_later_word_cannot_be_told(tmp_path: Path) -> None:
+    later = request("SET", "l", "v")
+    log = request("SET", "k", "v" * (90 - len(later))) + later
+    lay(tmp_path, incr1=re.sub(rb"k\r\n\$\d\d", b"k\r\n$90", log))
+    assert list(data_of(opened(tmp_path))[0]) == [b"k"]
+
+
+def test_a_lost_exec_is_no_torn_end_where_more_follows(tmp_path: Path) -> None:
+    unit = request("MULTI") + request("SET", "a", 1)
+    for lost in (request("EXEB"), request("E\x00EC"), b""):
+        follows = request("FLUSHALL") if lost else unit + request("EXEC")
+        path = lay(tmp_path / repr(lost), incr1=unit + lost + follows) / "appendonly.aof.1.incr.aof"
+        with pytest.raises(CorruptLog, match=rf"at byte {len(unit)}: .* stands where EXEC is missing"):
+            opened(path.parent.parent)
+        assert path.read_bytes() == unit + lost + follows
+
+
+def test_a_snapshot_damaged_or_torn_at_any_byte_stops_the_start(tmp_path: Path) -> None:
+    dice = random.Random(SEED)
+    with redis_server(data=tmp_path) as server:
+        for line in BEFORE:
+            server.connect().ask(*words_of(line))
+        server.connect().ask("BGREWRITEAOF")
+        await_rewrite(server.connect())
+        server.stop()
+    (path,) = (tmp_path / "appendonlydir").glob("*.rdb")
+    log = path.read_bytes()
+    damaged = [
+        log[:place] + bytes([byte]) + log[place + 1 :] for place in range(len(log)) for byte in others(dice, log[place])
+    ]
+    for data in damaged + [log[:size] for size in range(1, len(log))]:
+        path.write_bytes(data)
+        with pytest.raises(CorruptLog, match="byte"):
+            opened(tmp_path)
+        assert path.read_bytes() == data, f"SEED={SEED}"
+    path.write_bytes(log)
+    assert len(data_of(opened(tmp_path))) == 1
+
+
+def test_a_base_in_which_redis_has_written_only_a_remark_is_whole(tmp_path: Path) -> None:
+    with redis_server("--aof-use-rdb-preamble", "no", "--aof-timestamp-enabled", "yes", data=tmp_path) as server:
+        server.connect().ask("SET", "k", "v")
+        server.stop()
+    (base,) = (tmp_path / "appendonlydir").glob("*.base.aof")
+    assert base.read_bytes().startswith(b"#TS:") and base.read_bytes().count(b"\r\n") == 1
+    assert opened(tmp_path).ask("GET k") == "$1 v"
+
+
+# Stage 05, whose promise is smaller
+
+
+STAGE = """
+from ast import literal_eval
+from pathlib import Path
+from aof import CorruptLog, load
+path, result = Path({path!r}), []
+for data in literal_eval(path.with_name("variants").read_text()):
+    path.write_bytes(data)
+    applied = []
+    try:
+        end = load(path, lambda words: applied.append(words) or "OK")
+    except CorruptLog as error:
+        end = str(error)
+    assert path.read_bytes() == data
+    result.append((end, applied))
+"""
+
+
+def by_stage(tmp_path: Path, variants: list[bytes]) -> list[tuple[int | str, list[list[bytes]]]]:
+    """What stage 05 loads from each of these logs: how much of it is whole, or its complaint; and what it applied."""
+    (tmp_path / "variants").write_text(repr(variants))
+    found: Any = answer(STAGE.format(path=str(tmp_path / "log")), stage_folder(5), 60)
+    return list(found)
+
+
+STAGE_LOG = b"".join(
+    request(*words_of(line))
+    for line in ('SET k "v\\r\\n\\x00"', "HSET h f v", f"SET long {'x' * 30}", "INCR n", "APPEND k w", "DEL h")
+)
+
+
+def test_stage_05_loads_the_complete_requests_of_a_log_torn_at_any_byte(tmp_path: Path) -> None:
+    whole = requests_in(STAGE_LOG)
+    for size, (end, applied) in enumerate(by_stage(tmp_path, [STAGE_LOG[:size] for size in range(len(STAGE_LOG) + 1)])):
+        expected = [words for _, end, words in whole if end <= size]
+        assert applied == expected and end == ([0] + [end for _, end, _ in whole if end <= size])[-1]
+
+
+def test_stage_05_finds_damage_at_any_byte_or_it_is_one_other_word_or_looks_like_a_torn_end(tmp_path: Path) -> None:
+    """Unlike final/, it takes any length that leads beyond the end of the log for a torn end, wherever it stands."""
+    dice = random.Random(SEED)
+    whole = requests_in(STAGE_LOG)
+    places = [(place, byte) for place in range(len(STAGE_LOG)) for byte in others(dice, STAGE_LOG[place])]
+    variants = [STAGE_LOG[:place] + bytes([byte]) + STAGE_LOG[place + 1 :] for place, byte in places]
+    for (place, byte), variant, (end, applied) in zip(places, variants, by_stage(tmp_path, variants), strict=True):
+        index = next(index for index, (_, end, _) in enumerate(whole) if place < end)
+        said = f"SEED={SEED}: {byte} at byte {place}: {end}"
+        if changed_words(STAGE_LOG, variant, place):
+            assert applied == [words for _, _, words in requests_in(variant)] and end == len(variant), said
+        elif isinstance(end, int):
+            assert end == whole[index][0] and applied == [words for _, _, words in whole[:index]], said
+            lengths = [int(number) for number in re.findall(rb"[*$](\d+)\r", variant[end : whole[index][1]])]
+            assert index == len(whole) - 1 or max(lengths) > len(STAGE_LOG) - place, said
+        else:
+            found = re.search(r" at byte (\d+): ", end)
+            assert found and whole[index][0] <= int(found[1]) <= whole[min(index + 1, len(whole) - 1)][1], said
+
+
+# Long logs
+
+
+def test_nothing_is_said_of_a_log_that_loads_at_once(one: Written, capfd: Any) -> None:
+    opened(one.folder)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_log_that_loads_for_long_says_each_second_how_far_it_is(
+    tmp_path: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(request("SET", "k", "v") * 50_000)
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    progress = Progress(2 * path.stat().st_size)
+    for _ in range(2):
+        for number, _ in enumerate(read_file(path, progress), start=1):
+            if number in (10_000, 40_000):
+                clock[0] += 1
+    said = re.findall(r"loading the log: (\d+) requests, (\d+)%\n", capfd.readouterr().err)
+    assert said == [("12288", "12"), ("40960", "40"), ("61440", "61"), ("90112", "90")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_told_to_stop_while_its_log_loads_ends_at_once_with_one_line(tmp_path: Path, number: int) -> None:
+    with open(lay(tmp_path, incr1=b"") / "appendonly.aof.1.incr.aof", "wb") as log:
+        for _ in range(100):
+            log.write(request("SET", "k", "v" * 100) * 10_000)
+    command = [sys.executable, "-m", "final", "--port", "0", "--dir", str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr and process.stdout
+        assert process.stderr.readline().startswith("loading the log: ")
+        process.send_signal(number)
+        assert process.wait(20) == 0
+        said = [line for line in process.stderr.read().splitlines() if not line.startswith("loading the log: ")]
+        assert said == ["told to stop while the log was loading"] and process.stdout.read() == ""
+
+
+def test_words_of_any_size_are_read_whatever_the_pieces_in_which_the_file_is(tmp_path: Path) -> None:
+    dice = random.Random(SEED)
+    sizes = [
+        0,
+        1,
+        4095,
+        4096,
+        CHUNK - 30,
+        CHUNK,
+        3 * CHUNK + 1,
+        *(dice.randrange(1 << dice.randrange(20)) for _ in range(99)),
+    ]
+    values = [dice.randbytes(size) if dice.random() < 0.5 else b"\r\n" * (size // 2) for size in sizes]
+    dice.shuffle(values)
+    (tmp_path / "log").write_bytes(b"".join(request("SET", "k", value) for value in values))
+    reading = read_file(tmp_path / "log", Progress(1))
+    assert [words for words, _ in reading] == [[b"SET", b"k", value] for value in values], f"SEED={SEED}"

@@ -1,0 +1,74 @@
+"""The command line of the bench."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from stages.harness.course import ROOT
+from tests.tools.bench import growth, pauses, throughput, weight
+from tests.tools.bench.measuring import Bench
+from tests.tools.bench.pictures import draw
+from tests.tools.bench.report import page
+from tests.tools.bench.results import Results, Row
+
+SECTIONS: dict[str, Callable[[Bench], Iterator[Row]]] = {
+    "pipeline": throughput.pipeline,
+    "commands": throughput.commands,
+    "clients": throughput.clients,
+    "values": throughput.values,
+    "log": throughput.log,
+    "latency": throughput.latency,
+    "rewrite": pauses.rewrite,
+    "expiry": pauses.expiry,
+    "keys": growth.keys,
+    "idle": growth.idle,
+    "sorted sets": growth.sorted_sets,
+    "huge": growth.huge,
+    "memory": weight.memory,
+    "start": weight.start,
+}
+FEWER = {"rewrite": 3, "expiry": 3, "huge": 3, "start": 3, "memory": 1}  # rounds at most: they are long
+KEPT = ROOT / "final" / "pictures"
+
+
+def main() -> None:
+    """Measure, print the page, and keep it: `speed.json`, `speed.md` and pictures."""
+    description = "How fast final/ is, beside others."
+    parser = argparse.ArgumentParser(prog="python3 -m tests.tools.bench", description=description)
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"all, or some of: {', '.join(SECTIONS)}")
+    parser.add_argument("--rounds", type=int, default=0, help="how often everything is measured (default: 5)")
+    parser.add_argument("--short", action="store_true", help="once, and little: only to see that it works")
+    parser.add_argument("--redraw", action="store_true", help="measure nothing: write what is kept anew")
+    parser.add_argument("--out", type=Path, help=f"folder to keep it in (default: {KEPT.relative_to(ROOT)}; of a short "
+                        "run, nowhere)")  # fmt: skip
+    options = parser.parse_args()
+    chosen = [] if options.redraw else [name.replace("-", " ") for name in options.sections] or list(SECTIONS)
+    if unknown := set(chosen) - set(SECTIONS):
+        parser.error(f"there is no section {', '.join(sorted(unknown))}")
+    folder = options.out or (None if options.short else KEPT)
+    results = Results.read(folder / "speed.json" if folder else Path("nowhere"))
+    for name in chosen:
+        most = FEWER.get(name, 99) if not options.rounds else options.rounds
+        rounds = 1 if options.short else min(options.rounds or 5, most)
+        results.replace(name, list(SECTIONS[name](Bench(options.short, rounds, name))))
+        keep(results, folder)  # whoever ends it early has what was measured by then
+    if options.redraw:
+        keep(results, folder)
+    sys.stdout.write(page(results))
+
+
+def keep(results: Results, folder: Path | None) -> None:
+    """Write all of it."""
+    if folder is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    results.keep(folder / "speed.json")
+    (folder / "speed.md").write_text(page(results))
+    draw(results, folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Sections: what it costs that there is much: keys, silent clients, members of a sorted set, bytes in a value."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+from stages.harness.wire import request
+from tests.tools.bench.load import RANDOM, Load, fill, loads
+from tests.tools.bench.measuring import Bench
+from tests.tools.bench.results import Row
+from tests.tools.bench.servers import FINAL, REDIS, UVLOOP, Running, running
+
+THREE = [FINAL, UVLOOP, REDIS]
+MEGABYTE = 1 << 20
+
+
+def keys(bench: Bench) -> Iterator[Row]:
+    """GET and SET at random among a thousand keys, and among a million."""
+    with running(THREE) as few, running(THREE) as many:
+        sizes = ((few, 1000, "1 000 keys"), (many, bench.size(1_000_000), "1 000 000 keys"))
+        for servers, number, _ in sizes:
+            for server in servers:
+                fill(server, "MSET", number, f"key:{{n}} {'x' * 64}")
+        for round in bench.every_round():
+            for depth in (1, 16):
+                for name in ("GET", "SET"):
+                    for servers, number, said in sizes:
+                        for server in servers:
+                            if measured := bench.ask(server, loads()[name].but(keys=number, pipeline=depth)):
+                                what = f"{name} P={depth}, {said}"
+                                yield bench.row(server.name, what, measured.rate, "requests/s", round)
+
+
+def idle(bench: Bench) -> Iterator[Row]:
+    """GET by 50 clients, alone, and while ten thousand others are connected and silent."""
+    with running(THREE, options=["--maxclients", "10500"]) as servers:
+        for round in bench.every_round():
+            for server in servers:
+                for number in (0, bench.size(10_000)):
+                    with ExitStack() as stack:
+                        for _ in range(number):
+                            stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+                        server.ask("PING")
+                        if measured := bench.ask(server, loads()["GET"]):
+                            said = "with 10 000 idle clients" if number else "alone"
+                            yield bench.row(server.name, f"GET {said}", measured.rate, "requests/s", round)
+
+
+def sorted_sets(bench: Bench) -> Iterator[Row]:
+    """ZADD and ZRANK, 16 at once, in a sorted set of a thousand members, and in one of a million."""
+    with running(THREE) as servers:
+        sizes = ((1000, "1 000 members"), (bench.size(1_000_000), "1 000 000 members"))
+        for server in servers:
+            for number, said in sizes:
+                fill(server, "ZADD", number, "{n} member:{n}", key=said.replace(" ", "-"))
+        for round in bench.every_round():
+            for verb in ("ZADD", "ZRANK"):
+                for number, said in sizes:
+                    score = (RANDOM,) if verb == "ZADD" else ()
+                    words = (verb, said.replace(" ", "-"), *score, f"member:{RANDOM}")
+                    load = Load(verb, words, keys=number, pipeline=16)
+                    for server in servers:
+                        if measured := bench.ask(server, load):
+                            yield bench.row(server.name, f"{verb}, {said}", measured.rate, "requests/s", round)
+
+
+def huge(bench: Bench) -> Iterator[Row]:
+    """A value of 4 and one of 64 megabytes: time for each megabyte, and how many copies are in memory at most."""
+    for round in bench.every_round():
+        for megabytes in (4, 64):
+            with running(THREE) as servers:
+                for server in servers:
+                    before = server.memory()
+                    for verb, seconds in transfer(server, megabytes * MEGABYTE):
+                        copies = (server.memory("VmHWM") - before) / megabytes / MEGABYTE
+                        what = f"{verb} {megabytes} MB"
+                        yield bench.row(server.name, what, seconds / megabytes * 1000, "ms/MB", round)
+                        yield bench.row(server.name, f"{what}, memory at most", copies, "copies", round)
+
+
+def transfer(server: Running, size: int) -> Iterator[tuple[str, float]]:
+    """Send a value, and fetch it again: the seconds that each took."""
+    data = request("SET", "huge", b"x" * size)
+    buffer = bytearray(MEGABYTE)
+    with socket.create_connection(("127.0.0.1", server.port)) as line:
+        began = time.perf_counter()
+        line.sendall(data)
+        line.recv(64)
+        yield "SET", time.perf_counter() - began
+        began = time.perf_counter()
+        line.sendall(request("GET", "huge"))
+        missing = len(b"$%d\r\n\r\n" % size) + size
+        while missing:
+            missing -= line.recv_into(buffer)
+        yield "GET", time.perf_counter() - began

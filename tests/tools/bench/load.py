@@ -1,0 +1,97 @@
+"""What the servers are asked: a request again and again, by so many clients, so many at once; by redis-benchmark."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import subprocess
+from dataclasses import dataclass, replace
+
+from stages.harness.wire import request
+from tests.tools.bench import own
+from tests.tools.bench.servers import Running
+
+RANDOM = "__rand_int__"  # redis-benchmark puts a number of twelve digits here, another one each time
+LONGEST = 100_000  # bytes of a word on a command line
+TOO_LONG = 30.0  # seconds after which a server has lost
+
+
+@dataclass(frozen=True)
+class Load:
+    """A request, and how it is made: the words, where `VALUE` stands for one of `size` bytes."""
+
+    name: str
+    words: tuple[str, ...]
+    clients: int = 50
+    pipeline: int = 1
+    size: int = 64
+    keys: int = 10_000
+
+    def but(self, **changes: int) -> Load:
+        """The same with some changes."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Requests in a second, and milliseconds that half, 99 of 100, and all of them took at most."""
+
+    rate: float
+    p50: float
+    p99: float
+    longest: float
+
+
+def loads() -> dict[str, Load]:
+    """The requests of the bench."""
+    texts = [
+        *(f"GET key:{RANDOM}", f"SET key:{RANDOM} VALUE", f"INCR counter:{RANDOM}", "LPUSH list VALUE", "LPOP list"),
+        *(f"HSET hash field:{RANDOM} VALUE", f"SADD set member:{RANDOM}", f"ZADD zset {RANDOM} member:{RANDOM}"),
+    ]
+    found = {text.split()[0]: Load(text.split()[0], tuple(text.split())) for text in texts}
+    found["LRANGE 100"] = Load("LRANGE 100", ("LRANGE", "hundred", "0", "99"))
+    found["MSET 10"] = Load("MSET 10", ("MSET", *(f"key:{RANDOM}", "VALUE") * 10))
+    return found
+
+
+def ask(server: Running, load: Load, requests: int) -> Measured | None:
+    """Ask so many times; None where the server does not come to an end."""
+    if shutil.which("redis-benchmark") is None:
+        return own.ask(server.port, load, requests, TOO_LONG)
+    words = ["x" * load.size if word == "VALUE" else word for word in load.words]
+    given, how = "", []
+    if load.words[-1] == "VALUE" and load.size > LONGEST:
+        given, how = words.pop(), ["-x"]
+    how += ["-p", str(server.port), "-c", str(load.clients), "-P", str(load.pipeline), "-n", str(requests)]
+    command = ["redis-benchmark", *how, "-r", str(load.keys), "--csv", *words]
+    try:
+        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=TOO_LONG)
+    except subprocess.TimeoutExpired:
+        return None
+    csv.field_size_limit(1 << 30)
+    rows = list(csv.reader(done.stdout.splitlines()))
+    if done.returncode or len(rows) < 2:
+        return None
+    rate, _, _, p50, _, p99, longest = map(float, rows[-1][-7:])
+    return Measured(rate, p50, p99, longest)
+
+
+def fill(server: Running, command: str, number: int, each: str, key: str = "", at_once: int = 1000) -> None:
+    """Have a server hold much: `command [key] word ...`, so many words, `at_once` in a request.
+
+    `each` is what one entry takes: `{n}` is its number, written as redis-benchmark writes numbers.
+    """
+    for start in range(0, number, at_once):
+        numbers = range(start, min(start + at_once, number))
+        words = [word.format(n=f"{n:012}") for n in numbers for word in each.split()]
+        server.client.send(request(command, *([key] if key else []), *words))
+        server.client.read_reply()
+
+
+def fill_one_by_one(server: Running, words: str, number: int, at_once: int = 1000) -> None:
+    """The same with a request for each entry, which is answered with OK."""
+    zeros = f"{0:012}"
+    each = request(*words.format(n=zeros).split()).replace(zeros.encode(), b"%012d")
+    for start in range(0, number, at_once):
+        numbers = range(start, min(start + at_once, number))
+        server.client.check(b"".join([each % n for n in numbers]), b"+OK\r\n" * len(numbers))

@@ -1,0 +1,56 @@
+"""The results as a page of Markdown: ratios in front, and what we want with whether it is so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from tests.tools.bench.results import Results
+from tests.tools.bench.servers import FINAL, REDIS
+from tests.tools.bench.targets import Target, all_of
+
+
+def page(results: Results) -> str:
+    """All of it."""
+    lines = [
+        *("<!-- written by `make bench` (python3 -m tests.tools.bench): do not edit -->", ""),
+        *(", ".join(f"{name} {value}" for name, value in results.machine.items()) + ".", ""),
+        *wanted(all_of(results)),
+    ]
+    for section in results.sections():
+        lines += ["", f"### {section}", "", *table(results, section)]
+    return "\n".join(lines) + "\n"
+
+
+def wanted(targets: Iterable[Target]) -> Iterator[str]:
+    """What we want, a line each; what was not measured is left out."""
+    yield "| | measured | wanted | |"
+    yield "|---|--:|--:|---|"
+    for target in targets:
+        if target.value is not None:
+            bound = f"{'≥' if target.at_least else '≤'} {target.bound:g}"
+            yield f"| {target.text} | {short(target.value)} | {bound} | {'met' if target.met else '**not met**'} |"
+
+
+def table(results: Results, section: str) -> Iterator[str]:
+    """A section: what redis-server does, and the others as parts of it; without it, final is in its place."""
+    servers = results.of(section, "server")
+    base = REDIS if REDIS in servers else FINAL
+    others = [name for name in servers if name != base]
+    yield f"| | {' | '.join(f'{name} : {base}' for name in others)} | {base} | |"
+    yield "|---|" + "--:|" * (len(others) + 1) + "---|"
+    units = {row.what: row.unit for row in results.rows if row.section == section}
+    for what in results.of(section, "what"):
+        ratios = [results.ratio(section, (name, what), (base, what)) for name in others]
+        amounts = [*map(short, ratios), short(results.median(section, base, what))]
+        yield f"| {what} | {' | '.join(amounts)} | {units[what]} |"
+
+
+def short(value: float | None) -> str:
+    """A number that a reader can take in.
+
+    >>> short(123456.7), short(12.345), short(0.5678), short(None)
+    ('123 457', '12.3', '0.57', '-')
+    """
+    if value is None:
+        return "-"
+    return f"{value:,.0f}".replace(",", " ") if abs(value) >= 100 else f"{value:.{1 if abs(value) >= 10 else 2}f}"

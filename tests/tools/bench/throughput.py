@@ -1,0 +1,108 @@
+"""Sections: how many requests in a second, at one point and along one axis at a time; and how long a request takes.
+
+The point is 50 clients, values of 64 bytes, 10 000 keys, no log. A section yields rows as they are measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.tools.bench.load import Load, fill, loads
+from tests.tools.bench.measuring import Bench
+from tests.tools.bench.results import Row
+from tests.tools.bench.servers import FAKE, FINAL, FLOOR, REDIS, STAGE, UVLOOP, Running, running
+
+ALL = [FINAL, UVLOOP, REDIS, FAKE, FLOOR, STAGE]
+THREE = [FINAL, UVLOOP, REDIS]
+NO_REWRITE = ["--auto-aof-rewrite-percentage", "0"]
+
+
+def furnish(servers: list[Running], keys: int = 10_000) -> None:
+    """Give each server what the loads read."""
+    for server in servers:
+        if server.name not in (FLOOR, FAKE, STAGE):
+            fill(server, "MSET", keys, f"key:{{n}} {'x' * 64}")
+            fill(server, "RPUSH", 100, "x" * 64, key="hundred")
+
+
+def pipeline(bench: Bench) -> Iterator[Row]:
+    """SET and GET, a request at a time, 16 at once, 100 at once."""
+    with running(ALL) as servers:
+        furnish(servers)
+        wanted = {
+            f"{name} P={depth}": loads()[name].but(pipeline=depth) for depth in (1, 16, 100) for name in ("SET", "GET")
+        }
+        yield from bench.rates(servers, wanted)
+
+
+def commands(bench: Bench) -> Iterator[Row]:
+    """Each command of the load, one at a time and 16 at once."""
+    with running(THREE) as servers:
+        furnish(servers)
+        for number in bench.every_round():
+            for depth in (1, 16):
+                for name, load in loads().items():
+                    for server in servers:
+                        yield from command(bench, server, load.but(pipeline=depth), f"{name} P={depth}", number)
+
+
+def command(bench: Bench, server: Running, load: Load, what: str, number: int) -> Iterator[Row]:
+    """One of them. What is popped was pushed just before."""
+    requests = 0
+    if load.name == "LPUSH":
+        server.ask("DEL", "list")
+    elif load.name == "LPOP":
+        length = server.ask("LLEN", "list")
+        assert isinstance(length, int)
+        requests = length - length % load.pipeline
+    if measured := bench.ask(server, load, requests):
+        yield bench.row(server.name, what, measured.rate, "requests/s", number)
+
+
+def clients(bench: Bench) -> Iterator[Row]:
+    """GET by one client, by 50, by 500 and by 5000."""
+    with running(THREE) as servers:
+        furnish(servers)
+        numbers = (1, 50, 200) if bench.short else (1, 50, 500, 5000)
+        yield from bench.rates(servers, {f"GET, {each} clients": loads()["GET"].but(clients=each) for each in numbers})
+
+
+def values(bench: Bench) -> Iterator[Row]:
+    """SET and GET of values from 8 bytes to a megabyte."""
+    with running(THREE) as servers:
+        wanted = {}
+        for size, said in ((8, "8 B"), (64, "64 B"), (4096, "4 KB"), (1 << 20, "1 MB")):
+            for name in ("SET", "GET"):
+                keys = 100 if size > 4096 else 10_000
+                wanted[f"{name} {said}"] = loads()[name].but(size=size, keys=keys)
+        yield from bench.rates(servers, wanted)  # GET finds what SET of the same size has just put there
+
+
+def log(bench: Bench) -> Iterator[Row]:
+    """SET without a log, and with one under each policy."""
+    with (
+        running(THREE) as none,
+        running(THREE, "everysec", NO_REWRITE) as everysec,
+        running(THREE, "always", NO_REWRITE) as always,
+    ):
+        for number in bench.every_round():
+            for depth in (1, 16):
+                load = loads()["SET"].but(pipeline=depth)
+                for servers, said in ((none, "no log"), (everysec, "everysec"), (always, "always")):
+                    for server in servers:
+                        if measured := bench.ask(server, load):
+                            what = f"SET P={depth}, {said}"
+                            yield bench.row(server.name, what, measured.rate, "requests/s", number)
+
+
+def latency(bench: Bench) -> Iterator[Row]:
+    """How long a GET and a SET of 50 clients take, one at a time."""
+    with running(THREE) as servers:
+        furnish(servers)
+        for number in bench.every_round():
+            for name in ("GET", "SET"):
+                for server in servers:
+                    if measured := bench.ask(server, loads()[name]):
+                        yield bench.row(server.name, f"{name} p50", measured.p50, "ms", number)
+                        yield bench.row(server.name, f"{name} p99", measured.p99, "ms", number)
+                        yield bench.row(server.name, f"{name} longest", measured.longest, "ms", number)

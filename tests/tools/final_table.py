@@ -1,0 +1,90 @@
+"""Writes the table in final/README.md from the sources, and keeps the reasons: `python3 -m tests.tools.final_table`.
+
+The table says how final/ grew out of the last stage: what of its code is the same, what has changed, what has moved to
+another file. `stages/desk/manifest.py` reads it, and a test holds it against the sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import SequenceMatcher
+
+from stages.desk.manifest import HEADING, Row, Sources, definitions, read, sources
+from stages.harness.course import ROOT, STAGES, stage_folder
+from stages.upkeep.table import flat_names, without_dots
+
+README = ROOT / "final" / "README.md"
+
+
+HEAD = ("| file | status | given | moved from | why |", "|---|---|---|---|---|")
+
+
+def table(package: Sources, before: Sources, told: list[Row]) -> list[str]:
+    """Make the lines of the table. `told` is the table that is there: its reasons are kept, and its choice of rooms."""
+    reasons = {row.file: row.reason for row in told if row.reason}
+    by_name = {file.rpartition("/")[2]: reason for file, reason in reasons.items()}
+    names = named(package, before, told)
+    paths = {name: path for path, name in names.items()}
+    now = {names.get(path, path): without_dots(text) for path, text in package.items()}
+    lines = []
+    for file, status, given, moved in rows(now, before):
+        path = paths.get(file, file)
+        reason = reasons.get(path) or by_name.get(path.rpartition("/")[2], "")
+        lines.append(f"| `{path}` | {status} | {given} | {moved} | {reason} |")
+    return [*HEAD, *sorted(lines)]
+
+
+def named(package: Sources, before: Sources, told: list[Row]) -> dict[str, str]:
+    """Map each path to the stages' name of the file: where the table does not say which of two, the more alike one."""
+    chosen = {row.file for row in told if row.status in ("grown", "carried")}
+    names = flat_names(package, before, chosen)
+    for name in before.keys() - names.values():
+        rivals = [path for path in package if path.rpartition("/")[2] == name]
+        if rivals:
+            names[max(rivals, key=lambda path: likeness(without_dots(package[path]), before[name]))] = name
+    return names
+
+
+def rows(now: Sources, before: Sources) -> Iterator[tuple[str, str, str, str]]:
+    """Give file, status, given and moved from for each file of the stage, and for each into which something moved."""
+    old = {file: definitions(text) for file, text in before.items()}
+    new = {file: definitions(text) for file, text in now.items()}
+    moved: dict[str, dict[str, str]] = {file: {} for file in new}  # file -> name -> the file it stood in
+    gone: dict[str, list[str]] = {}
+    for file, names in old.items():
+        for name in names.keys() - new.get(file, {}).keys() - {"<module>"}:
+            homes = [(likeness(new[home][name], names[name]), home) for home in new.keys() - old if name in new[home]]
+            if homes:
+                moved[max(homes)[1]][name] = file
+            else:
+                gone.setdefault(file, []).append(name)
+    for file in sorted({*old, *(file for file in new if moved[file])}):
+        status = "removed" if file not in new else "new" if file not in old else "grown"
+        status = "carried" if now.get(file) == before.get(file) else status
+        origin = {**old.get(file, {}), **{name: old[of][name] for name, of in moved.get(file, {}).items()}}
+        changed = [f"`{name}`" for name, text in new.get(file, {}).items() if name in origin and origin[name] != text]
+        changed += [f"~~`{name}`~~" for name in sorted(gone.get(file, []))]
+        places: dict[str, list[str]] = {}
+        for name, of in sorted(moved.get(file, {}).items()):
+            places.setdefault(of, []).append(f"`{name}`")
+        origins = "; ".join(f"{', '.join(names)} from `{of}`" for of, names in places.items())
+        yield file, status, ", ".join(changed), origins
+
+
+def likeness(one: str, other: str) -> float:
+    """How much two texts have in common, from 0 to 1."""
+    return SequenceMatcher(None, one, other).ratio()
+
+
+def main() -> None:
+    """Replace the table."""
+    lines = table(sources(ROOT / "final"), sources(stage_folder(STAGES[-1])), read(ROOT / "final"))
+    written = "\n".join(lines)
+    before, heading, after = README.read_text().partition(f"\n{HEADING}\n")
+    intro, _, rest = after.partition("\n|")
+    _, _, rest = rest.partition("|\n\n")
+    README.write_text(f"{before}{heading}{intro}\n{written}\n\n{rest}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""What clients really say, to be mutated: requests of the transcripts, the conversations, and of all other shapes."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from final.engine.command import COMMANDS
+from tests.support.oracle import transcripts, words_of
+from tests.support.sequences import SHAPES
+from tests.support.talk import conversations
+
+Words = list[bytes]
+NOT_REQUESTS = ("CLOSE", "UNBLOCK")  # what a conversation may say beside requests
+VALUES = {  # what stands for a word in small letters of `tests.support.sequences`
+    "key": b"a", "field": b"f", "value": b"10", "seconds": b"100", "at": b"4000000000", "at-ms": b"4000000000000",
+    "which": b"NX", "condition": b"GT", "pattern": b"*", "count": b"2", "end": b"LEFT", "side": b"BEFORE",
+    "score": b"1", "bytes": b"[f", "how": b"CH", "min": b"MIN", "rev": b"REV", "aggregate": b"SUM",
+    "database": b"1", "integer": b"7", "float": b"0.5", "place": b"-1",
+}  # fmt: skip
+
+
+@cache
+def sections() -> list[list[Words]]:
+    """Requests that belong together, in their order."""
+    found = [[words_of(line) for line, _ in section] for section in transcripts().values()]
+    for steps in conversations().values():
+        asked = [request for step, _ in steps for request in step.partition(": ")[2].split(" ; ")]
+        found.append([words_of(line) for line in asked if not line.startswith(NOT_REQUESTS)])
+    found += [[[VALUES.get(word, word.encode()) for word in shape.split()]] for shape in SHAPES]
+    found += [[name.upper().split(b"|")] for name in names()]
+    return [[words for words in section if words] for section in found]
+
+
+@cache
+def names() -> list[bytes]:
+    """The names of all commands; those of a subcommand with its command before it, `client|list`."""
+    every = [command for found in COMMANDS.values() for command in (found, *found.subcommands.values())]
+    return [command.name.encode() for command in every]
+
+
+@cache
+def vocabulary() -> list[bytes]:
+    """Every word of every request, once."""
+    return sorted({word for section in sections() for words in section for word in words})

@@ -1,0 +1,46 @@
+"""Thousands of connections to a server that runs: they talk nonsense, and leave as they like."""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+from pathlib import Path
+from random import Random
+
+from stages.harness.server import Server
+from tests.tools.fuzzing import malformed, mutations
+
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close at once, with a reset
+
+
+def visit(port: int, random: Random) -> int:
+    """One connection: says what has gone wrong, reads a little or nothing, and leaves; give the bytes said."""
+    data = b"".join(piece.data for piece in mutations.conversation(random))
+    if random.random() < 0.3:
+        data = malformed.stream(random)
+    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        try:
+            for chunk in mutations.cut(random, data):
+                connection.sendall(chunk)
+                if select.select([connection], [], [], 0)[0] and random.random() < 0.5:
+                    connection.recv(1 << 16)
+            leave = random.randrange(3)
+            if leave == 0:
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(1 << 16):
+                    pass
+            elif leave == 1:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        except OSError:  # the server hung up first
+            pass
+    return len(data)
+
+
+def memory(server: Server) -> int:
+    """Bytes of memory that the server's process has."""
+    told = server.connect().ask("INFO", "server")
+    assert isinstance(told, bytes)
+    number = next(line.partition(":")[2] for line in told.decode().splitlines() if line.startswith("process_id"))
+    status = Path(f"/proc/{number.strip()}/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))) * 1024

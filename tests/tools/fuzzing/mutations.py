@@ -1,0 +1,146 @@
+"""Conversations gone wrong: words changed, lost, exchanged and doubled, lengths that lie, bytes that flip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from random import Random
+from typing import NamedTuple
+
+from stages.harness.wire import request as encoded
+from tests.tools.fuzzing.corpus import Words, names, sections, vocabulary
+
+CLIENTS = 3  # that take part in one conversation
+
+
+class Piece(NamedTuple):
+    """What one client sends at one time."""
+
+    client: int
+    data: bytes
+
+
+INTERESTING = [
+    *(b"", b"0", b"1", b"-1", b"2", b"-0", b"+1", b"01", b" 1", b"1 ", b"10", b"128", b"512", b"1000000000"),
+    *(b"%d" % (sign * (2**power + more)) for power in (15, 16, 31, 32, 53, 63, 64) for sign in (1, -1)
+      for more in (-1, 0, 1)),
+    *(b"-1000000000", b"536870912", b"536870913", b"9" * 30, b"9" * 5000, b"-" + b"9" * 400, b"0" * 4400 + b"1"),
+    *(b"nan", b"inf", b"-inf", b"+Infinity", b"1e400", b"-1e400", b"1e-400", b"1e308", b"1.7e308", b"0.1", b"-0.0"),
+    *(b"1e", b"e5", b".", b"1.", b".5", b"0x10", b"0x", b"0x1p5", b"0x1p99999", b"1e5000", b"1e99999", b"1_000"),
+    *(b"\x00", b"\xff", b"\xff\xfe\x00", b"\r\n", b"a\r\nb", b"\n", b"\xc3\xa9", "\u0661".encode(), b"\xed\xa0\x80"),
+    *(b"(1", b"[a", b"(", b"[", b"-", b"+", b"*", b"[^", b"[a-", b"\\", b"*" * 50 + b"b", b"*?" * 30, b"{", b"$", b"#"),
+    *(b"a", b"b", b"c", b"k", b"key", b"l", b"s", b"h", b"z", b"x" * 70_000, b"%s%n%d", b"{}", b"{0}", b"__class__"),
+    *(b"EX", b"NX", b"XX", b"GT", b"CH", b"GET", b"LIMIT", b"COUNT", b"MATCH", b"STORE", b"WITHSCORES", b"KEEPTTL"),
+    *(b"BY", b"REV", b"WEIGHTS", b"AGGREGATE", b"BYLEX", b"ASC", b"ALPHA", b"RANK", b"MAXLEN", b"DB", b"REPLACE"),
+]  # fmt: skip
+HEADERS = [b"0", b"-1", b"-2", b"1", b"2", b"5", b"1000", b"1048576", b"1048577", b"1000000000", b"2147483647",
+           b"2147483648", b"536870912", b"536870913", b"9223372036854775808", b"", b"x", b"+1", b"01"]  # fmt: skip
+
+
+def conversation(random: Random) -> list[Piece]:
+    """One conversation of several clients, gone wrong in some places."""
+    pieces: list[Piece] = []
+    for words in spoken(random):
+        client = random.randrange(CLIENTS) if random.random() < 0.2 else 0
+        while random.random() < 0.3:
+            words = random.choice(WAYS)(random, words)
+        data = written(random, words)
+        if pieces and pieces[-1].client == client and random.random() < 0.5:
+            data = pieces.pop().data + data
+        pieces.append(Piece(client, data))
+    if random.random() < 0.1:
+        place = random.randrange(len(pieces))
+        pieces[place] = pieces[place]._replace(data=garbled(random, pieces[place].data))
+    return pieces
+
+
+def spoken(random: Random) -> Iterator[Words]:
+    """Some of what is said in a few sections of the corpus."""
+    for _ in range(random.randint(1, 3)):
+        section = random.choice(sections())
+        start = random.randrange(len(section)) if random.random() < 0.5 else 0
+        yield from section[start : start + random.randint(1, 12)]
+
+
+def changed(random: Random, words: Words) -> Words:
+    """Another word in one place."""
+    other = random.choice(INTERESTING) if random.random() < 0.7 else random.choice(vocabulary())
+    place = random.randrange(len(words))
+    return [*words[:place], other, *words[place + 1 :]]
+
+
+def lost(random: Random, words: Words) -> Words:
+    """A word less, but never none."""
+    place = random.randrange(len(words))
+    return words[:place] + words[place + 1 :] or words
+
+
+def doubled(random: Random, words: Words) -> Words:
+    """A word more than once."""
+    place = random.randrange(len(words))
+    return words[:place] + [words[place]] * random.choice([1, 2, 2, 3, 40]) + words[place:]
+
+
+def exchanged(random: Random, words: Words) -> Words:
+    """Two words in each other's place."""
+    one, other = random.randrange(len(words)), random.randrange(len(words))
+    result = list(words)
+    result[one], result[other] = result[other], result[one]
+    return result
+
+
+def spliced(random: Random, words: Words) -> Words:
+    """The beginning of this request and the end of another."""
+    other = random.choice(random.choice(sections()))
+    return words[: random.randint(1, len(words))] + other[random.randrange(len(other)) :]
+
+
+def renamed(random: Random, words: Words) -> Words:
+    """Another command with these words."""
+    return random.choice(names()).split(b"|") + words[1:]
+
+
+def bent(random: Random, words: Words) -> Words:
+    """A word of which some bytes are others."""
+    place = random.randrange(len(words))
+    return [*words[:place], garbled(random, words[place]), *words[place + 1 :]]
+
+
+WAYS: list[Callable[[Random, Words], Words]] = [changed, changed, lost, doubled, exchanged, spliced, renamed, bent]
+
+
+def garbled(random: Random, data: bytes) -> bytes:
+    """Bytes flipped, lost, put in and repeated."""
+    result = bytearray(data)
+    for _ in range(random.randint(1, 4)):
+        place = random.randint(0, len(result))
+        match random.randrange(4):
+            case 0:
+                result[place : place + 1] = random.randbytes(1)
+            case 1:
+                del result[place : place + random.randint(1, 5)]
+            case 2:
+                result[place:place] = random.choice([b"\r\n", b"\r", b"\n", b"*", b"$", b"\x00", b'"', b"'", b"%"])
+            case 3:
+                result[place:place] = result[place : place + random.randint(1, 20)]
+    return bytes(result)
+
+
+def written(random: Random, words: Words) -> bytes:
+    """The bytes of a request: an array; seldom an inline request, or one whose lengths lie."""
+    chance = random.random()
+    if chance < 0.03:
+        return b" ".join(words) + random.choice([b"\r\n", b"\n"])
+    if chance < 0.05:
+        lines = encoded(*words).split(b"\r\n")
+        place = random.choice([0, *range(1, len(lines) - 1, 2)])
+        lines[place] = lines[place][:1] + random.choice(HEADERS)
+        return b"\r\n".join(lines)
+    return encoded(*words)
+
+
+def cut(random: Random, data: bytes) -> list[bytes]:
+    """The same bytes in chunks, cut anywhere; short ones sometimes at every byte."""
+    if len(data) < 300 and random.random() < 0.3:
+        return [data[place : place + 1] for place in range(len(data))]
+    places = sorted(random.randint(0, len(data)) for _ in range(random.randint(1, 6)))
+    return [data[start:end] for start, end in zip([0, *places], [*places, len(data)], strict=True)]

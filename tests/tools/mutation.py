@@ -1,0 +1,194 @@
+"""Measures the checkpoints: breaks each function that a learner writes, in every small way, and counts who notices.
+
+    python3 -m tests.tools.mutation             every mutant of every stage: some minutes on two cores
+    python3 -m tests.tools.mutation 03 --sample 40 --seed 7
+
+A mutant is the stage's reference with one small change: a comparison swapped, a constant changed, a statement
+dropped, a condition negated, None given back, arithmetic changed, a case left out. It is killed when the stage's
+checkpoint fails on it. Survivors are printed: each is the same program in other words, or a check that is missing.
+Left alone are docstrings, annotations, decorators, and `assert`, which is there for the type checker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import copy
+import difflib
+import random
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.desk.manifest import read, sources
+from stages.desk.starter import write
+from stages.harness.course import STAGES, stage_folder
+from tests.support import checkpoints
+
+SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.And: ast.Or,
+    ast.Or: ast.And,
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.FloorDiv,
+    ast.FloorDiv: ast.Mult,
+}
+DROPPED = (ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Delete, ast.Raise, ast.Break, ast.Continue)
+LEFT_ALONE = ("annotation", "returns", "decorator_list", "ctx")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One file of a stage with one change."""
+
+    stage: int
+    file: str
+    function: str
+    text: str
+    change: str
+
+    def survives(self) -> bool:
+        """Run the checkpoint on it, up to the first failure."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            write({**sources(stage_folder(self.stage)), self.file: self.text}, folder / "server")
+            run = checkpoints.run(self.stage, folder / "server", folder, "-x", "--patience=2")
+        assert run.status in (0, 1), run.output  # anything else is no verdict
+        return run.status == 0
+
+
+def mutants(stage: int) -> Iterator[Mutant]:
+    """Make all mutants of what a learner writes in a stage."""
+    for row in read(stage_folder(stage)):
+        if not row.write:
+            continue
+        tree = ast.parse((stage_folder(stage) / row.file).read_text())
+        plain = ast.unparse(tree)
+        seen = {plain}
+        for name, node in functions_of(tree):
+            for _ in changes(node) if name in row.write else ():
+                text = ast.unparse(tree)
+                if text not in seen:
+                    seen.add(text)
+                    yield Mutant(stage, row.file, name, text, difference(plain, text))
+
+
+def functions_of(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
+    """List a tree's functions and methods with their qualified names, as `manifest.functions` does for a text."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            yield node.name, node
+        elif isinstance(node, ast.ClassDef):
+            yield from ((f"{node.name}.{part.name}", part) for part in node.body if isinstance(part, ast.FunctionDef))
+
+
+def changes(node: ast.AST) -> Iterator[None]:
+    """Change something at or below a node, yield, and put it back, for everything that can be changed."""
+    for name, value in ast.iter_fields(node):
+        if name in LEFT_ALONE or isinstance(node, ast.Assert):
+            continue
+        if isinstance(value, ast.AST):
+            for other in replacements(value):
+                setattr(node, name, other)
+                yield
+                setattr(node, name, value)
+            yield from changes(value)
+        elif isinstance(value, list):
+            for place, part in enumerate(value):
+                if not isinstance(part, ast.AST) or is_docstring(part):
+                    continue
+                for other in replacements(part):
+                    value[place] = other
+                    yield
+                    value[place] = part
+                yield from changes(part)
+
+
+def is_docstring(node: ast.AST) -> bool:
+    """Tell whether a statement is nothing but a string."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def replacements(node: ast.AST) -> Iterator[ast.AST]:
+    """Give what may stand in a node's place."""
+    if type(node) in SWAPPED:
+        yield SWAPPED[type(node)]()
+    if isinstance(node, DROPPED):
+        yield ast.Pass()
+    match node:
+        case ast.Constant(value=bool(flag)):
+            yield ast.Constant(not flag)
+        case ast.Constant(value=int(number)):
+            yield ast.Constant(number + 1)
+        case ast.Constant(value=str(text)):
+            yield ast.Constant(text + "x")
+        case ast.Constant(value=bytes(data)):
+            yield ast.Constant(data + b"x")
+        case ast.UnaryOp(op=ast.Not() | ast.USub()):
+            yield node.operand
+        case ast.If() | ast.While() | ast.IfExp():
+            yield with_field(node, "test", ast.UnaryOp(ast.Not(), node.test))
+        case ast.Return(value=ast.Constant(value=None)) | ast.Return(value=None):
+            yield ast.Pass()
+        case ast.Return():
+            yield ast.Return(ast.Constant(None))
+        case ast.comprehension(ifs=[_, *_]):
+            yield with_field(node, "ifs", [])
+        case ast.Match(cases=[_, _, *_]):
+            for place in range(len(node.cases)):
+                yield with_field(node, "cases", node.cases[:place] + node.cases[place + 1 :])
+        case ast.match_case(guard=ast.expr()):
+            yield with_field(node, "guard", None)
+
+
+def with_field(node: ast.AST, name: str, value: object) -> ast.AST:
+    """Copy a node, one of its fields changed."""
+    other = copy.copy(node)
+    setattr(other, name, value)
+    return other
+
+
+def difference(before: str, after: str) -> str:
+    """Show the lines that differ."""
+    lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm=""))[2:]
+    return "\n".join(f"      {line}" for line in lines if not line.startswith("@@"))
+
+
+def main() -> None:
+    """Count the mutants that each checkpoint kills, and print the others."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("stages", nargs="*", type=int, default=STAGES, metavar="NN")
+    parser.add_argument("--sample", type=int, metavar="N", help="so many mutants of each stage, drawn by --seed")
+    parser.add_argument("--seed", type=int, default=1, metavar="N")
+    parser.add_argument("--jobs", type=int, default=2, metavar="N")
+    options = parser.parse_args()
+    for stage in options.stages:
+        found = list(mutants(stage))
+        chosen = found
+        if options.sample and options.sample < len(found):
+            chosen = random.Random(options.seed).sample(found, options.sample)
+        killed = 0
+        with ThreadPoolExecutor(options.jobs) as pool:
+            for mutant, survives in zip(chosen, pool.map(Mutant.survives, chosen), strict=True):
+                killed += not survives
+                if survives:
+                    print(f"   {mutant.file}, {mutant.function}:\n{mutant.change}", flush=True)
+        drawn = f", drawn from {len(found)} by --seed {options.seed}" if chosen is not found else ""
+        share = killed / len(chosen)
+        print(f"stage {stage:02}: {killed} of {len(chosen)} mutants killed{drawn}: {share:.1%}\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""The bench works: each section can be measured, kept, and drawn. How fast anything is is not asked here."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from final.protocol.writer import encode
+from stages.harness.course import ROOT
+from tests.support.oracle import redis_target
+from tests.tools.bench import load, own, report
+from tests.tools.bench.__main__ import SECTIONS
+from tests.tools.bench.load import Load, loads
+from tests.tools.bench.results import Results, Row
+from tests.tools.bench.servers import FINAL, REDIS, one, targets
+from tests.tools.bench.targets import Target
+
+
+def bench(*words: str) -> str:
+    """Type `python3 -m tests.tools.bench …`; give what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.tools.bench", *words], cwd=ROOT, capture_output=True, text=True, timeout=290
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_section_is_measured_kept_and_reported(section: str, tmp_path: Path) -> None:
+    redis_target()
+    page = bench("--short", section.replace(" ", "-"), "--out", str(tmp_path))
+    kept = json.loads((tmp_path / "speed.json").read_text())
+    assert {row[0] for row in kept["rows"]} == {section}
+    assert {FINAL, REDIS} <= {row[1] for row in kept["rows"]}
+    assert all(row[3] > 0 for row in kept["rows"] if row[4] in ("requests/s", "s", "ms"))
+    assert f"### {section}" in page and page == (tmp_path / "speed.md").read_text()
+
+
+def test_what_was_measured_before_is_kept_and_can_be_drawn_anew(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    bench("--short", "memory", "--out", str(tmp_path))
+    page = bench("--short", "latency", "clients", "--out", str(tmp_path))
+    assert all(f"### {section}" in page for section in ("memory", "latency", "clients"))
+    picture = tmp_path / "speed-clients.png"
+    picture.unlink()
+    assert page == bench("--redraw", "--out", str(tmp_path))
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_ratio_is_taken_within_a_round_so_that_the_drift_of_the_machine_falls_out() -> None:
+    rates = [(100.0, 200.0), (10.0, 40.0), (1.0, 2.0)]
+    rows = [
+        Row("s", name, "GET", value, "requests/s", number)
+        for number, pair in enumerate(rates)
+        for name, value in zip(("one", "other"), pair, strict=True)
+    ]
+    results = Results(rows, {})
+    assert results.ratio("s", ("one", "GET"), ("other", "GET")) == 0.5
+    assert results.median("s", "one", "GET") == 10
+    assert results.ratio("s", ("one", "GET"), ("absent", "GET")) is results.median("s", "one", "SET") is None
+
+
+def test_what_is_wanted_is_said_to_be_met_or_not() -> None:
+    lines = list(report.wanted([Target("a", 0.6, 0.5), Target("b", 0.6, 0.5, at_least=False), Target("c", None, 1)]))
+    assert lines[2:] == ["| a | 0.60 | ≥ 0.5 | met |", "| b | 0.60 | ≤ 0.5 | **not met** |"]
+    assert doctest.testmod(report).failed == 0
+
+
+@pytest.mark.parametrize("name", loads())
+def test_without_redis_benchmark_our_own_load_asks_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with one(FINAL, targets()[FINAL]) as server:
+        before = int(server.info("stats")["total_commands_processed"])
+        measured = load.ask(server, loads()[name].but(clients=3, pipeline=4), 48)
+        asked = int(server.info("stats")["total_commands_processed"]) - before - 1
+        assert asked == 48 and measured and measured.rate > 0
+        assert server.info("stats")["total_error_replies"] == "0"
+
+
+def test_a_server_that_gives_no_answer_has_lost_and_does_not_hold_the_bench_up() -> None:
+    with one(FINAL, targets()[FINAL]) as server:
+        assert own.ask(server.port, Load("wait", ("BLPOP", "nothing", "0"), clients=1), 1, seconds=0.1) is None
+
+
+def test_replies_are_counted_when_they_are_whole() -> None:
+    data = b"".join(encode(value) for value in (b"a\r\nb", [1, [b"x"]], "OK"))
+    assert own.replies_in(data) == (3, b"")
+    assert own.replies_in(data[:-1]) == (2, b"+OK\r")
