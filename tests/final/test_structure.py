@@ -52,33 +52,18 @@ def tree_of(file: Path) -> ast.Module:
     return ast.parse((FOLDER / file).read_text())
 
 
-def imported(file: Path) -> Iterator[tuple[str, bool]]:
-    """What a file imports, for types only or not: `commands.keys` for one of ours, and whether it is one of ours."""
+def imported(file: Path) -> Iterator[str]:
+    """The names of the modules that a file imports from outside final/."""
     for node in ast.walk(tree_of(file)):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, False) for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield node.module or "", False
-        elif isinstance(node, ast.ImportFrom):
-            package = list(file.parts[: len(file.parts) - node.level])
-            modules = [node.module] if node.module else [alias.name for alias in node.names]
-            yield from ((".".join([*package, module]), True) for module in modules)
-
-
-def ours(file: Path) -> Iterator[str]:
-    """The modules of final/ that a file imports."""
-    return (module for module, is_ours in imported(file) if is_ours)
-
-
-def file_of(module: str) -> Path:
-    """The file of one of our modules."""
-    path = Path(*module.split("."))
-    return path / "__init__.py" if (FOLDER / path).is_dir() else path.with_suffix(".py")
+            yield node.module or ""
 
 
 def test_the_map_lists_every_file_and_nothing_else() -> None:
     files = {room(file) for file in FILES if file.name != "__init__.py" and file.parts[:2] != ("log", "rdb")}
-    assert sorted(MAP) == sorted(files | {"lua/prelude.lua"} | ({"commands/"}))
+    assert sorted(MAP) == sorted(files | {"lua/prelude.lua"})
 
 
 def test_the_readme_says_of_every_file_what_to_look_for() -> None:
@@ -94,40 +79,14 @@ def test_the_readme_lists_every_option_with_its_default() -> None:
         assert f"`{option.default}`" in row or option.default in ("", 512 << 20), row
 
 
-PACKAGES = ["", "net", "commands", "engine", "lua", "log", "log/rdb", "data", "protocol"]  # each may import later ones
-AT_THE_BOTTOM = {Path("server_log.py"): 6.5, Path("options.py"): 6.5}  # files of the first that many packages import
-
-
-def level(file: Path) -> float:
-    """How deep a file's package lies; a package's own `__init__.py` lies in it."""
-    return AT_THE_BOTTOM.get(file, PACKAGES.index(str(file.parent).strip(".")))
-
-
-@each_file
-def test_imports_point_to_packages_further_down(file: Path) -> None:
-    for module in ours(file):
-        exception = (str(file), module) == ("engine/engine.py", "commands")  # so the commands enter the table
-        to = file_of(module)
-        assert level(file) < level(to) or file.parent == to.parent or exception, f"{file} imports {module}"
-
-
-def test_no_files_import_each_other_in_circles() -> None:
-    needs = {file: {file_of(module) for module in ours(file)} for file in FILES}
-    needs[Path("engine/engine.py")] -= {Path("commands/__init__.py")}
-    while free := [file for file, of in needs.items() if not of & set(needs)]:
-        for file in free:
-            del needs[file]
-    assert not needs
-
-
 @each_file
 def test_only_the_standard_library_is_imported(file: Path) -> None:
-    foreign = {module.split(".")[0] for module, is_ours in imported(file) if not is_ours}
+    foreign = {module.split(".")[0] for module in imported(file)}
     assert foreign - sys.stdlib_module_names == OPTIONAL.get(str(file), set())
 
 
 def test_asyncio_sockets_and_signals_are_known_at_the_outside_only() -> None:
-    know = {str(file) for file in FILES for module, _ in imported(file) if module in ("asyncio", "socket", "signal")}
+    know = {str(file) for file in FILES for module in imported(file) if module in ("asyncio", "socket", "signal")}
     assert know == {"__main__.py", "net/server.py", "net/connection.py", "net/while_busy.py"}
 
 
