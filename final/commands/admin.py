@@ -32,7 +32,12 @@ def config_get(server: Server, parameter: bytes, *parameters: bytes) -> Value:
     return found
 
 
-@command(ADMIN, NOSCRIPT, LOADING, STALE, of="config")
+def passwords(args: list[bytes]) -> list[int]:
+    """The indexes of the passwords in a CONFIG SET."""
+    return [at + 1 for at, each in enumerate(args) if each.lower() == b"requirepass"]
+
+
+@command(ADMIN, NOSCRIPT, LOADING, STALE, of="config", secrets=passwords)
 def config_set(server: Server, client: Client, parameter: bytes, value: bytes, *more: bytes) -> Value:
     """CONFIG SET parameter value [parameter value ...]: change options: all of them, or, after an error, none."""
     words = [word.decode(errors="surrogateescape") for word in (parameter, value, *more)]

@@ -8,8 +8,8 @@ from ..engine.command import (
     ADMIN,
     COMMANDS,
     FAST,
+    INTERNAL,
     LOADING,
-    MOVABLEKEYS,
     READONLY,
     STALE,
     WRITE,
@@ -17,9 +17,9 @@ from ..engine.command import (
     Group,
     look_up,
 )
+from ..engine.key_specs import KeySpec, legacy
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error
-from ..protocol.numeric import parse_integer
 from ..protocol.pattern import matcher
 from ..protocol.writer import Value
 
@@ -73,33 +73,31 @@ def command_docs(*names: bytes) -> Value:
 
 
 @command(LOADING, STALE, of="command")
-def command_getkeys(name: bytes, word: bytes, *words: bytes) -> Value:
+def command_getkeys(name: bytes, arg: bytes, *args: bytes) -> Value:
     """COMMAND GETKEYS command arg [arg ...]: answer with the keys of a request."""
-    request = [name, word, *words]
+    return [key for key, _ in used_keys([name, arg, *args])]
+
+
+@command(LOADING, STALE, of="command")
+def command_getkeysandflags(name: bytes, arg: bytes, *args: bytes) -> Value:
+    """COMMAND GETKEYSANDFLAGS command arg [arg ...]: answer with the keys of a request, and how each is used."""
+    return [[key, set(access.split())] for key, access in used_keys([name, arg, *args])]
+
+
+def used_keys(request: list[bytes]) -> list[tuple[bytes, str]]:
+    """The keys in a request, and how its command uses them. Raises ReplyError where it has none."""
     try:
         entry = look_up(request)
     except ReplyError:
         raise ReplyError("ERR Invalid command specified") from None
+    if not entry.key_specs:
+        raise ReplyError("ERR The command has no key arguments")
     if not entry.fits(len(request)):
         raise ReplyError("ERR Invalid number of arguments specified for command")
-    return keys_of(entry, request)
-
-
-def keys_of(entry: Command, words: list[bytes]) -> list[bytes]:
-    """The keys in a request. Raises ReplyError where it has none."""
-    first, last, step = entry.keys
-    keys = words[first : last + 1 or None : step] if first else []
-    if entry.name == "sort":
-        keys += [words[place + 1] for place, word in enumerate(words[:-1]) if word.lower() == b"store"][-1:]
-    elif MOVABLEKEYS in entry.flags and entry.name != "sort_ro":
-        place = 2 if first or entry.name[0] in "eb" else 1  # of their number: after a destination, script or timeout
-        number = parse_integer(words[place])
-        if number is None or not 0 <= number < len(words) - place:
-            raise ReplyError("ERR Invalid arguments specified for command")
-        keys += words[place + 1 : place + 1 + number]
-    elif not first:
-        raise ReplyError("ERR The command has no key arguments")
-    return keys
+    found = [(request[at], access) for at, access in entry.uses_of_keys(request)]
+    if not found and "no_mandatory_keys" not in entry.flags:
+        raise ReplyError("ERR Invalid arguments specified for command")
+    return found
 
 
 def named(name: bytes) -> Command | None:
@@ -112,11 +110,27 @@ def named(name: bytes) -> Command | None:
 def described(entry: Command) -> Value:
     """One command as COMMAND shows it.
 
-    Name, arity, flags, first key, last key, step, ACL categories, and three lists more: tips and key
-    specifications, which are empty here, and the subcommands.
+    Name, arity, flags, first key, last key, step, ACL categories, tips, of which there are none, key specifications,
+    and subcommands.
     """
+    flags = {each for each in entry.flags if each not in INTERNAL}
+    specs = [specification(each) for each in entry.key_specs]
     subcommands = [described(each) for each in entry.subcommands.values()]
-    return [entry.name.encode(), entry.arity, set(entry.flags), *entry.keys, categories(entry), [], [], subcommands]
+    positions = legacy(entry.key_specs)
+    return [entry.name.encode(), entry.arity, flags, *positions, categories(entry), [], specs, subcommands]
+
+
+def specification(spec: KeySpec) -> Value:
+    """A key specification as COMMAND shows it."""
+    if spec.counted:
+        kind, where = b"keynum", {b"keynumidx": 0, b"firstkey": 1, b"keystep": 1}
+    else:
+        kind, where = b"range", {b"lastkey": spec.last, b"keystep": spec.step, b"limit": 0}
+    begin: Value = {b"type": b"index", b"spec": {b"index": spec.begin}}
+    find: Value = {b"type": kind, b"spec": where}
+    if not spec.begin:
+        begin = find = {b"type": b"unknown", b"spec": {}}
+    return {b"flags": set(spec.access.split()), b"begin_search": begin, b"find_keys": find}
 
 
 def categories(entry: Command) -> set[str]:

@@ -1,10 +1,22 @@
 """Commands about the connection: who a client is, which database it uses, which protocol it speaks."""
 
 import hmac
+from collections.abc import Iterator
 from hashlib import sha256
 
 from ..engine.client import Client
-from ..engine.command import ALLOW_BUSY, FAST, LOADING, NO_AUTH, NOSCRIPT, STALE, Group
+from ..engine.command import (
+    ALLOW_BUSY,
+    FAST,
+    LOADING,
+    NO_AUTH,
+    NOSCRIPT,
+    REFUSED_LIKE_WRITES,
+    STALE,
+    UNQUEUED,
+    WHILE_SUBSCRIBED,
+    Group,
+)
 from ..engine.context import Server
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, shown, syntax_error, wrong_password
@@ -18,7 +30,7 @@ VERSION = b"7.0.15"  # the Redis that we answer like
 DOOR = (NOSCRIPT, LOADING, STALE, FAST, NO_AUTH, ALLOW_BUSY)  # flags of what may be said before the password
 
 
-@command(FAST)
+@command(FAST, WHILE_SUBSCRIBED, REFUSED_LIKE_WRITES)
 def ping(client: Client, message: bytes | None = None) -> Value:
     """PING [message]: answer with PONG, or with the message."""
     if client.listening and client.protocol == 2:
@@ -32,14 +44,14 @@ def echo(message: bytes) -> Value:
     return message
 
 
-@command(*DOOR)
+@command(*DOOR, UNQUEUED, WHILE_SUBSCRIBED)
 def quit_(client: Client, *ignored: bytes) -> Value:
     """QUIT: answer OK and hang up."""
     client.leaving = True
     return "OK"
 
 
-@command(*DOOR)
+@command(*DOOR, UNQUEUED, WHILE_SUBSCRIBED)
 def reset(server: Server, client: Client) -> Value:
     """RESET: forget what the client chose, as if it had just connected."""
     client.queue, client.spoiled = None, False
@@ -52,7 +64,7 @@ def reset(server: Server, client: Client) -> Value:
     return "RESET"
 
 
-@command(*DOOR)
+@command(*DOOR, secrets=lambda args: range(1, len(args)))
 def auth(server: Server, client: Client, credential: bytes, *more: bytes) -> Value:
     """AUTH [username] password: say the password. The only user is `default`."""
     credentials = (credential, *more)
@@ -77,7 +89,14 @@ def check_password(server: Server, user: bytes, password: bytes) -> None:
         raise wrong_password()
 
 
-@command(*DOOR)
+def behind_auth(args: list[bytes]) -> Iterator[int]:
+    """The indexes of the names and passwords in a HELLO."""
+    for at, each in enumerate(args):
+        if each.lower() == b"auth":
+            yield from (at + 1, at + 2)
+
+
+@command(*DOOR, secrets=behind_auth)
 def hello(server: Server, client: Client, *options: bytes) -> Value:
     """HELLO [protover [AUTH username password] [SETNAME clientname]]: switch to RESP `protover`; say what we are.
 

@@ -14,7 +14,7 @@ GROUP = Group("generic", "@keyspace", "g")
 INT_MIN, INT_MAX = -(2**31), 2**31 - 1  # of C, in which Redis keeps a database's number
 
 
-@command(WRITE, DENYOOM, keys=(1, 2, 1))
+@command(WRITE, DENYOOM, keys="RO access, OW update")
 def copy(server: Server, db: Store, key: bytes, newkey: bytes, *options: bytes) -> Value:
     """COPY source destination [DB destination-db] [REPLACE]: keep a copy there, with its deadline; answer 1, else 0."""
     target, replace = db, False
@@ -38,7 +38,7 @@ def copy(server: Server, db: Store, key: bytes, newkey: bytes, *options: bytes) 
     return 1
 
 
-@command(WRITE, FAST)
+@command(WRITE, FAST, keys="RW access update")
 def move(server: Server, db: Store, key: bytes, index: int) -> Value:
     """MOVE key db: move the key to another database, with its deadline, unless there is one; answer 1, else 0."""
     target = database(server, index)

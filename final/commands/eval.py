@@ -4,7 +4,17 @@ from collections.abc import Callable
 
 from ..engine.args import integer
 from ..engine.client import Client
-from ..engine.command import ALLOW_BUSY, NOSCRIPT, READONLY, STALE, Group
+from ..engine.command import (
+    ALLOW_BUSY,
+    MAY_REPLICATE,
+    MOVABLEKEYS,
+    NO_MANDATORY_KEYS,
+    NOSCRIPT,
+    READONLY,
+    SKIP_MONITOR,
+    STALE,
+    Group,
+)
 from ..engine.context import Server
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, no_script
@@ -13,7 +23,7 @@ from ..protocol.writer import Value
 GROUP = Group("scripting", "@scripting", "g")
 
 NAME = 40  # bytes of a script's name
-FLAGS = (NOSCRIPT, STALE, "skip_monitor", "no_mandatory_keys", "movablekeys")
+FLAGS = (NOSCRIPT, STALE, SKIP_MONITOR, NO_MANDATORY_KEYS, MOVABLEKEYS)
 
 
 def run(
@@ -36,7 +46,7 @@ def possible(name: bytes) -> bytes:
     return name
 
 
-@command(*FLAGS)
+@command(*FLAGS, MAY_REPLICATE, keys="RW access update")
 def eval_(server: Server, client: Client, script: bytes, numkeys: bytes, *words: bytes) -> Value:
     """EVAL script numkeys [key ...] [arg ...]: run a script; answer with what it returns."""
     return run(server, client, server.scripts.load, script, numkeys, words, readonly=False)
@@ -48,7 +58,7 @@ def eval_ro(server: Server, client: Client, script: bytes, numkeys: bytes, *word
     return run(server, client, server.scripts.load, script, numkeys, words, readonly=True)
 
 
-@command(*FLAGS)
+@command(*FLAGS, MAY_REPLICATE, keys="RW access update")
 def evalsha(server: Server, client: Client, sha1: bytes, numkeys: bytes, *words: bytes) -> Value:
     """EVALSHA sha1 numkeys [key ...] [arg ...]: run a script that is loaded, by its name."""
     return run(server, client, server.scripts.named, possible(sha1), numkeys, words, readonly=False)

@@ -2,7 +2,7 @@
 
 from ..data.store import Store
 from ..engine.args import integer
-from ..engine.command import FAST, READONLY, WRITE, Group
+from ..engine.command import FAST, NO_TOUCH, READONLY, WRITE, Group
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, invalid_expire_time, shown
 from ..protocol.writer import Value
@@ -43,25 +43,25 @@ def set_deadline(db: Store, key: bytes, deadline: int) -> None:
         db.changed(key, log=(b"PEXPIREAT", key, b"%d" % deadline), event="expire")
 
 
-@command(WRITE, FAST)
+@command(WRITE, FAST, keys="RW update")
 def expire(db: Store, key: bytes, seconds: bytes, *condition: bytes) -> Value:
     """EXPIRE key seconds [NX | XX | GT | LT]: have the key expire after so many seconds; answer 1, else 0."""
     return expire_if(db, "expire", key, seconds, condition, in_seconds=True, relative=True)
 
 
-@command(WRITE, FAST)
+@command(WRITE, FAST, keys="RW update")
 def pexpire(db: Store, key: bytes, milliseconds: bytes, *condition: bytes) -> Value:
     """PEXPIRE key milliseconds [NX | XX | GT | LT]: have the key expire after so many milliseconds."""
     return expire_if(db, "pexpire", key, milliseconds, condition, in_seconds=False, relative=True)
 
 
-@command(WRITE, FAST)
+@command(WRITE, FAST, keys="RW update")
 def expireat(db: Store, key: bytes, seconds: bytes, *condition: bytes) -> Value:
     """EXPIREAT key unix-time-seconds [NX | XX | GT | LT]: have the key expire at this time."""
     return expire_if(db, "expireat", key, seconds, condition, in_seconds=True, relative=False)
 
 
-@command(WRITE, FAST)
+@command(WRITE, FAST, keys="RW update")
 def pexpireat(db: Store, key: bytes, milliseconds: bytes, *condition: bytes) -> Value:
     """PEXPIREAT key unix-time-milliseconds [NX | XX | GT | LT]: have the key expire at this time."""
     return expire_if(db, "pexpireat", key, milliseconds, condition, in_seconds=False, relative=False)
@@ -97,31 +97,31 @@ def expire_if(
     return 1
 
 
-@command(READONLY, FAST)
+@command(READONLY, FAST, NO_TOUCH)
 def ttl(db: Store, key: bytes) -> Value:
     """TTL key: answer with the seconds until it expires; -1: it does not; -2: there is no such key."""
     return rounded(remaining(db, key))
 
 
-@command(READONLY, FAST)
+@command(READONLY, FAST, NO_TOUCH)
 def pttl(db: Store, key: bytes) -> Value:
     """PTTL key: answer with the milliseconds until it expires; -1: it does not; -2: there is no such key."""
     return remaining(db, key)
 
 
-@command(READONLY, FAST)
+@command(READONLY, FAST, NO_TOUCH)
 def expiretime(db: Store, key: bytes) -> Value:
     """EXPIRETIME key: answer with the Unix time in seconds at which it expires; -1: it does not; -2: no such key."""
     return rounded(kept_deadline(db, key))
 
 
-@command(READONLY, FAST)
+@command(READONLY, FAST, NO_TOUCH)
 def pexpiretime(db: Store, key: bytes) -> Value:
     """PEXPIRETIME key: answer with the Unix time in milliseconds at which it expires; -1: it does not; -2: no key."""
     return kept_deadline(db, key)
 
 
-@command(WRITE, FAST)
+@command(WRITE, FAST, keys="RW update")
 def persist(db: Store, key: bytes) -> Value:
     """PERSIST key: have it not expire; answer 1, or 0 where there was no deadline, or no such key."""
     if key not in db or not db.persist(key):

@@ -44,13 +44,13 @@ def size(value: Hash, samples: int) -> int:
 KINDS[HASH] = Kind("hash", dump, encoding, size, copy=dict.copy)
 
 
-@command(WRITE, DENYOOM, FAST)
+@command(WRITE, DENYOOM, FAST, keys="RW update")
 def hset(db: Store, key: bytes, field: bytes, value: bytes, *more: bytes) -> Value:
     """HSET key field value [field value ...]: set the fields; answer with how many of them are new."""
     return set_fields(db, "hset", key, field, value, *more)
 
 
-@command(WRITE, DENYOOM, FAST)
+@command(WRITE, DENYOOM, FAST, keys="RW update")
 def hmset(db: Store, key: bytes, field: bytes, value: bytes, *more: bytes) -> Value:
     """HMSET key field value [field value ...]: set the fields. HSET does it too, since Redis 4."""
     set_fields(db, "hmset", key, field, value, *more)
@@ -68,7 +68,7 @@ def set_fields(db: Store, command: str, key: bytes, *pairs: bytes, event: str = 
     return len(fields) - before
 
 
-@command(WRITE, DENYOOM, FAST)
+@command(WRITE, DENYOOM, FAST, keys="RW insert")
 def hsetnx(db: Store, key: bytes, field: bytes, value: bytes) -> Value:
     """HSETNX key field value: set the field where there is none yet; answer 1, else 0."""
     if field in (db.get(key, HASH) or {}):
@@ -89,7 +89,7 @@ def hmget(db: Store, key: bytes, field: bytes, *fields: bytes) -> Value:
     return [held.get(each) for each in (field, *fields)]
 
 
-@command(WRITE, FAST)
+@command(WRITE, FAST, keys="RW delete")
 def hdel(db: Store, key: bytes, field: bytes, *fields: bytes) -> Value:
     """HDEL key field [field ...]: remove the fields; answer with how many there were."""
     held = db.get(key, HASH) or {}
@@ -117,25 +117,25 @@ def hvals(db: Store, key: bytes) -> Value:
     return list((db.get(key, HASH) or {}).values())
 
 
-@command(READONLY, FAST)
+@command(READONLY, FAST, keys="RO")
 def hlen(db: Store, key: bytes) -> Value:
     """HLEN key: answer with the number of fields."""
     return len(db.get(key, HASH) or {})
 
 
-@command(READONLY, FAST)
+@command(READONLY, FAST, keys="RO")
 def hexists(db: Store, key: bytes, field: bytes) -> Value:
     """HEXISTS key field: answer 1 where there is such a field, else 0."""
     return int(field in (db.get(key, HASH) or {}))
 
 
-@command(READONLY, FAST)
+@command(READONLY, FAST, keys="RO")
 def hstrlen(db: Store, key: bytes, field: bytes) -> Value:
     """HSTRLEN key field: answer with the length of the field's value; 0 where there is none."""
     return len((db.get(key, HASH) or {}).get(field, b""))
 
 
-@command(WRITE, DENYOOM, FAST)
+@command(WRITE, DENYOOM, FAST, keys="RW access update")
 def hincrby(db: Store, key: bytes, field: bytes, increment: int) -> Value:
     """HINCRBY key field increment: add to the number in the field; answer with the new one."""
     old = (db.get(key, HASH) or {}).get(field, b"0")
@@ -144,7 +144,7 @@ def hincrby(db: Store, key: bytes, field: bytes, increment: int) -> Value:
     return total
 
 
-@command(WRITE, DENYOOM, FAST)
+@command(WRITE, DENYOOM, FAST, keys="RW access update")
 def hincrbyfloat(db: Store, key: bytes, field: bytes, increment: bytes) -> Value:
     """HINCRBYFLOAT key field increment: add to the number in the field. The log gets the sum."""
     wanted = long_double(increment)

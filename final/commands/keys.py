@@ -6,7 +6,7 @@ from typing import TypeVar
 from ..data.random_members import one_of
 from ..data.store import AS_REQUESTED, KINDS, NO_EVENT, UNLOGGED, Store
 from ..engine.args import parse_cursor, parse_scan_options
-from ..engine.command import FAST, READONLY, WRITE, Group
+from ..engine.command import FAST, NO_TOUCH, READONLY, WRITE, Group
 from ..engine.context import Server
 from ..engine.signature import command
 from ..protocol.errors import no_such_key, syntax_error
@@ -17,7 +17,7 @@ GROUP = Group("generic", "@keyspace", "g")
 T = TypeVar("T", bound=Collection[bytes])
 
 
-@command(WRITE)
+@command(WRITE, keys="RM delete")
 def del_(db: Store, key: bytes, *keys: bytes) -> Value:
     """DEL key [key ...]: remove the keys; answer with how many there were."""
     gone = [each for each in (key, *keys) if db.delete(each)]
@@ -26,25 +26,25 @@ def del_(db: Store, key: bytes, *keys: bytes) -> Value:
     return len(gone)
 
 
-@command(WRITE, FAST)
+@command(WRITE, FAST, keys="RM delete")
 def unlink(db: Store, key: bytes, *keys: bytes) -> Value:
     """UNLINK key [key ...]: remove the keys. In Redis another thread frees the memory; here it is DEL."""
     return del_(db, key, *keys)
 
 
-@command(READONLY, FAST)
+@command(READONLY, FAST, NO_TOUCH, keys="RO")
 def exists(db: Store, key: bytes, *keys: bytes) -> Value:
     """EXISTS key [key ...]: answer with how many of them there are; one that is named twice counts twice."""
     return sum(each in db for each in (key, *keys))
 
 
-@command(READONLY, FAST)
+@command(READONLY, FAST, keys="RO")
 def touch(db: Store, key: bytes, *keys: bytes) -> Value:
     """TOUCH key [key ...]: answer with how many of them there are."""
     return exists(db, key, *keys)
 
 
-@command(READONLY, FAST)
+@command(READONLY, FAST, NO_TOUCH, keys="RO")
 def type_(db: Store, key: bytes) -> Value:
     """TYPE key: answer with the simple string `string`, `hash` and so on, or `none` where there is no such key."""
     kind = db.kind(key)
@@ -103,14 +103,14 @@ def randomkey(db: Store) -> Value:
     return None
 
 
-@command(WRITE, keys=(1, 2, 1))
+@command(WRITE, keys="RW access delete, OW update")
 def rename(db: Store, key: bytes, newkey: bytes) -> Value:
     """RENAME key newkey: give what is at the key another name, with its deadline, over whatever was there."""
     move(db, key, newkey, over=True)
     return "OK"
 
 
-@command(WRITE, FAST, keys=(1, 2, 1))
+@command(WRITE, FAST, keys="RW access delete, OW insert")
 def renamenx(db: Store, key: bytes, newkey: bytes) -> Value:
     """RENAMENX key newkey: rename, where there is no such new key yet; answer 1, else 0."""
     return int(move(db, key, newkey, over=False))

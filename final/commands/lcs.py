@@ -14,14 +14,14 @@ GROUP = Group("string", "@string", "$")
 Range = tuple[int, int, int]  # where a common piece begins in the one and in the other, and how long it is
 
 
-@command(READONLY, keys=(1, 2, 1))
-def lcs(db: Store, key: bytes, other: bytes, *options: bytes) -> Value:
+@command(READONLY)
+def lcs(db: Store, key: bytes, key2: bytes, *options: bytes) -> Value:
     """LCS key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]: answer with the longest common subsequence.
 
     LEN: its length only. IDX: where its pieces stand in both strings, from the last to the first; of those that are
     long enough, with WITHMATCHLEN with their lengths.
     """
-    one, two = (text(db, each) for each in (key, other))
+    one, two = (text(db, each) for each in (key, key2))
     length_only = places = lengths = False
     shortest = 0
     cursor = Options(options)

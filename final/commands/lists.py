@@ -49,25 +49,25 @@ def size(value: List, samples: int) -> int:
 KINDS[LIST] = Kind("list", dump, encoding, size, copy=deque.copy)
 
 
-@command(WRITE, DENYOOM, FAST)
+@command(WRITE, DENYOOM, FAST, keys="RW insert")
 def lpush(db: Store, key: bytes, element: bytes, *elements: bytes) -> Value:
     """LPUSH key element [element ...]: put them before the first, one after the other; answer with the length."""
     return push(db, key, LEFT, element, *elements)
 
 
-@command(WRITE, DENYOOM, FAST)
+@command(WRITE, DENYOOM, FAST, keys="RW insert")
 def rpush(db: Store, key: bytes, element: bytes, *elements: bytes) -> Value:
     """RPUSH key element [element ...]: put them behind the last, one after the other; answer with the length."""
     return push(db, key, RIGHT, element, *elements)
 
 
-@command(WRITE, DENYOOM, FAST)
+@command(WRITE, DENYOOM, FAST, keys="RW insert")
 def lpushx(db: Store, key: bytes, element: bytes, *elements: bytes) -> Value:
     """LPUSHX key element [element ...]: LPUSH, where there is a list already; else answer 0."""
     return 0 if db.get(key, LIST) is None else push(db, key, LEFT, element, *elements)
 
 
-@command(WRITE, DENYOOM, FAST)
+@command(WRITE, DENYOOM, FAST, keys="RW insert")
 def rpushx(db: Store, key: bytes, element: bytes, *elements: bytes) -> Value:
     """RPUSHX key element [element ...]: RPUSH, where there is a list already; else answer 0."""
     return 0 if db.get(key, LIST) is None else push(db, key, RIGHT, element, *elements)
@@ -84,13 +84,13 @@ def push(db: Store, key: bytes, side: bytes, *elements: bytes) -> int:
     return len(held)
 
 
-@command(WRITE, FAST)
+@command(WRITE, FAST, keys="RW access delete")
 def lpop(db: Store, key: bytes, count: bytes | None = None) -> Value:
     """LPOP key [count]: take the first element, null where there is none; with a count, take so many, as a list."""
     return pop_some(db, key, LEFT, count)
 
 
-@command(WRITE, FAST)
+@command(WRITE, FAST, keys="RW access delete")
 def rpop(db: Store, key: bytes, count: bytes | None = None) -> Value:
     """RPOP key [count]: take the last element, null where there is none; with a count, take so many, last one first."""
     return pop_some(db, key, RIGHT, count)
@@ -118,7 +118,7 @@ def pop(db: Store, key: bytes, side: bytes, count: int, log: Words | None = None
     return taken
 
 
-@command(READONLY, FAST)
+@command(READONLY, FAST, keys="RO")
 def llen(db: Store, key: bytes) -> Value:
     """LLEN key: answer with the number of elements."""
     return len(db.get(key, LIST) or ())
@@ -134,7 +134,7 @@ def lindex(db: Store, key: bytes, index: bytes) -> Value:
     return held[place] if -len(held) <= place < len(held) else None
 
 
-@command(WRITE, DENYOOM)
+@command(WRITE, DENYOOM, keys="RW update")
 def lset(db: Store, key: bytes, index: bytes, element: bytes) -> Value:
     """LSET key index element: put another element there."""
     held = db.get(key, LIST)
@@ -159,7 +159,7 @@ def lrange(db: Store, key: bytes, start: int, stop: int) -> Value:
     return list(islice(reversed(held), behind, len(held) - first))[::-1]  # from the nearer end
 
 
-@command(WRITE)
+@command(WRITE, keys="RW delete")
 def ltrim(db: Store, key: bytes, start: int, stop: int) -> Value:
     """LTRIM key start stop: keep the elements from one index to the other, and no others."""
     held = db.get(key, LIST)
@@ -175,7 +175,7 @@ def ltrim(db: Store, key: bytes, start: int, stop: int) -> Value:
     return "OK"
 
 
-@command(WRITE)
+@command(WRITE, keys="RW delete")
 def lrem(db: Store, key: bytes, count: int, element: bytes) -> Value:
     """LREM key count element: remove elements that equal this one; answer with how many.
 
@@ -201,7 +201,7 @@ def lrem(db: Store, key: bytes, count: int, element: bytes) -> Value:
     return removed
 
 
-@command(WRITE, DENYOOM)
+@command(WRITE, DENYOOM, keys="RW insert")
 def linsert(db: Store, key: bytes, where: bytes, pivot: bytes, element: bytes) -> Value:
     """LINSERT key BEFORE | AFTER pivot element: put it beside the first element that equals the pivot.
 

@@ -19,7 +19,7 @@ def end(word: bytes) -> bytes:
     return word.upper()
 
 
-@command(WRITE, MOVABLEKEYS)
+@command(WRITE, MOVABLEKEYS, keys="RW access delete")
 def lmpop(db: Store, numkeys: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
     """LMPOP numkeys key [key ...] LEFT | RIGHT [COUNT count]: pop from the first list there is; answer with both."""
     keys, side, count = parse_several(numkeys, (first, second, *more), (LEFT, RIGHT))
@@ -32,14 +32,14 @@ def pop_from(db: Store, key: bytes, side: bytes, count: int) -> Value:
     return [key, pop(db, key, side, number, log=(side[:1] + b"POP", key, b"%d" % number))]
 
 
-@command(WRITE, DENYOOM, keys=(1, 2, 1))
+@command(WRITE, DENYOOM, keys="RW access delete, RW insert")
 def lmove(db: Store, source: bytes, destination: bytes, wherefrom: bytes, whereto: bytes) -> Value:
     """LMOVE source destination LEFT | RIGHT LEFT | RIGHT: take an element here, add it there; answer with it."""
     sides = end(wherefrom), end(whereto)
     return move(db, source, destination, *sides)
 
 
-@command(WRITE, DENYOOM, keys=(1, 2, 1))
+@command(WRITE, DENYOOM, keys="RW access delete, RW insert")
 def rpoplpush(db: Store, source: bytes, destination: bytes) -> Value:
     """RPOPLPUSH source destination: what LMOVE does with RIGHT LEFT."""
     return move(db, source, destination, RIGHT, LEFT)
@@ -65,13 +65,13 @@ def move(
     return element
 
 
-@command(WRITE, NOSCRIPT, BLOCKING)
+@command(WRITE, NOSCRIPT, BLOCKING, keys="RW access delete")
 def blpop(db: Store, key: bytes, *keys: bytes, timeout: bytes) -> Value:
     """BLPOP key [key ...] timeout: LPOP from the first list there is; answer with both. Wait, if there is none."""
     return blocking_pop(db, (key, *keys), LEFT, timeout)
 
 
-@command(WRITE, NOSCRIPT, BLOCKING)
+@command(WRITE, NOSCRIPT, BLOCKING, keys="RW access delete")
 def brpop(db: Store, key: bytes, *keys: bytes, timeout: bytes) -> Value:
     """BRPOP key [key ...] timeout: RPOP from the first list there is; answer with both. Wait, if there is none."""
     return blocking_pop(db, (key, *keys), RIGHT, timeout)
@@ -86,14 +86,14 @@ def blocking_pop(db: Store, keys: tuple[bytes, ...], side: bytes, timeout: bytes
     return serve_or_wait(db, keys, LIST, serve, timeout, NULL_ARRAY)
 
 
-@command(WRITE, BLOCKING, MOVABLEKEYS)
+@command(WRITE, BLOCKING, MOVABLEKEYS, keys="RW access delete")
 def blmpop(db: Store, timeout: bytes, numkeys: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
     """BLMPOP timeout numkeys key [key ...] LEFT | RIGHT [COUNT count]: LMPOP, or wait for a list."""
     keys, side, count = parse_several(numkeys, (first, second, *more), (LEFT, RIGHT))
     return serve_or_wait(db, keys, LIST, lambda key: pop_from(db, key, side, count), timeout, NULL_ARRAY)
 
 
-@command(WRITE, DENYOOM, NOSCRIPT, BLOCKING, keys=(1, 2, 1))
+@command(WRITE, DENYOOM, NOSCRIPT, BLOCKING, keys="RW access delete, RW insert")
 def blmove(db: Store, source: bytes, destination: bytes, wherefrom: bytes, whereto: bytes, timeout: bytes) -> Value:
     """BLMOVE source destination LEFT | RIGHT LEFT | RIGHT timeout: LMOVE, or wait for the source."""
     sides = end(wherefrom), end(whereto)
@@ -101,7 +101,7 @@ def blmove(db: Store, source: bytes, destination: bytes, wherefrom: bytes, where
     return blocking_move(db, source, destination, *sides, timeout, log)
 
 
-@command(WRITE, DENYOOM, NOSCRIPT, BLOCKING, keys=(1, 2, 1))
+@command(WRITE, DENYOOM, NOSCRIPT, BLOCKING, keys="RW access delete, RW insert")
 def brpoplpush(db: Store, source: bytes, destination: bytes, timeout: bytes) -> Value:
     """BRPOPLPUSH source destination timeout: RPOPLPUSH, or wait for the source."""
     return blocking_move(db, source, destination, RIGHT, LEFT, timeout, (b"RPOPLPUSH", source, destination))

@@ -3,7 +3,7 @@
 from ..data.memory import SAMPLES, size_of
 from ..data.store import KINDS, Store
 from ..engine.args import integer
-from ..engine.command import READONLY, Group
+from ..engine.command import NO_TOUCH, READONLY, UNCOUNTED, Group
 from ..engine.context import Server
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error
@@ -21,20 +21,20 @@ def object_(subcommand: bytes, *arguments: bytes) -> Value:
     """OBJECT subcommand [argument ...]: how a value is kept. See the subcommands below."""
 
 
-@command(READONLY, of="object")
+@command(READONLY, NO_TOUCH, of="object", keys="RO")
 def object_encoding(db: Store, key: bytes) -> Value:
     """OBJECT ENCODING key: answer with the form in which Redis would keep the value; tools choose by it."""
     value = db.peek(key)
     return None if value is None else KINDS[type(value)].encoding(value).encode()
 
 
-@command(READONLY, of="object")
+@command(READONLY, NO_TOUCH, of="object", keys="RO")
 def object_refcount(db: Store, key: bytes) -> Value:
     """OBJECT REFCOUNT key: answer 1: no two keys share a value; null where there is no such key."""
     return 1 if key in db else None
 
 
-@command(READONLY, of="object")
+@command(READONLY, NO_TOUCH, of="object", keys="RO")
 def object_idletime(server: Server, db: Store, key: bytes) -> Value:
     """OBJECT IDLETIME key: answer with the seconds since it was last used.
 
@@ -48,7 +48,7 @@ def object_idletime(server: Server, db: Store, key: bytes) -> Value:
     return (server.steady() - entry.used) // 1000 if entry else 0
 
 
-@command(READONLY, of="object")
+@command(READONLY, NO_TOUCH, of="object", keys="RO")
 def object_freq(server: Server, db: Store, key: bytes) -> Value:
     """OBJECT FREQ key: answer with how often it is used, where keys are forgotten by that; else refuse."""
     if key not in db:
@@ -64,7 +64,7 @@ def memory(subcommand: bytes, *arguments: bytes) -> Value:
     """MEMORY subcommand [argument ...]: what is taken. See the subcommands below."""
 
 
-@command(READONLY, of="memory")
+@command(READONLY, NO_TOUCH, UNCOUNTED, of="memory", keys="RO")
 def memory_usage(db: Store, key: bytes, *options: bytes) -> Value:
     """MEMORY USAGE key [SAMPLES count]: answer with the bytes that the key takes; see `final/sizes.py` for what counts."""  # noqa: E501
     samples = SAMPLES

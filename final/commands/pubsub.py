@@ -1,7 +1,7 @@
 """Publish and subscribe."""
 
 from ..engine.client import Client
-from ..engine.command import FAST, LOADING, NOSCRIPT, PUBSUB, STALE, Group
+from ..engine.command import FAST, LOADING, MAY_REPLICATE, NOSCRIPT, PUBSUB, STALE, WHILE_SUBSCRIBED, Group
 from ..engine.context import Server
 from ..engine.signature import command
 from ..protocol.pattern import matcher
@@ -21,31 +21,31 @@ def change(server: Server, client: Client, names: tuple[bytes, ...], word: bytes
     return replies or Push([word, None, len(client.channels) + len(client.patterns)])
 
 
-@command(PUBSUB, NOSCRIPT, LOADING, STALE)
+@command(PUBSUB, NOSCRIPT, LOADING, STALE, WHILE_SUBSCRIBED)
 def subscribe(server: Server, client: Client, channel: bytes, *channels: bytes) -> Value:
     """SUBSCRIBE channel [channel ...]: hear what is published on these channels."""
     return change(server, client, (channel, *channels), b"subscribe")
 
 
-@command(PUBSUB, NOSCRIPT, LOADING, STALE)
+@command(PUBSUB, NOSCRIPT, LOADING, STALE, WHILE_SUBSCRIBED)
 def unsubscribe(server: Server, client: Client, *channels: bytes) -> Value:
     """UNSUBSCRIBE [channel ...]: hear them, or any channel, no more."""
     return change(server, client, channels or tuple(client.channels), b"unsubscribe")
 
 
-@command(PUBSUB, NOSCRIPT, LOADING, STALE)
+@command(PUBSUB, NOSCRIPT, LOADING, STALE, WHILE_SUBSCRIBED)
 def psubscribe(server: Server, client: Client, pattern: bytes, *patterns: bytes) -> Value:
     """PSUBSCRIBE pattern [pattern ...]: hear what is published on channels that match."""
     return change(server, client, (pattern, *patterns), b"psubscribe")
 
 
-@command(PUBSUB, NOSCRIPT, LOADING, STALE)
+@command(PUBSUB, NOSCRIPT, LOADING, STALE, WHILE_SUBSCRIBED)
 def punsubscribe(server: Server, client: Client, *patterns: bytes) -> Value:
     """PUNSUBSCRIBE [pattern ...]: hear them, or any pattern, no more."""
     return change(server, client, patterns or tuple(client.patterns), b"punsubscribe")
 
 
-@command(PUBSUB, LOADING, STALE, FAST)
+@command(PUBSUB, LOADING, STALE, FAST, MAY_REPLICATE)
 def publish(server: Server, channel: bytes, message: bytes) -> Value:
     """PUBLISH channel message: send the message to who listens; answer with how many times it was sent."""
     return server.hub.publish(channel, message)

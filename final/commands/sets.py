@@ -50,7 +50,7 @@ def members_of(db: Store, key: bytes) -> Set:
     return db.get(key, SET) or EMPTY
 
 
-@command(WRITE, DENYOOM, FAST)
+@command(WRITE, DENYOOM, FAST, keys="RW insert")
 def sadd(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
     """SADD key member [member ...]: add the members; answer with how many of them are new."""
     held = db.make(key, SET)
@@ -61,7 +61,7 @@ def sadd(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
     return len(held) - before
 
 
-@command(WRITE, FAST)
+@command(WRITE, FAST, keys="RW delete")
 def srem(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
     """SREM key member [member ...]: remove the members; answer with how many there were."""
     held = members_of(db, key)
@@ -72,7 +72,7 @@ def srem(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
     return len(gone)
 
 
-@command(WRITE, FAST, keys=(1, 2, 1))
+@command(WRITE, FAST, keys="RW access delete, RW insert")
 def smove(db: Store, source: bytes, destination: bytes, member: bytes) -> Value:
     """SMOVE source destination member: move it, if it is in the source; answer 1, else 0."""
     held = db.get(source, SET)
@@ -90,7 +90,7 @@ def smove(db: Store, source: bytes, destination: bytes, member: bytes) -> Value:
     return 1
 
 
-@command(READONLY, FAST)
+@command(READONLY, FAST, keys="RO")
 def sismember(db: Store, key: bytes, member: bytes) -> Value:
     """SISMEMBER key member: answer 1 where it is a member, else 0."""
     return int(member in members_of(db, key))
@@ -109,13 +109,13 @@ def smembers(db: Store, key: bytes) -> Value:
     return set(members_of(db, key))  # a copy: in a transaction the answer is sent after later commands
 
 
-@command(READONLY, FAST)
+@command(READONLY, FAST, keys="RO")
 def scard(db: Store, key: bytes) -> Value:
     """SCARD key: answer with the number of members."""
     return len(members_of(db, key))
 
 
-@command(WRITE, FAST)
+@command(WRITE, FAST, keys="RW access delete")
 def spop(db: Store, key: bytes, *count: bytes) -> Value:
     """SPOP key [count]: take a random member, null where there is none; with a count so many. The log gets which."""
     if len(count) > 1:
@@ -180,19 +180,19 @@ def sdiff(db: Store, key: bytes, *keys: bytes) -> Value:
     return difference(db, key, *keys)
 
 
-@command(WRITE, DENYOOM, keys=(1, -1, 1))
+@command(WRITE, DENYOOM, keys="RW update, RO access")
 def sinterstore(db: Store, destination: bytes, key: bytes, *keys: bytes) -> Value:
     """SINTERSTORE destination key [key ...]: keep there what SINTER finds; answer with how many that are."""
     return store(db, destination, intersection(db, key, *keys))
 
 
-@command(WRITE, DENYOOM, keys=(1, -1, 1))
+@command(WRITE, DENYOOM, keys="OW update, RO access")
 def sunionstore(db: Store, destination: bytes, key: bytes, *keys: bytes) -> Value:
     """SUNIONSTORE destination key [key ...]: keep there what SUNION finds; answer with how many that are."""
     return store(db, destination, union(db, key, *keys))
 
 
-@command(WRITE, DENYOOM, keys=(1, -1, 1))
+@command(WRITE, DENYOOM, keys="OW update, RO access")
 def sdiffstore(db: Store, destination: bytes, key: bytes, *keys: bytes) -> Value:
     """SDIFFSTORE destination key [key ...]: keep there what SDIFF finds; answer with how many that are."""
     return store(db, destination, difference(db, key, *keys))
@@ -221,7 +221,7 @@ def store(db: Store, destination: bytes, members: Set) -> int:
     return len(members)
 
 
-@command(READONLY, MOVABLEKEYS, keys=(0, 0, 0))
+@command(READONLY, MOVABLEKEYS)
 def sintercard(db: Store, numkeys: bytes, key: bytes, *more: bytes) -> Value:
     """SINTERCARD numkeys key [key ...] [LIMIT limit]: answer with how many SINTER would find, at most `limit`."""
     number = parse_integer(numkeys)

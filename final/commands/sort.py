@@ -1,6 +1,6 @@
 """SORT: the elements of a list, a set or a sorted set, in an order that other keys may decide."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +37,13 @@ class Request:
         return self.by is not None and b"*" not in self.by
 
 
-@command(WRITE, DENYOOM, MOVABLEKEYS)
+def keys_of_sort(args: list[bytes]) -> Iterator[tuple[int, str]]:
+    """The indexes of SORT's key and of the last that STORE names, and how they are used."""
+    yield 1, "RO access"
+    yield from [(at + 1, "OW update") for at, each in enumerate(args[:-1]) if at > 1 and each.lower() == b"store"][-1:]
+
+
+@command(WRITE, DENYOOM, MOVABLEKEYS, keys="RO access, RO access, OW update", find_keys=keys_of_sort)
 def sort(db: Store, key: bytes, *options: bytes) -> Value:
     """SORT key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] [ALPHA] [STORE destination]: answer with the elements in order.
 
@@ -49,7 +55,7 @@ def sort(db: Store, key: bytes, *options: bytes) -> Value:
     return answer if wanted.destination is None else store(db, wanted.destination, answer)
 
 
-@command(READONLY, MOVABLEKEYS)
+@command(READONLY, MOVABLEKEYS, keys="RO access, RO access")
 def sort_ro(db: Store, key: bytes, *options: bytes) -> Value:
     """SORT_RO key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] [ALPHA]: SORT without STORE."""  # noqa: E501
     return answer_of(db, key, parse(options, storing=False))

@@ -54,7 +54,12 @@ def chosen_time(db: Store, chosen: dict[bytes, bytes], command: str) -> int | No
     return None
 
 
-@command(WRITE, DENYOOM)
+def key_of_set(args: list[bytes]) -> Iterator[tuple[int, str]]:
+    """The index of SET's key, and how it is used: with GET it is read, too."""
+    yield 1, "RW access update" if b"get" in map(bytes.lower, args[3:]) else "OW update"
+
+
+@command(WRITE, DENYOOM, keys="RW access update variable_flags", find_keys=key_of_set)
 def set_(db: Store, key: bytes, value: bytes, *options: bytes) -> Value:
     """SET key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]: set the key, whatever it held; answer OK.
 
@@ -81,7 +86,7 @@ def set_(db: Store, key: bytes, value: bytes, *options: bytes) -> Value:
     return "OK" if possible else None
 
 
-@command(WRITE, DENYOOM, FAST)
+@command(WRITE, DENYOOM, FAST, keys="OW insert")
 def setnx(db: Store, key: bytes, value: bytes) -> Value:
     """SETNX key value: set the key where there is none yet; answer 1, else 0."""
     if key in db:
@@ -91,13 +96,13 @@ def setnx(db: Store, key: bytes, value: bytes) -> Value:
     return 1
 
 
-@command(WRITE, DENYOOM)
+@command(WRITE, DENYOOM, keys="OW update")
 def setex(db: Store, key: bytes, seconds: bytes, value: bytes) -> Value:
     """SETEX key seconds value: set the key, to expire after so many seconds."""
     return set_with_deadline(db, key, value, from_now(db, b"ex", seconds, "setex"))
 
 
-@command(WRITE, DENYOOM)
+@command(WRITE, DENYOOM, keys="OW update")
 def psetex(db: Store, key: bytes, milliseconds: bytes, value: bytes) -> Value:
     """PSETEX key milliseconds value: set the key, to expire after so many milliseconds."""
     return set_with_deadline(db, key, value, from_now(db, b"px", milliseconds, "psetex"))
@@ -122,7 +127,7 @@ def get(db: Store, key: bytes) -> Value:
     return db.get(key, STRING)
 
 
-@command(WRITE, FAST)
+@command(WRITE, FAST, keys="RW access delete")
 def getdel(db: Store, key: bytes) -> Value:
     """GETDEL key: answer with the string, and remove the key."""
     value = db.get(key, STRING)
@@ -132,7 +137,7 @@ def getdel(db: Store, key: bytes) -> Value:
     return value
 
 
-@command(WRITE, FAST)
+@command(WRITE, FAST, keys="RW access update")
 def getex(db: Store, key: bytes, *options: bytes) -> Value:
     """GETEX key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST]: answer with the string, and set when it expires, or that it does not."""  # noqa: E501
     chosen = parse_options(options, (b"persist", *TIMES))
@@ -147,7 +152,7 @@ def getex(db: Store, key: bytes, *options: bytes) -> Value:
     return value
 
 
-@command(WRITE, DENYOOM, FAST)
+@command(WRITE, DENYOOM, FAST, keys="RW access update")
 def getset(db: Store, key: bytes, value: bytes) -> Value:
     """GETSET key value: set the key; answer with the string from before, or null."""
     old = db.get(key, STRING)
@@ -162,14 +167,14 @@ def mget(db: Store, key: bytes, *keys: bytes) -> Value:
     return [db.get(each, STRING) if db.kind(each) is STRING else None for each in (key, *keys)]
 
 
-@command(WRITE, DENYOOM, keys=(1, -1, 2))
+@command(WRITE, DENYOOM, keys="OW update", step=2)
 def mset(db: Store, key: bytes, value: bytes, *more: bytes) -> Value:
     """MSET key value [key value ...]: set the keys."""
     set_pairs(db, "mset", key, value, *more)
     return "OK"
 
 
-@command(WRITE, DENYOOM, keys=(1, -1, 2))
+@command(WRITE, DENYOOM, keys="OW insert", step=2)
 def msetnx(db: Store, key: bytes, value: bytes, *more: bytes) -> Value:
     """MSETNX key value [key value ...]: set the keys, where none of them is there yet; answer 1, else 0."""
     if len(more) % 2 == 0 and any(each in db for each in (key, *more[::2])):
@@ -187,7 +192,7 @@ def set_pairs(db: Store, command: str, *pairs: bytes) -> None:
     db.changed(*pairs[::2], event="set")
 
 
-@command(WRITE, DENYOOM, FAST)
+@command(WRITE, DENYOOM, FAST, keys="RW insert")
 def append(server: Server, db: Store, key: bytes, value: bytes) -> Value:
     """APPEND key value: put the value at the string's end (no key: an empty string); answer with the new length."""
     old = db.get(key, STRING) or b""
@@ -195,7 +200,7 @@ def append(server: Server, db: Store, key: bytes, value: bytes) -> Value:
     return replace(db, key, old + value)
 
 
-@command(READONLY, FAST)
+@command(READONLY, FAST, keys="RO")
 def strlen(db: Store, key: bytes) -> Value:
     """STRLEN key: answer with the string's length in bytes; 0 where there is no such key."""
     return len(db.get(key, STRING) or b"")
@@ -217,7 +222,7 @@ def substr(db: Store, key: bytes, start: int, end: int) -> Value:
     return getrange(db, key, start, end)
 
 
-@command(WRITE, DENYOOM)
+@command(WRITE, DENYOOM, keys="RW update")
 def setrange(server: Server, db: Store, key: bytes, offset: int, value: bytes) -> Value:
     """SETRANGE key offset value: write the value over the string from the offset on; answer with the new length.
 
@@ -245,25 +250,25 @@ def check_size(server: Server, size: int) -> None:
         raise ReplyError("ERR string exceeds maximum allowed size (proto-max-bulk-len)")
 
 
-@command(WRITE, DENYOOM, FAST)
+@command(WRITE, DENYOOM, FAST, keys="RW access update")
 def incr(db: Store, key: bytes) -> Value:
     """INCR key: add 1; answer with the new number."""
     return add(db, key, 1)
 
 
-@command(WRITE, DENYOOM, FAST)
+@command(WRITE, DENYOOM, FAST, keys="RW access update")
 def decr(db: Store, key: bytes) -> Value:
     """DECR key: subtract 1; answer with the new number."""
     return add(db, key, -1)
 
 
-@command(WRITE, DENYOOM, FAST)
+@command(WRITE, DENYOOM, FAST, keys="RW access update")
 def incrby(db: Store, key: bytes, increment: int) -> Value:
     """INCRBY key increment: add; answer with the new number."""
     return add(db, key, increment)
 
 
-@command(WRITE, DENYOOM, FAST)
+@command(WRITE, DENYOOM, FAST, keys="RW access update")
 def decrby(db: Store, key: bytes, decrement: int) -> Value:
     """DECRBY key decrement: subtract; answer with the new number."""
     if decrement == -(2**63):  # its opposite does not fit into 64 bits
@@ -279,7 +284,7 @@ def add(db: Store, key: bytes, increment: int) -> int:
     return total
 
 
-@command(WRITE, DENYOOM, FAST)
+@command(WRITE, DENYOOM, FAST, keys="RW access update")
 def incrbyfloat(db: Store, key: bytes, increment: bytes) -> Value:
     """INCRBYFLOAT key increment: add; answer with the new number. The log gets the sum, however it came about."""
     old = db.get(key, STRING)

@@ -1,7 +1,18 @@
 """Transactions: commands that are queued and then run as one unit, unless a watched key has changed."""
 
 from ..engine.client import Client
-from ..engine.command import ALLOW_BUSY, FAST, LOADING, NOSCRIPT, STALE, Group
+from ..engine.command import (
+    ALLOW_BUSY,
+    FAST,
+    LOADING,
+    NOSCRIPT,
+    RUNS_QUEUE,
+    SKIP_SLOWLOG,
+    STALE,
+    UNCOUNTED,
+    UNQUEUED,
+    Group,
+)
 from ..engine.context import Server
 from ..engine.signature import command
 from ..protocol.errors import ReplyError
@@ -10,7 +21,7 @@ from ..protocol.writer import NULL_ARRAY, Value
 GROUP = Group("transactions", "@transaction", "g")
 
 
-@command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY)
+@command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY, UNQUEUED)
 def multi(client: Client) -> Value:
     """MULTI: queue the requests that follow, up to EXEC."""
     if client.queue is not None:
@@ -19,7 +30,7 @@ def multi(client: Client) -> Value:
     return "OK"
 
 
-@command(NOSCRIPT, LOADING, STALE, "skip_slowlog")
+@command(NOSCRIPT, LOADING, STALE, SKIP_SLOWLOG, UNQUEUED, RUNS_QUEUE)
 def exec_(server: Server, client: Client) -> Value:
     """EXEC: run what was queued, at one instant and with nothing in between; answer with all the answers.
 
@@ -41,7 +52,7 @@ def exec_(server: Server, client: Client) -> Value:
     return [server.call(client, command, words) for command, words in queue]
 
 
-@command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY)
+@command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY, UNQUEUED)
 def discard(server: Server, client: Client) -> Value:
     """DISCARD: forget what was queued, and what is watched."""
     if client.queue is None:
@@ -56,7 +67,7 @@ def discard_queue(server: Server, client: Client) -> None:
     server.watching.unwatch(client)
 
 
-@command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY)
+@command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY, UNQUEUED, UNCOUNTED, keys="RO")
 def watch(server: Server, client: Client, key: bytes, *keys: bytes) -> Value:
     """WATCH key [key ...]: have EXEC do nothing if one of the keys changes before it."""
     if client.queue is not None:

@@ -68,7 +68,7 @@ def with_scores(client: Client, entries: Iterable[tuple[float, bytes]], wanted: 
     return [word for score, member in entries for word in (member, score)]
 
 
-@command(WRITE, DENYOOM, FAST)
+@command(WRITE, DENYOOM, FAST, keys="RW update")
 def zadd(db: Store, key: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
     """ZADD key [NX | XX] [GT | LT] [CH] [INCR] score member [score member ...]: set scores; answer with how many are new.
 
@@ -123,13 +123,13 @@ def allowed(old: float, new: float, options: set[bytes]) -> bool:
     return not (b"nx" in options or (b"gt" in options and new <= old) or (b"lt" in options and new >= old))
 
 
-@command(WRITE, DENYOOM, FAST)
+@command(WRITE, DENYOOM, FAST, keys="RW access update")
 def zincrby(db: Store, key: bytes, increment: bytes, member: bytes) -> Value:
     """ZINCRBY key increment member: add to the member's score; answer with the new one."""
     return set_scores(db, key, [(parse_score(increment), member)], {b"incr"})
 
 
-@command(WRITE, FAST)
+@command(WRITE, FAST, keys="RW delete")
 def zrem(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
     """ZREM key member [member ...]: remove the members; answer with how many there were."""
     held = db.get(key, SORTED_SET)
@@ -139,7 +139,7 @@ def zrem(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
     return len(gone)
 
 
-@command(READONLY, FAST)
+@command(READONLY, FAST, keys="RO")
 def zcard(db: Store, key: bytes) -> Value:
     """ZCARD key: answer with the number of members."""
     return len(db.get(key, SORTED_SET) or ())

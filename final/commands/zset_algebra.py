@@ -146,25 +146,25 @@ def keep(
     return store(db, key, operation(inputs, aggregate))
 
 
-@command(READONLY, MOVABLEKEYS, keys=(0, 0, 0))
+@command(READONLY, MOVABLEKEYS)
 def zunion(db: Store, client: Client, numkeys: bytes, key: bytes, *more: bytes) -> Value:
     """ZUNION numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM | MIN | MAX] [WITHSCORES]: what is in any."""
     return give(db, client, "zunion", numkeys, (key, *more), union)
 
 
-@command(READONLY, MOVABLEKEYS, keys=(0, 0, 0))
+@command(READONLY, MOVABLEKEYS)
 def zinter(db: Store, client: Client, numkeys: bytes, key: bytes, *more: bytes) -> Value:
     """ZINTER numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM | MIN | MAX] [WITHSCORES]: what is in all."""
     return give(db, client, "zinter", numkeys, (key, *more), intersection)
 
 
-@command(READONLY, MOVABLEKEYS, keys=(0, 0, 0))
+@command(READONLY, MOVABLEKEYS)
 def zdiff(db: Store, client: Client, numkeys: bytes, key: bytes, *more: bytes) -> Value:
     """ZDIFF numkeys key [key ...] [WITHSCORES]: the members of the first that are in no other."""
     return give(db, client, "zdiff", numkeys, (key, *more), difference)
 
 
-@command(READONLY, MOVABLEKEYS, keys=(0, 0, 0))
+@command(READONLY, MOVABLEKEYS)
 def zintercard(db: Store, numkeys: bytes, key: bytes, *more: bytes) -> Value:
     """ZINTERCARD numkeys key [key ...] [LIMIT limit]: answer with how many members are in all; at most the limit."""
     words = (key, *more)
@@ -175,19 +175,19 @@ def zintercard(db: Store, numkeys: bytes, key: bytes, *more: bytes) -> Value:
     return min(found, limit) if limit else found
 
 
-@command(WRITE, DENYOOM, MOVABLEKEYS, keys=(1, 1, 1))
+@command(WRITE, DENYOOM, MOVABLEKEYS, keys="OW update, RO access")
 def zunionstore(db: Store, destination: bytes, numkeys: bytes, key: bytes, *more: bytes) -> Value:
     """ZUNIONSTORE destination numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM | MIN | MAX]: keep what is in any."""  # noqa: E501
     return keep(db, "zunionstore", destination, numkeys, (key, *more), union)
 
 
-@command(WRITE, DENYOOM, MOVABLEKEYS, keys=(1, 1, 1))
+@command(WRITE, DENYOOM, MOVABLEKEYS, keys="OW update, RO access")
 def zinterstore(db: Store, destination: bytes, numkeys: bytes, key: bytes, *more: bytes) -> Value:
     """ZINTERSTORE destination numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM | MIN | MAX]: keep what is in all."""  # noqa: E501
     return keep(db, "zinterstore", destination, numkeys, (key, *more), intersection)
 
 
-@command(WRITE, DENYOOM, MOVABLEKEYS, keys=(1, 1, 1))
+@command(WRITE, DENYOOM, MOVABLEKEYS, keys="OW update, RO access")
 def zdiffstore(db: Store, destination: bytes, numkeys: bytes, key: bytes, *more: bytes) -> Value:
     """ZDIFFSTORE destination numkeys key [key ...]: keep the members of the first that are in no other."""
     return keep(db, "zdiffstore", destination, numkeys, (key, *more), difference)

@@ -17,13 +17,13 @@ GROUP = Group("sorted-set", "@sortedset", "z")
 MIN, MAX = b"MIN", b"MAX"
 
 
-@command(WRITE, FAST)
+@command(WRITE, FAST, keys="RW access delete")
 def zpopmin(db: Store, client: Client, key: bytes, *count: bytes) -> Value:
     """ZPOPMIN key [count]: remove the members with the lowest scores; answer with them and their scores."""
     return pop(db, client, key, count, highest=False)
 
 
-@command(WRITE, FAST)
+@command(WRITE, FAST, keys="RW access delete")
 def zpopmax(db: Store, client: Client, key: bytes, *count: bytes) -> Value:
     """ZPOPMAX key [count]: remove the members with the highest scores; answer with them and their scores."""
     return pop(db, client, key, count, highest=True)
@@ -54,13 +54,13 @@ def take(db: Store, key: bytes, count: int, highest: bool, log: tuple[bytes, ...
     return taken
 
 
-@command(WRITE, FAST, BLOCKING, NOSCRIPT)
+@command(WRITE, FAST, BLOCKING, NOSCRIPT, keys="RW access delete")
 def bzpopmin(db: Store, key: bytes, *keys: bytes, timeout: bytes) -> Value:
     """BZPOPMIN key [key ...] timeout: ZPOPMIN from the first key that has members; wait for one, if none has."""
     return blocking_pop(db, (key, *keys), timeout, highest=False)
 
 
-@command(WRITE, FAST, BLOCKING, NOSCRIPT)
+@command(WRITE, FAST, BLOCKING, NOSCRIPT, keys="RW access delete")
 def bzpopmax(db: Store, key: bytes, *keys: bytes, timeout: bytes) -> Value:
     """BZPOPMAX key [key ...] timeout: ZPOPMAX from the first key that has members; wait for one, if none has."""
     return blocking_pop(db, (key, *keys), timeout, highest=True)
@@ -76,14 +76,14 @@ def blocking_pop(db: Store, keys: tuple[bytes, ...], timeout: bytes, highest: bo
     return serve_or_wait(db, keys, SORTED_SET, serve, timeout, NULL_ARRAY)
 
 
-@command(WRITE, MOVABLEKEYS)
+@command(WRITE, MOVABLEKEYS, keys="RW access delete")
 def zmpop(db: Store, numkeys: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
     """ZMPOP numkeys key [key ...] MIN | MAX [COUNT count]: pop from the first key that has members."""
     keys, end, count = parse_several(numkeys, (first, second, *more), (MIN, MAX))
     return next((pop_several(db, key, end, count) for key in keys if db.get(key, SORTED_SET)), NULL_ARRAY)
 
 
-@command(WRITE, BLOCKING, MOVABLEKEYS)
+@command(WRITE, BLOCKING, MOVABLEKEYS, keys="RW access delete")
 def bzmpop(db: Store, timeout: bytes, numkeys: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
     """BZMPOP timeout numkeys key [key ...] MIN | MAX [COUNT count]: ZMPOP, or wait for a key that has members."""
     keys, end, count = parse_several(numkeys, (first, second, *more), (MIN, MAX))

@@ -158,7 +158,7 @@ def zrevrangebylex(db: Store, client: Client, key: bytes, high: bytes, low: byte
     return give(db, client, key, Range(high, low, b"lex", reverse=True), options)
 
 
-@command(WRITE, DENYOOM, keys=(1, 2, 1))
+@command(WRITE, DENYOOM, keys="OW update, RO access")
 def zrangestore(db: Store, key: bytes, source: bytes, low: bytes, high: bytes, *options: bytes) -> Value:
     """ZRANGESTORE dst src min max [BYSCORE | BYLEX] [REV] [LIMIT offset count]: keep a range of src at dst."""
     chosen = Range(low, high)
@@ -194,19 +194,19 @@ def count(db: Store, key: bytes, chosen: Range) -> int:
     return max(stop - start, 0)
 
 
-@command(WRITE)
+@command(WRITE, keys="RW delete")
 def zremrangebyrank(db: Store, key: bytes, start: bytes, stop: bytes) -> Value:
     """ZREMRANGEBYRANK key start stop: remove the members in this range of ranks; answer with how many there were."""
     return remove(db, key, Range(start, stop))
 
 
-@command(WRITE)
+@command(WRITE, keys="RW delete")
 def zremrangebyscore(db: Store, key: bytes, low: bytes, high: bytes) -> Value:
     """ZREMRANGEBYSCORE key min max: remove the members with a score in this range; answer with how many there were."""
     return remove(db, key, Range(low, high, b"score"))
 
 
-@command(WRITE)
+@command(WRITE, keys="RW delete")
 def zremrangebylex(db: Store, key: bytes, low: bytes, high: bytes) -> Value:
     """ZREMRANGEBYLEX key min max: remove the members in this range of bytes; answer with how many there were."""
     return remove(db, key, Range(low, high, b"lex"))

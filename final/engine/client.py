@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from ..data.store import Place, Store
 from ..protocol.writer import Value
-from .command import Command
+from .command import RUNS_QUEUE, Command
 from .wait import Wait
 
 
@@ -74,5 +74,5 @@ class Client:
 
 def about_to_run(client: Client, command: Command) -> list[Command]:
     """What a client is about to run: the command; and if that is EXEC, all that is queued."""
-    queued = client.queue if command.name == "exec" else None
+    queued = client.queue if RUNS_QUEUE in command.flags else None
     return [command, *(each for each, _ in queued or ())]

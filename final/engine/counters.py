@@ -2,10 +2,9 @@
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ..data.store import Store
+from ..data.store import Store
+from .command import Command
 
 SAMPLES = 16  # as many as Redis takes: the last 1.6 seconds
 
@@ -28,24 +27,24 @@ class Counters:
         """Remember how many commands there were at this time; some ten times a second."""
         self.samples.append((now, self.commands_processed))
 
-    def look_up(self, db: "Store", places: tuple[int, int, int], words: list[bytes]) -> None:
-        """Count the keys that a command has read, from the places where they stand in the request.
+    def look_up(self, db: Store, command: Command, args: list[bytes]) -> None:
+        """Count the keys that a command has read as hits or misses, if it is one that counts.
 
         A key that had expired is not there any more: the command has found that out.
         """
-        first, last, step = places
-        if first == last:  # by far the most
-            if not first:
-                return
-            if db.held(words[first]) is not None:
+        if command.only_key:  # by far the most commands
+            if db.held(args[command.only_key]) is not None:
                 self.hits += 1
             else:
                 self.misses += 1
             return
-        keys = words[first : last + 1 or None : step]
-        found = sum(db.held(key) is not None for key in keys)
-        self.hits += found
-        self.misses += len(keys) - found
+        for at, access in command.uses_of_keys(args):
+            if not access.startswith("RO"):
+                continue
+            if db.held(args[at]) is not None:
+                self.hits += 1
+            else:
+                self.misses += 1
 
     @property
     def commands_per_second(self) -> int:

@@ -19,7 +19,19 @@ from ..protocol.writer import NULL_ARRAY, Replies, Value
 from ..server_log import log
 from .blocking import Waiting
 from .client import Client, Parked, about_to_run, nowhere
-from .command import ALLOW_BUSY, NO_AUTH, NO_MULTI, WRITE, Command, find
+from .command import (
+    ALLOW_BUSY,
+    COMMANDS,
+    NO_AUTH,
+    NO_MULTI,
+    REFUSED_LIKE_WRITES,
+    RUNS_QUEUE,
+    UNQUEUED,
+    WHILE_SUBSCRIBED,
+    WRITE,
+    Command,
+    find,
+)
 from .counters import Counters
 from .evict import Eviction
 from .monitor import Monitors
@@ -31,10 +43,8 @@ from .wait import Wait
 from .watch import Watching
 
 NOTHING = Replies()  # no answer, for now
-NOT_QUEUED = {"multi", "exec", "discard", "watch", "quit", "reset"}  # run at once, also after MULTI
 FROM_A_BROWSER = {b"post", b"host:"}  # how requests of HTTP begin, and the lines in them
 MINUTE = 60_000  # milliseconds
-WHILE_LISTENING = {"subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ping", "quit", "reset"}
 
 
 def wall_clock() -> int:
@@ -123,7 +133,7 @@ class Engine:
             if words[0].lower() in FROM_A_BROWSER:
                 self.cut_off(client)
             return self.reject(client, words, error)
-        if client.queue is not None and command.name not in NOT_QUEUED:
+        if client.queue is not None and UNQUEUED not in command.flags:
             client.queue.append((command, words))
             return "QUEUED"
         answer = self.run(client, command, words)
@@ -149,7 +159,8 @@ class Engine:
         """A request must not be run: neither must the transaction be that it belongs to, or that it should run."""
         client.spoiled = True  # EXEC will refuse
         self.counters.error_replies += 1
-        if words[0].lower() != b"exec":
+        command = COMMANDS.get(words[0].lower())
+        if command is None or RUNS_QUEUE not in command.flags:
             return error
         client.queue = None
         self.watching.unwatch(client)
@@ -167,12 +178,12 @@ class Engine:
         """Raise a ReplyError where this client must not run this command now."""
         if not client.authenticated and NO_AUTH not in command.flags:
             raise not_authenticated()
-        if client.listening and client.protocol == 2 and command.name not in WHILE_LISTENING:
+        if client.listening and client.protocol == 2 and WHILE_SUBSCRIBED not in command.flags:
             raise only_while_listening(command.name)
         if client.queue is not None and NO_MULTI in command.flags:
             raise ReplyError("ERR Command not allowed inside a transaction")
         if self.log is not None and self.log.failure and (
-            command.name == "ping" or any(WRITE in each.flags for each in about_to_run(client, command))
+            REFUSED_LIKE_WRITES in command.flags or any(WRITE in each.flags for each in about_to_run(client, command))
         ):
             raise log_failed(self.log.failure)
 
@@ -189,8 +200,8 @@ class Engine:
             answer = error.with_traceback(None)  # else what the command held lives until the next collection
         if len(self.unit.notes) > start:
             self.complete(command, words, start)
-        if command.readonly:
-            self.counters.look_up(client.db, command.keys, words)
+        if command.counts_lookups:
+            self.counters.look_up(client.db, command, words)
         microseconds = (perf_counter() - began) * 1e6
         if self.monitors.clients:
             self.monitors.after(client, command, words)

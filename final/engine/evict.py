@@ -14,7 +14,7 @@ from ..data.memory import size_of
 from ..data.store import Note, Place
 from ..protocol.errors import out_of_memory
 from .client import Client, about_to_run
-from .command import DENYOOM, Command
+from .command import DENYOOM, NO_TOUCH, Command
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -23,10 +23,6 @@ BOOKS = 400  # bytes that keeping the books takes for each key
 NEW = 5  # the frequency of a key that is new, so that it does not go at once
 SLOWER = 10  # how much more often a key must be used to count as one more, the more it has been used (lfu-log-factor)
 MINUTE = 60_000  # milliseconds in which a frequency falls by one (lfu-decay-time)
-
-FROM_OUTSIDE = {"exists", "type", "ttl", "pttl", "expiretime", "pexpiretime", "memory|usage"} | {
-    f"object|{what}" for what in ("encoding", "freq", "idletime", "refcount")
-}
 
 
 @dataclass(slots=True)
@@ -156,10 +152,9 @@ class Eviction:
     def see(self, client: Client, command: Command, words: list[bytes]) -> None:
         """Remember that the keys of a request have been used, and not only looked at from outside."""
         assert self.entries is not None
-        if command.name in FROM_OUTSIDE:
+        if NO_TOUCH in command.flags:
             return
-        first, last, step = command.keys
-        for key in words[first : last + 1 or None : step] if first else ():
+        for key in command.keys_in(words):
             entry = self.entries.get((client.db.index, key))
             if entry is not None:
                 entry.use(self.server.steady())

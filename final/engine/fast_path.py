@@ -69,8 +69,8 @@ class FastPath:
                 else:
                     engine.complete(command, words)
                     engine.settle()
-            if command.readonly:
-                counters.look_up(client.db, command.keys, words)
+            if command.counts_lookups:
+                counters.look_up(client.db, command, words)
             output += encode(answer, protocol)
             ended = perf_counter()
             if ended - began >= slow:

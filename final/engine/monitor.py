@@ -3,9 +3,8 @@
 import time
 
 from .client import Client
-from .command import ADMIN, Command
+from .command import ADMIN, SKIP_MONITOR, Command
 
-SKIP_MONITOR = "skip_monitor"  # the flag of scripts
 ESCAPES = {byte: f"\\x{byte:02x}" for byte in range(256) if not 32 <= byte < 127}
 ESCAPES |= {ord(sign): "\\" + letter for sign, letter in zip('\\"\n\r\t\a\b', '\\"nrtab', strict=True)}
 SECRET = b"(redacted)"
@@ -39,26 +38,18 @@ class Monitors:
 
     def _tell(self, client: Client, command: Command, words: list[bytes]) -> None:
         """Tell those who monitor, with what is secret left out."""
-        said = " ".join(quoted(word) for word in without_secrets(command.name, words))
+        said = " ".join(quoted(word) for word in without_secrets(command, words))
         line = f"{time.time():.6f} [{client.db.index} {'lua' if client.scripted else client.address}] {said}"
         for each in list(self.clients):  # who does not read is cut off meanwhile
             each.deliver(line)
 
 
-def without_secrets(name: str, words: list[bytes]) -> list[bytes]:
-    """A request without the passwords that are in it.
-
-    >>> without_secrets("auth", [b"AUTH", b"sesame"]), without_secrets("hello", [b"HELLO", b"3", b"AUTH", b"me", b"x"])
-    ([b'AUTH', b'(redacted)'], [b'HELLO', b'3', b'AUTH', b'(redacted)', b'(redacted)'])
-    """
-    hidden: set[int] = set()
-    if name == "auth":
-        hidden = set(range(1, len(words)))
-    elif name == "hello":
-        hidden = {place + step for place, word in enumerate(words) if word.lower() == b"auth" for step in (1, 2)}
-    elif name == "config|set":
-        hidden = {place + 1 for place, word in enumerate(words) if word.lower() == b"requirepass"}
-    return [SECRET if place in hidden else word for place, word in enumerate(words)]
+def without_secrets(command: Command, args: list[bytes]) -> list[bytes]:
+    """A request without the passwords that are in it."""
+    if command.secrets is None:
+        return args
+    hidden = set(command.secrets(args))
+    return [SECRET if at in hidden else each for at, each in enumerate(args)]
 
 
 def quoted(word: bytes) -> str:

@@ -2,7 +2,7 @@
 
 from ..protocol.errors import ReplyError
 from .client import Client, about_to_run
-from .command import WRITE, Command, find
+from .command import MAY_REPLICATE, WRITE, Command, find
 
 
 class Pause:
@@ -36,5 +36,5 @@ class Pause:
 
 
 def may_write(command: Command) -> bool:
-    """Whether a command may write, or have others hear of something: scripts, and PUBLISH."""
-    return WRITE in command.flags or command.name in ("publish", "eval", "evalsha")
+    """Whether a command may write, or have effects elsewhere: scripts, and PUBLISH."""
+    return WRITE in command.flags or MAY_REPLICATE in command.flags

@@ -9,7 +9,7 @@ from ..protocol.errors import ReplyError, log_failed, no_script, out_of_memory
 from ..protocol.writer import Value
 from ..server_log import log as server_log
 from .client import Client
-from .command import DENYOOM, NOSCRIPT, WRITE, look_up
+from .command import DENYOOM, MAY_REPLICATE, NOSCRIPT, WRITE, look_up
 
 if TYPE_CHECKING:
     from .context import Server
@@ -99,7 +99,7 @@ class Scripts:
             raise ReplyError("ERR This Redis command is not allowed from script")
         if DENYOOM in command.flags and self._starved and not self._wrote:
             raise out_of_memory()
-        if WRITE in command.flags or command.name == "publish":  # it changes nothing, but is passed on to replicas
+        if WRITE in command.flags or MAY_REPLICATE in command.flags:
             if self._readonly:
                 raise ReplyError("ERR Write commands are not allowed from read-only scripts.")
             if WRITE in command.flags and self._refused and not self._wrote:

@@ -1,7 +1,7 @@
 """`@command`: a function's signature is the syntax of its command, and how a request is bound to it."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf
 from typing import TypeVar
 
@@ -10,21 +10,32 @@ from ..protocol.errors import too_many_arguments
 from ..protocol.writer import Value
 from .args import integer
 from .client import Client
-from .command import BLOCKING, COMMANDS, PLAIN, Command
+from .command import BLOCKING, COMMANDS, PLAIN, Command, FindKeys
 from .context import Server
+from .key_specs import READ, derive
 
 F = TypeVar("F", bound=Callable[..., Value])
 
 
-def command(*flags: str, of: str = "", keys: tuple[int, int, int] | None = None) -> Callable[[F], F]:
+def command(
+    *flags: str,
+    of: str = "",
+    keys: str = READ,
+    step: int = 1,
+    find_keys: FindKeys | None = None,
+    secrets: Callable[[list[bytes]], Iterable[int]] | None = None,
+) -> Callable[[F], F]:
     """Enter the decorated function into the table: `def get` is GET, `def del_` is DEL.
 
-    With `of="client"`, `def client_setname` is the subcommand CLIENT SETNAME. `keys` (first, last, step) is for
-    the few commands whose keys stand where a signature cannot tell, such as every other word of MSET.
+    With `of="client"`, `def client_setname` is the subcommand CLIENT SETNAME. `keys` says how the command uses its
+    keys, and `step` how far one is from the next: see `key_specs.py`. `find_keys` is for a command whose keys, or
+    their use, no specification can tell: it takes a request and gives the index of each key, and how it is used.
+    `secrets` gives the indexes of arguments that MONITOR and SLOWLOG must not show.
     """
 
     def register(function: F) -> F:
-        entry = describe(function, flags, of, keys)
+        entry = describe(function, flags, of, keys, step)
+        entry.find_keys, entry.secrets = find_keys, secrets
         table = COMMANDS[of.encode()].subcommands if of else COMMANDS
         name = entry.name.split("|")[-1].encode()
         table[name] = entry
@@ -36,18 +47,18 @@ def command(*flags: str, of: str = "", keys: tuple[int, int, int] | None = None)
 
 
 def describe(
-    function: Callable[..., Value], flags: tuple[str, ...], of: str, keys: tuple[int, int, int] | None = None
+    function: Callable[..., Value], flags: tuple[str, ...], of: str = "", keys: str = READ, step: int = 1
 ) -> Command:
     """Read a function's signature: the signature is the syntax.
 
     Parameters annotated Store, Client or Server come first and are handed in. Each further one is a word of the
     request: `bytes` as it came, `int` read as a number; with a default it may be missing; `*words` takes any
-    number, and what comes after that is the last word. One called `key`, and `*keys`, say where the keys stand.
+    number, and what comes after that is the last word. `key_specs.py` knows which parameters are keys by their names.
 
     >>> def append(db: Store, key: bytes, value: bytes) -> Value: ...
-    >>> entry = describe(append, ("write",), of="")
-    >>> entry.name, entry.arity, entry.keys
-    ('append', 3, (1, 1, 1))
+    >>> entry = describe(append, ("write",))
+    >>> entry.name, entry.arity, entry.keys_in([b"APPEND", b"k", b"v"])
+    ('append', 3, [b'k'])
     """
     name = function.__name__.rstrip("_")
     if of:
@@ -59,7 +70,6 @@ def describe(
     single = [each for each in words if each.kind is not each.VAR_POSITIONAL]
     names = [each.name for each in words]
     last = names[-1] if words and words[-1].kind is inspect.Parameter.KEYWORD_ONLY else ""
-    first = depth + names.index("key") if "key" in names else 0
     fewest = depth + sum(each.default is each.empty for each in single)
     most = depth + len(single) if single == words else inf
     return Command(
@@ -69,7 +79,7 @@ def describe(
         run=bind(function, name, handed, [each.annotation is int for each in single], last, fewest, most),
         fewest=fewest,
         most=most,
-        keys=keys or ((first, (-2 if last else -1) if "keys" in names else first, 1) if first else (0, 0, 0)),
+        key_specs=tuple(derive(tuple(names), depth, step, keys)),
         plain=handed == (Store,) and depth == 1 and BLOCKING not in flags,
     )
 

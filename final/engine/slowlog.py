@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 from ..options import Options
 from .client import Client
-from .command import Command
+from .command import SKIP_SLOWLOG, Command
 from .monitor import without_secrets
 
 LONGEST, MOST = 128, 32  # what is kept of a request: so many bytes of a word, so many words
-SKIP_SLOWLOG = "skip_slowlog"  # the flag of commands that are never kept
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class SlowLog:
         """Keep a request that took so many microseconds, and forget the oldest ones that are too many."""
         if SKIP_SLOWLOG in command.flags:
             return
-        kept = shortened(without_secrets(command.name, words))
+        kept = shortened(without_secrets(command, words))
         when = client.db.unit.now // 1000
         self.entries.appendleft(Slow(self._next, when, took, kept, client.address, client.name))
         self._next += 1

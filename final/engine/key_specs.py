@@ -1,0 +1,74 @@
+"""Where the keys of a command stand in its requests: the key specifications of Redis 7. It knows no command."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..protocol.numeric import parse_integer
+
+READ = "RO access"  # how a command uses a key, where it says nothing else, in the words of COMMAND INFO
+NAMES = {"key", "source", "destination", "newkey"}  # parameters that are keys
+
+
+@dataclass(frozen=True)
+class KeySpec:
+    """Some of a command's keys, which it uses in the same way."""
+
+    begin: int  # the index of the first key, or, where the keys are counted, of their number; 0: no index can say it
+    last: int = 0  # the index of the last key, from the first; where negative, from the end: -1 is the last argument
+    step: int = 1  # from one key to the next
+    counted: bool = False
+    access: str = READ  # RO, RW, OW (overwrite) or RM (remove), and access, update, insert, delete
+
+    def positions(self, args: Sequence[bytes]) -> range:
+        """The indexes of the keys in a request; none where the number of keys is missing or wrong."""
+        if not self.begin:
+            return range(0)
+        if not self.counted:
+            stop = self.begin + self.last if self.last >= 0 else len(args) + self.last
+            return range(self.begin, min(stop + 1, len(args)), self.step)
+        number = parse_integer(args[self.begin]) if self.begin < len(args) else None
+        first = self.begin + 1
+        return range(first, first + number if number and 0 < number <= len(args) - first else first)
+
+
+def derive(parameters: Sequence[str], depth: int, step: int, access: str) -> Iterator[KeySpec]:
+    """Make the specifications from the names of a command's parameters; its own name takes `depth` arguments.
+
+    A parameter of `NAMES` is a key, `key2` and `*keys` behind one are more of them, `numkeys` says how many follow.
+    `access` has the words for each specification, separated by commas; `step` is 2 for keys with values between them.
+
+    >>> [(each.begin, each.last) for each in derive(("key", "keys", "timeout"), 1, 1, "RW access delete")]
+    [(1, -2)]
+    >>> [(each.begin, each.counted) for each in derive(("destination", "numkeys", "key", "more"), 1, 1, "OW, RO")]
+    [(1, False), (2, True)]
+    """
+    uses, found = iter(access.split(", ")), False
+    for at, name in enumerate(parameters):
+        if name == "numkeys":
+            yield KeySpec(depth + at, counted=True, access=next(uses, READ))
+            return
+        if name in NAMES:
+            found = True
+            behind = parameters[at + 1 :]
+            if step > 1:
+                last = -1
+            elif behind[:1] == ("keys",):
+                last = -len(behind)
+            else:
+                last = int(behind[:1] == ("key2",))
+            yield KeySpec(depth + at, last, step, access=next(uses, READ))
+    if found:
+        yield from (KeySpec(0, access=each) for each in uses)  # of keys that only `find_keys` can tell
+
+
+def legacy(specs: Sequence[KeySpec]) -> tuple[int, int, int]:
+    """First key, last key and step, as COMMAND showed them before Redis 7; zeros where they cannot say it."""
+    ranges = [each for each in specs if each.begin and not each.counted]
+    if len(specs) == len(ranges) == 1:
+        (only,) = ranges
+        return only.begin, only.last if only.last < 0 else only.begin + only.last, only.step
+    first = last = 0
+    for each in ranges:
+        if each.step == 1 and (not last or each.begin == last + 1):
+            first, last = first or each.begin, each.last if each.last < 0 else each.begin + each.last
+    return first, last, int(first > 0)
