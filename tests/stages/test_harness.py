@@ -134,7 +134,7 @@ MODULE_TESTS = '''
 
     def test_prints(modules):
         """It prints."""
-        modules.check("import prints\\nresult = 1", 1)
+        modules.check("import prints\\nresult = 1", 1, seconds=60)
 
     def test_prints_a_little(modules):
         """It prints a little, which is nobody's business."""
@@ -168,7 +168,7 @@ def on_modules(tmp_path_factory: pytest.TempPathFactory) -> Run:
         syntax="def f(:\n",
         hangs="while True: pass\n",
         leaves="import os; os._exit(0)\n",
-        prints="while True: print('x' * 10000)\n",
+        prints="while True: print('x' * 10_000_000)\n",
         eats="x = bytearray(1 << 40)\n",
     )
     return run(folder, MODULE_TESTS, str(target), "--seed=7")
