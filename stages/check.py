@@ -15,6 +15,9 @@ from stages.desk import WORK, Complaint, begun, reached, stage_number
 from stages.progress import Progress, recall, remember
 from stages.target import ROOT, stage_folder
 
+# nbval is only for notebooks, and takes two seconds to load.
+PYTEST = [sys.executable, "-m", "pytest", "-p", "no:nbval"]
+
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """Take a stage, and whatever else pytest should be told."""
@@ -46,7 +49,7 @@ def check(stage: int, words: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder, "results.xml")
         command = [str(stage_folder(stage)), "--target=work", f"--junitxml={results}", *words]
-        status = subprocess.run([sys.executable, "-m", "pytest", *command], cwd=ROOT).returncode
+        status = subprocess.run([*PYTEST, *command], cwd=ROOT).returncode
         stopped = status != 0 and any(word.startswith(("-x", "--exitfirst", "--maxfail")) for word in words)
         chosen = any(word.startswith(("-k", "-m", "--lf", "--last-failed", "--deselect")) for word in words)
         if stopped or chosen:

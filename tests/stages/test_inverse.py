@@ -15,7 +15,7 @@ from stages.target import stage_folder
 from tests.support import checkpoints
 from tests.support.house import Note
 
-pytestmark = pytest.mark.timeout(2 * checkpoints.SECONDS)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * checkpoints.SECONDS)]
 
 BEFORE = Path(__file__).with_name("before")
 OWN = {"assertion", "unwritten"}
