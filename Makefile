@@ -4,15 +4,20 @@ PYTHON ?= python3
 BIN = .venv/bin
 READY = .venv/ready
 MACHINERY = stages/desk stages/harness stages/teacher stages/upkeep
+# Many tests wait, so that there are more of them at once than cores. nbval is loaded where notebooks run.
+PYTEST = $(BIN)/python -m pytest -n 4 --dist worksteal -p no:nbval --target=reference
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 run: ## start the server on port 6379; its log is in this folder
 	$(PYTHON) -m final
 
-test: $(READY) ## run every test: stages, chain, final, notebooks
-	$(BIN)/python -m pytest -n 2 --dist worksteal --target=reference
+test: $(READY) ## run the tests: stages, chain, final, notebooks; up to 5 minutes on two cores
+	$(PYTEST) -m "not slow"
+
+test-all: $(READY) ## run the slow tests too
+	$(PYTEST) $(TESTS)
 
 check: $(READY) ## lint, check the format and the types
 	$(BIN)/ruff check
@@ -33,4 +38,4 @@ $(READY): requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.PHONY: help run test check bench
+.PHONY: help run test test-all check bench

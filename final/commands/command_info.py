@@ -4,19 +4,7 @@ import inspect
 import re
 from collections.abc import Callable
 
-from ..engine.command import (
-    ADMIN,
-    COMMANDS,
-    FAST,
-    INTERNAL,
-    LOADING,
-    READONLY,
-    STALE,
-    WRITE,
-    Command,
-    Group,
-    look_up,
-)
+from ..engine.command import ADMIN, COMMANDS, FAST, INTERNAL, LOADING, READONLY, STALE, WRITE, Command, Group, look_up
 from ..engine.key_specs import KeySpec, legacy
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error

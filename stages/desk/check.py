@@ -15,6 +15,9 @@ from stages.desk.progress import Progress, recall, remember
 from stages.desk.shared import WORK, Complaint, begun, reached, stage_number
 from stages.harness.course import ROOT, stage_folder
 
+# nbval is only for notebooks, and takes two seconds to load.
+PYTEST = [sys.executable, "-m", "pytest", "-p", "no:nbval"]
+
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """Declare the stage, and arguments for pytest."""
@@ -46,7 +49,7 @@ def check(stage: int, args: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder, "results.xml")
         command = [str(stage_folder(stage)), "--target=work", f"--junitxml={results}", *args]
-        status = subprocess.run([sys.executable, "-m", "pytest", *command], cwd=ROOT).returncode
+        status = subprocess.run([*PYTEST, *command], cwd=ROOT).returncode
         stopped = status != 0 and any(arg.startswith(("-x", "--exitfirst", "--maxfail")) for arg in args)
         chosen = any(arg.startswith(("-k", "-m", "--lf", "--last-failed", "--deselect")) for arg in args)
         if stopped or chosen:

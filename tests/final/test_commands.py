@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.oracle import NOW, InProcess, OverTheWire, check, redis_server, transcripts
+from tests.support.oracle import NOW, InProcess, OverTheWire, check, redis_server, skip_without_lua, transcripts
 from tests.support.shared import Shared
 
 SECTIONS = transcripts()
@@ -27,6 +27,7 @@ def real(redis: Shared) -> OverTheWire:
 
 @each_section
 def test_final_answers_as_the_transcript_says(section: list[tuple[str, str]]) -> None:
+    skip_without_lua(line for line, _ in section)
     check(InProcess(), section)
 
 

@@ -17,6 +17,7 @@ from stages.harness.wire import Client, request
 from tests.support.oracle import final_server, serving
 
 INSTALLED = importlib.util.find_spec("uvloop") is not None
+PYTEST = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:nbval"]
 BARE = [sys.executable, "-S", "-m", "final"]  # -S: without what is installed
 LOOPS = ["asyncio", pytest.param("uvloop", marks=pytest.mark.skipif(not INSTALLED, reason="uvloop is not installed"))]
 MEET_SOCKETS = ["server", "clients", "blocking", "scripts"]  # the tests in which a loop could make a difference
@@ -61,7 +62,7 @@ def test_the_loop_cannot_be_changed_while_it_turns() -> None:
 def test_what_is_tested_on_uvloop_where_it_is_installed_holds_on_asyncio_too(name: str) -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"tests/final/test_{name}.py"],
+        [*PYTEST, f"tests/final/test_{name}.py"],
         cwd=ROOT,
         env=environment | {"FINAL_LOOP": "asyncio"},
         capture_output=True,

@@ -18,7 +18,16 @@ from final.engine.engine import wall_clock
 from final.protocol.reader import Reader
 from final.restore import restore
 from stages.harness.wire import parse
-from tests.support.oracle import UNORDERED, InProcess, OverTheWire, redis_server, shown, transcripts, words_of
+from tests.support.oracle import (
+    UNORDERED,
+    InProcess,
+    OverTheWire,
+    redis_server,
+    shown,
+    skip_without_lua,
+    transcripts,
+    words_of,
+)
 from tests.support.sequences import EXAMPLES, SEQUENCES
 
 HOUR = 3_600_000  # milliseconds: times that count from now may differ so much; those that do not, differ by years
@@ -132,6 +141,7 @@ def test_any_sequence_has_the_same_replies_log_and_data(pair: Pair, kind: str) -
 
 @pytest.mark.parametrize("section", DATA.values(), ids=DATA)
 def test_the_log_says_what_redis_writes(pair: Pair, section: list[tuple[str, str]]) -> None:
+    skip_without_lua(line for line, _ in section)
     pair.clear()
     list(pair.ask_all([words_of(line) for line, _ in section]))
     compare_logs(pair)

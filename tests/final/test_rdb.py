@@ -363,11 +363,12 @@ def test_a_length_that_is_not_there_is_refused_before_it_is_believed(data: bytes
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
-@given(st.binary(max_size=60))
-def test_bytes_that_are_nothing_are_refused_and_break_nothing(data: bytes) -> None:
+@given(st.binary(max_size=60), st.integers(0, 60))
+def test_random_bytes_are_refused_or_read_as_no_more_than_there_is(data: bytes, size: int) -> None:
     for read in (listpack, ziplist, intset, zipmap):
         for prefix in (b"", struct.pack("<I", len(data) + 4)):
             with contextlib.suppress(ValueError, IndexError):  # which `read_value` turns into the error with its place
-                list(read(prefix + data))
+                items = list(read(prefix + data))
+                assert all(type(item) is bytes for item in items) and len(items) <= len(prefix + data)
     with contextlib.suppress(ValueError):
-        decompress(data, 1000)
+        assert len(decompress(data, size)) == size

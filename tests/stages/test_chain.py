@@ -12,9 +12,17 @@ pytestmark = pytest.mark.timeout(2 * checkpoints.SECONDS)
 
 TARGETS = {**{stage: f"stages/{stage_folder(stage).name}" for stage in STAGES}, LAST: "final"}
 LINKS = [(stage, later) for stage in STAGES for later in TARGETS if later > stage]
+PAIRS = [
+    pytest.param(
+        *(stage, later),
+        id=f"{stage:02}-on-{TARGETS[later]}",
+        marks=[] if later in (stage + 1, STAGES[-1], LAST) else pytest.mark.slow,
+    )
+    for stage, later in LINKS
+]
 
 
-@pytest.mark.parametrize(("stage", "later"), LINKS, ids=[f"{stage:02}-on-{TARGETS[later]}" for stage, later in LINKS])
+@pytest.mark.parametrize(("stage", "later"), PAIRS)
 def test_a_checkpoint_holds_on_what_comes_later(stage: int, later: int, tmp_path: Path, note: Note) -> None:
     holds(stage, later, TARGETS[later], tmp_path, note)
 

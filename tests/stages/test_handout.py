@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -18,7 +17,7 @@ from stages.desk.manifest import sources
 from stages.desk.starter import starter
 from stages.harness.course import NEW_FILE, ROOT, STAGES, stage_folder
 from stages.teacher import handout, leaks
-from tests.support.house import House
+from tests.support.house import House, environment
 
 each_stage = pytest.mark.parametrize("stage", STAGES)
 each_kind = pytest.mark.parametrize("chain", [False, True], ids=["", "chain"])
@@ -26,9 +25,9 @@ each_kind = pytest.mark.parametrize("chain", [False, True], ids=["", "chain"])
 
 def outcomes(folder: Path, *words: str) -> tuple[int, list[bool]]:
     """Run the handout's checkpoint where nothing is known of this repository; tell which tests passed."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "PYTHON"))}
+    apart = {name: value for name, value in environment().items() if not name.startswith("PYTHON")}
     command = [sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "--junitxml=results.xml", *words]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, env=apart, capture_output=True, text=True)
     cases = ElementTree.parse(folder / "results.xml").iter("testcase")
     return done.returncode, [not [each for each in case if each.tag in ("failure", "error")] for case in cases]
 
@@ -168,8 +167,7 @@ def points() -> dict[int, float]:
     """Add up what pytest collects of each stage: a test counts as its mark says."""
     source = "import stages.harness.checkpoint, pytest, sys\n" + COLLECT
     command = [sys.executable, "-B", "-c", source, "stages", "--target=reference"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True)
     return {stage: float(done.stderr.split()[stage - 1]) for stage in STAGES}
 
 

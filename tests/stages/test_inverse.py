@@ -14,7 +14,7 @@ from stages.harness.course import STAGES, stage_folder
 from tests.support import checkpoints
 from tests.support.house import Note
 
-pytestmark = pytest.mark.timeout(2 * checkpoints.SECONDS)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * checkpoints.SECONDS)]
 
 BEFORE = Path(__file__).with_name("before")
 OWN = {"assertion", "unwritten"}

@@ -14,6 +14,15 @@ from stages.harness.course import ROOT, stage_folder
 Note = Callable[[str], None]
 
 
+def environment() -> dict[str, str]:
+    """Give the environment for a pytest within this one: nothing of this run, and no plugins but our own.
+
+    Plugins that happen to be installed take seconds to load, nbval alone two.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    return kept | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
 class House:
     """A copy of the stages, and their desk."""
 
@@ -27,11 +36,10 @@ class House:
 
     def desk(self, *words: str) -> tuple[int, str]:
         """Type `python3 -m stages …`; answer with the status and all that was said."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
         done = subprocess.run(
             [sys.executable, "-B", "-m", "stages", *words],
             cwd=self.folder,
-            env=environment,
+            env=environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -44,7 +52,7 @@ class House:
         process = subprocess.Popen(
             [sys.executable, "-B", "-m", "stages", *words],
             cwd=self.folder,
-            env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST")},
+            env=environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -74,11 +82,10 @@ class Begun:
         raise AssertionError(f"it ended, having said:\n{said}")
 
 
-def desk(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+def desk(*words: object, **more: str) -> subprocess.CompletedProcess[str]:
     """Type `python3 -m stages …`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     command = [sys.executable, "-B", "-m", "stages", *map(str, words)]
-    return subprocess.run(command, cwd=ROOT, env=kept | environment, capture_output=True, text=True, timeout=290)
+    return subprocess.run(command, cwd=ROOT, env=environment() | more, capture_output=True, text=True, timeout=290)
 
 
 def points(stage: int) -> float:

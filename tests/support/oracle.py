@@ -13,6 +13,7 @@ A transcript (`tests/support/transcripts/*.txt`) has a line for each request and
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import re
 import shutil
@@ -152,6 +153,12 @@ def final_server(*options: str, data: Path | None = None, **how: object) -> Iter
         options = ("--loop", loop, *options)
     with tempfile.TemporaryDirectory() as folder, serving(target, Path(folder), *options, data=data, **how) as server:
         yield server
+
+
+def skip_without_lua(lines: Iterable[str]) -> None:
+    """Skip a test whose requests run scripts, where lupa is not installed, so that final/ has no Lua."""
+    if importlib.util.find_spec("lupa") is None and re.search(r"\b(eval|script)", "\n".join(lines), re.IGNORECASE):
+        pytest.skip("scripts need lupa, which is not installed")
 
 
 # Transcripts

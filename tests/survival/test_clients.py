@@ -527,7 +527,7 @@ def test_without_protection_one_is_let_in() -> None:
 # Its end, whatever clients do
 
 
-def test_it_stops_at_once_while_clients_are_busy(running: dict[str, Server]) -> None:
+def test_it_stops_at_once_while_clients_are_busy() -> None:
     with final_server() as server, contextlib.ExitStack() as stack:
         server.connect().ask("SET", "large", "x" * 1_000_000)
         for busy in GOING:
