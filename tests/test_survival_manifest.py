@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,10 +18,10 @@ from final.aof import Log
 from final.manifest import parse
 from final.options import Options
 from final.records import CorruptLog
-from stages.running import NotStarted
+from stages.running import NotStarted, Server
 from stages.wire import request
 from tests.folders import data_of, flush, opened
-from tests.oracle import final_server
+from tests.oracle import final_server, redis_server
 
 MANIFEST = "appendonly.aof.manifest"
 OLD = request("SET", "a", 1) + request("RPUSH", "l", "x")
@@ -179,3 +181,88 @@ def test_an_increment_that_is_not_ours_is_not_overwritten_by_the_next_one(tmp_pa
     other.write_bytes(CHANGE)
     assert "Can't execute an AOF background rewriting" in peer.ask("BGREWRITEAOF")
     assert other.read_bytes() == CHANGE and "File exists" in capfd.readouterr().err
+
+
+# Odd lists, beside a real Redis
+
+
+BASE, INCR = "file appendonly.aof.1.base.aof seq 1 type b\n", "file appendonly.aof.1.incr.aof seq 1 type i\n"
+LATER = INCR.replace("1", "5")
+ACCEPTED = [
+    INCR + BASE,
+    BASE + INCR.replace("file", "FILE"),
+    BASE + INCR.replace("\n", " more x\n"),
+    BASE + INCR.replace("\n", "\r\n"),
+    f"#{'x' * 1022}\n# \udcff \udc85 \x0c\n{BASE}{INCR}",
+    BASE + INCR + LATER,
+]
+REFUSED = [
+    "",
+    (BASE + INCR)[:-1],
+    BASE + "\n" + INCR,
+    f"#{'x' * 1023}\n{BASE}{INCR}",
+    BASE + INCR.replace("\n", " more\n"),
+    BASE + BASE + INCR,
+    BASE + INCR + INCR,
+    BASE + INCR.replace("seq 1", "seq 0"),
+    BASE + INCR.replace("type i", "type x"),
+    BASE + INCR + INCR.replace("1", "7"),
+    BASE + INCR.replace("incr", "in\0cr"),
+    BASE + "file a/b seq 9 type i\n",
+]
+STRICTER = [  # than Redis, which starts with less than there is: PROMISES.md says so
+    "# a remark\n",
+    BASE,
+    INCR,
+    BASE + INCR.replace("type i", "type h"),
+    BASE + INCR + INCR.replace("type i", "type h"),
+    BASE + INCR.replace("seq 1", "seq 2"),
+    BASE + INCR.replace("seq 1", "seq 1x"),
+    BASE + INCR.replace("type i", "type ix"),
+]
+
+
+def held(folder: Path, text: str, target: Callable[..., AbstractContextManager[Server]]) -> Any:
+    """How long the list `l` is after a start with this list of files; None where there is no start."""
+    log = folder / "appendonlydir"
+    shutil.rmtree(log, ignore_errors=True)
+    log.mkdir()
+    (log / "appendonly.aof.1.base.aof").write_bytes(OLD)
+    (log / "appendonly.aof.1.incr.aof").write_bytes(CHANGE)
+    if LATER in text:
+        (log / "appendonly.aof.5.incr.aof").write_bytes(CHANGE)
+    (log / MANIFEST).write_bytes(os.fsencode(text))
+    try:
+        with target(data=folder) as server:
+            return server.connect().ask("LLEN", "l")
+    except NotStarted:
+        return None
+
+
+def ours(folder: Path, text: str) -> Any:
+    """The same for us, in this process."""
+
+    @contextmanager
+    def start(data: Path) -> Iterator[Any]:
+        try:
+            peer = opened(data)
+        except CorruptLog:
+            raise NotStarted("", "", "") from None
+        yield SimpleNamespace(connect=lambda: SimpleNamespace(ask=lambda *words: int(peer.ask(" ".join(words))[1:])))
+
+    return held(folder, text, start)
+
+
+@pytest.mark.parametrize("text", ACCEPTED)
+def test_an_odd_list_that_redis_reads_is_read(tmp_path: Path, text: str) -> None:
+    assert ours(tmp_path, text) == held(tmp_path, text, redis_server) == 2 + (LATER in text)
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_a_list_that_redis_refuses_is_refused(tmp_path: Path, text: str) -> None:
+    assert ours(tmp_path, text) is held(tmp_path, text, redis_server) is None
+
+
+@pytest.mark.parametrize("text", STRICTER)
+def test_a_list_that_may_be_half_of_one_is_refused_although_redis_reads_it(tmp_path: Path, text: str) -> None:
+    assert held(tmp_path, text, redis_server) is not None and ours(tmp_path, text) is None
