@@ -1,7 +1,7 @@
 """Bringing the data back at the start: the log is read, and what it tells is executed. It knows no file."""
 
 from .engine.client import Client
-from .engine.command import find
+from .engine.command import WRITE, find
 from .engine.engine import Engine
 from .log.aof import Log
 from .protocol.errors import ReplyError
@@ -37,6 +37,19 @@ def replay(engine: Engine, log: Log) -> None:
             answer = find(words).run(engine, nobody, words)  # nobody listens, counts, or has a slow log now
         except ReplyError as error:
             answer = error
-        if isinstance(answer, ReplyError):
+        if isinstance(answer, ReplyError) and matters(words):
             refuse(f"{words[0]!r} was answered with {answer}")
         engine.unit.notes.clear()
+
+
+def matters(words: list[bytes]) -> bool:
+    """Whether an error shows that the log is damaged, or that what it tells later would go wrong.
+
+    Redis minds only commands that it does not know. But a change that is refused was made once, to other data than
+    are there now; and after a SELECT that is refused, the changes that follow would reach the wrong database.
+    """
+    try:
+        command = find(words)
+    except ReplyError:
+        return True
+    return WRITE in command.flags or command.group.name == "scripting" or command.name == "select"

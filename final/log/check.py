@@ -4,7 +4,8 @@ FILE is the manifest of a log, or one file. What is printed, and the exit status
 a cut, else 1), is what redis-check-aof 7.0 says. What is otherwise:
 
 - what this server would not read is not valid here: a number that is not written as a server writes it (`*03`), EXEC
-  that has become another word, a length whose damage hides complete requests, an unknown type in a snapshot;
+  that has become another word, a length whose damage hides complete requests, an unknown type in a snapshot, a
+  manifest that may have lost a line;
 - of a snapshot (RDB) it says only whether it is right, and where it is not, in its own words;
 - a manifest that is none is told in one line, and `--fix` may stand behind FILE too;
 - to cut, it takes the folder's lock, so it refuses while this server is at work there; `--truncate-to-timestamp`
@@ -135,6 +136,10 @@ def check_all(path: Path, wishes: Wishes) -> None:
         print("Start to check INCR files.")
     for part in parts:
         lines = check_part(part, wishes, "INCR AOF", lines)
+    try:
+        Folder(path.parent, path.name.removesuffix(".manifest")).prove(manifest)
+    except ValueError as error:
+        raise Stop(f"The AOF manifest is not whole: {error}") from None
     print("All AOF files and manifest are valid")
 
 

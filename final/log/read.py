@@ -6,6 +6,7 @@ A request has no checksum, so not everything that happens to a file can be seen 
 
 - a word that was damaged and is as long as before is a word, and the request says something else from then on;
 - a length that was damaged and leads exactly to the end of a later word makes one word of all that lies between;
+- EXEC without MULTI before it changes nothing, as in Redis: all that stands before it is complete;
 - half a request at the end of the file, or a transaction without its EXEC, may have been torn off by a crash, or be
   the last one, damaged. It counts as torn off. Where complete requests follow, it does not: see `misled`.
 

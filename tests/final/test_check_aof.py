@@ -209,6 +209,16 @@ def test_a_manifest_is_told_as_by_redis(ours: Ask, manifest: Path) -> None:
         assert both(ours, part(manifest, kind))[0] == 0
 
 
+def test_a_manifest_that_has_lost_a_line_is_not_valid_here(ours: Ask, manifest: Path) -> None:
+    last = another(manifest)
+    lines = manifest.read_text().splitlines(keepends=True)
+    manifest.write_text("".join(lines[:-1]))
+    status, text = ours(manifest)
+    assert status == 1
+    assert text.endswith(f"The AOF manifest is not whole: it does not list {last.name}, which holds data\n")
+    assert theirs(manifest)[0] == 0
+
+
 def test_only_the_last_file_of_a_manifest_is_cut(ours: Ask, manifest: Path) -> None:
     last = part(manifest, "incr")
     os.truncate(last, last.stat().st_size - 3)

@@ -10,10 +10,12 @@ import copy
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,9 +27,10 @@ from final.log.read import CHUNK, CorruptLog, Progress, read_file
 from final.protocol.errors import ReplyError
 from stages.harness.course import ROOT, stage_folder
 from stages.harness.sandbox import answer
+from stages.harness.server import NotStarted
 from stages.harness.wire import Incomplete, parse, request
 from tests.support.folders import await_rewrite, data_of, flush, lay, log_in, opened
-from tests.support.oracle import NOW, InProcess, redis_server, words_of
+from tests.support.oracle import NOW, InProcess, OverTheWire, redis_server, words_of
 from tests.support.rewriting import rewrite
 
 SEED = int(os.environ.get("SEED") or random.randrange(10**6))
@@ -475,3 +478,76 @@ def test_words_of_any_size_are_read_whatever_the_pieces_in_which_the_file_is(tmp
     (tmp_path / "log").write_bytes(b"".join(request("SET", "k", value) for value in values))
     reading = read_file(tmp_path / "log", Progress(1))
     assert [words for words, _ in reading] == [[b"SET", b"k", value] for value in values], f"SEED={SEED}"
+
+
+# Odd logs, beside a real Redis
+
+
+FIRST, LAST = request("SET", "a", 1), request("SET", "z", 9)
+ODD = {
+    "EXEC alone": FIRST + request("EXEC") + LAST,
+    "DISCARD alone": FIRST + request("DISCARD") + LAST,
+    "MULTI, and DISCARD": FIRST + request("MULTI") + request("SET", "b", 1) + request("DISCARD"),
+    "MULTI without EXEC": FIRST + request("MULTI") + request("SET", "b", 1) + LAST,
+    "EXEC at once": FIRST + request("MULTI") + request("EXEC") + LAST,
+    "lower case": request("set", "a", 1) + LAST,
+    "no command": FIRST + request("NOSUCH", "a") + LAST,
+    "a password": FIRST + request("AUTH", "secret") + LAST,
+    "a rewrite": FIRST + request("DEBUG", "RELOAD") + LAST,
+    "reads": FIRST + request("GET", "a") + request("PING") + request("WATCH", "a") + LAST,
+    "an empty queue": FIRST + request("BLPOP", "q", 0) + LAST,
+    "a script": FIRST + request("EVAL", "redis.call('set', 'e', '1')", 0) + LAST,
+    "a blank line": FIRST + b"\r\n" + LAST,
+    "inline": FIRST + b"SET b 2\r\n" + LAST,
+    "an empty request": FIRST + b"*0\r\n" + LAST,
+    "zeros at the end": FIRST + LAST + bytes(20),
+    "a time": b"#TS:1700000000\r\n" + FIRST + LAST,
+    "a time in a transaction": request("MULTI") + b"#TS:1700000000\r\n" + FIRST + request("EXEC") + LAST,
+    "half a time": FIRST + LAST + b"#TS:17000",
+    "half a word": FIRST + LAST[:-4],
+    "half a header": FIRST + b"*",
+}
+STRICTER = {  # than Redis: PROMISES.md says why
+    "SELECT of no database": FIRST + request("SELECT", 99) + LAST,
+    "a type that is not there": FIRST + request("LPUSH", "a", "x") + LAST,
+    "a number that is none": request("SET", "a", "x") + request("INCR", "a") + LAST,
+    "a script that is not there": FIRST + request("EVALSHA", "0" * 40, 0) + LAST,
+    "MULTI in MULTI": FIRST + 2 * request("MULTI") + LAST + request("EXEC"),
+    "a leading zero": b"*03" + FIRST[2:] + LAST,
+    "a remark without CR": FIRST + b"#hello\n" + LAST,
+}
+QUESTIONS = [b"DBSIZE", *(b"GET %c" % key for key in b"abez")]
+
+
+def answers(folder: Path, log: bytes, target: Callable[[Path], Any]) -> list[bytes]:
+    """What is held after a start on this log; nothing where there is no start."""
+    shutil.rmtree(folder, ignore_errors=True)
+    lay(folder, incr1=log)
+    return list(target(folder))
+
+
+def theirs(folder: Path) -> list[bytes]:
+    """What the real Redis holds."""
+    try:
+        with redis_server(data=folder) as server:
+            return OverTheWire(server.connect()).ask_all(line.split() for line in QUESTIONS)
+    except NotStarted:
+        return []
+
+
+def ours(folder: Path) -> list[bytes]:
+    """What we hold."""
+    try:
+        return opened(folder).ask_all([line.split() for line in QUESTIONS])
+    except CorruptLog:
+        return []
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_log_is_loaded_or_refused_as_by_redis(tmp_path: Path, name: str) -> None:
+    assert answers(tmp_path, ODD[name], ours) == answers(tmp_path, ODD[name], theirs)
+
+
+@pytest.mark.parametrize("name", STRICTER)
+def test_what_redis_loads_although_something_is_lost_is_refused(tmp_path: Path, name: str) -> None:
+    assert answers(tmp_path, STRICTER[name], theirs) and not answers(tmp_path, STRICTER[name], ours)
