@@ -169,7 +169,7 @@ def condition(option: bytes, value: bytes, client: Client) -> Callable[[Client],
         case b"user" if value != b"default":
             raise ReplyError(f"ERR No such user '{shown(value)}'")
         case b"user":
-            return lambda each: each.authenticated
+            return lambda each: True  # whether it has said the password or not
         case b"skipme" if value.lower() in (b"yes", b"no"):
             skipped = client if value.lower() == b"yes" else None
             return lambda each: each is not skipped

@@ -101,9 +101,9 @@ def hello(server: Server, client: Client, *options: bytes) -> Value:
     """HELLO [protover [AUTH username password] [SETNAME clientname]]: switch to RESP `protover`; say what we are.
 
     The answer is a map: server, version, proto (the version now in use), id (the client's), mode, role and
-    modules. Nothing of the request is done before all of it is known to be right.
+    modules. Each option is applied as it is read, so that what stands before a wrong one holds; the version comes last.
     """
-    protocol, name, authenticated = client.protocol, client.name, client.authenticated
+    protocol = client.protocol
     if options:
         wanted = parse_integer(options[0])
         if wanted is None:
@@ -116,18 +116,18 @@ def hello(server: Server, client: Client, *options: bytes) -> Value:
         match [rest[0].lower(), *rest[1:]]:
             case [b"auth", user, password, *rest]:
                 check_password(server, user, password)
-                authenticated = True
+                client.authenticated = True
             case [b"setname", value, *rest]:
-                name = valid_name(value)
+                client.name = valid_name(value)
             case _:
                 raise ReplyError(f"ERR Syntax error in HELLO option '{shown(rest[0])}'")
-    if not authenticated:
+    if not client.authenticated:
         raise ReplyError(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> "
             "<pass> option can be used to authenticate the client and select the RESP protocol version at the "
             "same time"
         )
-    client.protocol, client.name, client.authenticated = protocol, name, authenticated
+    client.protocol = protocol
     return {
         b"server": b"redis",
         b"version": VERSION,

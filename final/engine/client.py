@@ -38,7 +38,7 @@ class Client:
     name: bytes = b""  # what it called itself with CLIENT SETNAME
     protocol: int = 2  # the RESP version it asked for with HELLO
     leaving: bool = False  # it said QUIT: answer, and hang up
-    authenticated: bool = True  # it said the password, or there is none
+    authenticated: bool = True  # it said the password, or there was none when it came
     address: str = ""  # its end of the connection, host:port
     local_address: str = ""  # our end
     library: bytes = b""  # what it told with CLIENT SETINFO: its library's name …
@@ -61,6 +61,10 @@ class Client:
     channels: dict[bytes, None] = field(default_factory=dict)  # what it subscribed to, in order
     patterns: dict[bytes, None] = field(default_factory=dict)
     parked: Parked | None = None  # the command of its that waits for a key
+
+    def admitted(self, password: str) -> bool:
+        """Whether it has said the password, or there is none any more (Redis: `authRequired`)."""
+        return self.authenticated or not password
 
     def let_go(self) -> None:
         """Forget the connection, which knows the client: what knows each other waits for Python's collector to go."""

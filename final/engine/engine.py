@@ -176,7 +176,7 @@ class Engine:
 
     def admit(self, client: Client, command: Command) -> None:
         """Raise a ReplyError where this client must not run this command now."""
-        if not client.authenticated and NO_AUTH not in command.flags:
+        if not client.admitted(self.options.requirepass) and NO_AUTH not in command.flags:
             raise not_authenticated()
         if client.listening and client.protocol == 2 and WHILE_SUBSCRIBED not in command.flags:
             raise only_while_listening(command.name)

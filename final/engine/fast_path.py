@@ -30,7 +30,7 @@ class FastPath:
         """Whether nothing stands in the way of this client's requests, and nobody looks at each of them."""
         engine = self.engine
         return (
-            client.authenticated
+            client.admitted(engine.options.requirepass)
             and client.queue is None
             and not (client.channels or client.patterns or client.mute or engine.scripts.busy)
             and not (engine.monitors.clients or engine.pause.until or engine.eviction.keeping)

@@ -54,7 +54,7 @@ class Connection(asyncio.Protocol):
         else:
             self.client = engine.connect(address, local_address, self.deliver)
             self.client.hang_up, self.client.resume = self.hang_up, self.resume
-            self.reader.trusted = self.client.authenticated
+            self.reader.trusted = self.client.admitted(options.requirepass)
             keep_alive(transport.get_extra_info("socket"), options.tcp_keepalive)
             self.server.connections.add(self)
 
@@ -92,7 +92,7 @@ class Connection(asyncio.Protocol):
             while share > 0 and len(self.output) < ROOM and self.free:
                 if reader.ready and self.held is None:
                     share -= self.server.fast_path.take(client, reader.ready, self.output, share, ROOM)
-                reader.trusted = client.authenticated
+                reader.trusted = client.admitted(engine.options.requirepass)
                 words = self.held or reader.next()
                 if words is None or (engine.pause.until and self.hold(words)):
                     break

@@ -400,7 +400,7 @@ def test_hello_refuses_what_it_does_not_know(client: Client, words: list[str], e
 
     The texts are in the docstring of `hello`. Which case is it?
 
-    First read all of the request, then change the client: after an error everything is as before.
+    Change the version last, after all of the request has been read: after an error it is as before.
     """
     client.check(request("HELLO", *words), f"-{error}\r\n".encode())
     client.check(request("DEBUG", "PROTOCOL", "null"), b"$-1\r\n")
@@ -417,6 +417,22 @@ def test_hello_can_set_the_name(client: Client, rng: Dice) -> None:
     name = rng.word()
     assert isinstance(client.ask("HELLO", 3, "SETNAME", name), dict)
     assert client.ask("CLIENT", "GETNAME") == name
+
+
+@pytest.mark.read("HELLO, or two versions of one protocol")
+def test_hello_applies_its_options_one_by_one(client: Client, rng: Dice) -> None:
+    """`HELLO 3 SETNAME name COLOR` is an error; the name is kept all the same, and the version is what it was.
+
+    Each option is applied as it is read; the version changes last.
+
+    Set `client.name` in the loop over the options, and `client.protocol` behind it.
+    """
+    name = rng.word()
+    client.check(
+        request("HELLO", 3, "SETNAME", name, "COLOR"), b"-ERR Syntax error in HELLO option 'COLOR'\r\n"
+    )
+    client.check(request("CLIENT", "GETNAME"), b"$%d\r\n%b\r\n" % (len(name), name))
+    client.check(request("DEBUG", "PROTOCOL", "null"), b"$-1\r\n")
 
 
 # CLIENT

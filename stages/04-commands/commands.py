@@ -51,8 +51,8 @@ def hello(client: Client, *options: bytes) -> Value:
     """HELLO [protover [SETNAME name]]: switch to RESP `protover`; answer with what we are, as a map.
 
     A client that speaks RESP3 sends `HELLO 3` before anything else. The map has, in this order: server, version,
-    proto (the version now in use), id (the client's), mode, role and modules. Nothing of the request is done
-    before all of it is known to be right. Raises ReplyError:
+    proto (the version now in use), id (the client's), mode, role and modules. Each option is applied as it is read,
+    so that what stands before a wrong one holds; the version changes last. Raises ReplyError:
 
     - `ERR Protocol version is not an integer or out of range` where protover is no integer,
     - `NOPROTO unsupported protocol version` where it is neither 2 nor 3,
@@ -64,7 +64,7 @@ def hello(client: Client, *options: bytes) -> Value:
     Traceback (most recent call last):
     errors.ReplyError: NOPROTO unsupported protocol version
     """
-    protocol, name = client.protocol, client.name
+    protocol = client.protocol
     if options:
         wanted = parse_integer(options[0])
         if wanted is None:
@@ -77,8 +77,8 @@ def hello(client: Client, *options: bytes) -> Value:
         value = next(rest, None)
         if option.lower() != b"setname" or value is None:
             raise ReplyError(f"ERR Syntax error in HELLO option '{shown(option)}'")
-        name = valid_name(value)
-    client.protocol, client.name = protocol, name
+        client.name = valid_name(value)
+    client.protocol = protocol
     return {
         b"server": b"redis",
         b"version": VERSION,

@@ -44,6 +44,17 @@ def field(client: Client, section: str, name: str) -> str:
 # CLIENT KILL
 
 
+def test_the_user_default_is_also_everyone_who_has_not_said_the_password(server: Server) -> None:
+    admin, old = server.connect(), server.connect()
+    admin.ask("CONFIG", "SET", "requirepass", "secret")
+    new = server.connect()
+    new.check(request("PING"), b"-NOAUTH Authentication required.\r\n")
+    admin.ask("CLIENT", "KILL", "USER", "default")
+    assert admin.ask("CONFIG", "SET", "requirepass", "") == "OK"
+    for client in old, new:
+        assert not client.more(time.monotonic() + 5) and client.ended
+
+
 def test_a_client_that_is_killed_is_gone(server: Server) -> None:
     killer, victim = server.connect(), server.connect()
     assert killer.ask("CLIENT", "KILL", "ID", id_of(victim)) == 1
