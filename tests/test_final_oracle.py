@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from final import pattern
 from final.command import COMMANDS, Command
 from final.engine import wall_clock
 from final.reader import Reader
@@ -171,11 +172,22 @@ PIECES = LETTERS | st.sampled_from(
 )
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
-@given(
-    st.lists(st.lists(LETTERS, min_size=1, max_size=5).map(b"".join), min_size=1, max_size=20),
-    st.lists(st.lists(PIECES, max_size=5).map(b"".join), min_size=1, max_size=20),
-)
-def test_a_pattern_matches_what_it_matches_in_redis(pair: Pair, keys: list[bytes], patterns: list[bytes]) -> None:
-    pair.clear()
-    compare_replies(pair, [*([b"SET", key, b""] for key in keys), *([b"KEYS", pattern] for pattern in patterns)])
+@pytest.mark.parametrize("longest", [pattern.LONGEST, 1])
+def test_a_pattern_matches_what_it_matches_in_redis(
+    pair: Pair, longest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a regular expression, and where that would be too long: a few places in a text are tried at once there."""
+    monkeypatch.setattr(pattern, "LONGEST", longest)
+    monkeypatch.setattr(pattern, "FEWEST", 2)
+    monkeypatch.setattr(pattern, "MOST", 3)
+
+    @settings(max_examples=EXAMPLES, deadline=None)
+    @given(
+        st.lists(st.lists(LETTERS, max_size=9).map(b"".join), min_size=1, max_size=20),
+        st.lists(st.lists(PIECES, max_size=9).map(b"".join), min_size=1, max_size=20),
+    )
+    def holds(keys: list[bytes], patterns: list[bytes]) -> None:
+        pair.clear()
+        compare_replies(pair, [*([b"SET", key, b""] for key in keys), *([b"KEYS", each] for each in patterns)])
+
+    holds()

@@ -1,5 +1,7 @@
 """MONITOR and SLOWLOG: looking on while others ask."""
 
+from itertools import islice
+
 from ..client import Client
 from ..command import ADMIN, LOADING, NOSCRIPT, STALE, Server, command
 from ..errors import ReplyError, unknown_subcommand, wrong_subcommand
@@ -31,8 +33,7 @@ def slowlog_get(server: Server, *count: bytes) -> Value:
     number = parse_integer(count[0]) if count else 10
     if number is None or number < -1:
         raise ReplyError("ERR count should be greater than or equal to -1")
-    slow = list(server.onlookers.slow)
-    chosen = slow if number == -1 else slow[:number]
+    chosen = islice(server.onlookers.slow, None if number == -1 else number)
     return [[each.id, each.when, each.took, each.words, each.address.encode(), each.name] for each in chosen]
 
 

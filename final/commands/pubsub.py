@@ -3,7 +3,7 @@
 from ..client import Client
 from ..command import FAST, LOADING, NOSCRIPT, PUBSUB, STALE, Server, command
 from ..errors import unknown_subcommand
-from ..pattern import matcher
+from ..pattern import Glob
 from ..writer import Push, Replies, Value
 
 
@@ -55,9 +55,9 @@ def pubsub(subcommand: bytes, *arguments: bytes) -> Value:
 
 
 @command(PUBSUB, LOADING, STALE, of="pubsub")
-def pubsub_channels(server: Server, pattern: bytes = b"*") -> Value:
+def pubsub_channels(server: Server, pattern: bytes | None = None) -> Value:
     """PUBSUB CHANNELS [pattern]: answer with the channels that someone listens to."""
-    return list(filter(matcher(pattern), server.hub.channels))
+    return list(server.hub.channels if pattern is None else filter(Glob(pattern), server.hub.channels))
 
 
 @command(PUBSUB, LOADING, STALE, of="pubsub")
