@@ -191,3 +191,18 @@ def test_a_pattern_matches_what_it_matches_in_redis(
         compare_replies(pair, [*([b"SET", key, b""] for key in keys), *([b"KEYS", each] for each in patterns)])
 
     holds()
+
+
+# LCS
+
+
+TEXTS = st.sampled_from([b"ab", b"abc", bytes(range(97, 110))]).flatmap(
+    lambda letters: st.lists(st.sampled_from(list(letters)), max_size=60).map(bytes)
+)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(TEXTS, TEXTS)
+def test_what_two_strings_have_in_common_is_what_redis_finds(pair: Pair, one: bytes, two: bytes) -> None:
+    asked = [words_of(f"LCS one two {options}") for options in ("", "LEN", "IDX WITHMATCHLEN", "IDX MINMATCHLEN 2")]
+    compare_replies(pair, [[b"SET", b"one", one], [b"SET", b"two", two], *asked])
