@@ -1,6 +1,6 @@
 """CLIENT: what a client asks about itself or tells us, and what an administrator does with the others."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf
 
 from ..engine.args import integer
@@ -96,12 +96,12 @@ def client_getredir() -> Value:
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
 def client_list(server: Server, *options: bytes) -> Value:
     """CLIENT LIST [TYPE type] [ID client-id ...]: answer with a line for each client."""
-    chosen = list(server.clients.values())
+    chosen: Iterable[Client] = server.clients.values()
     match [option.lower() for option in options]:
         case []:
             pass
         case [b"type", kind]:
-            chosen = list(filter(of_type(kind), chosen))
+            chosen = filter(of_type(kind), chosen)
         case [b"id", _, *_]:
             numbers = [parse_integer(word) for word in options[1:]]
             if None in numbers:

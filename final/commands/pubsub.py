@@ -4,7 +4,7 @@ from ..engine.client import Client
 from ..engine.command import FAST, LOADING, MAY_REPLICATE, NOSCRIPT, PUBSUB, STALE, WHILE_SUBSCRIBED, Group
 from ..engine.context import Server
 from ..engine.signature import command
-from ..protocol.pattern import matcher
+from ..protocol.pattern import Glob
 from ..protocol.writer import Push, Replies, Value
 
 GROUP = Group("pubsub", "@pubsub", "g")
@@ -57,9 +57,9 @@ def pubsub(subcommand: bytes, *arguments: bytes) -> Value:
 
 
 @command(PUBSUB, LOADING, STALE, of="pubsub")
-def pubsub_channels(server: Server, pattern: bytes = b"*") -> Value:
+def pubsub_channels(server: Server, pattern: bytes | None = None) -> Value:
     """PUBSUB CHANNELS [pattern]: answer with the channels that someone listens to."""
-    return list(filter(matcher(pattern), server.hub.channels))
+    return list(server.hub.channels if pattern is None else filter(Glob(pattern), server.hub.channels))
 
 
 @command(PUBSUB, LOADING, STALE, of="pubsub")

@@ -1,5 +1,7 @@
 """MONITOR and SLOWLOG: looking on while others ask."""
 
+from itertools import islice
+
 from ..engine.client import Client
 from ..engine.command import ADMIN, LOADING, NOSCRIPT, STALE
 from ..engine.context import Server
@@ -30,8 +32,7 @@ def slowlog_get(server: Server, count: bytes = b"10") -> Value:
     number = parse_integer(count)
     if number is None or number < -1:
         raise ReplyError("ERR count should be greater than or equal to -1")
-    slow = list(server.slowlog.entries)
-    chosen = slow if number == -1 else slow[:number]
+    chosen = islice(server.slowlog.entries, None if number == -1 else number)
     return [[each.id, each.when, each.took, each.words, each.address.encode(), each.name] for each in chosen]
 
 

@@ -249,12 +249,13 @@ class Engine:
 
     def serve(self, place: Place) -> bool:
         """Serve the first who waits for what is at a place now; tell whether there was one."""
-        parked = self.waiting.first(place)
+        index, key = place
+        parked = self.waiting.first(place, self.stores[index].kind(key))
         if parked is None:
             return False
         self.unpark(parked.client)
         try:
-            answer = parked.wait.serve(place[1])
+            answer = parked.wait.serve(key)
         except ReplyError as error:
             answer = error
         self.complete(parked.command, parked.words)

@@ -33,7 +33,7 @@ class FastPath:
             client.admitted(engine.options.requirepass)
             and client.queue is None
             and not (client.channels or client.patterns or client.mute or engine.scripts.busy)
-            and not (engine.monitors.clients or engine.pause.until or engine.eviction.keeping)
+            and not (engine.monitors.clients or engine.pause.until or engine.options.maxmemory)
             and not (engine.log is not None and engine.log.failure)
         )
 
@@ -46,7 +46,8 @@ class FastPath:
             return 0
         engine, unit, counters, protocol = self.engine, self.engine.unit, self.engine.counters, client.protocol
         options, limit = engine.options, engine.options.slowlog_log_slower_than
-        unheard = not (engine.waiting.lines or engine.watching.clients or options.notify_keyspace_events)
+        keeping = engine.eviction.keeping  # without a limit: only how long keys were idle
+        unheard = not (engine.waiting.lines or engine.watching.clients or options.notify_keyspace_events or keeping)
         slow = limit / 1e6 if limit >= 0 else inf
         before, began = len(requests), perf_counter()
         for _ in range(min(before, most)):
@@ -56,6 +57,8 @@ class FastPath:
                 break
             requests.pop()
             unit.stopped = None
+            if keeping:
+                engine.eviction.see(client, command, words)
             try:
                 answer = command.run(engine, client, words)
             except ReplyError as error:

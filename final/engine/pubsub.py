@@ -1,6 +1,8 @@
 """Publish and subscribe: which clients listen to which channels. Nothing of it is kept, so nothing is logged."""
 
-from ..protocol.pattern import matcher
+from collections import OrderedDict
+
+from ..protocol.pattern import Glob
 from ..protocol.writer import Push
 from .client import Client
 
@@ -11,9 +13,12 @@ class Hub:
     def __init__(self) -> None:
         self.channels: dict[bytes, dict[Client, None]] = {}
         self.patterns: dict[bytes, dict[Client, None]] = {}
+        self.globs: OrderedDict[bytes, Glob] = OrderedDict()  # a plain dict walks over those that have gone, too
 
     def subscribe(self, client: Client, name: bytes, pattern: bool) -> None:
         """Have the client hear what is published on a channel, or on all channels that match a pattern."""
+        if pattern and name not in self.patterns:
+            self.globs[name] = Glob(name)
         self._table(pattern).setdefault(name, {})[client] = None
         self._own(client, pattern)[name] = None
 
@@ -25,6 +30,8 @@ class Hub:
             table[name].pop(client, None)
             if not table[name]:
                 del table[name]
+                if pattern:
+                    del self.globs[name]
 
     def leave(self, client: Client) -> None:
         """The client has gone, or wants to hear nothing more."""
@@ -38,9 +45,9 @@ class Hub:
         for client in list(self.channels.get(channel, ())):
             client.deliver(Push([b"message", channel, message]))
             count += 1
-        for pattern, clients in list(self.patterns.items()):
-            if matcher(pattern)(channel):
-                for client in list(clients):
+        for pattern, glob in list(self.globs.items()):
+            if glob(channel):
+                for client in list(self.patterns.get(pattern, ())):  # who does not read is cut off meanwhile
                     client.deliver(Push([b"pmessage", pattern, channel, message]))
                     count += 1
         return count

@@ -16,10 +16,11 @@ class Wait:
     """
 
     keys: tuple[bytes, ...]
-    ready: Callable[[bytes], bool]  # whether `serve` has something to do with this key; until then the client waits
+    kind: type  # of value that it waits for: while something else is at the key, it goes on waiting
     timeout: int  # milliseconds; 0: for ever
     otherwise: Value  # the answer where nothing may wait: in MULTI, in a script
     serve: Callable[[bytes], Value]  # what to do with the key that has it now
+    ready: Callable[[bytes], bool] = lambda key: True  # whether `serve` has something to do with the value at this key
 
 
 def serve_or_wait(
@@ -34,4 +35,4 @@ def serve_or_wait(
     for key in keys:
         if db.get(key, kind) is not None:
             return serve(key)
-    return Wait(tuple(keys), lambda key: db.kind(key) is kind, limit, otherwise, serve)
+    return Wait(tuple(keys), kind, limit, otherwise, serve)

@@ -17,22 +17,23 @@ class Watching:
 
     def watch(self, client: Client, key: bytes) -> None:
         """Have `client.touched` set when this key of its database changes."""
+        if client.touched:
+            return  # its EXEC will do nothing in any case
         place = (client.db.index, key)
         client.watched.setdefault(place, client.db.overdue(key))
         self.clients.setdefault(place, set()).add(client)
 
     def unwatch(self, client: Client) -> None:
         """Forget what the client watches."""
-        for place in client.watched:
-            self.clients[place].discard(client)
-            if not self.clients[place]:
-                del self.clients[place]
-        client.watched.clear()
+        self._leave(client)
         client.touched = False
 
     def touch(self, place: Place, store: Store) -> None:
-        """The key at a place has changed; `store` is its database, where it may be gone."""
-        for client in self.clients.get(place, ()):
+        """The key at a place has changed; `store` is its database, where it may be gone.
+
+        A client that was told need not be told of it, or of another key, a second time.
+        """
+        for client in list(self.clients.get(place, ())):
             if client.watched[place]:
                 if store.held(place[1]) is None:
                     client.watched[place] = False  # what comes after it is a change
@@ -40,6 +41,14 @@ class Watching:
                 if store.overdue(place[1]):
                     continue
             client.touched = True
+            self._leave(client)
+
+    def _leave(self, client: Client) -> None:
+        for place in client.watched:
+            self.clients[place].discard(client)
+            if not self.clients[place]:
+                del self.clients[place]
+        client.watched.clear()
 
     def missed(self, place: Place) -> None:
         """An overdue key has come where none was: that is no change (Redis: `touchAllWatchedKeysInDb`)."""

@@ -1,40 +1,54 @@
 """Glob patterns as Redis means them (`stringmatchlen`). It knows no keys and no channels."""
 
 import re
-from collections.abc import Callable
-from functools import lru_cache, partial
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from itertools import groupby
 
-_PIECE = re.compile(
-    rb"\\(?P<escaped>.)|\[(?P<set>\^?(?:\\.|[^\]]-.|[^\]])*)\]?|(?P<stars>\*+)|(?P<any>\?)|(?P<plain>.)", re.DOTALL
-)
 LONGEST = 1024  # bytes of a pattern that is worth a regular expression, which is remembered
-_MEMBER = re.compile(rb"\\(?P<escaped>.)|(?P<low>.)-(?P<high>.)|(?P<plain>.)", re.DOTALL)
+FEWEST, MOST = 64, 1 << 16  # places in a text that are tried at once for what stands between two stars
+# Whatever can be taken many bytes at a time is: a run of plain members is one, unless its last one begins a range.
+_PIECE = re.compile(
+    rb"(?P<plain>(?:[^\\*?\[]+|\\.)++)|(?P<stars>\*+)|(?P<any>\?+)"
+    rb"|\[(?P<set>\^?(?:\\.|[^\]]-.|[^\]\\-]+(?!-)|[^\]])*+)\]?|(?P<last>\\)",
+    re.DOTALL,
+)
+_MEMBERS = re.compile(rb"\\.|.-.|[^\\-]+(?!-)|.", re.DOTALL)
+_UNESCAPED = re.compile(rb"\\?(.[^\\]*)", re.DOTALL)
+_ALL = bytes(range(256))
+
+Test = Callable[[bytes], object]
+One = bytes  # the bytes of which one must stand at a place
 
 
-def matcher(pattern: bytes) -> Callable[[bytes], object]:
+def matcher(pattern: bytes) -> Test:
     r"""Turn a pattern into a test: called with some bytes, it gives something true where all of them match.
 
     `*` is any number of bytes, `?` one, `[abc]`, `[a-z]` and `[^a]` one of a set; `\` takes what follows as it is.
+    As KEYS and SCAN, it takes a single star to match everything: see `Glob` for the exception.
 
     >>> bool(matcher(b"h[a-e]llo*")(b"hallo there")), bool(matcher(b"h?llo")(b"hllo")), bool(matcher(rb"\*")(b"*"))
     (True, False, True)
     """
-    return _compiled(pattern) if len(pattern) <= LONGEST else partial(_walk, pattern)
+    return _compiled(pattern) if len(pattern) <= LONGEST else Glob(pattern)
 
 
 @lru_cache(maxsize=256)
-def _compiled(pattern: bytes) -> Callable[[bytes], object]:
+def _compiled(pattern: bytes) -> Test:
     """Turn a pattern into a regular expression."""
+    if len(pattern) > 1 and not pattern.strip(b"*"):
+        return re.compile(b".+", re.DOTALL).fullmatch
     segments = [b""]
     for piece in _PIECE.finditer(pattern):
         if piece["stars"]:
             segments.append(b"")
         elif piece["any"]:
-            segments[-1] += b"."
+            segments[-1] += b"." * len(piece["any"])
         elif piece["set"] is not None:
-            segments[-1] += _set(piece["set"])
+            segments[-1] += _class(_members(piece["set"]))
         else:
-            segments[-1] += re.escape(piece["escaped"] or piece["plain"])
+            segments[-1] += re.escape(_plain(piece))
     # The first place where a segment fits is as good as any later one, so the group before the last may be
     # atomic: a pattern of many stars cannot make the search go back, and back, and back.
     first, *middle = segments
@@ -46,54 +60,185 @@ def _compiled(pattern: bytes) -> Callable[[bytes], object]:
     return re.compile(source, re.DOTALL).fullmatch
 
 
-def _walk(pattern: bytes, text: bytes) -> bool:
-    """Match by hand. A long pattern would make a regular expression of many times its size, and take minutes for it.
+def _plain(piece: re.Match[bytes]) -> bytes:
+    """The bytes that a piece without a meaning of its own stands for."""
+    return unescaped(piece["plain"] or piece["last"])
 
-    Here no more of it is read than the text has use for.
 
-    >>> _walk(b"h[a-e]llo*", b"hallo there"), _walk(b"*a*b?", b"abab"), _walk(b"*a*b?", b"ababc")
-    (True, False, True)
+def unescaped(text: bytes) -> bytes:
+    r"""Take the backslashes away that say that what follows is to be taken as it is.
+
+    >>> unescaped(rb"a\*b\\c")
+    b'a*b\\c'
     """
-    place = at = 0  # in the pattern, in the text
-    after_star, tried = -1, 0  # what follows the last star, and where in the text it was last tried
-    while True:
-        piece = _PIECE.match(pattern, place)
-        if piece is None and at == len(text):
-            return True
-        if piece is not None and piece["stars"]:
-            after_star, tried = place, at = piece.end(), at
-        elif piece is not None and at < len(text) and _takes(piece, text[at : at + 1]):
-            place, at = piece.end(), at + 1
-        elif after_star >= 0 and tried < len(text):
-            tried += 1  # the star takes one byte more
-            place, at = after_star, tried
+    return b"".join(_UNESCAPED.findall(text)) if b"\\" in text else text
+
+
+def _class(members: bytes) -> bytes:
+    """Turn the bytes of a set into a regular expression."""
+    if not members:
+        return b"(?!)"
+    runs = [[byte for _, byte in run] for _, run in groupby(enumerate(members), lambda pair: pair[1] - pair[0])]
+    return b"[%b]" % b"".join(rb"\x%02x-\x%02x" % (run[0], run[-1]) for run in runs)
+
+
+@lru_cache(maxsize=256)
+def _members(inside: bytes) -> bytes:
+    r"""Read the inside of `[…]`: the bytes that it takes, in order. A range may have its ends the wrong way round.
+
+    >>> _members(b"c-a-"), _members(rb"\]x"), len(_members(b"^ab"))
+    (b'-abc', b']x', 254)
+    """
+    found: set[int] = set()
+    for member in set(_MEMBERS.findall(inside.removeprefix(b"^"))):
+        if len(member) == 3 and member[1:2] == b"-":
+            first, _, last = member
+            found.update(range(min(first, last), max(first, last) + 1))
         else:
+            found.update(unescaped(member))
+    return bytes(byte for byte in _ALL if (byte in found) != inside.startswith(b"^"))
+
+
+class Glob:
+    """A pattern that is matched by hand: it costs nothing to make, and a long one is read only as far as texts need it.
+
+    A regular expression of a long pattern would take minutes to make. The text is cut at the stars: what stands before
+    the first and after the last one has its place, and each segment between is best found as early as it can be. So
+    nothing is ever tried twice. As in Redis, stars alone do not match an empty text.
+
+    >>> Glob(b"h[a-e]llo*")(b"hallo there"), Glob(b"*a*b?")(b"abab"), Glob(b"*a*b?")(b"ababc"), Glob(b"*")(b"")
+    (True, False, True, False)
+    """
+
+    __slots__ = ("_pieces", "_segments", "_width", "prefix")
+
+    def __init__(self, pattern: bytes) -> None:
+        piece = _PIECE.match(pattern)
+        self.prefix = _plain(piece) if piece and piece["plain"] else b""  # what every text begins with that matches
+        self._pieces: Iterator[re.Match[bytes]] | None = _PIECE.finditer(pattern)
+        self._segments = [Segment()]
+        self._width = 0  # bytes that a text must have at least, by what is read of the pattern
+
+    def __call__(self, text: bytes) -> bool:
+        """Tell whether all of a text matches."""
+        if not text.startswith(self.prefix):
             return False
+        if self._pieces is not None:
+            self._read(len(text))
+        if self._width > len(text) or (not text and len(self._segments) > 1):
+            return False
+        first, last = self._segments[0], self._segments[-1]
+        if first is last:
+            return first.width == len(text) and first.fits(text, 0)
+        start, end = first.width, len(text) - last.width
+        if not (first.fits(text, 0) and last.fits(text, end)):
+            return False
+        for segment in self._segments[1:-1]:
+            place = segment.find(text, start, end)
+            if place < 0:
+                return False
+            start = place + segment.width
+        return True
+
+    def _read(self, length: int) -> None:
+        """Read on in the pattern, to its end or up to where it wants more bytes than a text of this length has."""
+        assert self._pieces is not None
+        while self._width <= length:
+            piece = next(self._pieces, None)
+            if piece is None:
+                self._pieces = None
+                return
+            if piece["stars"]:
+                self._segments.append(Segment())
+            else:
+                self._width += self._segments[-1].add(piece)
 
 
-def _takes(piece: re.Match[bytes], byte: bytes) -> bool:
-    """Tell whether a piece of a pattern, no star, takes a byte."""
-    if piece["set"] is not None:
-        return _one_of(piece["set"])(byte) is not None
-    return piece["any"] is not None or byte == (piece["escaped"] or piece["plain"])
+class Segment:
+    """What stands between two stars: it takes a fixed number of bytes."""
 
+    __slots__ = ("pieces", "width")
 
-@lru_cache(maxsize=8)
-def _one_of(members: bytes) -> Callable[[bytes], object]:
-    """The inside of `[…]` as a test for one byte."""
-    return re.compile(_set(members), re.DOTALL).fullmatch
+    def __init__(self) -> None:
+        self.width = 0
+        self.pieces: list[tuple[int, bytes, bool]] = []  # where, and what must stand there: all of it, or one of it
 
-
-def _set(members: bytes) -> bytes:
-    """Turn the inside of `[…]` into a regular expression; a range may have its ends the wrong way round."""
-    negated = members.startswith(b"^")
-    parts = []
-    for member in _MEMBER.finditer(members.removeprefix(b"^")):
-        if member["low"] is not None:
-            low, high = sorted((member["low"], member["high"]))
-            parts.append(re.escape(low) + b"-" + re.escape(high))
+    def add(self, piece: re.Match[bytes]) -> int:
+        """Add a piece; give the bytes that it takes."""
+        if piece["any"]:
+            size = len(piece["any"])
+        elif piece["set"] is not None:
+            self.pieces.append((self.width, _members(piece["set"]), True))
+            size = 1
         else:
-            parts.append(re.escape(member["escaped"] or member["plain"]))
-    if not parts:
-        return b"." if negated else b"(?!)"
-    return b"[%b%b]" % (b"^" if negated else b"", b"".join(parts))
+            plain = _plain(piece)
+            self.pieces.append((self.width, plain, False))
+            size = len(plain)
+        self.width += size
+        return size
+
+    def fits(self, text: bytes, start: int) -> bool:
+        """Tell whether it fits at a place in a text that is long enough."""
+        for where, wanted, one in self.pieces:
+            if not (text[start + where] in wanted if one else text.startswith(wanted, start + where)):
+                return False
+        return True
+
+    def find(self, text: bytes, start: int, end: int) -> int:
+        """Find the first place from `start` on where it fits before `end`; -1: there is none."""
+        if not self.pieces:
+            return start if start + self.width <= end else -1
+        if len(self.pieces) == 1 and not self.pieces[0][2]:
+            where, plain, _ = self.pieces[0]
+            place = text.find(plain, start + where, end - self.width + where + len(plain))
+            return place - where if place >= 0 else -1
+        window = FEWEST
+        while start + self.width <= end:
+            after = min(start + window, end - self.width + 1)
+            place = first_fit(self.ones(), text[start : after - 1 + self.width], after - start)
+            if place >= 0:
+                return start + place
+            start, window = after, min(4 * window, MOST)
+        return -1
+
+    def ones(self) -> list[tuple[int, One]]:
+        """The places for which not any byte will do, each with those that will."""
+        found: list[tuple[int, One]] = []
+        for where, wanted, one in self.pieces:
+            if one:
+                found.append((where, wanted))
+            else:
+                found += enumerate((wanted[at : at + 1] for at in range(len(wanted))), start=where)
+        return found
+
+
+def first_fit(ones: list[tuple[int, One]], text: bytes, count: int) -> int:
+    """Find the first of the `count` places from which on a text has the right bytes; -1: there is none.
+
+    All places are tried at once, each of them a bit of an integer: 64 in a step of the processor.
+    """
+    possible = (1 << count) - 1
+    uses = Counter(wanted for _, wanted in ones)
+    everywhere: dict[One, int] = {}  # for what is wanted often
+    for where, wanted in ones:
+        if uses[wanted] * count <= len(text):
+            possible &= bits(text[where : where + count], wanted)
+        else:
+            if wanted not in everywhere:
+                everywhere[wanted] = bits(text, wanted)
+            possible &= everywhere[wanted] >> where
+        if not possible:
+            return -1
+    return (possible & -possible).bit_length() - 1
+
+
+def bits(text: bytes, wanted: One) -> int:
+    """An integer whose bit n tells whether the byte at n is a wanted one.
+
+    >>> bin(bits(b"abca", b"a"))
+    '0b1001'
+    """
+    table = bytearray(b"0" * 256)
+    for byte in wanted:
+        table[byte] = ord("1")
+    return int(text[::-1].translate(table), 2)

@@ -107,6 +107,49 @@ def test_it_is_closed_to_who_needs_to_be_looked_at_and_while_somebody_looks() ->
         assert taken(peer.engine, peer.client, GET) == 1, end
 
 
+def test_it_is_open_again_when_nobody_needs_to_be_looked_at_any_more() -> None:
+    peer = InProcess()
+    engine = peer.engine
+    for ask, end in [
+        ("MONITOR", engine.disconnect),
+        ("BLPOP k 0", engine.disconnect),
+        ("WATCH k", engine.disconnect),
+        ("PSUBSCRIBE *", engine.disconnect),
+        ("CLIENT PAUSE 0", lambda client: engine.pause.holds(client, GET, peer.now)),
+        ("EVAL 'return 1' 0", engine.disconnect),
+        ("OBJECT IDLETIME k", engine.disconnect),
+        ("CONFIG SET maxmemory 1gb", lambda client: engine.execute(client, words_of("CONFIG SET maxmemory 0"))),
+    ]:
+        engine.execute(peer.client, SET)
+        client = peer.connect()
+        engine.execute(client, words_of(ask))
+        end(client)
+        assert taken(engine, peer.client, GET, SET) == 2, ask
+        assert not (engine.waiting.lines or engine.watching.clients), ask
+
+
+def test_one_who_is_told_of_a_change_keeps_nobody_up_any_more() -> None:
+    """A client that watches a key is told once, and then requests are no longer looked at for it."""
+    peer = InProcess()
+    watcher = peer.connect()
+    peer.engine.execute(watcher, words_of("WATCH k other"))
+    assert taken(peer.engine, peer.client, SET) == 1
+    assert watcher.touched and not peer.engine.watching.clients
+
+
+def test_who_asked_how_long_a_key_was_idle_is_told_of_what_goes_the_short_way(tmp_path: Path) -> None:
+    peer = opened(tmp_path)
+    for key in "abc":
+        peer.ask(f"SET {key} 1")
+    peer.ask("OBJECT IDLETIME a")
+    peer.now += 5000
+    words = [words_of(line) for line in ("GET a", "SET b 2", "TTL c", "SET new 1", "DEL c")]
+    assert taken(peer.engine, peer.client, *words) == 5
+    peer.now += 2000
+    idle = [peer.ask(f"OBJECT IDLETIME {key}") for key in ("a", "b", "c", "new")]
+    assert idle == [":2", ":2", "$-1", ":2"]
+
+
 def test_a_slow_request_on_the_short_way_is_in_the_slow_log() -> None:
     peer = InProcess(slowlog_log_slower_than=0)
     assert taken(peer.engine, peer.client, SET, GET) == 2

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from final.engine.command import COMMANDS, Command
 from final.engine.engine import wall_clock
+from final.protocol import pattern
 from final.protocol.reader import Reader
 from final.restore import restore
 from stages.harness.wire import parse
@@ -193,11 +194,37 @@ PIECES = LETTERS | st.sampled_from(
 )
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
-@given(
-    st.lists(st.lists(LETTERS, min_size=1, max_size=5).map(b"".join), min_size=1, max_size=20),
-    st.lists(st.lists(PIECES, max_size=5).map(b"".join), min_size=1, max_size=20),
+@pytest.mark.parametrize("longest", [pattern.LONGEST, 1])
+def test_a_pattern_matches_what_it_matches_in_redis(
+    pair: Pair, longest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a regular expression, and where that would be too long: a few places in a text are tried at once there."""
+    monkeypatch.setattr(pattern, "LONGEST", longest)
+    monkeypatch.setattr(pattern, "FEWEST", 2)
+    monkeypatch.setattr(pattern, "MOST", 3)
+
+    @settings(max_examples=EXAMPLES, deadline=None)
+    @given(
+        st.lists(st.lists(LETTERS, max_size=9).map(b"".join), min_size=1, max_size=20),
+        st.lists(st.lists(PIECES, max_size=9).map(b"".join), min_size=1, max_size=20),
+    )
+    def holds(keys: list[bytes], patterns: list[bytes]) -> None:
+        pair.clear()
+        compare_replies(pair, [*([b"SET", key, b""] for key in keys), *([b"KEYS", each] for each in patterns)])
+
+    holds()
+
+
+# LCS
+
+
+TEXTS = st.sampled_from([b"ab", b"abc", bytes(range(97, 110))]).flatmap(
+    lambda letters: st.lists(st.sampled_from(list(letters)), max_size=60).map(bytes)
 )
-def test_a_pattern_matches_what_it_matches_in_redis(pair: Pair, keys: list[bytes], patterns: list[bytes]) -> None:
-    pair.clear()
-    compare_replies(pair, [*([b"SET", key, b""] for key in keys), *([b"KEYS", pattern] for pattern in patterns)])
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(TEXTS, TEXTS)
+def test_what_two_strings_have_in_common_is_what_redis_finds(pair: Pair, one: bytes, two: bytes) -> None:
+    asked = [words_of(f"LCS one two {options}") for options in ("", "LEN", "IDX WITHMATCHLEN", "IDX MINMATCHLEN 2")]
+    compare_replies(pair, [[b"SET", b"one", one], [b"SET", b"two", two], *asked])
