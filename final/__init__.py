@@ -11,6 +11,7 @@ What each file owns, from the outside in. Imports point downwards only.
     restore.py      the data brought back at the start
     engine.py       the way of one request: admit, run, settle. No asyncio, no socket
     fast_path.py    the shorter way, for requests that touch nothing but the data
+    mishaps.py      a bug of ours, or no memory, in the middle of a request: who has to go
     commands/       the commands, a file for each family; a new command touches one of them
     scan.py         cursors: going through a collection while it changes
     sampling.py     some members of a collection, at random
@@ -34,6 +35,7 @@ What each file owns, from the outside in. Imports point downwards only.
     manifest.py     the log's folder: which files make up the log, and whose it is
     store.py        the keyspace: typed values, deadlines, what changed; the only file that knows expiry
     server_log.py   what the server tells the person who runs it, on standard error
+    clocks.py       what time it is, and how long something takes
     options.py      the options, as in redis.conf and CONFIG
     limits.py       how many clients there may be, and how much may wait for one who does not read
     notifications.py  which events on keys are published, and on which channels

@@ -1,6 +1,5 @@
 """The heart: one request at a time, whole, at one instant, and its changes to the log. It knows no socket, no loop."""
 
-import time
 from collections import deque
 from collections.abc import Callable
 from itertools import count, islice
@@ -10,12 +9,14 @@ from time import perf_counter
 from . import commands  # noqa: F401  (the commands enter themselves into the table)
 from .aof import Log
 from .client import Client, nowhere
+from .clocks import steady_clock, wall_clock
 from .command import ALLOW_BUSY, NO_AUTH, NO_MULTI, WRITE, Command, about_to_run, find
 from .counters import Counters
 from .errors import ReplyError, busy, log_failed, not_authenticated, only_while_listening
 from .eviction import Eviction
 from .fast_path import FastPath
 from .hub import Hub
+from .mishaps import Mishaps, fatal, reraise
 from .notifications import messages
 from .onlookers import Onlookers
 from .options import Options
@@ -36,21 +37,12 @@ MINUTE = 60_000  # milliseconds
 WHILE_LISTENING = {"subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ping", "quit", "reset"}
 
 
-def wall_clock() -> int:
-    """Milliseconds since 1970: when a key expires. Somebody may set this clock, forwards and backwards."""
-    return time.time_ns() // 1_000_000
-
-
-def steady_clock() -> int:
-    """Milliseconds since some time or other: how long something waits, was idle, takes. Nobody sets this one."""
-    return time.monotonic_ns() // 1_000_000
-
-
 class Engine:
     """The data, the log and the clients, and the way a request takes through them.
 
     `clock` and `steady` tell the time in milliseconds; a test may hand in its own. `on_stop` is called by SHUTDOWN,
-    `while_busy` now and then by a script that does not end, and `in_child` in a process that was forked.
+    `while_busy` now and then by a script that does not end, `in_child` in a process that was forked, and `on_broken`
+    with what broke a request off that may have changed half of something: it should end the server.
     """
 
     def __init__(
@@ -61,6 +53,7 @@ class Engine:
         on_stop: Callable[[], None] = lambda: None,
         while_busy: Callable[[], None] = lambda: None,
         in_child: Callable[[], None] = lambda: None,
+        on_broken: Callable[[BaseException], None] = reraise,
     ) -> None:
         self.options = options
         self.steady = steady
@@ -78,6 +71,7 @@ class Engine:
         self.onlookers = Onlookers(options)
         self.pause = Pause()
         self.eviction = Eviction(self)
+        self.mishaps = Mishaps(self, on_broken)
         self.started = self.recently = steady()  # the latter is set some ten times a second
         self.run_id = token_hex(20)  # of this start; tools see by it that the server was started anew
         self.counters = Counters()
@@ -186,6 +180,9 @@ class Engine:
         except ReplyError as error:
             self.counters.error_replies += 1
             answer = error.with_traceback(None)  # else what the command held lives until the next collection
+        except Exception as error:
+            self.mishaps.in_command(command, error)
+            raise
         if len(self.unit.notes) > start:
             self.complete(command, words, start)
         if command.readonly:
@@ -210,6 +207,7 @@ class Engine:
         answer = self.run(client, command, words)
         return answer.otherwise if isinstance(answer, Wait) else answer
 
+    @fatal
     def settle(self) -> None:
         """The unit is over: what it changed goes to the log, to watchers, and to those who wait for these keys.
 
