@@ -283,7 +283,8 @@ def give_only(server: Server, megabytes: int) -> None:
     import resource
 
     told = server.connect().ask("INFO", "server")
-    number = int(bytes(told).partition(b"process_id:")[2].split()[0])
+    assert isinstance(told, bytes)
+    number = int(told.partition(b"process_id:")[2].split()[0])
     pages = int(Path(f"/proc/{number}/statm").read_text().split()[0])
     limit = pages * os.sysconf("SC_PAGE_SIZE") + megabytes * MEGABYTE
     _, hard = resource.prlimit(number, resource.RLIMIT_AS)

@@ -15,6 +15,7 @@ import subprocess
 import termios
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from final.__main__ import parse_options
 from final.command import COMMANDS, describe
 from final.connection import Connection
 from final.options import Options
@@ -376,6 +378,30 @@ def test_options_are_checked_at_the_start(tmp_path: Path) -> None:
         tmp_path, "--appendfsync", "sometimes"
     )
     assert "argument must be between 0 and 65535 inclusive" in refused(tmp_path, "--port", "65536")
+
+
+def wrong_values() -> list[list[str]]:
+    """Command lines that are wrong, for every option: no value, and values of another kind or out of range."""
+    found = [["--nothing"], ["--nothing", "a\nb\x1b[31m"], ["word"], ["--port=1", "a\n"]]
+    for option in fields(Options):
+        flag = "--" + option.name.replace("_", "-")
+        found.append([flag])
+        if option.metadata["choices"] or option.metadata["read"] or isinstance(option.default, int):
+            values = ["a\nb\x1b[31m", "x\x85", "-99", "1 2 3", *["9" * 20] * (not option.metadata["memory"])]
+            found += [[flag, value] for value in values if option.name not in ("bind", "dir")]
+        if option.name in ("bind", "dir"):
+            found.append([flag, ""])
+    return found
+
+
+@pytest.mark.parametrize("words", wrong_values(), ids=repr)
+def test_a_wrong_option_is_answered_in_one_line(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        parse_options(words)
+    said = capfd.readouterr()
+    assert end.value.code == 2 and said.out == ""
+    assert said.err.startswith("python -m final: error: ") and said.err.count("\n") == 1
+    assert said.err.rstrip("\n").isprintable()
 
 
 # A bug in a command

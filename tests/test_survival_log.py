@@ -23,6 +23,7 @@ import pytest
 
 from final.errors import ReplyError
 from final.records import CHUNK, CorruptLog, Progress, read_file
+from final.restore import restore
 from stages.contained import answer
 from stages.target import ROOT, stage_folder
 from stages.wire import Incomplete, parse, request
@@ -475,3 +476,73 @@ def test_words_of_any_size_are_read_whatever_the_pieces_in_which_the_file_is(tmp
     (tmp_path / "log").write_bytes(b"".join(request("SET", "k", value) for value in values))
     reading = read_file(tmp_path / "log", Progress(1))
     assert [words for words, _ in reading] == [[b"SET", b"k", value] for value in values], f"SEED={SEED}"
+
+
+# What is no data
+
+
+NO_DATA = """
+SHUTDOWN
+SHUTDOWN NOSAVE
+SHUTDOWN ABORT
+MULTI; SHUTDOWN; EXEC
+DEBUG SLEEP 100
+DEBUG SET-ACTIVE-EXPIRE 0
+CONFIG SET appendonly no
+CONFIG SET requirepass secret
+CONFIG REWRITE
+CONFIG RESETSTAT
+SUBSCRIBE channel
+PSUBSCRIBE *
+PUBLISH channel message
+MONITOR
+BLPOP nothing 0
+CLIENT PAUSE 100000
+CLIENT KILL TYPE normal
+CLIENT UNBLOCK 1
+CLIENT REPLY OFF
+BGREWRITEAOF
+QUIT
+HELLO 3
+WATCH before
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("line", NO_DATA)
+def test_a_request_in_the_log_that_is_no_data_neither_ends_the_server_nor_changes_it(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError(line)
+
+    monkeypatch.setattr(time, "sleep", never)
+    requests = [request(*words_of(each)) for each in ("SET before v", *line.split("; "), "SET after v")]
+    lay(tmp_path, incr1=b"".join(requests))
+    peer = InProcess(appendonly="yes", dir=str(tmp_path), enable_debug_command="yes")
+    options, peer.engine.stop = vars(peer.engine.options).copy(), never
+    restore(peer.engine)
+    engine = peer.engine
+    assert engine.log
+    engine.log.close()
+    assert set(data_of(peer)[0]) == {b"before", b"after"}
+    assert vars(engine.options) == options and engine.active_expire and not engine.pause.until
+    assert engine.rewriter.worker is None and not engine.rewriter.scheduled
+    assert not (engine.hub.channels or engine.hub.patterns or engine.onlookers.monitors or engine.waiting.lines)
+    assert b"after" in peer.engine.stores[0]
+
+
+@pytest.mark.parametrize("damage", [b"*1\r\n\x1b[31m", request("NO\x1b[31m\nSUCH", "a\nb\x1b"), b"*1\r\n\n1\r\na\r\n"])
+def test_what_is_said_of_damage_is_one_line_of_text(damage: bytes, tmp_path: Path) -> None:
+    log = request("SET", "k", "v") + damage + request("SET", "k", "w") * 3
+    lay(tmp_path / "final", incr1=log)
+    stage = tmp_path / "stage"
+    stage.mkdir()
+    (stage / "appendonly.aof").write_bytes(log)
+    where = stage_folder(5)
+    for command, here in (
+        ([sys.executable, "-B", "-m", "final", "--port", "0", "--dir", str(tmp_path / "final")], ROOT),
+        ([sys.executable, "-B", "server.py", "--port", "0", "--appendonly", "yes", "--dir", str(stage)], where),
+    ):
+        done = subprocess.run(command, cwd=here, capture_output=True, timeout=60)
+        assert done.returncode == 1 and b"damaged at byte" in done.stderr
+        assert done.stderr.count(b"\n") == 1 and b"\x1b" not in done.stderr

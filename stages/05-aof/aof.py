@@ -38,7 +38,7 @@ def load(path: Path, apply: Callable[[list[bytes]], Value]) -> int:
         try:
             words = reader.next()
         except ProtocolError as error:
-            raise CorruptLog(path, offset, str(error)) from None
+            raise CorruptLog(path, offset, repr(str(error))) from None
         if words is None:
             return offset
         record = encode(words)
@@ -46,7 +46,7 @@ def load(path: Path, apply: Callable[[list[bytes]], Value]) -> int:
             raise CorruptLog(path, offset, "not as a server writes it")
         answer = apply(words)
         if isinstance(answer, Exception):
-            raise CorruptLog(path, offset, f"{words[0]!r} was answered with {answer}")
+            raise CorruptLog(path, offset, f"{words[0]!r} was answered with {str(answer)!r}")
         offset += len(record)
 
 
