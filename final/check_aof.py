@@ -25,6 +25,7 @@ from .complaint import Look, Wrong
 from .manifest import Folder, parse
 from .rdb import MAGIC
 from .records import CorruptLog, after_lost_exec, read_front, read_requests
+from .server_log import open_standard_files
 
 USAGE = "Usage: {} [--fix|--truncate-to-timestamp $timestamp] <file.manifest|file.aof>"
 
@@ -269,4 +270,5 @@ def cut(part: Part, size: int, whole: int, wishes: Wishes) -> None:
 
 if __name__ == "__main__":
     sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+    open_standard_files()
     sys.exit(main(sys.argv[1:]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 import sys
@@ -26,7 +25,7 @@ from final.reader import Reader
 from final.server import Server as OurServer
 from final.server_log import log as server_log
 from final.store import KINDS, Store
-from final.writer import Value, encode
+from final.writer import Value, encode, encode_request
 from stages.running import Server
 from stages.wire import request
 from tests.oracle import final_server
@@ -200,14 +199,14 @@ def test_keys_that_have_expired_are_settled_where_a_command_that_only_reads_has_
 def test_a_unit_for_which_memory_does_not_suffice_leaves_nothing_in_the_log(
     fails: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk, calls, real = Desk(), iter(range(1, 10)), aof.encode_request
+    desk, calls, real = Desk(), iter(range(1, 10)), encode_request
 
-    def encode_request(words: list[bytes]) -> bytes:
+    def failing(words: list[bytes]) -> bytes:
         if next(calls) == fails:
             raise MemoryError
         return real(words)
 
-    monkeypatch.setattr(aof, "encode_request", encode_request)
+    monkeypatch.setattr(aof, "encode_request", failing)
     with pytest.raises(MemoryError):
         desk.log.append([(0, [b"SET", b"a", b"1"]), (0, [b"SET", b"b", b"2"])])
     monkeypatch.undo()
@@ -258,18 +257,17 @@ def test_a_ticker_that_fails_ends_the_server(ticker: str, monkeypatch: pytest.Mo
     assert [type(error) for error in ended] == [ZeroDivisionError]
 
 
-def test_a_failure_ends_the_process_with_status_1_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_ends_the_process_with_status_1_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     statuses: list[int] = []
-    records: list[logging.LogRecord] = []
-    handler = logging.Handler()
-    handler.emit = records.append  # type: ignore[method-assign]
-    monkeypatch.setattr(server_log, "handlers", [handler])
+    monkeypatch.setattr(server_log, "handlers", [caplog.handler])
     monkeypatch.setattr(os, "_exit", statuses.append)
     server = OurServer(Options(appendonly="no"))
     server.end(MemoryError())
     server.end(ZeroDivisionError())
     assert statuses == [1, 1]
-    assert [bool(record.exc_info) for record in records] == [False, True]
+    assert [bool(record.exc_info) for record in caplog.records] == [False, True]
 
 
 # A real process, and a real limit

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from final.clocks import wall_clock
 from final.command import COMMANDS, Command
-from final.engine import wall_clock
 from final.reader import Reader
 from final.restore import restore
 from stages.wire import parse
