@@ -13,6 +13,7 @@ class CorruptLog(Exception):
     """The log cannot be right: not just torn at its end, but damaged where complete requests should be."""
 
     def __init__(self, path: Path, offset: int, reason: str) -> None:
+        reason = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in reason)
         super().__init__(
             f"{path} is damaged at byte {offset}: {reason}. Nothing was changed. Make a copy of the file; "
             f"then mend that place, or give up all that follows it: truncate -s {offset} {quote(str(path))}"
@@ -38,7 +39,7 @@ def load(path: Path, apply: Callable[[list[bytes]], Value]) -> int:
         try:
             words = reader.next()
         except ProtocolError as error:
-            raise CorruptLog(path, offset, repr(str(error))) from None
+            raise CorruptLog(path, offset, str(error)) from None
         if words is None:
             return offset
         record = encode(words)
@@ -46,7 +47,7 @@ def load(path: Path, apply: Callable[[list[bytes]], Value]) -> int:
             raise CorruptLog(path, offset, "not as a server writes it")
         answer = apply(words)
         if isinstance(answer, Exception):
-            raise CorruptLog(path, offset, f"{words[0]!r} was answered with {str(answer)!r}")
+            raise CorruptLog(path, offset, f"{words[0]!r} was answered with {answer}")
         offset += len(record)
 
 
