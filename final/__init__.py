@@ -13,6 +13,7 @@ that they enter themselves into the table.
     commands/      the commands, a file for each family; a new command touches one of them (04)
     engine/        the way of one request: admit, run, settle. No asyncio, no socket (04)
         engine.py         the heart
+        mishaps.py        a bug, or no memory, in the middle of a request: who has to go
         fast_path.py      the shorter way, for requests that touch nothing but the data
         context.py        what a command may ask of the server
         signature.py      @command: a function's signature is its syntax
@@ -26,7 +27,8 @@ that they enter themselves into the table.
         evict.py          maxmemory: how much the keys take, and which of them go
         pause.py          CLIENT PAUSE: which requests have to wait
         monitor.py, slowlog.py  who hears of every request, and which requests took long
-        counters.py       what INFO counts
+        counters.py, clocks.py  what INFO counts; what time it is, and how long something takes
+        key_specs.py      where the keys of a command stand in its requests
         open_files.py     how many clients the system has open files for
     lua/           Lua beside Python, with nothing in reach but what is handed in
         interpreter.py, prelude.lua  runs a script

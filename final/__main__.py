@@ -6,18 +6,32 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any
+from typing import Any, NoReturn
 
 from .log.read import CorruptLog
 from .net.server import Server
 from .options import Options, parse
 from .restore import restore
-from .server_log import log
+from .server_log import log, open_standard_files
+
+
+class Parser(argparse.ArgumentParser):
+    """One that complains in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the command line, and end with status 2."""
+        give_up(f"{self.prog}: error: {message}", status=2)
+
+
+def give_up(reason: str, status: int = 1) -> NoReturn:
+    """End, and say why in one line. `sys.exit(reason)` would do that only where standard error can be written."""
+    log.critical("%s", reason)
+    sys.exit(status)
 
 
 def parse_options(words: list[str]) -> Options:
     """Read the command line: the options are named as in redis.conf."""
-    parser = argparse.ArgumentParser(prog="python -m final", description="A Redis in Python, to learn from.")
+    parser = Parser(prog="python -m final", description="A Redis in Python, to learn from.")
     for each in fields(Options):
         name = each.name.replace("_", "-")
 
@@ -51,18 +65,22 @@ def choose_loop(options: Options) -> Callable[[], asyncio.AbstractEventLoop]:
 
 def main() -> None:
     """Run the server until it is told to stop; complain in one line where it cannot start or go on."""
+    open_standard_files()
     options = parse_options(sys.argv[1:])
     try:
         new_loop = choose_loop(options)
     except ImportError as error:
-        sys.exit(f"cannot use uvloop: {error}")
+        give_up(f"cannot use uvloop: {error}")
     server = Server(options)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as Redis: a terminal that is closed does not end the server
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)  # until there is a loop, which knows what to do
     try:
         restore(server.engine)
     except (CorruptLog, OSError) as error:
-        sys.exit(f"cannot use the log: {error}")
+        give_up(f"cannot use the log: {error}")
+    except MemoryError:
+        give_up("cannot load the log: out of memory")
     except KeyboardInterrupt:
         log.info("told to stop while the log was loading")
         return
@@ -70,14 +88,14 @@ def main() -> None:
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(server.run())
     except (OSError, OverflowError) as error:
-        sys.exit(f"cannot listen on {options.bind}:{options.port}: {error}")
+        give_up(f"cannot listen on {options.bind}:{options.port}: {error}")
     if server.failure:
-        sys.exit(server.failure)
+        give_up(server.failure)
     if server.engine.log is not None:
         try:
             server.engine.log.close()
         except OSError as error:
-            sys.exit(f"cannot write the log, its last changes are lost: {error}")
+            give_up(f"cannot write the log, its last changes are lost: {error}")
 
 
 if __name__ == "__main__":

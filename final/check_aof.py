@@ -4,8 +4,10 @@ import io
 import sys
 
 from .log.check import main
+from .server_log import open_standard_files
 
 if __name__ == "__main__":
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")
+    open_standard_files()
     sys.exit(main(sys.argv[1:]))

@@ -79,12 +79,13 @@ def option(default: Any, help: str, *, choices: tuple[str, ...] = (), settable: 
 class Options:
     """All options with their values. An attribute's name has underscores where the option has hyphens."""
 
-    bind: str = option("127.0.0.1", "address to listen on")
+    bind: str = option("127.0.0.1", "address to listen on", read=lambda text, _: not_empty(text))
     port: int = option(6379, "port to listen on; 0 for any free one", most=65535)
     protected_mode: str = option(
         "yes", "without a password, turn away who does not come from this machine", choices=("yes", "no"), settable=True
     )
-    dir: str = option(".", "folder in which the log's folder lies", protected=True)
+    dir: str = option(".", "folder in which the log's folder lies", protected=True,
+                      read=lambda text, _: not_empty(text))  # fmt: skip
     databases: int = option(16, "how many databases SELECT can choose from", least=1, most=2**31 - 1)
     requirepass: str = option("", "password that clients have to say", settable=True)
     appendonly: str = option("yes", "keep a log of all changes", choices=("yes", "no"), settable=True)
@@ -206,6 +207,13 @@ def check_name(option: str, name: str) -> str:
     if len(os.fsencode(name)) + room > NAME_MAX:
         raise ValueError(f"{option} is too long")
     return name
+
+
+def not_empty(text: str) -> str:
+    """Refuse an empty text: an empty address would be all of them, and an empty path this very folder."""
+    if not text:
+        raise ValueError("argument must not be empty")
+    return text
 
 
 def config_failed(name: str, reason: str) -> ReplyError:

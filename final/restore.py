@@ -1,7 +1,7 @@
 """Bringing the data back at the start: the log is read, and what it tells is executed. It knows no file."""
 
 from .engine.client import Client
-from .engine.command import WRITE, find
+from .engine.command import ADMIN, PUBSUB, WRITE, find
 from .engine.engine import Engine
 from .log.aof import Log
 from .protocol.errors import ReplyError
@@ -28,13 +28,17 @@ def replay(engine: Engine, log: Log) -> None:
     """Execute what the log tells.
 
     The clock stands at zero meanwhile: a key whose deadline has passed must not expire before all that was done to
-    it has been repeated.
+    it has been repeated. What only concerns a server or its clients, such as SHUTDOWN, is passed over: it is no data,
+    and who wrote it into the log is not who runs the server now.
     """
     engine.unit.stopped = 0
     nobody = Client(id=0, db=engine.stores[0])
     for words, refuse in log.load():
         try:
-            answer = find(words).run(engine, nobody, words)  # nobody listens, counts, or has a slow log now
+            command = find(words)
+            if ADMIN in command.flags or PUBSUB in command.flags:
+                continue
+            answer = command.run(engine, nobody, words)  # nobody listens, counts, or has a slow log now
         except ReplyError as error:
             answer = error
         if isinstance(answer, ReplyError) and matters(words):

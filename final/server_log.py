@@ -7,6 +7,7 @@ pipe must not end the server, nor the request or the timer that had something to
 import logging
 import os
 import re
+from contextlib import suppress
 
 log = logging.getLogger("final")
 
@@ -40,6 +41,22 @@ def printable(text: str) -> str:
     two\nlines, \x1b[31mred
     """
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def announce(text: str) -> None:
+    """Write a line to standard output, for whoever started the server; never raises."""
+    with suppress(OSError):
+        os.write(1, f"{printable(text)}\n".encode(errors="backslashreplace"))
+
+
+def open_standard_files() -> None:
+    """Have file descriptors 0 to 2 lead nowhere where they lead nothing: else the next file that is opened gets one.
+
+    The server log would be written into it.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
 
 
 log.addHandler(StandardError())

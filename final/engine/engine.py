@@ -1,13 +1,11 @@
 """The heart: one request at a time, whole, at one instant, and its changes to the log. It knows no socket, no loop."""
 
-import time
 from collections import deque
 from collections.abc import Callable
 from itertools import count
 from secrets import token_hex
 from time import perf_counter
 
-from .. import commands  # noqa: F401  (the commands enter themselves into the table)
 from ..data.events import messages
 from ..data.scan import Order
 from ..data.store import Note, Place, Store, Unit
@@ -19,6 +17,7 @@ from ..protocol.writer import NULL_ARRAY, Replies, Value
 from ..server_log import log
 from .blocking import Waiting
 from .client import Client, Parked, about_to_run, nowhere
+from .clocks import steady_clock, wall_clock
 from .command import (
     ALLOW_BUSY,
     COMMANDS,
@@ -34,6 +33,7 @@ from .command import (
 )
 from .counters import Counters
 from .evict import Eviction
+from .mishaps import Mishaps, fatal, reraise
 from .monitor import Monitors
 from .pause import Pause
 from .pubsub import Hub
@@ -47,21 +47,12 @@ FROM_A_BROWSER = {b"post", b"host:"}  # how requests of HTTP begin, and the line
 MINUTE = 60_000  # milliseconds
 
 
-def wall_clock() -> int:
-    """Milliseconds since 1970: when a key expires. Somebody may set this clock, forwards and backwards."""
-    return time.time_ns() // 1_000_000
-
-
-def steady_clock() -> int:
-    """Milliseconds since some time or other: how long something waits, was idle, takes. Nobody sets this one."""
-    return time.monotonic_ns() // 1_000_000
-
-
 class Engine:
     """The data, the log and the clients, and the way a request takes through them.
 
     `clock` and `steady` tell the time in milliseconds; a test may hand in its own. `on_stop` is called by SHUTDOWN,
-    `while_busy` now and then by a script that does not end, and `in_child` in a process that was forked.
+    `while_busy` now and then by a script that does not end, `in_child` in a process that was forked, and `on_broken`
+    with what broke a request off that may have changed half of something: it should end the server.
     """
 
     def __init__(
@@ -72,6 +63,7 @@ class Engine:
         on_stop: Callable[[], None] = lambda: None,
         while_busy: Callable[[], None] = lambda: None,
         in_child: Callable[[], None] = lambda: None,
+        on_broken: Callable[[BaseException], None] = reraise,
     ) -> None:
         self.options = options
         self.steady = steady
@@ -90,6 +82,7 @@ class Engine:
         self.slowlog = SlowLog(options)
         self.pause = Pause()
         self.eviction = Eviction(self)
+        self.mishaps = Mishaps(self, on_broken)
         self.started = self.recently = steady()  # the latter is set some ten times a second
         self.run_id = token_hex(20)  # of this start; tools see by it that the server was started anew
         self.counters = Counters()
@@ -198,6 +191,9 @@ class Engine:
         except ReplyError as error:
             self.counters.error_replies += 1
             answer = error.with_traceback(None)  # else what the command held lives until the next collection
+        except Exception as error:
+            self.mishaps.in_command(command, error)
+            raise
         if len(self.unit.notes) > start:
             self.complete(command, words, start)
         if command.counts_lookups:
@@ -224,6 +220,7 @@ class Engine:
         answer = self.run(client, command, words)
         return answer.otherwise if isinstance(answer, Wait) else answer
 
+    @fatal
     def settle(self) -> None:
         """The unit is over: what it changed goes to the log, to watchers, and to those who wait for these keys.
 

@@ -64,11 +64,15 @@ class FastPath:
             except ReplyError as error:
                 counters.error_replies += 1
                 answer = error.with_traceback(None)
+            except Exception as error:
+                counters.commands_processed += before - len(requests)
+                engine.mishaps.in_command(command, error)
+                raise
             if unit.notes:
                 if unheard and len(unit.notes) == 1 and unit.notes[0].log is None:
-                    unit.notes.clear()
                     if engine.log is not None:
                         engine.log.append_one(client.db.index, words)
+                    unit.notes.clear()
                 else:
                     engine.complete(command, words)
                     engine.settle()

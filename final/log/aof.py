@@ -187,17 +187,21 @@ class Log:
         """Note what one unit changed. It reaches the file with the next `flush`.
 
         Several records stand between MULTI and EXEC: they come back together or not at all. SELECT stands before
-        a record for another database than the last one.
+        a record for another database than the last one. All of it is added in one step: where memory runs out in
+        between, nothing is.
         """
+        unit, database = bytearray(), self._database
         if len(records) > 1:
-            self._waiting += b"*1\r\n$5\r\nMULTI\r\n"
+            unit += b"*1\r\n$5\r\nMULTI\r\n"
         for index, words in records:
-            if index != self._database:
-                self._waiting += encode_request([b"SELECT", b"%d" % index])
-                self._database = index
-            self._waiting += encode_request(words)
+            if index != database:
+                unit += encode_request([b"SELECT", b"%d" % index])
+                database = index
+            unit += encode_request(words)
         if len(records) > 1:
-            self._waiting += b"*1\r\n$4\r\nEXEC\r\n"
+            unit += b"*1\r\n$4\r\nEXEC\r\n"
+        self._waiting += unit
+        self._database = database
 
     def append_one(self, index: int, words: Sequence[bytes]) -> None:
         """Note what a unit changed that is one request, in the database of this number: `append` for the fast path."""

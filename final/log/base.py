@@ -112,8 +112,8 @@ class Copier:
         """What the thread does."""
         try:
             write_base(self.draft, data, lambda: self.wanted)
-        except OSError as error:
-            self.problem = str(error)
+        except Exception as error:  # whatever it is: what there is of the new base must not count
+            self.problem = str(error) or repr(error)
 
     def result(self) -> str | None:
         """None while it works; then "", or what went wrong. Never waits."""

@@ -162,7 +162,9 @@ class Folder:
     def make(self) -> None:
         """Make the folder where there is none, and see its name onto the disk: else a power cut can take all of it."""
         missing = [each for each in (self.path, *self.path.parents) if not each.exists()]
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in reversed(missing):
+            each.mkdir(mode=0o700, exist_ok=True)
+        self.path.mkdir(exist_ok=True)  # raises where it is a file
         for each in missing:
             sync_names(each.parent)
 

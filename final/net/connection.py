@@ -74,7 +74,11 @@ class Connection(asyncio.Protocol):
         comes the error, `-ERR ` and its text, and the client counts as `leaving`: nothing more is read from it.
         """
         self.client.active = self.server.engine.recently
-        self.reader.feed(data)
+        try:
+            self.reader.feed(data)
+        except MemoryError:
+            self.refuse()
+            return
         self.work()
         if self.reader.held > self.server.options.client_query_buffer_limit:
             self.cut_off("max query buffer length")
@@ -93,7 +97,11 @@ class Connection(asyncio.Protocol):
                 if reader.ready and self.held is None:
                     share -= self.server.fast_path.take(client, reader.ready, self.output, share, ROOM)
                 reader.trusted = client.admitted(engine.options.requirepass)
-                words = self.held or reader.next()
+                try:
+                    words = self.held or reader.next()
+                except MemoryError:
+                    self.refuse()
+                    break
                 if words is None or (engine.pause.until and self.hold(words)):
                     break
                 self.held = None
@@ -109,7 +117,12 @@ class Connection(asyncio.Protocol):
         except ProtocolError as error:
             self.output += encode(ProtocolError(f"ERR {error}"))
             client.leaving = True
-        self.working = False
+        except Exception as error:  # a bug of ours, or no memory
+            engine.mishaps.in_request(error)
+            log.error("client %d from %s is cut off: its request has failed", client.id, client.address, exc_info=error)
+            client.leaving = True
+        finally:
+            self.working = False
         if client.parked is not None and not self.waits:
             self.wait(client.parked)
         self.server.send_soon(self)
@@ -167,6 +180,11 @@ class Connection(asyncio.Protocol):
         log.warning("client %d from %s is cut off: %s", self.client.id, self.client.address, limit)
         self.forget_client()
         self.hang_up()
+
+    def refuse(self) -> None:
+        """There is no memory for the client's request, of which nothing is executed yet: it has to go, nobody else."""
+        self.reader = Reader()  # first: what it has sent may be large
+        self.cut_off("no memory for its request")
 
     def resume(self) -> None:
         """The pause has ended before its time."""

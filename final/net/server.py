@@ -5,20 +5,22 @@ import os
 import signal
 import socket
 from asyncio.trsock import TransportSocket
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 from ..engine.engine import Engine
 from ..engine.fast_path import FastPath
+from ..engine.mishaps import out_of_memory
 from ..engine.open_files import room_for
 from ..options import Options
-from ..server_log import log
+from ..server_log import announce, log
 from .connection import Connection
 from .while_busy import ByHand
 
 FASTEST = 500  # rounds of removing expired keys in a second, however great `hz` is
 BACKLOG = 511  # clients who may wait at the door while the loop is busy (tcp-backlog)
+RESERVE = 1 << 20  # bytes with which there is memory left to say that there is none
 LOOK_EVERY = 0.1  # seconds between two looks at the rewrite of the log
 
 
@@ -27,7 +29,8 @@ class Server:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.engine = Engine(options, on_stop=self.stop, while_busy=ByHand(self).listen, in_child=forget_signals)
+        busy = ByHand(self).listen
+        self.engine = Engine(options, on_stop=self.stop, while_busy=busy, in_child=forget_signals, on_broken=self.end)
         self.fast_path = FastPath(self.engine)
         self.doors: Sequence[TransportSocket | socket.socket] = ()  # where we listen
         self.tasks: set[asyncio.Task[Any]] = set()  # short ones that somebody must remember
@@ -36,10 +39,12 @@ class Server:
         self.over: set[Connection] = set()  # those for whom more waits than their soft limit allows
         self.stopping = asyncio.Event()
         self.failure: str | None = None  # why we stop, where it is not because we were asked to
+        self.reserve = bytes(RESERVE)
 
     async def run(self) -> None:
         """Serve until `stop` is called or a signal asks for it. Raises OSError when the address cannot be had."""
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self.notice)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self.interrupt(loop))
         asked = self.options.maxclients
@@ -49,9 +54,9 @@ class Server:
         listener = await loop.create_server(self.welcome, self.options.bind, self.options.port, backlog=BACKLOG)
         self.doors = listener.sockets
         regular = (self.expire_regularly(), self.rewrite_when_due(), self.sync_every_second(), self.part_with_some())
-        tickers = [asyncio.create_task(each) for each in regular]
+        tickers = [asyncio.create_task(self.keep_up(each)) for each in regular]
         host, self.options.port = listener.sockets[0].getsockname()[:2]
-        print(f"listening on {host}:{self.options.port}", flush=True)
+        announce(f"listening on {host}:{self.options.port}")
         await self.stopping.wait()
         listener.close()
         for ticker in tickers:
@@ -81,6 +86,34 @@ class Server:
         self.failure = self.failure or failure
         self.stopping.set()
 
+    def end(self, error: BaseException) -> NoReturn:
+        """End at once, with status 1: what is in memory may be half of something. What was acknowledged is in the log.
+
+        Nothing more may be executed, written or sent, so there is no orderly way: see `mishaps.py`.
+        """
+        try:
+            self.reserve = b""
+            if out_of_memory(error):
+                log.critical("out of memory: the server ends")
+            else:
+                log.critical("a fault of the server's own: it ends", exc_info=error)
+        finally:
+            os._exit(1)
+
+    def notice(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """The event loop has caught what a callback of ours, or one of its own, did not expect."""
+        error = context.get("exception")
+        if error is not None and out_of_memory(error):
+            self.end(error)
+        log.error("%s", context["message"], exc_info=error)
+
+    async def keep_up(self, ticker: Coroutine[None, None, None]) -> None:
+        """Run a ticker. One that fails ends the server: nobody would notice that its work is not done any more."""
+        try:
+            await ticker
+        except Exception as error:
+            self.end(error)
+
     def send_soon(self, connection: Connection) -> None:
         """Have this connection's replies sent at the end of this turn of the event loop, by `before_sleep`."""
         if not self.unsent:
@@ -103,11 +136,16 @@ class Server:
             if log is None or not log.displaced:
                 self.stop(f"cannot write the log: {error}")
                 return
+        except Exception as error:
+            self.end(error)
         if log is not None and log.displaced and self.options.appendfsync == "always":
             return
         unsent, self.unsent = self.unsent, {}
         for connection in unsent:
-            connection.send()
+            try:
+                connection.send()
+            except Exception as error:  # else those behind it would wait for ever
+                self.end(error)
 
     async def expire_regularly(self) -> None:
         """Remove keys that have expired and that nobody asks for, a few at a time, so that clients do not wait."""

@@ -77,7 +77,7 @@ class ByHand:
 
     def let_in(self, door: int) -> None:
         """Accept who waits at the door; the loop gets them when it has a turn again."""
-        with socket.socket(fileno=os.dup(door)) as listening, suppress(BlockingIOError):
+        with suppress(OSError), socket.socket(fileno=os.dup(door)) as listening:
             while True:
                 accepted, _ = listening.accept()
                 accepted.setblocking(False)

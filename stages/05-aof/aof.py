@@ -13,6 +13,7 @@ class CorruptLog(Exception):
     """The log cannot be right: not just torn at its end, but damaged where complete requests should be."""
 
     def __init__(self, path: Path, offset: int, reason: str) -> None:
+        reason = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in reason)
         super().__init__(
             f"{path} is damaged at byte {offset}: {reason}. Nothing was changed. Make a copy of the file; "
             f"then mend that place, or give up all that follows it: truncate -s {offset} {quote(str(path))}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 import shutil
@@ -218,6 +219,16 @@ def test_the_folder_is_laid_out_as_redis_7_does(tmp_path: Path) -> None:
     assert (folder / "appendonly.aof.manifest").read_text() == "file appendonly.aof.1.incr.aof seq 1 type i\n"
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_folders_that_are_made_are_their_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        opened(tmp_path / "a" / "b")
+    finally:
+        os.umask(before)
+    made = (tmp_path / "a", tmp_path / "a" / "b", tmp_path / "a" / "b" / "appendonlydir")
+    assert [path.stat().st_mode & 0o777 for path in made] == [0o700] * 3
 
 
 def test_a_real_redis_takes_over_a_copy_of_the_folder(tmp_path: Path) -> None:

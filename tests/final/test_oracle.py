@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from final.engine.clocks import wall_clock
 from final.engine.command import COMMANDS, Command
-from final.engine.engine import wall_clock
 from final.protocol import pattern
 from final.protocol.reader import Reader
 from final.restore import restore

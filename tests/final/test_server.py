@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import gc
-import logging
 import os
 import pty
 import shutil
@@ -17,6 +16,7 @@ import termios
 import time
 import weakref
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,14 @@ import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from final.__main__ import parse_options
 from final.engine.command import COMMANDS
 from final.engine.signature import describe
 from final.net.connection import Connection
 from final.net.server import Server as OurServer
 from final.options import Options
 from final.protocol.writer import Value
+from final.server_log import log as server_log
 from stages.harness.server import Server
 from stages.harness.target import find
 from stages.harness.wire import Verbatim, parse, request
@@ -386,6 +388,30 @@ def test_options_are_checked_at_the_start(tmp_path: Path) -> None:
     assert "argument must be between 0 and 65535 inclusive" in refused(tmp_path, "--port", "65536")
 
 
+def wrong_values() -> list[list[str]]:
+    """Command lines that are wrong, for every option: no value, and values of another kind or out of range."""
+    found = [["--nothing"], ["--nothing", "a\nb\x1b[31m"], ["word"], ["--port=1", "a\n"]]
+    for option in fields(Options):
+        flag = "--" + option.name.replace("_", "-")
+        found.append([flag])
+        if option.metadata["choices"] or option.metadata["read"] or isinstance(option.default, int):
+            values = ["a\nb\x1b[31m", "x\x85", "-99", "1 2 3", *["9" * 20] * (not option.metadata["memory"])]
+            found += [[flag, value] for value in values if option.name not in ("bind", "dir")]
+        if option.name in ("bind", "dir"):
+            found.append([flag, ""])
+    return found
+
+
+@pytest.mark.parametrize("words", wrong_values(), ids=repr)
+def test_a_wrong_option_is_answered_in_one_line(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        parse_options(words)
+    said = capfd.readouterr()
+    assert end.value.code == 2 and said.out == ""
+    assert said.err.startswith("python -m final: error: ") and said.err.count("\n") == 1
+    assert said.err.rstrip("\n").isprintable()
+
+
 # A bug in a command
 
 
@@ -433,7 +459,7 @@ def test_a_connection_that_has_ended_is_gone_at_once_and_not_when_the_collector_
         gc.enable()
 
 
-def test_a_bug_in_a_command_closes_that_connection_and_nothing_else(
+def test_a_bug_in_a_command_that_changes_nothing_closes_that_connection_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def talk(port: int) -> None:
@@ -449,7 +475,7 @@ def test_a_bug_in_a_command_closes_that_connection_and_nothing_else(
             each.close()
 
     monkeypatch.setitem(COMMANDS, b"bug", describe(bug, (), of=""))
-    with caplog.at_level(logging.ERROR):
-        in_process(talk)
+    monkeypatch.setattr(server_log, "handlers", [caplog.handler])
+    in_process(talk)
     (record,) = caplog.records
     assert record.exc_info and record.exc_info[0] is ZeroDivisionError

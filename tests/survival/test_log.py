@@ -25,6 +25,7 @@ import pytest
 
 from final.log.read import CHUNK, CorruptLog, Progress, read_file
 from final.protocol.errors import ReplyError
+from final.restore import restore
 from stages.harness.course import ROOT, stage_folder
 from stages.harness.sandbox import answer
 from stages.harness.server import NotStarted
@@ -551,3 +552,73 @@ def test_an_odd_log_is_loaded_or_refused_as_by_redis(tmp_path: Path, name: str) 
 @pytest.mark.parametrize("name", STRICTER)
 def test_what_redis_loads_although_something_is_lost_is_refused(tmp_path: Path, name: str) -> None:
     assert answers(tmp_path, STRICTER[name], theirs) and not answers(tmp_path, STRICTER[name], ours)
+
+
+# What is no data
+
+
+NO_DATA = """
+SHUTDOWN
+SHUTDOWN NOSAVE
+SHUTDOWN ABORT
+MULTI; SHUTDOWN; EXEC
+DEBUG SLEEP 100
+DEBUG SET-ACTIVE-EXPIRE 0
+CONFIG SET appendonly no
+CONFIG SET requirepass secret
+CONFIG REWRITE
+CONFIG RESETSTAT
+SUBSCRIBE channel
+PSUBSCRIBE *
+PUBLISH channel message
+MONITOR
+BLPOP nothing 0
+CLIENT PAUSE 100000
+CLIENT KILL TYPE normal
+CLIENT UNBLOCK 1
+CLIENT REPLY OFF
+BGREWRITEAOF
+QUIT
+HELLO 3
+WATCH before
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("line", NO_DATA)
+def test_a_request_in_the_log_that_is_no_data_neither_ends_the_server_nor_changes_it(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError(line)
+
+    monkeypatch.setattr(time, "sleep", never)
+    requests = [request(*words_of(each)) for each in ("SET before v", *line.split("; "), "SET after v")]
+    lay(tmp_path, incr1=b"".join(requests))
+    peer = InProcess(appendonly="yes", dir=str(tmp_path), enable_debug_command="yes")
+    options, peer.engine.stop = vars(peer.engine.options).copy(), never
+    restore(peer.engine)
+    engine = peer.engine
+    assert engine.log
+    engine.log.close()
+    assert set(data_of(peer)[0]) == {b"before", b"after"}
+    assert vars(engine.options) == options and engine.active_expire and not engine.pause.until
+    assert engine.rewriter.worker is None and not engine.rewriter.scheduled
+    assert not (engine.hub.channels or engine.hub.patterns or engine.monitors.clients or engine.waiting.lines)
+    assert b"after" in peer.engine.stores[0]
+
+
+@pytest.mark.parametrize("damage", [b"*1\r\n\x1b[31m", request("NO\x1b[31m\nSUCH", "a\nb\x1b"), b"*1\r\n\n1\r\na\r\n"])
+def test_what_is_said_of_damage_is_one_line_of_text(damage: bytes, tmp_path: Path) -> None:
+    log = request("SET", "k", "v") + damage + request("SET", "k", "w") * 3
+    lay(tmp_path / "final", incr1=log)
+    stage = tmp_path / "stage"
+    stage.mkdir()
+    (stage / "appendonly.aof").write_bytes(log)
+    where = stage_folder(5)
+    for command, here in (
+        ([sys.executable, "-B", "-m", "final", "--port", "0", "--dir", str(tmp_path / "final")], ROOT),
+        ([sys.executable, "-B", "server.py", "--port", "0", "--appendonly", "yes", "--dir", str(stage)], where),
+    ):
+        done = subprocess.run(command, cwd=here, capture_output=True, timeout=60)
+        assert done.returncode == 1 and b"damaged at byte" in done.stderr
+        assert done.stderr.count(b"\n") == 1 and b"\x1b" not in done.stderr
