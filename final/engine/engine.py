@@ -6,6 +6,7 @@ from itertools import count
 from secrets import token_hex
 from time import perf_counter
 
+from .. import commands  # noqa: F401  (the commands enter themselves into the table)
 from ..data.events import messages
 from ..data.scan import Order
 from ..data.store import Note, Place, Store, Unit

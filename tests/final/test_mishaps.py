@@ -32,7 +32,7 @@ from stages.harness.server import Server
 from stages.harness.wire import request
 from tests.support.oracle import final_server
 
-FOLDER = str(Path(aof.__file__).parent)
+FOLDER = str(Path(aof.__file__).parent.parent)
 OK = b"+OK\r\n"
 
 

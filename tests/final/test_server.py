@@ -388,6 +388,9 @@ def test_options_are_checked_at_the_start(tmp_path: Path) -> None:
     assert "argument must be between 0 and 65535 inclusive" in refused(tmp_path, "--port", "65536")
 
 
+NAMES = ("bind", "dir", "appendfilename", "appenddirname")  # options that take any text but an empty one
+
+
 def wrong_values() -> list[list[str]]:
     """Command lines that are wrong, for every option: no value, and values of another kind or out of range."""
     found = [["--nothing"], ["--nothing", "a\nb\x1b[31m"], ["word"], ["--port=1", "a\n"]]
@@ -396,8 +399,8 @@ def wrong_values() -> list[list[str]]:
         found.append([flag])
         if option.metadata["choices"] or option.metadata["read"] or isinstance(option.default, int):
             values = ["a\nb\x1b[31m", "x\x85", "-99", "1 2 3", *["9" * 20] * (not option.metadata["memory"])]
-            found += [[flag, value] for value in values if option.name not in ("bind", "dir")]
-        if option.name in ("bind", "dir"):
+            found += [[flag, value] for value in values if option.name not in NAMES]
+        if option.name in NAMES:
             found.append([flag, ""])
     return found
 
