@@ -2,7 +2,7 @@
 
 import argparse
 import asyncio
-import signal
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import fields
@@ -12,7 +12,7 @@ from .options import Options, parse
 from .records import CorruptLog
 from .restore import restore
 from .server import Server
-from .server_log import log
+from .stopping import on_signal
 
 
 def parse_options(words: list[str]) -> Options:
@@ -57,15 +57,11 @@ def main() -> None:
     except ImportError as error:
         sys.exit(f"cannot use uvloop: {error}")
     server = Server(options)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)  # until there is a loop, which knows what to do
+    on_signal(server.interrupt, server.leave)
     try:
         restore(server.engine)
     except (CorruptLog, OSError) as error:
         sys.exit(f"cannot use the log: {error}")
-    except KeyboardInterrupt:
-        log.info("told to stop while the log was loading")
-        return
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(server.run())
@@ -78,6 +74,7 @@ def main() -> None:
             server.engine.log.close()
         except OSError as error:
             sys.exit(f"cannot write the log, its last changes are lost: {error}")
+    os._exit(0)  # to free millions of values, one after the other, would take Python seconds
 
 
 if __name__ == "__main__":

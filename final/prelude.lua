@@ -23,7 +23,7 @@ local function tidy()
     if collect("count") > untidy then
         lift()  -- a collection may need memory
         collect()
-        untidy = min(most, max(most / 8, 2 * collect("count")))
+        untidy = min(most / 2, max(most / 8, 2 * collect("count")))
     end
     return collect("count") <= most
 end
@@ -337,8 +337,7 @@ local function explain(problem)
 end
 
 local function run(script, keys, arguments)
-    restrict()
-    if not tidy() then return false, "ERR " .. STARVED end
+    if not tidy() then return false, "ERR not enough memory" end
     restrict()
     known.KEYS, known.ARGV, resp, killed, settings = keys, arguments, 2, false, {}
     sethook(hook, "", steps)
@@ -351,8 +350,7 @@ local function run(script, keys, arguments)
     return false, "ERR " .. tostring(result)  -- the error was too much for `explain`
 end
 
-local function load(text)
-    restrict()
+local function load_script(text)
     if not tidy() then return nil, STARVED end
     restrict()
     local script, problem = compile(text, "@user_script")
@@ -360,4 +358,4 @@ local function load(text)
     return script, problem
 end
 
-return load, run, rawget, null
+return load_script, run, rawget, null
