@@ -439,10 +439,10 @@ def test_what_scripts_held_is_freed_by_script_flush_at_once(little: InProcess) -
     assert evaluate("return 1", peer=little) == 1
 
 
-@pytest.mark.parametrize(("search", "quantifier"), zip(["find", "match", "gsub", "gmatch"], "?*+-", strict=True))
+@pytest.mark.parametrize(("search", "quantifier"), [("find", "?"), ("match", "*"), ("gsub", "+"), ("gmatch", "-")])
 def test_a_pattern_that_would_take_more_stack_than_there_is_is_refused(search: str, quantifier: str) -> None:
     """One that is not refused ends the process, so it runs in a process of its own."""
-    script = f"local f = string.{search}(('a'):rep(2e5), ('a{quantifier}'):rep(2e5), '') if type(f) == 'function' then f() end"
+    script = f"local f = string.{search}(('a'):rep(2e5), ('a{quantifier}'):rep(2e5), '') return f()"
     code = f"from tests.test_final_scripts import evaluate; print(evaluate({script!r}))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1])
     assert ran.stdout == "ERR user_script:1: pattern too complex\n", ran.stderr

@@ -16,7 +16,7 @@ from tests.oracle import final_server
 IN_TIME = float(os.environ.get("STOP_SECONDS", 5))  # one, on a quiet machine; each command here takes more than 20
 OK = b"+OK\r\n"
 DOUBLED = "local t = {} for i = 1, 40 do t = %s end return "
-SLOW: dict[str, list[object]] = {
+SLOW: dict[str, list[str | int]] = {
     "a search in Lua's C": ["EVAL", "pcall(string.find, ('a'):rep(35), ('a?'):rep(35) .. ('a'):rep(35))", 0],
     "a loop that writes": ["EVAL", "while true do redis.call('SET', 'k', 'v') end", 0],
     "a huge reply": ["EVAL", DOUBLED % "{map = {[t] = t}}" + "t", 0],
