@@ -10,6 +10,7 @@ that they enter themselves into the table.
         server.py         listens for clients, keeps the time, stops
         connection.py     one client's connection: its bytes, its replies, its share of an iteration of the event loop
         while_busy.py     answers clients without the event loop, while a script does not end
+        stopping.py       hears signals, and ends the server in time, whatever it does
     commands/      the commands, a file for each family; a new command touches one of them (04)
     engine/        the way of one request: admit, run, settle. No asyncio, no socket (04)
         engine.py         the heart

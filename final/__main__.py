@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any, NoReturn
 
 from .log.read import CorruptLog
 from .net.server import Server
+from .net.stopping import on_signal
 from .options import Options, parse
 from .restore import restore
 from .server_log import log, open_standard_files
@@ -73,17 +75,13 @@ def main() -> None:
         give_up(f"cannot use uvloop: {error}")
     server = Server(options)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as Redis: a terminal that is closed does not end the server
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)  # until there is a loop, which knows what to do
+    on_signal(server.interrupt, server.leave)
     try:
         restore(server.engine)
     except (CorruptLog, OSError) as error:
         give_up(f"cannot use the log: {error}")
     except MemoryError:
         give_up("cannot load the log: out of memory")
-    except KeyboardInterrupt:
-        log.info("told to stop while the log was loading")
-        return
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(server.run())
@@ -96,6 +94,7 @@ def main() -> None:
             server.engine.log.close()
         except OSError as error:
             give_up(f"cannot write the log, its last changes are lost: {error}")
+    os._exit(0)  # to free millions of values, one after the other, would take Python seconds
 
 
 if __name__ == "__main__":

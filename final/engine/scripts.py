@@ -53,7 +53,9 @@ class Scripts:
     def flush(self) -> None:
         """Forget all scripts, and whatever they left behind in Lua."""
         self.texts.clear()
-        self._lua = None
+        if self._lua is not None:
+            self._lua.close()
+            self._lua = None
 
     def run(self, client: Client, name: bytes, keys: list[bytes], arguments: list[bytes], readonly: bool) -> Value:
         """Run a script on behalf of a client, in a database of its own choice that the client does not see."""

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 DEEPEST = 1000  # tables in tables
+VALUE = 48  # bytes that a value takes at least, here and in Lua
+SEPARATORS = b"[{,:"  # in JSON no value comes without one of these before it, but the first
 SPARSE = 10  # from this length on, an array of which more than half is missing is refused
 ESCAPED = {b'"': b'\\"', b"\\": b"\\\\", b"/": b"\\/", b"\b": b"\\b", b"\t": b"\\t", b"\n": b"\\n", b"\f": b"\\f",
            b"\r": b"\\r"}  # fmt: skip
@@ -24,8 +26,12 @@ WANTED = {  # in the words of Python's json, and of cjson
 }
 
 
-def encode(value: Any, kind: Callable[[Any], str | None], depth: int = 1) -> bytes:
-    """Write a value of Lua as JSON; `kind` tells a table from a function. Raises ValueError where that cannot be."""
+def encode(value: Any, kind: Callable[[Any], str | None], charge: Callable[[int], None], depth: int = 1) -> bytes:
+    """Write a value of Lua as JSON; `kind` tells a table from a function, `charge` is told of each value's size.
+
+    Raises ValueError where that cannot be, and what `charge` raises.
+    """
+    charge(VALUE + len(value) if isinstance(value, bytes) else VALUE)
     if value is None or value is True or value is False:
         return json.dumps(value).encode()
     if isinstance(value, (int, float)):
@@ -44,8 +50,8 @@ def encode(value: Any, kind: Callable[[Any], str | None], depth: int = 1) -> byt
     pairs = list(value.items())
     if length := array_length([key for key, _ in pairs]):
         items = dict(pairs)
-        return b"[%b]" % b",".join(encode(items.get(place), kind, depth) for place in range(1, length + 1))
-    return b"{%b}" % b",".join(b"%b:%b" % (name(key), encode(item, kind, depth)) for key, item in pairs)
+        return b"[%b]" % b",".join(encode(items.get(place), kind, charge, depth) for place in range(1, length + 1))
+    return b"{%b}" % b",".join(b"%b:%b" % (name(key), encode(item, kind, charge, depth)) for key, item in pairs)
 
 
 def array_length(keys: list[Any]) -> int:
@@ -83,8 +89,12 @@ def quoted(text: bytes) -> bytes:
     return b'"%b"' % escaped
 
 
-def decode(text: bytes, table: Callable[[Any], Any], null: Any) -> Any:
-    """Read JSON into values for Lua; `table` makes tables, `null` stands for null. Raises ValueError."""
+def decode(text: bytes, table: Callable[[Any], Any], null: Any, charge: Callable[[int], None]) -> Any:
+    """Read JSON into values for Lua; `table` makes tables, `null` stands for null, `charge` is told of the size.
+
+    Raises ValueError, and what `charge` and `table` raise.
+    """
+    charge(len(text) + VALUE * sum(map(text.count, SEPARATORS)))  # before Python's json takes as much
 
     def converted(value: Any) -> Any:
         if isinstance(value, str):

@@ -3,16 +3,51 @@
 --
 -- No script must ever hold what it could use to reach further: a Python function or exception, a table that other
 -- scripts use too and that it could change, a way around the hook that ends scripts.
-local answer, check, log, sha1hex, encode, decode, operate, steps = ...
+local answer, check, log, sha1hex, encode, decode, operate, steps, restrict, lift, most = ...
 
 local error, type, tostring, tonumber, pcall, xpcall, select = error, type, tostring, tonumber, pcall, xpcall, select
 local loadstring, setfenv, setmetatable, rawget, rawset, next = loadstring, setfenv, setmetatable, rawget, rawset, next
 local unpack, format, byte, find, gsub, sub = unpack, string.format, string.byte, string.find, string.gsub, string.sub
 local sethook, getinfo, concat, null = debug.sethook, debug.getinfo, table.concat, newproxy()
-local create, resume = coroutine.create, coroutine.resume
+local create, resume, collect, max, min = coroutine.create, coroutine.resume, collectgarbage, math.max, math.min
 
 local killed = false  -- SCRIPT KILL was said: whatever the script catches, it ends
 local resp = 2        -- the version of RESP whose types redis.call gives
+
+-- Memory, in KiB. A script may hold `most`, and a reserve that Python's side needs to be called.
+local STARVED = "not enough memory"  -- in Lua's words
+local untidy = most / 8              -- so much in use after a script is worth a full collection
+
+-- Collect what scripts have left behind, where it is much. Tell whether there is room to go on.
+local function tidy()
+    if collect("count") > untidy then
+        lift()  -- a collection may need memory
+        collect()
+        untidy = min(most / 2, max(most / 8, 2 * collect("count")))
+    end
+    return collect("count") <= most
+end
+
+local function restricted(...)
+    restrict()
+    return ...
+end
+
+-- A function of Python's, for a script. It lifts the limit, and it must not be called without the reserve.
+local function python(call)
+    return function(...)
+        if collect("count") > most then
+            lift()
+            collect()
+            restrict()
+            if collect("count") > most then error(STARVED, 0) end
+        end
+        return restricted(call(...))
+    end
+end
+
+answer, log, sha1hex = python(answer), python(log), python(sha1hex)
+encode, decode, operate = python(encode), python(decode), python(operate)
 
 local function words(...)
     local list, count = {}, select("#", ...)
@@ -70,7 +105,7 @@ local redis = {
     sha1hex = function(...)
         if select("#", ...) ~= 1 then complain("wrong number of arguments") end
         local text = ...
-        return sha1hex((type(text) == "number" or type(text) == "string") and tostring(text) or "")
+        return (sha1hex((type(text) == "number" or type(text) == "string") and tostring(text) or ""))
     end,
     log = function(...)
         if select("#", ...) < 2 then complain("redis.log() requires two arguments or more.") end
@@ -208,16 +243,49 @@ function coroutine.wrap(body)
     return function(...) return passed(resume(made, ...)) end
 end
 
+-- The matcher is a C function that calls itself for each quantifier of the pattern, on a stack that ends.
+local QUANTIFIERS = 5000
+
+local function placed(name, fine, ...)
+    if fine then return ... end
+    local problem = ...
+    if type(problem) ~= "string" or problem == STARVED or find(problem, "^user_script:") then error(problem, 0) end
+    error(gsub(problem, "'%?'", "'" .. name .. "'", 1), 3)
+end
+
+for _, name in ipairs({"find", "match", "gmatch", "gsub"}) do
+    local search = string[name]
+    string[name] = function(...)
+        local _, pattern, _, plain = ...
+        if type(pattern) == "string" and #pattern > QUANTIFIERS and not (plain and name == "find")
+            and select(2, gsub(pattern, "[-*+?]", "")) > QUANTIFIERS then
+            error("pattern too complex", 2)
+        end
+        return placed(name, pcall(search, ...))
+    end
+end
+
 string.dump, string.gfind = nil, nil
 getmetatable("").__metatable = false
 
 local known = {
-    assert = assert, collectgarbage = collectgarbage, error = error, getmetatable = getmetatable, ipairs = ipairs,
+    assert = assert, error = error, getmetatable = getmetatable, ipairs = ipairs,
     rawequal = rawequal, select = select, tonumber = tonumber, tostring = tostring, type = type, unpack = unpack,
     _VERSION = _VERSION, setmetatable = guarded(setmetatable), rawset = guarded(rawset), loadstring = compile,
     string = readonly(string), table = readonly(table), math = readonly(math), coroutine = readonly(coroutine),
     redis = readonly(redis), cjson = readonly(cjson), bit = readonly(bit),
 }
+
+-- The collector is everybody's: a script may use it, and what it sets is only remembered, as long as it runs.
+local settings = {}
+function known.collectgarbage(option, value)
+    if option == "stop" or option == "restart" then return 0 end
+    if option ~= "setpause" and option ~= "setstepmul" then return collect(option, value) end
+    local before = settings[option] or 200
+    settings[option] = tonumber(value) or 0
+    return before
+end
+
 function known.pcall(...) return caught(through(pcall(...))) end
 function known.xpcall(body, handler)
     return through(xpcall(body, function(problem)
@@ -269,14 +337,25 @@ local function explain(problem)
 end
 
 local function run(script, keys, arguments)
-    known.KEYS, known.ARGV, resp, killed = keys, arguments, 2, false
+    if not tidy() then return false, "ERR not enough memory" end
+    restrict()
+    known.KEYS, known.ARGV, resp, killed, settings = keys, arguments, 2, false, {}
     sethook(hook, "", steps)
     local fine, result = xpcall(script, explain)
     sethook()
     known.KEYS, known.ARGV = nil, nil
+    if not tidy() then fine, result = false, STARVED end
     if fine or type(result) == "userdata" then return fine, result end
     if type(result) == "table" then return false, result.text, result.line end
     return false, "ERR " .. tostring(result)  -- the error was too much for `explain`
 end
 
-return function(text) return compile(text, "@user_script") end, run, rawget, null
+local function load_script(text)
+    if not tidy() then return nil, STARVED end
+    restrict()
+    local script, problem = compile(text, "@user_script")
+    if not tidy() then script, problem = nil, STARVED end
+    return script, problem
+end
+
+return load_script, run, rawget, null

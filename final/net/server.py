@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import socket
 from asyncio.trsock import TransportSocket
 from collections.abc import Coroutine, Sequence
@@ -16,12 +15,14 @@ from ..engine.open_files import room_for
 from ..options import Options
 from ..server_log import announce, log
 from .connection import Connection
+from .stopping import forget_signals
 from .while_busy import ByHand
 
 FASTEST = 500  # rounds of removing expired keys in a second, however great `hz` is
 BACKLOG = 511  # clients who may wait at the door while the loop is busy (tcp-backlog)
 RESERVE = 1 << 20  # bytes with which there is memory left to say that there is none
 LOOK_EVERY = 0.1  # seconds between two looks at the rewrite of the log
+PATIENCE = 0.6  # seconds that an orderly end may take
 
 
 class Server:
@@ -38,15 +39,14 @@ class Server:
         self.unsent: dict[Connection, None] = {}  # those whose replies go out at the end of this turn of the loop
         self.over: set[Connection] = set()  # those for whom more waits than their soft limit allows
         self.stopping = asyncio.Event()
+        self.loop: asyncio.AbstractEventLoop | None = None  # none while the log is loading
         self.failure: str | None = None  # why we stop, where it is not because we were asked to
         self.reserve = bytes(RESERVE)
 
     async def run(self) -> None:
         """Serve until `stop` is called or a signal asks for it. Raises OSError when the address cannot be had."""
-        loop = asyncio.get_running_loop()
+        loop = self.loop = asyncio.get_running_loop()
         loop.set_exception_handler(self.notice)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: self.interrupt(loop))
         asked = self.options.maxclients
         self.options.maxclients = room_for(asked)
         if self.options.maxclients < asked:
@@ -71,18 +71,30 @@ class Server:
         """Make a connection for a client that has come."""
         return Connection(self)
 
-    def interrupt(self, loop: asyncio.AbstractEventLoop) -> None:
-        """A signal asks us to end: in the loop's next turn, or, where a script leaves it none, at once."""
+    def interrupt(self) -> float:
+        """A signal asks us to end, in a thread: have the event loop do so. Give the seconds that it has for that."""
+        if self.loop is None:
+            log.info("told to stop while the log was loading")
+            return 0
         if self.engine.scripts.busy:
-            self.stop()
-        loop.call_soon_threadsafe(self.stop)
+            return 0
+        with suppress(RuntimeError):  # the loop is closed already
+            self.loop.call_soon_threadsafe(self.stop)
+        return PATIENCE
+
+    def leave(self, status: int = 0) -> None:
+        """End at once, in the middle of whatever is done. What was acknowledged is in the log."""
+        try:
+            self.engine.rewriter.cancel()
+        finally:
+            os._exit(status)
 
     def stop(self, failure: str | None = None) -> None:
         """Let `run` come to its end, because we were asked to, or because of a `failure`."""
-        if self.engine.scripts.busy:  # it would not let the loop have another turn; what was answered is in the log
+        if self.engine.scripts.busy:  # it would not let the event loop have another iteration
             if failure:
                 log.critical("%s", failure)
-            os._exit(1 if failure else 0)
+            self.leave(1 if failure else 0)
         self.failure = self.failure or failure
         self.stopping.set()
 
@@ -190,10 +202,3 @@ class Server:
                     await asyncio.to_thread(log.sync)
             if log is not None:
                 log.look()
-
-
-def forget_signals() -> None:
-    """In a child process: let signals end it. They must not reach the server's event loop, whose files it shares."""
-    signal.set_wakeup_fd(-1)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import signal
+import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -352,3 +355,110 @@ def test_what_was_answered_before_is_in_the_log_when_a_script_had_to_be_ended_wi
     with final_server(data=tmp_path) as server:
         client = server.connect()
         assert (client.ask("GET", "kept"), client.ask("GET", "lost")) == (b"v", None)
+
+
+# Memory
+
+FILL = "local t = {} pcall(function() for i = 1, 1e9 do t[i] = ('x'):rep(i % 100) .. i end end) "
+HUNGRY = [
+    "local t = {} for i = 1, 1e9 do t[i] = 's' .. i end",
+    FILL + "return t",
+    FILL + "return redis.pcall('get', 'k')",
+    FILL + "return {pcall(redis.call, 'lrange', 'l', 0, -1)}",
+    FILL + "for i = 1, 100 do pcall(redis.call, 'get', 'k') end",
+    "local t = {} for i = 1, 1e9 do t[i] = redis.call('lrange', 'l', 0, -1) end",
+    "local t = {} for i = 1, 1e9 do t[i] = cjson.decode('[[], [], {}, {}]') end",
+    "return cjson.decode('[' .. ('[],'):rep(1e6) .. '1]')",
+    "for i = 1, 1e9 do KEYS['k' .. i] = i end",
+    "local t = {} for i = 1, 1e9 do t[i] = coroutine.wrap(function() coroutine.yield() end) t[i]() end",
+    "local s = 'x' while true do s = s:gsub('x', 'xx') end",
+    "error(('x'):rep(1e7))",
+    "local t = {} for i = 1, 40 do t = {t, t} end return t",
+    "local t = {} for i = 1, 40 do t = {t, t} end return cjson.encode(t)",
+    "local t = {} for i = 1, 40 do t = {map = {[t] = t}} end return t",
+    "local t = {} for i = 1, 40 do t = {set = {[t] = true, [{t}] = true}} end return t",
+    "local s, t = ('x'):rep(1e6), {} for i = 1, 100 do t[i] = s end return t",
+    "local s, t = ('x'):rep(1e6), {} for i = 1, 100 do t[i] = {err = s} end return t",
+    "local t = {} for i = 1, 1e9 do t[i] = loadstring('return ' .. i) end",
+]
+
+
+@pytest.fixture
+def little(monkeypatch: pytest.MonkeyPatch) -> InProcess:
+    """A server whose scripts have little memory, and where Python frees nothing but what nobody refers to."""
+    monkeypatch.setattr("final.lua.MOST_MEMORY", 4 << 20)
+    peer = InProcess()
+    peer.engine.execute(peer.client, [b"RPUSH", b"l", *[b"value %d" % number for number in range(20_000)]])
+    return peer
+
+
+def held(peer: InProcess) -> int:
+    """Bytes that Lua holds."""
+    lua = peer.engine.scripts._lua
+    assert lua is not None
+    return int(lua._lua.get_memory_used())
+
+
+@pytest.mark.parametrize("script", HUNGRY)
+def test_after_a_script_that_ran_out_of_memory_the_next_one_has_it_all(script: str, little: InProcess) -> None:
+    answer = evaluate(script, peer=little)
+    assert "memory" in repr(answer) or answer is None or answer is True, repr(answer)[:100]
+    assert evaluate("return 1", peer=little) == 1
+    assert evaluate("return #('x'):rep(1e6)", peer=little) == 1_000_000
+    assert held(little) < 3 << 20
+
+
+def test_a_text_that_takes_too_much_to_compile_is_refused(little: InProcess) -> None:
+    refused = evaluate("return 1 --" + "x" * (5 << 20), peer=little)
+    assert "not enough memory" in str(refused)
+    assert evaluate("return 1", peer=little) == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("return {collectgarbage('stop'), collectgarbage('restart')}", [0, 0]),
+        ("return {collectgarbage('setpause', 50), collectgarbage('setpause', 1e6), collectgarbage('setpause')}",
+         [200, 50, 1_000_000]),
+        ("return {collectgarbage('setstepmul', 0), collectgarbage('setstepmul', 0)}", [200, 0]),
+    ],
+)  # fmt: skip
+def test_no_script_changes_the_collector_for_others(script: str, expected: Value, little: InProcess) -> None:
+    for _ in range(2):
+        assert evaluate(script, peer=little) == expected
+    garbage = "for i = 1, 2000 do local x = ('x'):rep(10000) .. i end return 'done'"  # 20 MB of it
+    assert evaluate(garbage, peer=little) == b"done"
+
+
+def test_what_scripts_held_is_freed_by_script_flush_at_once(little: InProcess) -> None:
+    evaluate("return 1", peer=little)
+    lua = little.engine.scripts._lua
+    assert lua is not None
+    interpreter = weakref.ref(lua)
+    del lua
+    gc.disable()
+    try:
+        assert little.ask("SCRIPT FLUSH") == "+OK"
+        assert interpreter() is None
+    finally:
+        gc.enable()
+    assert evaluate("return 1", peer=little) == 1
+
+
+@pytest.mark.parametrize(("search", "quantifier"), [("find", "?"), ("match", "*"), ("gsub", "+"), ("gmatch", "-")])
+def test_a_pattern_that_would_take_more_stack_than_there_is_is_refused(search: str, quantifier: str) -> None:
+    """One that is not refused ends the process, so it runs in a process of its own."""
+    script = f"local f = string.{search}(('a'):rep(2e5), ('a{quantifier}'):rep(2e5), '') return f()"
+    code = f"from tests.test_final_scripts import evaluate; print(evaluate({script!r}))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert ran.stdout == "ERR user_script:1: pattern too complex\n", ran.stderr
+
+
+def test_errors_of_searching_name_the_place_in_the_script() -> None:
+    assert evaluate("\nlocal x = ('x'):find('[a')") == "ERR user_script:2: malformed pattern (missing ']')"
+    assert (
+        evaluate("local x = string.find(nil, 'x')")
+        == "ERR user_script:1: bad argument #1 to 'find' (string expected, got nil)"
+    )
+    assert str(evaluate("local x = ('x'):gsub('x', function() error('mine', 0) end)")).endswith("mine")
+    assert evaluate("return ('x'):find(('a?'):rep(6000), 1, true)") is None  # plain: no pattern
