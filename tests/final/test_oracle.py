@@ -30,6 +30,7 @@ from tests.support.oracle import (
     words_of,
 )
 from tests.support.sequences import EXAMPLES, SEQUENCES
+from tests.support.shared import Shared
 
 HOUR = 3_600_000  # milliseconds: times that count from now may differ so much; those that do not, differ by years
 DATA = {name: section for name, section in transcripts().items() if not name.startswith(("connection", "admin"))}
@@ -66,13 +67,20 @@ class Pair:
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shared, Pair]]:
     folder = tmp_path_factory.mktemp("logs")
     (folder / "real").mkdir()
-    with redis_server(data=folder / "real") as server:
-        pair = Pair(folder, OverTheWire(server.connect()))
-        pair.real.ask_all([[b"CONFIG", b"SET", b"appendfsync", b"no"]])
-        yield pair
+    with Shared(lambda: redis_server("--appendfsync", "no", data=folder / "real")) as shared:
+        yield shared, Pair(folder, OverTheWire(shared.server.connect()))
+
+
+@pytest.fixture
+def pair(shared: tuple[Shared, Pair]) -> Pair:
+    """Both, each with a new client."""
+    server, pair = shared
+    pair.real = OverTheWire(server.clean().connect())
+    pair.ours.client = pair.ours.connect()
+    return pair
 
 
 def requests_in(data: bytes) -> list[list[bytes]]:
@@ -223,7 +231,7 @@ TEXTS = st.sampled_from([b"ab", b"abc", bytes(range(97, 110))]).flatmap(
 )
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(TEXTS, TEXTS)
 def test_what_two_strings_have_in_common_is_what_redis_finds(pair: Pair, one: bytes, two: bytes) -> None:
     asked = [words_of(f"LCS one two {options}") for options in ("", "LEN", "IDX WITHMATCHLEN", "IDX MINMATCHLEN 2")]

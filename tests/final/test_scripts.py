@@ -386,7 +386,7 @@ HUNGRY = [
 @pytest.fixture
 def little(monkeypatch: pytest.MonkeyPatch) -> InProcess:
     """A server whose scripts have little memory, and where Python frees nothing but what nobody refers to."""
-    monkeypatch.setattr("final.lua.MOST_MEMORY", 4 << 20)
+    monkeypatch.setattr("final.lua.interpreter.MOST_MEMORY", 4 << 20)
     peer = InProcess()
     peer.engine.execute(peer.client, [b"RPUSH", b"l", *[b"value %d" % number for number in range(20_000)]])
     return peer
@@ -449,8 +449,8 @@ def test_what_scripts_held_is_freed_by_script_flush_at_once(little: InProcess) -
 def test_a_pattern_that_would_take_more_stack_than_there_is_is_refused(search: str, quantifier: str) -> None:
     """One that is not refused ends the process, so it runs in a process of its own."""
     script = f"local f = string.{search}(('a'):rep(2e5), ('a{quantifier}'):rep(2e5), '') return f()"
-    code = f"from tests.test_final_scripts import evaluate; print(evaluate({script!r}))"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    code = f"from tests.final.test_scripts import evaluate; print(evaluate({script!r}))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert ran.stdout == "ERR user_script:1: pattern too complex\n", ran.stderr
 
 

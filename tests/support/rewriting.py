@@ -8,6 +8,17 @@ from tests.support.folders import flush
 from tests.support.oracle import InProcess
 
 PATIENCE = 100.0  # seconds
+MIXED = """
+SET text v
+SET soon v PXAT 1800000001000
+HSET hash f v g w
+RPUSH list a b c
+SADD set a b
+ZADD sorted 1 a 2.5 b
+SELECT 3
+SET elsewhere v PXAT 4000000000123
+SELECT 0
+""".strip().splitlines()
 
 
 def finish(peer: InProcess) -> None:

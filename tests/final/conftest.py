@@ -1,0 +1,40 @@
+"""What the tests of the log share."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import final.log.aof
+import final.log.base
+from final.log.base import write_base
+from tests.support.oracle import InProcess
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[InProcess], Callable[[], None]]]:
+    """Have children stop when they should begin to write. Called with an engine, waits for that; gives what goes on."""
+    pids: list[int] = []
+
+    def stop_first(*given: Any) -> None:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        write_base(*given)
+
+    def wait(peer: InProcess) -> Callable[[], None]:
+        worker: Any = peer.engine.rewriter.worker
+        pids.append(worker.pid)
+        os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WNOWAIT)
+        return lambda: os.kill(worker.pid, signal.SIGCONT)
+
+    monkeypatch.setattr(final.log.base, "write_base", stop_first)
+    yield wait
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            pass
