@@ -5,9 +5,10 @@ What each file owns, from the outside in. Imports point downwards only.
     __main__.py     the command line; starts everything
     check_aof.py    another one: is a log right, and cut it where it is torn
     complaint.py    what is wrong with a request, in the words of redis-check-aof
-    server.py       listens, keeps the time, hears signals: with the next two the only files that know asyncio
+    server.py       keeps the time, hears signals: with connection.py and door.py the only file that knows asyncio
     connection.py   one client's connection: its bytes, its replies, its share of a turn
     by_hand.py      serving without the loop, while a script does not end
+    door.py         listens, and lets clients in, a few at a time
     restore.py      the data brought back at the start
     engine.py       the way of one request: admit, run, settle. No asyncio, no socket
     fast_path.py    the shorter way, for requests that touch nothing but the data

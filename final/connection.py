@@ -5,10 +5,11 @@ It is also here that no client gets more than its share, of a turn of the loop a
 
 import asyncio
 import socket
+from math import inf
+from time import perf_counter
 from typing import TYPE_CHECKING
 
-from .client import Client
-from .errors import ReplyError, protected, too_many_clients
+from .door import Guest, shown
 from .reader import ProtocolError, Reader
 from .server_log import log
 from .waiting import Parked
@@ -19,21 +20,26 @@ if TYPE_CHECKING:
 
 SHARE = 128  # requests of one client in one turn of the loop, then the others have theirs: some tenths of a millisecond
 ROOM = 1 << 20  # bytes of replies to one client in one turn: more are made when it has taken these
+CHUNK = 64 * 1024  # bytes that are read at once
 LITTLE = 16 * 1024  # bytes that nobody minds: of a chunk, or waiting for a client, for which Redis has a buffer anyway
 
 
 class Connection(asyncio.Protocol):
     """One client's connection. The event loop calls these methods; none of them ever waits."""
 
-    transport: asyncio.Transport
-    client: Client
-
-    def __init__(self, server: "Server") -> None:
+    def __init__(self, server: "Server", guest: Guest) -> None:
         self.server = server
+        self.transport: asyncio.Transport = guest
+        address, local_address = (shown(guest.get_extra_info(name)) for name in ("peername", "sockname"))
+        self.client = server.engine.connect(address, local_address, self.deliver)
+        self.client.hang_up, self.client.resume = self.hang_up, self.resume
         self.reader = Reader(server.engine.options.proto_max_bulk_len)
+        self.reader.trusted = self.client.authenticated
         self.output = bytearray()  # replies that wait for the log
         self.working = False  # it is this client whose requests are being executed
-        self.behind = False  # it has had its share of this turn, and there is more to execute
+        self.behind = False  # it waits for its turn, as it may have more to execute
+        self.ended = False  # it will send no more, and what it sent is not yet executed
+        self.deaf = False  # we do not read from it
         self.choked = False  # it does not take what we send
         self.over_since: int | None = None  # since when more waits for it than the soft limit allows
         self.waits = False  # requests may wait behind one that has to wait …
@@ -41,31 +47,13 @@ class Connection(asyncio.Protocol):
         self.held: list[bytes] | None = None  # a request that has to wait until CLIENT PAUSE is over
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client has connected: keep `transport`, through which we answer, and join `server.connections`."""
-        self.transport = transport  # type: ignore[assignment]  # as uvloop's is of no class of asyncio's
-        if self in self.server.connections:
-            return  # it was let in by hand, and this is its real transport
-        ends = (transport.get_extra_info("peername"), transport.get_extra_info("sockname"))
-        address, local_address = (f"{end[0]}:{end[1]}" if end else "?:0" for end in ends)
-        engine, options = self.server.engine, self.server.options
-        if len(engine.clients) >= options.maxclients:
-            self.turn_away(too_many_clients())
-        elif options.protected_mode == "yes" and not options.requirepass and not address.startswith(("127.", "::1:")):
-            self.turn_away(protected())
-        else:
-            self.client = engine.connect(address, local_address, self.deliver)
-            self.client.hang_up, self.client.resume = self.hang_up, self.resume
-            self.reader.trusted = self.client.authenticated
-            keep_alive(transport.get_extra_info("socket"), options.tcp_keepalive)
-            self.server.connections.add(self)
-
-    def turn_away(self, reason: ReplyError) -> None:
-        """Say why it cannot come in, and hang up."""
-        engine = self.server.engine
-        engine.counters.connections_rejected += 1
-        self.client = Client(id=0, db=engine.stores[0], leaving=True)
-        self.transport.write(encode(reason))
-        self.transport.close()
+        """The event loop serves the client from now on, by way of `transport`."""
+        guest, self.transport = self.transport, transport  # type: ignore[assignment]  # uvloop's is of no class of asyncio's
+        assert isinstance(guest, Guest)
+        guest.hand_over(self.transport)
+        if hasattr(transport, "max_size"):  # asyncio's own: its 256 KiB would be a long time for the others
+            transport.max_size = CHUNK
+        self.attend()
 
     def data_received(self, data: bytes) -> None:
         """A chunk of bytes has come in: execute each request that is now complete.
@@ -74,25 +62,31 @@ class Connection(asyncio.Protocol):
         what they claim. When the reader raises ProtocolError, the requests before it are answered as usual; then
         comes the error, `-ERR ` and its text, and the client counts as `leaving`: nothing more is read from it.
         """
-        self.client.active = self.server.engine.recently
-        self.reader.feed(data)
-        self.work()
-        if self.reader.held > self.server.options.client_query_buffer_limit:
+        server = self.server
+        self.client.active = server.engine.recently
+        if self.behind or perf_counter() >= (server.deadline or inf):
+            self.reader.keep(data)
+            self.fall_behind()
+        else:
+            self.reader.feed(data)
+            self.work()
+        if self.reader.held > server.options.client_query_buffer_limit:
             self.cut_off("max query buffer length")
         elif len(data) > LITTLE and self.attentive:
-            self.fall_behind()  # uvloop reads many chunks in a turn from one who sends much
+            self.fall_behind()  # uvloop reads many chunks in an iteration from one who sends much
 
     def work(self) -> None:
         """Execute the complete requests, up to one that has to wait: those behind it wait with it.
 
-        After its share of a turn a client waits for the next one, so that the others have theirs.
+        After its share of an iteration, or when the time is over, it waits for another, so that others have theirs.
         """
         client, reader, engine = self.client, self.reader, self.server.engine
+        deadline = self.server.deadline or self.server.begin()
         self.working, share = True, SHARE
         try:
             while share > 0 and len(self.output) < ROOM and self.free:
                 if reader.ready and self.held is None:
-                    share -= engine.fast_path.take(client, reader.ready, self.output, share, ROOM)
+                    share -= engine.fast_path.take(client, reader.ready, self.output, share, ROOM, deadline)
                 reader.trusted = client.authenticated
                 words = self.held or reader.next()
                 if words is None or (engine.pause.until and self.hold(words)):
@@ -104,6 +98,8 @@ class Connection(asyncio.Protocol):
                     client.mute -= 1  # it does not want to hear
                 else:
                     self.output += encode(answer, client.protocol)
+                if perf_counter() >= deadline:
+                    share = 0
             else:
                 if self.free:
                     self.fall_behind()
@@ -130,34 +126,45 @@ class Connection(asyncio.Protocol):
             self.timer.cancel()
         self.held = words
         seconds = (engine.pause.until - engine.steady()) / 1000
-        self.timer = asyncio.get_running_loop().call_later(seconds, self.work)
+        self.timer = asyncio.get_running_loop().call_later(seconds, self.fall_behind)
         return True
 
     def fall_behind(self) -> None:
-        """The client has had its share: let the others have theirs, and read nothing more from it until then."""
-        self.behind = True
-        self.attend()
-        asyncio.get_running_loop().call_soon(self.catch_up)
+        """The client may have more to execute than it may now: let it wait for its turn."""
+        if not self.behind:
+            self.behind = True
+            self.server.wait_for_turn(self)
+        if self.deaf or self.reader.held > LITTLE:
+            self.attend()
 
     def catch_up(self) -> None:
         """It is the client's turn again."""
         self.behind = False
         self.work()
-        self.attend()
+        if self.deaf:
+            self.attend()
+        if self.ended and not self.behind:
+            self.eof_received()
 
     @property
     def attentive(self) -> bool:
-        """Whether we read from the client: not while it has more to execute, or does not take what we send."""
-        return not (self.behind or self.choked)
+        """Whether we read from the client: not while much waits to be executed, or it does not take what we send."""
+        return not (self.choked or (self.behind and self.reader.held > LITTLE))
 
     def attend(self) -> None:
         """Read from the client, or do not, as it should be now."""
+        self.deaf = not self.attentive
         if self.transport.is_closing():
             return
-        if self.attentive:
-            self.transport.resume_reading()
-        else:
+        if self.deaf:
             self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+    def fail(self) -> None:
+        """An exception was raised while something was done for the client: log it, and hang up. Others go on."""
+        log.exception("client %d from %s is cut off: an error in the server", self.client.id, self.client.address)
+        self.hang_up()
 
     def hang_up(self) -> None:
         """Close the connection, whatever the client has still to read."""
@@ -172,7 +179,7 @@ class Connection(asyncio.Protocol):
     def resume(self) -> None:
         """The pause has ended before its time."""
         if self.held is not None:
-            asyncio.get_running_loop().call_soon(self.work)
+            self.fall_behind()
 
     def wait(self, parked: Parked) -> None:
         """The client's command waits: have it told when its time is up."""
@@ -187,7 +194,7 @@ class Connection(asyncio.Protocol):
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-        asyncio.get_running_loop().call_soon(self.work)
+        self.fall_behind()
 
     def deliver(self, value: Value) -> None:
         """Send the client what is no answer to a request under way: a message, or the answer to one that waited."""
@@ -239,14 +246,17 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client has caught up: execute what it has sent meanwhile, and read from it again."""
         self.choked = False
-        self.attend()
-        asyncio.get_running_loop().call_soon(self.work)
+        self.fall_behind()
 
     def eof_received(self) -> bool:
         """The client will send no more. Forget it at once, but keep the connection until it has its last replies.
 
-        If it waits for a list, another client may fill that in this very turn; the element would be lost.
+        If it waits for a list, another client may fill that in this very turn; the element would be lost. But what it
+        has sent is executed first, where that has to wait for its turn.
         """
+        self.ended = self.behind
+        if self.ended:
+            return True
         self.forget_client()
         self.server.send_soon(self)
         return True

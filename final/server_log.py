@@ -42,6 +42,7 @@ def printable(text: str) -> str:
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-log.addHandler(StandardError())
 log.setLevel(logging.INFO)
-log.propagate = False
+for each in (log, logging.getLogger("asyncio")):  # both event loops write to the latter, of exceptions in callbacks
+    each.addHandler(StandardError())
+    each.propagate = False

@@ -108,7 +108,7 @@ def test_only_the_standard_library_is_imported(file: Path) -> None:
 
 def test_asyncio_sockets_and_signals_are_known_at_the_outside_only() -> None:
     know = {str(file) for file in FILES for module, _ in imported(file) if module in ("asyncio", "socket", "signal")}
-    assert know == {"__main__.py", "server.py", "connection.py", "by_hand.py"}
+    assert know == {"__main__.py", "server.py", "connection.py", "door.py"}
 
 
 @each_file
