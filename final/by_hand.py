@@ -8,11 +8,11 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from .connection import CHUNK
-
 if TYPE_CHECKING:
     from .connection import Connection
     from .server import Server
+CHUNK = 1 << 16  # bytes read at once
+
 
 class ByHand:
     """Reads and answers without the loop, each time that it is told to `listen`."""

@@ -114,15 +114,16 @@ class Door:
         Where one cannot be accepted, because there are no file descriptors left for example, nobody is for some
         time. Redis tries again at once, with a line in its log each time, until there are.
         """
-        try:
-            for _ in range(0 if monotonic() < self.resting_until else 1 if self.behind else A_FEW):
+        for _ in range(0 if monotonic() < self.resting_until else 1 if self.behind else A_FEW):
+            try:
                 accepted, address = listening.accept()
-                self.let_in(accepted, address)
-        except (BlockingIOError, ConnectionAbortedError):
-            pass  # nobody waits, or who did has gone
-        except OSError as error:
-            log.warning("cannot accept clients: %s", error.strerror)
-            self.rest()
+            except (BlockingIOError, ConnectionAbortedError):
+                return  # nobody waits, or who did has gone
+            except OSError as error:
+                log.warning("cannot accept clients: %s", error.strerror)
+                self.rest()
+                return
+            self.let_in(accepted, address)
 
     def rest(self) -> None:
         """Let in nobody for some time."""
@@ -134,9 +135,11 @@ class Door:
 
     def let_in(self, accepted: socket.socket, address: Any) -> None:
         """Welcome a client, and have the loop serve it. Its address is what `accept` told: it may have gone by now."""
-        accepted.setblocking(False)
-        guest = Guest(accepted, address)
-        protocol = self.welcome(guest)
+        protocol = None
+        with suppress(OSError):  # it has gone, and the system says so
+            accepted.setblocking(False)
+            guest = Guest(accepted, address)
+            protocol = self.welcome(guest)
         if protocol is None:
             accepted.close()
             return
