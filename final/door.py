@@ -15,7 +15,7 @@ from typing import Any
 from .server_log import log
 
 BACKLOG = 511  # clients who may wait at the door while the loop is busy (tcp-backlog)
-A_FEW = 8  # clients who are let in, in one iteration of the event loop; only one while others wait for their turn
+A_FEW = 4  # clients who are let in, in one iteration of the event loop; only one while others wait for their turn
 REST = 1  # seconds without a new client, after one could not be accepted
 
 

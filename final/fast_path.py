@@ -38,7 +38,13 @@ class FastPath:
         )
 
     def take(
-        self, client: Client, requests: list[list[bytes]], output: bytearray, most: int, room: int, deadline: float
+        self,
+        client: Client,
+        requests: list[list[bytes]],
+        output: bytearray,
+        most: int,
+        room: int,
+        deadline: float = inf,
     ) -> int:
         """Execute requests off the end of a list, up to one that has to go the long way; tell how many.
 
