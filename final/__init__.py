@@ -9,6 +9,8 @@ that they enter themselves into the table.
     net/           sockets, timers and signals (stage 01)
         server.py         listens for clients, keeps the time, stops
         connection.py     one client's connection: its bytes, its replies, its share of an iteration of the event loop
+        door.py           lets clients in, a few in each iteration of the event loop
+        before_sleep.py   one iteration: whose requests are executed, and what is sent at its end
         while_busy.py     answers clients without the event loop, while a script does not end
         stopping.py       hears signals, and ends the server in time, whatever it does
     commands/      the commands, a file for each family; a new command touches one of them (04)

@@ -57,7 +57,8 @@ def choose_loop(options: Options) -> Callable[[], asyncio.AbstractEventLoop]:
             import uvloop
 
             options.loop = "uvloop"
-            return uvloop.new_event_loop
+            new_loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+            return new_loop
         except ImportError:
             if options.loop == "uvloop":
                 raise

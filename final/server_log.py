@@ -59,6 +59,7 @@ def open_standard_files() -> None:
     os.close(number)
 
 
-log.addHandler(StandardError())
 log.setLevel(logging.INFO)
-log.propagate = False
+for each in (log, logging.getLogger("asyncio")):  # both event loops write to the latter, of exceptions in callbacks
+    each.addHandler(StandardError())
+    each.propagate = False

@@ -37,10 +37,19 @@ class FastPath:
             and not (engine.log is not None and engine.log.failure)
         )
 
-    def take(self, client: Client, requests: list[list[bytes]], output: bytearray, most: int, room: int) -> int:
+    def take(
+        self,
+        client: Client,
+        requests: list[list[bytes]],
+        output: bytearray,
+        most: int,
+        room: int,
+        deadline: float = inf,
+    ) -> int:
         """Execute requests off the end of a list, up to one that has to go the long way; tell how many.
 
-        At most so many, and no more when the replies in `output` have reached `room` bytes.
+        At most so many, and no more when the replies in `output` have reached `room` bytes, or when the time
+        is `deadline` by `perf_counter`.
         """
         if PLAIN.get(requests[-1][0]) is None or not self.open_to(client):
             return 0
@@ -84,6 +93,8 @@ class FastPath:
                 engine.slowlog.keep(client, command, words, int((ended - began) * 1e6))
             began = ended
             client.last_command = command.name
+            if ended >= deadline:
+                break
         taken = before - len(requests)
         counters.commands_processed += taken
         return taken

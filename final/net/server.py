@@ -1,25 +1,25 @@
-"""The server: sockets, timers and signals, and the only file that knows them. What requests mean is the engine's."""
+"""The server: it listens, keeps the time, and stops. What requests mean is the engine's."""
 
 import asyncio
 import os
-import socket
-from asyncio.trsock import TransportSocket
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, NoReturn
 
 from ..engine.engine import Engine
-from ..engine.fast_path import FastPath
 from ..engine.mishaps import out_of_memory
 from ..engine.open_files import room_for
 from ..options import Options
+from ..protocol.errors import protected, too_many_clients
+from ..protocol.writer import encode
 from ..server_log import announce, log
-from .connection import Connection
+from .before_sleep import Iteration
+from .connection import Clients, Connection, keep_alive
+from .door import Door, Guest
 from .stopping import forget_signals
-from .while_busy import ByHand
+from .while_busy import WhileBusy
 
 FASTEST = 500  # rounds of removing expired keys in a second, however great `hz` is
-BACKLOG = 511  # clients who may wait at the door while the loop is busy (tcp-backlog)
 RESERVE = 1 << 20  # bytes with which there is memory left to say that there is none
 LOOK_EVERY = 0.1  # seconds between two looks at the rewrite of the log
 PATIENCE = 0.6  # seconds that an orderly end may take
@@ -30,14 +30,17 @@ class Server:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        busy = ByHand(self).listen
-        self.engine = Engine(options, on_stop=self.stop, while_busy=busy, in_child=forget_signals, on_broken=self.end)
-        self.fast_path = FastPath(self.engine)
-        self.doors: Sequence[TransportSocket | socket.socket] = ()  # where we listen
-        self.tasks: set[asyncio.Task[Any]] = set()  # short ones that somebody must remember
-        self.connections: set[Connection] = set()
-        self.unsent: dict[Connection, None] = {}  # those whose replies go out at the end of this turn of the loop
-        self.over: set[Connection] = set()  # those for whom more waits than their soft limit allows
+        self.engine = Engine(
+            options,
+            on_stop=self.stop,
+            while_busy=lambda: self.while_busy.listen(),
+            in_child=forget_signals,
+            on_broken=self.end,
+        )
+        self.clients = Clients()
+        self.iteration = Iteration(self.engine, self.stop, self.end)
+        self.door = Door(self.welcome, self.iteration.behind)
+        self.while_busy = WhileBusy(self.iteration, self.clients, self.door)
         self.stopping = asyncio.Event()
         self.loop: asyncio.AbstractEventLoop | None = None  # none while the log is loading
         self.failure: str | None = None  # why we stop, where it is not because we were asked to
@@ -51,25 +54,37 @@ class Server:
         self.options.maxclients = room_for(asked)
         if self.options.maxclients < asked:
             log.warning("the system allows too few open files: maxclients is %d", self.options.maxclients)
-        listener = await loop.create_server(self.welcome, self.options.bind, self.options.port, backlog=BACKLOG)
-        self.doors = listener.sockets
+        host, self.options.port = self.door.open(self.options.bind, self.options.port)
         regular = (self.expire_regularly(), self.rewrite_when_due(), self.sync_every_second(), self.part_with_some())
         tickers = [asyncio.create_task(self.keep_up(each)) for each in regular]
-        host, self.options.port = listener.sockets[0].getsockname()[:2]
         announce(f"listening on {host}:{self.options.port}")
         await self.stopping.wait()
-        listener.close()
+        self.door.close()
         for ticker in tickers:
             ticker.cancel()
         self.engine.rewriter.cancel()
         if self.failure is None:
-            self.before_sleep()
-        for connection in self.connections:
+            self.iteration.before_sleep()
+        for connection in self.clients.connections:
             connection.transport.close()
 
-    def welcome(self) -> Connection:
-        """Make a connection for a client that has come."""
-        return Connection(self)
+    def welcome(self, guest: Guest) -> Connection | None:
+        """Make a connection for a client that has come, or tell it why it cannot come in."""
+        engine, options = self.engine, self.options
+        host = guest.get_extra_info("peername")[0]
+        from_here = host.startswith("127.") or host == "::1"
+        if len(engine.clients) >= options.maxclients:
+            refusal = too_many_clients()
+        elif options.protected_mode == "yes" and not (options.requirepass or from_here):
+            refusal = protected()
+        else:
+            keep_alive(guest.socket, options.tcp_keepalive)
+            connection = Connection(self.iteration, self.clients, guest)
+            self.clients.connections.add(connection)
+            return connection
+        engine.counters.connections_rejected += 1
+        guest.write(encode(refusal))
+        return None
 
     def interrupt(self) -> float:
         """A signal asks us to end, in a thread: have the event loop do so. Give the seconds that it has for that."""
@@ -126,51 +141,18 @@ class Server:
         except Exception as error:
             self.end(error)
 
-    def send_soon(self, connection: Connection) -> None:
-        """Have this connection's replies sent at the end of this turn of the event loop, by `before_sleep`."""
-        if not self.unsent:
-            asyncio.get_running_loop().call_soon(self.before_sleep)
-        self.unsent[connection] = None
-
-    def before_sleep(self) -> None:
-        """The turn is over, everything that had come in is executed: flush the log, then send the replies.
-
-        All requests of one turn, of whatever clients, share one write to the log and, under `always`, one fsync.
-        When the log cannot be written then, nobody gets a reply: `stop` with the reason. Only where the disk is well
-        and somebody else has changed our files, memory has all that they should hold: under `always`, replies wait
-        until the log was rewritten. `expire_regularly` sends them.
-        """
-        log = self.engine.log
-        try:
-            if log is not None:
-                log.flush()
-        except OSError as error:
-            if log is None or not log.displaced:
-                self.stop(f"cannot write the log: {error}")
-                return
-        except Exception as error:
-            self.end(error)
-        if log is not None and log.displaced and self.options.appendfsync == "always":
-            return
-        unsent, self.unsent = self.unsent, {}
-        for connection in unsent:
-            try:
-                connection.send()
-            except Exception as error:  # else those behind it would wait for ever
-                self.end(error)
-
     async def expire_regularly(self) -> None:
         """Remove keys that have expired and that nobody asks for, a few at a time, so that clients do not wait."""
         while True:
             more = self.engine.expire()
-            self.before_sleep()
+            self.iteration.before_sleep()
             await asyncio.sleep(0 if more else 1 / min(max(self.options.hz, 1), FASTEST))
 
     async def part_with_some(self) -> None:
-        """Each second, hang up on clients who have let too much wait for too long, or asked nothing for too long."""
+        """Each second, hang up on clients that have let too much wait for too long, or asked nothing for too long."""
         while True:
             await asyncio.sleep(1)
-            for connection in list(self.over):
+            for connection in list(self.clients.over):
                 connection.mind_limit()
             if self.options.timeout:
                 self.part_with_idle()
@@ -178,7 +160,7 @@ class Server:
     def part_with_idle(self) -> None:
         """Hang up on clients that have asked nothing for longer than `timeout` says, and do not wait for anything."""
         oldest = self.engine.steady() - self.options.timeout * 1000
-        for connection in list(self.connections):
+        for connection in list(self.clients.connections):
             client = connection.client
             if client.active < oldest and not (client.parked or client.listening or client.monitoring):
                 connection.transport.close()

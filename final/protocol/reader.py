@@ -53,8 +53,12 @@ class Reader:
             if taken < len(data):  # mostly it is whole requests, which need not go through the buffer
                 self._buffer += data[taken:]
         else:
-            self._buffer += data
-            self._unsplit = True
+            self.keep(data)
+
+    def keep(self, data: bytes) -> None:
+        """Take in a chunk, and leave for later all work with it."""
+        self._buffer += data
+        self._unsplit = True
 
     @property
     def held(self) -> int:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+import resource
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +20,9 @@ from stages.harness.server import Server
 from stages.harness.target import Target
 from stages.harness.wire import Client, request
 from tests.support.oracle import final_server, serving
+from tests.survival.test_clients import await_true
+from tests.survival.test_clients import field as ask_info
+from tests.tools.rude import reset
 
 INSTALLED = importlib.util.find_spec("uvloop") is not None
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:nbval"]
@@ -55,6 +63,58 @@ def test_the_loop_cannot_be_changed_while_it_turns() -> None:
         client: Client = server.connect()
         client.send(request("CONFIG", "SET", "loop", "asyncio"))
         client.expect(b"-ERR CONFIG SET failed (possibly related to argument 'loop') - can't set immutable config\r\n")
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_one_who_has_gone_before_it_was_let_in_is_no_stranger(loop: str) -> None:
+    """Its address cannot be asked for any more: it must not be taken for one from outside."""
+    with final_server("--loop", loop) as server:
+        process = ask_info(server.connect(), "process_id")
+        os.kill(process, signal.SIGSTOP)
+        try:
+            for _ in range(20):
+                with socket.create_connection(("127.0.0.1", server.port), 5) as connection:
+                    connection.sendall(b"PING\r\n")
+                    reset(connection)
+        finally:
+            os.kill(process, signal.SIGCONT)
+        client = server.connect()  # it comes after them
+        assert ask_info(client, "rejected_connections") == 0
+        await_true(lambda: ask_info(client, "connected_clients") == 2, "they have been forgotten")
+        assert server.errors == ""
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of a running process cannot be set here")
+def test_without_file_descriptors_clients_wait_outside_and_the_log_says_so_once_a_second(loop: str) -> None:
+    with final_server("--loop", loop) as server, contextlib.ExitStack() as stack:
+        client = server.connect()
+        process = ask_info(client, "process_id")
+        usual = resource.prlimit(process, resource.RLIMIT_NOFILE)
+        highest = max(int(path.name) for path in Path(f"/proc/{process}/fd").iterdir())
+        began = time.monotonic()
+        resource.prlimit(process, resource.RLIMIT_NOFILE, (highest + 1, usual[1]))
+        waiting = []
+        while "cannot accept clients: Too many open files" not in server.errors:
+            assert time.monotonic() < began + 10
+            waiting.append(stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 5)))
+            waiting[-1].sendall(b"PING\r\n")
+            assert client.ask("PING") == "PONG"
+        time.sleep(1.2)
+        assert server.errors.count("\n") <= time.monotonic() - began + 1
+        resource.prlimit(process, resource.RLIMIT_NOFILE, usual)
+        for each in waiting:
+            assert each.recv(100) == b"+PONG\r\n"
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_all_is_answered_that_was_sent_before_the_end(loop: str) -> None:
+    with final_server("--loop", loop) as server:
+        connection = socket.create_connection(("127.0.0.1", server.port), 5)
+        connection.sendall(b"INCR n\r\n" * 2000)
+        connection.shutdown(socket.SHUT_WR)
+        with connection, connection.makefile("rb") as file:
+            assert file.read() == b"".join(b":%d\r\n" % number for number in range(1, 2001))
 
 
 @pytest.mark.skipif(not INSTALLED, reason="uvloop is not installed, so these tests ran on asyncio anyway")

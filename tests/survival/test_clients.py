@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from typing import Any
 
 import pytest
@@ -31,7 +31,7 @@ from tests.support.house import Note
 from tests.support.machine import busy_time_of, within
 from tests.support.oracle import final_server, redis_server, redis_target, serving
 from tests.support.shared import Shared
-from tests.tools.rude import BIG, RUDE, compared, reset, row
+from tests.tools.rude import BIG, RUDE, compared, p99, reset, row
 from tests.tools.soak import STOP
 
 Start = Callable[..., Any]
@@ -381,12 +381,13 @@ def test_a_long_pipeline_is_interrupted_for_others(start: Start) -> None:
 
 @pytest.mark.parametrize("name", RUDE)
 def test_a_polite_client_is_answered_while_others_are_rude(name: str, note: Note) -> None:
+    """What counts is how long the server works until it answers: that is the same on a busy machine."""
     with final_server() as server:
         clock = busy_time_of(field(server.connect(), "process_id"))
         alone, beside = compared(server, name, SECONDS, turns=2, clock=clock)
-    note("latency, ms of the server's time: p50, p99 alone; beside; ratios: " + row(name, alone, beside))
-    # On a busy machine the server goes on while the polite client waits for a processor: the fastest tenth counts.
-    assert quantiles(beside, n=10)[0] < 20 * median(alone) + 0.010, row(name, alone, beside)
+    note("work for a reply, ms: p50, p99 alone; beside; ratios: " + row(name, alone, beside))
+    assert median(beside) < 20 * median(alone) + 0.010, row(name, alone, beside)
+    assert p99(alone + beside) < 0.060, row(name, alone, beside)  # alone, too: what they left behind is done by then
 
 
 # Too many
