@@ -140,6 +140,7 @@ class Door:
         protocol = None
         with suppress(OSError):  # it has gone
             accepted.setblocking(False)
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else a reply may wait for an ACK, 40 ms
             guest = Guest(accepted)
             protocol = self.welcome(guest)
         if protocol is None:

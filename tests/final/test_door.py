@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from final.engine import fast_path
-from final.net import connection, door, server
+from final.net import before_sleep, connection, door
 from final.net.before_sleep import SLICE
 from final.net.connection import SHARE
 from final.net.door import Door, Guest
@@ -31,7 +31,7 @@ HERE = ("127.0.0.1", 50000)
 def served(monkeypatch: pytest.MonkeyPatch) -> Server:
     """A server that does not listen, and whose clock is the test's."""
     ticks = itertools.count(1)
-    for module in (connection, fast_path, server):
+    for module in (connection, fast_path, before_sleep):
         monkeypatch.setattr(module, "perf_counter", lambda: next(ticks) * STEP)
     return Server(Options(appendonly="no", tcp_keepalive=0))
 
