@@ -31,7 +31,7 @@ def give_up(reason: str, status: int = 1) -> NoReturn:
     sys.exit(status)
 
 
-def parse_options(words: list[str]) -> Options:
+def parse_options(args: list[str]) -> Options:
     """Read the command line: the options are named as in redis.conf."""
     parser = Parser(prog="python -m final", description="A Redis in Python, to learn from.")
     for each in fields(Options):
@@ -47,7 +47,7 @@ def parse_options(words: list[str]) -> Options:
         said = each.metadata["help"] + f" (default: {each.default})" * (each.default != "")
         choices = f"{{{','.join(each.metadata['choices'])}}}" if each.metadata["choices"] else None
         parser.add_argument(*flags, dest=each.name, type=value, default=each.default, help=said, metavar=choices)
-    return Options(**vars(parser.parse_args(words)))
+    return Options(**vars(parser.parse_args(args)))
 
 
 def choose_loop(options: Options) -> Callable[[], asyncio.AbstractEventLoop]:

@@ -42,11 +42,11 @@ class Limits:
 
     def changed(self, text: str) -> "Limits":
         """The same, but with what `text` says of some classes. Raises ValueError with Redis's words."""
-        words = text.split()
-        if len(words) % 4:
+        args = text.split()
+        if len(args) % 4:
             raise ValueError("Wrong number of arguments in buffer limit configuration.")
         found = self
-        for name, *numbers in zip(*(words[place::4] for place in range(4)), strict=True):
+        for name, *numbers in zip(*(args[place::4] for place in range(4)), strict=True):
             if name.lower() not in CLASSES:
                 raise ValueError("Invalid client class specified in buffer limit configuration.")
             hard, soft, seconds = parse_memory(numbers[0]), parse_memory(numbers[1]), numbers[2]

@@ -33,27 +33,27 @@ def replay(engine: Engine, log: Log) -> None:
     """
     engine.unit.stopped = 0
     nobody = Client(id=0, db=engine.stores[0])
-    for words, refuse in log.load():
+    for args, refuse in log.load():
         try:
-            command = find(words)
+            command = find(args)
             if ADMIN in command.flags or PUBSUB in command.flags:
                 continue
-            answer = command.run(engine, nobody, words)  # nobody listens, counts, or has a slow log now
+            answer = command.run(engine, nobody, args)  # nobody listens, counts, or has a slow log now
         except ReplyError as error:
             answer = error
-        if isinstance(answer, ReplyError) and matters(words):
-            refuse(f"{words[0]!r} was answered with {answer}")
+        if isinstance(answer, ReplyError) and matters(args):
+            refuse(f"{args[0]!r} was answered with {answer}")
         engine.unit.notes.clear()
 
 
-def matters(words: list[bytes]) -> bool:
+def matters(args: list[bytes]) -> bool:
     """Whether an error shows that the log is damaged, or that what it tells later would go wrong.
 
     Redis minds only commands that it does not know. But a change that is refused was made once, to other data than
     are there now; and after a SELECT that is refused, the changes that follow would reach the wrong database.
     """
     try:
-        command = find(words)
+        command = find(args)
     except ReplyError:
         return True
     return WRITE in command.flags or command.group.name == "scripting" or command.name == "select"

@@ -40,10 +40,10 @@ def passwords(args: list[bytes]) -> list[int]:
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="config", secrets=passwords)
 def config_set(server: Server, client: Client, parameter: bytes, value: bytes, *more: bytes) -> Value:
     """CONFIG SET parameter value [parameter value ...]: change options: all of them, or, after an error, none."""
-    words = [word.decode(errors="surrogateescape") for word in (parameter, value, *more)]
-    if len(words) % 2:
+    args = [arg.decode(errors="surrogateescape") for arg in (parameter, value, *more)]
+    if len(args) % 2:
         raise syntax_error()
-    before = server.options.set(list(zip(words[::2], words[1::2], strict=True)))
+    before = server.options.set(list(zip(args[::2], args[1::2], strict=True)))
     switched = before.get("appendonly", server.options.appendonly) != server.options.appendonly
     if switched and not server.rewriter.switch(now=not in_transaction(client)):
         vars(server.options).update(before)
@@ -81,11 +81,11 @@ def time_() -> Value:
 @command(ADMIN, NOSCRIPT, LOADING, STALE, NO_MULTI, ALLOW_BUSY)
 def shutdown(server: Server, *options: bytes) -> Value:
     """SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]: stop the server, the log in good order. No answer."""
-    words = {option.lower() for option in options}
-    if words - {b"nosave", b"save", b"now", b"force", b"abort"} or {b"nosave", b"save"} <= words:
+    args = {option.lower() for option in options}
+    if args - {b"nosave", b"save", b"now", b"force", b"abort"} or {b"nosave", b"save"} <= args:
         raise syntax_error()
-    if b"abort" in words:
-        raise syntax_error() if len(words) > 1 else ReplyError("ERR No shutdown in progress.")
+    if b"abort" in args:
+        raise syntax_error() if len(args) > 1 else ReplyError("ERR No shutdown in progress.")
     server.stop()
     return Replies()
 

@@ -103,7 +103,7 @@ def client_list(server: Server, *options: bytes) -> Value:
         case [b"type", kind]:
             chosen = filter(of_type(kind), chosen)
         case [b"id", _, *_]:
-            numbers = [parse_integer(word) for word in options[1:]]
+            numbers = [parse_integer(arg) for arg in options[1:]]
             if None in numbers:
                 raise ReplyError("ERR Invalid client ID")
             chosen = [server.clients[number] for number in numbers if number in server.clients]
@@ -112,11 +112,11 @@ def client_list(server: Server, *options: bytes) -> Value:
     return Verbatim(b"".join(described(each, server.steady()) for each in chosen))
 
 
-def of_type(word: bytes) -> Callable[[Client], bool]:
+def of_type(arg: bytes) -> Callable[[Client], bool]:
     """A test for the clients of a type."""
-    kind = word.lower()
+    kind = arg.lower()
     if kind not in (b"normal", b"pubsub", b"master", b"replica", b"slave"):
-        raise ReplyError(f"ERR Unknown client type '{shown(word)}'")
+        raise ReplyError(f"ERR Unknown client type '{shown(arg)}'")
     return lambda client: kind == (b"pubsub" if client.listening else b"normal")
 
 
@@ -142,12 +142,12 @@ def client_kill(server: Server, client: Client, option: bytes, *options: bytes) 
     return len(found) if options else "OK"
 
 
-def conditions(words: tuple[bytes, ...], client: Client) -> list[Callable[[Client], bool]]:
+def conditions(args: tuple[bytes, ...], client: Client) -> list[Callable[[Client], bool]]:
     """Read the options of CLIENT KILL as tests that a client must pass."""
     found: dict[bytes, Callable[[Client], bool]] = {b"skipme": lambda each: each is not client}
-    if len(words) % 2:
+    if len(args) % 2:
         raise syntax_error()
-    for option, value in zip(words[::2], words[1::2], strict=True):
+    for option, value in zip(args[::2], args[1::2], strict=True):
         found[option.lower()] = condition(option.lower(), value, client)
     return list(found.values())
 

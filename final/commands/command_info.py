@@ -136,14 +136,14 @@ def categories(entry: Command) -> set[str]:
 def documented(entry: Command) -> Value:
     """One command as COMMAND DOCS shows it: from the first line of its docstring, which is `SYNTAX: summary`."""
     syntax, _, summary = (inspect.getdoc(entry.function) or "").split("\n")[0].partition(": ")
-    words = syntax.split(" ", entry.name.count("|") + 1)
+    args = syntax.split(" ", entry.name.count("|") + 1)
     documentation: dict[bytes, Value] = {
         b"summary": summary.encode(),
         b"since": b"1.0.0",
         b"group": entry.group.name.encode(),
     }
-    if len(words) > entry.name.count("|") + 1:
-        documentation[b"arguments"] = arguments(words[-1])
+    if len(args) > entry.name.count("|") + 1:
+        documentation[b"arguments"] = arguments(args[-1])
     if entry.subcommands:
         documentation[b"subcommands"] = {each.name.encode(): documented(each) for each in entry.subcommands.values()}
     return documentation

@@ -57,7 +57,7 @@ def move(server: Server, db: Store, key: bytes, index: int) -> Value:
 @command(WRITE, FAST)
 def swapdb(server: Server, index1: bytes, index2: bytes) -> Value:
     """SWAPDB index1 index2: have the two databases change places, for everyone who uses one of them."""
-    numbers = [parse_integer(word) for word in (index1, index2)]
+    numbers = [parse_integer(arg) for arg in (index1, index2)]
     for number, which in zip(numbers, ("first", "second"), strict=True):
         if number is None or not INT_MIN <= number <= INT_MAX:
             raise ReplyError(f"ERR invalid {which} DB index")

@@ -28,15 +28,15 @@ FLAGS = (NOSCRIPT, STALE, SKIP_MONITOR, NO_MANDATORY_KEYS, MOVABLEKEYS)
 
 def run(
     server: Server, client: Client, find: Callable[[bytes], bytes], script: bytes, numkeys: bytes,
-    words: tuple[bytes, ...], readonly: bool,
+    args: tuple[bytes, ...], readonly: bool,
 ) -> Value:  # fmt: skip
     """Run a script with its keys and arguments; `find` gives its name."""
     number = integer(numkeys)
-    if number > len(words):
+    if number > len(args):
         raise ReplyError("ERR Number of keys can't be greater than number of args")
     if number < 0:
         raise ReplyError("ERR Number of keys can't be negative")
-    return server.scripts.run(client, find(script), list(words[:number]), list(words[number:]), readonly)
+    return server.scripts.run(client, find(script), list(args[:number]), list(args[number:]), readonly)
 
 
 def possible(name: bytes) -> bytes:
@@ -47,27 +47,27 @@ def possible(name: bytes) -> bytes:
 
 
 @command(*FLAGS, MAY_REPLICATE, keys="RW access update")
-def eval_(server: Server, client: Client, script: bytes, numkeys: bytes, *words: bytes) -> Value:
+def eval_(server: Server, client: Client, script: bytes, numkeys: bytes, *args: bytes) -> Value:
     """EVAL script numkeys [key ...] [arg ...]: run a script; answer with what it returns."""
-    return run(server, client, server.scripts.load, script, numkeys, words, readonly=False)
+    return run(server, client, server.scripts.load, script, numkeys, args, readonly=False)
 
 
 @command(READONLY, *FLAGS)
-def eval_ro(server: Server, client: Client, script: bytes, numkeys: bytes, *words: bytes) -> Value:
+def eval_ro(server: Server, client: Client, script: bytes, numkeys: bytes, *args: bytes) -> Value:
     """EVAL_RO script numkeys [key ...] [arg ...]: run a script that must not write."""
-    return run(server, client, server.scripts.load, script, numkeys, words, readonly=True)
+    return run(server, client, server.scripts.load, script, numkeys, args, readonly=True)
 
 
 @command(*FLAGS, MAY_REPLICATE, keys="RW access update")
-def evalsha(server: Server, client: Client, sha1: bytes, numkeys: bytes, *words: bytes) -> Value:
+def evalsha(server: Server, client: Client, sha1: bytes, numkeys: bytes, *args: bytes) -> Value:
     """EVALSHA sha1 numkeys [key ...] [arg ...]: run a script that is loaded, by its name."""
-    return run(server, client, server.scripts.named, possible(sha1), numkeys, words, readonly=False)
+    return run(server, client, server.scripts.named, possible(sha1), numkeys, args, readonly=False)
 
 
 @command(READONLY, *FLAGS)
-def evalsha_ro(server: Server, client: Client, sha1: bytes, numkeys: bytes, *words: bytes) -> Value:
+def evalsha_ro(server: Server, client: Client, sha1: bytes, numkeys: bytes, *args: bytes) -> Value:
     """EVALSHA_RO sha1 numkeys [key ...] [arg ...]: run a loaded script that must not write."""
-    return run(server, client, server.scripts.named, possible(sha1), numkeys, words, readonly=True)
+    return run(server, client, server.scripts.named, possible(sha1), numkeys, args, readonly=True)
 
 
 @command()
@@ -90,7 +90,7 @@ def script_exists(server: Server, sha1: bytes, *sha1s: bytes) -> Value:
 @command(NOSCRIPT, of="script")
 def script_flush(server: Server, *mode: bytes) -> Value:
     """SCRIPT FLUSH [ASYNC | SYNC]: forget all scripts."""
-    if mode and [word.lower() for word in mode] not in ([b"async"], [b"sync"]):
+    if mode and [arg.lower() for arg in mode] not in ([b"async"], [b"sync"]):
         raise ReplyError("ERR SCRIPT FLUSH only support SYNC|ASYNC option")
     server.scripts.flush()
     return "OK"

@@ -74,10 +74,10 @@ def expire_if(
 
     No deadline counts as one that is infinitely late.
     """
-    conditions = {word.lower() for word in condition}
-    for word in condition:
-        if word.lower() not in (b"nx", b"xx", b"gt", b"lt"):
-            raise ReplyError(f"ERR Unsupported option {shown(word)}")
+    conditions = {arg.lower() for arg in condition}
+    for arg in condition:
+        if arg.lower() not in (b"nx", b"xx", b"gt", b"lt"):
+            raise ReplyError(f"ERR Unsupported option {shown(arg)}")
     if b"nx" in conditions and len(conditions) > 1:
         raise ReplyError("ERR NX and XX, GT or LT options at the same time are not compatible")
     if {b"gt", b"lt"} <= conditions:

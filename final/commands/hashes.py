@@ -5,7 +5,7 @@ from sys import getsizeof
 
 from ..data.memory import estimate, pair_size
 from ..data.random_members import one_of, sample
-from ..data.store import KINDS, PIECE, Kind, Store, Words
+from ..data.store import KINDS, PIECE, Args, Kind, Store
 from ..engine.args import parse_random
 from ..engine.client import Client
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
@@ -23,16 +23,16 @@ HASH: type[Hash] = dict
 ALL_AT_ONCE = 128  # a hash of so many fields is given whole by the first HSCAN (Redis: hash-max-listpack-entries)
 
 
-def dump(key: bytes, value: Hash) -> Iterator[Words]:
+def dump(key: bytes, value: Hash) -> Iterator[Args]:
     """The requests that make this hash anew, a piece at a time."""
     pairs = list(value.items())
     for start in range(0, len(pairs), PIECE):
-        yield b"HMSET", key, *(word for pair in pairs[start : start + PIECE] for word in pair)
+        yield b"HMSET", key, *(arg for pair in pairs[start : start + PIECE] for arg in pair)
 
 
 def encoding(value: Hash) -> str:
     """How Redis would keep this hash: a few short fields in one piece of memory, or a table."""
-    small = len(value) <= ALL_AT_ONCE and all(len(word) <= 64 for pair in value.items() for word in pair)
+    small = len(value) <= ALL_AT_ONCE and all(len(arg) <= 64 for pair in value.items() for arg in pair)
     return "listpack" if small else "hashtable"
 
 
@@ -174,7 +174,7 @@ def hrandfield(db: Store, client: Client, key: bytes, *options: bytes) -> Value:
         return names
     if client.protocol >= 3:
         return [[name, fields[name]] for name in names]
-    return [word for name in names for word in (name, fields[name])]
+    return [arg for name in names for arg in (name, fields[name])]
 
 
 @command(READONLY)

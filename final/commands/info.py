@@ -179,8 +179,8 @@ def wait(numreplicas: int, timeout: bytes) -> Value:
 
 
 @command(READONLY, FAST)
-def lolwut(*words: bytes) -> Value:
+def lolwut(*args: bytes) -> Value:
     """LOLWUT [VERSION version]: answer with the version. Redis draws something for some of them."""
-    if len(words) > 1 and words[0].lower() == b"version":
-        integer(words[1])
+    if len(args) > 1 and args[0].lower() == b"version":
+        integer(args[1])
     return Verbatim(b"Redis ver. %b\n" % VERSION)

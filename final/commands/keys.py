@@ -156,5 +156,5 @@ def flushall(server: Server, db: Store, *mode: bytes) -> Value:
 
 def check_mode(mode: tuple[bytes, ...]) -> None:
     """Accept ASYNC, SYNC or nothing: here they mean the same."""
-    if mode and [word.lower() for word in mode] not in ([b"async"], [b"sync"]):
+    if mode and [arg.lower() for arg in mode] not in ([b"async"], [b"sync"]):
         raise syntax_error()

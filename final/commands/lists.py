@@ -6,7 +6,7 @@ from itertools import islice
 from sys import getsizeof
 
 from ..data.memory import estimate
-from ..data.store import AS_REQUESTED, KINDS, PIECE, UNLOGGED, Kind, Store, Words
+from ..data.store import AS_REQUESTED, KINDS, PIECE, UNLOGGED, Args, Kind, Store
 from ..engine.args import Options, index_range, integer
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
 from ..engine.signature import command
@@ -29,7 +29,7 @@ RANK_ZERO = (
 )
 
 
-def dump(key: bytes, value: List) -> Iterator[Words]:
+def dump(key: bytes, value: List) -> Iterator[Args]:
     """The requests that make this list anew, a piece at a time."""
     elements = iter(value)
     while piece := list(islice(elements, PIECE)):
@@ -109,7 +109,7 @@ def pop_some(db: Store, key: bytes, side: bytes, count: bytes | None) -> Value:
     return taken[0] if count is None else taken
 
 
-def pop(db: Store, key: bytes, side: bytes, count: int, log: Words | None = None) -> list[bytes]:
+def pop(db: Store, key: bytes, side: bytes, count: int, log: Args | None = None) -> list[bytes]:
     """Take so many elements, or all there are, from an end of a list that is there."""
     held = db.make(key, LIST)
     take = held.popleft if side == LEFT else held.pop

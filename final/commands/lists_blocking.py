@@ -1,6 +1,6 @@
 """Commands for lists as queues: moving elements from one to another, and waiting until there are some."""
 
-from ..data.store import AS_REQUESTED, UNLOGGED, Store, Words
+from ..data.store import AS_REQUESTED, UNLOGGED, Args, Store
 from ..engine.args import parse_several
 from ..engine.command import BLOCKING, DENYOOM, MOVABLEKEYS, NOSCRIPT, WRITE, Group
 from ..engine.signature import command
@@ -12,11 +12,11 @@ from .lists import LEFT, LIST, RIGHT, pop
 GROUP = Group("list", "@list", "l")
 
 
-def end(word: bytes) -> bytes:
+def end(arg: bytes) -> bytes:
     """Read LEFT or RIGHT."""
-    if word.upper() not in (LEFT, RIGHT):
+    if arg.upper() not in (LEFT, RIGHT):
         raise syntax_error()
-    return word.upper()
+    return arg.upper()
 
 
 @command(WRITE, MOVABLEKEYS, keys="RW access delete")
@@ -46,7 +46,7 @@ def rpoplpush(db: Store, source: bytes, destination: bytes) -> Value:
 
 
 def move(
-    db: Store, source: bytes, destination: bytes, wherefrom: bytes, whereto: bytes, log: Words | None = None
+    db: Store, source: bytes, destination: bytes, wherefrom: bytes, whereto: bytes, log: Args | None = None
 ) -> Value:
     """Move one element, perhaps within one list; give it, or None where there is none."""
     held = db.get(source, LIST)
@@ -108,7 +108,7 @@ def brpoplpush(db: Store, source: bytes, destination: bytes, timeout: bytes) -> 
 
 
 def blocking_move(
-    db: Store, source: bytes, destination: bytes, wherefrom: bytes, whereto: bytes, timeout: bytes, log: Words
+    db: Store, source: bytes, destination: bytes, wherefrom: bytes, whereto: bytes, timeout: bytes, log: Args
 ) -> Value:
     """Move one element, or wait for one."""
 

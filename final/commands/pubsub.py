@@ -10,15 +10,15 @@ from ..protocol.writer import Push, Replies, Value
 GROUP = Group("pubsub", "@pubsub", "g")
 
 
-def change(server: Server, client: Client, names: tuple[bytes, ...], word: bytes) -> Value:
-    """Subscribe or unsubscribe, as `word` says: one push for each name, with how much is listened to after it."""
-    pattern = word.startswith(b"p")
-    method = server.hub.unsubscribe if b"un" in word else server.hub.subscribe
+def change(server: Server, client: Client, names: tuple[bytes, ...], arg: bytes) -> Value:
+    """Subscribe or unsubscribe, as `arg` says: one push for each name, with how much is listened to after it."""
+    pattern = arg.startswith(b"p")
+    method = server.hub.unsubscribe if b"un" in arg else server.hub.subscribe
     replies = Replies()
     for name in names:
         method(client, name, pattern)
-        replies.append(Push([word, name, len(client.channels) + len(client.patterns)]))
-    return replies or Push([word, None, len(client.channels) + len(client.patterns)])
+        replies.append(Push([arg, name, len(client.channels) + len(client.patterns)]))
+    return replies or Push([arg, None, len(client.channels) + len(client.patterns)])
 
 
 @command(PUBSUB, NOSCRIPT, LOADING, STALE, WHILE_SUBSCRIBED)
@@ -65,7 +65,7 @@ def pubsub_channels(server: Server, pattern: bytes | None = None) -> Value:
 @command(PUBSUB, LOADING, STALE, of="pubsub")
 def pubsub_numsub(server: Server, *channels: bytes) -> Value:
     """PUBSUB NUMSUB [channel ...]: answer with each channel and how many listen to it."""
-    return [word for name in channels for word in (name, len(server.hub.channels.get(name, ())))]
+    return [arg for name in channels for arg in (name, len(server.hub.channels.get(name, ())))]
 
 
 @command(PUBSUB, LOADING, STALE, of="pubsub")

@@ -6,7 +6,7 @@ from sys import getsizeof
 
 from ..data.memory import estimate
 from ..data.random_members import one_of, sample
-from ..data.store import KINDS, NO_EVENT, PIECE, UNLOGGED, Kind, Store, Words
+from ..data.store import KINDS, NO_EVENT, PIECE, UNLOGGED, Args, Kind, Store
 from ..engine.args import parse_limit, parse_random
 from ..engine.command import DENYOOM, FAST, MOVABLEKEYS, READONLY, WRITE, Group
 from ..engine.context import Server
@@ -24,7 +24,7 @@ EMPTY: Set = set()  # what a missing key counts as; never changed
 INTEGERS_AT_MOST = 512  # so many members, all of them integers, are an intset (Redis: set-max-intset-entries)
 
 
-def dump(key: bytes, value: Set) -> Iterator[Words]:
+def dump(key: bytes, value: Set) -> Iterator[Args]:
     """The requests that make this set anew, a piece at a time."""
     members = iter(value)
     while piece := list(islice(members, PIECE)):
@@ -227,11 +227,11 @@ def sintercard(db: Store, numkeys: bytes, key: bytes, *more: bytes) -> Value:
     number = parse_integer(numkeys)
     if number is None or number < 1:
         raise ReplyError("ERR numkeys should be greater than 0")
-    words = (key, *more)
-    if number > len(words):
+    args = (key, *more)
+    if number > len(args):
         raise ReplyError("ERR Number of keys can't be greater than number of args")
-    limit = parse_limit(words[number:])
-    first, *others = sorted((members_of(db, each) for each in words[:number]), key=len)
+    limit = parse_limit(args[number:])
+    first, *others = sorted((members_of(db, each) for each in args[:number]), key=len)
     common = (member for member in first if all(member in other for other in others))
     return sum(1 for _ in islice(common, limit or len(first)))
 

@@ -33,7 +33,7 @@ def slowlog_get(server: Server, count: bytes = b"10") -> Value:
     if number is None or number < -1:
         raise ReplyError("ERR count should be greater than or equal to -1")
     chosen = islice(server.slowlog.entries, None if number == -1 else number)
-    return [[each.id, each.when, each.took, each.words, each.address.encode(), each.name] for each in chosen]
+    return [[each.id, each.when, each.took, each.args, each.address.encode(), each.name] for each in chosen]
 
 
 @command(ADMIN, LOADING, STALE, of="slowlog")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from sys import getsizeof
 
-from ..data.store import AS_COMMANDED, KINDS, UNLOGGED, Kind, Store, Words
+from ..data.store import AS_COMMANDED, KINDS, UNLOGGED, Args, Kind, Store
 from ..engine.args import Options
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
 from ..engine.context import Server
@@ -19,7 +19,7 @@ STRING: type[bytes] = bytes
 TIMES = (b"ex", b"px", b"exat", b"pxat")  # options that a time follows
 
 
-def dump(key: bytes, value: bytes) -> Iterator[Words]:
+def dump(key: bytes, value: bytes) -> Iterator[Args]:
     """The request that makes this string anew."""
     yield b"SET", key, value
 
@@ -80,7 +80,7 @@ def set_(db: Store, key: bytes, value: bytes, *options: bytes) -> Value:
         if deadline is not None:
             note_deadline(db, key, value, deadline)
         else:
-            db.changed(key, log=(b"SET", key, value, *(word for word in options if word.lower() != b"get")))
+            db.changed(key, log=(b"SET", key, value, *(arg for arg in options if arg.lower() != b"get")))
     if b"get" in chosen:
         return old
     return "OK" if possible else None

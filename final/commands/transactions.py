@@ -49,7 +49,7 @@ def exec_(server: Server, client: Client) -> Value:
         raise ReplyError("EXECABORT Transaction discarded because of previous errors.")
     if changed:
         return NULL_ARRAY
-    return [server.call(client, command, words) for command, words in queue]
+    return [server.call(client, command, args) for command, args in queue]
 
 
 @command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY, UNQUEUED)

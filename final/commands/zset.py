@@ -8,7 +8,7 @@ from math import isinf, isnan
 from ..data.memory import estimate, pair_size
 from ..data.random_members import one_of, sample
 from ..data.sorted_set import FEW, SortedSet
-from ..data.store import KINDS, PIECE, Kind, Store, Words
+from ..data.store import KINDS, PIECE, Args, Kind, Store
 from ..engine.args import parse_random
 from ..engine.client import Client
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
@@ -26,11 +26,11 @@ OPTIONS = {b"nx", b"xx", b"gt", b"lt", b"ch", b"incr"}  # of ZADD
 NOT_ZERO = re.compile(rb"[+-]?(?:[0.]*[1-9]|0x[0.]*[1-9a-f])", re.IGNORECASE)
 
 
-def dump(key: bytes, value: SortedSet) -> Iterator[Words]:
+def dump(key: bytes, value: SortedSet) -> Iterator[Args]:
     """The requests that make this sorted set anew, a piece at a time."""
     entries = value.entries()
     while piece := list(islice(entries, PIECE)):
-        yield b"ZADD", key, *(word for score, member in piece for word in (written(score), member))
+        yield b"ZADD", key, *(arg for score, member in piece for arg in (written(score), member))
 
 
 def encoding(value: SortedSet) -> str:
@@ -51,10 +51,10 @@ def written(score: float) -> bytes:
     return b"%.17g" % score
 
 
-def parse_score(word: bytes) -> float:
+def parse_score(arg: bytes) -> float:
     """Read a score. Raises `not_a_float`, also for what is too large for a float, or so small that it would be zero."""
-    score = parse_float(word)
-    if score is None or (isinf(score) and b"n" not in word.lower()) or (score == 0 and NOT_ZERO.match(word)):
+    score = parse_float(arg)
+    if score is None or (isinf(score) and b"n" not in arg.lower()) or (score == 0 and NOT_ZERO.match(arg)):
         raise not_a_float()
     return score
 
@@ -65,7 +65,7 @@ def with_scores(client: Client, entries: Iterable[tuple[float, bytes]], wanted: 
         return [member for _, member in entries]
     if client.protocol >= 3:
         return [[member, score] for score, member in entries]
-    return [word for score, member in entries for word in (member, score)]
+    return [arg for score, member in entries for arg in (member, score)]
 
 
 @command(WRITE, DENYOOM, FAST, keys="RW update")
@@ -77,16 +77,16 @@ def zadd(db: Store, key: bytes, first: bytes, second: bytes, *more: bytes) -> Va
     """  # noqa: E501  (the first line is what redis-cli shows)
     args = [first, second, *more]
     options = {each.lower() for each in takewhile(lambda each: each.lower() in OPTIONS, args)}
-    words = list(dropwhile(lambda each: each.lower() in OPTIONS, args))
-    if not words or len(words) % 2:
+    scored = list(dropwhile(lambda each: each.lower() in OPTIONS, args))
+    if not scored or len(scored) % 2:
         raise syntax_error()
     if {b"nx", b"xx"} <= options:
         raise ReplyError("ERR XX and NX options at the same time are not compatible")
     if len(options & {b"gt", b"lt", b"nx"}) > 1:
         raise ReplyError("ERR GT, LT, and/or NX options at the same time are not compatible")
-    if b"incr" in options and len(words) > 2:
+    if b"incr" in options and len(scored) > 2:
         raise ReplyError("ERR INCR option supports a single increment-element pair")
-    pairs = [(parse_score(score), member) for score, member in zip(words[::2], words[1::2], strict=True)]
+    pairs = [(parse_score(score), member) for score, member in zip(scored[::2], scored[1::2], strict=True)]
     return set_scores(db, key, pairs, options)
 
 

@@ -31,16 +31,16 @@ AGGREGATES: dict[bytes, Join] = {b"sum": add, b"min": min, b"max": max}
 
 
 def parse(
-    db: Store, command: str, numkeys: bytes, words: tuple[bytes, ...], allowed: tuple[bytes, ...]
+    db: Store, command: str, numkeys: bytes, args: tuple[bytes, ...], allowed: tuple[bytes, ...]
 ) -> tuple[list[Input], Join, bool]:
     """Read `numkeys key … [WEIGHTS …] [AGGREGATE …] [WITHSCORES]`: scores and weights; how to join two; a flag."""
     number = integer(numkeys)
     if number < 1:
         raise ReplyError(f"ERR at least 1 input key is needed for '{command}' command")
-    if number > len(words):
+    if number > len(args):
         raise syntax_error()
-    inputs = [scores_of(db, key) for key in words[:number]]
-    options = Options(words[number:])
+    inputs = [scores_of(db, key) for key in args[:number]]
+    options = Options(args[number:])
     weights, scored = [1.0] * number, False
     aggregate: Join = add
     for option in options:
@@ -74,10 +74,10 @@ def scores_of(db: Store, key: bytes) -> Scores:
     raise wrong_type()
 
 
-def weight(word: bytes) -> float:
+def weight(arg: bytes) -> float:
     """Read a weight."""
     try:
-        return parse_score(word)
+        return parse_score(arg)
     except ReplyError:
         raise ReplyError("ERR weight value is not a float") from None
 
@@ -128,21 +128,21 @@ JOINING = (b"weights", b"aggregate")
 
 
 def give(
-    db: Store, client: Client, command: str, numkeys: bytes, words: tuple[bytes, ...], operation: Operation
+    db: Store, client: Client, command: str, numkeys: bytes, args: tuple[bytes, ...], operation: Operation
 ) -> Value:
     """Answer with what comes of the operation, in the order of the scores."""
     allowed = (b"withscores",) if operation is difference else (*JOINING, b"withscores")
-    inputs, aggregate, scored = parse(db, command, numkeys, words, allowed)
+    inputs, aggregate, scored = parse(db, command, numkeys, args, allowed)
     entries = sorted((score, member) for member, score in operation(inputs, aggregate).items())
     return with_scores(client, entries, scored)
 
 
 def keep(
-    db: Store, command: str, key: bytes, numkeys: bytes, words: tuple[bytes, ...], operation: Operation
+    db: Store, command: str, key: bytes, numkeys: bytes, args: tuple[bytes, ...], operation: Operation
 ) -> Value:
     """Keep at the key what comes of the operation; answer with the number of members."""
     allowed = () if operation is difference else JOINING
-    inputs, aggregate, _ = parse(db, command, numkeys, words, allowed)
+    inputs, aggregate, _ = parse(db, command, numkeys, args, allowed)
     return store(db, key, operation(inputs, aggregate))
 
 
@@ -167,10 +167,10 @@ def zdiff(db: Store, client: Client, numkeys: bytes, key: bytes, *more: bytes) -
 @command(READONLY, MOVABLEKEYS)
 def zintercard(db: Store, numkeys: bytes, key: bytes, *more: bytes) -> Value:
     """ZINTERCARD numkeys key [key ...] [LIMIT limit]: answer with how many members are in all; at most the limit."""
-    words = (key, *more)
+    args = (key, *more)
     number = max(integer(numkeys), 0)
-    inputs, _, _ = parse(db, "zintercard", numkeys, words[:number], ())
-    limit = parse_limit(words[number:])
+    inputs, _, _ = parse(db, "zintercard", numkeys, args[:number], ())
+    limit = parse_limit(args[number:])
     found = len(common([scores for scores, _ in inputs]))
     return min(found, limit) if limit else found
 

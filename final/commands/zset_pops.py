@@ -39,7 +39,7 @@ def pop(db: Store, client: Client, key: bytes, count: tuple[bytes, ...], highest
     taken = take(db, key, number, highest)
     if count:
         return with_scores(client, taken, True)
-    return [word for score, member in taken for word in (member, score)]
+    return [arg for score, member in taken for arg in (member, score)]
 
 
 def take(db: Store, key: bytes, count: int, highest: bool, log: tuple[bytes, ...] | None = None) -> list[Entry]:

@@ -37,10 +37,10 @@ class Range:
             return index_range(len(held), integer(self.low), integer(self.high))
         low, high = (self.high, self.low) if self.reverse else (self.low, self.high)
         if self.by == b"score":
-            first, last = (score_bound(word, upper) for word, upper in ((low, False), (high, True)))
+            first, last = (score_bound(arg, upper) for arg, upper in ((low, False), (high, True)))
         else:
             score = next(held.entries(), (0.0, b""))[0]  # BYLEX is for sets whose scores are all the same
-            first, last = (lex_bound(word, score, upper) for word, upper in ((low, False), (high, True)))
+            first, last = (lex_bound(arg, score, upper) for arg, upper in ((low, False), (high, True)))
         start, stop = (len(held) if bound is None else held.count_before(bound) for bound in (first, last))
         if self.reverse:
             start, stop = len(held) - stop, len(held) - start
@@ -48,28 +48,28 @@ class Range:
         return start, stop if self.count < 0 else min(stop, start + self.count)
 
 
-def score_bound(word: bytes, upper: bool) -> Bound:
+def score_bound(arg: bytes, upper: bool) -> Bound:
     """Read `1.5`, or `(1.5` for one that is not included: the entry before which the range begins, or ends."""
-    score = strtod(word.removeprefix(b"("))
+    score = strtod(arg.removeprefix(b"("))
     if score is None:
         raise ReplyError("ERR min or max is not a float")
-    if upper != word.startswith(b"("):  # it begins, or ends, behind the entries with this score
+    if upper != arg.startswith(b"("):  # it begins, or ends, behind the entries with this score
         if score == inf:
             return None
         score = nextafter(score, inf)
     return score, b""
 
 
-def lex_bound(word: bytes, score: float, upper: bool) -> Bound:
+def lex_bound(arg: bytes, score: float, upper: bool) -> Bound:
     """Read `[abc`, `(abc`, `-` or `+`: the entry before which the range begins, or ends."""
-    if word == b"-":
+    if arg == b"-":
         return score, b""
-    if word == b"+":
+    if arg == b"+":
         return None
-    if word[:1] not in (b"[", b"("):
+    if arg[:1] not in (b"[", b"("):
         raise ReplyError("ERR min or max not valid string range item")
-    behind = upper != word.startswith(b"(")  # nothing is between `abc` and `abc` with a zero byte
-    return score, word[1:] + b"\0" * behind
+    behind = upper != arg.startswith(b"(")  # nothing is between `abc` and `abc` with a zero byte
+    return score, arg[1:] + b"\0" * behind
 
 
 def get(db: Store, key: bytes, chosen: Range) -> SortedSet:
@@ -112,9 +112,9 @@ def parse_range(args: Sequence[bytes], allowed: tuple[bytes, ...], chosen: Range
     return scored
 
 
-def give(db: Store, client: Client, key: bytes, chosen: Range, words: tuple[bytes, ...], *allowed: bytes) -> Value:
+def give(db: Store, client: Client, key: bytes, chosen: Range, args: tuple[bytes, ...], *allowed: bytes) -> Value:
     """Answer with a range, as the options say."""
-    scored = parse_range(words, (*allowed, b"limit", b"withscores"), chosen)
+    scored = parse_range(args, (*allowed, b"limit", b"withscores"), chosen)
     return with_scores(client, entries(db, key, chosen), scored)
 
 

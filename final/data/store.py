@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from ..protocol.errors import wrong_type
 
 T = TypeVar("T")
-Words = Sequence[bytes]
+Args = Sequence[bytes]
 Place = tuple[int, bytes]  # the number of a database, and a key in it
 
 
@@ -17,7 +17,7 @@ class Kind:
     """What must be known of one type of value from outside. The type's module in `commands` enters it into `KINDS`."""
 
     name: str  # as TYPE calls it
-    dump: Callable[[bytes, Any], Iterator[Words]]  # the requests that make the value at a key
+    dump: Callable[[bytes, Any], Iterator[Args]]  # the requests that make the value at a key
     encoding: Callable[[Any], str]  # how Redis would keep it, as OBJECT ENCODING answers
     size: Callable[[Any, int], int]  # bytes of memory, from so many sampled elements; 0: from all. See `memory.py`
     copy: Callable[[Any], Any]  # a value that shares nothing with it that can change
@@ -38,7 +38,7 @@ class Note:
 
     store: "Store"
     keys: tuple[bytes, ...]
-    log: Words | None  # what the log should say: a request, AS_REQUESTED or UNLOGGED
+    log: Args | None  # what the log should say: a request, AS_REQUESTED or UNLOGGED
     event: str | None  # what a keyspace notification calls it, AS_COMMANDED or NO_EVENT
 
 
@@ -143,7 +143,7 @@ class Store:
             self._deadlines.pop(key, None)
         return self._values.pop(key, None) is not None
 
-    def changed(self, *keys: bytes, log: Words | None = AS_REQUESTED, event: str | None = AS_COMMANDED) -> None:
+    def changed(self, *keys: bytes, log: Args | None = AS_REQUESTED, event: str | None = AS_COMMANDED) -> None:
         """A command says so when it has changed what is at `keys`, and what the log and listeners should hear.
 
         The log gets the request as it came, once, unless `log` gives another one: results instead of intentions,

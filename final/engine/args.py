@@ -10,9 +10,9 @@ from ..protocol.pattern import matcher
 MOST = 2**63 - 1
 
 
-def integer(word: bytes) -> int:
+def integer(arg: bytes) -> int:
     """Read a word as a 64-bit integer. Raises `not_an_integer`."""
-    number = parse_integer(word)
+    number = parse_integer(arg)
     if number is None:
         raise not_an_integer()
     return number
@@ -87,7 +87,7 @@ def index_range(length: int, start: int, stop: int) -> tuple[int, int]:
 
 
 def parse_several(
-    numkeys: bytes, words: tuple[bytes, ...], ends: tuple[bytes, bytes]
+    numkeys: bytes, args: tuple[bytes, ...], ends: tuple[bytes, bytes]
 ) -> tuple[tuple[bytes, ...], bytes, int]:
     """Read what follows LMPOP and ZMPOP: the keys, which of the ends to take from (in capitals), and how many.
 
@@ -97,7 +97,7 @@ def parse_several(
     number = parse_integer(numkeys)
     if number is None or number < 1:
         raise ReplyError("ERR numkeys should be greater than 0")
-    keys, rest = words[:number], [word.upper() for word in words[number:]]
+    keys, rest = args[:number], [arg.upper() for arg in args[number:]]
     if not rest or rest[0] not in ends or (rest[1:] and (len(rest) != 3 or rest[1] != b"COUNT")):
         raise syntax_error()
     count = parse_integer(rest[2]) if rest[1:] else 1
@@ -106,14 +106,14 @@ def parse_several(
     return keys, rest[0], count
 
 
-def parse_timeout(word: bytes) -> int:
+def parse_timeout(arg: bytes) -> int:
     """Read a timeout in seconds, with decimals: milliseconds, rounded up.
 
     >>> parse_timeout(b"0.0001"), parse_timeout(b"2")
     (1, 2000)
     """
-    seconds = parse_float(word)
-    if seconds is None or len(word) >= LONGEST or (isinf(seconds) and long_double(word) is None):
+    seconds = parse_float(arg)
+    if seconds is None or len(arg) >= LONGEST or (isinf(seconds) and long_double(arg) is None):
         raise ReplyError("ERR timeout is not a float or out of range")
     if not -0.001 < seconds < 2**63 / 1000:  # what is too long overflows in Redis, and has become negative by then
         raise ReplyError("ERR timeout is negative")
@@ -139,10 +139,10 @@ def parse_random(args: Sequence[bytes], with_values: bytes = b"") -> tuple[int |
     return count, paired
 
 
-def parse_cursor(word: bytes) -> int:
+def parse_cursor(arg: bytes) -> int:
     """Read a cursor: a number that an earlier call gave, or 0."""
-    digits = word.lstrip(b"0") or b"0"
-    if not word.isdigit() or len(digits) > 20 or int(digits) >= 2**64:
+    digits = arg.lstrip(b"0") or b"0"
+    if not arg.isdigit() or len(digits) > 20 or int(digits) >= 2**64:
         raise ReplyError("ERR invalid cursor")
     return int(digits)
 

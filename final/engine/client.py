@@ -23,7 +23,7 @@ class Parked:
 
     client: "Client"
     command: Command
-    words: list[bytes]
+    args: list[bytes]
     wait: Wait
     places: tuple[Place, ...]
     deadline: int | None  # by the steady clock, in milliseconds

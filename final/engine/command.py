@@ -50,7 +50,7 @@ class Command:
     function: Callable[..., Value]
     run: Callable[[Any, Any, list[bytes]], Value]  # of the server, the client and the request; see `signature.py`
     fewest: int  # words in a request, those of the name among them
-    most: float  # the same; infinite where the function takes *words. What is longer is refused: see `fits` and `bind`
+    most: float  # the same; infinite where the function takes *args. What is longer is refused: see `fits` and `bind`
     flags: tuple[str, ...] = ()
     key_specs: tuple[KeySpec, ...] = ()
     find_keys: FindKeys | None = None  # where the specifications do not say it all
@@ -98,18 +98,18 @@ COMMANDS: dict[bytes, Command] = {}  # name in lower case -> command
 PLAIN: dict[bytes, Command] = {}  # those that are plain; name in lower case and in capitals, as clients send it
 
 
-def find(words: list[bytes]) -> Command:
+def find(args: list[bytes]) -> Command:
     """Look up the command that a request names, and check its arity.
 
     Raises what `look_up` raises, and `wrong_number_of_arguments`.
     """
-    found = look_up(words)
-    if not found.fits(len(words)):
+    found = look_up(args)
+    if not found.fits(len(args)):
         raise wrong_number_of_arguments(found.name)
     return found
 
 
-def look_up(words: list[bytes]) -> Command:
+def look_up(args: list[bytes]) -> Command:
     """Look up the command that a request names, in capitals or not: by one word, or by two for a subcommand.
 
     Raises `unknown_command` and `unknown_subcommand`.
@@ -121,11 +121,11 @@ def look_up(words: list[bytes]) -> Command:
     ('greet', 'greet|politely')
     >>> del COMMANDS[b"greet"]
     """
-    found = COMMANDS.get(words[0]) or COMMANDS.get(words[0].lower())
+    found = COMMANDS.get(args[0]) or COMMANDS.get(args[0].lower())
     if found is None:
-        raise unknown_command(words)
-    if not found.subcommands or len(words) == 1:
+        raise unknown_command(args)
+    if not found.subcommands or len(args) == 1:
         return found
-    if (subcommand := found.subcommands.get(words[1].lower())) is None:
-        raise unknown_subcommand(found.name.upper(), words[1])
+    if (subcommand := found.subcommands.get(args[1].lower())) is None:
+        raise unknown_subcommand(found.name.upper(), args[1])
     return subcommand

@@ -45,7 +45,7 @@ class Server(Protocol):
     counters: Counters
     active_expire: bool
 
-    def call(self, client: Client, command: Command, words: list[bytes]) -> Value:
+    def call(self, client: Client, command: Command, args: list[bytes]) -> Value:
         """Run a command as a part of the one under way, as EXEC and EVAL do: errors are values, nothing waits."""
 
     def unblock(self, client: Client, answer: Value) -> bool:

@@ -108,52 +108,52 @@ class Engine:
         self.hub.leave(client)
         self.monitors.leave(client)
 
-    def execute(self, client: Client, words: list[bytes]) -> Value:
+    def execute(self, client: Client, args: list[bytes]) -> Value:
         """Answer one request of a client, and see to what follows from it: time stops, it runs, it is settled.
 
         Where its command has to wait, there is no answer now: the client is `parked`.
         """
         if self.scripts.busy:
-            return self.refuse(client, words)
+            return self.refuse(client, args)
         self.unit.stopped = None
         self.counters.commands_processed += 1
         try:
-            command = find(words)
+            command = find(args)
             client.last_command = command.name
             self.admit(client, command)
             if self.eviction.keeping:
-                self.eviction.admit(client, command, words)
+                self.eviction.admit(client, command, args)
         except ReplyError as error:
-            if words[0].lower() in FROM_A_BROWSER:
+            if args[0].lower() in FROM_A_BROWSER:
                 self.cut_off(client)
-            return self.reject(client, words, error)
+            return self.reject(client, args, error)
         if client.queue is not None and UNQUEUED not in command.flags:
-            client.queue.append((command, words))
+            client.queue.append((command, args))
             return "QUEUED"
-        answer = self.run(client, command, words)
+        answer = self.run(client, command, args)
         if isinstance(answer, Wait):
-            self.park(client, command, words, answer)
+            self.park(client, command, args, answer)
             answer = NOTHING
         if self.unit.notes:
             self.settle()
         return answer
 
-    def refuse(self, client: Client, words: list[bytes]) -> Value:
+    def refuse(self, client: Client, args: list[bytes]) -> Value:
         """A script does not end: answer that we are busy, unless this is what may end it. Nothing is settled."""
         try:
-            command = find(words)
+            command = find(args)
             if ALLOW_BUSY not in command.flags:
                 raise busy()
             self.admit(client, command)
-            return command.run(self, client, words)
+            return command.run(self, client, args)
         except ReplyError as error:
-            return self.reject(client, words, error)
+            return self.reject(client, args, error)
 
-    def reject(self, client: Client, words: list[bytes], error: ReplyError) -> ReplyError:
+    def reject(self, client: Client, args: list[bytes], error: ReplyError) -> ReplyError:
         """A request must not be run: neither must the transaction be that it belongs to, or that it should run."""
         client.spoiled = True  # EXEC will refuse
         self.counters.error_replies += 1
-        command = COMMANDS.get(words[0].lower())
+        command = COMMANDS.get(args[0].lower())
         if command is None or RUNS_QUEUE not in command.flags:
             return error
         client.queue = None
@@ -181,14 +181,14 @@ class Engine:
         ):
             raise log_failed(self.log.failure)
 
-    def run(self, client: Client, command: Command, words: list[bytes]) -> Value:
+    def run(self, client: Client, command: Command, args: list[bytes]) -> Value:
         """Run a command and complete the notes that it made. A ReplyError, whoever raised it, is the answer."""
         start = len(self.unit.notes)
         began = perf_counter()
         if self.monitors.clients:
-            self.monitors.before(client, command, words)
+            self.monitors.before(client, command, args)
         try:
-            answer = command.run(self, client, words)
+            answer = command.run(self, client, args)
         except ReplyError as error:
             self.counters.error_replies += 1
             answer = error.with_traceback(None)  # else what the command held lives until the next collection
@@ -196,29 +196,29 @@ class Engine:
             self.mishaps.in_command(command, error)
             raise
         if len(self.unit.notes) > start:
-            self.complete(command, words, start)
+            self.complete(command, args, start)
         if command.counts_lookups:
-            self.counters.look_up(client.db, command, words)
+            self.counters.look_up(client.db, command, args)
         microseconds = (perf_counter() - began) * 1e6
         if self.monitors.clients:
-            self.monitors.after(client, command, words)
+            self.monitors.after(client, command, args)
         if microseconds >= self.options.slowlog_log_slower_than >= 0:
-            self.slowlog.keep(client, command, words, int(microseconds))
+            self.slowlog.keep(client, command, args, int(microseconds))
         return answer
 
-    def complete(self, command: Command, words: list[bytes], start: int = 0) -> None:
+    def complete(self, command: Command, args: list[bytes], start: int = 0) -> None:
         """Fill in what the notes from `start` on leave open: the request as it came goes to the log, but once."""
         logged = False
         for note in self.unit.notes[start:]:  # not islice, which walks over all the notes before `start`
             if note.log is None:
-                note.log = () if logged else words
+                note.log = () if logged else args
                 logged = True
             if note.event is not None:
                 self.notify(note, command)
 
-    def call(self, client: Client, command: Command, words: list[bytes]) -> Value:
+    def call(self, client: Client, command: Command, args: list[bytes]) -> Value:
         """Run a command as a part of the one under way, as EXEC and EVAL do: errors are values, nothing waits."""
-        answer = self.run(client, command, words)
+        answer = self.run(client, command, args)
         return answer.otherwise if isinstance(answer, Wait) else answer
 
     @fatal
@@ -256,15 +256,15 @@ class Engine:
             answer = parked.wait.serve(key)
         except ReplyError as error:
             answer = error
-        self.complete(parked.command, parked.words)
+        self.complete(parked.command, parked.args)
         parked.client.deliver(answer)
         return True
 
-    def park(self, client: Client, command: Command, words: list[bytes], wait: Wait) -> None:
+    def park(self, client: Client, command: Command, args: list[bytes], wait: Wait) -> None:
         """Let a client's command wait for its keys."""
         places = tuple((client.db.index, key) for key in dict.fromkeys(wait.keys))
         deadline = self.steady() + wait.timeout if wait.timeout else None
-        client.parked = Parked(client, command, words, wait, places, deadline)
+        client.parked = Parked(client, command, args, wait, places, deadline)
         self.waiting.park(client.parked)
 
     def unpark(self, client: Client) -> None:

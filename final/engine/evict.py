@@ -87,16 +87,16 @@ class Eviction:
         self.entries: dict[Place, Entry] | None = None
         self.all, self.volatile = Urn(), Urn()
 
-    def admit(self, client: Client, command: Command, words: list[bytes]) -> None:
+    def admit(self, client: Client, command: Command, args: list[bytes]) -> None:
         """Make room, before this request is run. Raises ReplyError where that cannot be, and it might need more."""
         if self.entries is None:
             self.count_all()
-        self.see(client, command, words)
+        self.see(client, command, args)
         if not self.full:
             return
         while self.full and (place := self.victim()) is not None:
             self.evict(place)
-        self.server.complete(command, words)
+        self.server.complete(command, args)
         self.server.settle()
         if self.full and any(DENYOOM in each.flags for each in about_to_run(client, command)):
             raise out_of_memory()
@@ -149,12 +149,12 @@ class Eviction:
         entry.size = size
         (self.volatile.put if store.deadline(key) is not None else self.volatile.take)(place)
 
-    def see(self, client: Client, command: Command, words: list[bytes]) -> None:
+    def see(self, client: Client, command: Command, args: list[bytes]) -> None:
         """Remember that the keys of a request have been used, and not only looked at from outside."""
         assert self.entries is not None
         if NO_TOUCH in command.flags:
             return
-        for key in command.keys_in(words):
+        for key in command.keys_in(args):
             entry = self.entries.get((client.db.index, key))
             if entry is not None:
                 entry.use(self.server.steady())

@@ -60,16 +60,16 @@ class FastPath:
         slow = limit / 1e6 if limit >= 0 else inf
         before, began = len(requests), perf_counter()
         for _ in range(min(before, most)):
-            words = requests[-1]
-            command = PLAIN.get(words[0])
-            if command is None or not command.fewest <= len(words) <= command.most or len(output) >= room:
+            args = requests[-1]
+            command = PLAIN.get(args[0])
+            if command is None or not command.fewest <= len(args) <= command.most or len(output) >= room:
                 break
             requests.pop()
             unit.stopped = None
             if keeping:
-                engine.eviction.see(client, command, words)
+                engine.eviction.see(client, command, args)
             try:
-                answer = command.run(engine, client, words)
+                answer = command.run(engine, client, args)
             except ReplyError as error:
                 counters.error_replies += 1
                 answer = error.with_traceback(None)
@@ -80,17 +80,17 @@ class FastPath:
             if unit.notes:
                 if unheard and len(unit.notes) == 1 and unit.notes[0].log is None:
                     if engine.log is not None:
-                        engine.log.append_one(client.db.index, words)
+                        engine.log.append_one(client.db.index, args)
                     unit.notes.clear()
                 else:
-                    engine.complete(command, words)
+                    engine.complete(command, args)
                     engine.settle()
             if command.counts_lookups:
-                counters.look_up(client.db, command, words)
+                counters.look_up(client.db, command, args)
             output += encode(answer, protocol)
             ended = perf_counter()
             if ended - began >= slow:
-                engine.slowlog.keep(client, command, words, int((ended - began) * 1e6))
+                engine.slowlog.keep(client, command, args, int((ended - began) * 1e6))
             began = ended
             client.last_command = command.name
             if ended >= deadline:

@@ -26,19 +26,19 @@ class Monitors:
         client.monitoring = False
         self.clients.pop(client, None)
 
-    def before(self, client: Client, command: Command, words: list[bytes]) -> None:
+    def before(self, client: Client, command: Command, args: list[bytes]) -> None:
         """A request is going to be run: those who monitor hear of a script before they hear what it does."""
         if SKIP_MONITOR in command.flags:
-            self._tell(client, command, words)
+            self._tell(client, command, args)
 
-    def after(self, client: Client, command: Command, words: list[bytes]) -> None:
+    def after(self, client: Client, command: Command, args: list[bytes]) -> None:
         """A request was run. What an administrator does is not shown to others."""
         if ADMIN not in command.flags and SKIP_MONITOR not in command.flags:
-            self._tell(client, command, words)
+            self._tell(client, command, args)
 
-    def _tell(self, client: Client, command: Command, words: list[bytes]) -> None:
+    def _tell(self, client: Client, command: Command, args: list[bytes]) -> None:
         """Tell those who monitor, with what is secret left out."""
-        said = " ".join(quoted(word) for word in without_secrets(command, words))
+        said = " ".join(quoted(arg) for arg in without_secrets(command, args))
         line = f"{time.time():.6f} [{client.db.index} {'lua' if client.scripted else client.address}] {said}"
         for each in list(self.clients):  # who does not read is cut off meanwhile
             each.deliver(line)
@@ -52,10 +52,10 @@ def without_secrets(command: Command, args: list[bytes]) -> list[bytes]:
     return [SECRET if at in hidden else each for at, each in enumerate(args)]
 
 
-def quoted(word: bytes) -> str:
+def quoted(arg: bytes) -> str:
     r"""A word as MONITOR shows it, and redis-cli takes it.
 
     >>> print(quoted(b'a\x00b\n"q"\xff'))
     "a\x00b\n\"q\"\xff"
     """
-    return f'"{word.decode("latin-1").translate(ESCAPES)}"'
+    return f'"{arg.decode("latin-1").translate(ESCAPES)}"'

@@ -21,7 +21,7 @@ class Pause:
         """Go on."""
         self.until = 0
 
-    def holds(self, client: Client, words: list[bytes], now: int) -> bool:
+    def holds(self, client: Client, args: list[bytes], now: int) -> bool:
         """Whether this request has to wait. When the time is over, the pause ends by itself."""
         if now >= self.until:
             self.end()
@@ -29,7 +29,7 @@ class Pause:
         if not self.writes_only:
             return True
         try:
-            command = find(words)
+            command = find(args)
         except ReplyError:
             return False
         return any(map(may_write, about_to_run(client, command)))

@@ -89,13 +89,13 @@ class Scripts:
             )
         self._killed = True
 
-    def _call(self, words: list[bytes]) -> Value:
+    def _call(self, args: list[bytes]) -> Value:
         """Run a command for the script."""
         try:
-            command = look_up(words)
+            command = look_up(args)
         except ReplyError:
             raise ReplyError("ERR Unknown Redis command called from script") from None
-        if not command.fits(len(words)):
+        if not command.fits(len(args)):
             raise ReplyError("ERR Wrong number of args calling Redis command from script")
         if NOSCRIPT in command.flags:
             raise ReplyError("ERR This Redis command is not allowed from script")
@@ -108,7 +108,7 @@ class Scripts:
                 raise log_failed(self._refused)
             self._wrote = self._wrote or WRITE in command.flags
         assert self._client is not None
-        return self.server.call(self._client, command, words)
+        return self.server.call(self._client, command, args)
 
     def _check(self) -> bool:
         """Asked now and then by Lua: whether the script must end."""

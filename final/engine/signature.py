@@ -52,7 +52,7 @@ def describe(
     """Read a function's signature: the signature is the syntax.
 
     Parameters annotated Store, Client or Server come first and are handed in. Each further one is a word of the
-    request: `bytes` as it came, `int` read as a number; with a default it may be missing; `*words` takes any
+    request: `bytes` as it came, `int` read as a number; with a default it may be missing; `*args` takes any
     number, and what comes after that is the last word. `key_specs.py` knows which parameters are keys by their names.
 
     >>> def append(db: Store, key: bytes, value: bytes) -> Value: ...
@@ -66,12 +66,12 @@ def describe(
     depth = name.count("|") + 1
     parameters = list(inspect.signature(function, eval_str=True).parameters.values())
     handed = tuple(each.annotation for each in parameters if each.annotation in (Store, Client, Server))
-    words = parameters[len(handed) :]
-    single = [each for each in words if each.kind is not each.VAR_POSITIONAL]
-    names = [each.name for each in words]
-    last = names[-1] if words and words[-1].kind is inspect.Parameter.KEYWORD_ONLY else ""
+    args = parameters[len(handed) :]
+    single = [each for each in args if each.kind is not each.VAR_POSITIONAL]
+    names = [each.name for each in args]
+    last = names[-1] if args and args[-1].kind is inspect.Parameter.KEYWORD_ONLY else ""
     fewest = depth + sum(each.default is each.empty for each in single)
-    most = depth + len(single) if single == words else inf
+    most = depth + len(single) if single == args else inf
     return Command(
         name=name,
         function=function,
@@ -98,24 +98,24 @@ def bind(
     depth = name.count("|") + 1
     places = [index for index, wanted in enumerate(integers, start=depth) if wanted]
 
-    def run_plain(server: Server, client: Client, words: list[bytes]) -> Value:
-        return function(client.db, *words[1:])
+    def run_plain(server: Server, client: Client, args: list[bytes]) -> Value:
+        return function(client.db, *args[1:])
 
-    def run_one(server: Server, client: Client, words: list[bytes]) -> Value:
-        return function(client.db, words[1])
+    def run_one(server: Server, client: Client, args: list[bytes]) -> Value:
+        return function(client.db, args[1])
 
-    def run_up_to(server: Server, client: Client, words: list[bytes]) -> Value:
-        if len(words) > most:
-            raise too_many_arguments(name, words)
-        return function(client.db, *words[1:])
+    def run_up_to(server: Server, client: Client, args: list[bytes]) -> Value:
+        if len(args) > most:
+            raise too_many_arguments(name, args)
+        return function(client.db, *args[1:])
 
-    def run(server: Server, client: Client, words: list[bytes]) -> Value:
-        if len(words) > most:
-            raise too_many_arguments(name, words)
+    def run(server: Server, client: Client, args: list[bytes]) -> Value:
+        if len(args) > most:
+            raise too_many_arguments(name, args)
         given = [client.db if kind is Store else client if kind is Client else server for kind in handed]
-        arguments: list[bytes | int] = list(words)
-        for place in places[: len(words) - depth]:
-            arguments[place] = integer(words[place])
+        arguments: list[bytes | int] = list(args)
+        for place in places[: len(args) - depth]:
+            arguments[place] = integer(args[place])
         if last:
             return function(*given, *arguments[depth:-1], **{last: arguments[-1]})
         return function(*given, *arguments[depth:])

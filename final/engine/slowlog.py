@@ -18,7 +18,7 @@ class Slow:
     id: int
     when: int  # seconds since 1970
     took: int  # microseconds
-    words: list[bytes]
+    args: list[bytes]
     address: str
     name: bytes
 
@@ -31,11 +31,11 @@ class SlowLog:
         self.entries: deque[Slow] = deque()  # the newest first
         self._next = 0
 
-    def keep(self, client: Client, command: Command, words: list[bytes], took: int) -> None:
+    def keep(self, client: Client, command: Command, args: list[bytes], took: int) -> None:
         """Keep a request that took so many microseconds, and forget the oldest ones that are too many."""
         if SKIP_SLOWLOG in command.flags:
             return
-        kept = shortened(without_secrets(command, words))
+        kept = shortened(without_secrets(command, args))
         when = client.db.unit.now // 1000
         self.entries.appendleft(Slow(self._next, when, took, kept, client.address, client.name))
         self._next += 1
@@ -43,14 +43,14 @@ class SlowLog:
             self.entries.pop()
 
 
-def shortened(words: list[bytes]) -> list[bytes]:
+def shortened(args: list[bytes]) -> list[bytes]:
     """As much of a request as the slow log keeps.
 
     >>> shortened([b"SET", b"k", b"x" * 130])[2][-10:], shortened([b"w"] * 40)[-1]
     (b'ore bytes)', b'... (9 more arguments)')
     """
     kept = [
-        word if len(word) <= LONGEST else word[:LONGEST] + b"... (%d more bytes)" % (len(word) - LONGEST)
-        for word in (words if len(words) <= MOST else words[: MOST - 1])
+        arg if len(arg) <= LONGEST else arg[:LONGEST] + b"... (%d more bytes)" % (len(arg) - LONGEST)
+        for arg in (args if len(args) <= MOST else args[: MOST - 1])
     ]
-    return kept if len(words) <= MOST else [*kept, b"... (%d more arguments)" % (len(words) - MOST + 1)]
+    return kept if len(args) <= MOST else [*kept, b"... (%d more arguments)" % (len(args) - MOST + 1)]

@@ -193,22 +193,22 @@ class Log:
         unit, database = bytearray(), self._database
         if len(records) > 1:
             unit += b"*1\r\n$5\r\nMULTI\r\n"
-        for index, words in records:
+        for index, args in records:
             if index != database:
                 unit += encode_request([b"SELECT", b"%d" % index])
                 database = index
-            unit += encode_request(words)
+            unit += encode_request(args)
         if len(records) > 1:
             unit += b"*1\r\n$4\r\nEXEC\r\n"
         self._waiting += unit
         self._database = database
 
-    def append_one(self, index: int, words: Sequence[bytes]) -> None:
+    def append_one(self, index: int, args: Sequence[bytes]) -> None:
         """Note what a unit changed that is one request, in the database of this number: `append` for the fast path."""
         if index != self._database:
-            self.append([(index, words)])
+            self.append([(index, args)])
         else:
-            self._waiting += encode_request(words)
+            self._waiting += encode_request(args)
 
     def flush(self) -> None:
         """Write to the file what was appended, and under `always` see it onto the disk.

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..data.store import KINDS, Store, Words
+from ..data.store import KINDS, Args, Store
 from ..protocol.writer import encode
 from ..server_log import log
 from .folder import private
@@ -23,7 +23,7 @@ Items = Iterable[tuple[bytes, Any, int | None]]  # keys with their values and de
 ALIVE_EVERY = 10_000  # requests after which the child looks whether the server is still there
 
 
-def requests(data: Iterable[tuple[int, Items]]) -> Iterator[Words]:
+def requests(data: Iterable[tuple[int, Items]]) -> Iterator[Args]:
     """The requests that make the data anew: `data` has the databases, each by its number."""
     for index, items in data:
         selected = False
@@ -39,8 +39,8 @@ def requests(data: Iterable[tuple[int, Items]]) -> Iterator[Words]:
 def write_base(path: Path, data: Iterable[tuple[int, Items]], wanted: Callable[[], bool]) -> None:
     """Write the data to a new file, and see it onto the disk. Raises OSError; also when it is not `wanted` any more."""
     with open(path, "wb", opener=private) as file:
-        for number, words in enumerate(requests(data)):
-            file.write(encode(words))
+        for number, args in enumerate(requests(data)):
+            file.write(encode(args))
             if number % ALIVE_EVERY == 0 and not wanted():
                 raise InterruptedError("the server has gone")
         file.flush()

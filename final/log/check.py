@@ -62,10 +62,10 @@ class Stop(Exception):
     """There is nothing more to do: the message says why. The exit status is 1."""
 
 
-def main(words: list[str]) -> int:
+def main(args: list[str]) -> int:
     """Check, and cut if that is wished; give the exit status."""
     try:
-        path, wishes = understand(words)
+        path, wishes = understand(args)
         with locked(path, wishes):
             check(path, wishes)
     except Stop as error:
@@ -74,9 +74,9 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def understand(words: list[str]) -> tuple[Path, Wishes]:
+def understand(args: list[str]) -> tuple[Path, Wishes]:
     """Read the command line."""
-    match words:
+    match args:
         case ["--fix", name] | [name, "--fix"]:
             return Path(name), Wishes(fix=True)
         case ["--truncate-to-timestamp", until, name]:
@@ -200,11 +200,11 @@ def examine(path: Path, found: Findings, until: int) -> None:
     inside, damage = False, ""
     place = last = found.whole
     try:
-        for start, place, words in read_requests(path, found.whole):
-            last = place - len(words[-1]) - 2 if words else start
-            if words:
-                inside = follow(words, inside, path, start)
-                found.lines += 1 + 2 * len(words)
+        for start, place, args in read_requests(path, found.whole):
+            last = place - len(args[-1]) - 2 if args else start
+            if args:
+                inside = follow(args, inside, path, start)
+                found.lines += 1 + 2 * len(args)
             elif until and is_late(path, start, until):
                 found.late = found.whole if inside else start
                 return
@@ -224,14 +224,14 @@ def examine(path: Path, found: Findings, until: int) -> None:
         found.complaint = f"{found.complaint}\n{Wrong(place, damage)}".lstrip()
 
 
-def follow(words: list[bytes], inside: bool, path: Path, start: int) -> bool:
+def follow(args: list[bytes], inside: bool, path: Path, start: int) -> bool:
     """Whether the next request is inside a transaction, after this one. Raises Wrong where this one cannot be here."""
-    name = words[0].upper()
-    place = start + len(b"*%d\r\n$%d\r\n" % (len(words), len(name)))
+    name = args[0].upper()
+    place = start + len(b"*%d\r\n$%d\r\n" % (len(args), len(name)))
     if name == (b"MULTI" if inside else b"EXEC"):
         raise Wrong(place, f"Unexpected {name.decode()} in AOF {path}")
-    if inside and name != b"EXEC" and after_lost_exec(words):
-        raise Wrong(place, f"{words[0]!r} stands where EXEC is missing")
+    if inside and name != b"EXEC" and after_lost_exec(args):
+        raise Wrong(place, f"{args[0]!r} stands where EXEC is missing")
     return name == b"MULTI" or (inside and name != b"EXEC")
 
 

@@ -37,7 +37,7 @@ class Look:
         try:
             if sign == b"*":
                 for _ in range(self.number("*")):
-                    self.word(self.number("$"))
+                    self.arg(self.number("$"))
                 return ""
         except EOFError:
             pass
@@ -58,7 +58,7 @@ class Look:
         self.newline(line[end : end + 2])
         return int(line[1:end] or b"0")
 
-    def word(self, length: int) -> None:
+    def arg(self, length: int) -> None:
         """Read a word. Raises Wrong."""
         if length < 0:
             raise Wrong(self.place, f"Expected to read string of {length} bytes, which is not in the suitable range")

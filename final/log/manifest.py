@@ -170,10 +170,10 @@ def parse(data: bytes) -> Manifest:
 
 def parse_line(line: bytes) -> Entry:
     """Read a line of a list: pairs of words, of which we know three. Raises KeyError, ValueError or ProtocolError."""
-    words = [os.fsdecode(word) for word in split_inline(line)]
-    told = {key.lower(): word for key, word in zip(words[::2], words[1::2], strict=True)}
+    args = [os.fsdecode(arg) for arg in split_inline(line)]
+    told = {key.lower(): arg for key, arg in zip(args[::2], args[1::2], strict=True)}
     entry = Entry(told["file"], int(told["seq"]), told["type"])
-    known = entry.kind in ("b", "i", "h") and NUMBER.fullmatch(told["seq"]) and len(told) * 2 == len(words)
+    known = entry.kind in ("b", "i", "h") and NUMBER.fullmatch(told["seq"]) and len(told) * 2 == len(args)
     if not known or not entry.name or any(sign in entry.name for sign in "/\\\0"):
         raise ValueError(line)
     return entry

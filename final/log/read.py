@@ -25,9 +25,9 @@ from ..server_log import log
 from .rdb.read import MAGIC, BadSnapshot, Cursor, read_snapshot
 
 CHUNK = 1 << 20  # bytes read at once while loading
-Words = list[bytes]
-Request = tuple[int, int, Words]  # the offsets of its start and its end, and its words; a remark has none
-Refusable = tuple[Words, Callable[[str], NoReturn]]  # a request, and a function that refuses it, for a reason
+Args = list[bytes]
+Request = tuple[int, int, Args]  # the offsets of its start and its end, and its words; a remark has none
+Refusable = tuple[Args, Callable[[str], NoReturn]]  # a request, and a function that refuses it, for a reason
 _COUNTS = {b"*%d" % count: count for count in range(1, 1024)}  # headers that need no careful look: of requests …
 _LENGTHS = {b"$%d" % length: length for length in range(4096)}  # … and of words
 _HEADER = re.compile(rb"\*(?:([1-9][0-9]{0,9})(?:\r(\n)?)?)?")  # as far as it is there; a group for its end
@@ -73,9 +73,9 @@ def read_file(path: Path, progress: Progress) -> Generator[Refusable, None, int]
     def refuse(reason: str) -> NoReturn:
         raise CorruptLog(path, start, reason)
 
-    for start, end, words in read_all(path):
-        if words:
-            yield words, refuse
+    for start, end, args in read_all(path):
+        if args:
+            yield args, refuse
             progress.requests += 1
             if progress.requests % 4096 == 0:
                 progress.at(start)
@@ -103,8 +103,8 @@ def read_front(path: Path) -> Iterator[Request]:
             with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
                 cursor = Cursor(data)
                 try:
-                    for start, words in read_snapshot(cursor):
-                        yield start, 0, words
+                    for start, args in read_snapshot(cursor):
+                        yield start, 0, args
                 except BadSnapshot as error:
                     raise unusable(path, error) from None
                 yield cursor.place, cursor.place, []
@@ -123,32 +123,32 @@ def read_units(path: Path, begin: int = 0) -> Iterator[Request]:
     What a transaction contains has the transaction's start and end. Raises CorruptLog also where EXEC is missing
     and more follows.
     """
-    transaction: list[Words] | None = None
+    transaction: list[Args] | None = None
     began = 0
     for request in read_requests(path, begin):
-        start, end, words = request
+        start, end, args = request
         if transaction is None:
-            if words and words[0].upper() == b"MULTI":
+            if args and args[0].upper() == b"MULTI":
                 transaction, began = [], start
             else:
                 yield request
-        elif words:
-            name = words[0].upper()
+        elif args:
+            name = args[0].upper()
             if name == b"EXEC":
                 yield from ((began, end, each) for each in transaction)
                 transaction = None
-            elif after_lost_exec(words):
-                raise CorruptLog(path, start, f"{words[0]!r} stands where EXEC is missing")
+            elif after_lost_exec(args):
+                raise CorruptLog(path, start, f"{args[0]!r} stands where EXEC is missing")
             else:
-                transaction.append(words)
+                transaction.append(args)
 
 
-def after_lost_exec(words: Words) -> bool:
+def after_lost_exec(args: Args) -> bool:
     """Whether this request inside a transaction shows that its EXEC is damaged: it is what has become of it, or MULTI.
 
     Of the requests that a server logs only EXEC is one word of four letters.
     """
-    return (len(words) == 1 and len(words[0]) == len(b"EXEC")) or words[0].upper() == b"MULTI"
+    return (len(args) == 1 and len(args[0]) == len(b"EXEC")) or args[0].upper() == b"MULTI"
 
 
 def read_requests(path: Path, begin: int = 0) -> Iterator[Request]:
@@ -164,8 +164,8 @@ def read_requests(path: Path, begin: int = 0) -> Iterator[Request]:
         while chunk := file.read(size):
             data, place = rest + chunk, 0
             try:
-                for words, end in split(data):
-                    yield start + place, start + end, words
+                for args, end in split(data):
+                    yield start + place, start + end, args
                     place = end
             except Malformed as error:
                 raise CorruptLog(path, start + place, str(error)) from None
@@ -175,7 +175,7 @@ def read_requests(path: Path, begin: int = 0) -> Iterator[Request]:
         raise CorruptLog(path, start, reason)
 
 
-def split(data: bytes) -> Iterator[tuple[Words, int]]:
+def split(data: bytes) -> Iterator[tuple[Args, int]]:
     """The complete requests at the front of `data`, each with the place where it ends. Raises Malformed.
 
     Cut at its CRLFs, in `*2 $3 GET $1 k` every second piece is a word, and its header says how long it must be.
@@ -201,23 +201,23 @@ def split(data: bytes) -> Iterator[tuple[Words, int]]:
             return
 
 
-def careful(data: bytes, place: int = 0) -> tuple[Words, int] | None:
+def careful(data: bytes, place: int = 0) -> tuple[Args, int] | None:
     """The request or remark at a place, and where it ends; None: it is not all there. Raises Malformed."""
     if data.startswith(b"#", place):
         end = data.find(b"\r\n", place)
         return ([], end + 2) if end >= 0 else None
-    words: Words = []
+    args: Args = []
     count, place = number(_HEADER, data, place)
-    while len(words) < count:
+    while len(args) < count:
         length, place = number(_LENGTH, data, place)
         if length < 0 or place + length + 2 > len(data):
             return None
-        words.append(data[place : place + length])
+        args.append(data[place : place + length])
         place += length
         if data[place : place + 2] != b"\r\n":
             raise Malformed("a word is not as long as its header says")
         place += 2
-    return (words, place) if words else None
+    return (args, place) if args else None
 
 
 def number(header: re.Pattern[bytes], data: bytes, place: int) -> tuple[int, int]:

@@ -152,7 +152,7 @@ class Interpreter:
 
     def run(self, name: bytes, keys: list[bytes], arguments: list[bytes]) -> Value:
         """Run a script that was loaded; give what it answers."""
-        tables = (self._lua.table_from(words) for words in (keys, arguments))
+        tables = (self._lua.table_from(args) for args in (keys, arguments))
         function, lines = self._scripts[name]
         try:
             fine, result, line = (*self._run(function, *tables), None)[:3]
@@ -168,11 +168,11 @@ class Interpreter:
         # `return redis.call(…)` is a tail call, which leaves no trace of its line: most likely it was the last one.
         return ReplyError(f"{text} script: {name.decode()}, on @user_script:{line or lines}.")
 
-    def _answer(self, resp: float, count: float, words: Any) -> Any:
+    def _answer(self, resp: float, count: float, args: Any) -> Any:
         """Run a command for `redis.call`: what it answers, in Lua's types, or a table with `err`."""
         self._lift()
         try:
-            answer = self._call([words[place] for place in range(1, int(count) + 1)])
+            answer = self._call([args[place] for place in range(1, int(count) + 1)])
             self._begin()
             return self._lua_value(answer, int(resp))
         except ReplyError as error:
@@ -228,7 +228,7 @@ class Interpreter:
                 pairs = {convert(key, resp): convert(item, resp) for key, item in value.items()}
                 return table({b"map": table(pairs)})
             case dict():
-                return table([convert(word, resp) for pair in value.items() for word in pair])
+                return table([convert(arg, resp) for pair in value.items() for arg in pair])
             case set() | frozenset() if resp == 3:
                 return table({b"set": table({convert(item, resp): True for item in value})})
         return table([convert(item, resp) for item in value])
@@ -296,5 +296,5 @@ class Interpreter:
         """An answer that can be a key of a map or a member of a set: lists become tuples."""
         self._charge(VALUE)
         if isinstance(value, dict):
-            value = [word for pair in value.items() for word in pair]
+            value = [arg for pair in value.items() for arg in pair]
         return tuple(map(self._hashable, value)) if isinstance(value, (list, set, tuple)) else value

@@ -100,15 +100,15 @@ class Connection(asyncio.Protocol):
                     share -= take(client, reader.ready, self.output, share, ROOM, deadline)
                 reader.trusted = client.admitted(engine.options.requirepass)
                 try:
-                    words = self.held or reader.next()
+                    args = self.held or reader.next()
                 except MemoryError:
                     self.refuse()
                     break
-                if words is None or (engine.pause.until and self.hold(words)):
+                if args is None or (engine.pause.until and self.hold(args)):
                     break
                 self.held = None
                 share -= 1
-                answer = engine.execute(client, words)
+                answer = engine.execute(client, args)
                 if client.mute:
                     client.mute -= 1  # it does not want to hear
                 else:
@@ -135,14 +135,14 @@ class Connection(asyncio.Protocol):
         client = self.client
         return not client.leaving and client.parked is None and not self.choked
 
-    def hold(self, words: list[bytes]) -> bool:
+    def hold(self, args: list[bytes]) -> bool:
         """Keep a request until the pause is over, or ends before its time; tell whether it has to wait for that."""
         engine = self.engine
-        if not engine.pause.holds(self.client, words, engine.steady()):
+        if not engine.pause.holds(self.client, args, engine.steady()):
             return False
         if self.timer is not None:
             self.timer.cancel()
-        self.held = words
+        self.held = args
         seconds = (engine.pause.until - engine.steady()) / 1000
         self.timer = asyncio.get_running_loop().call_later(seconds, self.fall_behind)
         return True

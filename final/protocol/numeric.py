@@ -81,30 +81,30 @@ def add_floats(text: bytes, increment: bytes, refusal: ReplyError | None = None)
 _HEXADECIMAL = re.compile(rb"([+-]?)0x([0-9a-f]*+)(?:\.([0-9a-f]*+))?(?:p([+-]?)0*+(\d*+)(?<=\d))?", re.IGNORECASE)
 
 
-def parse_float(word: bytes) -> float | None:
+def parse_float(arg: bytes) -> float | None:
     """Read a number, in any way that C knows, or give None where it is none, or is NaN.
 
     >>> parse_float(b"1e3"), parse_float(b"-inf"), parse_float(b"0x10"), parse_float(b" 1"), parse_float(b"nan")
     (1000.0, -inf, 16.0, None, None)
     """
-    if _DECIMAL.fullmatch(word) or _INFINITY.fullmatch(word):
-        return float(word)
+    if _DECIMAL.fullmatch(arg) or _INFINITY.fullmatch(arg):
+        return float(arg)
     try:
-        return float.fromhex(word.decode()) if _HEXADECIMAL.fullmatch(word) else None
+        return float.fromhex(arg.decode()) if _HEXADECIMAL.fullmatch(arg) else None
     except ValueError:
         return None
     except OverflowError:
-        return -inf if word.startswith(b"-") else inf
+        return -inf if arg.startswith(b"-") else inf
 
 
-def strtod(word: bytes) -> float | None:
+def strtod(arg: bytes) -> float | None:
     """Read a number as C's `strtod` would: spaces before it do not matter, it ends at a zero byte, and nothing is zero.
 
     >>> strtod(b" 1.5"), strtod(b""), strtod(b"1.5 "), strtod(b" "), strtod(b"1\\0x")
     (1.5, 0.0, None, None, 1.0)
     """
-    word = word.partition(b"\0")[0]
-    return parse_float(word.lstrip(b" \t\n\v\f\r")) if word else 0.0
+    arg = arg.partition(b"\0")[0]
+    return parse_float(arg.lstrip(b" \t\n\v\f\r")) if arg else 0.0
 
 
 def long_double(text: bytes) -> Fraction | str | None:

@@ -5,9 +5,9 @@ import re
 from .numeric import parse_integer
 
 MAX_LINE = 64 * 1024  # bytes in a header or an inline request (PROTO_INLINE_MAX_SIZE)
-MAX_WORDS = 2**31 - 1  # words in one request
+MAX_ARGS = 2**31 - 1  # words in one request
 MAX_BULK = 512 * 1024 * 1024  # bytes in one word (proto-max-bulk-len)
-MAX_WORDS_BEFORE, MAX_BULK_BEFORE = 10, 16 * 1024  # the same two for a client that has not yet said the password
+MAX_ARGS_BEFORE, MAX_BULK_BEFORE = 10, 16 * 1024  # the same two for a client that has not yet said the password
 PIECE = 16 * 1024  # bytes that are cut into requests at once, so that nobody waits for long (PROTO_IOBUF_LEN)
 _ENDS = {b"*%d" % count: 1 + 2 * count for count in range(1, 1024)}  # headers of requests that `_split` may take …
 _LENGTHS = {b"$%d" % length: length for length in range(8 * 1024)}  # … and of their words
@@ -41,7 +41,7 @@ class Reader:
         self._unsplit = False  # more has come since `_split` last looked
         self._buffer = bytearray()  # what has come in and is not yet part of a request
         self._searched = 0  # so many bytes at its front are known to hold no line end
-        self._words: list[bytes] = []  # the words that the array under way has so far …
+        self._args: list[bytes] = []  # the words that the array under way has so far …
         self._taken = 0  # … and how many bytes these are
         self._missing = 0  # the words it still lacks; 0: no array is under way
         self._length: int | None = None  # the length that the next word's header gave, once we have it
@@ -74,7 +74,7 @@ class Reader:
 
         >>> reader = Reader()
         >>> reader.feed(b"\\r\\n*0\\r\\n*1\\r\\n$3\\r\\na\\r\\n\\r\\n*1\\r\\nPING\\r\\n")
-        >>> reader.next()  # a word is counted, not searched for its end: it may contain CRLF
+        >>> reader.next()  # a arg is counted, not searched for its end: it may contain CRLF
         [b'a\\r\\n']
         >>> reader.next()
         Traceback (most recent call last):
@@ -91,27 +91,27 @@ class Reader:
                     del self._buffer[: self._split(bytes(self._buffer[:PIECE]))]
                     if self.ready:
                         return self.ready.pop()
-                count = self._read_header("*", MAX_WORDS, "mbulk count", "multibulk length")
+                count = self._read_header("*", MAX_ARGS, "mbulk count", "multibulk length")
                 if count is None:
                     return None
-                if count > MAX_WORDS_BEFORE and not self.trusted:
+                if count > MAX_ARGS_BEFORE and not self.trusted:
                     raise ProtocolError("Protocol error: unauthenticated multibulk length")
                 self._missing = max(count, 0)
             else:
                 line = self._read_line(b"\n", "inline request")
                 if line is None:
                     return None
-                if words := split_inline(line):
-                    return words
+                if args := split_inline(line):
+                    return args
         while self._missing:
-            word = self._read_word()
-            if word is None:
+            arg = self._read_bulk()
+            if arg is None:
                 return None
-            self._words.append(word)
-            self._taken += len(word)
+            self._args.append(arg)
+            self._taken += len(arg)
             self._missing -= 1
-        words, self._words, self._taken = self._words, [], 0
-        return words
+        args, self._args, self._taken = self._args, [], 0
+        return args
 
     def _split(self, data: bytes) -> int:
         """Find the complete requests at the front of `data`, the fast way; tell how many bytes they take.
@@ -129,10 +129,10 @@ class Reader:
             end = start + end_of(pieces[start], last + 1)
             if end > last:
                 break
-            words = pieces[start + 2 : end : 2]
-            if [*map(length_of, pieces[start + 1 : end : 2])] != [*map(len, words)]:
+            args = pieces[start + 2 : end : 2]
+            if [*map(length_of, pieces[start + 1 : end : 2])] != [*map(len, args)]:
                 break
-            found.append(words)
+            found.append(args)
             start = end
         found.reverse()
         self.ready = found
@@ -140,7 +140,7 @@ class Reader:
             return len(data)
         return sum(map(len, pieces[:start])) + start * len(b"\r\n")
 
-    def _read_word(self) -> bytes | None:
+    def _read_bulk(self) -> bytes | None:
         """Take one bulk string, `$4`, CRLF, four bytes, CRLF, off the buffer; None: it is not all there.
 
         Once the header is read its number stays in `self._length`, so that nobody reads it twice.
@@ -159,10 +159,10 @@ class Reader:
         if len(self._buffer) < self._length + 2:
             return None
         with memoryview(self._buffer) as view:
-            word = bytes(view[: self._length])
+            arg = bytes(view[: self._length])
         del self._buffer[: self._length + 2]
         self._length = None
-        return word
+        return arg
 
     def _read_header(self, sign: str, limit: int, what: str, number: str) -> int | None:
         """Take a line such as `*3` off the buffer and give its number; None: it has not ended yet.
@@ -209,7 +209,7 @@ class Reader:
 
 # A word is plain bytes, then perhaps a part in quotes, and then a blank or the end (`sdssplitargs`, to which \v and \f
 # are blanks before a word and behind quotes, but not behind plain bytes).
-_WORD = re.compile(
+_ARGUMENT = re.compile(
     rb"""([^ \t\r\n"']*)(?:"((?:\\.|[^"\\])*+)"(?=\s|\Z)|'((?:\\'|[^'])*+)'(?=\s|\Z)|(?=[ \t\r\n]|\Z))\s*""", re.DOTALL
 )
 _ESCAPE = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)
@@ -225,11 +225,11 @@ def split_inline(line: bytes) -> list[bytes]:
     >>> split_inline(rb'''SET  "a key" 'it\'s' "\x00\n" ''')
     [b'SET', b'a key', b"it's", b'\x00\n']
     """
-    words = []
+    args = []
     rest = line.removesuffix(b"\r").lstrip()
     position = 0
     while position < len(rest):
-        match = _WORD.match(rest, position)
+        match = _ARGUMENT.match(rest, position)
         if match is None or match.end() == position:
             raise ProtocolError("Protocol error: unbalanced quotes in request")
         plain, double, single = match.groups()
@@ -237,9 +237,9 @@ def split_inline(line: bytes) -> list[bytes]:
             plain += _ESCAPE.sub(_unescape, double)
         if single is not None:
             plain += single.replace(rb"\'", b"'")
-        words.append(plain)
+        args.append(plain)
         position = match.end()
-    return words
+    return args
 
 
 def _unescape(match: re.Match[bytes]) -> bytes:

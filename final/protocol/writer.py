@@ -35,7 +35,7 @@ class Attributed:
 
 
 NULL_ARRAY: Final = NullArray()
-_SAID = {word: b"+%b\r\n" % word.encode() for word in ("OK", "PONG", "QUEUED")}  # they need not be encoded again
+_SAID = {arg: b"+%b\r\n" % arg.encode() for arg in ("OK", "PONG", "QUEUED")}  # they need not be encoded again
 _FORMS = [b"*%d\r\n" % count + count * b"$%d\r\n%b\r\n" for count in range(16)]
 
 
@@ -118,16 +118,16 @@ def encode(value: Value, protocol: int = 2) -> bytes:
     raise TypeError(f"no RESP type for {type(value).__name__}")
 
 
-def encode_request(words: Sequence[bytes]) -> bytes:
+def encode_request(args: Sequence[bytes]) -> bytes:
     r"""Write a request, which is an array of bulk strings: as `encode` does, in half the time.
 
     >>> encode_request([b"GET", b"k"])
     b'*2\r\n$3\r\nGET\r\n$1\r\nk\r\n'
     """
     parts: list[int | bytes] = []
-    for word in words:
-        parts += (len(word), word)
-    count = len(words)
+    for arg in args:
+        parts += (len(arg), arg)
+    count = len(args)
     form = _FORMS[count] if count < len(_FORMS) else b"*%d\r\n" % count + count * b"$%d\r\n%b\r\n"
     return form % tuple(parts)
 

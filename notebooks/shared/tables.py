@@ -186,17 +186,17 @@ def draw_reader(reader: Any, data: bytes) -> Page:
         reader.feed(bytes([byte]))
         answer = repr(reader.next())
         buffer, length = bytes(reader._buffer), "" if reader._length is None else str(reader._length)
-        words, missing = reader._words, str(reader._missing or "")
+        args, missing = reader._args, str(reader._missing or "")
         drawn = [
             chip(kind, bytes([byte])),
             chips(buffer) if reader._length is None else chip("payload", buffer) if buffer else "",
             length,
-            "".join(chip("payload", word) for word in words),
+            "".join(chip("payload", arg) for arg in args),
             missing,
             f"<b>{html.escape(answer)}</b>" if answer != "None" else "",
         ]
         markup += "<tr>" + "".join(cell(item) for item in drawn) + "</tr>"
-        plain = [printable(bytes([byte])), printable(buffer), length, str(words), missing, answer]
+        plain = [printable(bytes([byte])), printable(buffer), length, str(args), missing, answer]
         text += " | ".join(plain) + "\n"
     return Page(f"<table>{markup}</table>", text.rstrip())
 

@@ -45,8 +45,8 @@ def test_what_a_client_sends_comes_back(client: Client, rng: Dice) -> None:
 
     `self.transport.write(data)` is all that it takes.
     """
-    word = rng.word()
-    client.check(word + b"\r\n", word + b"\r\n")
+    arg = rng.arg()
+    client.check(arg + b"\r\n", arg + b"\r\n")
 
 
 @pytest.mark.until("02")
@@ -83,7 +83,7 @@ def test_each_piece_comes_back_at_once(client: Client, rng: Dice) -> None:
 
     Write in `data_received` what it was called with, each time, even if it is a single byte.
     """
-    for byte in rng.word() + b"\r\n":
+    for byte in rng.arg() + b"\r\n":
         client.check(bytes([byte]), bytes([byte]))
 
 
@@ -131,11 +131,11 @@ def test_each_client_gets_its_own_bytes(connect: Connect, rng: Dice) -> None:
 
     `loop.create_server` takes a factory, which has to make a new `Connection` each time it is called.
     """
-    clients = {connect(): rng.word() for _ in range(50)}
-    for client, word in clients.items():
-        client.send(word)
-    for client, word in reversed(clients.items()):
-        client.expect(word)
+    clients = {connect(): rng.arg() for _ in range(50)}
+    for client, arg in clients.items():
+        client.send(arg)
+    for client, arg in reversed(clients.items()):
+        client.expect(arg)
 
 
 @pytest.mark.read("Many clients, one loop")

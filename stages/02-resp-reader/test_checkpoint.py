@@ -41,7 +41,7 @@ READ_ALL = """
 
 @pytest.mark.read("A request is an array of bulk strings")
 @pytest.mark.parametrize(
-    "words",
+    "args",
     [
         pytest.param([b"PING"], id="one-word"),
         pytest.param([b"SET", b"key", b"value"], id="three-words"),
@@ -52,7 +52,7 @@ READ_ALL = """
         pytest.param([b"MSET"] + [b"%d" % number for number in range(99)], id="a-hundred-words"),
     ],
 )
-def test_a_request_is_read_as_its_words(modules: Modules, words: list[bytes]) -> None:
+def test_a_request_is_read_as_its_words(modules: Modules, args: list[bytes]) -> None:
     """A request is read as the list of its words, each of them the bytes that were sent.
 
     `*2` says that two words follow; `$4` says that the next one has four bytes; each line ends with CRLF.
@@ -61,7 +61,7 @@ def test_a_request_is_read_as_its_words(modules: Modules, words: list[bytes]) ->
 
     Never split the buffer at CRLF as a whole: a word may contain one.
     """
-    modules.check(READ_ALL, [words], data=request(*words))
+    modules.check(READ_ALL, [args], data=request(*args))
 
 
 @pytest.mark.read("Several in one chunk, one in several chunks")
@@ -72,8 +72,8 @@ def test_several_requests_in_one_chunk_are_all_read(modules: Modules, rng: Dice)
 
     Keep them in the buffer: `next` takes one request off its front and leaves the rest for the next call.
     """
-    requests = [[b"PING"], [b"SET", rng.word(), rng.word()], [b"ECHO", rng.randbytes(20)]]
-    data = b"".join(request(*words) for words in requests)
+    requests = [[b"PING"], [b"SET", rng.arg(), rng.arg()], [b"ECHO", rng.randbytes(20)]]
+    data = b"".join(request(*args) for args in requests)
     modules.check(READ_ALL, requests, data=data)
 
 
@@ -89,8 +89,8 @@ def test_a_request_may_be_cut_anywhere(modules: Modules, rng: Dice, form: str) -
     Look only for whole lines (a CRLF that is already there), and for a word only when all its bytes and its
     CRLF are there. Until then leave the buffer as it is, or remember what you took off it.
     """
-    words = [b"ECHO", rng.word(12)]
-    data = request(*words) if form == "array" else b" ".join(words) + b"\r\n"
+    args = [b"ECHO", rng.arg(12)]
+    data = request(*args) if form == "array" else b" ".join(args) + b"\r\n"
     modules.check(
         """
         from reader import Reader
@@ -101,12 +101,12 @@ def test_a_request_may_be_cut_anywhere(modules: Modules, rng: Dice, form: str) -
             before = reader.next()
             reader.feed(data[cut:])
             after = reader.next()
-            if (before, after) != (None, words):
+            if (before, after) != (None, args):
                 result.append((data[:cut], before, data[cut:], after))
         """,
         [],
         data=data,
-        words=words,
+        args=args,
     )
 
 
@@ -120,9 +120,9 @@ def test_requests_may_come_in_any_pieces(modules: Modules, rng: Dice) -> None:
 
     What is remembered of a request under way must be cleared when the request is complete, not before.
     """
-    typed = [b"ECHO", rng.word(30)]
-    requests = [[b"PING"], [b"SET", rng.word(), rng.word()], [b"ECHO", b"\r\n"], typed, [b"PING"], typed]
-    data = b"".join(b" ".join(words) + b"\r\n" if words is typed else request(*words) for words in requests)
+    typed = [b"ECHO", rng.arg(30)]
+    requests = [[b"PING"], [b"SET", rng.arg(), rng.arg()], [b"ECHO", b"\r\n"], typed, [b"PING"], typed]
+    data = b"".join(b" ".join(args) + b"\r\n" if args is typed else request(*args) for args in requests)
     modules.check(
         """
         from reader import Reader
@@ -175,7 +175,7 @@ def test_twice_as_much_takes_twice_as_long(modules: Modules, pieces: str, size: 
         for piece in {pieces}:
             reader.feed(piece)
             while (request := reader.next()) is not None:
-                result += sum(len(word) for word in request)
+                result += sum(len(arg) for arg in request)
         """,
         size,
         seconds=5,
@@ -194,8 +194,8 @@ def test_every_request_is_answered_with_ok(client: Client, rng: Dice) -> None:
 
     `self.reader.feed(data)`, then call `self.reader.next()` until it gives None.
     """
-    client.check(request("SET", rng.word(), rng.word()), b"+OK\r\n")
-    client.check(request("GET", rng.word()), b"+OK\r\n")
+    client.check(request("SET", rng.arg(), rng.arg()), b"+OK\r\n")
+    client.check(request("GET", rng.arg()), b"+OK\r\n")
     client.check(request("x"), b"+OK\r\n")
 
 
@@ -210,12 +210,12 @@ def test_every_request_is_printed(client: Client, server: Server, rng: Dice) -> 
 
     Nothing to be seen? `print(request, flush=True)` does not wait until there is more to print.
     """
-    requests = [[b"SET", rng.word(), rng.randbytes(5)], [b"GET", rng.word()]]
-    for words in requests:
-        client.send(request(*words))
+    requests = [[b"SET", rng.arg(), rng.randbytes(5)], [b"GET", rng.arg()]]
+    for args in requests:
+        client.send(request(*args))
         answered(client)
-    for words in requests:
-        assert server.await_output(f"{words!r}\n"), f"{words!r} was not printed, but:\n{server.output}"
+    for args in requests:
+        assert server.await_output(f"{args!r}\n"), f"{args!r} was not printed, but:\n{server.output}"
 
 
 @pytest.mark.read("Several in one chunk, one in several chunks")
@@ -270,7 +270,7 @@ def test_halves_of_two_clients_do_not_mix(connect: Connect) -> None:
 
 @pytest.mark.read("As a person types it")
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("line", "args"),
     [
         pytest.param(b"PING", [b"PING"], id="one-word"),
         pytest.param(b"  SET \t key   value  ", [b"SET", b"key", b"value"], id="many-blanks"),
@@ -286,7 +286,7 @@ def test_halves_of_two_clients_do_not_mix(connect: Connect) -> None:
         pytest.param(b"ECHO \xff\x80", [b"ECHO", b"\xff\x80"], id="not-utf-8"),
     ],
 )
-def test_an_inline_request_is_split_as_a_shell_would(modules: Modules, line: bytes, words: list[bytes]) -> None:
+def test_an_inline_request_is_split_as_a_shell_would(modules: Modules, line: bytes, args: list[bytes]) -> None:
     r"""A line that does not begin with `*` is a request too, split at blanks but not inside quotes.
 
     Go from left to right: a word is plain, or it is in double quotes, or in single quotes.
@@ -296,7 +296,7 @@ def test_an_inline_request_is_split_as_a_shell_would(modules: Modules, line: byt
 
     Real Redis does it in `sdssplitargs` (sds.c), byte by byte with two flags: in quotes, in single quotes.
     """
-    modules.check(READ_ALL, [words], data=line + b"\r\n")
+    modules.check(READ_ALL, [args], data=line + b"\r\n")
 
 
 @pytest.mark.read("As a person types it")

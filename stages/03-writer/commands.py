@@ -24,15 +24,15 @@ EXAMPLES: dict[bytes, Value] = {  # one value of each RESP type, as `DEBUG PROTO
 }
 
 
-def execute(client: Client, words: list[bytes]) -> Value:
+def execute(client: Client, args: list[bytes]) -> Value:
     """Answer one request. A ReplyError that the command raises is the answer."""
     try:
-        return call(client, words)
+        return call(client, args)
     except ReplyError as error:
         return error
 
 
-def call(client: Client, words: list[bytes]) -> Value:
+def call(client: Client, args: list[bytes]) -> Value:
     """Find the command that the first word names, in capitals or not, and run it on the other words.
 
     | request                     | answer                                                                |
@@ -52,7 +52,7 @@ def call(client: Client, words: list[bytes]) -> Value:
     Traceback (most recent call last):
     errors.ReplyError: ERR wrong number of arguments for 'echo' command
     """
-    match [words[0].lower(), *words[1:]]:
+    match [args[0].lower(), *args[1:]]:
         case [b"ping"]:
             return "PONG"
         case [b"ping" | b"echo", message]:
@@ -69,7 +69,7 @@ def call(client: Client, words: list[bytes]) -> Value:
         case [b"ping" | b"echo" | b"client" | b"debug" as name, *_]:
             raise wrong_number_of_arguments(name.decode())
         case _:
-            raise unknown_command(words)
+            raise unknown_command(args)
 
 
 def hello(client: Client, options: list[bytes]) -> Value:

@@ -39,8 +39,8 @@ class Connection(asyncio.Protocol):
         self.reader.feed(data)
         output = bytearray()
         try:
-            while not client.leaving and (words := self.reader.next()) is not None:
-                output += encode(execute(client, words), client.protocol)
+            while not client.leaving and (args := self.reader.next()) is not None:
+                output += encode(execute(client, args), client.protocol)
         except ProtocolError as error:
             output += encode(ProtocolError(f"ERR {error}"))
             client.leaving = True
@@ -94,12 +94,12 @@ class Server:
         self.stopping.set()
 
 
-def parse_options(words: list[str]) -> argparse.Namespace:
+def parse_options(args: list[str]) -> argparse.Namespace:
     """Read the command line: `--host` and `--port`, named as in redis.conf."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=6379, help="port to listen on (default: %(default)s)")
-    return parser.parse_args(words)
+    return parser.parse_args(args)
 
 
 def main() -> None:

@@ -227,13 +227,13 @@ def test_echo_gives_back_its_word(client: Client, rng: Dice, size: int) -> None:
 
     Nothing of it may be decoded on the way: the words of a request are bytes, and so is the answer.
     """
-    word = rng.randbytes(size)
-    client.check(request("ECHO", word), b"$%d\r\n%b\r\n" % (size, word))
+    arg = rng.randbytes(size)
+    client.check(request("ECHO", arg), b"$%d\r\n%b\r\n" % (size, arg))
 
 
 @pytest.mark.read("The first commands")
 @pytest.mark.parametrize(
-    ("typed", "word"),
+    ("typed", "arg"),
     [
         pytest.param(b"hello", b"hello", id="plain"),
         pytest.param(b'"two words"', b"two words", id="double-quotes"),
@@ -244,29 +244,29 @@ def test_echo_gives_back_its_word(client: Client, rng: Dice, size: int) -> None:
         pytest.param(b"''", b"", id="an-empty-word"),
     ],
 )
-def test_what_is_typed_in_quotes_comes_back_as_one_word(client: Client, typed: bytes, word: bytes) -> None:
+def test_what_is_typed_in_quotes_comes_back_as_one_word(client: Client, typed: bytes, arg: bytes) -> None:
     """ECHO typed by hand gives back the word that was typed, without its quotes.
 
     Stage 02's reader splits what is typed. Does its checkpoint pass: `pytest stages/02`?
 
     If it does: is the answer made of the word that the reader gave, unchanged?
     """
-    client.check(b"ECHO " + typed + b"\r\n", b"$%d\r\n%b\r\n" % (len(word), word))
+    client.check(b"ECHO " + typed + b"\r\n", b"$%d\r\n%b\r\n" % (len(arg), arg))
 
 
 @pytest.mark.read("The first commands")
 def test_the_name_of_a_command_may_be_in_any_case(client: Client, rng: Dice) -> None:
     """PING, ping and PiNg are the same command; the words after it are left as they are.
 
-    Compare the first word in one case: `words[0].lower()`.
+    Compare the first word in one case: `args[0].lower()`.
 
     Lower only the name. A message in capitals must come back in capitals.
     """
-    word = rng.word().upper()
+    arg = rng.arg().upper()
     for name in ("ECHO", "echo", "eChO"):
-        assert client.ask(name, word) == word
-    assert client.ask("client", "Setname", word) == "OK"
-    assert client.ask("CLIENT", "getNAME") == word
+        assert client.ask(name, arg) == arg
+    assert client.ask("client", "Setname", arg) == "OK"
+    assert client.ask("CLIENT", "getNAME") == arg
 
 
 @pytest.mark.read("The first commands")
@@ -277,10 +277,10 @@ def test_replies_come_in_the_order_of_the_requests(client: Client, rng: Dice) ->
 
     Collect the encoded answers in the order of the requests, and write them in one go.
     """
-    words = [rng.word() for _ in range(100)]
-    sent = b"".join(request("ECHO", word) + request("ECHO") for word in words)
+    args = [rng.arg() for _ in range(100)]
+    sent = b"".join(request("ECHO", arg) + request("ECHO") for arg in args)
     error = b"-ERR wrong number of arguments for 'echo' command\r\n"
-    client.check(sent, b"".join(b"$%d\r\n%b\r\n%b" % (len(word), word, error) for word in words))
+    client.check(sent, b"".join(b"$%d\r\n%b\r\n%b" % (len(arg), arg, error) for arg in args))
 
 
 @pytest.mark.read("The first commands")
@@ -292,8 +292,8 @@ def test_a_request_may_still_be_cut_anywhere(connect: Connect, rng: Dice) -> Non
     `self.reader.feed(data)`, and then requests until `next` gives None.
     """
     client, other = connect(), connect()
-    word = rng.word()
-    data, answer = request("ECHO", word), b"$%d\r\n%b\r\n" % (len(word), word)
+    arg = rng.arg()
+    data, answer = request("ECHO", arg), b"$%d\r\n%b\r\n" % (len(arg), arg)
     for cut in range(1, len(data)):
         client.send(data[:cut])
         assert other.ask("PING") == "PONG"
@@ -322,9 +322,9 @@ def test_a_protocol_error_still_ends_the_connection(client: Client, rng: Dice) -
 
     Add the encoded error to what the requests before it were answered with, write all of it, and close.
     """
-    word = rng.word()
-    sent = request("ECHO", word) + b"*1\r\n$x\r\n" + request("PING")
-    client.check(sent, b"$10\r\n%b\r\n-ERR Protocol error: invalid bulk length\r\n" % word)
+    arg = rng.arg()
+    sent = request("ECHO", arg) + b"*1\r\n$x\r\n" + request("PING")
+    client.check(sent, b"$10\r\n%b\r\n-ERR Protocol error: invalid bulk length\r\n" % arg)
     client.expect_closed()
 
 
@@ -381,7 +381,7 @@ def test_a_client_speaks_resp2_until_it_says_otherwise(connect: Connect) -> None
 
 @pytest.mark.read("HELLO, or two versions of one protocol")
 @pytest.mark.parametrize(
-    ("words", "error"),
+    ("args", "error"),
     [
         pytest.param(["4"], "NOPROTO unsupported protocol version", id="version-4"),
         pytest.param(["1"], "NOPROTO unsupported protocol version", id="version-1"),
@@ -395,14 +395,14 @@ def test_a_client_speaks_resp2_until_it_says_otherwise(connect: Connect) -> None
         ),
     ],
 )
-def test_hello_refuses_what_it_does_not_know(client: Client, words: list[str], error: str) -> None:
+def test_hello_refuses_what_it_does_not_know(client: Client, args: list[str], error: str) -> None:
     """HELLO with a version or an option that does not exist is an error, and the version stays what it was.
 
     The texts are in the docstring of `hello`. Which case is it?
 
     Change the version last, after all of the request has been read: after an error it is as before.
     """
-    client.check(request("HELLO", *words), f"-{error}\r\n".encode())
+    client.check(request("HELLO", *args), f"-{error}\r\n".encode())
     client.check(request("DEBUG", "PROTOCOL", "null"), b"$-1\r\n")
 
 
@@ -414,7 +414,7 @@ def test_hello_can_set_the_name(client: Client, rng: Dice) -> None:
 
     Check the name as CLIENT SETNAME does, and keep it in `client.name`.
     """
-    name = rng.word()
+    name = rng.arg()
     assert isinstance(client.ask("HELLO", 3, "SETNAME", name), dict)
     assert client.ask("CLIENT", "GETNAME") == name
 
@@ -427,7 +427,7 @@ def test_hello_applies_its_options_one_by_one(client: Client, rng: Dice) -> None
 
     Set `client.name` in the loop over the options, and `client.protocol` behind it.
     """
-    name = rng.word()
+    name = rng.arg()
     client.check(
         request("HELLO", 3, "SETNAME", name, "COLOR"), b"-ERR Syntax error in HELLO option 'COLOR'\r\n"
     )
@@ -464,7 +464,7 @@ def test_a_client_can_have_a_name(connect: Connect, rng: Dice) -> None:
     Keep the name in `client.name`, one for each client. Where it is empty, answer with None.
     """
     client, other = connect(), connect()
-    name = rng.word()
+    name = rng.arg()
     client.check(request("CLIENT", "GETNAME"), b"$-1\r\n")
     client.check(request("CLIENT", "SETNAME", name), b"+OK\r\n")
     client.check(request("CLIENT", "GETNAME"), b"$10\r\n" + name + b"\r\n")
@@ -483,7 +483,7 @@ def test_a_name_is_plain_and_without_blanks(client: Client, rng: Dice, name: byt
 
     Check before you keep it: `all(ord("!") <= byte <= ord("~") for byte in name)`.
     """
-    old = rng.word()
+    old = rng.arg()
     client.ask("CLIENT", "SETNAME", old)
     error = b"-ERR Client names cannot contain spaces, newlines or special characters.\r\n"
     client.check(request("CLIENT", "SETNAME", name), error)
@@ -509,7 +509,7 @@ def test_a_library_may_say_its_name(client: Client) -> None:
 
 @pytest.mark.read("Errors in Redis's words")
 @pytest.mark.parametrize(
-    ("words", "error"),
+    ("args", "error"),
     [
         pytest.param([b"FLY"], b"unknown command 'FLY', with args beginning with: ", id="alone"),
         pytest.param(
@@ -540,7 +540,7 @@ def test_a_library_may_say_its_name(client: Client) -> None:
         ),
     ],
 )
-def test_an_unknown_command_is_named(client: Client, words: list[bytes], error: bytes) -> None:
+def test_an_unknown_command_is_named(client: Client, args: list[bytes], error: bytes) -> None:
     """A command that does not exist is answered with an error that names it and its first arguments.
 
     Compare the blanks and the quotes: there is a blank at the end, also when there are no arguments.
@@ -550,12 +550,12 @@ def test_an_unknown_command_is_named(client: Client, words: list[bytes], error: 
 
     That is `processCommand` in server.c: `"%.128s"` for the name, `"'%.*s' "` for each argument.
     """
-    client.check(request(*words), b"-ERR " + error + b"\r\n")
+    client.check(request(*args), b"-ERR " + error + b"\r\n")
 
 
 @pytest.mark.read("Errors in Redis's words")
 @pytest.mark.parametrize(
-    ("words", "name"),
+    ("args", "name"),
     [
         pytest.param(["ECHO"], "echo", id="echo-nothing"),
         pytest.param(["Echo", "a", "b"], "echo", id="echo-two-words"),
@@ -567,7 +567,7 @@ def test_an_unknown_command_is_named(client: Client, words: list[bytes], error: 
         pytest.param(["DEBUG"], "debug", id="debug-nothing"),
     ],
 )
-def test_a_wrong_number_of_arguments_is_said(client: Client, words: list[str], name: str) -> None:
+def test_a_wrong_number_of_arguments_is_said(client: Client, args: list[str], name: str) -> None:
     """A command with too few or too many words is answered with an error that names it in lower case.
 
     Count the words before you use them: there may be none behind the name.
@@ -575,12 +575,12 @@ def test_a_wrong_number_of_arguments_is_said(client: Client, words: list[str], n
     A subcommand is named together with its command: `client|setname`.
     """
     error = f"-ERR wrong number of arguments for '{name}' command\r\n"
-    client.check(request(*words), error.encode())
+    client.check(request(*args), error.encode())
 
 
 @pytest.mark.read("Errors in Redis's words")
 @pytest.mark.parametrize(
-    ("words", "error"),
+    ("args", "error"),
     [
         pytest.param(["CLIENT", "FLY"], "unknown subcommand 'FLY'. Try CLIENT HELP.", id="client"),
         pytest.param(
@@ -595,14 +595,14 @@ def test_a_wrong_number_of_arguments_is_said(client: Client, words: list[str], n
         ),
     ],
 )
-def test_an_unknown_subcommand_is_named(client: Client, words: list[str], error: str) -> None:
+def test_an_unknown_subcommand_is_named(client: Client, args: list[str], error: str) -> None:
     """A subcommand that does not exist is answered with an error that names it as it was written.
 
     The text is in the docstring of the function that makes it, in `errors.py`.
 
     Show the client's own word, in the case it was written in.
     """
-    client.check(request(*words), f"-ERR {error}\r\n".encode())
+    client.check(request(*args), f"-ERR {error}\r\n".encode())
 
 
 @pytest.mark.read("Errors in Redis's words")
@@ -613,9 +613,9 @@ def test_an_error_is_only_a_reply(client: Client, server: Server) -> None:
 
     Catch ReplyError where the command is called, and give it back as the value of the reply.
     """
-    for words in (["FLY"], ["ECHO"], ["HELLO", "9"], ["CLIENT", "FLY"], ["DEBUG", "PROTOCOL", "x"]):
-        reply = client.ask(*words)
-        assert isinstance(reply, Error), f"{words} was answered with {reply!r}"
+    for args in (["FLY"], ["ECHO"], ["HELLO", "9"], ["CLIENT", "FLY"], ["DEBUG", "PROTOCOL", "x"]):
+        reply = client.ask(*args)
+        assert isinstance(reply, Error), f"{args} was answered with {reply!r}"
         client.check(request("PING"), b"+PONG\r\n")
 
 
@@ -639,11 +639,11 @@ def test_redis_py_connects(server: Server, rng: Dice, version: int) -> None:
     with redis.Redis(
         host=server.host, port=server.port, protocol=version, socket_timeout=seconds, retry=None
     ) as client:
-        word = rng.word()
+        arg = rng.arg()
         assert client.ping() is True
-        assert client.echo(word) == word
-        client.client_setname(word.decode())
-        assert client.client_getname() in (word, word.decode())
+        assert client.echo(arg) == arg
+        client.client_setname(arg.decode())
+        assert client.client_getname() in (arg, arg.decode())
         with pytest.raises(redis.ResponseError, match="unknown command 'FLY'"):
             client.execute_command("FLY")
         assert client.ping() is True

@@ -26,7 +26,7 @@ class Command:
     handed: tuple[type, ...]  # what the function gets before the words: Store, Client, both or neither
     types: tuple[type, ...]  # of the words that follow: int, or else bytes
     fewest: int  # words in a request, those of the name among them
-    most: float  # the same; infinite where the function takes *words
+    most: float  # the same; infinite where the function takes *args
     keys: tuple[int, int, int]  # first key, last key (-1: the last word), step; zeros where there is none
     subcommands: dict[bytes, "Command"] = field(default_factory=dict)
 
@@ -35,7 +35,7 @@ class Command:
         """The number of words as COMMAND shows it: negative means at least so many."""
         return self.fewest if self.fewest == self.most else -self.fewest
 
-    def call(self, db: Store, client: Client, words: list[bytes]) -> Value:
+    def call(self, db: Store, client: Client, args: list[bytes]) -> Value:
         """Hand the function what it asked for and the words after its name, integers already read.
 
         Raises `wrong_number_of_arguments` for too few or too many words, `not_an_integer` where an int was wanted.
@@ -44,11 +44,11 @@ class Command:
         >>> describe(greet, (), of="").call(Store(), Client(id=7), [b"GREET", b"3"])
         (7, 3)
         """
-        if not self.fewest <= len(words) <= self.most:
+        if not self.fewest <= len(args) <= self.most:
             raise wrong_number_of_arguments(self.name)
         given = [db if kind is Store else client for kind in self.handed]
-        arguments = words[self.name.count("|") + 1 :]
-        head = [convert(word, kind) for word, kind in zip(arguments, self.types, strict=False)]
+        arguments = args[self.name.count("|") + 1 :]
+        head = [convert(arg, kind) for arg, kind in zip(arguments, self.types, strict=False)]
         return self.function(*given, *head, *arguments[len(head) :])
 
 
@@ -74,7 +74,7 @@ def describe(function: Callable[..., Value], flags: tuple[str, ...], of: str) ->
     """Read a function's signature: the signature is the syntax.
 
     Parameters annotated Store or Client come first and are handed in. Each further one is a word of the request:
-    `bytes` as it came, `int` read as a number; with a default it may be missing; `*words` takes any number.
+    `bytes` as it came, `int` read as a number; with a default it may be missing; `*args` takes any number.
     One called `key`, and `*keys`, say where the keys stand.
 
     >>> def mset(db: Store, key: bytes, value: bytes, *more: bytes) -> Value: ...
@@ -88,9 +88,9 @@ def describe(function: Callable[..., Value], flags: tuple[str, ...], of: str) ->
     depth = name.count("|") + 1
     parameters = list(inspect.signature(function, eval_str=True).parameters.values())
     handed = tuple(each.annotation for each in parameters if each.annotation in (Store, Client))
-    words = parameters[len(handed) :]
-    single = [each for each in words if each.kind is not each.VAR_POSITIONAL]
-    names = [each.name for each in words]
+    args = parameters[len(handed) :]
+    single = [each for each in args if each.kind is not each.VAR_POSITIONAL]
+    names = [each.name for each in args]
     first = depth + names.index("key") if "key" in names else 0
     return Command(
         name=name,
@@ -99,22 +99,22 @@ def describe(function: Callable[..., Value], flags: tuple[str, ...], of: str) ->
         handed=handed,
         types=tuple(each.annotation for each in single),
         fewest=depth + sum(each.default is each.empty for each in single),
-        most=depth + len(single) if single == words else float("inf"),
+        most=depth + len(single) if single == args else float("inf"),
         keys=(first, -1 if "keys" in names else first, 1) if first else (0, 0, 0),
     )
 
 
-def convert(word: bytes, kind: type) -> bytes | int:
+def convert(arg: bytes, kind: type) -> bytes | int:
     """Turn a word into what a parameter wants. Raises `not_an_integer`."""
     if kind is not int:
-        return word
-    number = parse_integer(word)
+        return arg
+    number = parse_integer(arg)
     if number is None:
         raise not_an_integer()
     return number
 
 
-def find(words: list[bytes]) -> Command:
+def find(args: list[bytes]) -> Command:
     """Look up the command that a request names, in capitals or not: by one word, or by two for a subcommand.
 
     A second word that is no subcommand goes to the command itself, which knows what to say to it.
@@ -127,17 +127,17 @@ def find(words: list[bytes]) -> Command:
     >>> find([b"GREET"]).name, find([b"greet", b"Politely"]).name, find([b"greet", b"rudely"]).name
     ('greet', 'greet|politely', 'greet')
     """
-    found = COMMANDS.get(words[0].lower())
+    found = COMMANDS.get(args[0].lower())
     if found is None:
-        raise unknown_command(words)
-    if found.subcommands and len(words) > 1:
-        return found.subcommands.get(words[1].lower(), found)
+        raise unknown_command(args)
+    if found.subcommands and len(args) > 1:
+        return found.subcommands.get(args[1].lower(), found)
     return found
 
 
-def execute(db: Store, client: Client, words: list[bytes]) -> Value:
+def execute(db: Store, client: Client, args: list[bytes]) -> Value:
     """Answer one request. A ReplyError, whoever raised it, is the answer."""
     try:
-        return find(words).call(db, client, words)
+        return find(args).call(db, client, args)
     except ReplyError as error:
         return error

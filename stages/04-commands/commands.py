@@ -155,10 +155,10 @@ def debug(client: Client, subcommand: bytes, *arguments: bytes) -> Value:
 
 
 @command()
-def command_(*words: bytes) -> Value:
+def command_(*args: bytes) -> Value:
     """COMMAND: answer with the table of commands; with a subcommand, see below."""
-    if words:
-        raise unknown_subcommand("COMMAND", words[0])
+    if args:
+        raise unknown_subcommand("COMMAND", args[0])
     return [described(entry) for entry in COMMANDS.values()]
 
 

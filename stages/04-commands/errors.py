@@ -5,7 +5,7 @@ class ReplyError(Exception):
     """An error that is the answer to one request. The text begins with its code, mostly `ERR`."""
 
 
-def shown(word: bytes) -> str:
+def shown(arg: bytes) -> str:
     """Quote a client's word in an error text: 128 bytes of it at most, and up to the first zero byte.
 
     `errors="surrogateescape"` keeps bytes that are not UTF-8, so that the client gets back what it sent.
@@ -13,22 +13,22 @@ def shown(word: bytes) -> str:
     >>> shown(b"GETT"), shown(b"a\\x00b"), len(shown(b"x" * 1000))
     ('GETT', 'a', 128)
     """
-    return word.split(b"\0")[0][:128].decode(errors="surrogateescape")
+    return arg.split(b"\0")[0][:128].decode(errors="surrogateescape")
 
 
-def unknown_command(words: list[bytes]) -> ReplyError:
+def unknown_command(args: list[bytes]) -> ReplyError:
     """Answer to a command that does not exist: names it, and the arguments as far as 128 bytes go.
 
     >>> unknown_command([b"GETT", b"my", b"key"])
     ReplyError("ERR unknown command 'GETT', with args beginning with: 'my' 'key' ")
     """
     arguments = b""
-    for word in words[1:]:
+    for arg in args[1:]:
         if len(arguments) >= 128:
             break
-        arguments += b"'%b' " % word.split(b"\0")[0][: 128 - len(arguments)]
+        arguments += b"'%b' " % arg.split(b"\0")[0][: 128 - len(arguments)]
     quoted = arguments.decode(errors="surrogateescape")
-    return ReplyError(f"ERR unknown command '{shown(words[0])}', with args beginning with: {quoted}")
+    return ReplyError(f"ERR unknown command '{shown(args[0])}', with args beginning with: {quoted}")
 
 
 def unknown_subcommand(command: str, subcommand: bytes) -> ReplyError:

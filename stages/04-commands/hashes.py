@@ -16,8 +16,8 @@ def hset(db: Store, key: bytes, field: bytes, value: bytes, *more: bytes) -> Val
         raise wrong_number_of_arguments("hset")
     fields = db.make(key, HASH)
     before = len(fields)
-    words = (field, value, *more)
-    fields.update(zip(words[::2], words[1::2], strict=True))
+    args = (field, value, *more)
+    fields.update(zip(args[::2], args[1::2], strict=True))
     db.changed(key)
     return len(fields) - before
 

@@ -3,7 +3,7 @@
 import re
 
 MAX_LINE = 64 * 1024  # bytes in a header or an inline request (PROTO_INLINE_MAX_SIZE)
-MAX_WORDS = 2**31 - 1  # words in one request
+MAX_ARGS = 2**31 - 1  # words in one request
 MAX_BULK = 512 * 1024 * 1024  # bytes in one word (proto-max-bulk-len)
 
 
@@ -31,7 +31,7 @@ class Reader:
     def __init__(self) -> None:
         self._buffer = bytearray()  # what has come in and is not yet part of a request
         self._searched = 0  # so many bytes at its front are known to hold no line end
-        self._words: list[bytes] = []  # the words that the array under way has so far
+        self._args: list[bytes] = []  # the words that the array under way has so far
         self._missing = 0  # the words it still lacks; 0: no array is under way
         self._length: int | None = None  # the length that the next word's header gave, once we have it
 
@@ -48,7 +48,7 @@ class Reader:
 
         >>> reader = Reader()
         >>> reader.feed(b"\\r\\n*0\\r\\n*1\\r\\n$3\\r\\na\\r\\n\\r\\n*1\\r\\nPING\\r\\n")
-        >>> reader.next()  # a word is counted, not searched for its end: it may contain CRLF
+        >>> reader.next()  # a arg is counted, not searched for its end: it may contain CRLF
         [b'a\\r\\n']
         >>> reader.next()
         Traceback (most recent call last):
@@ -58,7 +58,7 @@ class Reader:
             if not self._buffer:
                 return None
             if self._buffer[0] == ord("*"):
-                count = self._read_header("*", MAX_WORDS, "mbulk count", "multibulk length")
+                count = self._read_header("*", MAX_ARGS, "mbulk count", "multibulk length")
                 if count is None:
                     return None
                 self._missing = max(count, 0)
@@ -66,18 +66,18 @@ class Reader:
                 line = self._read_line(b"\n", "inline request")
                 if line is None:
                     return None
-                if words := split_inline(line):
-                    return words
+                if args := split_inline(line):
+                    return args
         while self._missing:
-            word = self._read_word()
-            if word is None:
+            arg = self._read_bulk()
+            if arg is None:
                 return None
-            self._words.append(word)
+            self._args.append(arg)
             self._missing -= 1
-        words, self._words = self._words, []
-        return words
+        args, self._args = self._args, []
+        return args
 
-    def _read_word(self) -> bytes | None:
+    def _read_bulk(self) -> bytes | None:
         """Take one bulk string, `$4`, CRLF, four bytes, CRLF, off the buffer; None: it is not all there.
 
         Once the header is read its number stays in `self._length`, so that nobody reads it twice.
@@ -97,10 +97,10 @@ class Reader:
         if len(self._buffer) < self._length + 2:
             return None
         with memoryview(self._buffer) as view:
-            word = bytes(view[: self._length])
+            arg = bytes(view[: self._length])
         del self._buffer[: self._length + 2]
         self._length = None
-        return word
+        return arg
 
     def _read_header(self, sign: str, limit: int, what: str, number: str) -> int | None:
         """Take a line such as `*3` off the buffer and give its number; None: it has not ended yet.
@@ -151,7 +151,7 @@ def parse_integer(text: bytes) -> int | None:
 
 
 # A word is plain bytes, then perhaps a part in quotes, and then a blank or the end (`sdssplitargs`).
-_WORD = re.compile(rb"""([^\s"']*)(?:"((?:\\.|[^"\\])*+)"|'((?:\\'|[^'])*+)')?(?:\s+|$)""", re.DOTALL)
+_ARGUMENT = re.compile(rb"""([^\s"']*)(?:"((?:\\.|[^"\\])*+)"|'((?:\\'|[^'])*+)')?(?:\s+|$)""", re.DOTALL)
 _ESCAPE = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}
 
@@ -165,11 +165,11 @@ def split_inline(line: bytes) -> list[bytes]:
     >>> split_inline(rb'''SET  "a key" 'it\'s' "\x00\n" ''')
     [b'SET', b'a key', b"it's", b'\x00\n']
     """
-    words = []
+    args = []
     rest = line.strip()
     position = 0
     while position < len(rest):
-        match = _WORD.match(rest, position)
+        match = _ARGUMENT.match(rest, position)
         if match is None or match.end() == position:
             raise ProtocolError("Protocol error: unbalanced quotes in request")
         plain, double, single = match.groups()
@@ -177,9 +177,9 @@ def split_inline(line: bytes) -> list[bytes]:
             plain += _ESCAPE.sub(_unescape, double)
         if single is not None:
             plain += single.replace(rb"\'", b"'")
-        words.append(plain)
+        args.append(plain)
         position = match.end()
-    return words
+    return args
 
 
 def _unescape(match: re.Match[bytes]) -> bytes:

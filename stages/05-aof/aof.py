@@ -37,17 +37,17 @@ def load(path: Path, apply: Callable[[list[bytes]], Value]) -> int:
         if data[offset : offset + 1] not in (b"*", b""):  # the reader would take it for an inline request
             raise CorruptLog(path, offset, "expected '*'")
         try:
-            words = reader.next()
+            args = reader.next()
         except ProtocolError as error:
             raise CorruptLog(path, offset, str(error)) from None
-        if words is None:
+        if args is None:
             return offset
-        record = encode(words)
+        record = encode(args)
         if not data.startswith(record, offset):
             raise CorruptLog(path, offset, "not as a server writes it")
-        answer = apply(words)
+        answer = apply(args)
         if isinstance(answer, Exception):
-            raise CorruptLog(path, offset, f"{words[0]!r} was answered with {answer}")
+            raise CorruptLog(path, offset, f"{args[0]!r} was answered with {answer}")
         offset += len(record)
 
 
@@ -67,9 +67,9 @@ class Log:
         self._waiting = bytearray()  # appended, and not yet in the file
         self._unsynced = False  # in the file, and perhaps not yet on the disk
 
-    def append(self, words: list[bytes]) -> None:
+    def append(self, args: list[bytes]) -> None:
         """Note a request that changed something. It reaches the file with the next `flush`."""
-        self._waiting += encode(words)
+        self._waiting += encode(args)
 
     def flush(self) -> None:
         """Write to the file what was appended, and with the policy `always` see it onto the disk.

@@ -15,7 +15,7 @@ def dbsize(db: Store) -> Value:
 @command(WRITE)
 def flushall(db: Store, *mode: bytes) -> Value:
     """FLUSHALL [ASYNC | SYNC]: remove every key."""
-    if mode and [word.lower() for word in mode] not in ([b"async"], [b"sync"]):
+    if mode and [arg.lower() for arg in mode] not in ([b"async"], [b"sync"]):
         raise syntax_error()
     db.clear()
     db.changed()

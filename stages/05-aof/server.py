@@ -47,8 +47,8 @@ class Connection(asyncio.Protocol):
         client = self.client
         self.reader.feed(data)
         try:
-            while not client.leaving and (words := self.reader.next()) is not None:
-                self.output += encode(self.server.execute(client, words), client.protocol)
+            while not client.leaving and (args := self.reader.next()) is not None:
+                self.output += encode(self.server.execute(client, args), client.protocol)
         except ProtocolError as error:
             self.output += encode(ProtocolError(f"ERR {error}"))
             client.leaving = True
@@ -115,16 +115,16 @@ class Server:
         self.failure = self.failure or failure
         self.stopping.set()
 
-    def execute(self, client: Client, words: list[bytes]) -> Value:
+    def execute(self, client: Client, args: list[bytes]) -> Value:
         """Answer one request; where it changed something (`db.changes` tells), append it to the log.
 
         A request that changed nothing, such as GET or the DEL of a missing key, is not logged: replaying it
         would change nothing either.
         """
         before = self.db.changes
-        answer = execute(self.db, client, words)
+        answer = execute(self.db, client, args)
         if self.log is not None and self.db.changes != before:
-            self.log.append(words)
+            self.log.append(args)
         return answer
 
     def send_soon(self, connection: Connection) -> None:
@@ -159,7 +159,7 @@ class Server:
                 self.stop(f"cannot sync the log: {error}")
 
 
-def parse_options(words: list[str]) -> argparse.Namespace:
+def parse_options(args: list[str]) -> argparse.Namespace:
     """Read the command line: the options are named as in redis.conf."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
@@ -172,7 +172,7 @@ def parse_options(words: list[str]) -> argparse.Namespace:
         default="everysec",
         help="when the log must be on the disk (default: %(default)s)",
     )
-    return parser.parse_args(words)
+    return parser.parse_args(args)
 
 
 def restore(server: Server, path: Path) -> None:
@@ -183,7 +183,7 @@ def restore(server: Server, path: Path) -> None:
     if not path.exists():
         return
     nobody = Client(id=0)
-    end = load(path, lambda words: execute(server.db, nobody, words))
+    end = load(path, lambda args: execute(server.db, nobody, args))
     torn = path.stat().st_size - end
     if torn:
         print(f"{path} ends in half a request: {torn} bytes cut off at byte {end}", file=sys.stderr, flush=True)

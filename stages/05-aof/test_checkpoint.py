@@ -49,14 +49,14 @@ def records(data: bytes) -> list[list[bytes]]:
     end = 0
     while end < len(data):
         try:
-            words, end = parse(data, end)
+            args, end = parse(data, end)
         except (ValueError, Incomplete) as error:
             place = f"after {len(found)} records, at byte {end} of what was read"
             raise AssertionError(f"the log is not RESP {place}: {data[end : end + 100]!r}: {error}") from None
-        assert isinstance(words, list), f"a record is an array, not {words!r}"
-        assert all(type(word) is bytes for word in words), f"an array of bulk strings, not {words!r}"
-        if words != [b"SELECT", b"0"]:  # Redis notes the database before the first record
-            found.append(words)
+        assert isinstance(args, list), f"a record is an array, not {args!r}"
+        assert all(type(arg) is bytes for arg in args), f"an array of bulk strings, not {args!r}"
+        if args != [b"SELECT", b"0"]:  # Redis notes the database before the first record
+            found.append(args)
     return found
 
 
@@ -193,7 +193,7 @@ def test_only_always_lets_a_reply_wait_for_the_disk(counted: Counted, rng: Dice)
         client, data = counted.servers[policy].connect(), counted.servers[policy].data
         before, began = len(counted.fsyncs(policy)), time.monotonic()
         for _ in range(20):
-            value = rng.word()
+            value = rng.arg()
             client.check(request("SET", "key", value), OK)
             assert data and value in logged(data), f"under {policy} OK came before the log was written"
         made = len(counted.fsyncs(policy)) - before
@@ -213,7 +213,7 @@ def test_always_means_an_fsync_before_the_reply(counted: Counted, rng: Dice) -> 
     client = counted.servers["always"].connect()
     for number in range(1, 6):
         before = len(counted.fsyncs("always"))
-        client.check(request("SET", rng.word(), "value"), OK)
+        client.check(request("SET", rng.arg(), "value"), OK)
         made = len(counted.fsyncs("always")) - before
         assert made, f"OK came for write {number}, and no fsync had been made since it was sent"
 
@@ -229,7 +229,7 @@ def test_requests_of_a_pipeline_share_an_fsync(counted: Counted, rng: Dice) -> N
     """
     before = len(counted.fsyncs("always"))
     client = counted.servers["always"].connect()
-    client.check(b"".join(request("SET", rng.word(), number) for number in range(200)), OK * 200)
+    client.check(b"".join(request("SET", rng.arg(), number) for number in range(200)), OK * 200)
     made = len(counted.fsyncs("always")) - before
     assert 1 <= made <= 10, f"{made} fsyncs for 200 requests that were sent at once"
 
@@ -270,7 +270,7 @@ def test_data_survives_kill_9(start: Start, tmp_path: Path, rng: Dice) -> None:
     lengths say where a word ends. Open it as `"ab"` and `"rb"`, and read it with your reader.
     """
     names = [
-        (rng.word(), rng.word() + b"\r\n*1\r\n$8\r\nFLUSHALL\r\n" + bytes(rng.sample(EVERY_BYTE, 256))) for _ in KEPT
+        (rng.arg(), rng.arg() + b"\r\n*1\r\n$8\r\nFLUSHALL\r\n" + bytes(rng.sample(EVERY_BYTE, 256))) for _ in KEPT
     ]
     large = rng.randbytes(1_000_000)
 
@@ -281,13 +281,13 @@ def test_data_survives_kill_9(start: Start, tmp_path: Path, rng: Dice) -> None:
     client = first.connect()
     for (lines, *_), own in zip(KEPT, names, strict=True):
         for line in lines:
-            client.ask(*(filled(word.encode(), own) for word in line.split()))
+            client.ask(*(filled(arg.encode(), own) for arg in line.split()))
     client.check(request("SET", "", large), OK)
     first.kill()
     client = start(data=tmp_path, appendfsync="no").connect()
     client.ask("HELLO", 3)  # hashes as maps, for their fields come in any order
     for (lines, question, answer), own in zip(KEPT, names, strict=True):
-        reply = client.ask(*(filled(word.encode(), own) for word in question.split()))
+        reply = client.ask(*(filled(arg.encode(), own) for arg in question.split()))
         expected = (
             {field: filled(value, own) for field, value in answer.items()} if isinstance(answer, dict) else answer
         )
@@ -306,7 +306,7 @@ def test_a_clean_stop_keeps_everything(start: Start, written: Written, rng: Dice
 
     At the end write what still waits, close the file, and return from `main`.
     """
-    keys = [rng.word() for _ in range(50)]
+    keys = [rng.arg() for _ in range(50)]
     before = request("SET", keys[0], "from the run before") + request("SET", keys[1], "x")
     folder = written(before)
     server = start(data=folder, appendfsync="everysec")
@@ -331,7 +331,7 @@ def test_replaying_adds_nothing_to_the_log(start: Start, written: Written, rng: 
     So open the log to append only when it has been read, or have `restore` call `execute` of the commands,
     not that of the server.
     """
-    key = rng.word()
+    key = rng.arg()
     data = request("SET", key, 7) + request("INCR", key) * 5 + request("HSET", key + b"2", "f", "v")
     folder = written(data)
     server = start(data=folder)
@@ -353,7 +353,7 @@ def test_the_log_is_the_protocol(client: Client, log: Path, rng: Dice) -> None:
 
     Append the words as they came, once for each request, after it was executed.
     """
-    key, value = rng.word(), rng.randbytes(50)
+    key, value = rng.arg(), rng.randbytes(50)
     requests: list[list[bytes]] = [
         [b"SET", key, value],
         [b"APPEND", key, b""],
@@ -365,13 +365,13 @@ def test_the_log_is_the_protocol(client: Client, log: Path, rng: Dice) -> None:
         [b"FLUSHALL"],
         [b"SET", key, b"after"],
     ]
-    for number, words in enumerate(requests):
+    for number, args in enumerate(requests):
         before = log.stat().st_size
-        client.ask(*words)
-        assert records(log.read_bytes()[before:]) == [words], f"the record of {words}, when its reply is there"
-        assert number or records(log.read_bytes())[-1] == words
+        client.ask(*args)
+        assert records(log.read_bytes()[before:]) == [args], f"the record of {args}, when its reply is there"
+        assert number or records(log.read_bytes())[-1] == args
     before = log.stat().st_size
-    client.send(b"".join(request(*words) for words in requests))
+    client.send(b"".join(request(*args) for args in requests))
     for _ in requests:
         client.read_reply()
     assert records(log.read_bytes()[before:]) == requests, "a pipeline is logged in its order"
@@ -425,7 +425,7 @@ def test_nobody_hears_ok_before_the_log_has_it(start: Start, written: Written, r
     Collect the replies in `connection.output`, and send them in `before_sleep`, after `log.flush()`. When that
     fails, `stop` with the reason: a server that cannot keep what it is told should not go on.
     """
-    key, value = rng.word(), rng.word(rng.randrange(3000, 9000))
+    key, value = rng.arg(), rng.arg(rng.randrange(3000, 9000))
     data = request("SET", key, value)
     folder = written(data)
     server = start(data=folder, appendfsync="always", file_size=len(data) + 10)
@@ -451,7 +451,7 @@ def test_who_is_leaving_gets_the_last_reply_first(connect: Callable[[], Client],
 
     `send` writes what is in `output`, and then closes the transport of a client that is `leaving`.
     """
-    key = rng.word()
+    key = rng.arg()
     for last, reply in (
         (request("QUIT"), OK),
         (b"*x\r\n", b"-ERR Protocol error: invalid multibulk length\r\n"),
@@ -501,14 +501,14 @@ def test_the_log_is_written_and_synced_when_it_is_due(
         result = []
         for steps in ([log.append], [log.flush], [log.sync], [log.sync], [log.append, log.close]):
             for step in steps:
-                step(words) if step == log.append else step()
+                step(args) if step == log.append else step()
             result.append((os.path.getsize(path), len(fsyncs)))
         result.append(log._file.closed)
         """,
         [*zip([0, size, size, size, 2 * size], fsyncs, strict=True), True],
         path=str(tmp_path / "appendonly.aof"),
         policy=policy,
-        words=[b"SET", b"key", b"hello"],
+        args=[b"SET", b"key", b"hello"],
     )
 
 
@@ -528,7 +528,7 @@ def test_a_torn_log_recovers_to_its_last_complete_record(start: Start, written: 
     Truncate the file to that number of bytes (`os.truncate`) before you append to it: else the next record
     is glued to the half one. And print a line that names the place.
     """
-    key, value, new = rng.word(), rng.word(rng.randrange(3000, 9000)), rng.word()
+    key, value, new = rng.arg(), rng.arg(rng.randrange(3000, 9000)), rng.arg()
     good = request("SET", key, value) + request("SET", b"\r\n", value)
     last = request("DEL", b"\r\n")
     cuts = {1, len(last) - 2, len(last) - 1, *rng.sample(range(2, len(last) - 2), 3)}
@@ -557,10 +557,10 @@ def test_every_byte_may_be_the_last(modules: Modules, rng: Dice, tmp_path: Path)
 
     Add up the length of each request once it has been applied; give the sum when the reader says None.
     """
-    requests = [[b"SET", rng.word(), b"two\r\nlines"], [b"DEL", b"\r\n"], [b"SET", rng.word(), b""]]
+    requests = [[b"SET", rng.arg(), b"two\r\nlines"], [b"DEL", b"\r\n"], [b"SET", rng.arg(), b""]]
     ends = [0]
-    for words in requests:
-        ends.append(ends[-1] + len(request(*words)))
+    for args in requests:
+        ends.append(ends[-1] + len(request(*args)))
     complete = [max(end for end in ends if end <= size) for size in range(ends[-1] + 1)]
     modules.check(
         """
@@ -575,7 +575,7 @@ def test_every_byte_may_be_the_last(modules: Modules, rng: Dice, tmp_path: Path)
             result.append((end, len(applied)))
         """,
         [(end, ends.index(end)) for end in complete],
-        data=b"".join(request(*words) for words in requests),
+        data=b"".join(request(*args) for args in requests),
         path=str(tmp_path / "appendonly.aof"),
     )
 
@@ -610,7 +610,7 @@ def test_a_damaged_log_stops_the_start(start: Start, written: Written, rng: Dice
     All of these are damage: bytes where a `*` or a `$` should be, a length that does not lead to the next
     CRLF, a command that does not exist (an error as the answer to a replayed request).
     """
-    value = rng.word(rng.randrange(3000, 9000))
+    value = rng.arg(rng.randrange(3000, 9000))
     logs = [request("SET", "before", value) + damaged + request("SET", "after", value) for damaged in DAMAGED]
     folders = [written(log) for log in logs]
     servers = [start(data=folder, ready=False) for folder in folders]
@@ -632,7 +632,7 @@ def test_the_message_says_where_the_damage_is(start: Start, written: Written, rn
 
     You know how many bytes the complete requests before it take: the damage is in the next one.
     """
-    before = request("SET", "before", rng.word(rng.randrange(3000, 9000)))
+    before = request("SET", "before", rng.arg(rng.randrange(3000, 9000)))
     damaged = rng.choice(DAMAGED)
     folder = written(before + damaged + request("SET", "after", "value") * 10)
     server = start(data=folder, ready=False)
@@ -650,7 +650,7 @@ def test_load_knows_the_place_of_every_damage(modules: Modules, tmp_path: Path, 
 
     The result lists the damaged records that were taken, or whose error names another place.
 
-    After the reader has given a request, compare: `encode(words)` is what must stand at this place of the file.
+    After the reader has given a request, compare: `encode(args)` is what must stand at this place of the file.
     So nothing in between is passed over, be it `*0\r\n` or a line end too many.
 
     What does not begin with `*` is damage, at the end of the file too: no torn record begins so.
@@ -737,8 +737,8 @@ def test_a_log_that_redis_writes_now_is_loaded(
     folder = tmp_path_factory.mktemp("of-redis")
     real = redis_server(folder)
     client = real.connect()
-    for words in records(FROM_REDIS):
-        client.ask(*words)
+    for args in records(FROM_REDIS):
+        client.ask(*args)
     real.stop()
     holds_what_redis_wrote(start(data=written(logged(folder))).connect())
 
@@ -753,8 +753,8 @@ def test_a_real_redis_takes_over(client: Client, log: Path, server: Server, redi
     record, nothing between them, and only commands that Redis knows.
     """
     client.ask("FLUSHALL")
-    for words in records(FROM_REDIS):
-        client.ask(*words)
+    for args in records(FROM_REDIS):
+        client.ask(*args)
     value = rng.randbytes(1000)
     client.check(request("SET", "random", value), OK)
     assert server.data

@@ -2,7 +2,7 @@
 
 A test that talks to a server takes `client` (or `connect`, for several connections). The tests of a file share one
 server. It is started when it is first needed, and again after a test has failed. So each test uses new keys: `rng` is
-a random generator, seeded by `--seed` and the test's name; `rng.word()` makes a new word.
+a random generator, seeded by `--seed` and the test's name; `rng.arg()` makes a new word.
 
     def test_ping_is_answered_with_pong(client):
         """PING is answered with PONG.
@@ -159,7 +159,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 class Dice(random.Random):
     """A random generator that also makes words."""
 
-    def word(self, length: int = 10) -> bytes:
+    def arg(self, length: int = 10) -> bytes:
         """Return a random word of `length` letters."""
         return "".join(self.choices(string.ascii_letters, k=length)).encode()
 

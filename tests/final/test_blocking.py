@@ -13,7 +13,7 @@ from final.net.server import Server as FinalServer
 from final.options import Options
 from final.protocol.writer import Value, encode
 from stages.harness.wire import request
-from tests.support.oracle import InProcess, shown, words_of
+from tests.support.oracle import InProcess, args_of, shown
 
 BLOCKING = [
     "BLPOP a 0.25",
@@ -42,7 +42,7 @@ class Ears:
 
     def ask(self, line: str) -> str:
         """Execute one request; the reply, "" where it has to wait."""
-        return shown(encode(self.peer.engine.execute(self.client, words_of(line))))
+        return shown(encode(self.peer.engine.execute(self.client, args_of(line))))
 
 
 @pytest.fixture

@@ -51,10 +51,10 @@ FILES = {
 }
 
 
-def theirs(*words: str | Path, answer: str = "") -> tuple[int, str]:
+def theirs(*args: str | Path, answer: str = "") -> tuple[int, str]:
     """The exit status of redis-check-aof, and what it says."""
     redis_target()
-    done = subprocess.run(["redis-check-aof", *map(str, words)], input=answer.encode(), capture_output=True)
+    done = subprocess.run(["redis-check-aof", *map(str, args)], input=answer.encode(), capture_output=True)
     return done.returncode, done.stdout.decode(errors="surrogateescape")
 
 
@@ -62,11 +62,11 @@ def theirs(*words: str | Path, answer: str = "") -> tuple[int, str]:
 def ours(monkeypatch: pytest.MonkeyPatch) -> Ask:
     """The same for ours, in this process."""
 
-    def ask(*words: str | Path, answer: str = "") -> tuple[int, str]:
+    def ask(*args: str | Path, answer: str = "") -> tuple[int, str]:
         said = io.StringIO()
         monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
         with contextlib.redirect_stdout(said):
-            status = main([str(word) for word in words])
+            status = main([str(arg) for arg in args])
         return status, said.getvalue()
 
     return ask
@@ -173,8 +173,8 @@ def by_redis(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("redis")
     with redis_server("--aof-timestamp-enabled", "yes", data=folder) as server:
         client = server.connect()
-        for words in (("SET", "k", "v"), ("RPUSH", "l", 1, 2), ("EXPIRE", "k", 1000), ("BGREWRITEAOF",)):
-            client.ask(*words)
+        for args in (("SET", "k", "v"), ("RPUSH", "l", 1, 2), ("EXPIRE", "k", 1000), ("BGREWRITEAOF",)):
+            client.ask(*args)
         await_rewrite(client)
         client.ask("SET", "after", "v")
         server.stop()
@@ -288,8 +288,8 @@ def test_it_is_a_program_with_the_usage_and_the_status_of_redis(tmp_path: Path) 
     path = tmp_path / "\udcff.aof"
     path.write_bytes(LOG[:-3])
 
-    def run(*words: str | Path) -> tuple[int, str]:
-        command = [sys.executable, "-m", "final.check_aof", *words]
+    def run(*args: str | Path) -> tuple[int, str]:
+        command = [sys.executable, "-m", "final.check_aof", *args]
         done = subprocess.run(command, cwd=ROOT, input=b"y\n", capture_output=True)
         assert not done.stderr
         return done.returncode, done.stdout.decode(errors="surrogateescape")

@@ -167,10 +167,10 @@ def test_a_pause_becomes_longer_but_not_shorter(server: Server) -> None:
 def test_one_who_monitors_hears_what_others_ask_but_no_secrets(server: Server) -> None:
     looking, other = server.connect(), server.connect()
     assert looking.ask("MONITOR") == "OK"
-    for words in (["SET", "k", b'a\x00b\n"\xff'], ["AUTH", "default", "x"], ["HELLO", "2", "AUTH", "default", "x"]):
-        other.ask(*words)
-    for words in (["CONFIG", "GET", "nothing"], ["SELECT", "3"], ["MULTI"], ["GET", "k"], ["EXEC"], ["NONSENSE"]):
-        other.ask(*words)
+    for args in (["SET", "k", b'a\x00b\n"\xff'], ["AUTH", "default", "x"], ["HELLO", "2", "AUTH", "default", "x"]):
+        other.ask(*args)
+    for args in (["CONFIG", "GET", "nothing"], ["SELECT", "3"], ["MULTI"], ["GET", "k"], ["EXEC"], ["NONSENSE"]):
+        other.ask(*args)
     other.ask("SELECT", "0")
     heard = [looking.read_reply().decode() for _ in range(8)]
     assert [re.sub(r"^\+\d+\.\d{6} \[(\d) 127.0.0.1:\d+\] ", r"\1 ", line).rstrip("\r\n") for line in heard] == [

@@ -12,7 +12,7 @@ import pytest
 from stages.harness.server import Server
 from stages.harness.wire import request as encoded
 from tests.support.machine import within
-from tests.support.oracle import final_server, redis_server, skip_without_lua, words_of
+from tests.support.oracle import args_of, final_server, redis_server, skip_without_lua
 from tests.support.shared import Shared
 from tests.support.talk import OPTIONS, Step, Talk, conversations
 
@@ -52,7 +52,7 @@ def test_a_timeout_is_in_seconds_to_the_millisecond(server: tuple[Server, Path],
     client = server[0].connect()
     client.ask("DEL", "a", "b")
     began = time.monotonic()
-    client.check(encoded(*words_of(line)), b"*-1\r\n")
+    client.check(encoded(*args_of(line)), b"*-1\r\n")
     assert 0.023 <= time.monotonic() - began < within(5)
 
 
@@ -60,9 +60,9 @@ def test_what_arrives_while_a_client_waits_is_answered_when_its_time_is_up(serve
     client, other = server[0].connect(), server[0].connect()
     client.ask("DEL", "a")
     client.send(encoded("BLPOP", "a", "0.05"))
-    for word in b"one", b"two", b"three":  # each in a chunk of its own
+    for arg in b"one", b"two", b"three":  # each in a chunk of its own
         other.ask("PING")
-        client.send(encoded("ECHO", word))
+        client.send(encoded("ECHO", arg))
     client.expect(b"*-1\r\n$3\r\none\r\n$3\r\ntwo\r\n$5\r\nthree\r\n")
     other.ask("RPUSH", "a", 1)
     assert other.ask("LPOP", "a") == b"1"

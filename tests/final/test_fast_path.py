@@ -15,10 +15,10 @@ from final.engine.engine import Engine
 from final.engine.fast_path import FastPath
 from final.protocol.writer import encode
 from tests.support.folders import data_of, flush, log_in, opened
-from tests.support.oracle import InProcess, words_of
+from tests.support.oracle import InProcess, args_of
 from tests.support.sequences import ANY, EXAMPLES
 
-SET, GET = words_of("SET k v"), words_of("GET k")
+SET, GET = args_of("SET k v"), args_of("GET k")
 MUCH = 1 << 30
 
 
@@ -55,9 +55,9 @@ def test_both_ways_do_the_same(tmp_path_factory: pytest.TempPathFactory) -> None
             peer.ask(f"CONFIG SET notify-keyspace-events '{events}'")
             listener, watcher = peer.connect(), peer.connect()
             listener.deliver = told.append
-            peer.engine.execute(listener, words_of("PSUBSCRIBE *"))
+            peer.engine.execute(listener, args_of("PSUBSCRIBE *"))
             if watched:
-                peer.engine.execute(watcher, words_of("WATCH a b c"))
+                peer.engine.execute(watcher, args_of("WATCH a b c"))
             for batch in batches:
                 answered.append(way(peer, batch))
                 peer.now += 1500
@@ -76,7 +76,7 @@ def test_both_ways_do_the_same(tmp_path_factory: pytest.TempPathFactory) -> None
 def test_it_stops_at_a_command_that_is_handed_more_than_the_data() -> None:
     peer = InProcess()
     for line in ("PING", "MULTI", "BLPOP k 0", "SELECT 1", "CONFIG GET port", "NOSUCH", "GET", "COPY k l"):
-        assert taken(peer.engine, peer.connect(), SET, GET, words_of(line), GET) == 2, line
+        assert taken(peer.engine, peer.connect(), SET, GET, args_of(line), GET) == 2, line
 
 
 def test_a_share_ends_it_and_so_do_replies_that_fill_the_room() -> None:
@@ -118,11 +118,11 @@ def test_it_is_open_again_when_nobody_needs_to_be_looked_at_any_more() -> None:
         ("CLIENT PAUSE 0", lambda client: engine.pause.holds(client, GET, peer.now)),
         ("EVAL 'return 1' 0", engine.disconnect),
         ("OBJECT IDLETIME k", engine.disconnect),
-        ("CONFIG SET maxmemory 1gb", lambda client: engine.execute(client, words_of("CONFIG SET maxmemory 0"))),
+        ("CONFIG SET maxmemory 1gb", lambda client: engine.execute(client, args_of("CONFIG SET maxmemory 0"))),
     ]:
         engine.execute(peer.client, SET)
         client = peer.connect()
-        engine.execute(client, words_of(ask))
+        engine.execute(client, args_of(ask))
         end(client)
         assert taken(engine, peer.client, GET, SET) == 2, ask
         assert not (engine.waiting.lines or engine.watching.clients), ask
@@ -132,7 +132,7 @@ def test_one_who_is_told_of_a_change_keeps_nobody_up_any_more() -> None:
     """A client that watches a key is told once, and then requests are no longer looked at for it."""
     peer = InProcess()
     watcher = peer.connect()
-    peer.engine.execute(watcher, words_of("WATCH k other"))
+    peer.engine.execute(watcher, args_of("WATCH k other"))
     assert taken(peer.engine, peer.client, SET) == 1
     assert watcher.touched and not peer.engine.watching.clients
 
@@ -143,8 +143,8 @@ def test_who_asked_how_long_a_key_was_idle_is_told_of_what_goes_the_short_way(tm
         peer.ask(f"SET {key} 1")
     peer.ask("OBJECT IDLETIME a")
     peer.now += 5000
-    words = [words_of(line) for line in ("GET a", "SET b 2", "TTL c", "SET new 1", "DEL c")]
-    assert taken(peer.engine, peer.client, *words) == 5
+    args = [args_of(line) for line in ("GET a", "SET b 2", "TTL c", "SET new 1", "DEL c")]
+    assert taken(peer.engine, peer.client, *args) == 5
     peer.now += 2000
     idle = [peer.ask(f"OBJECT IDLETIME {key}") for key in ("a", "b", "c", "new")]
     assert idle == [":2", ":2", "$-1", ":2"]
@@ -153,7 +153,7 @@ def test_who_asked_how_long_a_key_was_idle_is_told_of_what_goes_the_short_way(tm
 def test_a_slow_request_on_the_short_way_is_in_the_slow_log() -> None:
     peer = InProcess(slowlog_log_slower_than=0)
     assert taken(peer.engine, peer.client, SET, GET) == 2
-    assert [slow.words for slow in peer.engine.slowlog.entries] == [GET, SET]
+    assert [slow.args for slow in peer.engine.slowlog.entries] == [GET, SET]
 
 
 def test_a_write_is_not_taken_while_the_log_cannot_be_written(tmp_path: Path) -> None:

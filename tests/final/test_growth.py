@@ -28,19 +28,19 @@ MORE = 5  # times as long may a step take: far from 100, and further than what c
 class Talk(InProcess):
     """An engine with many clients."""
 
-    def by(self, client: Client, *words: object) -> object:
+    def by(self, client: Client, *args: object) -> object:
         """One request of a client."""
-        return self.engine.execute(client, [str(word).encode() for word in words])
+        return self.engine.execute(client, [str(arg).encode() for arg in args])
 
-    def all_ask(self, count: int, *words: object) -> list[Client]:
+    def all_ask(self, count: int, *args: object) -> list[Client]:
         """So many clients come, and ask the same."""
         clients = [self.connect() for _ in range(count)]
         for client in clients:
-            self.by(client, *words)
+            self.by(client, *args)
         return clients
 
 
-def transaction(*words: object, **options: str | int) -> Case:
+def transaction(*args: object, **options: str | int) -> Case:
     """The same command again and again in one MULTI."""
 
     def case(size: int) -> tuple[int, Run]:
@@ -50,7 +50,7 @@ def transaction(*words: object, **options: str | int) -> Case:
         def run() -> None:
             peer.by(peer.client, "MULTI")
             for _ in range(size):
-                peer.by(peer.client, *words)
+                peer.by(peer.client, *args)
             answers = peer.by(peer.client, "EXEC")
             assert isinstance(answers, list) and len(answers) == size
 
@@ -99,12 +99,12 @@ def writes_to_what_others_watch(size: int) -> tuple[int, Run]:
     return 100, lambda: [peer.by(peer.client, "SET", "k", "v") for _ in range(100)]
 
 
-def leaves(*words: object) -> Case:
+def leaves(*args: object) -> Case:
     """Clients go in the order in which they came, whatever they were doing."""
 
     def case(size: int) -> tuple[int, Run]:
         peer = Talk()
-        clients = peer.all_ask(size, *words)
+        clients = peer.all_ask(size, *args)
         return size, lambda: deque(map(peer.engine.disconnect, clients), maxlen=0)
 
     return case

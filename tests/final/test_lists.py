@@ -15,8 +15,8 @@ def test_a_dump_makes_the_list_anew_in_pieces(length: int) -> None:
     peer.ask("RPUSH l " + " ".join(map(str, range(length))))
     held = peer.client.db.get(b"l", lists.LIST)
     assert held is not None
-    requests = [list(words) for words in lists.dump(b"copy", held)]
-    assert all(len(words) <= PIECE + 2 for words in requests) and len(requests) == -(-length // PIECE)
+    requests = [list(args) for args in lists.dump(b"copy", held)]
+    assert all(len(args) <= PIECE + 2 for args in requests) and len(requests) == -(-length // PIECE)
     peer.ask_all(requests)
     assert peer.client.db.get(b"copy", lists.LIST) == held
 
@@ -24,22 +24,22 @@ def test_a_dump_makes_the_list_anew_in_pieces(length: int) -> None:
 @pytest.mark.parametrize("length", [1, 2, 5, 200])
 def test_a_range_is_the_same_from_whichever_end_it_is_walked(length: int) -> None:
     peer = InProcess()
-    words = [str(number) for number in range(length)]
-    peer.ask("RPUSH l " + " ".join(words))
+    args = [str(number) for number in range(length)]
+    peer.ask("RPUSH l " + " ".join(args))
     for start in range(-length - 2, length + 2, 1 + length // 20):
         for stop in range(-length - 2, length + 2, 1 + length // 20):
             first = max(start + length if start < 0 else start, 0)
             after = max((stop + length if stop < 0 else stop) + 1, 0)
-            expected = [f"${len(word)} {word}" for word in words[first:after]]
+            expected = [f"${len(arg)} {arg}" for arg in args[first:after]]
             assert peer.ask(f"LRANGE l {start} {stop}") == " ".join([f"*{len(expected)}", *expected])
 
 
 @pytest.mark.parametrize("count", [-250, -7, -1, 0, 1, 7, 250])
 def test_lrem_removes_from_the_end_that_was_said_and_keeps_the_order(count: int) -> None:
     peer = InProcess()
-    words = [b"x" if number % 3 else b"%d" % number for number in range(300)]
-    peer.ask_all([[b"RPUSH", b"l", *words]])
-    kept = words[::-1] if count < 0 else words[:]
+    args = [b"x" if number % 3 else b"%d" % number for number in range(300)]
+    peer.ask_all([[b"RPUSH", b"l", *args]])
+    kept = args[::-1] if count < 0 else args[:]
     for _ in range(min(abs(count) or 200, 200)):
         kept.remove(b"x")
     assert peer.ask(f"LREM l {count} x") == f":{300 - len(kept)}"

@@ -19,7 +19,7 @@ from final.log.read import CorruptLog
 from stages.harness.wire import request
 from tests.support.folders import await_rewrite, data_of, everything, flush, log_in, opened
 from tests.support.machine import within
-from tests.support.oracle import NOW, InProcess, OverTheWire, final_server, redis_server, transcripts, words_of
+from tests.support.oracle import NOW, InProcess, OverTheWire, args_of, final_server, redis_server, transcripts
 from tests.support.sequences import ANY, EXAMPLES
 
 HALF_AN_HOUR = 1_800_000
@@ -58,8 +58,8 @@ def test_replay_brings_back_the_data_after_any_sequence(tmp_path_factory: pytest
     def holds(sequence: list[tuple[list[bytes], int]]) -> None:
         folder = tmp_path_factory.mktemp("any")
         peer = opened(folder)
-        for words, later in sequence:
-            peer.ask_all([words])
+        for args, later in sequence:
+            peer.ask_all([args])
             peer.now += later
         flush(peer)
         assert data_of(opened(folder, peer.now)) == data_of(peer)
@@ -104,7 +104,7 @@ def test_each_database_gets_its_own_data_back_and_the_log_goes_on_for_the_right_
 
 
 def test_data_survives_kill_9(tmp_path: Path) -> None:
-    section = [words_of(line) for section in DATA for line, _ in section if "PX" not in line]
+    section = [args_of(line) for section in DATA for line, _ in section if "PX" not in line]
     with final_server(data=tmp_path, appendfsync="no") as server:
         OverTheWire(server.connect()).ask_all(section)
         before = everything(server.connect())
@@ -235,7 +235,7 @@ def test_a_real_redis_takes_over_a_copy_of_the_folder(tmp_path: Path) -> None:
     with final_server(data=tmp_path / "ours") as server:
         for database, section in enumerate(DATA):
             peer = OverTheWire(server.connect())
-            peer.ask_all([[b"SELECT", b"%d" % (database % 16)], *(words_of(line) for line, _ in section)])
+            peer.ask_all([[b"SELECT", b"%d" % (database % 16)], *(args_of(line) for line, _ in section)])
         ours = everything(server.connect())
         server.stop()
     shutil.copytree(tmp_path / "ours", tmp_path / "copy")
@@ -253,7 +253,7 @@ def test_a_folder_that_a_real_redis_wrote_is_taken_over(tmp_path: Path) -> None:
                 client.ask("BGREWRITEAOF")
                 await_rewrite(client)
             peer = OverTheWire(server.connect())
-            peer.ask_all([[b"SELECT", b"%d" % (database % 16)], *(words_of(line) for line, _ in section)])
+            peer.ask_all([[b"SELECT", b"%d" % (database % 16)], *(args_of(line) for line, _ in section)])
         theirs = everything(client)
         server.stop()
     manifest = (tmp_path / "appendonlydir" / "appendonly.aof.manifest").read_text()

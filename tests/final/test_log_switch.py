@@ -18,8 +18,8 @@ def test_the_log_is_turned_on_and_off_while_the_server_runs(tmp_path: Path) -> N
     options = ("--appendonly", "no")
     with final_server(*options, "--dir", str(tmp_path)) as server:
         client = server.connect()
-        for words in FEW:
-            client.ask(*words)
+        for args in FEW:
+            client.ask(*args)
         assert not (tmp_path / "appendonlydir").exists()
         assert client.ask("CONFIG", "SET", "appendonly", "yes") == "OK"
         client.ask("SET", "meanwhile", 1)

@@ -37,16 +37,16 @@ def full(server: Server) -> Iterator[Client]:
     client = server.connect()
     client.ask("CONFIG", "SET", "maxmemory", 0, "maxmemory-policy", "noeviction")
     client.ask("FLUSHALL")
-    for words in (["SET", "k", "v"], ["SADD", "s", 1], ["RPUSH", "l", 1], ["HSET", "h", "f", 1], ["ZADD", "z", 1, 1]):
-        client.ask(*words)
+    for args in (["SET", "k", "v"], ["SADD", "s", 1], ["RPUSH", "l", 1], ["HSET", "h", "f", 1], ["ZADD", "z", 1, 1]):
+        client.ask(*args)
     client.ask("CONFIG", "SET", "maxmemory", 1)
     yield client
     client.ask("CONFIG", "SET", "maxmemory", 0)
 
 
-def ask(client: Client, *words: str | int) -> str:
+def ask(client: Client, *args: str | int) -> str:
     """A reply on one line."""
-    client.send(request(*words))
+    client.send(request(*args))
     return shown(client.read_reply())
 
 
@@ -84,18 +84,18 @@ def test_in_a_script_too(full: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    "args",
     [
         ["maxmemory", "1mb"], ["maxmemory", "-1"], ["maxmemory", "x"], ["maxmemory-policy", "nonsense"],
         ["maxmemory-policy", "ALLKEYS-LRU"], ["maxmemory-samples", "0"], ["maxmemory-samples", "7"],
     ],
     ids=" ".join,
 )  # fmt: skip
-def test_the_options_take_what_redis_takes(words: list[str]) -> None:
+def test_the_options_take_what_redis_takes(args: list[str]) -> None:
     with redis_server() as redis:
         client, peer = redis.connect(), InProcess()
-        for line in (["CONFIG", "SET", *words], ["CONFIG", "GET", words[0]]):
-            (reply,) = peer.ask_all([[word.encode() for word in line]])
+        for line in (["CONFIG", "SET", *args], ["CONFIG", "GET", args[0]]):
+            (reply,) = peer.ask_all([[arg.encode() for arg in line]])
             assert shown(reply) == ask(client, *line)
 
 
@@ -115,10 +115,10 @@ def test_evictions_reach_the_log_the_keyspace_and_info(policy: str, tmp_path: Pa
         assert isinstance(left, int) and 5 < left < 35
         info = client.ask("INFO", "stats")
         assert isinstance(info, bytes) and f"evicted_keys:{41 - left}\r\n".encode() in info
-        events = [words[2:] for words in read_requests(b"".join(arrived_bytes(listener)))]
+        events = [args[2:] for args in read_requests(b"".join(arrived_bytes(listener)))]
         assert sum(channel.endswith(b":evicted") for channel, _ in events) == 41 - left
         log = b"".join(path.read_bytes() for path in tmp_path.glob("*/*.incr.aof"))
-        assert sum(words[0] == b"DEL" for words in read_requests(log)) == 41 - left
+        assert sum(args[0] == b"DEL" for args in read_requests(log)) == 41 - left
         client.ask("CONFIG", "SET", "maxmemory", 0)
         keys = client.ask("KEYS", "*")
     with final_server(data=tmp_path) as server:

@@ -51,9 +51,9 @@ class Desk:
         self.engine.log = self.log = Log(self.engine.options)
         self.client, self.other = self.engine.connect(), self.engine.connect()
 
-    def work(self, client: Client, *words: str) -> bytes:
+    def work(self, client: Client, *args: str) -> bytes:
         """Have one request executed, as a connection does it."""
-        requests, output = [[word.encode() for word in words]], bytearray()
+        requests, output = [[arg.encode() for arg in args]], bytearray()
         try:
             if not FastPath(self.engine).take(client, requests, output, 128, 1 << 20):
                 output += encode(self.engine.execute(client, requests.pop()))
@@ -65,8 +65,8 @@ class Desk:
         """What the log tells. It must be whole."""
         reader, again = Reader(), Desk()
         reader.feed(bytes(self.log._waiting))
-        while words := reader.next():
-            again.engine.execute(again.client, words)
+        while args := reader.next():
+            again.engine.execute(again.client, args)
         assert reader.held == 0 and again.client.queue is None
         return contents(again.engine)
 
@@ -74,7 +74,7 @@ class Desk:
 def contents(engine: Engine) -> list[Any]:
     """All keys with their deadlines, and the requests that make their values, sorted: sets have no order."""
     return sorted(
-        (store.index, key, until, sorted(word for words in KINDS[type(value)].dump(key, value) for word in words))
+        (store.index, key, until, sorted(arg for args in KINDS[type(value)].dump(key, value) for arg in args))
         for store in engine.stores
         for key, value, until in store.items()
     )
@@ -119,23 +119,23 @@ REQUESTS = [
 def prepared() -> Desk:
     """A desk with some data, a client that has queued a transaction, and one that waits for a list."""
     desk = Desk()
-    for words in BEFORE:
-        desk.work(desk.other, *words)
+    for args in BEFORE:
+        desk.work(desk.other, *args)
     desk.work(desk.engine.connect(), "BLMOVE", "waited", "taken", "LEFT", "RIGHT", "0")
     return desk
 
 
-def broken_everywhere(words: tuple[str, ...], error: type[Exception]) -> Iterator[bool]:
+def broken_everywhere(args: tuple[str, ...], error: type[Exception]) -> Iterator[bool]:
     """Break a request off at each of its lines; give each time whether the server ended."""
     for number in count(1):
         desk = prepared()
-        if words == ("EXEC",):
+        if args == ("EXEC",):
             for queued in (("MULTI",), ("SET", "k", "1"), ("MSET", "a", "1", "b", "2"), ("GET", "k")):
                 desk.work(desk.client, *queued)
         fault, ended = Fault(number, error), False
         try:
             with fault:
-                desk.work(desk.client, *words)
+                desk.work(desk.client, *args)
         except Ended:
             ended = True
         told = desk.told()
@@ -149,16 +149,16 @@ def broken_everywhere(words: tuple[str, ...], error: type[Exception]) -> Iterato
         yield ended
 
 
-@pytest.mark.parametrize("words", REQUESTS, ids=" ".join)
-def test_a_bug_at_any_line_of_a_request_ends_the_server_or_leaves_nothing_half_done(words: tuple[str, ...]) -> None:
-    outcomes = [*broken_everywhere(words, ZeroDivisionError)]
-    assert any(outcomes) is (words[0] not in ("GET", "ZRANGE"))
+@pytest.mark.parametrize("args", REQUESTS, ids=" ".join)
+def test_a_bug_at_any_line_of_a_request_ends_the_server_or_leaves_nothing_half_done(args: tuple[str, ...]) -> None:
+    outcomes = [*broken_everywhere(args, ZeroDivisionError)]
+    assert any(outcomes) is (args[0] not in ("GET", "ZRANGE"))
     assert not all(outcomes)
 
 
-@pytest.mark.parametrize("words", [("MSET", "a", "1", "b", "2"), ("EXEC",), ("GET", "k")], ids=" ".join)
-def test_no_memory_at_any_line_of_a_request_ends_the_server_with_a_whole_log(words: tuple[str, ...]) -> None:
-    assert all(broken_everywhere(words, MemoryError))
+@pytest.mark.parametrize("args", [("MSET", "a", "1", "b", "2"), ("EXEC",), ("GET", "k")], ids=" ".join)
+def test_no_memory_at_any_line_of_a_request_ends_the_server_with_a_whole_log(args: tuple[str, ...]) -> None:
+    assert all(broken_everywhere(args, MemoryError))
 
 
 @pytest.mark.parametrize("error", [MemoryError, ZeroDivisionError])
@@ -203,10 +203,10 @@ def test_a_unit_for_which_memory_does_not_suffice_leaves_nothing_in_the_log(
 ) -> None:
     desk, calls, real = Desk(), iter(range(1, 10)), encode_request
 
-    def failing(words: list[bytes]) -> bytes:
+    def failing(args: list[bytes]) -> bytes:
         if next(calls) == fails:
             raise MemoryError
-        return real(words)
+        return real(args)
 
     monkeypatch.setattr(aof, "encode_request", failing)
     with pytest.raises(MemoryError):
@@ -219,7 +219,7 @@ def test_a_unit_for_which_memory_does_not_suffice_leaves_nothing_in_the_log(
 def test_a_base_that_a_thread_could_not_write_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk()
     desk.work(desk.client, "SET", "k", "v")
-    monkeypatch.setattr("final.base.encode", lambda words: 1 // 0)
+    monkeypatch.setattr("final.base.encode", lambda args: 1 // 0)
     copier = Copier(desk.engine.stores, tmp_path, lambda: None)
     copier.thread.join()
     assert "division" in (copier.result() or "")

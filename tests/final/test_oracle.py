@@ -23,11 +23,11 @@ from tests.support.oracle import (
     UNORDERED,
     InProcess,
     OverTheWire,
+    args_of,
     redis_server,
     shown,
     skip_without_lua,
     transcripts,
-    words_of,
 )
 from tests.support.sequences import EXAMPLES, SEQUENCES
 from tests.support.shared import Shared
@@ -87,7 +87,7 @@ def requests_in(data: bytes) -> list[list[bytes]]:
     """Cut a piece of a log into its records, PEXPIREAT without its NX, XX, GT or LT: Redis notes them, we do not."""
     reader = Reader()
     reader.feed(data)
-    return [words[:3] if words[0] == b"PEXPIREAT" else words for words in iter(reader.next, None)]
+    return [args[:3] if args[0] == b"PEXPIREAT" else args for args in iter(reader.next, None)]
 
 
 def same(ours: bytes, real: bytes) -> bool:
@@ -102,13 +102,13 @@ def same(ours: bytes, real: bytes) -> bool:
 
 def compare_replies(pair: Pair, requests: list[list[bytes]]) -> None:
     """Ask both, and compare each reply, to the letter but for the present time and for orders without meaning."""
-    for words, ours, real in pair.ask_all(requests):
-        if words[0].lower() in UNORDERED and not real.startswith(b"-"):
-            assert sorted_all(parse(ours)[0]) == sorted_all(parse(real)[0]), words
-        elif b"TTL" in words[0] or b"EXPIRETIME" in words[0]:
-            assert same(ours, real), f"{words}: {shown(ours)}, but Redis: {shown(real)}"
+    for args, ours, real in pair.ask_all(requests):
+        if args[0].lower() in UNORDERED and not real.startswith(b"-"):
+            assert sorted_all(parse(ours)[0]) == sorted_all(parse(real)[0]), args
+        elif b"TTL" in args[0] or b"EXPIRETIME" in args[0]:
+            assert same(ours, real), f"{args}: {shown(ours)}, but Redis: {shown(real)}"
         else:
-            assert ours == real, f"{words}: {shown(ours)}, but Redis: {shown(real)}"
+            assert ours == real, f"{args}: {shown(ours)}, but Redis: {shown(real)}"
 
 
 def sorted_all(value: object) -> object:
@@ -152,7 +152,7 @@ def test_any_sequence_has_the_same_replies_log_and_data(pair: Pair, kind: str) -
 def test_the_log_says_what_redis_writes(pair: Pair, section: list[tuple[str, str]]) -> None:
     skip_without_lua(line for line, _ in section)
     pair.clear()
-    list(pair.ask_all([words_of(line) for line, _ in section]))
+    list(pair.ask_all([args_of(line) for line, _ in section]))
     compare_logs(pair)
 
 
@@ -183,13 +183,13 @@ def entry(reply: bytes) -> list[Any]:
 def test_any_number_of_arguments_is_refused_when_redis_refuses_it(pair: Pair, state: str) -> None:
     skipped = {"quit", "reset", *NOT_AS_IN_REDIS}
     chosen = [name.encode().split(b"|") for name, _ in names() if name not in skipped]
-    requests = [[*words, *([b"x"] * more)] for words in chosen for more in range(7)]
+    requests = [[*args, *([b"x"] * more)] for args in chosen for more in range(7)]
     if state == "after MULTI":
-        compare_replies(pair, [each for words in requests for each in ([b"MULTI"], words, [b"DISCARD"])])
+        compare_replies(pair, [each for args in requests for each in ([b"MULTI"], args, [b"DISCARD"])])
     else:
         password = [b"CONFIG", b"SET", b"requirepass"]
-        for words in [*password, b"secret"], [b"RESET"], *requests, [b"AUTH", b"secret"], [*password, b""]:
-            compare_replies(pair, [words])  # one by one: Redis hangs up where much waits for a client without password
+        for args in [*password, b"secret"], [b"RESET"], *requests, [b"AUTH", b"secret"], [*password, b""]:
+            compare_replies(pair, [args])  # one by one: Redis hangs up where much waits for a client without password
 
 
 # Patterns
@@ -234,5 +234,5 @@ TEXTS = st.sampled_from([b"ab", b"abc", bytes(range(97, 110))]).flatmap(
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(TEXTS, TEXTS)
 def test_what_two_strings_have_in_common_is_what_redis_finds(pair: Pair, one: bytes, two: bytes) -> None:
-    asked = [words_of(f"LCS one two {options}") for options in ("", "LEN", "IDX WITHMATCHLEN", "IDX MINMATCHLEN 2")]
+    asked = [args_of(f"LCS one two {options}") for options in ("", "LEN", "IDX WITHMATCHLEN", "IDX MINMATCHLEN 2")]
     compare_replies(pair, [[b"SET", b"one", one], [b"SET", b"two", two], *asked])

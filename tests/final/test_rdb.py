@@ -29,18 +29,18 @@ from stages.harness.wire import request
 from tests.support.folders import await_rewrite, data_of, everything, flush, lay, opened
 from tests.support.oracle import InProcess, final_server, redis_server
 from tests.support.sequences import EXAMPLES
-from tests.support.snapshots.contents import CONTENTS, FEW, Words
+from tests.support.snapshots.contents import CONTENTS, FEW, Args
 
 RECORDED = {path.name: path.read_bytes() for path in sorted((ROOT / "tests" / "support" / "snapshots").glob("*.rdb"))}
 OTHERS = (b"SELECT", b"PEXPIREAT")  # what is read from a snapshot beside values
 SMALL = RECORDED["7.0.15-lru.rdb"]
 
 
-def expected(contents: list[Words]) -> dict[int, Any]:
+def expected(contents: list[Args]) -> dict[int, Any]:
     """The data that these requests make."""
     peer = InProcess()
     replies = peer.ask_all(
-        [[word if type(word) is bytes else str(word).encode() for word in each] for each in contents]
+        [[arg if type(arg) is bytes else str(arg).encode() for arg in each] for each in contents]
     )
     assert not [reply for reply in replies if reply.startswith(b"-")]
     return data_of(peer)
@@ -48,7 +48,7 @@ def expected(contents: list[Words]) -> dict[int, Any]:
 
 def requests_of(data: bytes) -> list[list[bytes]]:
     """All that is read from a snapshot."""
-    return [words for _, words in read_snapshot(Cursor(data))]
+    return [args for _, args in read_snapshot(Cursor(data))]
 
 
 def unchecked(data: bytes) -> bytes:
@@ -70,7 +70,7 @@ def test_the_recorded_snapshots_have_all_forms_that_their_servers_write() -> Non
     for name, wanted in {**forms, "valkey-9.1.2": forms["7.0.15"] | {20}}.items():
         data = RECORDED[f"{name}.rdb"]
         found = {
-            data[start] for start, words in read_snapshot(Cursor(data)) if words[0] not in (b"SELECT", b"PEXPIREAT")
+            data[start] for start, args in read_snapshot(Cursor(data)) if args[0] not in (b"SELECT", b"PEXPIREAT")
         }
         assert found == wanted
 
@@ -117,12 +117,12 @@ def test_a_key_whose_time_is_up_is_not_brought_back_to_life_by_what_followed(tmp
 def test_a_folder_that_a_real_redis_has_rewritten_is_taken_over(tmp_path: Path, preamble: str) -> None:
     with redis_server("--aof-use-rdb-preamble", preamble, data=tmp_path) as server:
         client = server.connect()
-        for words in CONTENTS:
-            client.ask(*words)
+        for args in CONTENTS:
+            client.ask(*args)
         client.ask("BGREWRITEAOF")
         await_rewrite(client)
-        for words in FEW:
-            client.ask(*words)
+        for args in FEW:
+            client.ask(*args)
         theirs = everything(client)
         server.stop()
     with final_server(data=tmp_path) as ours:
@@ -145,14 +145,14 @@ def test_any_data_that_a_real_redis_keeps_is_read_as_it_was(tmp_path_factory: py
         @settings(max_examples=max(EXAMPLES // 5, 10), deadline=None)
         @given(st.lists(texts_and_integers(), min_size=1, max_size=20), st.sampled_from([-5, -1, 3]))
         def holds(elements: list[bytes], piece: int) -> None:
-            contents: list[Words] = [["RPUSH", "l", *elements], ["SADD", "s", *elements]]
+            contents: list[Args] = [["RPUSH", "l", *elements], ["SADD", "s", *elements]]
             contents += [["SET", b"k" + element, element] for element in elements]
             contents += [["HSET", "h", element, element] for element in elements]
             contents += [["ZADD", "z", number * 0.7, element] for number, element in enumerate(elements)]
             client.ask("FLUSHALL")
             client.ask("CONFIG", "SET", "list-max-listpack-size", piece, "hash-max-listpack-value", 20_000)
-            for words in contents:
-                client.ask(*words)
+            for args in contents:
+                client.ask(*args)
             assert client.ask("SAVE") == "OK"
             target = tmp_path_factory.mktemp("ours")
             lay(target, base=(folder / "dump.rdb").read_bytes())
@@ -216,7 +216,7 @@ BY_HAND: dict[str, tuple[int, bytes, Any]] = {
 def plain(value: Any) -> Any:
     """What `data_of` gives: a sorted set as the requests that make it."""
     if isinstance(value, list):
-        return [(b"ZADD", b"k", *(word for entry in value for word in entry))]
+        return [(b"ZADD", b"k", *(arg for entry in value for arg in entry))]
     return value
 
 

@@ -20,7 +20,7 @@ import final.log.base
 from final.log.base import write_base
 from stages.harness.wire import request
 from tests.support.folders import await_rewrite, data_of, everything, flush, info, names, opened
-from tests.support.oracle import NOW, OverTheWire, final_server, redis_server, shown, transcripts, words_of
+from tests.support.oracle import NOW, OverTheWire, args_of, final_server, redis_server, shown, transcripts
 from tests.support.rewriting import MIXED, PATIENCE, finish, rewrite, status
 from tests.support.sequences import ANY, EXAMPLES
 from tests.support.snapshots.contents import CONTENTS, FEW
@@ -112,7 +112,7 @@ def test_a_rewrite_makes_a_long_story_short(tmp_path: Path) -> None:
 
 def test_who_writes_meanwhile_waits_for_nothing_and_loses_nothing(tmp_path: Path, held: Any) -> None:
     peer = opened(tmp_path)
-    peer.ask_all(map(words_of, MIXED))
+    peer.ask_all(map(args_of, MIXED))
     assert peer.ask("BGREWRITEAOF") == "+Background append only file rewriting started"
     go_on = held(peer)
     assert peer.ask("BGREWRITEAOF") == "-ERR Background append only file rewriting already in progress"
@@ -142,7 +142,7 @@ def test_a_client_that_is_left_meanwhile_notices(tmp_path: Path, held: Any) -> N
 
 def test_a_child_that_is_killed_changes_nothing_and_is_reported(tmp_path: Path, held: Any, capfd: Any) -> None:
     peer = opened(tmp_path)
-    peer.ask_all(map(words_of, MIXED))
+    peer.ask_all(map(args_of, MIXED))
     peer.ask("BGREWRITEAOF")
     held(peer)
     worker: Any = peer.engine.rewriter.worker
@@ -184,7 +184,7 @@ def test_where_there_is_no_fork_a_copy_is_written_by_a_thread(
     monkeypatch.setattr(final.log.base, "write_base", wait_first)
     monkeypatch.delattr(os, "fork")
     peer = opened(tmp_path)
-    peer.ask_all(map(words_of, MIXED))
+    peer.ask_all(map(args_of, MIXED))
     peer.ask("BGREWRITEAOF")
     for line in ("RPUSH list d", "SADD set c", "ZADD sorted 3 c", "HSET hash h x", "SET text w"):
         peer.ask(line)
@@ -264,7 +264,7 @@ EXEC
 
 def test_what_is_answered_is_what_redis_answers(tmp_path: Path) -> None:
     def replies(client: Any) -> list[str]:
-        return [shown(reply) for reply in OverTheWire(client).ask_all(map(words_of, CONVERSATION[1:]))]
+        return [shown(reply) for reply in OverTheWire(client).ask_all(map(args_of, CONVERSATION[1:]))]
 
     (tmp_path / "theirs").mkdir()
     with redis_server(data=tmp_path / "theirs") as theirs, final_server(data=tmp_path / "ours") as ours:
@@ -310,16 +310,16 @@ def test_a_real_redis_starts_on_our_rewritten_log_with_the_same_data(tmp_path: P
         client = server.connect()
         for database, section in enumerate(DATA):
             peer = OverTheWire(server.connect())
-            peer.ask_all([[b"SELECT", b"%d" % (database % 16)], *(words_of(line) for line, _ in section)])
+            peer.ask_all([[b"SELECT", b"%d" % (database % 16)], *(args_of(line) for line, _ in section)])
         half = len(CONTENTS) // 2
-        for words in CONTENTS[:half]:
-            client.ask(*words)
+        for args in CONTENTS[:half]:
+            client.ask(*args)
         client.ask("BGREWRITEAOF")
-        for words in CONTENTS[half:]:
-            client.ask(*words)
+        for args in CONTENTS[half:]:
+            client.ask(*args)
         await_rewrite(client)
-        for words in FEW:
-            client.ask(*words)
+        for args in FEW:
+            client.ask(*args)
         ours = without_minus_zero(everything(client))
         server.stop()
     assert names(tmp_path / "ours") == ["2.base.aof", "2.incr.aof", "manifest"]

@@ -15,7 +15,7 @@ import pytest
 import final.log.aof
 import final.log.base
 from tests.support.folders import data_of, flush, names, opened
-from tests.support.oracle import InProcess, words_of
+from tests.support.oracle import InProcess, args_of
 from tests.support.rewriting import MIXED, finish, mend, rewrite, status
 
 # Of `os`; and of what is written, a request into the base, or half of what is given into the log.
@@ -92,7 +92,7 @@ LINES = ["SET a 1", "RPUSH l x y", "INCR a", "SELECT 3", "HSET h f v", "SELECT 0
 def after(count: int) -> dict[int, Any]:
     """The data after so many of the LINES."""
     peer = InProcess()
-    peer.ask_all(map(words_of, LINES[:count]))
+    peer.ask_all(map(args_of, LINES[:count]))
     return data_of(peer)
 
 
@@ -143,9 +143,9 @@ def turning_on_and_off(folder: Path) -> None:
     """Write without a log, turn it on, write, and turn it off again."""
     folder.mkdir()
     peer = InProcess(appendonly="no", dir=str(folder))
-    peer.ask_all(map(words_of, LINES[:4]))
+    peer.ask_all(map(args_of, LINES[:4]))
     peer.ask("CONFIG SET appendonly yes")
-    peer.ask_all(map(words_of, LINES[4:]))
+    peer.ask_all(map(args_of, LINES[4:]))
     finish(peer)
     flush(peer)
     acknowledged(folder, "x")
@@ -181,7 +181,7 @@ def test_a_step_that_fails_is_reported_and_the_log_goes_on(
 
         folder = tmp_path / str(at)
         peer = opened(folder)
-        peer.ask_all(map(words_of, MIXED))
+        peer.ask_all(map(args_of, MIXED))
         flush(peer)
         with monkeypatch.context() as patch:
             patch.setattr(os, name, failing)

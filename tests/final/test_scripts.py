@@ -31,11 +31,11 @@ def nested(depth: int, innermost: Value) -> Value:
     return innermost
 
 
-def evaluate(script: str | bytes, *words: bytes, peer: InProcess | None = None) -> Value:
+def evaluate(script: str | bytes, *args: bytes, peer: InProcess | None = None) -> Value:
     """What a script answers, or the error, without the place that an error names."""
     peer = peer or InProcess()
     code = script.encode() if isinstance(script, str) else script
-    answer = peer.engine.execute(peer.client, [b"EVAL", code, b"0", *words])
+    answer = peer.engine.execute(peer.client, [b"EVAL", code, b"0", *args])
     return str(answer).partition(" script: ")[0] if isinstance(answer, ReplyError) else answer
 
 
@@ -85,7 +85,7 @@ def test_no_python_object_is_anywhere_in_reach() -> None:
     ],
 )
 def test_a_bug_of_ours_is_no_value_that_a_script_could_catch(catch: str) -> None:
-    def call(words: list[bytes]) -> Value:
+    def call(args: list[bytes]) -> Value:
         raise KeyError("a bug")
 
     interpreter = Interpreter(call, lambda: False, lambda level, text: None)
@@ -98,7 +98,7 @@ def test_a_bug_in_the_hook_ends_the_script(wrap: str) -> None:
     def check() -> bool:
         raise KeyError("a bug")
 
-    interpreter = Interpreter(lambda words: None, check, lambda level, text: None)
+    interpreter = Interpreter(lambda args: None, check, lambda level, text: None)
     with pytest.raises(KeyError, match="a bug"):
         interpreter.run(interpreter.load((wrap % ENDLESS).encode()), [], [])
 
@@ -245,9 +245,9 @@ def run_forever(server: Server, script: str = ENDLESS) -> Client:
     return client
 
 
-def other_reply(client: Client, *words: str) -> bytes:
+def other_reply(client: Client, *args: str) -> bytes:
     """The bytes of a reply."""
-    client.send(request(*words))
+    client.send(request(*args))
     return client.read_reply()
 
 
@@ -277,7 +277,7 @@ def test_a_script_is_stopped_whatever_it_does(script: str) -> None:
         asked[0] += 1
         return asked[0] > 3
 
-    interpreter = Interpreter(lambda words: None, check, lambda level, text: None)
+    interpreter = Interpreter(lambda args: None, check, lambda level, text: None)
     answer = interpreter.run(interpreter.load(script.encode()), [], [])
     assert isinstance(answer, ReplyError) and KILLED.decode() in str(answer)
 

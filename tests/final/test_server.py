@@ -167,7 +167,7 @@ def test_client_list_and_client_info_describe_clients(server: Server) -> None:
 
 def described(line: bytes) -> dict[str, str]:
     """The fields of a line of CLIENT LIST."""
-    return dict(word.split("=", 1) for word in line.decode().split())
+    return dict(arg.split("=", 1) for arg in line.decode().split())
 
 
 def test_setinfo_takes_only_what_keeps_client_list_readable(server: Server) -> None:
@@ -251,10 +251,10 @@ def program(name: str) -> str:
     return path
 
 
-def redis_cli(server: Server, *words: str) -> str:
+def redis_cli(server: Server, *args: str) -> str:
     """What redis-cli prints."""
     done = subprocess.run(
-        [program("redis-cli"), "-p", str(server.port), *words], capture_output=True, text=True, timeout=100, check=True
+        [program("redis-cli"), "-p", str(server.port), *args], capture_output=True, text=True, timeout=100, check=True
     )
     return done.stdout
 
@@ -353,11 +353,11 @@ def test_a_signal_ends_it_cleanly(tmp_path: Path, number: int) -> None:
         assert server.connect().ask("GET", "k") == b"v"
 
 
-@pytest.mark.parametrize("words", [["SHUTDOWN"], ["SHUTDOWN", "NOSAVE"]], ids=" ".join)
-def test_shutdown_ends_it_cleanly_and_has_no_answer(tmp_path: Path, words: list[str]) -> None:
+@pytest.mark.parametrize("args", [["SHUTDOWN"], ["SHUTDOWN", "NOSAVE"]], ids=" ".join)
+def test_shutdown_ends_it_cleanly_and_has_no_answer(tmp_path: Path, args: list[str]) -> None:
     with final_server(data=tmp_path, appendfsync="no") as server:
         client = server.connect()
-        client.send(request("SET", "k", "v") + request(*words))
+        client.send(request("SET", "k", "v") + request(*args))
         client.expect(OK)
         client.expect_closed()
         assert server.wait() == 0
@@ -406,10 +406,10 @@ def wrong_values() -> list[list[str]]:
     return found
 
 
-@pytest.mark.parametrize("words", wrong_values(), ids=repr)
-def test_a_wrong_option_is_answered_in_one_line(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("args", wrong_values(), ids=repr)
+def test_a_wrong_option_is_answered_in_one_line(args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
-        parse_options(words)
+        parse_options(args)
     said = capfd.readouterr()
     assert end.value.code == 2 and said.out == ""
     assert said.err.startswith("python -m final: error: ") and said.err.count("\n") == 1

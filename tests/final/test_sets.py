@@ -28,8 +28,8 @@ def ask(peer: InProcess, line: str) -> Value:
 @pytest.mark.parametrize("length", [1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE])
 def test_a_dump_makes_the_set_anew_in_pieces(peer: InProcess, length: int) -> None:
     ask(peer, "SADD s " + " ".join(map(str, range(length))))
-    requests = [list(words) for words in sets.dump(b"copy", members(peer))]
-    assert all(len(words) <= PIECE + 2 for words in requests) and len(requests) == -(-length // PIECE)
+    requests = [list(args) for args in sets.dump(b"copy", members(peer))]
+    assert all(len(args) <= PIECE + 2 for args in requests) and len(requests) == -(-length // PIECE)
     peer.ask_all(requests)
     assert members(peer, b"copy") == members(peer)
 

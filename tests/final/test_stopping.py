@@ -28,13 +28,13 @@ SLOW: dict[str, list[str | int]] = {
 
 @pytest.mark.parametrize("name", SLOW)
 def test_a_signal_ends_the_server_in_the_middle_of_a_command(tmp_path: Path, name: str) -> None:
-    words = SLOW[name]
-    if words[0] == "EVAL":
+    args = SLOW[name]
+    if args[0] == "EVAL":
         pytest.importorskip("lupa")
     with final_server("--enable-debug-command", "yes", data=tmp_path, appendfsync="everysec") as server:
         client = server.connect()
-        client.check(request("ZADD", "z", *[word for number in range(1000) for word in (number, number)]), b":1000\r\n")
-        client.send(request(*words))
+        client.check(request("ZADD", "z", *[arg for number in range(1000) for arg in (number, number)]), b":1000\r\n")
+        client.send(request(*args))
         time.sleep(0.2)
         began = time.monotonic()
         assert server.stop(signal.SIGTERM) == 0

@@ -37,7 +37,7 @@ def mapped() -> Iterator[str]:
 
 
 MAP = [name for name in mapped() if name.endswith((".py", ".lua", "commands/"))]
-ANY_WORDS = {"quit", "command", "debug"}  # they take any words, and say themselves what is wrong with them
+ANY_ARGS = {"quit", "command", "debug"}  # they take any words, and say themselves what is wrong with them
 OPTIONAL = {"lua/interpreter.py": {"lupa"}, "__main__.py": {"uvloop"}}  # imported where they are there
 each_file = pytest.mark.parametrize("file", FILES, ids=str)
 
@@ -143,7 +143,7 @@ def test_a_command_is_documented_with_the_syntax_that_its_signature_has(entry: C
     while (without := re.sub(r"\[[^\[\]]*\]", "", needed)) != needed:
         needed = without
     needed = re.sub(r" \| \S+", "", needed)  # one of several: one word
-    if entry.name not in ANY_WORDS:
+    if entry.name not in ANY_ARGS:
         assert len(name.split()) + len(needed.split()) == entry.fewest
         assert ("[" in syntax) == (entry.most > entry.fewest), "brackets stand for what may be left out"
 

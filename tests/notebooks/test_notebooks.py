@@ -281,7 +281,7 @@ def test_the_tour_runs_a_checkpoint_on_final_and_uses_commands_of_each_family() 
     families: dict[str, list[str]] = {}
     for entry in COMMANDS.values():
         families.setdefault(entry.group.name, []).append(entry.name)
-    called = set(re.findall(r"\.(\w+)\(", text)) | {word.lower() for word in re.findall(r"\b[A-Z]+\b", text)}
+    called = set(re.findall(r"\.(\w+)\(", text)) | {arg.lower() for arg in re.findall(r"\b[A-Z]+\b", text)}
     assert [family for family, names in families.items() if not called & set(names)] == []
 
 

@@ -20,8 +20,8 @@ def committed(house: House) -> House:
     reader = (house.folder / FIXED).read_text()
     (house.folder / "final/protocol/reader.py").write_text(reader.replace("import re\n", "import re\nimport sys\n"))
     who = ["-c", "user.name=someone", "-c", "user.email=someone@example.org"]
-    for words in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "Begin"]):
-        subprocess.run(["git", *words], cwd=house.folder, check=True)
+    for args in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "Begin"]):
+        subprocess.run(["git", *args], cwd=house.folder, check=True)
     return house
 
 

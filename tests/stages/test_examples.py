@@ -17,8 +17,8 @@ from stages.harness.course import ROOT, STAGES, stage_folder
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_examples_in_docstrings_are_true(stage: int) -> None:
     folder = stage_folder(stage)
-    words = [sys.executable, "-B", "-m", "doctest", *sources(folder)]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
+    args = [sys.executable, "-B", "-m", "doctest", *sources(folder)]
+    done = subprocess.run(args, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -122,8 +122,8 @@ def test_results_are_there_from_the_first_test_on_and_grow(tmp_path: Path) -> No
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "server.py").write_text(hostile.REFERENCE)
     file = tmp_path / "results.json"
-    words = [sys.executable, "-B", "-m", "stages", "grade", "--one", str(tmp_path / "one"), "--stage", "01"]
-    running = subprocess.Popen([*words, "--results", str(file)], cwd=ROOT, stdout=subprocess.DEVNULL)
+    args = [sys.executable, "-B", "-m", "stages", "grade", "--one", str(tmp_path / "one"), "--stage", "01"]
+    running = subprocess.Popen([*args, "--results", str(file)], cwd=ROOT, stdout=subprocess.DEVNULL)
     seen: list[float] = []
     deadline = time.monotonic() + 60
     while running.poll() is None and time.monotonic() < deadline:
@@ -148,8 +148,8 @@ def test_a_teachers_own_tests_count_too_and_more_where_they_say_so(tmp_path: Pat
         "def test_wrong(client):\n    '''Never right.'''\n    client.check(b'a', b'b')\n"
     )
     file = tmp_path / "results.json"
-    words = ("--stage", "01", "--results", file, "--patience", 2, "--extra", tmp_path / "extra")
-    desk("grade", "--one", tmp_path / "one", *words)
+    args = ("--stage", "01", "--results", file, "--patience", 2, "--extra", tmp_path / "extra")
+    desk("grade", "--one", tmp_path / "one", *args)
     found = json.loads(file.read_text())
     assert found["score"] == points(1) + 5
     assert sum(test["max_score"] for test in found["tests"]) == points(1) + 6

@@ -23,10 +23,10 @@ each_stage = pytest.mark.parametrize("stage", STAGES)
 each_kind = pytest.mark.parametrize("chain", [False, True], ids=["", "chain"])
 
 
-def outcomes(folder: Path, *words: str) -> tuple[int, list[bool]]:
+def outcomes(folder: Path, *args: str) -> tuple[int, list[bool]]:
     """Run the handout's checkpoint where nothing is known of this repository; tell which tests passed."""
     apart = {name: value for name, value in environment().items() if not name.startswith("PYTHON")}
-    command = [sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "--junitxml=results.xml", *words]
+    command = [sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "--junitxml=results.xml", *args]
     done = subprocess.run(command, cwd=folder, env=apart, capture_output=True, text=True)
     cases = ElementTree.parse(folder / "results.xml").iter("testcase")
     return done.returncode, [not [each for each in case if each.tag in ("failure", "error")] for case in cases]
@@ -111,15 +111,15 @@ def test_its_checkpoint_fails_as_it_comes_and_passes_with_the_reference(
 ) -> None:
     handout.lay_out(stage, tmp_path, chain)
     work = tmp_path / "work"
-    words = (f"stages/{stage:02}", f"--target={work}", "--patience=0.3", "--maxfail=3")
+    args = (f"stages/{stage:02}", f"--target={work}", "--patience=0.3", "--maxfail=3")
     if chain and stage > 1:
         assert not work.exists()  # students go on from their own
         shutil.copytree(tmp_path / "stages" / stage_folder(stage).name, work)
-    status, passed = outcomes(tmp_path, *words)
+    status, passed = outcomes(tmp_path, *args)
     assert status == 1 and passed.count(False) == 3
     for file, text in sources(stage_folder(stage)).items():
         (work / file).write_text(text)
-    status, passed = outcomes(tmp_path, *words[:2])
+    status, passed = outcomes(tmp_path, *args[:2])
     assert status == 0 and all(passed)
 
 
@@ -129,8 +129,8 @@ def test_its_desk_leads_from_the_starter_to_handing_in(tmp_path: Path) -> None:
         "def test_it(modules):\n    '''It is there.'''\n    modules.check('import reader; result = 1', 1)\n"
     )
 
-    def desk(*words: str) -> str:
-        command = [sys.executable, "-B", "-m", "stages", *words]
+    def desk(*args: str) -> str:
+        command = [sys.executable, "-B", "-m", "stages", *args]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
 
     assert desk().endswith("Next, type: python3 -m stages check 02\n")

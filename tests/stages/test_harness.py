@@ -500,11 +500,11 @@ def test_without_redis_the_oracle_is_skipped(tmp_path: Path) -> None:
 def test_a_seed_repeats_a_run(tmp_path: Path) -> None:
     """Random words are the same with the same seed, and others without it."""
     target = write(tmp_path / "target", writer="", server=SERVER)
-    words = [
+    args = [
         run(tmp_path, LITTLE, str(target), "-k", "modules", *seed).properties["test_modules"]["word"]
         for seed in (["--seed=1"], ["--seed=1"], [])
     ]
-    assert words[0] == words[1] != words[2]
+    assert args[0] == args[1] != args[2]
 
 
 def test_any_program_can_be_tested(tmp_path: Path) -> None:

@@ -27,9 +27,9 @@ SECONDS = 10.0
 class Program:
     """A program whose lines are waited for."""
 
-    def __init__(self, *words: str) -> None:
+    def __init__(self, *args: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            [sys.executable, *args], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         self.said = ""
 
@@ -48,9 +48,9 @@ class Program:
 
 
 @contextmanager
-def running(*words: str) -> Iterator[Program]:
+def running(*args: str) -> Iterator[Program]:
     """Run a program as long as the block."""
-    program = Program(*words)
+    program = Program(*args)
     try:
         yield program
     finally:

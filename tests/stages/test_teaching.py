@@ -22,5 +22,5 @@ def test_the_mistakes_are_those_that_are_planted() -> None:
 
 @pytest.mark.parametrize("line", sorted(set(re.findall(r"python3 -m stages ([a-z]+ [^`\n]+)", TEXT))))
 def test_what_it_says_can_be_typed(line: str) -> None:
-    words = re.split(r" {2,}", line)[0].split(" (")[0].replace("[", "").replace("]", "").split()
-    parser().parse_args(words)
+    args = re.split(r" {2,}", line)[0].split(" (")[0].replace("[", "").replace("]", "").split()
+    parser().parse_args(args)

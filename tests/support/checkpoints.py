@@ -56,7 +56,7 @@ class Run:
 def run(stage: int, target: str | Path, folder: Path, *options: str) -> Run:
     """Run the checkpoint of a stage against a target; its results pass through `folder`."""
     results = folder / "results.xml"
-    words = [
+    args = [
         f"stages/{stage_folder(stage).name}",
         f"--target={target}",
         f"--junitxml={results}",
@@ -65,7 +65,7 @@ def run(stage: int, target: str | Path, folder: Path, *options: str) -> Run:
         *options,
     ]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *words],
+        [sys.executable, "-m", "pytest", *args],
         cwd=ROOT,
         env=environment(),
         capture_output=True,
@@ -74,7 +74,7 @@ def run(stage: int, target: str | Path, folder: Path, *options: str) -> Run:
     )
     output = done.stdout + done.stderr
     assert results.exists(), output
-    command = f"pytest {words[0]} {words[1]}"
+    command = f"pytest {args[0]} {args[1]}"
     return Run(command, output, done.returncode, [read(case) for case in ElementTree.parse(results).iter("testcase")])
 
 

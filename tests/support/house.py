@@ -34,10 +34,10 @@ class House:
             shutil.copy(ROOT / name, folder)
         self.work = folder / "work"
 
-    def desk(self, *words: str) -> tuple[int, str]:
+    def desk(self, *args: str) -> tuple[int, str]:
         """Type `python3 -m stages …`; answer with the status and all that was said."""
         done = subprocess.run(
-            [sys.executable, "-B", "-m", "stages", *words],
+            [sys.executable, "-B", "-m", "stages", *args],
             cwd=self.folder,
             env=environment(),
             stdout=subprocess.PIPE,
@@ -47,10 +47,10 @@ class House:
         return done.returncode, done.stdout
 
     @contextmanager
-    def begin(self, *words: str) -> Iterator["Begun"]:
+    def begin(self, *args: str) -> Iterator["Begun"]:
         """Type a command that does not end by itself; it is ended at the end of the block."""
         process = subprocess.Popen(
-            [sys.executable, "-B", "-m", "stages", *words],
+            [sys.executable, "-B", "-m", "stages", *args],
             cwd=self.folder,
             env=environment(),
             stdout=subprocess.PIPE,
@@ -82,9 +82,9 @@ class Begun:
         raise AssertionError(f"it ended, having said:\n{said}")
 
 
-def desk(*words: object, **more: str) -> subprocess.CompletedProcess[str]:
+def desk(*args: object, **more: str) -> subprocess.CompletedProcess[str]:
     """Type `python3 -m stages …`."""
-    command = [sys.executable, "-B", "-m", "stages", *map(str, words)]
+    command = [sys.executable, "-B", "-m", "stages", *map(str, args)]
     return subprocess.run(command, cwd=ROOT, env=environment() | more, capture_output=True, text=True, timeout=290)
 
 

@@ -82,11 +82,11 @@ class InProcess:
 
     def ask_all(self, requests: Iterable[list[bytes]]) -> list[bytes]:
         """Execute the requests, one after the other; the time of one that has to wait is up at once."""
-        return [encode(self.answer(words), self.client.protocol) for words in requests]
+        return [encode(self.answer(args), self.client.protocol) for args in requests]
 
-    def answer(self, words: list[bytes]) -> Value:
+    def answer(self, args: list[bytes]) -> Value:
         """Execute a request."""
-        answer = self.engine.execute(self.client, words)
+        answer = self.engine.execute(self.client, args)
         if (parked := self.client.parked) is not None:
             delivered: list[Value] = []
             self.client.deliver = delivered.append
@@ -108,7 +108,7 @@ class OverTheWire:
     def ask_all(self, requests: Iterable[list[bytes]]) -> list[bytes]:
         """Send the requests in one pipeline, and read each reply."""
         asked = list(requests)
-        self.client.send(b"".join(wire.request(*words) for words in asked))
+        self.client.send(b"".join(wire.request(*args) for args in asked))
         return [self.client.read_reply() for _ in asked]
 
 
@@ -174,7 +174,7 @@ def transcripts() -> dict[str, list[tuple[str, str]]]:
     return found
 
 
-def words_of(line: str) -> list[bytes]:
+def args_of(line: str) -> list[bytes]:
     """The words of a request, quoted as redis-cli reads them."""
     return split_inline(line.encode())
 
@@ -192,14 +192,14 @@ def shown(reply: bytes) -> str:
 
 def says(expected: str, line: str, reply: str) -> bool:
     """Whether a reply is the expected one: to the letter, but for `…`, and for the order where it means nothing."""
-    if words_of(line)[0].lower() in UNORDERED and "…" not in expected:
+    if args_of(line)[0].lower() in UNORDERED and "…" not in expected:
         return sorted(expected.split(" ")) == sorted(reply.split(" "))
     return bool(re.fullmatch(".*".join(map(re.escape, expected.split("…"))), reply))
 
 
 def check(peer: Peer, section: list[tuple[str, str]]) -> None:
     """Ask all of a section, and compare each reply."""
-    replies = [shown(reply) for reply in peer.ask_all(words_of(line) for line, _ in section)]
+    replies = [shown(reply) for reply in peer.ask_all(args_of(line) for line, _ in section)]
     for number, ((line, expected), reply) in enumerate(zip(section, replies, strict=True), start=1):
         assert says(expected, line, reply), f"line {number}: {line}\nexpected: {expected}\nanswered: {reply}"
 
@@ -212,7 +212,7 @@ def main() -> None:
                 server.connect().ask("FLUSHALL")
                 peer = OverTheWire(server.connect())
             elif request := line.split(" -> ")[0]:
-                line = f"{request} -> {shown(*peer.ask_all([words_of(request)]))}"
+                line = f"{request} -> {shown(*peer.ask_all([args_of(request)]))}"
             print(line)
 
 

@@ -95,7 +95,7 @@ REQUESTS = """
 
 def request(template: str) -> SearchStrategy[list[bytes]]:
     """Requests of one shape: the words in small letters stand for any of `WORDS`."""
-    return st.tuples(*(WORDS.get(word, st.just(word.encode())) for word in template.split())).map(list)
+    return st.tuples(*(WORDS.get(arg, st.just(arg.encode())) for arg in template.split())).map(list)
 
 
 SHAPES = [template for line in REQUESTS.strip().splitlines() for template in line.split("|")]

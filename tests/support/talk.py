@@ -23,7 +23,7 @@ from final.protocol.reader import Reader
 from stages.harness import wire
 from stages.harness.server import Server
 from stages.harness.wire import Incomplete, parse, request
-from tests.support.oracle import redis_server, shown, words_of
+from tests.support.oracle import args_of, redis_server, shown
 
 FOLDER = Path(__file__).with_name("conversations")
 OPTIONS = ("--notify-keyspace-events", "EA", "--enable-debug-command", "yes")
@@ -65,10 +65,10 @@ class Talk:
             self.clients.pop(name).close()
             self.wait_a_turn()  # until the server has seen it
             return
-        requests = [words_of(each) for each in text.split(" ; ")]
+        requests = [args_of(each) for each in text.split(" ; ")]
         if requests[0][0] == b"UNBLOCK":
             requests[0][:2] = [b"CLIENT", b"UNBLOCK", str(self.ids[requests[0][1].decode()]).encode()]
-        self.clients[name].send(b"".join(request(*words) for words in requests))
+        self.clients[name].send(b"".join(request(*args) for args in requests))
 
     def wait_a_turn(self, turns: int = 2) -> None:
         """Have the server answer something that comes after all the rest."""
@@ -79,9 +79,9 @@ class Talk:
         """What follows from what was asked, once the server has had many a turn to see to it."""
         self.wait_a_turn(20)
         replies = [f"{name} {reply}" for name in sorted(self.clients) for reply in arrived(self.clients[name])]
-        events = [words[2:] for words in read_requests(b"".join(arrived_bytes(self.listener)))]
+        events = [args[2:] for args in read_requests(b"".join(arrived_bytes(self.listener)))]
         told = [f"{channel.rpartition(b':')[2].decode()} {key.decode()}" for channel, key in events]
-        records = [b" ".join(map(written, words)).decode() for words in read_requests(self.log.read())]
+        records = [b" ".join(map(written, args)).decode() for args in read_requests(self.log.read())]
         return " | ".join("; ".join(part) for part in (replies, records, told)).rstrip(" |")
 
     def end(self) -> None:
@@ -90,9 +90,9 @@ class Talk:
             client.close()
 
 
-def written(word: bytes) -> bytes:
+def written(arg: bytes) -> bytes:
     """A word of the log. Of a BLMOVE that had to wait, Redis notes LEFT and RIGHT in small letters: not we."""
-    return word.upper() if word in (b"left", b"right") else word
+    return arg.upper() if arg in (b"left", b"right") else arg
 
 
 def arrived_bytes(client: wire.Client) -> Iterable[bytes]:

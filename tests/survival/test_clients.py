@@ -395,8 +395,8 @@ def test_a_polite_client_is_answered_while_others_are_rude(name: str, note: Note
 
 def limited(target: Target, soft: int, hard: int) -> Target:
     """The same target, which is allowed so many open files at its start."""
-    words = ("sh", "-c", f'ulimit -Sn {soft} && ulimit -Hn {hard} && exec "$0" "$@"')
-    return dataclasses.replace(target, command=(*words, *target.command))
+    args = ("sh", "-c", f'ulimit -Sn {soft} && ulimit -Hn {hard} && exec "$0" "$@"')
+    return dataclasses.replace(target, command=(*args, *target.command))
 
 
 TARGETS = {"final": lambda: find("final", 5, Path()), "redis": redis_target}

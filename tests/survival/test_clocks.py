@@ -106,7 +106,7 @@ def seconds_until_answered(client: Client) -> float:
 def numbers(told: object) -> dict[str, str]:
     """What INFO or CLIENT INFO says."""
     assert isinstance(told, bytes)
-    return dict(word.replace("=", ":").split(":", 1) for word in told.decode().split() if "=" in word or ":" in word)
+    return dict(arg.replace("=", ":").split(":", 1) for arg in told.decode().split() if "=" in arg or ":" in arg)
 
 
 # Points

@@ -49,8 +49,8 @@ class Disk:
         self.folder = folder
         folder.mkdir()
         script = 'mount -t tmpfs -o "size=$1" none "$0" && echo mounted && exec sleep 600'
-        words = ["unshare", "-m", "sh", "-c", script, str(folder), size]
-        self.holder = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        args = ["unshare", "-m", "sh", "-c", script, str(folder), size]
+        self.holder = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.holder.stdout
         self.is_there = self.holder.stdout.readline() == "mounted\n"
         self.enter = ("nsenter", "-t", str(self.holder.pid), "-m")
@@ -132,7 +132,7 @@ def test_while_the_disk_is_full_final_refuses_what_redis_refuses_in_its_words(di
         with serving(disk.target(which()), disk.folder, data=disk.folder, appendfsync=policy) as server:
             client = server.connect()
             fill(client)
-            said.append([client.ask(*words) for words in REFUSED])
+            said.append([client.ask(*args) for args in REFUSED])
             assert info(client)["aof_last_write_status"] == "err"
             server.kill()
         shutil.rmtree(disk.seen / "appendonlydir")
@@ -308,8 +308,8 @@ class Faults:
     def target(self, target: Target) -> Target:
         """The same target, in which this can fail."""
         program = target.command or (sys.executable, str(target.folder and target.folder / "server.py"))
-        words = ("env", f"PYTHONPATH={ROOT}:{self.folder}", f"FAULTS={self.folder}")
-        return dataclasses.replace(target, command=(*words, *program), folder=started(target))
+        args = ("env", f"PYTHONPATH={ROOT}:{self.folder}", f"FAULTS={self.folder}")
+        return dataclasses.replace(target, command=(*args, *program), folder=started(target))
 
     def begin(self, what: str, once: bool = False) -> None:
         """From now on `fsync` or `write` fails: always, or only the next one."""

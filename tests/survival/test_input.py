@@ -113,17 +113,17 @@ TAKING = """
 REQUESTS = [each.split() for line in TAKING.strip().splitlines() for each in line.split("|")]
 
 
-@pytest.mark.parametrize("word", WORDS.values(), ids=WORDS)
-def test_a_long_word_is_answered_as_by_redis_and_in_time(redis: Server, word: bytes) -> None:
-    requests = [[part.encode().replace(b"$", word) for part in parts] for parts in REQUESTS]
+@pytest.mark.parametrize("arg", WORDS.values(), ids=WORDS)
+def test_a_long_word_is_answered_as_by_redis_and_in_time(redis: Server, arg: bytes) -> None:
+    requests = [[part.encode().replace(b"$", arg) for part in parts] for parts in REQUESTS]
     setting = [[b"FLUSHALL"], [b"RPUSH", b"l", b"a"], [b"SADD", b"s", b"a"], [b"ZADD", b"z", b"1", b"a"]]
     real = OverTheWire(redis.connect()).ask_all([*setting, *requests])
     with target.limited():
         ours = InProcess().ask_all([*setting, *requests])
-    for words, answer, expected in zip([*setting, *requests], ours, real, strict=True):
-        if words[0].lower() in UNORDERED:
+    for args, answer, expected in zip([*setting, *requests], ours, real, strict=True):
+        if args[0].lower() in UNORDERED:
             answer, expected = (b" ".join(sorted(reply.split())) for reply in (answer, expected))
-        assert answer == expected, f"{words[0]!r}: {shown(answer)[:200]}, but Redis: {shown(expected)[:200]}"
+        assert answer == expected, f"{args[0]!r}: {shown(answer)[:200]}, but Redis: {shown(expected)[:200]}"
 
 
 def test_a_word_as_long_as_the_limit_is_taken_and_one_byte_more_is_not(redis: Server, final: Server) -> None:

@@ -69,8 +69,8 @@ def stopped_at_once(server: Server, tmp_path: Path) -> None:
 
 
 def test_it_ends_at_once_while_clients_wait_watch_and_listen(server: Server, tmp_path: Path) -> None:
-    for words in (("BLPOP", "nothing", 0), ("SUBSCRIBE", "channel"), ("WATCH", "k1"), ("MONITOR",), ("MULTI",)):
-        server.connect().send(request(*words))
+    for args in (("BLPOP", "nothing", 0), ("SUBSCRIBE", "channel"), ("WATCH", "k1"), ("MONITOR",), ("MULTI",)):
+        server.connect().send(request(*args))
     server.connect().send(b"*2\r\n$3\r\nGET\r\n$10\r\nhal")
     stopped_at_once(server, tmp_path)
 

@@ -31,7 +31,7 @@ from stages.harness.sandbox import answer
 from stages.harness.server import NotStarted
 from stages.harness.wire import Incomplete, parse, request
 from tests.support.folders import await_rewrite, data_of, flush, lay, log_in, opened
-from tests.support.oracle import NOW, InProcess, OverTheWire, redis_server, words_of
+from tests.support.oracle import NOW, InProcess, OverTheWire, args_of, redis_server
 from tests.support.rewriting import rewrite
 
 SEED = int(os.environ.get("SEED") or random.randrange(10**6))
@@ -70,7 +70,7 @@ def say(peer: InProcess, lines: list[str]) -> list[tuple[int, Data]]:
     """Execute the lines, each a unit; give the size of the log, and the data, after each."""
     states = []
     for line in lines:
-        peer.ask_all(map(words_of, line.split("; ")))
+        peer.ask_all(map(args_of, line.split("; ")))
         states.append((flush(peer), copy.deepcopy(data_of(peer))))
     return states
 
@@ -123,9 +123,9 @@ def requests_in(log: bytes) -> list[tuple[int, int, list[bytes]]]:
     found, end = [], 0
     while end < len(log):
         start = end
-        words, end = parse(log, start)
-        assert isinstance(words, list)
-        found.append((start, end, words))
+        args, end = parse(log, start)
+        assert isinstance(args, list)
+        found.append((start, end, args))
     return found
 
 
@@ -133,10 +133,10 @@ def requests_in(log: bytes) -> list[tuple[int, int, list[bytes]]]:
 def units_in(log: bytes) -> list[tuple[int, int]]:
     """Where the units of a right log begin and end."""
     found, began = [], None
-    for start, end, words in requests_in(log):
-        if words == [b"MULTI"]:
+    for start, end, args in requests_in(log):
+        if args == [b"MULTI"]:
             began = start
-        elif words == [b"EXEC"] or began is None:
+        elif args == [b"EXEC"] or began is None:
             found.append((start if began is None else began, end))
             began = None
     return found
@@ -189,8 +189,8 @@ def replayed(requests: list[list[bytes]]) -> Data | None:
     """The data after these requests of a client, with the clock at zero; None where one is answered with an error."""
     peer = InProcess()
     peer.now = 0
-    for words in requests:
-        answered = peer.answer(words)
+    for args in requests:
+        answered = peer.answer(args)
         if any(isinstance(each, ReplyError) for each in (answered if isinstance(answered, list) else [answered])):
             return None
     peer.now = NOW
@@ -241,7 +241,7 @@ def check_damage(written: Written, path: Path, log: bytes, damaged: bytes, place
         assert written.contents == before, "a file was changed"
         assert units[index][0] <= error.offset <= reach, str(error)
         assert f"at byte {error.offset}: " in str(error) and "Make a copy of the file; " in str(error)
-    if (words := changed_words(log, damaged, place)) is not None:
+    if (args := changed_words(log, damaged, place)) is not None:
         requests = [each for file in written.files for each in in_file(file, path, log, damaged)]
         expected = replayed(requests)
         if expected is None:
@@ -249,7 +249,7 @@ def check_damage(written: Written, path: Path, log: bytes, damaged: bytes, place
         else:
             assert found == expected
             assert written.contents == before
-            assert words[0].upper() == b"SELECT" or set(differences(whole, expected)) <= set(words)
+            assert args[0].upper() == b"SELECT" or set(differences(whole, expected)) <= set(args)
     elif not isinstance(found, CorruptLog) and is_right(damaged):
         assert leads and found == replayed(
             [each for file in written.files for each in in_file(file, path, log, damaged)]
@@ -261,15 +261,15 @@ def check_damage(written: Written, path: Path, log: bytes, damaged: bytes, place
 
 def changed_words(log: bytes, damaged: bytes, place: int) -> list[bytes] | None:
     """The words of the request that has another word, before and after; None where the byte is in no word."""
-    for start, end, words in requests_in(log):
+    for start, end, args in requests_in(log):
         if start <= place < end:
-            position = start + len(b"*%d\r\n" % len(words))
-            for word in words:
-                position += len(b"$%d\r\n" % len(word))
-                if position <= place < position + len(word):
+            position = start + len(b"*%d\r\n" % len(args))
+            for arg in args:
+                position += len(b"$%d\r\n" % len(arg))
+                if position <= place < position + len(arg):
                     other: Any = parse(damaged, start)[0]
-                    return [*words, *other]
-                position += len(word) + 2
+                    return [*args, *other]
+                position += len(arg) + 2
     return None
 
 
@@ -283,7 +283,7 @@ def is_right(log: bytes) -> bool:
 
 def in_file(file: Path, path: Path, log: bytes, damaged: bytes) -> list[list[bytes]]:
     """The requests in a file, read as if it had no damage but that a word is another one."""
-    return [words for _, _, words in requests_in(damaged if file == path else file.read_bytes())]
+    return [args for _, _, args in requests_in(damaged if file == path else file.read_bytes())]
 
 
 def differences(one: Data, other: Data) -> list[bytes]:
@@ -336,7 +336,7 @@ def test_a_snapshot_damaged_or_torn_at_any_byte_stops_the_start(tmp_path: Path) 
     dice = random.Random(SEED)
     with redis_server(data=tmp_path) as server:
         for line in BEFORE:
-            server.connect().ask(*words_of(line))
+            server.connect().ask(*args_of(line))
         server.connect().ask("BGREWRITEAOF")
         await_rewrite(server.connect())
         server.stop()
@@ -391,7 +391,7 @@ def by_stage(tmp_path: Path, variants: list[bytes]) -> list[tuple[int | str, lis
 
 
 STAGE_LOG = b"".join(
-    request(*words_of(line))
+    request(*args_of(line))
     for line in ('SET k "v\\r\\n\\x00"', "HSET h f v", f"SET long {'x' * 30}", "INCR n", "APPEND k w", "DEL h")
 )
 
@@ -399,7 +399,7 @@ STAGE_LOG = b"".join(
 def test_stage_05_loads_the_complete_requests_of_a_log_torn_at_any_byte(tmp_path: Path) -> None:
     whole = requests_in(STAGE_LOG)
     for size, (end, applied) in enumerate(by_stage(tmp_path, [STAGE_LOG[:size] for size in range(len(STAGE_LOG) + 1)])):
-        expected = [words for _, end, words in whole if end <= size]
+        expected = [args for _, end, args in whole if end <= size]
         assert applied == expected and end == ([0] + [end for _, end, _ in whole if end <= size])[-1]
 
 
@@ -413,9 +413,9 @@ def test_stage_05_finds_damage_at_any_byte_or_it_is_one_other_word_or_looks_like
         index = next(index for index, (_, end, _) in enumerate(whole) if place < end)
         said = f"SEED={SEED}: {byte} at byte {place}: {end}"
         if changed_words(STAGE_LOG, variant, place):
-            assert applied == [words for _, _, words in requests_in(variant)] and end == len(variant), said
+            assert applied == [args for _, _, args in requests_in(variant)] and end == len(variant), said
         elif isinstance(end, int):
-            assert end == whole[index][0] and applied == [words for _, _, words in whole[:index]], said
+            assert end == whole[index][0] and applied == [args for _, _, args in whole[:index]], said
             lengths = [int(number) for number in re.findall(rb"[*$](\d+)\r", variant[end : whole[index][1]])]
             assert index == len(whole) - 1 or max(lengths) > len(STAGE_LOG) - place, said
         else:
@@ -478,7 +478,7 @@ def test_words_of_any_size_are_read_whatever_the_pieces_in_which_the_file_is(tmp
     dice.shuffle(values)
     (tmp_path / "log").write_bytes(b"".join(request("SET", "k", value) for value in values))
     reading = read_file(tmp_path / "log", Progress(1))
-    assert [words for words, _ in reading] == [[b"SET", b"k", value] for value in values], f"SEED={SEED}"
+    assert [args for args, _ in reading] == [[b"SET", b"k", value] for value in values], f"SEED={SEED}"
 
 
 # Odd logs, beside a real Redis
@@ -592,7 +592,7 @@ def test_a_request_in_the_log_that_is_no_data_neither_ends_the_server_nor_change
         raise AssertionError(line)
 
     monkeypatch.setattr(time, "sleep", never)
-    requests = [request(*words_of(each)) for each in ("SET before v", *line.split("; "), "SET after v")]
+    requests = [request(*args_of(each)) for each in ("SET before v", *line.split("; "), "SET after v")]
     lay(tmp_path, incr1=b"".join(requests))
     peer = InProcess(appendonly="yes", dir=str(tmp_path), enable_debug_command="yes")
     options, peer.engine.stop = vars(peer.engine.options).copy(), never

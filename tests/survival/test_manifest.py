@@ -255,7 +255,7 @@ def ours(folder: Path, text: str) -> Any:
             peer = opened(data)
         except CorruptLog:
             raise NotStarted("", "", "") from None
-        yield SimpleNamespace(connect=lambda: SimpleNamespace(ask=lambda *words: int(peer.ask(" ".join(words))[1:])))
+        yield SimpleNamespace(connect=lambda: SimpleNamespace(ask=lambda *args: int(peer.ask(" ".join(args))[1:])))
 
     return held(folder, text, start)
 

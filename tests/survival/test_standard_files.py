@@ -30,28 +30,28 @@ class Running:
 
     def __init__(self, folder: Path, redirections: str, *options: str) -> None:
         self.port = free_port()
-        words = ["-B", "-m", "final", "--port", str(self.port), "--dir", str(folder), "--appendfsync", "everysec"]
+        args = ["-B", "-m", "final", "--port", str(self.port), "--dir", str(folder), "--appendfsync", "everysec"]
         read, self.broken = os.pipe()
         os.close(read)
-        shell = ["sh", "-c", f'exec "$@" {redirections}', "sh", sys.executable, *words, *options]
+        shell = ["sh", "-c", f'exec "$@" {redirections}', "sh", sys.executable, *args, *options]
         self.process = subprocess.Popen(shell, cwd=ROOT, stdin=self.broken)
 
-    def ask(self, *words: str | int) -> bytes:
+    def ask(self, *args: str | int) -> bytes:
         """The first line of the answer to a request, on a connection of its own; waits until the server is there."""
         end = time.monotonic() + SECONDS
         while True:
             try:
                 with socket.create_connection(("127.0.0.1", self.port), SECONDS) as client:
-                    client.sendall(request(*words))
+                    client.sendall(request(*args))
                     return client.makefile("rb").readline()
             except ConnectionRefusedError:
                 assert self.process.poll() is None and time.monotonic() < end
                 time.sleep(0.02)
 
-    def until(self, right: Callable[[bytes], bool], *words: str) -> None:
+    def until(self, right: Callable[[bytes], bool], *args: str) -> None:
         """Ask again and again until the answer is right."""
         end = time.monotonic() + SECONDS
-        while not right(answer := self.ask(*words)):
+        while not right(answer := self.ask(*args)):
             assert time.monotonic() < end, answer
             time.sleep(0.05)
 

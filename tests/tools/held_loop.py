@@ -21,7 +21,7 @@ from stages.harness.server import Server
 from stages.harness.wire import request
 from tests.support.oracle import final_server, redis_server
 
-Words = tuple[str | int, ...]
+Args = tuple[str | int, ...]
 STEP = 1000  # members in one request while filling
 
 
@@ -30,7 +30,7 @@ class Heavy:
     """A command to be measured: how it is asked, what it needs, and what comes after it."""
 
     name: str
-    words: tuple[Words, ...]
+    args: tuple[Args, ...]
     needs: tuple[str, ...] = ()
     spoils: bool = False  # all has to be filled anew after it
     wait: float = 0.0  # seconds for which PINGs are sent one after the other: it happens some time after the command
@@ -43,9 +43,9 @@ class Speaker:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def send(self, *requests: Words) -> None:
+    def send(self, *requests: Args) -> None:
         """Send, and read nothing."""
-        self.socket.sendall(b"".join(request(*words) for words in requests))
+        self.socket.sendall(b"".join(request(*args) for args in requests))
 
     def drain(self, quiet: float = 0.05) -> None:
         """Read until nothing more comes for some time."""
@@ -60,22 +60,22 @@ class Speaker:
         return time.perf_counter() - began
 
 
-def filling(kind: str, count: int) -> Iterator[Words]:
+def filling(kind: str, count: int) -> Iterator[Args]:
     """The requests that make a key of a kind with so many members; `strings` are as many keys."""
     for start in range(0, count, STEP):
         numbers = range(start, min(start + STEP, count))
         if kind == "strings":
-            yield ("MSET", *(word for number in numbers for word in (f"key:{number}", "value")))
+            yield ("MSET", *(arg for number in numbers for arg in (f"key:{number}", "value")))
         elif kind.startswith("due"):
             yield from (("SET", f"due:{number}", "value", "PXAT", kind.removeprefix("due ")) for number in numbers)
         elif kind.startswith("hash"):
-            yield ("HSET", kind, *(word for number in numbers for word in (f"field:{number}", number)))
+            yield ("HSET", kind, *(arg for number in numbers for arg in (f"field:{number}", number)))
         elif kind.startswith("list"):
             yield ("RPUSH", kind, *numbers)
         elif kind.startswith("set"):
             yield ("SADD", kind, *(f"member:{number}" for number in numbers))
         else:
-            yield ("ZADD", kind, *(word for number in numbers for word in (number, f"member:{number}")))
+            yield ("ZADD", kind, *(arg for number in numbers for arg in (number, f"member:{number}")))
 
 
 class Measured:
@@ -91,11 +91,11 @@ class Measured:
         if self.held != set(kinds):
             self.ask(("FLUSHALL",))
             for kind in kinds:
-                for words in filling(kind, self.count):
-                    self.ask(words)
+                for args in filling(kind, self.count):
+                    self.ask(args)
             self.held = set(kinds)
 
-    def ask(self, *requests: Words) -> None:
+    def ask(self, *requests: Args) -> None:
         """Ask, and await the last reply: each is short."""
         self.speaker.send(*requests)
         left = len(requests)
@@ -106,7 +106,7 @@ class Measured:
         """How long a PING that is sent right after the command waits, in seconds; the longest, where that is later."""
         self.fill(heavy.needs)
         self.other.ping()
-        self.speaker.send(*heavy.words)
+        self.speaker.send(*heavy.args)
         waited = self.other.ping()
         end = time.perf_counter() + heavy.wait
         while time.perf_counter() < end:

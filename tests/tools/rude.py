@@ -196,10 +196,10 @@ class Process:
         command = [sys.executable, "-m", "tests.tools.rude", "--obey", str(port), name]
         self.process = subprocess.Popen(command, cwd=ROOT, stdin=-1, stdout=-1, text=True, bufsize=1)
 
-    def say(self, word: str) -> None:
+    def say(self, arg: str) -> None:
         """Have it begin or stop; comes back when it has."""
         assert self.process.stdin and self.process.stdout
-        self.process.stdin.write(word + "\n")
+        self.process.stdin.write(arg + "\n")
         assert self.process.stdout.readline(), "the rude client has died"
 
     @contextmanager

@@ -135,11 +135,11 @@ class Worker:
             self.random.choices(self.kinds, self.weights)[0]()
         self.client.close()
 
-    def ask(self, *words: bytes | str | int) -> object:
+    def ask(self, *args: bytes | str | int) -> object:
         """Ask; little of what can go wrong may."""
-        answer = self.client.ask(*words)
+        answer = self.client.ask(*args)
         if isinstance(answer, Error) and not answer.startswith(MAY_FAIL):
-            raise AssertionError(f"{words[0]!r} was answered with {answer}")
+            raise AssertionError(f"{args[0]!r} was answered with {answer}")
         return answer
 
     def key(self, kind: str) -> str:
@@ -160,9 +160,9 @@ class Worker:
     def collection(self) -> None:
         kind = self.random.choice(["list", "hash", "set", "zset"])
         key, member = self.key(kind), self.random.randrange(1000)
-        words = {"list": ("RPUSH", key, member), "hash": ("HSET", key, member, self.value()),
+        args = {"list": ("RPUSH", key, member), "hash": ("HSET", key, member, self.value()),
                  "set": ("SADD", key, member), "zset": ("ZADD", key, member, member)}[kind]  # fmt: skip
-        self.ask(*words)
+        self.ask(*args)
         self.ask("EXPIRE", key, self.random.randrange(1, 30))
         if self.random.random() < 0.1:
             self.ask(self.random.choice(["DEL", "UNLINK", "TYPE"]), self.key(kind))
@@ -192,9 +192,9 @@ class Worker:
             self.counted = answer
 
     def look(self) -> None:
-        words = self.random.choice([("SCAN", 0, "COUNT", 100), ("DBSIZE",), ("INFO",), ("CLIENT", "LIST"),
+        args = self.random.choice([("SCAN", 0, "COUNT", 100), ("DBSIZE",), ("INFO",), ("CLIENT", "LIST"),
                                     ("RANDOMKEY",), ("OBJECT", "IDLETIME", self.key("string"))])  # fmt: skip
-        self.ask(*words)
+        self.ask(*args)
 
     def come_and_go(self) -> None:
         if self.random.random() < 0.5:
@@ -287,8 +287,8 @@ class Soak:
     def start(self) -> Server:
         """Start the server, with what is configured; an option that it does not know yet is left out."""
         target = find("final", 5, Path())
-        words = ("env", f"PYTHONPATH={ROOT}:{self.folder}", f"SPY={self.spy}")
-        target = dataclasses.replace(target, command=(*words, *target.command))
+        args = ("env", f"PYTHONPATH={ROOT}:{self.folder}", f"SPY={self.spy}")
+        target = dataclasses.replace(target, command=(*args, *target.command))
         server = Server(target, Patience(30), self.folder, data=self.data, appendfsync="everysec")
         server.await_ready()
         client = server.connect()

@@ -21,10 +21,10 @@ from tests.tools.bench.servers import FINAL, REDIS, one, targets
 from tests.tools.bench.targets import Target
 
 
-def bench(*words: str) -> str:
+def bench(*args: str) -> str:
     """Type `python3 -m tests.tools.bench …`; give what it prints."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.tools.bench", *words], cwd=ROOT, capture_output=True, text=True, timeout=290
+        [sys.executable, "-m", "tests.tools.bench", *args], cwd=ROOT, capture_output=True, text=True, timeout=290
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -17,11 +17,11 @@ def crc64(data: bytes) -> int:
     pairs, crc = table(16), 0
     for start in range(0, len(data), CHUNK):
         chunk = data[start : start + CHUNK]
-        words = array("H", chunk[: len(chunk) & ~1])
+        args = array("H", chunk[: len(chunk) & ~1])
         if sys.byteorder == "big":
-            words.byteswap()
-        for word in words:
-            crc = pairs[(crc ^ word) & 0xFFFF] ^ crc >> 16
+            args.byteswap()
+        for arg in args:
+            crc = pairs[(crc ^ arg) & 0xFFFF] ^ crc >> 16
     if len(data) & 1:
         crc = table(8)[(crc ^ data[-1]) & 0xFF] ^ crc >> 8
     return crc

@@ -22,7 +22,7 @@ MAGIC = (b"REDIS", b"VALKEY")
 KNOWN = {b"REDIS0008", b"REDIS0009", b"REDIS0010", b"REDIS0011", b"VALKEY080"}  # Redis 4 to 7.2, Valkey 9
 STRING = 0
 EXPIRE_MS, EXPIRE, SELECT, END = 252, 253, 254, 255  # what a byte stands for that is no type of a value
-Words = list[bytes]
+Args = list[bytes]
 
 
 class BadSnapshot(Exception):
@@ -160,7 +160,7 @@ FOREIGN = {245: "functions", 246: "functions", 247: "the data of a module"}
 FOREIGN_VALUES = {15: "a stream", 19: "a stream", 21: "a stream", 6: "of a module's type", 7: "of a module's type"}
 
 
-def read_snapshot(cursor: Cursor) -> Iterator[tuple[int, Words]]:
+def read_snapshot(cursor: Cursor) -> Iterator[tuple[int, Args]]:
     """The requests that bring the snapshot about, each with the offset of what it stands for; the cursor goes along.
 
     Raises BadSnapshot: where something is damaged, does not belong there, or is of a type that we do not have.
@@ -182,12 +182,12 @@ def read_snapshot(cursor: Cursor) -> Iterator[tuple[int, Words]]:
         elif code in FOREIGN:
             raise BadSnapshot(start, f"there are {FOREIGN[code]}", foreign=True)
         else:
-            yield from ((start, words) for words in read_value(cursor, code, deadline))
+            yield from ((start, args) for args in read_value(cursor, code, deadline))
             deadline = None
     check_sum(cursor)
 
 
-def read_value(cursor: Cursor, code: int, deadline: int | None) -> Iterator[Words]:
+def read_value(cursor: Cursor, code: int, deadline: int | None) -> Iterator[Args]:
     """The requests that make one key: a piece of its value each, and its deadline, where it has one."""
     start = cursor.place - 1
     key = cursor.string()
@@ -208,15 +208,15 @@ def read_value(cursor: Cursor, code: int, deadline: int | None) -> Iterator[Word
         yield [b"PEXPIREAT", key, b"%d" % deadline]
 
 
-def pieces(key: bytes, form: Form, cursor: Cursor) -> Iterator[Words]:
+def pieces(key: bytes, form: Form, cursor: Cursor) -> Iterator[Args]:
     """The requests that make a collection, a piece at a time."""
     elements = form.read(cursor)
-    while words := list(islice(elements, PIECE * form.width)):
-        if len(words) % form.width:
+    while args := list(islice(elements, PIECE * form.width)):
+        if len(args) % form.width:
             raise ValueError("an odd number of what should come in pairs")
         if form.request == b"ZADD":
-            words = [word for member, score in zip(words[::2], words[1::2], strict=True) for word in (score, member)]
-        yield [form.request, key, *words]
+            args = [arg for member, score in zip(args[::2], args[1::2], strict=True) for arg in (score, member)]
+        yield [form.request, key, *args]
 
 
 def check_sum(cursor: Cursor) -> None:

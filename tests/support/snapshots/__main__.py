@@ -16,18 +16,18 @@ from pathlib import Path
 import redis
 
 from stages.harness.server import free_port
-from tests.support.snapshots.contents import CONTENTS, FEW, Words
+from tests.support.snapshots.contents import CONTENTS, FEW, Args
 
 FOLDER = Path(__file__).parent
 BIG = ["--list-max-ziplist-size", "-5"]  # pieces of 64 KB
 
 
-def record(program: str, name: str, contents: list[Words], *options: str) -> None:
+def record(program: str, name: str, contents: list[Args], *options: str) -> None:
     """Have a server keep these contents, and keep its snapshot."""
     with tempfile.TemporaryDirectory() as folder:
         port = free_port()
-        words = [program, "--port", str(port), "--save", "", "--dir", folder, *options]
-        server = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        args = [program, "--port", str(port), "--save", "", "--dir", folder, *options]
+        server = subprocess.Popen(args, stdout=subprocess.DEVNULL)
         try:
             client = await_ready(port)
             info = client.info()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-Words = list[Any]
+Args = list[Any]
 
 INTEGERS = sorted({sign * (1 << bits) + more for bits in range(63) for sign in (1, -1) for more in (-1, 0, 1)})
 LENGTHS = [
@@ -49,7 +49,7 @@ def texts() -> list[bytes]:
     return made
 
 
-CONTENTS: list[Words] = [
+CONTENTS: list[Args] = [
     *(["SET", f"integer {number}", number] for number in INTEGERS),
     *(["SET", f"text {number}", text] for number, text in enumerate(texts())),
     *(["SET", b"k" * length, b"v" * length] for length in (0, 1, 63, 64, 16383, 16384, 20_000)),
@@ -65,11 +65,11 @@ CONTENTS: list[Words] = [
     ["SADD", "texts", "a", "", "b" * 100, 1],
     ["SADD", "short texts", "a", "", 1],
     ["SADD", "many", *range(600), "x"],
-    ["ZADD", "few scores", *(word for number, score in enumerate(SCORES) for word in (score, f"m{number}"))],
-    ["ZADD", "integer members", *(word for number in INTEGERS[:60] for word in (number % 7, number))],
-    ["ZADD", "many scores", *(word for number in range(200) for word in (number / 7, f"m{number}")), *(["inf", "end"])],
+    ["ZADD", "few scores", *(arg for number, score in enumerate(SCORES) for arg in (score, f"m{number}"))],
+    ["ZADD", "integer members", *(arg for number in INTEGERS[:60] for arg in (number % 7, number))],
+    ["ZADD", "many scores", *(arg for number in range(200) for arg in (number / 7, f"m{number}")), *(["inf", "end"])],
     ["HSET", "few fields", "f", "v", "", "", "n", 12345, "negative", -1, "x" * 64, "y" * 64],
-    ["HSET", "many fields", *(word for number in range(600) for word in (f"f{number}", number))],
+    ["HSET", "many fields", *(arg for number in range(600) for arg in (f"f{number}", number))],
     ["HSET", "long value", "f", b"long" * 1000],
     ["SET", "to the millisecond", "v"],
     ["PEXPIREAT", "to the millisecond", 4_000_000_000_123],
@@ -78,7 +78,7 @@ CONTENTS: list[Words] = [
     ["SELECT", 9],
     ["SET", "elsewhere", "v"],
 ]
-FEW: list[Words] = [
+FEW: list[Args] = [
     ["SET", "text", "some text, some text, some text, some text"],
     ["SET", "deadline", 7],
     ["PEXPIREAT", "deadline", 4_000_000_000_123],

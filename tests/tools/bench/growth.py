@@ -60,8 +60,8 @@ def sorted_sets(bench: Bench) -> Iterator[Row]:
             for verb in ("ZADD", "ZRANK"):
                 for number, said in sizes:
                     score = (RANDOM,) if verb == "ZADD" else ()
-                    words = (verb, said.replace(" ", "-"), *score, f"member:{RANDOM}")
-                    load = Load(verb, words, keys=number, pipeline=16)
+                    args = (verb, said.replace(" ", "-"), *score, f"member:{RANDOM}")
+                    load = Load(verb, args, keys=number, pipeline=16)
                     for server in servers:
                         if measured := bench.ask(server, load):
                             yield bench.row(server.name, f"{verb}, {said}", measured.rate, "requests/s", round)

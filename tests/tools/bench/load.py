@@ -21,7 +21,7 @@ class Load:
     """A request, and how it is made: the words, where `VALUE` stands for one of `size` bytes."""
 
     name: str
-    words: tuple[str, ...]
+    args: tuple[str, ...]
     clients: int = 50
     pipeline: int = 1
     size: int = 64
@@ -58,12 +58,12 @@ def ask(server: Running, load: Load, requests: int) -> Measured | None:
     """Ask so many times; None where the server does not come to an end."""
     if shutil.which("redis-benchmark") is None:
         return own.ask(server.port, load, requests, TOO_LONG)
-    words = ["x" * load.size if word == "VALUE" else word for word in load.words]
+    args = ["x" * load.size if arg == "VALUE" else arg for arg in load.args]
     given, how = "", []
-    if load.words[-1] == "VALUE" and load.size > LONGEST:
-        given, how = words.pop(), ["-x"]
+    if load.args[-1] == "VALUE" and load.size > LONGEST:
+        given, how = args.pop(), ["-x"]
     how += ["-p", str(server.port), "-c", str(load.clients), "-P", str(load.pipeline), "-n", str(requests)]
-    command = ["redis-benchmark", *how, "-r", str(load.keys), "--csv", *words]
+    command = ["redis-benchmark", *how, "-r", str(load.keys), "--csv", *args]
     try:
         done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=TOO_LONG)
     except subprocess.TimeoutExpired:
@@ -77,21 +77,21 @@ def ask(server: Running, load: Load, requests: int) -> Measured | None:
 
 
 def fill(server: Running, command: str, number: int, each: str, key: str = "", at_once: int = 1000) -> None:
-    """Have a server hold much: `command [key] word ...`, so many words, `at_once` in a request.
+    """Have a server hold much: `command [key] arg ...`, so many words, `at_once` in a request.
 
     `each` is what one entry takes: `{n}` is its number, written as redis-benchmark writes numbers.
     """
     for start in range(0, number, at_once):
         numbers = range(start, min(start + at_once, number))
-        words = [word.format(n=f"{n:012}") for n in numbers for word in each.split()]
-        server.client.send(request(command, *([key] if key else []), *words))
+        args = [arg.format(n=f"{n:012}") for n in numbers for arg in each.split()]
+        server.client.send(request(command, *([key] if key else []), *args))
         server.client.read_reply()
 
 
-def fill_one_by_one(server: Running, words: str, number: int, at_once: int = 1000) -> None:
+def fill_one_by_one(server: Running, args: str, number: int, at_once: int = 1000) -> None:
     """The same with a request for each entry, which is answered with OK."""
     zeros = f"{0:012}"
-    each = request(*words.format(n=zeros).split()).replace(zeros.encode(), b"%012d")
+    each = request(*args.format(n=zeros).split()).replace(zeros.encode(), b"%012d")
     for start in range(0, number, at_once):
         numbers = range(start, min(start + at_once, number))
         server.client.check(b"".join([each % n for n in numbers]), b"+OK\r\n" * len(numbers))

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def written(load: Load) -> bytes:
     """The request, with a random number where one is wanted."""
     number = f"{random.randrange(load.keys):012}"
-    words = ["x" * load.size if word == "VALUE" else word.replace("__rand_int__", number) for word in load.words]
-    return request(*words)
+    args = ["x" * load.size if arg == "VALUE" else arg.replace("__rand_int__", number) for arg in load.args]
+    return request(*args)
 
 
 def replies_in(data: bytes) -> tuple[int, bytes]:

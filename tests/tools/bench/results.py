@@ -36,7 +36,7 @@ def machine() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "system": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),
-        "redis-server": next((word.removeprefix("v=") for word in said if word.startswith("v=")), "none"),
+        "redis-server": next((arg.removeprefix("v=") for arg in said if arg.startswith("v=")), "none"),
         "logs on": file_system(tempfile.gettempdir()),
         "load": "redis-benchmark" if shutil.which("redis-benchmark") else "our own",
     }

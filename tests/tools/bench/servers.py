@@ -27,9 +27,9 @@ def final(loop: str) -> Target:
     return Target("final", LAST, ROOT / "final", command=(sys.executable, "-m", "final", "--loop", loop))
 
 
-def python(name: str, *words: str) -> Target:
+def python(name: str, *args: str) -> Target:
     """A server in Python that takes no options."""
-    return Target(name, LAST, command=(sys.executable, *words))
+    return Target(name, LAST, command=(sys.executable, *args))
 
 
 def targets() -> dict[str, Target]:
@@ -53,9 +53,9 @@ class Running:
         self.name, self.server, self.port = name, server, server.port
         self.client = server.connect()
 
-    def ask(self, *words: bytes | str | int) -> Reply:
+    def ask(self, *args: bytes | str | int) -> Reply:
         """Ask it something, and give the reply as a Python value."""
-        return self.client.ask(*words)
+        return self.client.ask(*args)
 
     def info(self, section: str) -> dict[str, str]:
         """What INFO says."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import cache
 
 from final.engine.command import COMMANDS
-from tests.support.oracle import transcripts, words_of
+from tests.support.oracle import args_of, transcripts
 from tests.support.sequences import SHAPES
 from tests.support.talk import conversations
 
-Words = list[bytes]
+Args = list[bytes]
 NOT_REQUESTS = ("CLOSE", "UNBLOCK")  # what a conversation may say beside requests
 VALUES = {  # what stands for a word in small letters of `tests.support.sequences`
     "key": b"a", "field": b"f", "value": b"10", "seconds": b"100", "at": b"4000000000", "at-ms": b"4000000000000",
@@ -20,15 +20,15 @@ VALUES = {  # what stands for a word in small letters of `tests.support.sequence
 
 
 @cache
-def sections() -> list[list[Words]]:
+def sections() -> list[list[Args]]:
     """Requests that belong together, in their order."""
-    found = [[words_of(line) for line, _ in section] for section in transcripts().values()]
+    found = [[args_of(line) for line, _ in section] for section in transcripts().values()]
     for steps in conversations().values():
         asked = [request for step, _ in steps for request in step.partition(": ")[2].split(" ; ")]
-        found.append([words_of(line) for line in asked if not line.startswith(NOT_REQUESTS)])
-    found += [[[VALUES.get(word, word.encode()) for word in shape.split()]] for shape in SHAPES]
+        found.append([args_of(line) for line in asked if not line.startswith(NOT_REQUESTS)])
+    found += [[[VALUES.get(arg, arg.encode()) for arg in shape.split()]] for shape in SHAPES]
     found += [[name.upper().split(b"|")] for name in names()]
-    return [[words for words in section if words] for section in found]
+    return [[args for args in section if args] for section in found]
 
 
 @cache
@@ -41,4 +41,4 @@ def names() -> list[bytes]:
 @cache
 def vocabulary() -> list[bytes]:
     """Every word of every request, once."""
-    return sorted({word for section in sections() for words in section for word in words})
+    return sorted({arg for section in sections() for args in section for arg in args})

@@ -29,8 +29,8 @@ def array(random: Random) -> bytes:
     data = b"*" + random.choice(NUMBERS) + random.choice(ENDS)
     for _ in range(random.randint(0, 3)):
         if random.random() < 0.5:
-            word = random.choice(PARTS)
-            data += b"$%d\r\n%b\r\n" % (len(word), word)
+            arg = random.choice(PARTS)
+            data += b"$%d\r\n%b\r\n" % (len(arg), arg)
         else:
             data += random.choice([b"$", b"$", b"$", b":", b"*", b"+", b"", b"\x00", b"\xff", b"\r\n"])
             data += random.choice(NUMBERS) + random.choice(ENDS) + random.choice(PARTS) + random.choice(ENDS)

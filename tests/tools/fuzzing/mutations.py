@@ -7,7 +7,7 @@ from random import Random
 from typing import NamedTuple
 
 from stages.harness.wire import request as encoded
-from tests.tools.fuzzing.corpus import Words, names, sections, vocabulary
+from tests.tools.fuzzing.corpus import Args, names, sections, vocabulary
 
 CLIENTS = 3  # that take part in one conversation
 
@@ -39,11 +39,11 @@ HEADERS = [b"0", b"-1", b"-2", b"1", b"2", b"5", b"1000", b"1048576", b"1048577"
 def conversation(random: Random) -> list[Piece]:
     """One conversation of several clients, gone wrong in some places."""
     pieces: list[Piece] = []
-    for words in spoken(random):
+    for args in spoken(random):
         client = random.randrange(CLIENTS) if random.random() < 0.2 else 0
         while random.random() < 0.3:
-            words = random.choice(WAYS)(random, words)
-        data = written(random, words)
+            args = random.choice(WAYS)(random, args)
+        data = written(random, args)
         if pieces and pieces[-1].client == client and random.random() < 0.5:
             data = pieces.pop().data + data
         pieces.append(Piece(client, data))
@@ -53,7 +53,7 @@ def conversation(random: Random) -> list[Piece]:
     return pieces
 
 
-def spoken(random: Random) -> Iterator[Words]:
+def spoken(random: Random) -> Iterator[Args]:
     """Some of what is said in a few sections of the corpus."""
     for _ in range(random.randint(1, 3)):
         section = random.choice(sections())
@@ -61,51 +61,51 @@ def spoken(random: Random) -> Iterator[Words]:
         yield from section[start : start + random.randint(1, 12)]
 
 
-def changed(random: Random, words: Words) -> Words:
+def changed(random: Random, args: Args) -> Args:
     """Another word in one place."""
     other = random.choice(INTERESTING) if random.random() < 0.7 else random.choice(vocabulary())
-    place = random.randrange(len(words))
-    return [*words[:place], other, *words[place + 1 :]]
+    place = random.randrange(len(args))
+    return [*args[:place], other, *args[place + 1 :]]
 
 
-def lost(random: Random, words: Words) -> Words:
+def lost(random: Random, args: Args) -> Args:
     """A word less, but never none."""
-    place = random.randrange(len(words))
-    return words[:place] + words[place + 1 :] or words
+    place = random.randrange(len(args))
+    return args[:place] + args[place + 1 :] or args
 
 
-def doubled(random: Random, words: Words) -> Words:
+def doubled(random: Random, args: Args) -> Args:
     """A word more than once."""
-    place = random.randrange(len(words))
-    return words[:place] + [words[place]] * random.choice([1, 2, 2, 3, 40]) + words[place:]
+    place = random.randrange(len(args))
+    return args[:place] + [args[place]] * random.choice([1, 2, 2, 3, 40]) + args[place:]
 
 
-def exchanged(random: Random, words: Words) -> Words:
+def exchanged(random: Random, args: Args) -> Args:
     """Two words in each other's place."""
-    one, other = random.randrange(len(words)), random.randrange(len(words))
-    result = list(words)
+    one, other = random.randrange(len(args)), random.randrange(len(args))
+    result = list(args)
     result[one], result[other] = result[other], result[one]
     return result
 
 
-def spliced(random: Random, words: Words) -> Words:
+def spliced(random: Random, args: Args) -> Args:
     """The beginning of this request and the end of another."""
     other = random.choice(random.choice(sections()))
-    return words[: random.randint(1, len(words))] + other[random.randrange(len(other)) :]
+    return args[: random.randint(1, len(args))] + other[random.randrange(len(other)) :]
 
 
-def renamed(random: Random, words: Words) -> Words:
+def renamed(random: Random, args: Args) -> Args:
     """Another command with these words."""
-    return random.choice(names()).split(b"|") + words[1:]
+    return random.choice(names()).split(b"|") + args[1:]
 
 
-def bent(random: Random, words: Words) -> Words:
+def bent(random: Random, args: Args) -> Args:
     """A word of which some bytes are others."""
-    place = random.randrange(len(words))
-    return [*words[:place], garbled(random, words[place]), *words[place + 1 :]]
+    place = random.randrange(len(args))
+    return [*args[:place], garbled(random, args[place]), *args[place + 1 :]]
 
 
-WAYS: list[Callable[[Random, Words], Words]] = [changed, changed, lost, doubled, exchanged, spliced, renamed, bent]
+WAYS: list[Callable[[Random, Args], Args]] = [changed, changed, lost, doubled, exchanged, spliced, renamed, bent]
 
 
 def garbled(random: Random, data: bytes) -> bytes:
@@ -125,17 +125,17 @@ def garbled(random: Random, data: bytes) -> bytes:
     return bytes(result)
 
 
-def written(random: Random, words: Words) -> bytes:
+def written(random: Random, args: Args) -> bytes:
     """The bytes of a request: an array; seldom an inline request, or one whose lengths lie."""
     chance = random.random()
     if chance < 0.03:
-        return b" ".join(words) + random.choice([b"\r\n", b"\n"])
+        return b" ".join(args) + random.choice([b"\r\n", b"\n"])
     if chance < 0.05:
-        lines = encoded(*words).split(b"\r\n")
+        lines = encoded(*args).split(b"\r\n")
         place = random.choice([0, *range(1, len(lines) - 1, 2)])
         lines[place] = lines[place][:1] + random.choice(HEADERS)
         return b"\r\n".join(lines)
-    return encoded(*words)
+    return encoded(*args)
 
 
 def cut(random: Random, data: bytes) -> list[bytes]:

@@ -87,13 +87,13 @@ class Session:
         """Execute the complete requests, up to one that waits."""
         client = guest.client
         try:
-            while not client.leaving and client.parked is None and (words := guest.reader.next()) is not None:
-                if any([word.lower() for word in words[: len(names)]] == names for names in LEFT_OUT):
+            while not client.leaving and client.parked is None and (args := guest.reader.next()) is not None:
+                if any([arg.lower() for arg in args[: len(names)]] == names for names in LEFT_OUT):
                     continue
                 guest.requests += 1
-                answer = self.engine.execute(client, words)
+                answer = self.engine.execute(client, args)
                 if self.engine.unit.notes:
-                    raise Broken(f"notes are left after {words}")
+                    raise Broken(f"notes are left after {args}")
                 guest.waits = client.parked is not None
                 guest.answers += not guest.waits
                 if client.mute:
