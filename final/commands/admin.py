@@ -4,7 +4,7 @@ import time
 
 from ..engine.client import Client
 from ..engine.command import ADMIN, ALLOW_BUSY, FAST, LOADING, NO_MULTI, NOSCRIPT, STALE
-from ..engine.context import Server
+from ..engine.context import Engine
 from ..engine.counters import Counters
 from ..engine.open_files import room_for
 from ..engine.signature import command
@@ -20,15 +20,15 @@ def config(subcommand: bytes, *arguments: bytes) -> Value:
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="config")
-def config_get(server: Server, parameter: bytes, *parameters: bytes) -> Value:
+def config_get(engine: Engine, parameter: bytes, *parameters: bytes) -> Value:
     """CONFIG GET parameter [parameter ...]: answer with the options that the patterns match, and their values."""
-    names = [name.replace("_", "-").encode() for name in vars(server.options)]
+    names = [name.replace("_", "-").encode() for name in vars(engine.options)]
     found = {}
     for pattern in (parameter, *parameters):
         if pattern.lower() in names:
-            found[pattern] = server.options.get(pattern.lower().decode())
+            found[pattern] = engine.options.get(pattern.lower().decode())
         else:
-            found |= {name: server.options.get(name.decode()) for name in filter(matcher(pattern.lower()), names)}
+            found |= {name: engine.options.get(name.decode()) for name in filter(matcher(pattern.lower()), names)}
     return found
 
 
@@ -38,30 +38,30 @@ def passwords(args: list[bytes]) -> list[int]:
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="config", secrets=passwords)
-def config_set(server: Server, client: Client, parameter: bytes, value: bytes, *more: bytes) -> Value:
+def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *more: bytes) -> Value:
     """CONFIG SET parameter value [parameter value ...]: change options: all of them, or, after an error, none."""
     args = [arg.decode(errors="surrogateescape") for arg in (parameter, value, *more)]
     if len(args) % 2:
         raise syntax_error()
-    before = server.options.set(list(zip(args[::2], args[1::2], strict=True)))
-    switched = before.get("appendonly", server.options.appendonly) != server.options.appendonly
-    if switched and not server.rewriter.switch(now=not in_transaction(client)):
-        vars(server.options).update(before)
+    before = engine.options.set(list(zip(args[::2], args[1::2], strict=True)))
+    switched = before.get("appendonly", engine.options.appendonly) != engine.options.appendonly
+    if switched and not engine.rewriter.switch(now=not in_transaction(client)):
+        vars(engine.options).update(before)
         raise config_failed("appendonly", "Unable to turn on AOF. Check server logs.")
-    possible = room_for(server.options.maxclients) if "maxclients" in before else server.options.maxclients
-    if possible < server.options.maxclients:
-        vars(server.options).update(before)
+    possible = room_for(engine.options.maxclients) if "maxclients" in before else engine.options.maxclients
+    if possible < engine.options.maxclients:
+        vars(engine.options).update(before)
         what = "The operating system is not able to handle the specified number of clients, try with"
         raise config_failed("maxclients", f"{what} {possible}")
     if "maxmemory" in before:
-        server.eviction.forget_all()
+        engine.eviction.forget_all()
     return "OK"
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="config")
-def config_resetstat(server: Server) -> Value:
+def config_resetstat(engine: Engine) -> Value:
     """CONFIG RESETSTAT: count from zero again what INFO counts."""
-    server.counters = Counters()
+    engine.counters = Counters()
     return "OK"
 
 
@@ -79,21 +79,21 @@ def time_() -> Value:
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, NO_MULTI, ALLOW_BUSY)
-def shutdown(server: Server, *options: bytes) -> Value:
+def shutdown(engine: Engine, *options: bytes) -> Value:
     """SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]: stop the server, the log in good order. No answer."""
     args = {option.lower() for option in options}
     if args - {b"nosave", b"save", b"now", b"force", b"abort"} or {b"nosave", b"save"} <= args:
         raise syntax_error()
     if b"abort" in args:
         raise syntax_error() if len(args) > 1 else ReplyError("ERR No shutdown in progress.")
-    server.stop()
+    engine.stop()
     return Replies()
 
 
 @command(ADMIN, NOSCRIPT, "no_async_loading")
-def bgrewriteaof(server: Server, client: Client) -> Value:
+def bgrewriteaof(engine: Engine, client: Client) -> Value:
     """BGREWRITEAOF: begin to write the log anew, as short as can be; the answer does not wait for its end."""
-    return server.rewriter.ask(now=not in_transaction(client))
+    return engine.rewriter.ask(now=not in_transaction(client))
 
 
 def in_transaction(client: Client) -> bool:

@@ -6,7 +6,7 @@ from math import inf
 from ..engine.args import integer
 from ..engine.client import Client
 from ..engine.command import ADMIN, LOADING, NOSCRIPT, STALE, Group
-from ..engine.context import Server
+from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, shown, syntax_error
 from ..protocol.numeric import parse_integer
@@ -58,9 +58,9 @@ def client_setinfo(client: Client, attribute: bytes, value: bytes) -> Value:
 
 
 @command(NOSCRIPT, LOADING, STALE, of="client")
-def client_info(server: Server, client: Client) -> Value:
+def client_info(engine: Engine, client: Client) -> Value:
     """CLIENT INFO: answer with what CLIENT LIST says about this client."""
-    return Verbatim(described(client, server.steady()))
+    return Verbatim(described(client, engine.steady()))
 
 
 @command(NOSCRIPT, LOADING, STALE, of="client")
@@ -94,9 +94,9 @@ def client_getredir() -> Value:
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
-def client_list(server: Server, *options: bytes) -> Value:
+def client_list(engine: Engine, *options: bytes) -> Value:
     """CLIENT LIST [TYPE type] [ID client-id ...]: answer with a line for each client."""
-    chosen: Iterable[Client] = server.clients.values()
+    chosen: Iterable[Client] = engine.clients.values()
     match [option.lower() for option in options]:
         case []:
             pass
@@ -106,10 +106,10 @@ def client_list(server: Server, *options: bytes) -> Value:
             numbers = [parse_integer(arg) for arg in options[1:]]
             if None in numbers:
                 raise ReplyError("ERR Invalid client ID")
-            chosen = [server.clients[number] for number in numbers if number in server.clients]
+            chosen = [engine.clients[number] for number in numbers if number in engine.clients]
         case _:
             raise syntax_error()
-    return Verbatim(b"".join(described(each, server.steady()) for each in chosen))
+    return Verbatim(b"".join(described(each, engine.steady()) for each in chosen))
 
 
 def of_type(arg: bytes) -> Callable[[Client], bool]:
@@ -121,23 +121,23 @@ def of_type(arg: bytes) -> Callable[[Client], bool]:
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
-def client_kill(server: Server, client: Client, option: bytes, *options: bytes) -> Value:
+def client_kill(engine: Engine, client: Client, option: bytes, *options: bytes) -> Value:
     """CLIENT KILL ip:port | option [value ...]: hang up on the client with this address, or on all that fit.
 
     The options: ID client-id, TYPE type, USER username, ADDR ip:port, LADDR ip:port, each of which must hold, and
     SKIPME NO for those who mean themselves too. The answer to them is the number of clients.
     """
     if not options:
-        found = [each for each in server.clients.values() if each.address.encode() == option]
+        found = [each for each in engine.clients.values() if each.address.encode() == option]
         if not found:
             raise ReplyError("ERR No such client")
     else:
         tests = conditions((option, *options), client)
-        found = [each for each in server.clients.values() if all(test(each) for test in tests)]
+        found = [each for each in engine.clients.values() if all(test(each) for test in tests)]
     for each in found:
         each.leaving = True  # the one who asks has the answer to come
         if each is not client:
-            server.disconnect(each)
+            engine.disconnect(each)
             each.hang_up()
     return len(found) if options else "OK"
 
@@ -177,7 +177,7 @@ def condition(option: bytes, value: bytes, client: Client) -> Callable[[Client],
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
-def client_pause(server: Server, client: Client, timeout: bytes, mode: bytes = b"ALL") -> Value:
+def client_pause(engine: Engine, client: Client, timeout: bytes, mode: bytes = b"ALL") -> Value:
     """CLIENT PAUSE timeout [WRITE | ALL]: for so many milliseconds execute nothing, or nothing that may write."""
     if mode.lower() not in (b"write", b"all"):
         raise ReplyError("ERR CLIENT PAUSE mode must be WRITE or ALL")
@@ -186,27 +186,27 @@ def client_pause(server: Server, client: Client, timeout: bytes, mode: bytes = b
         raise ReplyError("ERR timeout is not an integer or out of range")
     if milliseconds < 0:
         raise ReplyError("ERR timeout is negative")
-    server.pause.begin(server.steady() + milliseconds, writes_only=mode.lower() == b"write")
+    engine.pause.begin(engine.steady() + milliseconds, writes_only=mode.lower() == b"write")
     return "OK"
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
-def client_unpause(server: Server) -> Value:
+def client_unpause(engine: Engine) -> Value:
     """CLIENT UNPAUSE: end the pause; what had to wait has its turn."""
-    server.pause.end()
-    for each in list(server.clients.values()):
+    engine.pause.end()
+    for each in list(engine.clients.values()):
         each.resume()
     return "OK"
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
-def client_unblock(server: Server, client_id: bytes, reason: bytes = b"TIMEOUT") -> Value:
+def client_unblock(engine: Engine, client_id: bytes, reason: bytes = b"TIMEOUT") -> Value:
     """CLIENT UNBLOCK client-id [TIMEOUT | ERROR]: let a client wait no more; answer 1, or 0 where it did not wait."""
     if reason.lower() not in (b"timeout", b"error"):
         raise ReplyError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
-    waiting = server.clients.get(integer(client_id))
+    waiting = engine.clients.get(integer(client_id))
     answer = NULL_ARRAY if reason.lower() == b"timeout" else ReplyError("UNBLOCKED client unblocked via CLIENT UNBLOCK")
-    return int(waiting is not None and server.unblock(waiting, answer))
+    return int(waiting is not None and engine.unblock(waiting, answer))
 
 
 def described(client: Client, now: int) -> bytes:

@@ -17,7 +17,7 @@ from ..engine.command import (
     WHILE_SUBSCRIBED,
     Group,
 )
-from ..engine.context import Server
+from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, shown, syntax_error, wrong_password
 from ..protocol.numeric import parse_integer
@@ -52,38 +52,38 @@ def quit_(client: Client, *ignored: bytes) -> Value:
 
 
 @command(*DOOR, UNQUEUED, WHILE_SUBSCRIBED)
-def reset(server: Server, client: Client) -> Value:
+def reset(engine: Engine, client: Client) -> Value:
     """RESET: forget what the client chose, as if it had just connected."""
     client.queue, client.spoiled = None, False
-    server.watching.unwatch(client)
-    server.hub.leave(client)
-    client.db, client.protocol, client.name = server.stores[0], 2, b""
-    client.authenticated = not server.options.requirepass
+    engine.watching.unwatch(client)
+    engine.hub.leave(client)
+    client.db, client.protocol, client.name = engine.stores[0], 2, b""
+    client.authenticated = not engine.options.requirepass
     client.mute, client.no_evict = 0, False
-    server.monitors.leave(client)
+    engine.monitors.leave(client)
     return "RESET"
 
 
 @command(*DOOR, secrets=lambda args: range(1, len(args)))
-def auth(server: Server, client: Client, credential: bytes, *more: bytes) -> Value:
+def auth(engine: Engine, client: Client, credential: bytes, *more: bytes) -> Value:
     """AUTH [username] password: say the password. The only user is `default`."""
     credentials = (credential, *more)
     if len(credentials) > 2:
         raise syntax_error()
-    if len(credentials) == 1 and not server.options.requirepass:
+    if len(credentials) == 1 and not engine.options.requirepass:
         raise ReplyError(
             "ERR AUTH <password> called without any password configured for the default user. "
             "Are you sure your configuration is correct?"
         )
     user = credentials[0] if len(credentials) == 2 else b"default"
-    check_password(server, user, credentials[-1])
+    check_password(engine, user, credentials[-1])
     client.authenticated = True
     return "OK"
 
 
-def check_password(server: Server, user: bytes, password: bytes) -> None:
+def check_password(engine: Engine, user: bytes, password: bytes) -> None:
     """Raise `wrong_password` where they do not fit; in a time that does not tell how nearly, or how long they are."""
-    expected = server.options.requirepass.encode(errors="surrogateescape")
+    expected = engine.options.requirepass.encode(errors="surrogateescape")
     fits = not expected or hmac.compare_digest(sha256(password).digest(), sha256(expected).digest())
     if user != b"default" or not fits:
         raise wrong_password()
@@ -97,7 +97,7 @@ def behind_auth(args: list[bytes]) -> Iterator[int]:
 
 
 @command(*DOOR, secrets=behind_auth)
-def hello(server: Server, client: Client, *options: bytes) -> Value:
+def hello(engine: Engine, client: Client, *options: bytes) -> Value:
     """HELLO [protover [AUTH username password] [SETNAME clientname]]: switch to RESP `protover`; say what we are.
 
     The answer is a map: server, version, proto (the version now in use), id (the client's), mode, role and
@@ -115,7 +115,7 @@ def hello(server: Server, client: Client, *options: bytes) -> Value:
     while rest:
         match [rest[0].lower(), *rest[1:]]:
             case [b"auth", user, password, *rest]:
-                check_password(server, user, password)
+                check_password(engine, user, password)
                 client.authenticated = True
             case [b"setname", value, *rest]:
                 client.name = valid_name(value)
@@ -140,9 +140,9 @@ def hello(server: Server, client: Client, *options: bytes) -> Value:
 
 
 @command(LOADING, STALE, FAST)
-def select(server: Server, client: Client, index: int) -> Value:
+def select(engine: Engine, client: Client, index: int) -> Value:
     """SELECT index: use the database with this number from now on."""
-    client.db = database(server, index)
+    client.db = database(engine, index)
     return "OK"
 
 

@@ -3,7 +3,7 @@
 from ..data.store import AS_REQUESTED, KINDS, NO_EVENT, UNLOGGED, Store
 from ..engine.args import Options
 from ..engine.command import DENYOOM, FAST, WRITE, Group
-from ..engine.context import Server
+from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, same_object, syntax_error
 from ..protocol.numeric import parse_integer
@@ -15,7 +15,7 @@ INT_MIN, INT_MAX = -(2**31), 2**31 - 1  # of C, in which Redis keeps a database'
 
 
 @command(WRITE, DENYOOM, keys="RO access, OW update")
-def copy(server: Server, db: Store, key: bytes, newkey: bytes, *options: bytes) -> Value:
+def copy(engine: Engine, db: Store, key: bytes, newkey: bytes, *options: bytes) -> Value:
     """COPY source destination [DB destination-db] [REPLACE]: keep a copy there, with its deadline; answer 1, else 0."""
     target, replace = db, False
     cursor = Options(options)
@@ -24,7 +24,7 @@ def copy(server: Server, db: Store, key: bytes, newkey: bytes, *options: bytes) 
             case b"replace":
                 replace = True
             case b"db":
-                target = database(server, cursor.integer())
+                target = database(engine, cursor.integer())
             case _:
                 raise syntax_error()
     if target is db and key == newkey:
@@ -39,9 +39,9 @@ def copy(server: Server, db: Store, key: bytes, newkey: bytes, *options: bytes) 
 
 
 @command(WRITE, FAST, keys="RW access update")
-def move(server: Server, db: Store, key: bytes, index: int) -> Value:
+def move(engine: Engine, db: Store, key: bytes, index: int) -> Value:
     """MOVE key db: move the key to another database, with its deadline, unless there is one; answer 1, else 0."""
-    target = database(server, index)
+    target = database(engine, index)
     if target is db:
         raise same_object()
     value = db.peek(key)
@@ -55,34 +55,34 @@ def move(server: Server, db: Store, key: bytes, index: int) -> Value:
 
 
 @command(WRITE, FAST)
-def swapdb(server: Server, index1: bytes, index2: bytes) -> Value:
+def swapdb(engine: Engine, index1: bytes, index2: bytes) -> Value:
     """SWAPDB index1 index2: have the two databases change places, for everyone who uses one of them."""
     numbers = [parse_integer(arg) for arg in (index1, index2)]
     for number, which in zip(numbers, ("first", "second"), strict=True):
         if number is None or not INT_MIN <= number <= INT_MAX:
             raise ReplyError(f"ERR invalid {which} DB index")
-    one, other = (database(server, number or 0) for number in numbers)
+    one, other = (database(engine, number or 0) for number in numbers)
     one.swap(other)
-    looked_at = {*server.watching, *server.waiting}
+    looked_at = {*engine.watching, *engine.waiting}
     # Clients that watch a key of either database, or wait for one, are told.
     for db, before, log in ((one, other, AS_REQUESTED), (other, one, UNLOGGED)):
         concerned = []
         for place in looked_at:
             index, key = place
             if index == db.index and before.held(key) is None and db.overdue(key):
-                server.watching.missed(place)
+                engine.watching.missed(place)
             elif index == db.index and not (before.held(key) is None and db.held(key) is None):
                 concerned.append(key)
         db.changed(*concerned, log=log, event=NO_EVENT)
-    if server.eviction.keeping:
-        server.eviction.forget_all()
+    if engine.eviction.keeping:
+        engine.eviction.forget_all()
     return "OK"
 
 
-def database(server: Server, index: int) -> Store:
+def database(engine: Engine, index: int) -> Store:
     """The database of this number. Raises a ReplyError where there is none."""
     if not INT_MIN <= index <= INT_MAX:
         raise ReplyError(f"ERR value is out of range, value must between {INT_MIN} and {INT_MAX}")
-    if not 0 <= index < len(server.stores):
+    if not 0 <= index < len(engine.stores):
         raise ReplyError("ERR DB index is out of range")
-    return server.stores[index]
+    return engine.stores[index]

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from ..data.store import KINDS
 from ..engine.client import Client
 from ..engine.command import ADMIN, LOADING, NOSCRIPT, STALE
-from ..engine.context import Server
+from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, debug_not_allowed, no_such_key, wrong_subcommand
 from ..protocol.numeric import parse_float
@@ -34,14 +34,14 @@ EXAMPLES: dict[bytes, Value] = {  # one value of each RESP type, as `DEBUG PROTO
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE)
-def debug(server: Server, client: Client, subcommand: bytes, *arguments: bytes) -> Value:
+def debug(engine: Engine, client: Client, subcommand: bytes, *arguments: bytes) -> Value:
     """DEBUG PROTOCOL type: answer with the value of EXAMPLES that `type` names, so that one sees every RESP type.
 
     Unlike in Redis everyone may ask for that: who follows the stages compares this server with their own. For the
     rest, see `run_guarded`. Raises ReplyError for any other request, and for `push` in RESP2, which has no pushes.
     """
     if subcommand.lower() in GUARDED:
-        return run_guarded(server, client, subcommand, arguments)
+        return run_guarded(engine, client, subcommand, arguments)
     if subcommand.lower() != b"protocol" or len(arguments) != 1:
         raise wrong_subcommand("DEBUG", subcommand)
     kind = arguments[0].lower()
@@ -55,9 +55,9 @@ def debug(server: Server, client: Client, subcommand: bytes, *arguments: bytes) 
     return EXAMPLES[kind]
 
 
-def allowed(server: Server, client: Client) -> bool:
+def allowed(engine: Engine, client: Client) -> bool:
     """Whether this client may use DEBUG: `yes` lets everyone, `local` those on this machine."""
-    setting = server.options.enable_debug_command
+    setting = engine.options.enable_debug_command
     return setting == "yes" or (setting == "local" and is_local(client.address))
 
 
@@ -73,13 +73,13 @@ def is_local(address: str) -> bool:
         return False
 
 
-def run_guarded(server: Server, client: Client, subcommand: bytes, arguments: tuple[bytes, ...]) -> Value:
+def run_guarded(engine: Engine, client: Client, subcommand: bytes, arguments: tuple[bytes, ...]) -> Value:
     """Run one of the guarded subcommands.
 
     SLEEP seconds: do nothing, for anyone. OBJECT key: how a value is kept. SET-ACTIVE-EXPIRE 0 | 1: whether expired
     keys go by themselves, or only when someone finds them.
     """
-    if not allowed(server, client):
+    if not allowed(engine, client):
         raise debug_not_allowed()
     match subcommand.lower(), *arguments:
         case b"sleep", seconds:
@@ -91,6 +91,6 @@ def run_guarded(server: Server, client: Client, subcommand: bytes, arguments: tu
                 raise no_such_key()
             return f"Value at:{id(value):#x} refcount:1 encoding:{KINDS[type(value)].encoding(value)}"
         case b"set-active-expire", setting:
-            server.active_expire = setting not in (b"0", b"")
+            engine.active_expire = setting not in (b"0", b"")
             return "OK"
     raise wrong_subcommand("DEBUG", subcommand)

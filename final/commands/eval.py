@@ -15,7 +15,7 @@ from ..engine.command import (
     STALE,
     Group,
 )
-from ..engine.context import Server
+from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, no_script
 from ..protocol.writer import Value
@@ -27,7 +27,7 @@ FLAGS = (NOSCRIPT, STALE, SKIP_MONITOR, NO_MANDATORY_KEYS, MOVABLEKEYS)
 
 
 def run(
-    server: Server, client: Client, find: Callable[[bytes], bytes], script: bytes, numkeys: bytes,
+    engine: Engine, client: Client, find: Callable[[bytes], bytes], script: bytes, numkeys: bytes,
     args: tuple[bytes, ...], readonly: bool,
 ) -> Value:  # fmt: skip
     """Run a script with its keys and arguments; `find` gives its name."""
@@ -36,7 +36,7 @@ def run(
         raise ReplyError("ERR Number of keys can't be greater than number of args")
     if number < 0:
         raise ReplyError("ERR Number of keys can't be negative")
-    return server.scripts.run(client, find(script), list(args[:number]), list(args[number:]), readonly)
+    return engine.scripts.run(client, find(script), list(args[:number]), list(args[number:]), readonly)
 
 
 def possible(name: bytes) -> bytes:
@@ -47,27 +47,27 @@ def possible(name: bytes) -> bytes:
 
 
 @command(*FLAGS, MAY_REPLICATE, keys="RW access update")
-def eval_(server: Server, client: Client, script: bytes, numkeys: bytes, *args: bytes) -> Value:
+def eval_(engine: Engine, client: Client, script: bytes, numkeys: bytes, *args: bytes) -> Value:
     """EVAL script numkeys [key ...] [arg ...]: run a script; answer with what it returns."""
-    return run(server, client, server.scripts.load, script, numkeys, args, readonly=False)
+    return run(engine, client, engine.scripts.load, script, numkeys, args, readonly=False)
 
 
 @command(READONLY, *FLAGS)
-def eval_ro(server: Server, client: Client, script: bytes, numkeys: bytes, *args: bytes) -> Value:
+def eval_ro(engine: Engine, client: Client, script: bytes, numkeys: bytes, *args: bytes) -> Value:
     """EVAL_RO script numkeys [key ...] [arg ...]: run a script that must not write."""
-    return run(server, client, server.scripts.load, script, numkeys, args, readonly=True)
+    return run(engine, client, engine.scripts.load, script, numkeys, args, readonly=True)
 
 
 @command(*FLAGS, MAY_REPLICATE, keys="RW access update")
-def evalsha(server: Server, client: Client, sha1: bytes, numkeys: bytes, *args: bytes) -> Value:
+def evalsha(engine: Engine, client: Client, sha1: bytes, numkeys: bytes, *args: bytes) -> Value:
     """EVALSHA sha1 numkeys [key ...] [arg ...]: run a script that is loaded, by its name."""
-    return run(server, client, server.scripts.named, possible(sha1), numkeys, args, readonly=False)
+    return run(engine, client, engine.scripts.named, possible(sha1), numkeys, args, readonly=False)
 
 
 @command(READONLY, *FLAGS)
-def evalsha_ro(server: Server, client: Client, sha1: bytes, numkeys: bytes, *args: bytes) -> Value:
+def evalsha_ro(engine: Engine, client: Client, sha1: bytes, numkeys: bytes, *args: bytes) -> Value:
     """EVALSHA_RO sha1 numkeys [key ...] [arg ...]: run a loaded script that must not write."""
-    return run(server, client, server.scripts.named, possible(sha1), numkeys, args, readonly=True)
+    return run(engine, client, engine.scripts.named, possible(sha1), numkeys, args, readonly=True)
 
 
 @command()
@@ -76,28 +76,28 @@ def script(subcommand: bytes, *arguments: bytes) -> Value:
 
 
 @command(NOSCRIPT, STALE, of="script")
-def script_load(server: Server, script: bytes) -> Value:
+def script_load(engine: Engine, script: bytes) -> Value:
     """SCRIPT LOAD script: compile a script, to be run later; answer with its name."""
-    return server.scripts.load(script)
+    return engine.scripts.load(script)
 
 
 @command(NOSCRIPT, of="script")
-def script_exists(server: Server, sha1: bytes, *sha1s: bytes) -> Value:
+def script_exists(engine: Engine, sha1: bytes, *sha1s: bytes) -> Value:
     """SCRIPT EXISTS sha1 [sha1 ...]: answer for each name with 1 where such a script is loaded, else 0."""
-    return [int(each.lower() in server.scripts.texts) for each in (sha1, *sha1s)]
+    return [int(each.lower() in engine.scripts.texts) for each in (sha1, *sha1s)]
 
 
 @command(NOSCRIPT, of="script")
-def script_flush(server: Server, *mode: bytes) -> Value:
+def script_flush(engine: Engine, *mode: bytes) -> Value:
     """SCRIPT FLUSH [ASYNC | SYNC]: forget all scripts."""
     if mode and [arg.lower() for arg in mode] not in ([b"async"], [b"sync"]):
         raise ReplyError("ERR SCRIPT FLUSH only support SYNC|ASYNC option")
-    server.scripts.flush()
+    engine.scripts.flush()
     return "OK"
 
 
 @command(NOSCRIPT, ALLOW_BUSY, of="script")
-def script_kill(server: Server) -> Value:
+def script_kill(engine: Engine) -> Value:
     """SCRIPT KILL: end the script that runs, unless it has written."""
-    server.scripts.kill()
+    engine.scripts.kill()
     return "OK"

@@ -9,7 +9,7 @@ from ..data.store import KINDS, PIECE, Args, Kind, Store
 from ..engine.args import parse_random
 from ..engine.client import Client
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
-from ..engine.context import Server
+from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, not_a_float, wrong_number_of_arguments
 from ..protocol.numeric import add_floats, add_integers, long_double
@@ -178,8 +178,8 @@ def hrandfield(db: Store, client: Client, key: bytes, *options: bytes) -> Value:
 
 
 @command(READONLY)
-def hscan(server: Server, db: Store, key: bytes, cursor: bytes, *options: bytes) -> Value:
+def hscan(engine: Engine, db: Store, key: bytes, cursor: bytes, *options: bytes) -> Value:
     """HSCAN key cursor [MATCH pattern] [COUNT count]: answer with the next cursor, and some fields and values."""
-    following, names = scan_members(server, db, key, HASH, cursor, options, whole=lambda held: len(held) <= ALL_AT_ONCE)
+    following, names = scan_members(engine, db, key, HASH, cursor, options, whole=lambda held: len(held) <= ALL_AT_ONCE)
     fields = db.get(key, HASH) or {}
     return [b"%d" % following, [each for name in names for each in (name, fields[name])]]

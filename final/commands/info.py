@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..engine.args import integer
 from ..engine.command import FAST, LOADING, NOSCRIPT, READONLY, STALE
-from ..engine.context import Server
+from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError
 from ..protocol.numeric import parse_integer
@@ -20,52 +20,52 @@ Fields = dict[str, object]
 
 
 @command(LOADING, STALE)
-def info(server: Server, *sections: bytes) -> Value:
+def info(engine: Engine, *sections: bytes) -> Value:
     """INFO [section ...]: answer with how the server is doing, as text: `# Section`, and `field:value` in lines."""
     wanted = {section.lower().decode(errors="replace") for section in sections}
     everything = not wanted or wanted & {"all", "default", "everything"}
     parts = [
-        f"# {name}\r\n" + "".join(f"{field}:{value}\r\n" for field, value in fields(server).items())
+        f"# {name}\r\n" + "".join(f"{field}:{value}\r\n" for field, value in fields(engine).items())
         for name, fields in SECTIONS.items()
         if everything or name.lower() in wanted
     ]
     return Verbatim("\r\n".join(parts).encode())
 
 
-def about_server(server: Server) -> Fields:
+def about_server(engine: Engine) -> Fields:
     """What is running, where, since when."""
-    uptime = (server.steady() - server.started) // 1000
+    uptime = (engine.steady() - engine.started) // 1000
     return {
         "redis_version": VERSION.decode(),
         "redis_mode": "standalone",
         "os": f"{platform.system()} {platform.release()} {platform.machine()}",
         "arch_bits": 64 if sys.maxsize > 2**32 else 32,
-        "multiplexing_api": server.options.loop,
+        "multiplexing_api": engine.options.loop,
         "python_version": platform.python_version(),
         "process_id": os.getpid(),
-        "run_id": server.run_id,
-        "tcp_port": server.options.port,
-        "server_time_usec": server.stores[0].unit.now * 1000,
+        "run_id": engine.run_id,
+        "tcp_port": engine.options.port,
+        "server_time_usec": engine.stores[0].unit.now * 1000,
         "uptime_in_seconds": uptime,
         "uptime_in_days": uptime // 86400,
-        "hz": server.options.hz,
-        "configured_hz": server.options.hz,
+        "hz": engine.options.hz,
+        "configured_hz": engine.options.hz,
         "executable": sys.executable,
         "config_file": "",
     }
 
 
-def about_clients(server: Server) -> Fields:
+def about_clients(engine: Engine) -> Fields:
     """How many there are, and how many of them wait."""
     return {
-        "connected_clients": len(server.clients),
-        "maxclients": server.options.maxclients,
-        "blocked_clients": sum(each.parked is not None for each in server.clients.values()),
+        "connected_clients": len(engine.clients),
+        "maxclients": engine.options.maxclients,
+        "blocked_clients": sum(each.parked is not None for each in engine.clients.values()),
         "tracking_clients": 0,
     }
 
 
-def about_memory(server: Server) -> Fields:
+def about_memory(engine: Engine) -> Fields:
     """What the process takes, which is all that Python can tell for sure; so no memory counts as fragmented."""
     used = memory_in_use()
     peak = max(used, memory_peak())
@@ -77,10 +77,10 @@ def about_memory(server: Server) -> Fields:
         "used_memory_peak": peak,
         "used_memory_peak_human": human(peak),
         "used_memory_peak_perc": f"{100 * used / peak:.2f}%",
-        "used_memory_dataset": server.eviction.used,
-        "maxmemory": server.options.maxmemory,
-        "maxmemory_human": human(server.options.maxmemory),
-        "maxmemory_policy": server.options.maxmemory_policy,
+        "used_memory_dataset": engine.eviction.used,
+        "maxmemory": engine.options.maxmemory,
+        "maxmemory_human": human(engine.options.maxmemory),
+        "maxmemory_policy": engine.options.maxmemory_policy,
         "mem_fragmentation_ratio": "1.00",
         "mem_allocator": "python",
     }
@@ -112,9 +112,9 @@ def human(size: int) -> str:
     return f"{size}B"
 
 
-def about_work(server: Server) -> Fields:
+def about_work(engine: Engine) -> Fields:
     """What was done since the start, or since CONFIG RESETSTAT."""
-    counters = server.counters
+    counters = engine.counters
     return {
         "total_connections_received": counters.connections_received,
         "total_commands_processed": counters.commands_processed,
@@ -124,13 +124,13 @@ def about_work(server: Server) -> Fields:
         "evicted_keys": counters.evicted,
         "keyspace_hits": counters.hits,
         "keyspace_misses": counters.misses,
-        "pubsub_channels": len(server.hub.channels),
-        "pubsub_patterns": len(server.hub.patterns),
+        "pubsub_channels": len(engine.hub.channels),
+        "pubsub_patterns": len(engine.hub.patterns),
         "total_error_replies": counters.error_replies,
     }
 
 
-def about_processor(server: Server) -> Fields:
+def about_processor(engine: Engine) -> Fields:
     """The seconds that the process has worked."""
     own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
@@ -141,22 +141,22 @@ def about_processor(server: Server) -> Fields:
     }
 
 
-def about_keyspace(server: Server) -> Fields:
+def about_keyspace(engine: Engine) -> Fields:
     """How many keys each database holds, and how many of them have a deadline."""
     return {
-        f"db{each.index}": f"keys={len(each)},expires={each.deadlines},avg_ttl=0" for each in server.stores if len(each)
+        f"db{each.index}": f"keys={len(each)},expires={each.deadlines},avg_ttl=0" for each in engine.stores if len(each)
     }
 
 
-SECTIONS: dict[str, Callable[[Server], Fields]] = {
+SECTIONS: dict[str, Callable[[Engine], Fields]] = {
     "Server": about_server,
     "Clients": about_clients,
     "Memory": about_memory,
-    "Persistence": lambda server: {"loading": 0, **server.rewriter.state()},
+    "Persistence": lambda engine: {"loading": 0, **engine.rewriter.state()},
     "Stats": about_work,
-    "Replication": lambda server: {"role": "master", "connected_slaves": 0, "master_repl_offset": 0},
+    "Replication": lambda engine: {"role": "master", "connected_slaves": 0, "master_repl_offset": 0},
     "CPU": about_processor,
-    "Cluster": lambda server: {"cluster_enabled": 0},
+    "Cluster": lambda engine: {"cluster_enabled": 0},
     "Keyspace": about_keyspace,
 }
 

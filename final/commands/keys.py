@@ -7,7 +7,7 @@ from ..data.random_members import one_of
 from ..data.store import AS_REQUESTED, KINDS, NO_EVENT, UNLOGGED, Store
 from ..engine.args import parse_cursor, parse_scan_options
 from ..engine.command import FAST, NO_TOUCH, READONLY, WRITE, Group
-from ..engine.context import Server
+from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import no_such_key, syntax_error
 from ..protocol.pattern import matcher
@@ -58,11 +58,11 @@ def keys(db: Store, pattern: bytes) -> Value:
 
 
 @command(READONLY)
-def scan(server: Server, db: Store, cursor: bytes, *options: bytes) -> Value:
+def scan(engine: Engine, db: Store, cursor: bytes, *options: bytes) -> Value:
     """SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]: answer with the next cursor, and some keys."""
     position = parse_cursor(cursor)
     matches, count, kind = parse_scan_options(options, with_type=True)
-    following, names = server.order.page(db.index, db.keys, position, count)
+    following, names = engine.order.page(db.index, db.keys, position, count)
     found = [name for name in names if matches(name) and name in db]
     if kind:
         found = [name for name in found if (of := db.kind(name)) is not None and KINDS[of].name.encode() == kind]
@@ -70,7 +70,7 @@ def scan(server: Server, db: Store, cursor: bytes, *options: bytes) -> Value:
 
 
 def scan_members(
-    server: Server,
+    engine: Engine,
     db: Store,
     key: bytes,
     kind: type[T],
@@ -89,7 +89,7 @@ def scan_members(
     matches, count, _ = parse_scan_options(options, with_type=False)
     following, members = 0, list(held) if whole(held) else []
     if not members:
-        following, members = server.order.page((db.index, key), lambda: iter(held), position, count)
+        following, members = engine.order.page((db.index, key), lambda: iter(held), position, count)
     return following, [each for each in members if each in held and matches(each)]
 
 
@@ -146,10 +146,10 @@ def flushdb(db: Store, *mode: bytes) -> Value:
 
 
 @command(WRITE)
-def flushall(server: Server, db: Store, *mode: bytes) -> Value:
+def flushall(engine: Engine, db: Store, *mode: bytes) -> Value:
     """FLUSHALL [ASYNC | SYNC]: remove every key of every database."""
     check_mode(mode)
-    for each in server.stores:
+    for each in engine.stores:
         each.changed(*each.clear(), log=AS_REQUESTED if each is db else UNLOGGED, event=NO_EVENT)
     return "OK"
 

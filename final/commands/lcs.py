@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ..data.store import Store
 from ..engine.args import Options
 from ..engine.command import READONLY, Group
-from ..engine.context import Server
+from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.writer import Value
@@ -17,7 +17,7 @@ Range = tuple[int, int, int]  # where a common piece begins in the one and in th
 
 
 @command(READONLY)
-def lcs(server: Server, db: Store, key: bytes, key2: bytes, *options: bytes) -> Value:
+def lcs(engine: Engine, db: Store, key: bytes, key2: bytes, *options: bytes) -> Value:
     """LCS key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]: answer with the longest common subsequence.
 
     LEN: its length only. IDX: where its pieces stand in both strings, from the last to the first; of those that are
@@ -41,7 +41,7 @@ def lcs(server: Server, db: Store, key: bytes, key2: bytes, *options: bytes) -> 
                 raise syntax_error()
     if length_only and places:
         raise ReplyError("ERR If you want both the length and indexes, please just use IDX.")
-    if 4 * (len(one) + 1) * (len(two) + 1) > server.options.proto_max_bulk_len:  # of Redis's table
+    if 4 * (len(one) + 1) * (len(two) + 1) > engine.options.proto_max_bulk_len:  # of Redis's table
         raise ReplyError("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len")
     if length_only:
         return common_length(one, two)

@@ -4,7 +4,7 @@ from ..data.memory import SAMPLES, size_of
 from ..data.store import KINDS, Store
 from ..engine.args import integer
 from ..engine.command import NO_TOUCH, READONLY, UNCOUNTED, Group
-from ..engine.context import Server
+from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.writer import Value
@@ -35,28 +35,28 @@ def object_refcount(db: Store, key: bytes) -> Value:
 
 
 @command(READONLY, NO_TOUCH, of="object", keys="RO")
-def object_idletime(server: Server, db: Store, key: bytes) -> Value:
+def object_idletime(engine: Engine, db: Store, key: bytes) -> Value:
     """OBJECT IDLETIME key: answer with the seconds since it was last used.
 
     Where there is no `maxmemory`, that is noted from the first time on that someone asks for it.
     """
     if key not in db:
         return None
-    if server.options.maxmemory_policy.endswith("lfu"):
+    if engine.options.maxmemory_policy.endswith("lfu"):
         raise ReplyError(f"ERR An LFU maxmemory policy is selected, idle time not tracked. {SWITCHING}")
-    entry = server.eviction.entry((db.index, key))
-    return (server.steady() - entry.used) // 1000 if entry else 0
+    entry = engine.eviction.entry((db.index, key))
+    return (engine.steady() - entry.used) // 1000 if entry else 0
 
 
 @command(READONLY, NO_TOUCH, of="object", keys="RO")
-def object_freq(server: Server, db: Store, key: bytes) -> Value:
+def object_freq(engine: Engine, db: Store, key: bytes) -> Value:
     """OBJECT FREQ key: answer with how often it is used, where keys are forgotten by that; else refuse."""
     if key not in db:
         return None
-    if not server.options.maxmemory_policy.endswith("lfu"):
+    if not engine.options.maxmemory_policy.endswith("lfu"):
         raise ReplyError(f"ERR An LFU maxmemory policy is not selected, access frequency not tracked. {SWITCHING}")
-    entry = server.eviction.entry((db.index, key))
-    return entry.frequency(server.steady()) if entry else 0
+    entry = engine.eviction.entry((db.index, key))
+    return entry.frequency(engine.steady()) if entry else 0
 
 
 @command()

@@ -2,7 +2,7 @@
 
 from ..engine.client import Client
 from ..engine.command import FAST, LOADING, MAY_REPLICATE, NOSCRIPT, PUBSUB, STALE, WHILE_SUBSCRIBED, Group
-from ..engine.context import Server
+from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.pattern import Glob
 from ..protocol.writer import Push, Replies, Value
@@ -10,10 +10,10 @@ from ..protocol.writer import Push, Replies, Value
 GROUP = Group("pubsub", "@pubsub", "g")
 
 
-def change(server: Server, client: Client, names: tuple[bytes, ...], arg: bytes) -> Value:
+def change(engine: Engine, client: Client, names: tuple[bytes, ...], arg: bytes) -> Value:
     """Subscribe or unsubscribe, as `arg` says: one push for each name, with how much is listened to after it."""
     pattern = arg.startswith(b"p")
-    method = server.hub.unsubscribe if b"un" in arg else server.hub.subscribe
+    method = engine.hub.unsubscribe if b"un" in arg else engine.hub.subscribe
     replies = Replies()
     for name in names:
         method(client, name, pattern)
@@ -22,33 +22,33 @@ def change(server: Server, client: Client, names: tuple[bytes, ...], arg: bytes)
 
 
 @command(PUBSUB, NOSCRIPT, LOADING, STALE, WHILE_SUBSCRIBED)
-def subscribe(server: Server, client: Client, channel: bytes, *channels: bytes) -> Value:
+def subscribe(engine: Engine, client: Client, channel: bytes, *channels: bytes) -> Value:
     """SUBSCRIBE channel [channel ...]: hear what is published on these channels."""
-    return change(server, client, (channel, *channels), b"subscribe")
+    return change(engine, client, (channel, *channels), b"subscribe")
 
 
 @command(PUBSUB, NOSCRIPT, LOADING, STALE, WHILE_SUBSCRIBED)
-def unsubscribe(server: Server, client: Client, *channels: bytes) -> Value:
+def unsubscribe(engine: Engine, client: Client, *channels: bytes) -> Value:
     """UNSUBSCRIBE [channel ...]: hear them, or any channel, no more."""
-    return change(server, client, channels or tuple(client.channels), b"unsubscribe")
+    return change(engine, client, channels or tuple(client.channels), b"unsubscribe")
 
 
 @command(PUBSUB, NOSCRIPT, LOADING, STALE, WHILE_SUBSCRIBED)
-def psubscribe(server: Server, client: Client, pattern: bytes, *patterns: bytes) -> Value:
+def psubscribe(engine: Engine, client: Client, pattern: bytes, *patterns: bytes) -> Value:
     """PSUBSCRIBE pattern [pattern ...]: hear what is published on channels that match."""
-    return change(server, client, (pattern, *patterns), b"psubscribe")
+    return change(engine, client, (pattern, *patterns), b"psubscribe")
 
 
 @command(PUBSUB, NOSCRIPT, LOADING, STALE, WHILE_SUBSCRIBED)
-def punsubscribe(server: Server, client: Client, *patterns: bytes) -> Value:
+def punsubscribe(engine: Engine, client: Client, *patterns: bytes) -> Value:
     """PUNSUBSCRIBE [pattern ...]: hear them, or any pattern, no more."""
-    return change(server, client, patterns or tuple(client.patterns), b"punsubscribe")
+    return change(engine, client, patterns or tuple(client.patterns), b"punsubscribe")
 
 
 @command(PUBSUB, LOADING, STALE, FAST, MAY_REPLICATE)
-def publish(server: Server, channel: bytes, message: bytes) -> Value:
+def publish(engine: Engine, channel: bytes, message: bytes) -> Value:
     """PUBLISH channel message: send the message to who listens; answer with how many times it was sent."""
-    return server.hub.publish(channel, message)
+    return engine.hub.publish(channel, message)
 
 
 @command()
@@ -57,18 +57,18 @@ def pubsub(subcommand: bytes, *arguments: bytes) -> Value:
 
 
 @command(PUBSUB, LOADING, STALE, of="pubsub")
-def pubsub_channels(server: Server, pattern: bytes | None = None) -> Value:
+def pubsub_channels(engine: Engine, pattern: bytes | None = None) -> Value:
     """PUBSUB CHANNELS [pattern]: answer with the channels that someone listens to."""
-    return list(server.hub.channels if pattern is None else filter(Glob(pattern), server.hub.channels))
+    return list(engine.hub.channels if pattern is None else filter(Glob(pattern), engine.hub.channels))
 
 
 @command(PUBSUB, LOADING, STALE, of="pubsub")
-def pubsub_numsub(server: Server, *channels: bytes) -> Value:
+def pubsub_numsub(engine: Engine, *channels: bytes) -> Value:
     """PUBSUB NUMSUB [channel ...]: answer with each channel and how many listen to it."""
-    return [arg for name in channels for arg in (name, len(server.hub.channels.get(name, ())))]
+    return [arg for name in channels for arg in (name, len(engine.hub.channels.get(name, ())))]
 
 
 @command(PUBSUB, LOADING, STALE, of="pubsub")
-def pubsub_numpat(server: Server) -> Value:
+def pubsub_numpat(engine: Engine) -> Value:
     """PUBSUB NUMPAT: answer with the number of patterns that someone listens to."""
-    return len(server.hub.patterns)
+    return len(engine.hub.patterns)

@@ -9,7 +9,7 @@ from ..data.random_members import one_of, sample
 from ..data.store import KINDS, NO_EVENT, PIECE, UNLOGGED, Args, Kind, Store
 from ..engine.args import parse_limit, parse_random
 from ..engine.command import DENYOOM, FAST, MOVABLEKEYS, READONLY, WRITE, Group
-from ..engine.context import Server
+from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, not_positive, syntax_error
 from ..protocol.numeric import parse_integer
@@ -237,9 +237,9 @@ def sintercard(db: Store, numkeys: bytes, key: bytes, *more: bytes) -> Value:
 
 
 @command(READONLY)
-def sscan(server: Server, db: Store, key: bytes, cursor: bytes, *options: bytes) -> Value:
+def sscan(engine: Engine, db: Store, key: bytes, cursor: bytes, *options: bytes) -> Value:
     """SSCAN key cursor [MATCH pattern] [COUNT count]: answer with the next cursor, and some members."""
     following, members = scan_members(
-        server, db, key, SET, cursor, options, whole=lambda held: encoding(held) == "intset"
+        engine, db, key, SET, cursor, options, whole=lambda held: encoding(held) == "intset"
     )
     return [b"%d" % following, members]

@@ -4,7 +4,7 @@ from itertools import islice
 
 from ..engine.client import Client
 from ..engine.command import ADMIN, LOADING, NOSCRIPT, STALE
-from ..engine.context import Server
+from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError
 from ..protocol.numeric import parse_integer
@@ -12,9 +12,9 @@ from ..protocol.writer import Value
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE)
-def monitor(server: Server, client: Client) -> Value:
+def monitor(engine: Engine, client: Client) -> Value:
     """MONITOR: hear of every request from now on, until RESET, but for what administrators ask."""
-    server.monitors.join(client)
+    engine.monitors.join(client)
     return "OK"
 
 
@@ -24,7 +24,7 @@ def slowlog(subcommand: bytes, *arguments: bytes) -> Value:
 
 
 @command(ADMIN, LOADING, STALE, of="slowlog")
-def slowlog_get(server: Server, count: bytes = b"10") -> Value:
+def slowlog_get(engine: Engine, count: bytes = b"10") -> Value:
     """SLOWLOG GET [count]: answer with the last 10 of them, or so many; -1: all. The newest comes first.
 
     Each is its number, when it was, its microseconds, its words, and the client's address and name.
@@ -32,18 +32,18 @@ def slowlog_get(server: Server, count: bytes = b"10") -> Value:
     number = parse_integer(count)
     if number is None or number < -1:
         raise ReplyError("ERR count should be greater than or equal to -1")
-    chosen = islice(server.slowlog.entries, None if number == -1 else number)
+    chosen = islice(engine.slowlog.entries, None if number == -1 else number)
     return [[each.id, each.when, each.took, each.args, each.address.encode(), each.name] for each in chosen]
 
 
 @command(ADMIN, LOADING, STALE, of="slowlog")
-def slowlog_len(server: Server) -> Value:
+def slowlog_len(engine: Engine) -> Value:
     """SLOWLOG LEN: answer with how many there are."""
-    return len(server.slowlog.entries)
+    return len(engine.slowlog.entries)
 
 
 @command(ADMIN, LOADING, STALE, of="slowlog")
-def slowlog_reset(server: Server) -> Value:
+def slowlog_reset(engine: Engine) -> Value:
     """SLOWLOG RESET: forget them."""
-    server.slowlog.entries.clear()
+    engine.slowlog.entries.clear()
     return "OK"

@@ -6,7 +6,7 @@ from sys import getsizeof
 from ..data.store import AS_COMMANDED, KINDS, UNLOGGED, Args, Kind, Store
 from ..engine.args import Options
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
-from ..engine.context import Server
+from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error, wrong_number_of_arguments
 from ..protocol.numeric import add_floats, add_integers, parse_integer
@@ -193,10 +193,10 @@ def set_pairs(db: Store, command: str, *pairs: bytes) -> None:
 
 
 @command(WRITE, DENYOOM, FAST, keys="RW insert")
-def append(server: Server, db: Store, key: bytes, value: bytes) -> Value:
+def append(engine: Engine, db: Store, key: bytes, value: bytes) -> Value:
     """APPEND key value: put the value at the string's end (no key: an empty string); answer with the new length."""
     old = db.get(key, STRING) or b""
-    check_size(server, len(old) + len(value))
+    check_size(engine, len(old) + len(value))
     return replace(db, key, old + value)
 
 
@@ -223,7 +223,7 @@ def substr(db: Store, key: bytes, start: int, end: int) -> Value:
 
 
 @command(WRITE, DENYOOM, keys="RW update")
-def setrange(server: Server, db: Store, key: bytes, offset: int, value: bytes) -> Value:
+def setrange(engine: Engine, db: Store, key: bytes, offset: int, value: bytes) -> Value:
     """SETRANGE key offset value: write the value over the string from the offset on; answer with the new length.
 
     Where the string is shorter than the offset, zero bytes fill the gap.
@@ -233,7 +233,7 @@ def setrange(server: Server, db: Store, key: bytes, offset: int, value: bytes) -
     old = db.get(key, STRING) or b""
     if not value:
         return len(old)
-    check_size(server, offset + len(value))
+    check_size(engine, offset + len(value))
     return replace(db, key, old[:offset].ljust(offset, b"\0") + value + old[offset + len(value) :])
 
 
@@ -244,9 +244,9 @@ def replace(db: Store, key: bytes, value: bytes, event: str = AS_COMMANDED) -> i
     return len(value)
 
 
-def check_size(server: Server, size: int) -> None:
+def check_size(engine: Engine, size: int) -> None:
     """Refuse a string that would be longer than a client may send one."""
-    if size > server.options.proto_max_bulk_len:
+    if size > engine.options.proto_max_bulk_len:
         raise ReplyError("ERR string exceeds maximum allowed size (proto-max-bulk-len)")
 
 

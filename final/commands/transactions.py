@@ -13,7 +13,7 @@ from ..engine.command import (
     UNQUEUED,
     Group,
 )
-from ..engine.context import Server
+from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError
 from ..protocol.writer import NULL_ARRAY, Value
@@ -31,7 +31,7 @@ def multi(client: Client) -> Value:
 
 
 @command(NOSCRIPT, LOADING, STALE, SKIP_SLOWLOG, UNQUEUED, RUNS_QUEUE)
-def exec_(server: Server, client: Client) -> Value:
+def exec_(engine: Engine, client: Client) -> Value:
     """EXEC: run what was queued, at one instant and with nothing in between; answer with all the answers.
 
     Where a request could not be queued, nothing is run, and the answer is an error. Where a watched key has
@@ -41,44 +41,44 @@ def exec_(server: Server, client: Client) -> Value:
         raise ReplyError("ERR EXEC without MULTI")
     queue = client.queue
     changed = client.touched or any(
-        server.stores[index].overdue(key) for (index, key), before in client.watched.items() if not before
+        engine.stores[index].overdue(key) for (index, key), before in client.watched.items() if not before
     )
     spoiled = client.spoiled
-    discard_queue(server, client)
+    discard_queue(engine, client)
     if spoiled:
         raise ReplyError("EXECABORT Transaction discarded because of previous errors.")
     if changed:
         return NULL_ARRAY
-    return [server.call(client, command, args) for command, args in queue]
+    return [engine.call(client, command, args) for command, args in queue]
 
 
 @command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY, UNQUEUED)
-def discard(server: Server, client: Client) -> Value:
+def discard(engine: Engine, client: Client) -> Value:
     """DISCARD: forget what was queued, and what is watched."""
     if client.queue is None:
         raise ReplyError("ERR DISCARD without MULTI")
-    discard_queue(server, client)
+    discard_queue(engine, client)
     return "OK"
 
 
-def discard_queue(server: Server, client: Client) -> None:
+def discard_queue(engine: Engine, client: Client) -> None:
     """Leave the transaction."""
     client.queue, client.spoiled = None, False
-    server.watching.unwatch(client)
+    engine.watching.unwatch(client)
 
 
 @command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY, UNQUEUED, UNCOUNTED, keys="RO")
-def watch(server: Server, client: Client, key: bytes, *keys: bytes) -> Value:
+def watch(engine: Engine, client: Client, key: bytes, *keys: bytes) -> Value:
     """WATCH key [key ...]: have EXEC do nothing if one of the keys changes before it."""
     if client.queue is not None:
         raise ReplyError("ERR WATCH inside MULTI is not allowed")
     for each in (key, *keys):
-        server.watching.watch(client, each)
+        engine.watching.watch(client, each)
     return "OK"
 
 
 @command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY)
-def unwatch(server: Server, client: Client) -> Value:
+def unwatch(engine: Engine, client: Client) -> Value:
     """UNWATCH: forget what is watched."""
-    server.watching.unwatch(client)
+    engine.watching.unwatch(client)
     return "OK"

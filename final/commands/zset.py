@@ -12,7 +12,7 @@ from ..data.store import KINDS, PIECE, Args, Kind, Store
 from ..engine.args import parse_random
 from ..engine.client import Client
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
-from ..engine.context import Server
+from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, not_a_float, syntax_error
 from ..protocol.numeric import parse_float
@@ -188,10 +188,8 @@ def zrandmember(db: Store, client: Client, key: bytes, *options: bytes) -> Value
 
 
 @command(READONLY)
-def zscan(server: Server, db: Store, key: bytes, cursor: bytes, *options: bytes) -> Value:
+def zscan(engine: Engine, db: Store, key: bytes, cursor: bytes, *options: bytes) -> Value:
     """ZSCAN key cursor [MATCH pattern] [COUNT count]: answer with the next cursor, and some members and scores."""
-    following, members = scan_members(
-        server, db, key, SORTED_SET, cursor, options, whole=lambda held: len(held) <= FEW
-    )
+    following, members = scan_members(engine, db, key, SORTED_SET, cursor, options, whole=lambda held: len(held) <= FEW)
     held = db.get(key, SORTED_SET) or SortedSet()
     return [b"%d" % following, [each for member in members for each in (member, written(held.scores[member]))]]

@@ -137,9 +137,7 @@ def give(
     return with_scores(client, entries, scored)
 
 
-def keep(
-    db: Store, command: str, key: bytes, numkeys: bytes, args: tuple[bytes, ...], operation: Operation
-) -> Value:
+def keep(db: Store, command: str, key: bytes, numkeys: bytes, args: tuple[bytes, ...], operation: Operation) -> Value:
     """Keep at the key what comes of the operation; answer with the number of members."""
     allowed = () if operation is difference else JOINING
     inputs, aggregate, _ = parse(db, command, numkeys, args, allowed)

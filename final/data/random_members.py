@@ -16,10 +16,6 @@ MOST_REPEATED = 2**20  # members in one answer that may name some more than once
 T = TypeVar("T")
 
 
-
-
-
-
 def one_of(members: Collection[T]) -> T:
     """A random member of a collection that has some."""
     return next(islice(members, random.randrange(len(members)), None))

@@ -48,7 +48,3 @@ class Order:
 def rank(member: bytes) -> int:
     """Where a member stands in the order: never at 0, which is the beginning. 30 bits are sorted sooner than 48."""
     return hash(member) & 0x3FFFFFFF | 1
-
-
-
-

@@ -22,7 +22,7 @@ from .slowlog import SlowLog
 from .watch import Watching
 
 
-class Server(Protocol):
+class Engine(Protocol):
     """What a command may ask of the server; the engine is one. So commands need not import it."""
 
     stores: list[Store]

@@ -176,8 +176,13 @@ class Engine:
             raise only_while_listening(command.name)
         if client.queue is not None and NO_MULTI in command.flags:
             raise ReplyError("ERR Command not allowed inside a transaction")
-        if self.log is not None and self.log.failure and (
-            REFUSED_LIKE_WRITES in command.flags or any(WRITE in each.flags for each in about_to_run(client, command))
+        if (
+            self.log is not None
+            and self.log.failure
+            and (
+                REFUSED_LIKE_WRITES in command.flags
+                or any(WRITE in each.flags for each in about_to_run(client, command))
+            )
         ):
             raise log_failed(self.log.failure)
 

@@ -12,7 +12,7 @@ from .client import Client
 from .command import DENYOOM, MAY_REPLICATE, NOSCRIPT, WRITE, look_up
 
 if TYPE_CHECKING:
-    from .context import Server
+    from .context import Engine
 
 FLAGS = {"no-writes", "allow-oom", "allow-stale", "no-cluster", "allow-cross-slot-keys"}  # what may follow #!lua
 
@@ -20,7 +20,7 @@ FLAGS = {"no-writes", "allow-oom", "allow-stale", "no-cluster", "allow-cross-slo
 class Scripts:
     """Scripts by their names. Lua is started when the first one is loaded."""
 
-    def __init__(self, server: "Server", while_busy: Callable[[], None]) -> None:
+    def __init__(self, server: "Engine", while_busy: Callable[[], None]) -> None:
         """`while_busy` is called now and then while a script runs for too long: others hear that we are busy."""
         self.server = server
         self.while_busy = while_busy

@@ -11,7 +11,7 @@ from ..protocol.writer import Value
 from .args import integer
 from .client import Client
 from .command import BLOCKING, COMMANDS, PLAIN, Command, FindKeys
-from .context import Server
+from .context import Engine
 from .key_specs import READ, derive
 
 F = TypeVar("F", bound=Callable[..., Value])
@@ -65,7 +65,7 @@ def describe(
         name = f"{of}|{name.removeprefix(of + '_').replace('_', '-')}"
     depth = name.count("|") + 1
     parameters = list(inspect.signature(function, eval_str=True).parameters.values())
-    handed = tuple(each.annotation for each in parameters if each.annotation in (Store, Client, Server))
+    handed = tuple(each.annotation for each in parameters if each.annotation in (Store, Client, Engine))
     args = parameters[len(handed) :]
     single = [each for each in args if each.kind is not each.VAR_POSITIONAL]
     names = [each.name for each in args]
@@ -87,7 +87,7 @@ def describe(
 def bind(
     function: Callable[..., Value], name: str, handed: tuple[type, ...], integers: list[bool], last: str, fewest: int,
     most: float,
-) -> Callable[[Server, Client, list[bytes]], Value]:  # fmt: skip
+) -> Callable[[Engine, Client, list[bytes]], Value]:  # fmt: skip
     """Make the function that a request is run through, with all that can be known now worked out now.
 
     It hands over what was asked for and the words after the name, integers already read.
@@ -98,21 +98,21 @@ def bind(
     depth = name.count("|") + 1
     places = [index for index, wanted in enumerate(integers, start=depth) if wanted]
 
-    def run_plain(server: Server, client: Client, args: list[bytes]) -> Value:
+    def run_plain(engine: Engine, client: Client, args: list[bytes]) -> Value:
         return function(client.db, *args[1:])
 
-    def run_one(server: Server, client: Client, args: list[bytes]) -> Value:
+    def run_one(engine: Engine, client: Client, args: list[bytes]) -> Value:
         return function(client.db, args[1])
 
-    def run_up_to(server: Server, client: Client, args: list[bytes]) -> Value:
+    def run_up_to(engine: Engine, client: Client, args: list[bytes]) -> Value:
         if len(args) > most:
             raise too_many_arguments(name, args)
         return function(client.db, *args[1:])
 
-    def run(server: Server, client: Client, args: list[bytes]) -> Value:
+    def run(engine: Engine, client: Client, args: list[bytes]) -> Value:
         if len(args) > most:
             raise too_many_arguments(name, args)
-        given = [client.db if kind is Store else client if kind is Client else server for kind in handed]
+        given = [client.db if kind is Store else client if kind is Client else engine for kind in handed]
         arguments: list[bytes | int] = list(args)
         for place in places[: len(args) - depth]:
             arguments[place] = integer(args[place])

@@ -30,7 +30,7 @@ PATIENT_FAILURES = 3  # after so many in a row the next automatic try waits: a m
 CANNOT = "Can't execute an AOF background rewriting. Please check the server logs for more information."
 
 
-class Owner(Protocol):
+class Engine(Protocol):
     """What the rewriter must know of the server, and change: the engine is one."""
 
     options: Options
@@ -44,8 +44,8 @@ class Rewriter:
     `prepare` is called in the child before anything else: who has set signals up takes them back there.
     """
 
-    def __init__(self, owner: Owner, prepare: Callable[[], None] = lambda: None) -> None:
-        self.owner = owner
+    def __init__(self, engine: Engine, prepare: Callable[[], None] = lambda: None) -> None:
+        self.engine = engine
         self.prepare = prepare
         self.worker: Child | Copier | None = None  # there while a rewrite is under way …
         self.log: Log | None = None  # … of this log
@@ -69,7 +69,7 @@ class Rewriter:
 
     def switch(self, now: bool) -> bool:
         """The option appendonly has changed: turn the log on or off. Tell whether that could be done, or begun."""
-        if self.owner.options.appendonly == "yes":
+        if self.engine.options.appendonly == "yes":
             return self.turn_on(now)
         self.turn_off()
         return True
@@ -87,7 +87,7 @@ class Rewriter:
     def turn_off(self) -> None:
         """Log nothing from now on. What was logged stays."""
         self.cancel()
-        log, self.owner.log = self.owner.log, None
+        log, self.engine.log = self.engine.log, None
         if log is not None:
             try:
                 log.close()
@@ -103,13 +103,13 @@ class Rewriter:
         self.began = time.monotonic()
         self.rewrites += 1
         try:
-            log = self.log = self.owner.log or Log(self.owner.options)
-            if self.owner.log is None:
+            log = self.log = self.engine.log or Log(self.engine.options)
+            if self.engine.log is None:
                 self.enter(log)
-            if self.owner.log is not None:
+            if self.engine.log is not None:
                 log.branch()
             worker = Child if hasattr(os, "fork") else Copier
-            self.worker = worker(self.owner.stores, log.folder.path, self.prepare)
+            self.worker = worker(self.engine.stores, log.folder.path, self.prepare)
         except (OSError, CorruptLog) as error:
             self.note(str(error))
             return False
@@ -119,10 +119,10 @@ class Rewriter:
     def enter(self, log: Log) -> None:
         """The server keeps no log. Turn this one on, or only have its folder, to leave the data there as it is."""
         log.enter()
-        if self.owner.options.appendonly == "yes":
+        if self.engine.options.appendonly == "yes":
             log.open()  # so that there is a whole log, the old one or an empty one, until the new one is complete
             log.apart = True
-            self.owner.log = log
+            self.engine.log = log
         else:
             log.folder.tidy()
 
@@ -138,11 +138,11 @@ class Rewriter:
     @property
     def in_doubt(self) -> bool:
         """Whether nobody knows what of the log is on the disk, so that only a new one can be relied on."""
-        return self.owner.log is not None and bool(self.owner.log.doubt)
+        return self.engine.log is not None and bool(self.engine.log.doubt)
 
     def grown(self) -> bool:
         """Whether the log has grown so much since it was last rewritten that it is time to do it again."""
-        log, options = self.owner.log, self.owner.options
+        log, options = self.engine.log, self.engine.options
         if log is None or not options.auto_aof_rewrite_percentage or log.size <= options.auto_aof_rewrite_min_size:
             return False
         return log.size * 100 // (log.base_size or 1) - 100 >= options.auto_aof_rewrite_percentage
@@ -166,7 +166,7 @@ class Rewriter:
         self.failures = self.failures + 1 if problem else 0
         if problem:
             server_log.error("the log was not rewritten: %s", problem)
-            self.scheduled |= self.owner.log is not None and self.owner.log.apart
+            self.scheduled |= self.engine.log is not None and self.engine.log.apart
         if self.failures >= PATIENT_FAILURES:
             unit = 1 if self.in_doubt else 60  # seconds: writes are refused meanwhile
             self.not_before = time.monotonic() + unit * min(2 ** (self.failures - PATIENT_FAILURES), 60)
@@ -182,15 +182,15 @@ class Rewriter:
 
     def let_go(self) -> None:
         """Forget the log that was rewritten, and let go of its folder where it is not kept on."""
-        if self.log is not None and self.log is not self.owner.log:
+        if self.log is not None and self.log is not self.engine.log:
             self.log.folder.leave()
         self.log = None
 
     def state(self) -> dict[str, Any]:
         """What INFO says about the log."""
-        log = self.owner.log
+        log = self.engine.log
         return {
-            "aof_enabled": int(self.owner.options.appendonly == "yes"),
+            "aof_enabled": int(self.engine.options.appendonly == "yes"),
             "aof_rewrite_in_progress": int(self.worker is not None),
             "aof_rewrite_scheduled": int(self.scheduled),
             "aof_last_rewrite_time_sec": self.seconds,

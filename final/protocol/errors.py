@@ -147,9 +147,7 @@ def wrong_password() -> ReplyError:
 
 def busy() -> ReplyError:
     """Answer while a script runs for too long."""
-    return ReplyError(
-        "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
-    )
+    return ReplyError("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.")
 
 
 def no_script() -> ReplyError:

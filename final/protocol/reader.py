@@ -205,8 +205,6 @@ class Reader:
         return line
 
 
-
-
 # A word is plain bytes, then perhaps a part in quotes, and then a blank or the end (`sdssplitargs`, to which \v and \f
 # are blanks before a word and behind quotes, but not behind plain bytes).
 _ARGUMENT = re.compile(

@@ -203,9 +203,7 @@ PIECES = LETTERS | st.sampled_from(
 
 
 @pytest.mark.parametrize("longest", [pattern.LONGEST, 1])
-def test_a_pattern_matches_what_it_matches_in_redis(
-    pair: Pair, longest: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pattern_matches_what_it_matches_in_redis(pair: Pair, longest: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a regular expression, and where that would be too long: a few places in a text are tried at once there."""
     monkeypatch.setattr(pattern, "LONGEST", longest)
     monkeypatch.setattr(pattern, "FEWEST", 2)

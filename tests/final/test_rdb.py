@@ -39,9 +39,7 @@ SMALL = RECORDED["7.0.15-lru.rdb"]
 def expected(contents: list[Args]) -> dict[int, Any]:
     """The data that these requests make."""
     peer = InProcess()
-    replies = peer.ask_all(
-        [[arg if type(arg) is bytes else str(arg).encode() for arg in each] for each in contents]
-    )
+    replies = peer.ask_all([[arg if type(arg) is bytes else str(arg).encode() for arg in each] for each in contents])
     assert not [reply for reply in replies if reply.startswith(b"-")]
     return data_of(peer)
 
@@ -69,9 +67,7 @@ def test_the_recorded_snapshots_have_all_forms_that_their_servers_write() -> Non
     forms = {"7.0.15": {0, 2, 4, 5, 11, 16, 17, 18}, "6.2.14": {0, 2, 4, 5, 11, 12, 13, 14}}
     for name, wanted in {**forms, "valkey-9.1.2": forms["7.0.15"] | {20}}.items():
         data = RECORDED[f"{name}.rdb"]
-        found = {
-            data[start] for start, args in read_snapshot(Cursor(data)) if args[0] not in (b"SELECT", b"PEXPIREAT")
-        }
+        found = {data[start] for start, args in read_snapshot(Cursor(data)) if args[0] not in (b"SELECT", b"PEXPIREAT")}
         assert found == wanted
 
 

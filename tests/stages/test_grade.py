@@ -40,9 +40,7 @@ def rows(out: Path) -> dict[str, Row]:
         table = csv.DictReader(file)
         assert table.fieldnames == ["submission", "score", "out_of", "status", "seconds"]
         return {
-            line["submission"]: Row(
-                float(line["score"]), float(line["out_of"]), line["status"], float(line["seconds"])
-            )
+            line["submission"]: Row(float(line["score"]), float(line["out_of"]), line["status"], float(line["seconds"]))
             for line in table
         }
 

@@ -509,17 +509,13 @@ def test_a_seed_repeats_a_run(tmp_path: Path) -> None:
 
 def test_any_program_can_be_tested(tmp_path: Path) -> None:
     """`cmd:` starts any program with `--port N`; tests on modules are skipped."""
-    target = write(
-        tmp_path / "target", server=SERVER.replace("sys.argv[2]", "sys.argv[sys.argv.index('--port') + 1]")
-    )
+    target = write(tmp_path / "target", server=SERVER.replace("sys.argv[2]", "sys.argv[sys.argv.index('--port') + 1]"))
     result = run(tmp_path, LITTLE, f"cmd:{sys.executable} {target / 'server.py'} --color")
     assert result.outcomes["test_modules"] == "skipped"
     assert result.outcomes["test_wire"] == "passed"
 
 
-def test_without_a_target_it_is_work_as_soon_as_there_is_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_target_it_is_work_as_soon_as_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without `work/` the reference is tested; with it `work/`, at its own stage, or one is told to start."""
     monkeypatch.setattr(target, "ROOT", tmp_path)
     (tmp_path / "stages" / "03-writer").mkdir(parents=True)
@@ -664,8 +660,6 @@ def test_what_is_no_reply_is_refused(data: bytes) -> None:
         ),
     ],
 )
-def test_a_caret_stands_under_the_first_difference(
-    expected: bytes, received: bytes, lines: list[str]
-) -> None:
+def test_a_caret_stands_under_the_first_difference(expected: bytes, received: bytes, lines: list[str]) -> None:
     """Bytes are shown as RESP, long ones cut, with a caret under the first that differs."""
     assert report.show(received, report.difference(expected, received)) == lines

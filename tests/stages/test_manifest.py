@@ -125,7 +125,9 @@ def later():
     from ..lua import interpreter
     from .reader import Reader
 """
-    assert without_dots(package) == """import re
+    assert (
+        without_dots(package)
+        == """import re
 from os import path
 
 import commands  # noqa: F401  (why)
@@ -137,6 +139,7 @@ def later():
     from lua import interpreter
     from reader import Reader
 """
+    )
 
 
 # The rooms of final/

@@ -1,8 +1,8 @@
 """Fuzz final/ for a while: mutated conversations, each seed another one; with --coverage guided by atheris.
 
-    python3 -m tests.tools.fuzzing --seconds 60 --seed 7
-    python3 -m tests.tools.fuzzing --only 123456      the one conversation that a failure named
-    python3 -m tests.tools.fuzzing --coverage --seconds 60      wants `pip install atheris`
+python3 -m tests.tools.fuzzing --seconds 60 --seed 7
+python3 -m tests.tools.fuzzing --only 123456      the one conversation that a failure named
+python3 -m tests.tools.fuzzing --coverage --seconds 60      wants `pip install atheris`
 """
 
 from __future__ import annotations
