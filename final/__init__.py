@@ -15,7 +15,9 @@ that they enter themselves into the table.
         stopping.py       hears signals, and ends the server in time, whatever it does
     commands/      the commands, a file for each family; a new command touches one of them (04)
     engine/        the way of one request: admit, run, settle. No asyncio, no socket (04)
-        engine.py         the heart
+        engine.py         admit, run, settle
+        admit.py          whether a client may run a command now
+        notify.py, security_warning.py  keyspace notifications; clients that speak HTTP
         mishaps.py        a bug, or no memory, in the middle of a request: who has to go
         fast_path.py      the shorter way, for requests that touch nothing but the data
         context.py        what a command may ask of the server

@@ -5,7 +5,6 @@ import time
 from ..engine.client import Client
 from ..engine.command import ADMIN, ALLOW_BUSY, FAST, LOADING, NO_MULTI, NOSCRIPT, STALE
 from ..engine.context import Engine
-from ..engine.counters import Counters
 from ..engine.open_files import room_for
 from ..engine.signature import command
 from ..options import config_failed
@@ -61,7 +60,7 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="config")
 def config_resetstat(engine: Engine) -> Value:
     """CONFIG RESETSTAT: count from zero again what INFO counts."""
-    engine.counters = Counters()
+    engine.counters.reset()
     return "OK"
 
 

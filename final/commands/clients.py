@@ -206,7 +206,7 @@ def client_unblock(engine: Engine, client_id: bytes, reason: bytes = b"TIMEOUT")
         raise ReplyError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
     waiting = engine.clients.get(integer(client_id))
     answer = NULL_ARRAY if reason.lower() == b"timeout" else ReplyError("UNBLOCKED client unblocked via CLIENT UNBLOCK")
-    return int(waiting is not None and engine.unblock(waiting, answer))
+    return int(waiting is not None and engine.waiting.unblock(waiting, answer))
 
 
 def described(client: Client, now: int) -> bytes:

@@ -23,6 +23,10 @@ class Counters:
     evicted: int = 0  # keys that had to make room
     samples: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=SAMPLES))
 
+    def reset(self) -> None:
+        """Set all counts back to zero, as CONFIG RESETSTAT does."""
+        vars(self).update(vars(Counters()))
+
     def sample(self, now: int) -> None:
         """Remember how many commands there were at this time; some ten times a second."""
         self.samples.append((now, self.commands_processed))

@@ -2,17 +2,16 @@
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ..lua.interpreter import Interpreter
+from ..options import Options
 from ..protocol.errors import ReplyError, log_failed, no_script, out_of_memory
 from ..protocol.writer import Value
 from ..server_log import log as server_log
 from .client import Client
-from .command import DENYOOM, MAY_REPLICATE, NOSCRIPT, WRITE, look_up
+from .command import DENYOOM, MAY_REPLICATE, NOSCRIPT, WRITE, Command, look_up
 
-if TYPE_CHECKING:
-    from .context import Engine
+Call = Callable[[Client, Command, list[bytes]], Value]
 
 FLAGS = {"no-writes", "allow-oom", "allow-stale", "no-cluster", "allow-cross-slot-keys"}  # what may follow #!lua
 
@@ -20,9 +19,22 @@ FLAGS = {"no-writes", "allow-oom", "allow-stale", "no-cluster", "allow-cross-slo
 class Scripts:
     """Scripts by their names. Lua is started when the first one is loaded."""
 
-    def __init__(self, server: "Engine", while_busy: Callable[[], None]) -> None:
-        """`while_busy` is called now and then while a script runs for too long: others hear that we are busy."""
-        self.server = server
+    def __init__(
+        self,
+        options: Options,
+        call: Call,
+        full: Callable[[], bool],
+        log_failure: Callable[[], str],
+        while_busy: Callable[[], None],
+    ) -> None:
+        """`call` runs a command as a part of the one under way, `full` says whether `maxmemory` is exceeded,
+        `log_failure` why the log cannot be written, or "". `while_busy` is called now and then while a script has run
+        for longer than `busy-reply-threshold`: it serves other clients, who hear that the server is busy.
+        """
+        self.options = options
+        self.call = call
+        self.full = full
+        self.log_failure = log_failure
         self.while_busy = while_busy
         self.texts: dict[bytes, bytes] = {}
         self.busy = False  # the script that runs has done so for longer than `busy-reply-threshold`
@@ -65,8 +77,8 @@ class Scripts:
         if readonly and text.startswith(b"#!") and "no-writes" not in flags:
             raise ReplyError("ERR Can not execute a script with write flag using *_ro command.")
         self._readonly = readonly or "no-writes" in flags
-        self._starved = self.server.eviction.full and "allow-oom" not in flags
-        self._refused = self.server.log.failure if self.server.log is not None else ""
+        self._starved = self.full() and "allow-oom" not in flags
+        self._refused = self.log_failure()
         if self._refused and text.startswith(b"#!") and "no-writes" not in flags:
             raise log_failed(self._refused)
         self._client = Client(id=client.id, db=client.db, address=client.address, scripted=True)
@@ -108,11 +120,11 @@ class Scripts:
                 raise log_failed(self._refused)
             self._wrote = self._wrote or WRITE in command.flags
         assert self._client is not None
-        return self.server.call(self._client, command, args)
+        return self.call(self._client, command, args)
 
     def _check(self) -> bool:
         """Asked now and then by Lua: whether the script must end."""
-        if (time.monotonic() - self._began) * 1000 > self.server.options.busy_reply_threshold:
+        if (time.monotonic() - self._began) * 1000 > self.options.busy_reply_threshold:
             self.busy = True
             self.while_busy()
         return self._killed

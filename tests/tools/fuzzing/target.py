@@ -129,7 +129,7 @@ class Session:
     def end(self) -> None:
         """The time of all who wait is up, everybody was answered; the server serves another one, and forgets these."""
         while waiting := [guest for guest in self.guests if guest.client.parked is not None]:
-            self.engine.time_up(waiting[0].client.parked)  # type: ignore[arg-type]
+            self.engine.waiting.time_out(waiting[0].client.parked)  # type: ignore[arg-type]
             self.go_on()
         for number, guest in enumerate(self.guests):
             if guest.answers != guest.requests:
