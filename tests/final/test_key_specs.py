@@ -1,4 +1,4 @@
-"""Where the keys of a request stand: every command says the same as the real Redis, and all that depends on it agrees."""
+"""Where the keys of a request stand: commands say the same as in the real Redis, and all that depends on it agrees."""
 
 from __future__ import annotations
 
