@@ -153,7 +153,8 @@ def test_members_are_not_repeated_without_end() -> None:
 def test_a_crowd_that_talks_nonsense_and_leaves_does_no_harm() -> None:
     options = ("--proto-max-bulk-len", "1mb", "--enable-debug-command", "no", "--busy-reply-threshold", "60000")
     with final_server(*options) as server:
-        before = crowd.memory(server)
+        process = crowd.process_of(server)
+        before = crowd.memory(process)
         with ThreadPoolExecutor(16) as pool:
             ports = [server.port] * VISITS
             seeds = map(random.Random, range(SEED, SEED + VISITS))
@@ -164,7 +165,7 @@ def test_a_crowd_that_talks_nonsense_and_leaves_does_no_harm() -> None:
             client.ask("AUTH", password)
         client.check(encoded("PING"), b"+PONG\r\n")
         assert "Traceback" not in server.errors, f"SEED={SEED}: {server.errors}"
-        assert crowd.memory(server) - before < 300 << 20
+        assert crowd.memory(process) - before < 300 << 20
 
 
 ANNOUNCED = {
@@ -178,13 +179,13 @@ ANNOUNCED = {
 @pytest.mark.parametrize("half", ANNOUNCED.values(), ids=ANNOUNCED)
 def test_what_is_only_announced_takes_no_memory(final: Server, half: bytes) -> None:
     clients = int(os.environ.get("CLIENTS", "400"))
-    before = crowd.memory(final)
+    before = crowd.memory(crowd.process_of(final))
     with ExitStack() as stack:
         for _ in range(clients):
             connection = stack.enter_context(socket.create_connection(("127.0.0.1", final.port), 10))
             connection.sendall(half)
         final.connect().check(encoded("PING"), b"+PONG\r\n")
-        each = (crowd.memory(final) - before) / clients
+        each = (crowd.memory(crowd.process_of(final)) - before) / clients
     assert each < 20_000, f"{each:.0f} bytes for each client"
 
 

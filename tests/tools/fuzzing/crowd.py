@@ -37,10 +37,14 @@ def visit(port: int, random: Random) -> int:
     return len(data)
 
 
-def memory(server: Server) -> int:
-    """Bytes of memory that the server's process has."""
-    told = server.connect().ask("INFO", "server")
-    assert isinstance(told, bytes)
-    number = next(line.partition(":")[2] for line in told.decode().splitlines() if line.startswith("process_id"))
-    status = Path(f"/proc/{number.strip()}/status").read_text()
+def process_of(server: Server) -> int:
+    """The id of the server's process."""
+    info = server.connect().ask("INFO", "server")
+    assert isinstance(info, bytes)
+    return int(next(line.partition(":")[2] for line in info.decode().splitlines() if line.startswith("process_id")))
+
+
+def memory(process: int) -> int:
+    """Bytes of memory that a process has."""
+    status = Path(f"/proc/{process}/status").read_text()
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))) * 1024
