@@ -1,1 +1,1 @@
-"""How a request is run: admitted, executed, settled; and who waits, watches, listens meanwhile."""
+"""Run requests: check, execute, hand on what they changed. And what clients wait for, watch and are subscribed to."""

@@ -16,7 +16,7 @@ from ..protocol.errors import ReplyError, busy, out_of_memory
 from ..protocol.writer import Replies, Value
 from .admit import admit
 from .blocking import Waiting
-from .client import Client, about_to_run, nowhere
+from .client import Client, about_to_run, discard
 from .clocks import steady_clock, wall_clock
 from .command import ALLOW_BUSY, COMMANDS, DENYOOM, RUNS_QUEUE, UNQUEUED, Command, find
 from .counters import Counters
@@ -79,7 +79,7 @@ class Engine:
         self.security_warning = SecurityWarning()
         self._ids = count(1)
 
-    def connect(self, address: str = "", local_address: str = "", deliver: Callable[[Value], None] = nowhere) -> Client:
+    def connect(self, address: str = "", local_address: str = "", deliver: Callable[[Value], None] = discard) -> Client:
         """Register a client that has connected. `deliver` sends it messages that are not the reply to its request."""
         self.counters.connections_received += 1
         client = Client(next(self._ids), self.stores[0], address=address, local_address=local_address, deliver=deliver)
@@ -198,7 +198,7 @@ class Engine:
             self.mishaps.in_command(command, error)
             raise
         if command.counts_lookups:
-            self.counters.look_up(client.db, command, args)
+            self.counters.count_lookups(client.db, command, args)
         return answer
 
     def complete(self, command: Command, args: list[bytes], start: int = 0) -> None:
