@@ -65,7 +65,7 @@ class Engine:
         self.waiting = Waiting()
         self.watching = Watching()
         self.clients: dict[int, Client] = {}
-        self.log: Log | None = None  # without one, nothing is kept
+        self.log: Log | None = None  # None: nothing is logged
         self.rewriter = Rewriter(self, in_child)
         self.monitors = Monitors()
         self.slowlog = SlowLog(options)
@@ -74,8 +74,8 @@ class Engine:
         self.scripts = Scripts(options, self.call, lambda: self.eviction.full, lambda: self.log_failure, while_busy)
         self.mishaps = Mishaps(self.unit, on_broken, self.settle_expired)
         self.started = self.recently = steady()  # the latter is set some ten times a second
-        self.run_id = token_hex(20)  # of this start; tools see by it that the server was started anew
-        self.active_expire = True  # remove expired keys that nobody asks for; DEBUG SET-ACTIVE-EXPIRE 0: do not
+        self.run_id = token_hex(20)  # random for each start: a tool sees a restart by it
+        self.active_expire = True  # remove expired keys before they are accessed; DEBUG SET-ACTIVE-EXPIRE sets it
         self.security_warning = SecurityWarning()
         self._ids = count(1)
 
@@ -149,7 +149,7 @@ class Engine:
 
     @property
     def log_failure(self) -> str:
-        """Why the log cannot be written now; "" where it can, or where no log is kept."""
+        """Why the log cannot be written now; "" if it can, or if there is no log."""
         return self.log.failure if self.log is not None else ""
 
     def make_room(self, client: Client, command: Command, args: list[bytes]) -> None:
