@@ -52,7 +52,7 @@ class Client:
     resume: Callable[[], None] = do_nothing  # execute the request that a pause has held back
     is_script: bool = False  # not a client, but a script that runs for one (CLIENT_SCRIPT)
     monitoring: bool = False  # MONITOR (CLIENT_MONITOR)
-    mute: float = 0  # how many replies not to send; infinite after CLIENT REPLY OFF (CLIENT_REPLY_SKIP, …_OFF)
+    mute: float = 0  # how many replies not to send: CLIENT REPLY; OFF: infinite (CLIENT_REPLY_SKIP, …_OFF)
     no_evict: bool = False  # CLIENT NO-EVICT ON
     queue: list[tuple[Command, list[bytes]]] | None = None  # the requests since MULTI, which EXEC runs; None: no MULTI
     spoiled: bool = False  # a request could not be queued, so EXEC will fail (CLIENT_DIRTY_EXEC)
@@ -63,7 +63,7 @@ class Client:
     parked: Parked | None = None  # its command that waits for a key
 
     def admitted(self, password: str) -> bool:
-        """Whether it has said the password, or there is none any more (Redis: `authRequired`)."""
+        """Return whether it has authenticated, or `password`, the option `requirepass`, is empty."""
         return self.authenticated or not password
 
     def let_go(self) -> None:
