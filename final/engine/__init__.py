@@ -1,1 +1,1 @@
-"""Run requests: check, execute, hand on what they changed. And what clients wait for, watch and are subscribed to."""
+"""Runs requests, and keeps what clients wait for, watch and are subscribed to. It knows no socket."""
