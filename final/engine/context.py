@@ -1,4 +1,4 @@
-"""What a command may ask of the engine: in one list, so that commands need not import the engine itself."""
+"""What commands may use of the engine, in one list, so that they need not import the engine itself."""
 
 from collections.abc import Callable
 from typing import Protocol

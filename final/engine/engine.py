@@ -16,7 +16,7 @@ from ..protocol.errors import ReplyError, busy, out_of_memory
 from ..protocol.writer import Replies, Value
 from .admit import admit
 from .blocking import Waiting
-from .client import Client, about_to_run, nowhere
+from .client import Client, about_to_run, discard
 from .clocks import steady_clock, wall_clock
 from .command import ALLOW_BUSY, COMMANDS, DENYOOM, RUNS_QUEUE, UNQUEUED, Command, find
 from .counters import Counters
@@ -65,7 +65,7 @@ class Engine:
         self.waiting = Waiting()
         self.watching = Watching()
         self.clients: dict[int, Client] = {}
-        self.log: Log | None = None  # without one, nothing is kept
+        self.log: Log | None = None  # None: nothing is logged
         self.rewriter = Rewriter(self, in_child)
         self.monitors = Monitors()
         self.slowlog = SlowLog(options)
@@ -74,12 +74,12 @@ class Engine:
         self.scripts = Scripts(options, self.call, lambda: self.eviction.full, lambda: self.log_failure, while_busy)
         self.mishaps = Mishaps(self.unit, on_broken, self.settle_expired)
         self.started = self.recently = steady()  # the latter is set some ten times a second
-        self.run_id = token_hex(20)  # of this start; tools see by it that the server was started anew
-        self.active_expire = True  # remove expired keys that nobody asks for; DEBUG SET-ACTIVE-EXPIRE 0: do not
+        self.run_id = token_hex(20)  # random for each start: a tool sees a restart by it
+        self.active_expire = True  # remove expired keys before they are accessed; DEBUG SET-ACTIVE-EXPIRE sets it
         self.security_warning = SecurityWarning()
         self._ids = count(1)
 
-    def connect(self, address: str = "", local_address: str = "", deliver: Callable[[Value], None] = nowhere) -> Client:
+    def connect(self, address: str = "", local_address: str = "", deliver: Callable[[Value], None] = discard) -> Client:
         """Register a client that has connected. `deliver` sends it messages that are not the reply to its request."""
         self.counters.connections_received += 1
         client = Client(next(self._ids), self.stores[0], address=address, local_address=local_address, deliver=deliver)
@@ -149,7 +149,7 @@ class Engine:
 
     @property
     def log_failure(self) -> str:
-        """Why the log cannot be written now; "" where it can, or where no log is kept."""
+        """Why the log cannot be written now; "" if it can, or if there is no log."""
         return self.log.failure if self.log is not None else ""
 
     def make_room(self, client: Client, command: Command, args: list[bytes]) -> None:
@@ -198,7 +198,7 @@ class Engine:
             self.mishaps.in_command(command, error)
             raise
         if command.counts_lookups:
-            self.counters.look_up(client.db, command, args)
+            self.counters.count_lookups(client.db, command, args)
         return answer
 
     def complete(self, command: Command, args: list[bytes], start: int = 0) -> None:

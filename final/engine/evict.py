@@ -15,7 +15,7 @@ from ..data.store import Note, Place, Store
 from ..options import Options
 from .command import NO_TOUCH, Command
 
-PER_KEY = 400  # bytes that an entry takes, with its places in the two urns
+PER_KEY = 400  # bytes that an entry takes, with its places in the two `Urn`s
 NEW = 5  # the frequency of a key that is new, so that it does not go at once
 SLOWER = 10  # how much more often a key must be used to count as one more, the more it has been used (lfu-log-factor)
 MINUTE = 60_000  # milliseconds in which a frequency falls by one (lfu-decay-time)
@@ -23,7 +23,7 @@ MINUTE = 60_000  # milliseconds in which a frequency falls by one (lfu-decay-tim
 
 @dataclass(slots=True)
 class Entry:
-    """What is kept of a key."""
+    """Size and use of a key."""
 
     size: int  # bytes
     used: int  # when it was last used, in milliseconds by the steady clock
@@ -80,7 +80,7 @@ class Eviction:
         self.forget_all()
 
     def forget_all(self) -> None:
-        """Start again: the next command that asks has all keys counted."""
+        """Forget all entries. The keys are counted again when an entry is next needed."""
         self.keeping = self.options.maxmemory > 0
         self.used = 0  # bytes of all keys
         self.entries: dict[Place, Entry] | None = None  # None: the keys are not counted yet
@@ -92,7 +92,7 @@ class Eviction:
         return 0 < self.options.maxmemory < self.used
 
     def entry(self, place: Place) -> Entry | None:
-        """Return what is kept of a key, or None where there is no such key. From now on entries are kept."""
+        """Return the entry of a key, or None if there is no such key. From now on, keep entries."""
         self.keeping = True
         return self.counted().get(place)
 
@@ -144,7 +144,7 @@ class Eviction:
                 entry.use(self.steady())
 
     def victim(self) -> Place | None:
-        """Choose a key to evict, the worst of `maxmemory-samples` random ones; None where the policy allows none."""
+        """Choose a key to evict, the worst of `maxmemory-samples` random ones; None if the policy allows none."""
         scope, _, reason = self.options.maxmemory_policy.partition("-")
         if not reason:
             return None  # noeviction

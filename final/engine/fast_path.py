@@ -1,4 +1,4 @@
-"""The fast path: requests for commands that only see the data, with the checks of the engine made once for all of them.
+"""The fast path: requests for commands that take nothing but data, with the checks of the engine made once for all.
 
 `Engine.execute` checks a dozen things for each request: whether the client is authenticated, in a MULTI or subscribed,
 whether some client runs MONITOR, clients are paused, memory or disk are full. The results change rarely, and a command
