@@ -1,4 +1,4 @@
-"""What the tests share: a line for the run's summary (`note`), and a copy of the stages to do things to (`house`)."""
+"""Fixtures for all tests: `note` adds a line to the summary of the run, `house` is a copy of the stages to change."""
 
 from pathlib import Path
 
@@ -10,21 +10,21 @@ from tests.support.house import House, Note
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    """Give a copy of the stages."""
+    """Copy the stages into a temporary folder."""
     return House(tmp_path / "house")
 
 
 @pytest.fixture
 def note(request: pytest.FixtureRequest) -> Note:
-    """Keep a line for the summary; it travels with the report, so it gets out of xdist's workers too."""
+    """Add a line to the summary. As a property of the report it reaches xdist's main process."""
     return lambda text: request.node.user_properties.append(("note", text))
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """Print the lines that were kept."""
+    """Print the lines of `note`, each once, in alphabetical order."""
     reports = [report for found in terminalreporter.stats.values() for report in found]
     notes = {text for report in reports for name, text in getattr(report, "user_properties", []) if name == "note"}
     if notes:
-        terminalreporter.section("what the chain found")
+        terminalreporter.section("notes")
     for text in sorted(notes):
         terminalreporter.write_line(text)

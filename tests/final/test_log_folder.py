@@ -25,7 +25,7 @@ from stages.harness.server import NotStarted
 from stages.harness.wire import request
 from tests.support.folders import await_rewrite, data_of, flush, lay, opened
 from tests.support.oracle import InProcess, final_server, redis_server
-from tests.support.rewriting import mend, rewrite
+from tests.support.rewriting import recover, rewrite
 
 BASE, INCR = "file a.1.base.aof seq 1 type b\n", "file a.1.incr.aof seq 1 type i\n"
 NEXT = "file a.2.base.aof seq 2 type b\nfile a.2.incr.aof seq 2 type i\n"
@@ -219,7 +219,7 @@ def test_who_touches_our_files_is_noticed_and_the_whole_log_is_rewritten(
     touch(tmp_path / "appendonlydir")
     log.look()
     assert log.displaced and re.match("-MISCONF Errors writing to the AOF file: ", peer.ask("INCR n"))
-    mend(peer)
+    recover(peer)
     assert peer.ask("INCR n") == ":2"
     flush(peer)
     log.look()

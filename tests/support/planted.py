@@ -12,7 +12,7 @@ MISTAKES = ROOT / "tests" / "stages" / "mistakes"
 
 @dataclass(frozen=True)
 class Mistake:
-    """What a patch says of itself."""
+    """The stage of a patch, and the first lines of the patch: the mistake, the check that finds it, and its message."""
 
     stage: int
     what: str
