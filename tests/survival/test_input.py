@@ -62,7 +62,7 @@ def test_what_a_conversation_left_behind_comes_back_from_the_log(
     peer = opened(folder)
     try:
         with target.limited():
-            target.heard(mutations.conversation(random.Random(seed)), lambda data: [data], peer)
+            target.replies(mutations.conversation(random.Random(seed)), lambda data: [data], peer)
     except target.TooLong:
         return
     flush(peer)

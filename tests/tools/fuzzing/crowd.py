@@ -1,4 +1,4 @@
-"""Thousands of connections to a server that runs: they talk nonsense, and leave as they like."""
+"""Connections to a running server that send malformed input, and close at any time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close at once, with a reset
 
 
 def visit(port: int, random: Random) -> int:
-    """One connection: says what has gone wrong, reads a little or nothing, and leaves; give the bytes said."""
+    """Connect, send malformed input, read little or nothing, and close; return the number of bytes sent."""
     data = b"".join(piece.data for piece in mutations.conversation(random))
     if random.random() < 0.3:
         data = malformed.stream(random)
@@ -32,15 +32,15 @@ def visit(port: int, random: Random) -> int:
                     pass
             elif leave == 1:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        except OSError:  # the server hung up first
+        except OSError:  # the server closed the connection first
             pass
     return len(data)
 
 
 def memory(server: Server) -> int:
-    """Bytes of memory that the server's process has."""
-    told = server.connect().ask("INFO", "server")
-    assert isinstance(told, bytes)
-    number = next(line.partition(":")[2] for line in told.decode().splitlines() if line.startswith("process_id"))
+    """Return the resident memory of the server's process in bytes."""
+    info = server.connect().ask("INFO", "server")
+    assert isinstance(info, bytes)
+    number = next(line.partition(":")[2] for line in info.decode().splitlines() if line.startswith("process_id"))
     status = Path(f"/proc/{number.strip()}/status").read_text()
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))) * 1024
