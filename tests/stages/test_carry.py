@@ -1,4 +1,4 @@
-"""`python3 -m stages carry FILE`: a fix goes into every later copy, and where it does not fit nothing is spoilt."""
+"""`python3 -m stages carry FILE` applies a fix to the later copies; a copy that it does not fit stays unchanged."""
 
 import subprocess
 from pathlib import Path
@@ -15,7 +15,7 @@ OLD, NEW = "MAX_LINE = 64 * 1024", "MAX_LINE = 32 * 1024"
 
 @pytest.fixture
 def committed(house: House) -> House:
-    """Give a house with a small final/ in which everything is committed."""
+    """Return a copy of the stages with a small final/, all of it committed to git."""
     (house.folder / "final/protocol").mkdir(parents=True)
     reader = (house.folder / FIXED).read_text()
     (house.folder / "final/protocol/reader.py").write_text(reader.replace("import re\n", "import re\nimport sys\n"))
@@ -26,13 +26,13 @@ def committed(house: House) -> House:
 
 
 def change(file: Path, old: str = OLD, new: str = NEW) -> str:
-    """Change a file; answer with its new text."""
+    """Change a file; return its new text."""
     assert old in file.read_text()
     file.write_text(file.read_text().replace(old, new))
     return file.read_text()
 
 
-def test_a_fix_goes_into_every_later_copy_and_leaves_what_grew_there(committed: House) -> None:
+def test_a_fix_goes_into_every_later_copy_and_leaves_later_additions_as_they_are(committed: House) -> None:
     fixed = change(committed.folder / FIXED)
     status, said = committed.desk("carry", FIXED)
     assert status == 0

@@ -1,4 +1,4 @@
-"""The desk, `python3 -m stages`, as a learner meets it."""
+"""The commands `python3 -m stages …`, as a learner uses them."""
 
 from stages.desk.starter import starter
 from tests.support.house import House
@@ -31,7 +31,7 @@ def test_the_road_shows_every_stage_and_the_next_command(house: House) -> None:
     assert said.endswith("Next, type: python3 -m stages start 01\n")
 
 
-def test_start_lays_the_starter_and_the_road_goes_on(house: House) -> None:
+def test_start_writes_the_starter_and_the_road_shows_it(house: House) -> None:
     status, said = house.desk("start", "01")
     assert status == 0
     assert (house.work / "server.py").read_text() == starter(1)["server.py"]
@@ -39,7 +39,7 @@ def test_start_lays_the_starter_and_the_road_goes_on(house: House) -> None:
     assert "begun, not checked" in house.desk()[1]
 
 
-def test_start_writes_over_nothing(house: House) -> None:
+def test_start_overwrites_no_file(house: House) -> None:
     house.desk("start", "01")
     (house.work / "server.py").write_text("my own")
     status, said = house.desk("start", "1")
@@ -48,7 +48,7 @@ def test_start_writes_over_nothing(house: House) -> None:
     assert (house.work / "server.py").read_text() == "my own"
 
 
-def test_start_with_force_keeps_a_copy(house: House) -> None:
+def test_start_with_force_keeps_a_copy_of_what_it_overwrites(house: House) -> None:
     house.desk("start", "01")
     (house.work / "server.py").write_text("my own")
     assert house.desk("start", "01", "--force")[0] == 0
@@ -56,7 +56,7 @@ def test_start_with_force_keeps_a_copy(house: House) -> None:
     assert [copy.read_text() for copy in house.folder.glob("work-*/server.py")] == ["my own"]
 
 
-def test_a_later_start_adds_what_is_new_and_says_what_has_to_grow(house: House) -> None:
+def test_a_later_start_adds_new_files_and_names_the_files_to_change(house: House) -> None:
     house.desk("start", "01")
     (house.work / "server.py").write_text("my own")
     status, said = house.desk("start", "02")
@@ -74,12 +74,12 @@ def test_a_start_without_the_stage_before_says_what_to_type(house: House) -> Non
     assert not house.work.exists()
 
 
-def test_one_can_jump_in_at_any_stage(house: House) -> None:
+def test_a_learner_can_start_at_any_stage(house: House) -> None:
     assert house.desk("start", "03", "--from-reference")[0] == 0
     assert {path.name: path.read_text() for path in house.work.iterdir()} == starter(3)
 
 
-def test_check_counts_and_the_road_and_the_hints_know(house: House) -> None:
+def test_road_and_hint_use_the_outcome_of_check(house: House) -> None:
     (house.folder / "stages/01-echo-server/test_checkpoint.py").write_text(CHECKPOINT)
     house.desk("start", "01")
     status, said = house.desk("check")
@@ -93,7 +93,7 @@ def test_check_counts_and_the_road_and_the_hints_know(house: House) -> None:
     assert "no failed test of stage 01 is known" in house.desk("hint", "01")[1]
 
 
-def test_hints_come_one_more_each_time(house: House) -> None:
+def test_each_call_of_hint_shows_one_hint_more(house: House) -> None:
     (house.folder / "stages/01-echo-server/test_checkpoint.py").write_text(CHECKPOINT)
     first, second, third = (house.desk("hint", "01", "it_has_a_server")[1] for _ in range(3))
     assert "Hint 1 of 2:\n    First hint." in first and "Last hint" not in first
@@ -101,14 +101,14 @@ def test_hints_come_one_more_each_time(house: House) -> None:
     assert third == second and "no more hints" in third
 
 
-def test_a_hint_for_nothing_known_lists_the_checks(house: House) -> None:
+def test_hint_for_an_unknown_check_lists_the_checks(house: House) -> None:
     (house.folder / "stages/01-echo-server/test_checkpoint.py").write_text(CHECKPOINT)
     status, said = house.desk("hint", "01", "red")
     assert status == 2
     assert "test_it_has_a_server" in said and "test_it_is_blue" in said
 
 
-def test_diff_shows_the_lesson(house: House) -> None:
+def test_diff_shows_what_a_stage_adds(house: House) -> None:
     status, said = house.desk("diff", "01", "02", "server.py")
     assert status == 0
     assert said.startswith("--- 01-echo-server/server.py\n+++ 02-resp-reader/server.py\n@@")
@@ -121,7 +121,7 @@ def test_a_stage_that_does_not_exist_is_named(house: House) -> None:
     assert "there is no stage 07; they are 01 to 05" in said
 
 
-def test_the_outcome_of_a_part_of_a_checkpoint_is_not_stored_but_that_of_the_whole_is(house: House) -> None:
+def test_only_the_outcome_of_a_whole_checkpoint_is_stored(house: House) -> None:
     house.desk("start", "01")
     (house.work / "server.py").write_text("colour = 'red'\n")
     (house.folder / "stages" / "01-echo-server" / "test_checkpoint.py").write_text(CHECKPOINT)

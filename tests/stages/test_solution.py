@@ -1,4 +1,4 @@
-"""`python3 -m stages solution` shows the reference to those who have passed, or have given up."""
+"""`python3 -m stages solution` shows the reference after the stage is passed, or with --give-up."""
 
 import json
 
@@ -19,17 +19,17 @@ def test_it_is_shown_after_a_pass_and_not_before(house: House) -> None:
     assert "-        raise NotImplementedError" in said and "+        self.transport.write(data)" in said
 
 
-def test_who_gives_up_may_see_it(house: House) -> None:
+def test_it_is_shown_to_a_learner_who_gives_up(house: House) -> None:
     house.desk("start", "01")
     assert "+        self.transport.write(data)" in house.desk("solution", "01", "--give-up")[1]
 
 
-def test_where_nothing_differs_nothing_is_shown(house: House) -> None:
+def test_nothing_is_shown_if_nothing_differs(house: House) -> None:
     house.desk("start", "01")
     (house.work / "server.py").write_text(sources(stage_folder(1))["server.py"])
     assert house.desk("solution", "01", "--give-up") == (0, "")
 
 
-def test_what_is_not_begun_has_no_solution_yet(house: House) -> None:
+def test_a_stage_that_is_not_started_has_no_solution_yet(house: House) -> None:
     status, said = house.desk("solution", "02")
     assert status == 2 and "stages start 02" in said

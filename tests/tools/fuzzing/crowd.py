@@ -8,7 +8,6 @@ import struct
 from pathlib import Path
 from random import Random
 
-from stages.harness.server import Server
 from tests.tools.fuzzing import malformed, mutations
 
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close at once, with a reset
@@ -37,10 +36,7 @@ def visit(port: int, random: Random) -> int:
     return len(data)
 
 
-def memory(server: Server) -> int:
-    """Return the resident memory of the server's process in bytes."""
-    info = server.connect().ask("INFO", "server")
-    assert isinstance(info, bytes)
-    number = next(line.partition(":")[2] for line in info.decode().splitlines() if line.startswith("process_id"))
-    status = Path(f"/proc/{number.strip()}/status").read_text()
+def memory(process: int) -> int:
+    """Return the resident memory of a process in bytes."""
+    status = Path(f"/proc/{process}/status").read_text()
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))) * 1024
