@@ -1,17 +1,17 @@
-"""Fixtures for all tests: `note` adds a line to the summary of the run, `house` is a copy of the stages to change."""
+"""Fixtures for all tests: `note` adds a line to the summary of the run, `stages_copy` copies the stages."""
 
 from pathlib import Path
 
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from tests.support.house import House, Note
+from tests.support.stages_copy import Note, StagesCopy
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
+def stages_copy(tmp_path: Path) -> StagesCopy:
     """Copy the stages into a temporary folder."""
-    return House(tmp_path / "house")
+    return StagesCopy(tmp_path / "copy")
 
 
 @pytest.fixture

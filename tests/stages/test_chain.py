@@ -6,7 +6,7 @@ import pytest
 
 from stages.harness.course import LAST, STAGES, stage_folder
 from tests.support import checkpoints
-from tests.support.house import Note
+from tests.support.stages_copy import Note
 
 pytestmark = pytest.mark.timeout(2 * checkpoints.SECONDS)
 

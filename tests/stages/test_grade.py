@@ -18,8 +18,8 @@ from stages.desk.manifest import sources
 from stages.harness.course import ROOT, stage_folder
 from tests.support import hostile
 from tests.support.checkpoints import need_redis
-from tests.support.house import desk, points
 from tests.support.machine import within
+from tests.support.stages_copy import desk, points
 
 ALL = "test_what_a_client_sends_comes_back"
 

@@ -12,7 +12,7 @@ import pytest
 
 from stages.teacher import leaks
 from tests.support import hostile
-from tests.support.house import desk, points
+from tests.support.stages_copy import desk, points
 
 KILOBYTES = 768 << 10
 

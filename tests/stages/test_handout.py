@@ -17,7 +17,7 @@ from stages.desk.manifest import sources
 from stages.desk.starter import starter
 from stages.harness.course import NEW_FILE, ROOT, STAGES, stage_folder
 from stages.teacher import handout, leaks
-from tests.support.house import House, environment
+from tests.support.stages_copy import StagesCopy, environment
 
 each_stage = pytest.mark.parametrize("stage", STAGES)
 each_kind = pytest.mark.parametrize("chain", [False, True], ids=["", "chain"])
@@ -65,21 +65,21 @@ def test_a_body_is_found_in_any_layout(file: str, tmp_path: Path) -> None:
         assert leaks.leaks(tmp_path, {"f": {ours}}) == [f"{file}: f"]
 
 
-def test_handout_deletes_a_folder_with_a_solution_in_it(house: House, tmp_path: Path) -> None:
-    checkpoint = house.folder / "stages/03-writer/test_checkpoint.py"
+def test_handout_deletes_a_folder_with_a_solution_in_it(stages_copy: StagesCopy, tmp_path: Path) -> None:
+    checkpoint = stages_copy.folder / "stages/03-writer/test_checkpoint.py"
     reference = sources(stage_folder(3))["writer.py"]
     checkpoint.write_text(checkpoint.read_text() + "\nSOLUTION = '''\n" + reference.replace("'''", "") + "'''\n")
-    (house.folder / "requirements.txt").write_text("pytest>=9.0\n")
-    status, said = house.desk("handout", "03", "--out", str(tmp_path / "task"))
+    (stages_copy.folder / "requirements.txt").write_text("pytest>=9.0\n")
+    status, said = stages_copy.desk("handout", "03", "--out", str(tmp_path / "task"))
     assert status == 2
     assert "stages/03-writer/test_checkpoint.py: 03-writer/writer.py: encode" in said
     assert not (tmp_path / "task").exists()
 
 
-def test_no_file_is_overwritten(house: House, tmp_path: Path) -> None:
+def test_no_file_is_overwritten(stages_copy: StagesCopy, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("")
-    assert house.desk("handout", "03", "--out", str(tmp_path))[0] == 2
-    assert "is not empty" in house.desk("handout", "03", "--out", str(tmp_path))[1]
+    assert stages_copy.desk("handout", "03", "--out", str(tmp_path))[0] == 2
+    assert "is not empty" in stages_copy.desk("handout", "03", "--out", str(tmp_path))[1]
 
 
 def test_it_has_the_task_and_nothing_of_later_stages(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from stages.desk.starter import starter, write
 from stages.harness.course import STAGES, stage_folder
 from tests.support import checkpoints
-from tests.support.house import Note
+from tests.support.stages_copy import Note
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * checkpoints.SECONDS)]
 
@@ -51,4 +51,4 @@ def own_cases(stage: int, run: checkpoints.Run) -> list[checkpoints.Case]:
 
 def outcome(case: checkpoints.Case) -> str:
     """Return the outcome; "unwritten" for the error of a function that the learner has to write."""
-    return "unwritten" if case.outcome == "error" and "NotImplementedError" in case.said else case.outcome
+    return "unwritten" if case.outcome == "error" and "NotImplementedError" in case.message else case.outcome

@@ -37,10 +37,10 @@ def test_a_mistake_fails_first_in_the_check_that_is_meant_for_it(patch: Path, tm
     run = checkpoints.run(mistake.stage, make(patch, tmp_path / "server"), tmp_path, "-x", "--patience=2")
     assert run.failed, f"no check fails: {mistake.what}"
     first = run.failed[0]
-    assert mistake.check in (first.name, first.name.split("[")[0]), f"{first.name} fails first:\n{first.said}"
-    assert mistake.told in first.said, first.said
+    assert mistake.check in (first.name, first.name.split("[")[0]), f"{first.name} fails first:\n{first.message}"
+    assert mistake.report in first.message, first.message
     for part in ("Hint:", "Read:", "Run it again:"):
-        assert f"\n{part}\n" in first.said, f"{part} is missing:\n{first.said}"
+        assert f"\n{part}\n" in first.message, f"{part} is missing:\n{first.message}"
 
 
 @pytest.mark.parametrize("stage", STAGES)

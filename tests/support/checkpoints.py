@@ -14,18 +14,18 @@ from xml.etree import ElementTree
 import pytest
 
 from stages.harness.course import ROOT, stage_folder
-from tests.support.house import environment
+from tests.support.stages_copy import environment
 
 SECONDS = 600
 
 
 @dataclass(frozen=True)
 class Case:
-    """A test that ran: its outcome is passed, skipped or how it failed (`report.trouble`); `said` is its message."""
+    """A test that ran: its outcome is passed, skipped or how it failed (`report.trouble`); `message` is its message."""
 
     name: str
     outcome: str
-    said: str
+    message: str
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Run:
     def summary(self) -> str:
         """Return the names of the failed tests, the first one's message, and the command that shows the others."""
         names = "\n".join(f"    {case.name}: {case.outcome}" for case in self.failed)
-        first = self.failed[0].said if self.failed else self.output
+        first = self.failed[0].message if self.failed else self.output
         return f"{names}\n\nThe first:\n\n{first}\n\nAll of it: {self.command}"
 
 
@@ -81,13 +81,13 @@ def run(stage: int, target: str | Path, folder: Path, *options: str) -> Run:
 def read(case: ElementTree.Element) -> Case:
     """Read a test's outcome from its element in the JUnit file."""
     bad = [each for each in case if each.tag in ("failure", "error")]
-    said = "\n".join(each.text or "" for each in bad)
+    message = "\n".join(each.text or "" for each in bad)
     if case.find("skipped") is not None:
         return Case(case.get("name", ""), "skipped", "")
     if not bad:
         return Case(case.get("name", ""), "passed", "")
     troubles = [each.get("value", "") for each in case.iter("property") if each.get("name") == "trouble"]
-    return Case(case.get("name", ""), troubles[0] if troubles else "error", said)
+    return Case(case.get("name", ""), troubles[0] if troubles else "error", message)
 
 
 def marked(stage: int, mark: str) -> dict[str, object]:

@@ -61,7 +61,7 @@ def comparable(key: bytes, value: Any) -> Any:
     return list(KINDS[type(value)].dump(key, value)) if ours else value
 
 
-def lay(folder: Path, **files: bytes) -> Path:
+def write_log(folder: Path, **files: bytes) -> Path:
     """Make a log's folder from the bytes of its files, `base`, `incr1`, `incr2` …; return the path of the base."""
     log = folder / "appendonlydir"
     log.mkdir(parents=True)

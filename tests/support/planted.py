@@ -17,7 +17,7 @@ class Mistake:
     stage: int
     what: str
     check: str
-    told: str
+    report: str
 
 
 def read(patch: Path) -> Mistake:

@@ -20,12 +20,12 @@ import pytest
 from stages.harness.server import Server
 from stages.harness.target import Target, find
 from stages.harness.wire import Client, request
-from tests.support.house import Note
 from tests.support.machine import busy_time_of, within
 from tests.support.observing import await_true, info_number
 from tests.support.oracle import final_server, redis_server, redis_target, serving
 from tests.support.outside import STARTS, replies_in_own_network
 from tests.support.shared import Shared
+from tests.support.stages_copy import Note
 from tests.tools.rude import BIG, RUDE, compared, p99, reset, row
 from tests.tools.soak import STOP
 

@@ -15,9 +15,9 @@ import pytest
 from stages.harness.server import Server
 from stages.harness.wire import request
 from tests.support.folders import info
-from tests.support.house import Note
 from tests.support.machine import within
 from tests.support.oracle import final_server
+from tests.support.stages_copy import Note
 from tests.tools.soak import STOP, soak
 
 SECONDS = float(os.environ.get("SECONDS_OF_LIFE", 8))

@@ -27,10 +27,10 @@ def keys(bench: Bench) -> Iterator[Row]:
         for round in bench.every_round():
             for depth in (1, 16):
                 for name in ("GET", "SET"):
-                    for servers, number, said in sizes:
+                    for servers, number, label in sizes:
                         for server in servers:
                             if measured := bench.ask(server, loads()[name].but(keys=number, pipeline=depth)):
-                                what = f"{name} P={depth}, {said}"
+                                what = f"{name} P={depth}, {label}"
                                 yield bench.row(server.name, what, measured.rate, "requests/s", round)
 
 
@@ -45,8 +45,8 @@ def idle(bench: Bench) -> Iterator[Row]:
                             stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
                         server.ask("PING")
                         if measured := bench.ask(server, loads()["GET"]):
-                            said = "with 10 000 idle clients" if number else "alone"
-                            yield bench.row(server.name, f"GET {said}", measured.rate, "requests/s", round)
+                            label = "with 10 000 idle clients" if number else "alone"
+                            yield bench.row(server.name, f"GET {label}", measured.rate, "requests/s", round)
 
 
 def sorted_sets(bench: Bench) -> Iterator[Row]:
@@ -54,17 +54,17 @@ def sorted_sets(bench: Bench) -> Iterator[Row]:
     with running(THREE) as servers:
         sizes = ((1000, "1 000 members"), (bench.size(1_000_000), "1 000 000 members"))
         for server in servers:
-            for number, said in sizes:
-                fill(server, "ZADD", number, "{n} member:{n}", key=said.replace(" ", "-"))
+            for number, label in sizes:
+                fill(server, "ZADD", number, "{n} member:{n}", key=label.replace(" ", "-"))
         for round in bench.every_round():
             for verb in ("ZADD", "ZRANK"):
-                for number, said in sizes:
+                for number, label in sizes:
                     score = (RANDOM,) if verb == "ZADD" else ()
-                    args = (verb, said.replace(" ", "-"), *score, f"member:{RANDOM}")
+                    args = (verb, label.replace(" ", "-"), *score, f"member:{RANDOM}")
                     load = Load(verb, args, keys=number, pipeline=16)
                     for server in servers:
                         if measured := bench.ask(server, load):
-                            yield bench.row(server.name, f"{verb}, {said}", measured.rate, "requests/s", round)
+                            yield bench.row(server.name, f"{verb}, {label}", measured.rate, "requests/s", round)
 
 
 def huge(bench: Bench) -> Iterator[Row]:

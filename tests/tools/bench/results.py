@@ -27,7 +27,7 @@ class Row(NamedTuple):
 def machine() -> dict[str, str]:
     """Return what is known of the machine."""
     redis = shutil.which("redis-server")
-    said = subprocess.run([redis, "--version"], capture_output=True, text=True).stdout.split() if redis else []
+    version = subprocess.run([redis, "--version"], capture_output=True, text=True).stdout.split() if redis else []
     info = Path("/proc/cpuinfo")
     models = [line.split(": ")[1] for line in info.read_text().splitlines() if line.startswith("model name")] \
         if info.exists() else []  # fmt: skip
@@ -36,7 +36,7 @@ def machine() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "system": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),
-        "redis-server": next((arg.removeprefix("v=") for arg in said if arg.startswith("v=")), "none"),
+        "redis-server": next((arg.removeprefix("v=") for arg in version if arg.startswith("v=")), "none"),
         "logs on": file_system(tempfile.gettempdir()),
         "load": "redis-benchmark" if shutil.which("redis-benchmark") else "our own",
     }

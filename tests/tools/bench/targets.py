@@ -72,9 +72,9 @@ def pauses(results: Results) -> Iterator[Target]:
     for name in ("GET", "SET"):
         what = f"{name} p99"
         yield Target(f"{what}, times redis-server's", results.ratio("latency", (FINAL, what), (REDIS, what)), 3, False)
-    for section, said in (("rewrite", "BGREWRITEAOF"), ("expiry", "a million expire")):
-        longest = results.values(section, FINAL, f"{said}: longest pause")
-        yield Target(f"{said}: longest pause of all rounds, ms", max(longest.values(), default=None), 50, False)
+    for section, label in (("rewrite", "BGREWRITEAOF"), ("expiry", "a million expire")):
+        longest = results.values(section, FINAL, f"{label}: longest pause")
+        yield Target(f"{label}: longest pause of all rounds, ms", max(longest.values(), default=None), 50, False)
 
 
 def growth(results: Results) -> Iterator[Target]:

@@ -71,10 +71,10 @@ def values(bench: Bench) -> Iterator[Row]:
     """SET and GET of values from 8 bytes to a megabyte."""
     with running(THREE) as servers:
         wanted = {}
-        for size, said in ((8, "8 B"), (64, "64 B"), (4096, "4 KB"), (1 << 20, "1 MB")):
+        for size, label in ((8, "8 B"), (64, "64 B"), (4096, "4 KB"), (1 << 20, "1 MB")):
             for name in ("SET", "GET"):
                 keys = 100 if size > 4096 else 10_000
-                wanted[f"{name} {said}"] = loads()[name].but(size=size, keys=keys)
+                wanted[f"{name} {label}"] = loads()[name].but(size=size, keys=keys)
         yield from bench.rates(servers, wanted)  # GET finds what SET of the same size has just put there
 
 
@@ -88,10 +88,10 @@ def log(bench: Bench) -> Iterator[Row]:
         for number in bench.every_round():
             for depth in (1, 16):
                 load = loads()["SET"].but(pipeline=depth)
-                for servers, said in ((none, "no log"), (everysec, "everysec"), (always, "always")):
+                for servers, label in ((none, "no log"), (everysec, "everysec"), (always, "always")):
                     for server in servers:
                         if measured := bench.ask(server, load):
-                            what = f"SET P={depth}, {said}"
+                            what = f"SET P={depth}, {label}"
                             yield bench.row(server.name, what, measured.rate, "requests/s", number)
 
 

@@ -13,7 +13,7 @@ from stages.harness.course import ROOT
 from stages.harness.server import free_port
 from stages.harness.target import Target
 from stages.harness.wire import request
-from tests.support.folders import lay
+from tests.support.folders import write_log
 from tests.tools.bench.load import fill
 from tests.tools.bench.measuring import Bench
 from tests.tools.bench.results import Row
@@ -48,7 +48,7 @@ def start(bench: Bench) -> Iterator[Row]:
         for name in (FINAL, UVLOOP, REDIS):
             if target := known.get(name):
                 with TemporaryDirectory() as folder:
-                    lay(Path(folder), incr1=log)
+                    write_log(Path(folder), incr1=log)
                     empty = seconds_to_answer(target, "--appendonly", "no", "--dir", folder)
                     full = seconds_to_answer(target, "--appendonly", "yes", "--dir", folder)
                 yield bench.row(name, "ready without a log", empty, "s", round)

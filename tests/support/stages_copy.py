@@ -23,7 +23,7 @@ def environment() -> dict[str, str]:
     return kept | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
-class House:
+class StagesCopy:
     """A copy of the stages in `folder`, and the command `python3 -m stages` in it."""
 
     def __init__(self, folder: Path) -> None:
@@ -47,7 +47,7 @@ class House:
         return done.returncode, done.stdout
 
     @contextmanager
-    def begin(self, *args: str) -> Iterator["Begun"]:
+    def begin(self, *args: str) -> Iterator["RunningCommand"]:
         """Start a command that does not end by itself, and kill it at the end of the block."""
         process = subprocess.Popen(
             [sys.executable, "-B", "-m", "stages", *args],
@@ -59,13 +59,13 @@ class House:
             start_new_session=True,
         )
         try:
-            yield Begun(process)
+            yield RunningCommand(process)
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
-class Begun:
+class RunningCommand:
     """A command that is running."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
@@ -73,13 +73,13 @@ class Begun:
 
     def until(self, text: str) -> str:
         """Return its output up to the first line with `text` (the deadline is the time limit of the test)."""
-        said = ""
+        output = ""
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            said += line
+            output += line
             if text in line:
-                return said
-        raise AssertionError(f"it ended; its output:\n{said}")
+                return output
+        raise AssertionError(f"it ended; its output:\n{output}")
 
 
 def desk(*args: object, **more: str) -> subprocess.CompletedProcess[str]:
