@@ -206,7 +206,7 @@ PIECES = LETTERS | st.sampled_from(
 
 @pytest.mark.parametrize("longest", [pattern.LONGEST, 1])
 def test_a_pattern_matches_the_same_keys_as_in_redis(pair: Pair, longest: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a regular expression, and without: it would be too long for more than `longest` characters."""
+    """With a regular expression, and with Glob, for patterns of more than `longest` bytes."""
     monkeypatch.setattr(pattern, "LONGEST", longest)
     monkeypatch.setattr(pattern, "FEWEST", 2)
     monkeypatch.setattr(pattern, "MOST", 3)
