@@ -1,30 +1,30 @@
-"""What the tests share: a line for the run's summary (`note`), and a copy of the stages to do things to (`house`)."""
+"""Fixtures for all tests: `note` adds a line to the summary of the run, `stages_copy` copies the stages."""
 
 from pathlib import Path
 
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from tests.support.house import House, Note
+from tests.support.stages_copy import Note, StagesCopy
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    """Give a copy of the stages."""
-    return House(tmp_path / "house")
+def stages_copy(tmp_path: Path) -> StagesCopy:
+    """Copy the stages into a temporary folder."""
+    return StagesCopy(tmp_path / "copy")
 
 
 @pytest.fixture
 def note(request: pytest.FixtureRequest) -> Note:
-    """Keep a line for the summary; it travels with the report, so it gets out of xdist's workers too."""
+    """Add a line to the summary. As a property of the report it reaches xdist's main process."""
     return lambda text: request.node.user_properties.append(("note", text))
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """Print the lines that were kept."""
+    """Print the lines of `note`, each once, in alphabetical order."""
     reports = [report for found in terminalreporter.stats.values() for report in found]
     notes = {text for report in reports for name, text in getattr(report, "user_properties", []) if name == "note"}
     if notes:
-        terminalreporter.section("what the chain found")
+        terminalreporter.section("notes")
     for text in sorted(notes):
         terminalreporter.write_line(text)

@@ -126,32 +126,33 @@ def draw_latencies(waits: dict[str, list[float]], description: str) -> Any:
     return picture(drawing, description)
 
 
-def draw_journey(calls: Sequence[tuple[int, str, str]], rooms: Sequence[str], description: str) -> Any:
-    """Draw function calls, (depth, room, function), a row for each call, in the column of its room.
+def draw_journey(calls: Sequence[tuple[int, str, str]], files: Sequence[str], description: str) -> Any:
+    """Draw function calls, (depth, file, function), a row for each call, in the column of its file, `room/name`.
 
     The bar of a call covers the rows of all calls that it makes; an arrow leads to it from its caller. A call that is
     repeated directly is drawn once, with the number of times.
     """
     steps = [(call, len(list(same))) for call, same in itertools.groupby(calls)]
-    drawing, axes = figure(width=max(9, 1.1 * len(rooms)), height=0.8 + 0.235 * len(steps))
-    tints = dict(zip(rooms, itertools.cycle((BLUE, ORANGE, PURPLE, GREEN, RED)), strict=False))
-    above: list[tuple[str, float]] = []  # the calls that have not returned: room, and x of the bar
-    for row, ((depth, room, function), times) in enumerate(steps):
+    drawing, axes = figure(width=max(9, 1.1 * len(files)), height=0.8 + 0.235 * len(steps))
+    tints = dict(zip(files, itertools.cycle((BLUE, ORANGE, PURPLE, GREEN, RED)), strict=False))
+    above: list[tuple[str, float]] = []  # the calls that have not returned: file, and x of the bar
+    for row, ((depth, file, function), times) in enumerate(steps):
         del above[depth:]
         end = next((later for later in range(row + 1, len(steps)) if steps[later][0][0] <= depth), len(steps))
-        place = rooms.index(room) + 0.12 * [each for each, _ in above].count(room)
-        axes.bar(place, end - row - 0.3, 0.1, row - 0.35, color=tints[room], zorder=3)
-        if above and above[-1][0] != room:
-            arrow = {"arrowstyle": "-|>", "color": tints[room], "shrinkA": 5, "shrinkB": 5}
+        place = files.index(file) + 0.12 * [each for each, _ in above].count(file)
+        axes.bar(place, end - row - 0.3, 0.1, row - 0.35, color=tints[file], zorder=3)
+        if above and above[-1][0] != file:
+            arrow = {"arrowstyle": "-|>", "color": tints[file], "shrinkA": 5, "shrinkB": 5}
             axes.annotate("", (place, row), (above[-1][1], row), arrowprops=arrow, zorder=2)
         label: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 9}
         axes.annotate(f"{function}, {times} times" if times > 1 else function, (place, row), (8, 0), **label)
-        above.append((room, place))
-    axes.set_xticks(range(len(rooms)), rooms, weight="bold")
+        above.append((file, place))
+    titles = [file.replace("/", "/\n") for file in files]
+    axes.set_xticks(range(len(files)), titles, weight="bold", fontsize=9)
     axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
-    for title, room in zip(axes.get_xticklabels(), rooms, strict=True):
-        title.set_color(tints[room])
-    axes.set(xlim=(-0.3, len(rooms) - 0.1), ylim=(len(steps) - 0.4, -0.8), yticks=[])
+    for title, file in zip(axes.get_xticklabels(), files, strict=True):
+        title.set_color(tints[file])
+    axes.set(xlim=(-0.3, len(files) - 0.1), ylim=(len(steps) - 0.4, -0.8), yticks=[])
     axes.grid(axis="x", linestyle=":", alpha=0.6)
     for spine in axes.spines.values():
         spine.set_visible(False)

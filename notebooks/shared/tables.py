@@ -179,7 +179,7 @@ def parameter_chip(parameter: inspect.Parameter) -> str:
 def draw_reader(reader: Any, data: bytes) -> Page:
     """Feed a Reader of stage 02 one byte at a time; draw its attributes after each byte, and what `next` returns."""
     kinds = [kind for kind, part, _ in dissect(data) for _ in part]
-    headings = ["byte", "buffer", "length", "words", "missing", "next() gives"]
+    headings = ["byte", "buffer", "length", "args", "missing", "next() returns"]
     markup = "".join(f'<th style="text-align:left">{heading}</th>' for heading in headings)
     markup, text = f"<tr>{markup}</tr>", " | ".join(headings) + "\n"
     for kind, byte in zip(kinds, data, strict=True):

@@ -1,4 +1,4 @@
-"""What the tests of the log share."""
+"""Fixtures for the tests of the log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.oracle import InProcess
 
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[InProcess], Callable[[], None]]]:
-    """Have children stop when they should begin to write. Called with an engine, waits for that; gives what goes on."""
+    """Stop each rewriting child before it writes. `held(peer)` waits for the stop; its result continues the child."""
     pids: list[int] = []
 
     def stop_first(*given: Any) -> None:

@@ -1,4 +1,4 @@
-"""What people run on Redis, run on `python -m final`: each does a real job. `tests/requirements-applications.txt`."""
+"""Applications of Redis run on `python -m final`; `tests/requirements-applications.txt` lists them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.shared import Shared
 pytest.importorskip("lupa")
 pytestmark = [
     pytest.mark.timeout(60),
-    pytest.mark.filterwarnings("ignore"),  # of the applications'
+    pytest.mark.filterwarnings("ignore"),  # of the applications, not ours
 ]
 
 
@@ -31,31 +31,31 @@ def shared() -> Iterator[Shared]:
 
 @pytest.fixture
 def server(shared: Shared) -> Server:
-    """A server that holds nothing."""
+    """Return a server without data."""
     return shared.clean()
 
 
 @pytest.fixture
 def client(server: Server) -> Iterator[Any]:
-    """A client of a server that holds nothing."""
+    """Yield a client of a server without data."""
     with Redis(port=server.port) as client:
         client.flushall()
         yield client
 
 
 def eventually(holds: Callable[[], object], seconds: float = 100) -> None:
-    """Wait until something is so."""
+    """Wait until `holds()` is true; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
-def test_rq_runs_jobs_in_their_order(client: Any, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rq_runs_jobs_in_order(client: Any, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     rq = pytest.importorskip("rq")
     monkeypatch.setattr(sys.modules[count_up.__module__], "PORT", server.port)
     low, high = (rq.Queue(name, connection=client) for name in ("low", "high"))
-    # What a job returns rq keeps in a stream, and streams are not here: result_ttl=0, no results.
+    # rq keeps results in a stream, which final/ does not have: result_ttl=0 means no results.
     first = low.enqueue(count_up, "n", result_ttl=0)
     low.enqueue(count_up, "n", result_ttl=0)
     high.enqueue_many([rq.Queue.prepare_data(count_up, ("many",), result_ttl=0) for _ in range(20)])
@@ -87,7 +87,7 @@ def test_huey_runs_tasks_in_threads_and_on_schedule(client: Any, server: Server)
             consumer.stop(graceful=True)
 
 
-def test_celery_runs_tasks_chords_and_tasks_that_are_not_due(client: Any, server: Server) -> None:
+def test_celery_runs_tasks_chords_and_scheduled_tasks(client: Any, server: Server) -> None:
     celery = pytest.importorskip("celery")
     testing = pytest.importorskip("celery.contrib.testing.worker")
     url = f"redis://127.0.0.1:{server.port}"
@@ -104,7 +104,7 @@ def test_celery_runs_tasks_chords_and_tasks_that_are_not_due(client: Any, server
             fail_task.delay().get(timeout=60)
 
 
-def test_dramatiq_runs_messages_later_ones_and_tries_again(client: Any, server: Server) -> None:
+def test_dramatiq_runs_messages_delayed_ones_and_retries(client: Any, server: Server) -> None:
     dramatiq = pytest.importorskip("dramatiq")
     redis_broker = pytest.importorskip("dramatiq.brokers.redis")
     backends = pytest.importorskip("dramatiq.results.backends.redis")
@@ -138,7 +138,7 @@ def test_dramatiq_runs_messages_later_ones_and_tries_again(client: Any, server: 
 
 
 @pytest.mark.parametrize("name", ["FixedWindow", "MovingWindow", "SlidingWindowCounter"])
-def test_limits_lets_so_many_through_and_no_more(client: Any, server: Server, name: str) -> None:
+def test_limits_lets_ten_requests_through_and_no_more(client: Any, server: Server, name: str) -> None:
     limits = pytest.importorskip("limits")
     strategies = pytest.importorskip("limits.strategies")
     storage = limits.storage.storage_from_string(f"redis://127.0.0.1:{server.port}")
@@ -152,7 +152,7 @@ def test_limits_lets_so_many_through_and_no_more(client: Any, server: Server, na
     assert storage.check()
 
 
-def test_python_redis_lock_lets_one_in_at_a_time(client: Any) -> None:
+def test_python_redis_lock_is_held_by_one_client_at_a_time(client: Any) -> None:
     redis_lock = pytest.importorskip("redis_lock")
     inside, most = [0], [0]
 
@@ -199,7 +199,7 @@ def test_django_redis_is_a_cache(client: Any, server: Server) -> None:
     assert client.dbsize() == 0
 
 
-def test_pottery_keeps_containers(client: Any) -> None:
+def test_pottery_stores_containers(client: Any) -> None:
     pottery = pytest.importorskip("pottery")
     users = pottery.RedisDict({"alice": 1}, redis=client, key="users")
     users["bob"] = [1, 2]

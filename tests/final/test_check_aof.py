@@ -18,7 +18,7 @@ import pytest
 from final.log.check import main
 from stages.harness.course import ROOT
 from stages.harness.wire import request
-from tests.support.folders import await_rewrite, lay
+from tests.support.folders import await_rewrite, write_log
 from tests.support.oracle import final_server, redis_server, redis_target
 
 SEED = int(os.environ.get("SEED") or random.randrange(10**6))
@@ -266,9 +266,9 @@ def test_a_snapshot_that_is_damaged_is_not_cut(ours: Ask, manifest: Path) -> Non
 @pytest.mark.parametrize("until", ["1799999999", "1800000000", "1800000009", "1800000010", "1x", "0"])
 def test_what_is_later_than_a_timestamp_is_cut_as_by_redis(ours: Ask, tmp_path: Path, until: str) -> None:
     option = ("--truncate-to-timestamp", until)
-    lay(tmp_path / "last", incr1=PLAIN, incr2=PLAIN + LATER)
-    lay(tmp_path / "first", incr1=PLAIN + LATER, incr2=PLAIN)
-    lay(tmp_path / "nothing", incr1=LATER)
+    write_log(tmp_path / "last", incr1=PLAIN, incr2=PLAIN + LATER)
+    write_log(tmp_path / "first", incr1=PLAIN + LATER, incr2=PLAIN)
+    write_log(tmp_path / "nothing", incr1=LATER)
     for path in tmp_path.rglob("*.manifest"):
         both(ours, path, *option)
     both(ours, next((tmp_path / "first").rglob("*.1.incr.aof")), *option)

@@ -23,9 +23,9 @@ from final.options import parse as parse_option
 from final.restore import restore
 from stages.harness.server import NotStarted
 from stages.harness.wire import request
-from tests.support.folders import await_rewrite, data_of, flush, lay, opened
+from tests.support.folders import await_rewrite, data_of, flush, opened, write_log
 from tests.support.oracle import InProcess, final_server, redis_server
-from tests.support.rewriting import mend, rewrite
+from tests.support.rewriting import recover, rewrite
 
 BASE, INCR = "file a.1.base.aof seq 1 type b\n", "file a.1.incr.aof seq 1 type i\n"
 NEXT = "file a.2.base.aof seq 2 type b\nfile a.2.incr.aof seq 2 type i\n"
@@ -63,7 +63,7 @@ def test_a_folder_is_free_again_at_once_when_a_server_dies_whose_child_lives(tmp
 
 
 def test_what_unfinished_work_has_left_is_deleted_and_nothing_else(tmp_path: Path) -> None:
-    lay(tmp_path, base2=request("SET", "k", "v"), incr5=b"")
+    write_log(tmp_path, base2=request("SET", "k", "v"), incr5=b"")
     log = tmp_path / "appendonlydir"
     manifest = log / "appendonly.aof.manifest"
     history = "file appendonly.aof.1.base.rdb seq 1 type h\nfile appendonly.aof.3.incr.aof seq 3 type h\n"
@@ -219,7 +219,7 @@ def test_who_touches_our_files_is_noticed_and_the_whole_log_is_rewritten(
     touch(tmp_path / "appendonlydir")
     log.look()
     assert log.displaced and re.match("-MISCONF Errors writing to the AOF file: ", peer.ask("INCR n"))
-    mend(peer)
+    recover(peer)
     assert peer.ask("INCR n") == ":2"
     flush(peer)
     log.look()

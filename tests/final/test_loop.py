@@ -19,9 +19,8 @@ from stages.harness.course import ROOT
 from stages.harness.server import Server
 from stages.harness.target import Target
 from stages.harness.wire import Client, request
+from tests.support.observing import await_true, info_number
 from tests.support.oracle import final_server, serving
-from tests.survival.test_clients import await_true
-from tests.survival.test_clients import field as ask_info
 from tests.tools.rude import reset
 
 INSTALLED = importlib.util.find_spec("uvloop") is not None
@@ -69,7 +68,7 @@ def test_the_loop_cannot_be_changed_while_it_turns() -> None:
 def test_one_who_has_gone_before_it_was_let_in_is_no_stranger(loop: str) -> None:
     """Its address cannot be asked for any more: it must not be taken for one from outside."""
     with final_server("--loop", loop) as server:
-        process = ask_info(server.connect(), "process_id")
+        process = info_number(server.connect(), "process_id")
         os.kill(process, signal.SIGSTOP)
         try:
             for _ in range(20):
@@ -79,8 +78,8 @@ def test_one_who_has_gone_before_it_was_let_in_is_no_stranger(loop: str) -> None
         finally:
             os.kill(process, signal.SIGCONT)
         client = server.connect()  # it comes after them
-        assert ask_info(client, "rejected_connections") == 0
-        await_true(lambda: ask_info(client, "connected_clients") == 2, "they have been forgotten")
+        assert info_number(client, "rejected_connections") == 0
+        await_true(lambda: info_number(client, "connected_clients") == 2, "they have been forgotten")
         assert server.errors == ""
 
 
@@ -89,7 +88,7 @@ def test_one_who_has_gone_before_it_was_let_in_is_no_stranger(loop: str) -> None
 def test_without_file_descriptors_clients_wait_outside_and_the_log_says_so_once_a_second(loop: str) -> None:
     with final_server("--loop", loop) as server, contextlib.ExitStack() as stack:
         client = server.connect()
-        process = ask_info(client, "process_id")
+        process = info_number(client, "process_id")
         usual = resource.prlimit(process, resource.RLIMIT_NOFILE)
         highest = max(int(path.name) for path in Path(f"/proc/{process}/fd").iterdir())
         began = time.monotonic()

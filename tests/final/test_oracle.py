@@ -1,4 +1,4 @@
-"""Requests that nobody thought of, answered by final/ and by a real Redis: replies, data and logs are the same.
+"""Random requests to final/ and to a real Redis: their replies, data and logs are the same.
 
 A longer run than in continuous integration: EXAMPLES=5000 python -m pytest tests/final/test_oracle.py
 """
@@ -32,15 +32,15 @@ from tests.support.oracle import (
 from tests.support.sequences import EXAMPLES, SEQUENCES
 from tests.support.shared import Shared
 
-HOUR = 3_600_000  # milliseconds: times that count from now may differ so much; those that do not, differ by years
+HOUR = 3_600_000  # milliseconds by which two times that depend on the clock may differ; wrong times differ by years
 DATA = {name: section for name, section in transcripts().items() if not name.startswith(("connection", "admin"))}
 NOT_AS_IN_REDIS = {
-    "client|setinfo",  # Redis has it since 7.2, and redis-py says it to everyone
+    "client|setinfo",  # Redis has it since 7.2, and redis-py sends it to every server
 }
 
 
 class Pair:
-    """A real Redis and an engine of ours, each with its log, asked the same."""
+    """A real Redis and an engine of final/, each with a log, which get the same requests."""
 
     def __init__(self, folder: Path, real: OverTheWire) -> None:
         ours = InProcess(wall_clock, appendonly="yes", appendfsync="no", dir=str(folder / "ours"))
@@ -49,17 +49,17 @@ class Pair:
         self.logs = [next((folder / name).glob("*/*.incr.aof")).open("rb") for name in ("ours", "real")]
 
     def ask_all(self, requests: list[list[bytes]]) -> Iterator[tuple[list[bytes], bytes, bytes]]:
-        """Ask both; give each request, our reply and the real one."""
+        """Send requests to both; yield each request with our reply and the real one."""
         theirs = self.real.ask_all(requests)
         return zip(requests, self.ours.ask_all(requests), theirs, strict=True)
 
     def clear(self) -> None:
-        """Make both forget all data, and go on behind what their logs hold."""
+        """Delete the data of both, and skip what their logs have so far."""
         list(self.ask_all([[b"FLUSHALL"], [b"SELECT", b"0"]]))
         self.logged()
 
     def logged(self) -> tuple[list[list[bytes]], list[list[bytes]]]:
-        """What came into the logs since they were last read: ours and the real one."""
+        """Return the records added to both logs since the last call: ours and the real ones."""
         assert self.ours.engine.log
         self.ours.engine.log.flush()
         ours, real = (requests_in(log.read()) for log in self.logs)
@@ -76,7 +76,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shared, P
 
 @pytest.fixture
 def pair(shared: tuple[Shared, Pair]) -> Pair:
-    """Both, each with a new client."""
+    """Return both, without data, each with a new client."""
     server, pair = shared
     pair.real = OverTheWire(server.clean().connect())
     pair.ours.client = pair.ours.connect()
@@ -84,14 +84,14 @@ def pair(shared: tuple[Shared, Pair]) -> Pair:
 
 
 def requests_in(data: bytes) -> list[list[bytes]]:
-    """Cut a piece of a log into its records, PEXPIREAT without its NX, XX, GT or LT: Redis notes them, we do not."""
+    """Split a part of a log into records, PEXPIREAT without NX, XX, GT or LT: Redis logs them, final/ does not."""
     reader = Reader()
     reader.feed(data)
     return [args[:3] if args[0] == b"PEXPIREAT" else args for args in iter(reader.next, None)]
 
 
 def same(ours: bytes, real: bytes) -> bool:
-    """Whether two words or replies are the same; two times of the present are, within an hour."""
+    """Return whether two arguments or replies are the same; times of the present may differ by an hour."""
     if ours == real:
         return True
     try:
@@ -101,7 +101,7 @@ def same(ours: bytes, real: bytes) -> bool:
 
 
 def compare_replies(pair: Pair, requests: list[list[bytes]]) -> None:
-    """Ask both, and compare each reply, to the letter but for the present time and for orders without meaning."""
+    """Send requests to both, and compare each reply, except for the present time and for UNORDERED replies."""
     for args, ours, real in pair.ask_all(requests):
         if args[0].lower() in UNORDERED and not real.startswith(b"-"):
             assert sorted_all(parse(ours)[0]) == sorted_all(parse(real)[0]), args
@@ -112,12 +112,12 @@ def compare_replies(pair: Pair, requests: list[list[bytes]]) -> None:
 
 
 def sorted_all(value: object) -> object:
-    """A list with its items in order, however deep."""
+    """Sort a list and the lists in it."""
     return sorted(map(sorted_all, value), key=repr) if isinstance(value, list) else value
 
 
 def compare_data(pair: Pair) -> None:
-    """Compare what is there: type, value and deadline of every key in every database that was used."""
+    """Compare type, value and deadline of every key in every database that the requests use."""
     keys = [b"a", b"b", b"c", b"", b"same"]
     for database in (b"0", b"1"):
         looks = [[look, key] for key in keys for look in (b"TYPE", b"GET", b"HGETALL", b"PEXPIRETIME")]
@@ -128,7 +128,7 @@ def compare_data(pair: Pair) -> None:
 
 
 def compare_logs(pair: Pair) -> None:
-    """Compare what both logs say since they were last read."""
+    """Compare the records added to both logs since they were last read."""
     ours, real = pair.logged()
     assert len(ours) == len(real), f"{ours}, but Redis: {real}"
     for record, expected in zip(ours, real, strict=True):
@@ -149,18 +149,18 @@ def test_any_sequence_has_the_same_replies_log_and_data(pair: Pair, kind: str) -
 
 
 @pytest.mark.parametrize("section", DATA.values(), ids=DATA)
-def test_the_log_says_what_redis_writes(pair: Pair, section: list[tuple[str, str]]) -> None:
+def test_the_log_has_the_records_that_redis_writes(pair: Pair, section: list[tuple[str, str]]) -> None:
     skip_without_lua(line for line, _ in section)
     pair.clear()
     list(pair.ask_all([args_of(line) for line, _ in section]))
     compare_logs(pair)
 
 
-# What COMMAND says
+# COMMAND INFO
 
 
 def names() -> Iterator[tuple[str, Command]]:
-    """All commands and subcommands."""
+    """Yield all commands and subcommands with their names."""
     for command in COMMANDS.values():
         yield command.name, command
         yield from ((each.name, each) for each in command.subcommands.values())
@@ -174,7 +174,7 @@ def test_a_command_has_the_arity_flags_and_keys_of_the_real_one(pair: Pair, name
 
 
 def entry(reply: bytes) -> list[Any]:
-    """The only entry in a reply to COMMAND INFO, up to where the keys stand."""
+    """Return the only entry in a reply to COMMAND INFO, up to the positions of its keys."""
     value: Any = parse(reply)[0]
     return list(value[0][:6])
 
@@ -189,13 +189,15 @@ def test_any_number_of_arguments_is_refused_when_redis_refuses_it(pair: Pair, st
     else:
         password = [b"CONFIG", b"SET", b"requirepass"]
         for args in [*password, b"secret"], [b"RESET"], *requests, [b"AUTH", b"secret"], [*password, b""]:
-            compare_replies(pair, [args])  # one by one: Redis hangs up where much waits for a client without password
+            compare_replies(
+                pair, [args]
+            )  # in one pipeline Redis would close the connection: too many replies without password
 
 
 # Patterns
 
 
-# In Redis a range from or to a byte above \x7f means something else on an x86 than on an ARM: none is tried.
+# In Redis a range from or to a byte above \x7f differs between x86 and ARM: none is tried.
 LETTERS = st.sampled_from([b"a", b"b", b"c", b"-", b"]", b"[", b"^", b"\\", b"*", b"?", b"\n", b"\x00"])
 PIECES = LETTERS | st.sampled_from(
     [b"[a-c]", b"[^a]", b"[c-a]", b"**", b"[\\]]", b"[]", b"[^]", b"[a-", b"[a-]]", b"[!-", b"\\*"]
@@ -203,8 +205,8 @@ PIECES = LETTERS | st.sampled_from(
 
 
 @pytest.mark.parametrize("longest", [pattern.LONGEST, 1])
-def test_a_pattern_matches_what_it_matches_in_redis(pair: Pair, longest: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a regular expression, and where that would be too long: a few places in a text are tried at once there."""
+def test_a_pattern_matches_the_same_keys_as_in_redis(pair: Pair, longest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a regular expression, and with Glob, for patterns of more than `longest` bytes."""
     monkeypatch.setattr(pattern, "LONGEST", longest)
     monkeypatch.setattr(pattern, "FEWEST", 2)
     monkeypatch.setattr(pattern, "MOST", 3)
@@ -231,6 +233,6 @@ TEXTS = st.sampled_from([b"ab", b"abc", bytes(range(97, 110))]).flatmap(
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(TEXTS, TEXTS)
-def test_what_two_strings_have_in_common_is_what_redis_finds(pair: Pair, one: bytes, two: bytes) -> None:
+def test_lcs_finds_the_same_subsequence_as_redis(pair: Pair, one: bytes, two: bytes) -> None:
     asked = [args_of(f"LCS one two {options}") for options in ("", "LEN", "IDX WITHMATCHLEN", "IDX MINMATCHLEN 2")]
     compare_replies(pair, [[b"SET", b"one", one], [b"SET", b"two", two], *asked])

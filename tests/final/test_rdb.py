@@ -26,7 +26,7 @@ from final.log.rdb.read import BadSnapshot, Cursor, read_snapshot
 from final.log.read import CorruptLog
 from stages.harness.course import ROOT
 from stages.harness.wire import request
-from tests.support.folders import await_rewrite, data_of, everything, flush, lay, opened
+from tests.support.folders import await_rewrite, data_of, everything, flush, opened, write_log
 from tests.support.oracle import InProcess, final_server, redis_server
 from tests.support.sequences import EXAMPLES
 from tests.support.snapshots.contents import CONTENTS, FEW, Args
@@ -59,7 +59,7 @@ def unchecked(data: bytes) -> bytes:
 
 @pytest.mark.parametrize("name", [name for name in RECORDED if "stream" not in name and "function" not in name])
 def test_what_a_server_wrote_is_read(tmp_path: Path, name: str) -> None:
-    lay(tmp_path, base=RECORDED[name])
+    write_log(tmp_path, base=RECORDED[name])
     assert data_of(opened(tmp_path)) == expected(FEW if "-l" in name else CONTENTS)
 
 
@@ -78,7 +78,7 @@ def test_what_a_server_keeps_by_when_it_was_used_comes_with_marks_that_are_skipp
 def test_a_log_of_redis_6_that_begins_with_a_snapshot_is_read_to_its_end(tmp_path: Path) -> None:
     tail = request("SELECT", 0) + request("SET", "tail", 1)
     whole = RECORDED["6.2.14-lru.rdb"] + tail
-    base = lay(tmp_path, base=whole)
+    base = write_log(tmp_path, base=whole)
     assert data_of(opened(tmp_path))[0] == expected(FEW)[0] | {b"tail": (b"1", None)}
     base.write_bytes(RECORDED["6.2.14-lru.rdb"] + tail + b"*1")
     with pytest.raises(
@@ -88,7 +88,7 @@ def test_a_log_of_redis_6_that_begins_with_a_snapshot_is_read_to_its_end(tmp_pat
 
 
 def test_what_followed_the_snapshot_is_executed_on_it(tmp_path: Path) -> None:
-    lay(
+    write_log(
         tmp_path, base=SMALL, incr1=request("SELECT", 0) + request("RPUSH", "list", "more"), incr2=request("DEL", "set")
     )
     peer = opened(tmp_path)
@@ -101,7 +101,7 @@ def test_what_followed_the_snapshot_is_executed_on_it(tmp_path: Path) -> None:
 
 def test_a_key_whose_time_is_up_is_not_brought_back_to_life_by_what_followed(tmp_path: Path) -> None:
     incr = request("SELECT", 0) + request("APPEND", "deadline", "1")
-    lay(tmp_path, base=SMALL, incr1=incr)
+    write_log(tmp_path, base=SMALL, incr1=incr)
     assert opened(tmp_path, 4_000_000_000_123).ask("GET deadline") == "$2 71"
     assert opened(tmp_path, 4_000_000_000_124).ask("GET deadline") == "$-1"
 
@@ -151,7 +151,7 @@ def test_any_data_that_a_real_redis_keeps_is_read_as_it_was(tmp_path_factory: py
                 client.ask(*args)
             assert client.ask("SAVE") == "OK"
             target = tmp_path_factory.mktemp("ours")
-            lay(target, base=(folder / "dump.rdb").read_bytes())
+            write_log(target, base=(folder / "dump.rdb").read_bytes())
             assert data_of(opened(target)) == expected(contents)
 
         holds()
@@ -219,15 +219,15 @@ def plain(value: Any) -> Any:
 @pytest.mark.parametrize("name", BY_HAND)
 def test_an_older_or_newer_form_is_read(tmp_path: Path, name: str) -> None:
     form, value, wanted = BY_HAND[name]
-    lay(tmp_path, base=snapshot(form, value, b"0011"))
+    write_log(tmp_path, base=snapshot(form, value, b"0011"))
     assert data_of(opened(tmp_path)) == {0: {b"k": (plain(wanted), None)}}
 
 
 @pytest.mark.parametrize("name", [name for name in BY_HAND if name != "set, listpack"])
 def test_a_real_redis_reads_them_so_too(tmp_path: Path, name: str) -> None:
     form, value, _ = BY_HAND[name]
-    lay(tmp_path / "ours", base=snapshot(form, value))
-    lay(tmp_path / "theirs", base=snapshot(form, value))
+    write_log(tmp_path / "ours", base=snapshot(form, value))
+    write_log(tmp_path / "theirs", base=snapshot(form, value))
     with redis_server(data=tmp_path / "theirs") as theirs, final_server(data=tmp_path / "ours") as ours:
         assert everything(ours.connect()) == everything(theirs.connect()) != {}
 
@@ -258,7 +258,7 @@ def test_a_deadline_is_read_in_milliseconds_and_in_seconds(before: bytes, deadli
 def test_what_we_do_not_have_is_refused_by_name(tmp_path: Path, server: str, name: str, reason: str) -> None:
     if f"{server}-{name}.rdb" not in RECORDED:
         pytest.skip("that server has none")
-    base = lay(tmp_path, base=RECORDED[f"{server}-{name}.rdb"])
+    base = write_log(tmp_path, base=RECORDED[f"{server}-{name}.rdb"])
     with pytest.raises(CorruptLog) as refused:
         opened(tmp_path)
     assert str(refused.value).startswith(f"{base} cannot be read from byte ") and reason in str(refused.value)
@@ -291,7 +291,7 @@ def test_what_we_do_not_have_is_refused_by_name(tmp_path: Path, server: str, nam
     ],
 )
 def test_what_is_wrong_is_told_with_its_place_and_nothing_is_changed(tmp_path: Path, data: bytes, reason: str) -> None:
-    base = lay(tmp_path, base=data)
+    base = write_log(tmp_path, base=data)
     with pytest.raises(CorruptLog, match=r"byte \d+: .*" + reason):
         opened(tmp_path)
     assert base.read_bytes() == data

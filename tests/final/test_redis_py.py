@@ -28,20 +28,20 @@ def shared() -> Iterator[Shared]:
 
 @pytest.fixture
 def server(shared: Shared) -> Server:
-    """A server that holds nothing."""
+    """Return a server without data."""
     return shared.clean()
 
 
 @pytest.fixture(params=[2, 3], ids=["RESP2", "RESP3"])
 def r(server: Server, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A client of a server that holds nothing, with answers as text."""
+    """Yield a client of a server without data, with replies as text."""
     with redis.Redis(port=server.port, protocol=request.param, decode_responses=True) as client:
         client.flushall()
         yield client
 
 
 def message(pubsub: Any, seconds: float = 60) -> Any:
-    """The next message, which is on its way."""
+    """Wait for the next message and return it."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if (found := pubsub.get_message(timeout=0.1)) is not None:
@@ -218,7 +218,7 @@ def test_the_server_as_redis_py_shows_it(r: Any, server: Server) -> None:
 
 
 def run(server: Server, protocol: int, body: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
-    """Run something with a client for asyncio."""
+    """Run a coroutine with an asyncio client."""
 
     async def main() -> None:
         async with redis.asyncio.Redis(port=server.port, protocol=protocol, decode_responses=True) as client:

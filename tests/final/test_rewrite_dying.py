@@ -16,7 +16,7 @@ import final.log.aof
 import final.log.base
 from tests.support.folders import data_of, flush, names, opened
 from tests.support.oracle import InProcess, args_of
-from tests.support.rewriting import MIXED, finish, mend, rewrite, status
+from tests.support.rewriting import MIXED, finish, recover, rewrite, status
 
 # Of `os`; and of what is written, a request into the base, or half of what is given into the log.
 STEPS = ("mkdir", "open", "fsync", "rename", "unlink", "fork", "close")
@@ -244,7 +244,7 @@ def test_after_a_failed_fsync_writes_are_refused_until_the_whole_log_was_written
         finish(peer)  # the child fails
         flush(peer)
         assert peer.ask("SET k w") == refused
-    mend(peer)
+    recover(peer)
     assert peer.ask("SET k w") == "+OK"
     flush(peer)
     log.sync()
@@ -265,7 +265,7 @@ def test_a_folder_that_vanishes_is_made_again_with_all_that_it_should_hold(tmp_p
     with pytest.raises(OSError, match="No such file or directory"):
         peer.engine.log.sync()
     assert peer.ask("INCR n") == "-MISCONF Errors writing to the AOF file: No such file or directory"
-    mend(peer)
+    recover(peer)
     assert peer.ask("INCR n") == ":2"
     flush(peer)
     assert data_of(opened(tmp_path)) == {0: {b"k": (b"v", None), b"n": (b"2", None)}}

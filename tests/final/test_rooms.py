@@ -1,6 +1,6 @@
 """The rooms of final/: every import goes down in one order of rooms, and there is no cycle.
 
-Imports for types only count too: whoever reads a file has to know the files that it names.
+Imports for types only count too: to read a file, one has to know the files that it names.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from stages.harness.course import ROOT
 from tests.tools.structure import between_rooms, cycles, imports_of, room_of
 
 FINAL = ROOT / "final"
-ORDER = [  # from the bottom up: a file imports its own room, and rooms that stand before it
+ORDER = [  # from the bottom up: a file imports its own room and those before it
     "server_log.py",
     "protocol/",
     "data/",
@@ -35,7 +35,7 @@ DOWN = {file: needs - {ENTRY[1]} if file == ENTRY[0] else needs for file, needs 
 pytestmark = pytest.mark.skipif(not (FINAL / "engine").is_dir(), reason="final/ is not in rooms yet")
 
 
-def test_every_room_has_its_place_in_the_order() -> None:
+def test_every_room_is_in_the_order() -> None:
     assert {room_of(file) for file in GRAPH} - {"__init__.py"} <= set(ORDER)
 
 
@@ -46,7 +46,7 @@ def test_every_import_goes_down_in_the_order_of_rooms(file: Path) -> None:
 
 
 def test_the_only_import_that_goes_up_is_the_one_by_which_commands_enter_the_table() -> None:
-    assert ENTRY[1] in GRAPH[ENTRY[0]], "this exception is needed no more: remove ENTRY"
+    assert ENTRY[1] in GRAPH[ENTRY[0]], "the exception is not needed any more: remove ENTRY"
 
 
 def test_no_files_import_each_other_in_a_cycle() -> None:

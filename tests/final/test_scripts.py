@@ -19,6 +19,7 @@ from final.protocol.writer import Value, encode
 from stages.harness.server import Server
 from stages.harness.wire import Client, request
 from tests.support.oracle import InProcess, final_server, redis_server
+from tests.support.scripts import evaluate
 
 pytest.importorskip("lupa")
 ENDLESS = "while true do end"
@@ -29,14 +30,6 @@ def nested(depth: int, innermost: Value) -> Value:
     for _ in range(depth):
         innermost = [innermost]
     return innermost
-
-
-def evaluate(script: str | bytes, *args: bytes, peer: InProcess | None = None) -> Value:
-    """What a script answers, or the error, without the place that an error names."""
-    peer = peer or InProcess()
-    code = script.encode() if isinstance(script, str) else script
-    answer = peer.engine.execute(peer.client, [b"EVAL", code, b"0", *args])
-    return str(answer).partition(" script: ")[0] if isinstance(answer, ReplyError) else answer
 
 
 # The sandbox
@@ -449,7 +442,7 @@ def test_what_scripts_held_is_freed_by_script_flush_at_once(little: InProcess) -
 def test_a_pattern_that_would_take_more_stack_than_there_is_is_refused(search: str, quantifier: str) -> None:
     """One that is not refused ends the process, so it runs in a process of its own."""
     script = f"local f = string.{search}(('a'):rep(2e5), ('a{quantifier}'):rep(2e5), '') return f()"
-    code = f"from tests.final.test_scripts import evaluate; print(evaluate({script!r}))"
+    code = f"from tests.support.scripts import evaluate; print(evaluate({script!r}))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert ran.stdout == "ERR user_script:1: pattern too complex\n", ran.stderr
 

@@ -1,4 +1,4 @@
-"""How final/ is built: the rooms and which of them know which, sizes, names, documentation; and examples that run."""
+"""The structure of final/: its map, its imports, the sizes, names and docstrings of its files; and the examples run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import final
-import final.commands  # they enter themselves into the table
+import final.commands  # fills the table
 from final.engine.command import COMMANDS, Command
 from final.options import Options
 from stages.harness.course import ROOT
@@ -27,7 +27,7 @@ README = (FOLDER / "README.md").read_text()
 
 
 def mapped() -> Iterator[str]:
-    """The files that the map in `final/__init__.py` names, from the outside in, and `commands/` for all in there."""
+    """Yield the files that the map in `final/__init__.py` names, with `commands/` for all files in that room."""
     folder = ""
     for indent, names in re.findall(r"^(    |        )(\S+(?:, \S+)*)  ", final.__doc__ or "", re.MULTILINE):
         folder = folder if indent == 8 * " " else ""
@@ -37,23 +37,23 @@ def mapped() -> Iterator[str]:
 
 
 MAP = [name for name in mapped() if name.endswith((".py", ".lua", "commands/"))]
-ANY_ARGS = {"quit", "command", "debug"}  # they take any words, and say themselves what is wrong with them
-OPTIONAL = {"lua/interpreter.py": {"lupa"}, "__main__.py": {"uvloop"}}  # imported where they are there
+ANY_ARGS = {"quit", "command", "debug"}  # they take any arguments, and check them themselves
+OPTIONAL = {"lua/interpreter.py": {"lupa"}, "__main__.py": {"uvloop"}}  # imported if they are installed
 each_file = pytest.mark.parametrize("file", FILES, ids=str)
 
 
 def room(file: Path) -> str:
-    """The entry of the map that a file belongs to."""
+    """Return the entry of the map for a file."""
     return "commands/" if file.parts[0] == "commands" else str(file)
 
 
 def tree_of(file: Path) -> ast.Module:
-    """A file, parsed."""
+    """Parse a file."""
     return ast.parse((FOLDER / file).read_text())
 
 
 def imported(file: Path) -> Iterator[str]:
-    """The names of the modules that a file imports from outside final/."""
+    """Yield the names of the modules that a file imports from outside final/."""
     for node in ast.walk(tree_of(file)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -66,7 +66,7 @@ def test_the_map_lists_every_file_and_nothing_else() -> None:
     assert sorted(MAP) == sorted(files | {"lua/prelude.lua"})
 
 
-def test_the_readme_says_of_every_file_what_to_look_for() -> None:
+def test_the_reading_order_in_the_readme_names_every_file() -> None:
     order = README.partition("## An order to read in")[2].partition("\n## ")[0]
     assert {name for name in MAP if f"`{name}`" not in order} == set()
 
@@ -85,14 +85,14 @@ def test_only_the_standard_library_is_imported(file: Path) -> None:
     assert foreign - sys.stdlib_module_names == OPTIONAL.get(str(file), set())
 
 
-def test_asyncio_sockets_and_signals_are_known_at_the_outside_only() -> None:
+def test_only_net_and_the_command_line_import_asyncio_socket_and_signal() -> None:
     know = {str(file) for file in FILES for module in imported(file) if module in ("asyncio", "socket", "signal")}
     outside = ("before_sleep", "connection", "door", "server", "stopping")
     assert know == {"__main__.py", *(f"net/{name}.py" for name in outside)}
 
 
 @each_file
-def test_a_file_fits_in_a_head(file: Path) -> None:
+def test_no_file_is_longer_than_300_lines(file: Path) -> None:
     assert len((FOLDER / file).read_text().splitlines()) <= 300
 
 
@@ -104,16 +104,16 @@ def test_no_file_has_the_name_of_a_module_of_the_standard_library(folder: str) -
 
 
 @each_file
-def test_what_is_public_says_what_it_does(file: Path) -> None:
-    silent = [name for name, node in public(tree_of(file)) if not ast.get_docstring(node)]
-    assert not silent
+def test_every_public_name_has_a_docstring(file: Path) -> None:
+    undocumented = [name for name, node in public(tree_of(file)) if not ast.get_docstring(node)]
+    assert not undocumented
 
 
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def public(tree: ast.Module) -> Iterator[tuple[str, Documented]]:
-    """The module, and its public classes, methods and functions."""
+    """Yield the module, and its public classes, methods and functions."""
     yield "the module", tree
     for node in tree.body:
         if isinstance(node, Documented) and not node.name.startswith("_"):
@@ -127,7 +127,7 @@ def public(tree: ast.Module) -> Iterator[tuple[str, Documented]]:
 
 
 def all_commands() -> Iterator[Command]:
-    """Commands and subcommands."""
+    """Yield all commands and subcommands."""
     for entry in COMMANDS.values():
         yield entry
         yield from entry.subcommands.values()
@@ -135,27 +135,27 @@ def all_commands() -> Iterator[Command]:
 
 @pytest.mark.parametrize("entry", list(all_commands()), ids=lambda entry: entry.name)
 def test_a_command_is_documented_with_the_syntax_that_its_signature_has(entry: Command) -> None:
-    """`HSET key field value [field value ...]: what it does`: four words or more, as `def hset` says too."""
+    """`HSET key field value [field value ...]: what it does` means at least four arguments, and so does `def hset`."""
     syntax, colon, summary = (inspect.getdoc(entry.function) or "").split("\n")[0].partition(": ")
     name = entry.name.upper().replace("|", " ")
     assert colon and summary and syntax.split()[: len(name.split())] == name.split()
     needed = syntax.removeprefix(name)
     while (without := re.sub(r"\[[^\[\]]*\]", "", needed)) != needed:
         needed = without
-    needed = re.sub(r" \| \S+", "", needed)  # one of several: one word
+    needed = re.sub(r" \| \S+", "", needed)  # alternatives are one argument
     if entry.name not in ANY_ARGS:
         assert len(name.split()) + len(needed.split()) == entry.fewest
-        assert ("[" in syntax) == (entry.most > entry.fewest), "brackets stand for what may be left out"
+        assert ("[" in syntax) == (entry.most > entry.fewest), "brackets mean optional arguments"
 
 
 # Examples
 
 
 class Checker(doctest.OutputChecker):
-    """Forgives that an exception is final.protocol.reader.X here, and reader.X in the stages."""
+    """Accepts final.protocol.reader.X for the exception reader.X, as the stages call it."""
 
     def check_output(self, want: str, got: str, optionflags: int) -> bool:
-        """Compare what an example shows with what it gave."""
+        """Compare the expected output of an example with its output."""
         return super().check_output(want, got.removeprefix("final.protocol."), optionflags)
 
 
@@ -163,7 +163,7 @@ class Checker(doctest.OutputChecker):
 def test_the_examples_in_docstrings_are_true(file: Path) -> None:
     name = ".".join(["final", *file.with_suffix("").parts]).removesuffix(".__init__")
     runner = doctest.DocTestRunner(Checker())
-    said: list[str] = []
+    failures: list[str] = []
     for test in doctest.DocTestFinder().find(importlib.import_module(name)):
-        runner.run(test, out=said.append)
-    assert not said, "".join(said)
+        runner.run(test, out=failures.append)
+    assert not failures, "".join(failures)

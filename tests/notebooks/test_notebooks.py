@@ -1,4 +1,4 @@
-"""The notebooks are true: they run as committed, their code is the stages' code, and they have all their parts."""
+"""The notebooks run with the outputs that are committed, show the stages' code, and have all their parts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-import final.commands  # noqa: F401  (they enter themselves into the table)
+import final.commands  # noqa: F401  (fills the table)
 from final.engine.command import COMMANDS
 from stages.desk import manifest
 from stages.harness.course import stage_folder
@@ -38,7 +38,7 @@ CONTINUED = re.compile(r"class (\w+)\(\1\):")  # a class shown in parts
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell as the notebook's file has it."""
+    """A cell of a notebook's file."""
 
     number: int
     kind: str
@@ -50,7 +50,7 @@ class Cell:
 
     @property
     def is_solution(self) -> bool:
-        """Whether it gives away what a learner writes."""
+        """Whether it shows what a learner writes."""
         return "solution" in self.tags
 
 
@@ -81,7 +81,7 @@ def prose(path: Path) -> str:
 
 
 def without_fences(text: str) -> str:
-    """Leave out the blocks of code in a Markdown text."""
+    """Return a Markdown text without its blocks of code."""
     return re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
 
 
@@ -91,7 +91,7 @@ def headings(text: str) -> list[str]:
 
 
 def stage_of(path: Path) -> int:
-    """Tell which stage a notebook is the companion of."""
+    """Return the stage that a notebook is about."""
     return int(path.name[:2])
 
 
@@ -103,8 +103,8 @@ companion = pytest.mark.parametrize("path", COMPANIONS, ids=lambda path: path.st
 
 
 @notebook
-def test_a_notebook_runs_and_says_what_it_said_when_it_was_committed(path: Path) -> None:
-    """On a fresh kernel, without a network, every output compared (see notebooks/conftest.py)."""
+def test_a_notebook_runs_with_the_outputs_that_are_committed(path: Path) -> None:
+    """On a new kernel, without a network, with every output compared (see notebooks/conftest.py)."""
     options = ["--nbval", "--target=reference", "-q", "--color=no", "-p", "no:cacheprovider", "-p", "no:xdist"]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", str(path), *options],
@@ -123,7 +123,7 @@ def test_a_notebook_is_committed_as_run_from_top_to_bottom(path: Path) -> None:
 
 
 @notebook
-def test_outputs_have_no_complaints_and_no_paths_of_the_machine_they_were_made_on(path: Path) -> None:
+def test_outputs_have_no_warnings_and_no_paths_of_a_machine(path: Path) -> None:
     for cell in code(path):
         for output in cell.outputs:
             assert output["output_type"] != "error" or "raises-exception" in cell.tags, cell.source
@@ -143,7 +143,7 @@ def test_the_last_cell_closes_everything(path: Path) -> None:
 
 
 def shown(path: Path) -> Iterator[tuple[Cell, str, str]]:
-    """List the definitions in the cells of the stage: cell, qualified name, text."""
+    """Yield the definitions in the cells of the stage: (cell, qualified name, text)."""
     for cell in code(path):
         if "stage" in cell.tags:
             for name, text in manifest.definitions(cell.source).items():
@@ -161,7 +161,7 @@ def of_stage(stage: int) -> dict[str, set[str]]:
 
 
 @companion
-def test_what_a_cell_of_the_stage_defines_stands_so_in_the_stage(path: Path) -> None:
+def test_a_definition_in_a_cell_of_the_stage_is_that_of_the_stage(path: Path) -> None:
     known = of_stage(stage_of(path))
     module_lines = {line for text in known[manifest.MODULE] for line in text.splitlines()}
     for cell, name, text in shown(path):
@@ -186,7 +186,7 @@ def test_every_function_that_the_stage_adds_or_changes_is_shown(path: Path) -> N
 
 
 @companion
-def test_what_a_learner_writes_is_shown_in_solutions_and_what_is_given_is_not(path: Path) -> None:
+def test_only_what_a_learner_writes_is_shown_in_solutions(path: Path) -> None:
     write = {name for row in rows(stage_of(path)) for name in row.write}
     for cell, name, _ in shown(path):
         if name != manifest.MODULE:
@@ -208,7 +208,7 @@ def test_solutions_are_cells_of_the_stage_and_collapsed(path: Path) -> None:
 
 @companion
 def test_a_solution_comes_after_its_specification(path: Path) -> None:
-    """Signature and docstring stand, as the stage has them, in a cell tagged `exercise`, or in the text, before it."""
+    """Signature and docstring are in the text before it, or in a cell tagged `exercise`, as in the stage."""
     text = ""
     for cell in cells(path):
         if cell.kind == "markdown" or "exercise" in cell.tags:
@@ -221,14 +221,14 @@ def test_a_solution_comes_after_its_specification(path: Path) -> None:
 
 
 def specification(source: str, function: manifest.Function) -> str:
-    """Cut a function off after its docstring."""
+    """Return a function up to the end of its docstring."""
     lines = source.splitlines()[manifest.first_line(function) - 1 : function.body[0].end_lineno]
     assert ast.get_docstring(function)
     return unindented("\n".join(lines))
 
 
 def unindented(text: str) -> str:
-    """Push all lines to the left, so that a method is found in or outside its class."""
+    """Remove the indent of all lines, so that a method is found in or outside its class."""
     return "\n".join(line.strip() for line in text.splitlines())
 
 
@@ -312,7 +312,7 @@ def test_links_lead_to_files_and_sections_that_exist(path: Path) -> None:
 
 
 def anchor(title: str) -> str:
-    """Write a heading as JupyterLab links to it: blanks become hyphens."""
+    """Return the anchor by which JupyterLab links to a heading: spaces become hyphens."""
     return title.replace(" ", "-")
 
 
@@ -325,7 +325,7 @@ def test_a_changed_cell_of_the_stage_is_noticed(tmp_path: Path) -> None:
     copy = tmp_path / COMPANIONS[0].name
     book = json.loads(COMPANIONS[0].read_text())
     tagged = [cell for cell in book["cells"] if "solution" in cell["metadata"].get("tags", ())]
-    tagged[0]["source"][-1] += "  # a drive-by remark"
+    tagged[0]["source"][-1] += "  # another comment"
     copy.write_text(json.dumps(book))
     with pytest.raises(AssertionError, match="differs from the stage's"):
-        test_what_a_cell_of_the_stage_defines_stands_so_in_the_stage(copy)
+        test_a_definition_in_a_cell_of_the_stage_is_that_of_the_stage(copy)

@@ -1,4 +1,4 @@
-"""The chain: what a checkpoint asks for stays true in every later stage, in final/, and of a real Redis."""
+"""Each checkpoint also passes on the later stages, on final/, and on a real Redis."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from stages.harness.course import LAST, STAGES, stage_folder
 from tests.support import checkpoints
-from tests.support.house import Note
+from tests.support.stages_copy import Note
 
 pytestmark = pytest.mark.timeout(2 * checkpoints.SECONDS)
 
@@ -23,24 +23,24 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("stage", "later"), PAIRS)
-def test_a_checkpoint_holds_on_what_comes_later(stage: int, later: int, tmp_path: Path, note: Note) -> None:
-    holds(stage, later, TARGETS[later], tmp_path, note)
+def test_a_checkpoint_passes_on_later_stages_and_final(stage: int, later: int, tmp_path: Path, note: Note) -> None:
+    passes(stage, later, TARGETS[later], tmp_path, note)
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_checkpoint_is_true_of_redis(stage: int, tmp_path: Path, note: Note) -> None:
+def test_a_checkpoint_passes_on_redis(stage: int, tmp_path: Path, note: Note) -> None:
     checkpoints.need_redis()
-    holds(stage, LAST, "redis", tmp_path, note)
+    passes(stage, LAST, "redis", tmp_path, note)
 
 
-def holds(stage: int, later: int, target: str, folder: Path, note: Note) -> None:
-    """Run a checkpoint: what is left of it passes, something is left, and nothing is missing but by its mark."""
+def passes(stage: int, later: int, target: str, folder: Path, note: Note) -> None:
+    """Run a checkpoint on a later target: all its tests pass, except those that a mark `until` leaves out."""
     run = checkpoints.run(stage, target, folder)
     left = run.named("passed")
     if not left and not run.failed:
-        pytest.fail(f"nothing is left of checkpoint {stage:02} on {target}: it shows nothing there", pytrace=False)
+        pytest.fail(f"no test of checkpoint {stage:02} runs on {target}", pytrace=False)
     if run.status:
-        pytest.fail(f"checkpoint {stage:02} does not hold on {target}:\n{run.summary()}", pytrace=False)
+        pytest.fail(f"checkpoint {stage:02} fails on {target}:\n{run.summary()}", pytrace=False)
     replaced = {name for name, until in checkpoints.marked(stage, "until").items() if int(str(until)) <= later}
     assert not replaced & {case.name.split("[")[0] for case in run.cases}, "a replaced test has run"
     note(
@@ -50,7 +50,7 @@ def holds(stage: int, later: int, target: str, folder: Path, note: Note) -> None
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_mark_until_names_what_comes_later(stage: int, note: Note) -> None:
+def test_a_mark_until_names_a_later_stage(stage: int, note: Note) -> None:
     for name, until in checkpoints.marked(stage, "until").items():
         later = int(str(until))
         assert (stage, later) in LINKS, f"{name}: until={until}"

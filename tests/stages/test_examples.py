@@ -52,7 +52,7 @@ def test_a_package_imports_only_what_its_map_says(name: str) -> None:
     assert {each.split(".")[1] for each in imported(ROOT / "stages" / package / f"{module}.py")} <= known
 
 
-def test_the_machinery_has_no_circle_of_imports() -> None:
+def test_the_machinery_has_no_cycle_of_imports() -> None:
     needs = {name: imported(ROOT / f"{name.replace('.', '/')}.py") for name in MACHINERY}
     for name, of in needs.items():
         needs[name] = {each for each in MACHINERY if any(f"{one}.".startswith(f"{each}.") for one in of)}

@@ -1,4 +1,4 @@
-"""Whatever is handed in, grading ends soon and with the right grade."""
+"""Grading ends soon, and with the right grade, also for hostile submissions."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from stages.desk.manifest import sources
 from stages.harness.course import ROOT, stage_folder
 from tests.support import hostile
 from tests.support.checkpoints import need_redis
-from tests.support.house import desk, points
 from tests.support.machine import within
+from tests.support.stages_copy import desk, points
 
 ALL = "test_what_a_client_sends_comes_back"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of grades.csv."""
+    """A line of grades.csv."""
 
     score: float
     out_of: float
@@ -45,7 +45,7 @@ def rows(out: Path) -> dict[str, Row]:
         }
 
 
-def test_no_hostile_submission_gets_what_it_does_not_deserve_or_keeps_us_waiting(tmp_path: Path) -> None:
+def test_a_hostile_submission_gets_few_points_and_ends_soon(tmp_path: Path) -> None:
     hostile.write_hostile(tmp_path / "in")
     limits = ("--timeout", 7, "--patience", 0.3, "--memory", 256, "--jobs", 5)
     done = desk("grade", tmp_path / "in", "--stage", "01", "--out", tmp_path / "out", *limits)
@@ -70,7 +70,7 @@ def test_no_hostile_submission_gets_what_it_does_not_deserve_or_keeps_us_waiting
     assert "SyntaxError" in (tmp_path / "out" / "syntax-error.txt").read_text()
 
 
-def test_who_does_no_harm_gets_all_points_and_what_was_left_behind_is_ended(tmp_path: Path) -> None:
+def test_a_harmless_submission_gets_all_points_and_its_child_processes_are_killed(tmp_path: Path) -> None:
     hostile.write_harmless(tmp_path / "in")
     done = desk("grade", tmp_path / "in", "--stage", "01", "--out", tmp_path / "out", "--jobs", 2)
     assert {name: (row.score, row.status) for name, row in rows(tmp_path / "out").items()} == {
@@ -82,12 +82,12 @@ def test_who_does_no_harm_gets_all_points_and_what_was_left_behind_is_ended(tmp_
 
 
 def command_lines() -> list[str]:
-    """List how every running program was started."""
+    """List the command lines of all running processes."""
     listed = subprocess.run(["ps", "-A", "-o", "args"], capture_output=True, text=True, check=True)
     return listed.stdout.splitlines()
 
 
-def test_a_loop_that_one_test_meets_costs_the_points_of_that_test(tmp_path: Path) -> None:
+def test_an_endless_loop_in_one_test_costs_only_the_points_of_that_test(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     trap = 'if b"\\xff\\xfe" in data and len(data) < 100:\n    while True:\n        pass\nself.transport.write(data)'
     (tmp_path / "one" / "server.py").write_text(hostile.handling(trap))
@@ -116,7 +116,7 @@ def test_a_proxy_to_a_real_redis_does_not_get_the_points_of_the_modules(tmp_path
     assert any(test["status"] == "passed" for test in tests)
 
 
-def test_results_are_there_from_the_first_test_on_and_grow(tmp_path: Path) -> None:
+def test_results_are_written_after_every_test(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "server.py").write_text(hostile.REFERENCE)
     file = tmp_path / "results.json"
@@ -135,7 +135,7 @@ def test_results_are_there_from_the_first_test_on_and_grow(tmp_path: Path) -> No
     assert json.loads(file.read_text())["score"] == points(1)
 
 
-def test_a_teachers_own_tests_count_too_and_more_where_they_say_so(tmp_path: Path) -> None:
+def test_a_teachers_own_tests_count_with_the_points_of_their_marks(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "server.py").write_text(hostile.REFERENCE)
     (tmp_path / "extra").mkdir()
@@ -156,7 +156,7 @@ def test_a_teachers_own_tests_count_too_and_more_where_they_say_so(tmp_path: Pat
     assert "Never right." in said["test_own.py::test_wrong"]
 
 
-def test_the_solution_is_not_where_a_submission_can_import_it(tmp_path: Path) -> None:
+def test_a_submission_cannot_import_the_solution(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     look = """
 import glob, os, sys
@@ -172,7 +172,7 @@ assert found and all("NotImplementedError" in open(file).read() for file in foun
     assert json.loads(file.read_text())["score"] == points(1), file.read_text()
 
 
-def test_what_to_type_is_said_where_something_is_missing(tmp_path: Path) -> None:
+def test_a_wrong_command_line_is_answered_with_the_right_one(tmp_path: Path) -> None:
     assert "grade --one DIR --stage NN --results FILE" in desk("grade", tmp_path, "--stage", "01").stderr
     done = desk("grade", tmp_path / "none", "--stage", "01", "--out", tmp_path / "out")
     assert done.returncode == 2 and "is not a folder" in done.stderr

@@ -1,4 +1,4 @@
-"""The zip file for Gradescope does its work where Gradescope unpacks it, in the memory that it gives."""
+"""The zip file for Gradescope works in Gradescope's folders and within its memory limit."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 
 from stages.teacher import leaks
 from tests.support import hostile
-from tests.support.house import desk, points
+from tests.support.stages_copy import desk, points
 
 KILOBYTES = 768 << 10
 
 
 @pytest.fixture
 def autograder(tmp_path: Path) -> Path:
-    """Make the zip file and unpack it as Gradescope does, which keeps the modes of files."""
+    """Make the zip file and unpack it as Gradescope does, with the modes of the files."""
     (tmp_path / "extra").mkdir()
     (tmp_path / "extra" / "test_own.py").write_text(
         "def test_own(client):\n    '''Our own.'''\n    client.check(b'own', b'own')\n"
@@ -35,7 +35,7 @@ def autograder(tmp_path: Path) -> Path:
 
 
 def grade(autograder: Path) -> dict[str, object]:
-    """Run it as Gradescope does, in its memory; answer with the results."""
+    """Run it as Gradescope does, within its memory limit; return the results."""
     program = autograder / "source" / "run_autograder"
     environment = {"AUTOGRADER": str(autograder), "PYTHON": sys.executable, "PATH": os.environ["PATH"]}
     limited = ["bash", "-c", f'ulimit -v {KILOBYTES} && exec bash "$0"', str(program)]
@@ -44,7 +44,7 @@ def grade(autograder: Path) -> dict[str, object]:
     return found
 
 
-def test_it_grades_in_gradescopes_layout_and_memory(autograder: Path) -> None:
+def test_it_grades_in_gradescopes_folders_and_memory(autograder: Path) -> None:
     (autograder / "submission" / "server.py").write_text(hostile.REFERENCE)
     found = grade(autograder)
     assert found["score"] == points(1) + 1
@@ -58,7 +58,7 @@ def test_an_empty_submission_has_its_results_too(autograder: Path) -> None:
     assert "There is no server.py in submission" in str(found["output"])
 
 
-def test_it_has_no_solution_in_it_and_its_scripts_are_sound(autograder: Path) -> None:
+def test_it_contains_no_solution_and_its_scripts_are_valid(autograder: Path) -> None:
     assert leaks.leaks(autograder, leaks.bodies(1)) == []
     for name in ("setup.sh", "run_autograder"):
         text = (autograder / "source" / name).read_text()

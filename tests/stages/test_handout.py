@@ -1,4 +1,4 @@
-"""A handout is all that a student needs, and gives nothing away."""
+"""A handout has all that a student needs, and no solution."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from stages.desk.manifest import sources
 from stages.desk.starter import starter
 from stages.harness.course import NEW_FILE, ROOT, STAGES, stage_folder
 from stages.teacher import handout, leaks
-from tests.support.house import House, environment
+from tests.support.stages_copy import StagesCopy, environment
 
 each_stage = pytest.mark.parametrize("stage", STAGES)
 each_kind = pytest.mark.parametrize("chain", [False, True], ids=["", "chain"])
 
 
 def outcomes(folder: Path, *args: str) -> tuple[int, list[bool]]:
-    """Run the handout's checkpoint where nothing is known of this repository; tell which tests passed."""
+    """Run the handout's checkpoint without this repository; return the status, and whether each test passed."""
     apart = {name: value for name, value in environment().items() if not name.startswith("PYTHON")}
     command = [sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "--junitxml=results.xml", *args]
     done = subprocess.run(command, cwd=folder, env=apart, capture_output=True, text=True)
@@ -44,14 +44,14 @@ def test_no_body_that_a_student_writes_is_in_it(stage: int, chain: bool, tmp_pat
 
 
 @each_stage
-def test_every_body_is_found_where_it_stands(stage: int) -> None:
+def test_a_body_in_the_reference_is_found(stage: int) -> None:
     secret = leaks.bodies(stage)
     assert {line.split(": ", 1)[1] for line in leaks.leaks(stage_folder(stage), secret)} == set(secret)
 
 
 @pytest.mark.parametrize("file", ["notes.py", "notes.md", "notes.ipynb"])
-def test_a_body_is_found_however_it_is_laid_out(file: str, tmp_path: Path) -> None:
-    text = "class Other:\n        def resembles(self):\n            # my own remark\n            {}\n"
+def test_a_body_is_found_in_any_layout(file: str, tmp_path: Path) -> None:
+    text = "class Other:\n        def resembles(self):\n            # my own comment\n            {}\n"
     body = "if (not self.waiting):\n\n                return   None  # really\n            return self.waiting.pop('x')"
     written = text.format(body)
     cell = {"cell_type": "code", "metadata": {}, "source": written.splitlines(True), "outputs": []}
@@ -59,30 +59,30 @@ def test_a_body_is_found_however_it_is_laid_out(file: str, tmp_path: Path) -> No
     ours = leaks.squeezed("if not self.waiting:\n    return None\nreturn self.waiting.pop('x')")
     theirs = leaks.squeezed(body)
     assert leaks.leaks(tmp_path, {"f": {theirs}}) == [f"{file}: f"]
-    if file != "notes.md":  # what is not Python cannot be written anew
+    if file != "notes.md":  # only Python is normalised
         indented = written.replace("class Other:", "if 1:")
         (tmp_path / file).write_text(indented if file.endswith("py") else json.dumps({"cells": [cell]}))
         assert leaks.leaks(tmp_path, {"f": {ours}}) == [f"{file}: f"]
 
 
-def test_the_desk_hands_out_nothing_that_gives_a_solution_away(house: House, tmp_path: Path) -> None:
-    checkpoint = house.folder / "stages/03-writer/test_checkpoint.py"
+def test_handout_deletes_a_folder_with_a_solution_in_it(stages_copy: StagesCopy, tmp_path: Path) -> None:
+    checkpoint = stages_copy.folder / "stages/03-writer/test_checkpoint.py"
     reference = sources(stage_folder(3))["writer.py"]
     checkpoint.write_text(checkpoint.read_text() + "\nSOLUTION = '''\n" + reference.replace("'''", "") + "'''\n")
-    (house.folder / "requirements.txt").write_text("pytest>=9.0\n")
-    status, said = house.desk("handout", "03", "--out", str(tmp_path / "task"))
+    (stages_copy.folder / "requirements.txt").write_text("pytest>=9.0\n")
+    status, said = stages_copy.desk("handout", "03", "--out", str(tmp_path / "task"))
     assert status == 2
     assert "stages/03-writer/test_checkpoint.py: 03-writer/writer.py: encode" in said
     assert not (tmp_path / "task").exists()
 
 
-def test_nothing_is_written_over(house: House, tmp_path: Path) -> None:
+def test_no_file_is_overwritten(stages_copy: StagesCopy, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("")
-    assert house.desk("handout", "03", "--out", str(tmp_path))[0] == 2
-    assert "is not empty" in house.desk("handout", "03", "--out", str(tmp_path))[1]
+    assert stages_copy.desk("handout", "03", "--out", str(tmp_path))[0] == 2
+    assert "is not empty" in stages_copy.desk("handout", "03", "--out", str(tmp_path))[1]
 
 
-def test_it_has_the_task_and_nothing_of_what_comes_later(tmp_path: Path) -> None:
+def test_it_has_the_task_and_nothing_of_later_stages(tmp_path: Path) -> None:
     handout.lay_out(3, tmp_path, chain=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "LICENSE", "README.md", "conftest.py", "notebooks", "pyproject.toml", "requirements.txt", "stages", "work"
@@ -113,7 +113,7 @@ def test_its_checkpoint_fails_as_it_comes_and_passes_with_the_reference(
     work = tmp_path / "work"
     args = (f"stages/{stage:02}", f"--target={work}", "--patience=0.3", "--maxfail=3")
     if chain and stage > 1:
-        assert not work.exists()  # students go on from their own
+        assert not work.exists()  # students continue with their own
         shutil.copytree(tmp_path / "stages" / stage_folder(stage).name, work)
     status, passed = outcomes(tmp_path, *args)
     assert status == 1 and passed.count(False) == 3
@@ -140,7 +140,7 @@ def test_its_desk_leads_from_the_starter_to_handing_in(tmp_path: Path) -> None:
     assert "grade" not in desk("--help") and "handout" not in desk("--help")
 
 
-def test_in_a_chain_one_goes_on_from_ones_own_work(tmp_path: Path) -> None:
+def test_in_a_chain_students_continue_with_their_own_work(tmp_path: Path) -> None:
     handout.lay_out(3, tmp_path, chain=True)
     command = [sys.executable, "-B", "-m", "stages", "start", "03"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
@@ -156,7 +156,7 @@ def test_in_a_chain_one_goes_on_from_ones_own_work(tmp_path: Path) -> None:
 
 
 @each_stage
-def test_the_readme_says_the_sum_of_the_points(stage: int) -> None:
+def test_the_readme_has_the_sum_of_the_points(stage: int) -> None:
     lines = (stage_folder(stage) / "README.md").read_text().splitlines()
     said = [int(line.removeprefix("Points: ")) for line in lines if line.startswith("Points: ")]
     assert said == [points()[stage]]

@@ -1,4 +1,4 @@
-"""The checkpoints' harness can fail: whatever a program under test does, it ends soon and is reported.
+"""The harness of the checkpoints: whatever a program under test does, the run ends soon and reports it.
 
 A little checkpoint is run by a pytest of its own against a folder of bad modules, or a bad server.
 """
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass
 class Run:
-    """What became of a run: its exit status, what it printed, and of each test the outcome and the report."""
+    """A run: its exit status, its output, and the outcome and report of each test."""
 
     status: int
     output: str
@@ -37,7 +37,7 @@ class Run:
 
 
 def run(folder: Path, checkpoint: str, target: str, *arguments: str, **environment: str) -> Run:
-    """Run a checkpoint's source against a target."""
+    """Run a checkpoint's source on a target."""
     results = folder / "results.xml"
     process = subprocess.run(
         [*pytest_command(folder, checkpoint, target), f"--junitxml={results}", *arguments],
@@ -61,7 +61,7 @@ ENVIRONMENT = {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "
 
 
 def pytest_command(folder: Path, checkpoint: str, target: str) -> list[str]:
-    """Write the checkpoint, as one of stage 03, and say how it is run."""
+    """Write the checkpoint as one of stage 03; return the command that runs it."""
     file = folder / "03-trial" / "test_checkpoint.py"
     file.parent.mkdir(exist_ok=True)
     file.write_text("import pytest\nfrom stages.harness.wire import request\n\n" + textwrap.dedent(checkpoint))
@@ -174,8 +174,8 @@ def on_modules(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run(folder, MODULE_TESTS, str(target), "--seed=7")
 
 
-def test_what_is_right_passes(on_modules: Run) -> None:
-    """Only what is right passes, and what modules print is no answer."""
+def test_only_right_results_pass(on_modules: Run) -> None:
+    """What a module prints is not its result."""
     assert on_modules.status == 1
     passed = {name for name, outcome in on_modules.outcomes.items() if outcome == "passed"}
     assert passed == {"test_right", "test_prints_a_little"}
@@ -197,14 +197,14 @@ def test_what_is_right_passes(on_modules: Run) -> None:
         ("test_a_plain_assert", 'assert modules.run("result = 1") == 2', "assertion"),
     ],
 )
-def test_what_modules_do_is_said(on_modules: Run, name: str, said: str, trouble: str) -> None:
-    """Whatever a module does, the report says it in words, sorted for whoever counts."""
+def test_a_report_says_what_a_module_did(on_modules: Run, name: str, said: str, trouble: str) -> None:
+    """The report has a sentence about it and a `trouble`, by which failures can be counted."""
     assert said in on_modules.reports[name].replace("'result = 1'", '"result = 1"')
     assert on_modules.properties[name]["trouble"] == trouble
 
 
 def test_a_report_shows_nothing_of_the_harness(on_modules: Run) -> None:
-    """The learner's own frames are in a report, and none of ours."""
+    """The traceback has the learner's frames only."""
     assert 'good.py", line 6, in broken' in on_modules.reports["test_raises"]
     for name, text in on_modules.reports.items():
         for ours in ("supervisor.py", "sandbox.py", 'checkpoint.py"', "harness/server.py", "<the checkpoint>"):
@@ -212,7 +212,7 @@ def test_a_report_shows_nothing_of_the_harness(on_modules: Run) -> None:
 
 
 def test_a_report_has_its_parts_in_order(on_modules: Run) -> None:
-    """What was checked and done, expected, received with a caret, hint, notebook, how to repeat it."""
+    """What was checked and done, what was expected and received, a hint, the notebook, and the command to repeat it."""
     expected = """\
 What was checked, in a sentence.
 
@@ -242,7 +242,7 @@ Run it again:
 
 
 def test_the_last_line_says_what_was_tested(on_modules: Run) -> None:
-    """After everything else comes what was tested."""
+    """The last line of a run names its target."""
     assert on_modules.output.splitlines()[-1].startswith("this was ")
     assert on_modules.output.splitlines()[-1].endswith("/target")
 
@@ -371,8 +371,8 @@ def on_servers(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run(folder, SERVER_TESTS, str(target), "--patience=1")
 
 
-def test_a_good_answer_passes(on_servers: Run) -> None:
-    """Only good answers pass; a server that died is started again; a chatty one is heard out."""
+def test_only_right_replies_pass(on_servers: Run) -> None:
+    """A server that died is started again; of a server that replies too often all replies are read."""
     passed = {name for name, outcome in on_servers.outcomes.items() if outcome == "passed"}
     assert passed == {
         "test_right",
@@ -397,21 +397,21 @@ def test_a_good_answer_passes(on_servers: Run) -> None:
         ("test_file_size", "OSError: [Errno 27]", "assertion"),
     ],
 )
-def test_what_servers_do_is_said(on_servers: Run, name: str, said: str, trouble: str) -> None:
-    """Whatever a server does, the report says it."""
+def test_a_report_says_what_a_server_did(on_servers: Run, name: str, said: str, trouble: str) -> None:
+    """The report has a sentence about it and a `trouble`."""
     assert said in on_servers.reports[name]
     assert on_servers.properties[name]["trouble"] == trouble
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process adopt its orphans' children")
 def test_nothing_that_a_server_started_outlives_it(on_servers: Run) -> None:
-    """A child that left its parent's session and group is ended with the server."""
+    """A child that left the session and group of its parent is killed with the server."""
     pid = int(on_servers.properties["test_escape"]["pid"].strip(":\\r\n"))
     assert not Path(f"/proc/{pid}").exists()
 
 
 def test_nothing_outlives_pytest(tmp_path: Path) -> None:
-    """When pytest itself is killed, the server ends all the same."""
+    """If pytest itself is killed, the server is killed too."""
     target = write(tmp_path / "target", writer="", server=SERVER)
     checkpoint = """
         import os
@@ -428,19 +428,19 @@ def test_nothing_outlives_pytest(tmp_path: Path) -> None:
 
 
 def refused(port: int, seconds: float) -> bool:
-    """Wait until nobody listens on the port any more."""
+    """Wait until connections to the port are refused; return whether they are."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
             socket.create_connection(("127.0.0.1", port), 0.1).close()
         except ConnectionRefusedError:
             return True
-        except OSError:  # it is just about to go
+        except OSError:  # it is just being closed
             continue
     return False
 
 
-# What a run is worth
+# The status of a run
 
 LITTLE = '''
     def test_modules(modules, rng, record_property):
@@ -466,7 +466,7 @@ LITTLE = '''
 
 @pytest.mark.skipif(not shutil.which("redis-server"), reason="redis-server is not installed")
 def test_a_run_that_checks_nothing_fails(tmp_path: Path) -> None:
-    """Where every test of the stage's own is skipped, the run fails; carried ones do not count."""
+    """If all of the stage's own tests are skipped, the run fails; tests carried from earlier stages do not count."""
     little = LITTLE.replace("start(port=1)", "start()")
     result = run(tmp_path, little, "redis")
     assert result.outcomes == {
@@ -480,7 +480,7 @@ def test_a_run_that_checks_nothing_fails(tmp_path: Path) -> None:
 
 
 def test_a_server_that_is_running_is_not_restarted(tmp_path: Path) -> None:
-    """With HOST:PORT, tests that start a server or look into modules are skipped, and say so."""
+    """With HOST:PORT, tests that start a server or import modules are skipped with a reason."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         result = run(tmp_path, LITTLE, f"127.0.0.1:{listener.getsockname()[1]}", "--patience=0.1")
     assert result.outcomes["test_restart"] == result.outcomes["test_modules"] == "skipped"
@@ -498,7 +498,7 @@ def test_without_redis_the_oracle_is_skipped(tmp_path: Path) -> None:
 
 
 def test_a_seed_repeats_a_run(tmp_path: Path) -> None:
-    """Random words are the same with the same seed, and others without it."""
+    """Random values are the same with the same seed, and others without it."""
     target = write(tmp_path / "target", writer="", server=SERVER)
     args = [
         run(tmp_path, LITTLE, str(target), "-k", "modules", *seed).properties["test_modules"]["arg"]
@@ -515,8 +515,8 @@ def test_any_program_can_be_tested(tmp_path: Path) -> None:
     assert result.outcomes["test_wire"] == "passed"
 
 
-def test_without_a_target_it_is_work_as_soon_as_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without `work/` the reference is tested; with it `work/`, at its own stage, or one is told to start."""
+def test_the_default_target_is_work_if_it_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without `work/` the reference is tested; with it, `work/` at its own stage; at another stage an error says so."""
     monkeypatch.setattr(target, "ROOT", tmp_path)
     (tmp_path / "stages" / "03-writer").mkdir(parents=True)
     find = target.find.__wrapped__
@@ -527,8 +527,8 @@ def test_without_a_target_it_is_work_as_soon_as_there_is_one(tmp_path: Path, mon
         find(None, 3, tmp_path)
 
 
-def test_a_target_that_is_not_there_is_said(tmp_path: Path) -> None:
-    """A folder that is not there ends the run before it begins; a program that is not there cannot start."""
+def test_a_missing_target_is_named(tmp_path: Path) -> None:
+    """A missing folder ends the run before it begins; a missing program cannot be started."""
     command = pytest_command(tmp_path, LITTLE, "nowhere")
     result = subprocess.run(command, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True)
     assert result.returncode == pytest.ExitCode.USAGE_ERROR
@@ -539,7 +539,7 @@ def test_a_target_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 
 def test_a_stage_is_named_by_its_number() -> None:
-    """`stages/03` is completed to the stage's folder; other arguments are left alone."""
+    """`stages/03` is completed to the stage's folder; other arguments stay as they are."""
     names = [
         "stages/03",
         "stages/02/test_checkpoint.py::test_x[a::b]",
@@ -557,7 +557,7 @@ def test_a_stage_is_named_by_its_number() -> None:
     ]
 
 
-# Counting from outside
+# Counting fsyncs with strace
 
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
@@ -568,7 +568,7 @@ def test_the_fsyncs_of_redis_are_counted(tmp_path: Path) -> None:
         def test_fsyncs(start, tmp_path):
             server = start(data=tmp_path, appendfsync="always", counting=True)
             client = server.connect()
-            assert client.ask("PING") == "PONG"  # from here on it has started for good
+            assert client.ask("PING") == "PONG"  # now it has started
             before = len(server.fsyncs())
             client.check(request("SET", "k", "v"), b"+OK\\r\\n")
             calls = server.fsyncs()
@@ -582,7 +582,7 @@ def test_the_fsyncs_of_redis_are_counted(tmp_path: Path) -> None:
     assert result.outcomes == {"test_fsyncs": "passed"}, result.output
 
 
-# Its own RESP
+# Its reader of RESP
 
 
 @pytest.mark.parametrize(
@@ -608,7 +608,7 @@ def test_the_fsyncs_of_redis_are_counted(tmp_path: Path) -> None:
     ],
 )
 def test_replies_are_read(data: bytes, value: object) -> None:
-    """A reply is read whole, and not before it is whole."""
+    """A complete reply is read, an incomplete one is not."""
     result, end = parse(data + b"+next\r\n")
     assert (result, type(result), end) == (value, type(value), len(data))
     for cut in range(len(data)):
@@ -630,13 +630,13 @@ def test_replies_are_read(data: bytes, value: object) -> None:
         b"*1\r\nx",
     ],
 )
-def test_what_is_no_reply_is_refused(data: bytes) -> None:
-    """What is no RESP is no reply."""
+def test_bytes_that_are_not_resp_are_refused(data: bytes) -> None:
+    """They raise an error."""
     with pytest.raises((ValueError, KeyError)):
         parse(data)
 
 
-# Its pictures
+# The bytes in reports
 
 
 @pytest.mark.parametrize(
@@ -660,6 +660,6 @@ def test_what_is_no_reply_is_refused(data: bytes) -> None:
         ),
     ],
 )
-def test_a_caret_stands_under_the_first_difference(expected: bytes, received: bytes, lines: list[str]) -> None:
-    """Bytes are shown as RESP, long ones cut, with a caret under the first that differs."""
+def test_a_caret_is_under_the_first_difference(expected: bytes, received: bytes, lines: list[str]) -> None:
+    """Bytes are shown as RESP, long ones cut, with a caret under the first byte that differs."""
     assert report.show(received, report.difference(expected, received)) == lines

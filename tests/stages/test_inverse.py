@@ -1,8 +1,7 @@
-"""The inverse check: what a checkpoint calls new is not there in the starter, nor in the stage before.
+"""Each test of a checkpoint fails on the starter of its stage, and on the stage before.
 
-A test that passes there shows nothing. It should also fail by what it asserts: a failure to start or to import,
-or any other exception, says only that something is missing, so these are counted apart, and each test function
-needs a better one somewhere.
+A test that passes there checks nothing new. On at least one of the two it must fail by its own assertion or by the
+`NotImplementedError` of the starter: any other exception only shows that something is missing.
 """
 
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from stages.desk.starter import starter, write
 from stages.harness.course import STAGES, stage_folder
 from tests.support import checkpoints
-from tests.support.house import Note
+from tests.support.stages_copy import Note
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * checkpoints.SECONDS)]
 
@@ -21,7 +20,7 @@ OWN = {"assertion", "unwritten"}
 
 
 def before(stage: int) -> Path:
-    """Give what stands before a stage; where the stage before cannot be started as this one is, a stand-in."""
+    """Return the stage before; for a stage whose predecessor cannot be started in the same way, a stand-in."""
     return {1: BEFORE / "silent", 5: BEFORE / "forgetful"}.get(stage) or stage_folder(stage - 1)
 
 
@@ -36,12 +35,12 @@ def test_a_checkpoint_fails_on_its_starter_and_on_the_stage_before(stage: int, t
             seen.setdefault(case.name.split("[")[0], set()).add(outcome(case))
         wrong += [f"{case.name} {case.outcome} on {where}" for case in cases if case.outcome in ("passed", "skipped")]
         kinds = [outcome(case) for case in cases]
-        told = ", ".join(f"{kinds.count(kind)} {kind}" for kind in sorted(set(kinds)))
-        note(f"checkpoint {stage:02} fails on {where}: {told}")
+        counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in sorted(set(kinds)))
+        note(f"checkpoint {stage:02} fails on {where}: {counts}")
     wrong += [f"{name} never fails by its own assertion: {kinds}" for name, kinds in seen.items() if not kinds & OWN]
     assert seen
     if wrong:
-        pytest.fail(f"checkpoint {stage:02} does not show what is new:\n" + "\n".join(wrong), pytrace=False)
+        pytest.fail(f"checkpoint {stage:02} has tests that check nothing new:\n" + "\n".join(wrong), pytrace=False)
 
 
 def own_cases(stage: int, run: checkpoints.Run) -> list[checkpoints.Case]:
@@ -51,5 +50,5 @@ def own_cases(stage: int, run: checkpoints.Run) -> list[checkpoints.Case]:
 
 
 def outcome(case: checkpoints.Case) -> str:
-    """Sort out of the errors those of a function that the learner has still to write."""
-    return "unwritten" if case.outcome == "error" and "NotImplementedError" in case.said else case.outcome
+    """Return the outcome; "unwritten" for the error of a function that the learner has to write."""
+    return "unwritten" if case.outcome == "error" and "NotImplementedError" in case.message else case.outcome

@@ -1,4 +1,4 @@
-"""The tables in the READMEs are true of the sources; and a table that lies is found out, whatever the lie."""
+"""The tables in the READMEs agree with the sources; and every kind of error in a table is found."""
 
 import textwrap
 from pathlib import Path
@@ -146,7 +146,7 @@ def later():
 
 STAGE = {
     "aof.py": '"""The log."""\n\nfrom errors import ReplyError\nfrom reader import Reader\n\n\ndef load():\n    pass\n',
-    "client.py": '"""A client."""\n\n\nclass Client:\n    """Whom a command answers."""\n',
+    "client.py": '"""A client."""\n\n\nclass Client:\n    """The client of a command."""\n',
     "errors.py": "class ReplyError(Exception):\n    pass\n",
     "reader.py": "import re\n\n\nclass Reader:\n    pass\n",
 }
@@ -165,7 +165,7 @@ ROOMS = {
 def lay_rooms(folder: Path, extra: Sources | None = None) -> list[Row]:
     """Write a package with rooms and the table that `final_table` makes of it; return the table's rows."""
     write(ROOMS | (extra or {}), folder)
-    for _ in range(2):  # the second time there is a table already
+    for _ in range(2):  # the second time the table exists already
         lines = final_table.table(sources(folder), STAGE, read(folder))
         (folder / "README.md").write_text("\n".join(["# Rooms\n\n## The files\n", *lines]) + "\n")
     return read(folder)
@@ -182,13 +182,13 @@ def test_a_file_that_is_only_moved_into_a_room_is_carried(tmp_path: Path) -> Non
     assert problems(*flattened(rows, sources(tmp_path), STAGE), STAGE, additions=False) == []
 
 
-def test_what_grew_in_a_room_is_told_there_and_nothing_else(tmp_path: Path) -> None:
+def test_the_table_lists_what_a_room_adds_and_nothing_else(tmp_path: Path) -> None:
     rows = lay_rooms(tmp_path, {"log/aof.py": ROOMS["log/aof.py"].replace("pass", "return 1")})
     assert [(row.file, row.given) for row in rows if row.status != "carried"] == [("log/aof.py", ("load",))]
     assert problems(*flattened(rows, sources(tmp_path), STAGE), STAGE, additions=False) == []
 
 
-def test_where_two_rooms_have_a_file_the_table_says_which_is_meant(tmp_path: Path) -> None:
+def test_if_two_rooms_have_a_file_of_a_name_the_table_chooses_one(tmp_path: Path) -> None:
     rows = lay_rooms(tmp_path)
     assert in_rooms(tmp_path)["client.py"] == "engine/client.py"
     readme = (tmp_path / "README.md").read_text()
@@ -198,7 +198,7 @@ def test_where_two_rooms_have_a_file_the_table_says_which_is_meant(tmp_path: Pat
     assert "client.py: is not in the table" in problems(rows, now, STAGE, additions=False)
 
 
-def test_no_file_of_final_that_is_only_moved_is_told_as_removed_or_new() -> None:
+def test_no_file_of_final_that_is_only_moved_is_listed_as_removed_or_new() -> None:
     names = {path.name for path in (ROOT / "final").rglob("*.py")}
     before = sources(stage_folder(STAGES[-1]))
     for row in read(ROOT / "final"):
@@ -215,7 +215,7 @@ def test_the_modules_of_a_stage_are_imported_from_their_rooms() -> None:
     )
 
 
-# A table that lies
+# Errors in a table
 
 
 def test_a_true_table_has_no_problems(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_a_true_table_has_no_problems(tmp_path: Path) -> None:
         ("| `fresh` | `<module>` |", "| `fresh`, `<module>` | |", "new.py: `<module>` is to be written, but is no"),
     ],
 )
-def test_a_table_that_lies_is_found_out(tmp_path: Path, old: str, new: str, problem: str) -> None:
+def test_an_error_in_a_table_is_found(tmp_path: Path, old: str, new: str, problem: str) -> None:
     assert TABLE.count(old) >= 1
     assert any(line.startswith(problem) for line in found(tmp_path, TABLE.replace(old, new, 1)))
 
@@ -262,14 +262,14 @@ def test_a_table_that_lies_is_found_out(tmp_path: Path, old: str, new: str, prob
         ("new.py", '    """Do it."""\n', "", "new.py: `fresh` is to be written, and has no docstring"),
     ],
 )
-def test_a_change_that_the_table_does_not_tell_is_found_out(
+def test_a_change_that_is_not_in_the_table_is_found(
     tmp_path: Path, file: str, old: str, new: str, problem: str
 ) -> None:
     changed = {file: NOW[file].replace(old, new)}
     assert any(line.startswith(problem) for line in found(tmp_path, now=changed))
 
 
-def test_against_final_only_what_was_there_before_has_to_be_named(tmp_path: Path) -> None:
+def test_the_table_of_final_needs_no_row_for_a_new_file(tmp_path: Path) -> None:
     silent = TABLE.replace("| `fresh` | `<module>` |", "| | |").replace("`Server.run`", "")
     more = {"more.py": "x = 1"}
     assert found(tmp_path, silent, more, additions=False) == [
@@ -277,7 +277,7 @@ def test_against_final_only_what_was_there_before_has_to_be_named(tmp_path: Path
     ]
 
 
-def test_a_file_that_is_gone_is_told_with_all_that_was_in_it(tmp_path: Path) -> None:
+def test_a_removed_file_is_listed_with_all_its_functions(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(TABLE.replace("| grown | `Server.run` |", "| removed | |"))
     now = {file: text for file, text in NOW.items() if file != "server.py"}
     assert problems(read(tmp_path), now, BEFORE) == [

@@ -1,7 +1,7 @@
-"""Planted mistakes: wrong servers that learners write, each named by the check that is meant for it.
+"""Planted mistakes: each makes a wrong server, and the check that is meant for it must fail first.
 
-A mistake is a patch on a stage's reference, `mistakes/NN-…/NAME.patch`. Its first line says in a learner's words
-what is wrong, then which check has to be the first that fails; the second line, what its report has to tell.
+A mistake is a patch on a stage's reference, `mistakes/NN-…/NAME.patch`. Its first line describes the mistake as a
+learner would, and names the check that must fail first; the second line is a text that the report must contain.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from tests.support.planted import MISTAKES, read
 
 
 def make(patch: Path, folder: Path) -> Path:
-    """Make the wrong server: the stage's reference, the patch applied as it stands."""
+    """Make the wrong server: apply the patch to the stage's reference."""
     write(sources(stage_folder(int(patch.parent.name[:2]))), folder)
-    apart = os.environ | {"GIT_CEILING_DIRECTORIES": str(folder.parent)}  # in a repository git would do nothing
+    apart = os.environ | {"GIT_CEILING_DIRECTORIES": str(folder.parent)}  # git apply does nothing inside a repository
     done = subprocess.run(["git", "apply", str(patch)], cwd=folder, env=apart, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return folder
@@ -32,15 +32,15 @@ PATCHES = [pytest.param(path, id=f"{path.parent.name[:2]}-{path.stem}") for path
 
 
 @pytest.mark.parametrize("patch", PATCHES)
-def test_a_mistake_is_named_by_the_check_that_is_meant_for_it(patch: Path, tmp_path: Path) -> None:
+def test_a_mistake_fails_first_in_the_check_that_is_meant_for_it(patch: Path, tmp_path: Path) -> None:
     mistake = read(patch)
     run = checkpoints.run(mistake.stage, make(patch, tmp_path / "server"), tmp_path, "-x", "--patience=2")
-    assert run.failed, f"nobody notices: {mistake.what}"
+    assert run.failed, f"no check fails: {mistake.what}"
     first = run.failed[0]
-    assert mistake.check in (first.name, first.name.split("[")[0]), f"{first.name} fails first:\n{first.said}"
-    assert mistake.told in first.said, first.said
+    assert mistake.check in (first.name, first.name.split("[")[0]), f"{first.name} fails first:\n{first.message}"
+    assert mistake.report in first.message, first.message
     for part in ("Hint:", "Read:", "Run it again:"):
-        assert f"\n{part}\n" in first.said, f"{part} is missing:\n{first.said}"
+        assert f"\n{part}\n" in first.message, f"{part} is missing:\n{first.message}"
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -25,7 +25,7 @@ SECONDS = 10.0
 
 
 class Program:
-    """A program whose lines are waited for."""
+    """A running program; `wait_for` reads its output."""
 
     def __init__(self, *args: str) -> None:
         self.process = subprocess.Popen(
@@ -34,7 +34,7 @@ class Program:
         self.said = ""
 
     def wait_for(self, text: str) -> list[str]:
-        """Read until the text has been said; answer with all lines since the last time."""
+        """Read up to a line with `text`; return all lines since the last call."""
         assert self.process.stdout
         deadline = time.monotonic() + SECONDS
         while text + "\n" not in self.said:
@@ -49,7 +49,7 @@ class Program:
 
 @contextmanager
 def running(*args: str) -> Iterator[Program]:
-    """Run a program as long as the block."""
+    """Run a program for the length of the block."""
     program = Program(*args)
     try:
         yield program
@@ -60,7 +60,7 @@ def running(*args: str) -> Iterator[Program]:
 
 @contextmanager
 def spying(to: int) -> Iterator[tuple[Program, int]]:
-    """Run a spy in front of a port; give it and its own port."""
+    """Run a spy in front of a port; yield the spy and its own port."""
     number = free_port()
     with running("-m", "stages", "spy", "--listen", str(number), "--to", str(to)) as spy:
         spy.wait_for(f"listening on 127.0.0.1:{number}, connecting to 127.0.0.1:{to}")
@@ -69,7 +69,7 @@ def spying(to: int) -> Iterator[tuple[Program, int]]:
 
 @pytest.fixture
 def spied() -> Iterator[tuple[Program, int]]:
-    """Give a spy in front of stage 04's server."""
+    """Yield a spy in front of stage 04's server, and its port."""
     with ExitStack() as stack:
         number = free_port()
         server = stack.enter_context(running("stages/04-commands/server.py", "--port", str(number)))
@@ -102,7 +102,7 @@ def test_a_conversation_is_printed_from_both_sides(spied: tuple[Program, int]) -
     ]
 
 
-def test_redis_py_speaks_resp3_through_it_and_a_pipeline_is_taken_apart(spied: tuple[Program, int]) -> None:
+def test_redis_py_speaks_resp3_through_it_and_a_pipeline_is_split(spied: tuple[Program, int]) -> None:
     spy, number = spied
     client = redis.Redis(port=number, protocol=3)
     pipeline = client.pipeline(transaction=False)
@@ -121,7 +121,7 @@ def test_redis_py_speaks_resp3_through_it_and_a_pipeline_is_taken_apart(spied: t
     assert len(requests) == len(replies)
 
 
-def test_bytes_that_are_no_resp_are_passed_on_unchanged() -> None:
+def test_bytes_that_are_not_resp_are_passed_on_unchanged() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, spying(listener.getsockname()[1]) as (spy, number):
         listener.settimeout(SECONDS)
         with socket.create_connection(("127.0.0.1", number), SECONDS) as client, listener.accept()[0] as server:
@@ -143,7 +143,7 @@ def test_bytes_that_are_no_resp_are_passed_on_unchanged() -> None:
         ]
 
 
-def test_pieces_are_kept_until_they_are_complete(capsys: pytest.CaptureFixture[str]) -> None:
+def test_incomplete_requests_are_kept_until_they_are_complete(capsys: pytest.CaptureFixture[str]) -> None:
     there, back = Side("1 >", read_request), Side("1 <", read_reply)
     for byte in request("GET", "name") + b"PING\r\n":
         there.hear(bytes([byte]))
@@ -157,12 +157,12 @@ def test_pieces_are_kept_until_they_are_complete(capsys: pytest.CaptureFixture[s
     ]
 
 
-def test_what_is_long_is_shortened() -> None:
+def test_a_long_value_is_shortened() -> None:
     assert read_request(request("SET", "k", b"x" * 1000))[0] == f"SET k {'x' * 100}... (1000 bytes)"
     assert read_reply(b"*30\r\n" + b":1\r\n" * 30)[0] == f"[{':1, ' * 20}... (30 in all)]"
 
 
-def test_a_client_is_hung_up_on_where_nothing_listens() -> None:
+def test_a_client_is_disconnected_if_no_server_listens() -> None:
     nowhere = free_port()
     with spying(nowhere) as (spy, number), socket.create_connection(("127.0.0.1", number), SECONDS) as client:
         assert client.recv(1) == b""
@@ -172,7 +172,7 @@ def test_a_client_is_hung_up_on_where_nothing_listens() -> None:
         )
 
 
-def test_a_port_that_is_taken_is_a_complaint() -> None:
+def test_a_port_in_use_is_an_error_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         number = taken.getsockname()[1]
         with running("-m", "stages", "spy", "--listen", str(number)) as spy:

@@ -1,4 +1,4 @@
-"""A starter is what the table says: given code there, the learner's own gone, and the program whole."""
+"""A starter follows the table: given code is there, the bodies that the learner writes are not."""
 
 import ast
 
@@ -74,12 +74,12 @@ def given():
 '''
 
 
-def test_new_functions_keep_their_head_and_grown_ones_have_their_old_body() -> None:
+def test_new_functions_have_no_body_and_changed_ones_have_their_old_body() -> None:
     table = [row({"file": "`a.py`", "status": "grown", "you write": "`Reader.fresh`, `grown`"})]
     assert made(table, {"a.py": NOW}, {"a.py": BEFORE}) == {"a.py": STARTER}
 
 
-def test_a_function_that_moved_and_changed_has_the_body_that_it_had_where_it_was() -> None:
+def test_a_function_that_moved_and_changed_has_its_old_body() -> None:
     cells = {"file": "`b.py`", "status": "new", "you write": "`moved`", "moved from": "`moved` from `a.py`"}
     now = 'def moved(x):\n    """Double it."""\n    return 2 * x\n'
     assert made([row(cells)], {"b.py": now}, {"a.py": BEFORE}) == {"b.py": now.replace("2 * x", "x")}
@@ -101,5 +101,5 @@ def test_a_starter_differs_from_its_reference_just_below_the_docstrings_that_the
 
 
 def heading(node: Function) -> tuple[str, str, str | None]:
-    """Take a function without its body."""
+    """Return the signature and docstring of a function."""
     return node.name, ast.dump(node.args), ast.get_docstring(node)

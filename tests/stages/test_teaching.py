@@ -1,4 +1,4 @@
-"""The page for teachers is true as far as a test can tell."""
+"""The mistakes and commands in stages/TEACHING.md exist."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tests.support.planted import MISTAKES, read
 TEXT = (ROOT / "stages" / "TEACHING.md").read_text()
 
 
-def test_the_mistakes_are_those_that_are_planted() -> None:
-    planted = {(mistake.what, mistake.check, mistake.told) for mistake in map(read, MISTAKES.rglob("*.patch"))}
+def test_the_table_of_mistakes_lists_planted_mistakes() -> None:
+    planted = {(mistake.what, mistake.check, mistake.report) for mistake in map(read, MISTAKES.rglob("*.patch"))}
     told = re.findall(r"^\| 0\d \| (.*) \| `(.*?)` \| `(.*)` \|$", TEXT, flags=re.M)
     assert len(told) > 20
     assert set(told) - planted == set()
 
 
 @pytest.mark.parametrize("line", sorted(set(re.findall(r"python3 -m stages ([a-z]+ [^`\n]+)", TEXT))))
-def test_what_it_says_can_be_typed(line: str) -> None:
+def test_its_commands_can_be_run(line: str) -> None:
     args = re.split(r" {2,}", line)[0].split(" (")[0].replace("[", "").replace("]", "").split()
     parser().parse_args(args)

@@ -1,8 +1,8 @@
-"""What the task queues of `test_final_applications.py` work at; their workers import it by name."""
+"""The tasks of the task queues in `tests/final/test_applications.py`; the workers import this module by its name."""
 
 from redis import Redis
 
-PORT = 6379  # a test puts in that of its server
+PORT = 6379  # a test sets it to the port of its server
 
 
 def add(first: int, second: int) -> int:
@@ -11,7 +11,7 @@ def add(first: int, second: int) -> int:
 
 
 def total_of(numbers: list[int]) -> int:
-    """A task that waits for others."""
+    """A task that uses the results of others."""
     return sum(numbers)
 
 
@@ -21,6 +21,6 @@ def fail() -> None:
 
 
 def count_up(key: str) -> int:
-    """A task that leaves a trace."""
+    """A task that increments a key, so that a test sees that it ran."""
     with Redis(port=PORT) as client:
         return int(client.incr(key))

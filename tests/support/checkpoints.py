@@ -1,4 +1,4 @@
-"""Runs a checkpoint in a pytest of its own, as a learner would, and reads what came of it."""
+"""Runs a checkpoint in a pytest of its own, as a learner would, and reads the outcome of each test."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from xml.etree import ElementTree
 import pytest
 
 from stages.harness.course import ROOT, stage_folder
-from tests.support.house import environment
+from tests.support.stages_copy import environment
 
 SECONDS = 600
 
 
 @dataclass(frozen=True)
 class Case:
-    """One test that ran: passed, skipped, or how it failed (`report.trouble`), and what it said then."""
+    """A test that ran: its outcome is passed, skipped or how it failed (`report.trouble`); `message` is its message."""
 
     name: str
     outcome: str
-    said: str
+    message: str
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a checkpoint."""
+    """A run of a checkpoint."""
 
     command: str
     output: str
@@ -43,18 +43,18 @@ class Run:
 
     @property
     def failed(self) -> list[Case]:
-        """List the tests that failed, in whatever way."""
+        """List the tests that neither passed nor were skipped."""
         return [case for case in self.cases if case.outcome not in ("passed", "skipped")]
 
     def summary(self) -> str:
-        """Name what failed, tell the first failure whole, and how to see the rest."""
+        """Return the names of the failed tests, the first one's message, and the command that shows the others."""
         names = "\n".join(f"    {case.name}: {case.outcome}" for case in self.failed)
-        first = self.failed[0].said if self.failed else self.output
+        first = self.failed[0].message if self.failed else self.output
         return f"{names}\n\nThe first:\n\n{first}\n\nAll of it: {self.command}"
 
 
 def run(stage: int, target: str | Path, folder: Path, *options: str) -> Run:
-    """Run the checkpoint of a stage against a target; its results pass through `folder`."""
+    """Run the checkpoint of a stage on a target; pytest writes its results into `folder`."""
     results = folder / "results.xml"
     args = [
         f"stages/{stage_folder(stage).name}",
@@ -79,19 +79,19 @@ def run(stage: int, target: str | Path, folder: Path, *options: str) -> Run:
 
 
 def read(case: ElementTree.Element) -> Case:
-    """Read one test's outcome."""
+    """Read a test's outcome from its element in the JUnit file."""
     bad = [each for each in case if each.tag in ("failure", "error")]
-    said = "\n".join(each.text or "" for each in bad)
+    message = "\n".join(each.text or "" for each in bad)
     if case.find("skipped") is not None:
         return Case(case.get("name", ""), "skipped", "")
     if not bad:
         return Case(case.get("name", ""), "passed", "")
     troubles = [each.get("value", "") for each in case.iter("property") if each.get("name") == "trouble"]
-    return Case(case.get("name", ""), troubles[0] if troubles else "error", said)
+    return Case(case.get("name", ""), troubles[0] if troubles else "error", message)
 
 
 def marked(stage: int, mark: str) -> dict[str, object]:
-    """List the tests of a checkpoint that carry a mark, each with the mark's argument (None: it has none)."""
+    """Map each test of a checkpoint that has a mark to the mark's argument, None if it has no argument."""
     tree = ast.parse((stage_folder(stage) / "test_checkpoint.py").read_text())
     found: dict[str, object] = {}
     for test in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
@@ -103,6 +103,6 @@ def marked(stage: int, mark: str) -> dict[str, object]:
 
 
 def need_redis() -> None:
-    """Skip where there is no real Redis; in continuous integration go on, and fail."""
+    """Skip the test if there is no real Redis; in continuous integration let it fail."""
     if not shutil.which("redis-server") and not os.environ.get("CI"):
         pytest.skip("there is no redis-server on this machine")

@@ -1,6 +1,6 @@
-"""A disk whose power can be cut: what it holds of a folder is what a server has seen onto it, and perhaps more.
+"""Simulates power cuts: after one, a folder holds what the server has synced, and perhaps a part of the rest.
 
-It knows a server's fsyncs by what `powercut/sitecustomize.py` noted; not what the files mean.
+`powercut/sitecustomize.py` records the server's fsyncs. Nothing here knows what the files mean.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ POWERCUT = Path(__file__).parent / "powercut"
 
 @dataclass
 class Disk:
-    """The folder `root`, with what is on the disk of it: at first, and after a `cut`, all that is there.
+    """A disk with the folder `root`. At the start, and after each `cut`, all that is in the folder is on the disk.
 
-    What a file system promises, and no more, is taken for granted: fsync of a file brings its bytes onto the disk, in
-    whatever way they were written before; fsync of a folder its names. Without it a new name, a rename or a removal
-    may have come onto the disk, or not; of what was appended since the last fsync any part, from its front on.
+    It promises what a file system promises: fsync of a file brings its bytes onto the disk, fsync of a folder its
+    names. Without fsync, a new name, a rename or a removal may be on the disk or not, and of the bytes appended since
+    the last fsync any prefix may be there.
     """
 
     place: Path
-    lives: int = 0  # how often the power was cut
-    first: dict[int, bytes] = field(default_factory=dict)  # inode -> what was on the disk when the power came
-    names: dict[int, dict[str, int]] = field(default_factory=dict)  # inode of a folder -> the names in it then
+    lives: int = 0  # the number of power cuts
+    first: dict[int, bytes] = field(default_factory=dict)  # inode -> the bytes on the disk at the start of this life
+    names: dict[int, dict[str, int]] = field(default_factory=dict)  # inode of a folder -> its names then
 
     def __post_init__(self) -> None:
         self.root.mkdir(parents=True)
@@ -40,31 +40,31 @@ class Disk:
 
     @property
     def root(self) -> Path:
-        """The folder, in this life."""
+        """The folder between the last power cut and the next one."""
         return self.place / f"life-{self.lives}"
 
     @property
     def held(self) -> Path:
-        """Where each file is, by its inode, even if its name is gone."""
+        """A folder with a link to each file, named by its inode, so that a removed file can still be read."""
         return self.place / f"held-{self.lives}"
 
     @property
     def log(self) -> Path:
-        """What the server did."""
+        """The file in which the server records its fsyncs."""
         return self.place / f"fsyncs-{self.lives}"
 
     def environment(self) -> dict[str, str]:
-        """Have a Python server note its fsyncs."""
+        """Return the environment in which a Python server records its fsyncs."""
         paths = os.pathsep.join([str(POWERCUT), str(ROOT)])
         return {"DISK_LOG": str(self.log), "DISK_HELD": str(self.held), "PYTHONPATH": paths}
 
     def fsyncs(self) -> list[dict[str, Any]]:
-        """All fsyncs of this life, in their order."""
+        """Return the fsyncs since the last power cut, ordered by the time at which they ended."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return sorted(map(json.loads, lines), key=lambda line: float(line["ended"]))
 
     def cut(self, dice: random.Random | None) -> None:
-        """Cut the power, and begin a new life. Without dice, nothing is there that was not seen onto the disk."""
+        """Cut the power. With `dice`, a random part of what was not synced is kept; without, nothing of it."""
         before, held, sizes, names = self.root, self.held, {}, dict(self.names)
         for line in self.fsyncs():
             if "names" in line:
@@ -85,7 +85,7 @@ class Disk:
         self.begin()
 
     def begin(self) -> None:
-        """All that is in the folder now is on the disk."""
+        """Take all that is in the folder as being on the disk."""
         folders = [self.root, *(path for path in self.root.rglob("*") if path.is_dir())]
         self.names = {each.stat().st_ino: names_in(each) for each in folders}
         self.first = {path.stat().st_ino: path.read_bytes() for path in files_in(self.root)}
@@ -101,7 +101,7 @@ class Disk:
         dice: random.Random | None,
         below: Path = Path(),
     ) -> Iterator[tuple[Path, bytes | None]]:
-        """What the disk has of a folder: the path of each file with its bytes, of each folder with None."""
+        """Yield what the disk has of a folder: (path, bytes) for each file, (path, None) for each folder in it."""
         listed = names.get(folder.stat().st_ino, {})
         if dice and dice.random() < 0.5:
             listed = names_in(folder)
@@ -113,7 +113,7 @@ class Disk:
                 yield from self.leave(folder / name, held, sizes, names, dice, below / name)
 
     def bytes_of(self, inode: int, now: bytes, size: int | None, dice: random.Random | None) -> bytes:
-        """What the disk has of a file that has these bytes now, and had so many when it was last seen onto the disk."""
+        """Return what the disk has of a file whose content is `now` and whose length was `size` at its last fsync."""
         known = now[:size] if size is not None else self.first.get(inode, b"")
         if dice and now.startswith(known):
             return now[: dice.choice([len(known), len(now), dice.randint(len(known), len(now))])]
@@ -121,32 +121,32 @@ class Disk:
 
 
 class OnDisk(Server):
-    """A Python server whose log is on a disk."""
+    """A Python server whose log is on `disk`."""
 
     disk: Disk
 
     def environment(self, counting: bool) -> dict[str, str]:
-        """Have it note its fsyncs."""
+        """Return the environment in which it records its fsyncs."""
         return super().environment(counting) | self.disk.environment()
 
 
 def on(disk: Disk) -> type[OnDisk]:
-    """Servers on this disk."""
+    """Return a class of servers whose log is on this disk."""
     return type("OnThisDisk", (OnDisk,), {"disk": disk})
 
 
 def files_in(folder: Path) -> list[Path]:
-    """All files in a folder and in those below it."""
+    """List all files in a folder and its subfolders."""
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def names_in(folder: Path) -> dict[str, int]:
-    """The names in a folder, each with its inode."""
+    """Map each name in a folder to its inode."""
     return {path.name: path.stat().st_ino for path in folder.iterdir()}
 
 
 def forget(disk: Disk) -> None:
-    """Remove what is left of the lives before this one."""
+    """Remove the folders from before the last power cut."""
     for life in range(disk.lives):
         shutil.rmtree(disk.place / f"life-{life}", ignore_errors=True)
         shutil.rmtree(disk.place / f"held-{life}", ignore_errors=True)

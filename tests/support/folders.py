@@ -1,4 +1,4 @@
-"""What the tests of the log's folder share: folders with these bytes in them, and whole data sets to be compared."""
+"""Makes folders of an append-only file with given bytes, and reads whole data sets so that tests can compare them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ LOOKS = {
 
 
 def opened(folder: Path, now: int = NOW, appendfsync: str = "no") -> InProcess:
-    """An engine whose log is in this folder, with the data of that log.
+    """Return an engine whose log is in this folder, with the data of that log loaded.
 
-    It does not keep the folder to itself: the next one is opened as if this process had ended.
+    The folder's lock is released at once, so that a test can open it again as if this process had ended.
     """
     peer = InProcess(appendonly="yes", dir=str(folder), appendfsync=appendfsync)
     peer.now = now
@@ -34,19 +34,19 @@ def opened(folder: Path, now: int = NOW, appendfsync: str = "no") -> InProcess:
 
 
 def flush(peer: InProcess) -> int:
-    """Have everything in the file, as at the end of a turn of the loop; give the file's size."""
+    """Write the log into its file, as at the end of an iteration of the event loop; return the size of the log."""
     assert peer.engine.log
     peer.engine.log.flush()
     return peer.engine.log.size
 
 
 def log_in(folder: Path) -> Path:
-    """The file that is appended to."""
+    """Return the path of the first increment."""
     return folder / "appendonlydir" / "appendonly.aof.1.incr.aof"
 
 
 def data_of(peer: InProcess) -> dict[int, dict[bytes, tuple[Any, int | None]]]:
-    """Value and deadline of every key of every database."""
+    """Return the data: database -> key -> (value, deadline)."""
     peer.engine.unit.stopped = peer.now
     held = {
         db.index: {key: (comparable(key, db.peek(key)), db.deadline(key)) for key in list(db.keys())}
@@ -56,13 +56,13 @@ def data_of(peer: InProcess) -> dict[int, dict[bytes, tuple[Any, int | None]]]:
 
 
 def comparable(key: bytes, value: Any) -> Any:
-    """A value as it is, or, where it is of a class of ours, the requests that would make it anew."""
+    """Return a value; if it is of a class of final/, return the requests that make it."""
     ours = type(value).__module__.startswith("final.")
     return list(KINDS[type(value)].dump(key, value)) if ours else value
 
 
-def lay(folder: Path, **files: bytes) -> Path:
-    """Make a log's folder by hand: `base`, in whatever form, and increments `incr1`, `incr2` …; give the base."""
+def write_log(folder: Path, **files: bytes) -> Path:
+    """Make a log's folder from the bytes of its files, `base`, `incr1`, `incr2` …; return the path of the base."""
     log = folder / "appendonlydir"
     log.mkdir(parents=True)
     lines = []
@@ -77,12 +77,12 @@ def lay(folder: Path, **files: bytes) -> Path:
 
 
 def names(folder: Path) -> list[str]:
-    """The names of the log's files, without what all of them have in common."""
+    """List the names of the log's files, without their common part."""
     return sorted(path.name.replace("appendonly.aof.", "") for path in (folder / "appendonlydir").iterdir())
 
 
 def everything(client: Client) -> dict[str, Any]:
-    """All that a server holds: database and key, then type, value and deadline. No order where there is none."""
+    """Return a server's data: "database key" -> (type, value, deadline). Sets and hashes are sorted."""
     found = {}
     for database in range(16):
         client.ask("SELECT", database)
@@ -100,18 +100,18 @@ def everything(client: Client) -> dict[str, Any]:
 
 
 def info(client: Client) -> dict[str, str]:
-    """What INFO says about the log."""
+    """Return the fields of INFO persistence."""
     text = client.ask("INFO", "persistence")
     assert isinstance(text, bytes)
     return dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
 
 
 def await_rewrite(client: Client, status: str = "ok") -> dict[str, str]:
-    """Wait until no rewrite is under way or scheduled; it must have ended like this. Give what INFO says then."""
+    """Wait until no rewrite is running or scheduled; check the last one's `status`; return INFO persistence."""
     deadline = time.monotonic() + 100
     while True:
         told = info(client)
         if told["aof_rewrite_in_progress"] == told["aof_rewrite_scheduled"] == "0":
             assert told["aof_last_bgrewrite_status"] == status
             return told
-        assert time.monotonic() < deadline, "the log is not rewritten"
+        assert time.monotonic() < deadline, "the rewrite of the log does not end"

@@ -1,4 +1,4 @@
-"""Submissions that nobody would wish for, all of them for stage 01, made from its reference."""
+"""Hostile submissions for stage 01, made from its reference solution."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ MARK = "left-behind-by-a-submission"
 
 
 def beginning(text: str) -> str:
-    """Do something before anything else, then be the reference."""
+    """Return the reference with `text` run before everything else."""
     return text + "\n" + REFERENCE
 
 
 def handling(text: str, rest: str = "") -> str:
-    """Do something with what comes in, instead of sending it back."""
+    """Return the reference with `text` in the place of the line that echoes the data."""
     lines = "".join(f"        {line}\n" for line in text.splitlines())
     assert ECHO in REFERENCE
     return rest + REFERENCE.replace(ECHO, lines)
 
 
-# Walks up from the program to whoever started it: the supervisor, pytest
+# Yields the process ids of the parents: the supervisor, pytest
 UPWARDS = """
 import os, shutil, sys
 
@@ -45,9 +45,9 @@ def folders():
     for pid in upwards(2):
         try:
             with open(f"/proc/{pid}/cmdline") as file:
-                words = file.read().split(chr(0))
-            harness = {os.path.dirname(word) for word in words if word.endswith("/supervisor.py")}
-            yield from harness | {os.path.dirname(folder) for folder in harness}  # the stages stand beside it
+                args = file.read().split(chr(0))
+            harness = {os.path.dirname(arg) for arg in args if arg.endswith("/supervisor.py")}
+            yield from harness | {os.path.dirname(folder) for folder in harness}  # the stages are beside it
         except OSError:
             pass
 """
@@ -116,7 +116,7 @@ SINGLE: dict[str, str] = {
 
 
 def write_hostile(folder: Path) -> None:
-    """Write all that deserve few points or none."""
+    """Write the submissions that deserve few points or none."""
     for name, text in SINGLE.items():
         (folder / name).mkdir(parents=True)
         (folder / name / "server.py").write_text(text)
@@ -136,7 +136,7 @@ def write_hostile(folder: Path) -> None:
 
 
 def write_harmless(folder: Path) -> None:
-    """Write what deserves all points: a zip file of work/, and one that leaves a child behind."""
+    """Write submissions that deserve all points: a zip file of work/, and one that leaves a child process running."""
     folder.mkdir()
     with zipfile.ZipFile(folder / "zipped.zip", "w") as archive:
         archive.writestr("alice/work/server.py", REFERENCE)
@@ -145,7 +145,7 @@ def write_harmless(folder: Path) -> None:
     (folder / "leaves-a-child" / "server.py").write_text(beginning(LEAVE))
 
 
-# For stage 03: passes everything on to a real Redis
+# For stage 03: becomes a real Redis
 
 PROXY = """
 import asyncio, subprocess, sys

@@ -1,4 +1,4 @@
-"""What a test may expect of the machine that it runs on, which others use too."""
+"""Time limits and clocks for tests on a machine that also does other things."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import sys
 import time
 from collections.abc import Callable
 
-Clock = Callable[[], float]  # gives seconds
+Clock = Callable[[], float]  # returns seconds
 
 
 def within(seconds: float) -> float:
-    """Give a time limit: `seconds` on a quiet machine, more where several processes share each processor."""
+    """Return a time limit: `seconds` on an idle machine, more if several processes share each processor."""
     return seconds * (1 + os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def busy_time_of(process: int) -> Clock:
-    """Give a clock that only runs while a process, named by its id, is on a processor.
+    """Return a clock of the processor time that a process, named by its id, has used.
 
-    What is measured by it does not depend on what else the machine does. Outside Linux it is an ordinary clock.
+    A measurement by it does not depend on the load of the machine. Outside Linux it is an ordinary clock.
     """
     if sys.platform != "linux":
         return time.perf_counter

@@ -1,11 +1,11 @@
-"""What the tests of final/ share: two that can be asked, a real redis-server and our engine, and what one asks them.
+"""Sends the same requests to a real redis-server and to the engine of final/: the replies of Redis are the right ones.
 
-The engine is driven in process, with a clock handed in. The real one is started for the run: it says what is right.
-A transcript (`tests/support/transcripts/*.txt`) has a line for each request and its reply, RESP with blanks for CRLF:
+The engine runs in this process, with a clock that tests move. A transcript (`tests/support/transcripts/*.txt`) has a
+line for each request and its reply, RESP with spaces for CRLF:
 
     GET missing -> $-1
 
-`…` stands for whatever comes there. To measure, and not to guess, write requests only, and have Redis fill them in:
+`…` matches any text. To write a transcript, write only the requests, and let Redis fill in the replies:
 
     python -m tests.support.oracle tests/support/transcripts/strings.txt
 """
@@ -38,36 +38,36 @@ from stages.harness.server import Server
 from stages.harness.target import Target, find
 
 FOLDER = Path(__file__).with_name("transcripts")
-NOW = 1_800_000_000_000  # what the engine's clock shows at first, in milliseconds
-UNORDERED = {  # their replies list keys or members in no order that means anything
+NOW = 1_800_000_000_000  # the engine's clock at the start, in milliseconds
+UNORDERED = {  # their replies list keys or members in any order
     *(b"keys", b"scan", b"sscan", b"smembers", b"sinter", b"sunion", b"sdiff", b"spop", b"srandmember")
 }
 
 
 @dataclass
 class Steady(wire.Patience):
-    """Waits for each reply equally long: what one test waited for in vain does not make the next one impatient."""
+    """Waits for each reply equally long: a timeout in one test does not shorten the timeout of the next."""
 
     seconds: float = 30.0
 
     def lost(self) -> None:
-        """Wait as long the next time."""
+        """Keep the timeout as it is."""
 
 
 PATIENCE = Steady()
 
 
 class Peer(Protocol):
-    """Someone who answers requests."""
+    """Something that answers requests."""
 
     def ask_all(self, requests: Iterable[list[bytes]]) -> list[bytes]:
-        """Send the requests, and answer with the bytes of each reply."""
+        """Send the requests, and return the bytes of each reply."""
 
 
 class InProcess:
-    """The engine of final/, without a socket. Its clocks stand still unless a test moves them.
+    """The engine of final/, without a socket. Its clocks stop unless a test moves them.
 
-    With `peer.now += 1000` a second goes by; with `peer.set_by -= 1000` somebody sets the clock on the wall back.
+    `peer.now += 1000` advances both clocks by a second; `peer.set_by -= 1000` sets the wall clock back by a second.
     """
 
     def __init__(self, clock: Callable[[], int] | None = None, **options: str | int) -> None:
@@ -77,15 +77,15 @@ class InProcess:
         self.client = self.connect()
 
     def connect(self) -> Client:
-        """One client more."""
+        """Connect another client."""
         return self.engine.connect("127.0.0.1:50000", "127.0.0.1:6379")
 
     def ask_all(self, requests: Iterable[list[bytes]]) -> list[bytes]:
-        """Execute the requests, one after the other; the time of one that has to wait is up at once."""
+        """Execute the requests, one after the other; one that blocks is timed out at once."""
         return [encode(self.answer(args), self.client.protocol) for args in requests]
 
     def answer(self, args: list[bytes]) -> Value:
-        """Execute a request."""
+        """Execute a request and return its reply."""
         answer = self.engine.execute(self.client, args)
         if (parked := self.client.parked) is not None:
             delivered: list[Value] = []
@@ -95,7 +95,7 @@ class InProcess:
         return answer
 
     def ask(self, line: str) -> str:
-        """Execute one request, written as in a transcript."""
+        """Execute one request, and return its reply; both are written as in a transcript."""
         return shown(*self.ask_all([split_inline(line.encode())]))
 
 
@@ -114,7 +114,7 @@ class OverTheWire:
 
 @cache
 def redis_target() -> Target:
-    """The real Redis. Skips where there is none, or another one than ours; in continuous integration it fails."""
+    """Return the real Redis. If there is no Redis 7.0, skip the test; in continuous integration, fail."""
     give_up = pytest.fail if os.environ.get("CI") else pytest.skip
     path = shutil.which("redis-server")
     if path is None:
@@ -127,7 +127,7 @@ def redis_target() -> Target:
 
 @contextlib.contextmanager
 def serving(target: Target, folder: Path, *options: str, data: Path | None = None, **how: object) -> Iterator[Server]:
-    """Have a server run meanwhile; with `data`, the folder of its log, it keeps one."""
+    """Run a server for the length of the block, in `folder`. With `data`, it keeps a log in that folder."""
     server = Server(target, Steady(), folder, data=data, options=options, **how)  # type: ignore[arg-type]
     try:
         server.await_ready()
@@ -138,7 +138,7 @@ def serving(target: Target, folder: Path, *options: str, data: Path | None = Non
 
 @contextlib.contextmanager
 def redis_server(*options: str, data: Path | None = None) -> Iterator[Server]:
-    """Have a real redis-server run. It removes expired keys when someone asks for them, and not when it likes to."""
+    """Run a real redis-server. It removes an expired key only when a client asks for it: replies are repeatable."""
     target = redis_target()
     with tempfile.TemporaryDirectory() as folder, serving(target, Path(folder), *options, data=data) as server:
         server.connect().ask("DEBUG", "SET-ACTIVE-EXPIRE", 0)
@@ -147,7 +147,7 @@ def redis_server(*options: str, data: Path | None = None) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def final_server(*options: str, data: Path | None = None, **how: object) -> Iterator[Server]:
-    """Have `python -m final` run, on the event loop that FINAL_LOOP names in the environment, if it does."""
+    """Run `python -m final`, on the event loop that the environment variable FINAL_LOOP names, if it is set."""
     target = find("final", 5, Path())
     if loop := os.environ.get("FINAL_LOOP"):
         options = ("--loop", loop, *options)
@@ -156,7 +156,7 @@ def final_server(*options: str, data: Path | None = None, **how: object) -> Iter
 
 
 def skip_without_lua(lines: Iterable[str]) -> None:
-    """Skip a test whose requests run scripts, where lupa is not installed, so that final/ has no Lua."""
+    """Skip a test whose requests run scripts if lupa is not installed: then final/ has no Lua."""
     if importlib.util.find_spec("lupa") is None and re.search(r"\b(eval|script)", "\n".join(lines), re.IGNORECASE):
         pytest.skip("scripts need lupa, which is not installed")
 
@@ -165,7 +165,7 @@ def skip_without_lua(lines: Iterable[str]) -> None:
 
 
 def transcripts() -> dict[str, list[tuple[str, str]]]:
-    """Read all of them: the heading of each section, and its requests and replies."""
+    """Return the sections of all transcripts: heading -> (request, reply) of each line."""
     found: dict[str, list[tuple[str, str]]] = {}
     for path in sorted(FOLDER.glob("*.txt")):
         for section in re.split("^# ", path.read_text(), flags=re.MULTILINE)[1:]:
@@ -175,37 +175,37 @@ def transcripts() -> dict[str, list[tuple[str, str]]]:
 
 
 def args_of(line: str) -> list[bytes]:
-    """The words of a request, quoted as redis-cli reads them."""
+    """Return the arguments of a request that is quoted as in redis-cli."""
     return split_inline(line.encode())
 
 
 def shown(reply: bytes) -> str:
-    r"""A reply on one line: `+OK`, `$2 hi`, `*2 :1 $-1`.
+    r"""Return a reply on one line: `+OK`, `$2 hi`, `*2 :1 $-1`.
 
     >>> shown(b"$3\r\na\x00b\r\n")
     '$3 a\\x00b'
     """
     text = reply.rstrip(b"\r\n").replace(b"\r\n", b" ").decode(errors="backslashreplace")
     text = "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
-    return text.removesuffix(" ") + "\\x20" * text.endswith(" ")  # editors strip blanks at the ends of lines
+    return text.removesuffix(" ") + "\\x20" * text.endswith(" ")  # editors strip spaces at the ends of lines
 
 
 def says(expected: str, line: str, reply: str) -> bool:
-    """Whether a reply is the expected one: to the letter, but for `…`, and for the order where it means nothing."""
+    """Return whether a reply is the expected one, except for `…`, and for the order of UNORDERED replies."""
     if args_of(line)[0].lower() in UNORDERED and "…" not in expected:
         return sorted(expected.split(" ")) == sorted(reply.split(" "))
     return bool(re.fullmatch(".*".join(map(re.escape, expected.split("…"))), reply))
 
 
 def check(peer: Peer, section: list[tuple[str, str]]) -> None:
-    """Ask all of a section, and compare each reply."""
+    """Send all requests of a section, and compare each reply."""
     replies = [shown(reply) for reply in peer.ask_all(args_of(line) for line, _ in section)]
     for number, ((line, expected), reply) in enumerate(zip(section, replies, strict=True), start=1):
         assert says(expected, line, reply), f"line {number}: {line}\nexpected: {expected}\nanswered: {reply}"
 
 
 def main() -> None:
-    """Print a file of requests with the replies of a real Redis; what stands after ` -> ` is measured anew."""
+    """Print a transcript with the replies of a real Redis in the place of those after ` -> `."""
     with redis_server() as server:
         for line in Path(sys.argv[1]).read_text().splitlines():
             if line.startswith("# "):

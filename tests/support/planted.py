@@ -12,12 +12,12 @@ MISTAKES = ROOT / "tests" / "stages" / "mistakes"
 
 @dataclass(frozen=True)
 class Mistake:
-    """What a patch says of itself."""
+    """The stage of a patch, and the first lines of the patch: the mistake, the check that finds it, and its message."""
 
     stage: int
     what: str
     check: str
-    told: str
+    report: str
 
 
 def read(patch: Path) -> Mistake:

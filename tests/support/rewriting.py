@@ -1,4 +1,4 @@
-"""Rewrites of the log, from the test's side: begin one, wait for its end, and ask how it ended."""
+"""Starts rewrites of the log in an engine without a socket, and waits until they end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SELECT 0
 
 
 def finish(peer: InProcess) -> None:
-    """Look after the rewrite until it is over."""
+    """Call the rewriter's timer until the rewrite has ended."""
     deadline = time.monotonic() + PATIENCE
     while peer.engine.rewriter.worker is not None:
         peer.engine.rewriter.tick()
@@ -30,23 +30,23 @@ def finish(peer: InProcess) -> None:
 
 
 def rewrite(peer: InProcess) -> None:
-    """Rewrite the log; it must work."""
+    """Rewrite the log; fail the test if the rewrite fails."""
     assert peer.ask("BGREWRITEAOF") == "+Background append only file rewriting started"
     finish(peer)
     assert status(peer) == "ok"
 
 
-def mend(peer: InProcess) -> None:
-    """Look after the log until it is known again what of it is on the disk."""
+def recover(peer: InProcess) -> None:
+    """Call the rewriter's timer until the log has recovered from a failed disk."""
     assert peer.engine.log
     deadline = time.monotonic() + PATIENCE
     while peer.engine.log.doubt:
         peer.engine.rewriter.tick()
-        assert time.monotonic() < deadline, "the log is not mended"
+        assert time.monotonic() < deadline, "the log does not recover"
     flush(peer)
     peer.engine.log.folder.leave()  # as `opened` does
 
 
 def status(peer: InProcess) -> str:
-    """How the last rewrite went, as INFO says it."""
+    """Return the status of the last rewrite, as in INFO."""
     return str(peer.engine.rewriter.state()["aof_last_bgrewrite_status"])

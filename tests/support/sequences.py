@@ -1,4 +1,4 @@
-"""Sequences of requests for Hypothesis: all commands for data, on few keys, so that they get in each other's way."""
+"""Sequences of requests for Hypothesis: all commands for data, on a few keys, so that each affects the others."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import os
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from final import commands  # noqa: F401  (they fill the table)
+from final import commands  # noqa: F401  (fills the table)
 from final.engine.command import COMMANDS
 
-EXAMPLES = int(os.environ.get("EXAMPLES", "150"))  # how many of them a test tries
+EXAMPLES = int(os.environ.get("EXAMPLES", "150"))  # the number of sequences that a test tries
 
 KEYS = st.sampled_from([b"a", b"b", b"c", b""])
 INTEGERS = st.sampled_from([0, 1, -1, 7, -12, 2**63 - 1, -(2**63), 2**63]).map(b"%d".__mod__)
@@ -20,7 +20,7 @@ FLOATS = st.decimals(-1000, 1000, places=3).map(str).map(str.encode) | st.sample
 SECONDS = st.sampled_from([b"100000", b"500000", b"0", b"-1", b"x", b"9223372036854775807"])
 AT = st.sampled_from([b"4000000000", b"4000000001", b"4000000002", b"1", b"-1"])
 AT_MS = st.sampled_from([b"4000000000000", b"4000000000999", b"4000000001000", b"1"])
-WORDS: dict[str, SearchStrategy[bytes]] = {
+ARGUMENTS: dict[str, SearchStrategy[bytes]] = {
     "key": KEYS,
     "field": st.sampled_from([b"f", b"g", b"h", b""]),
     "value": st.binary(max_size=6) | INTEGERS | FLOATS,
@@ -94,8 +94,8 @@ REQUESTS = """
 
 
 def request(template: str) -> SearchStrategy[list[bytes]]:
-    """Requests of one shape: the words in small letters stand for any of `WORDS`."""
-    return st.tuples(*(WORDS.get(arg, st.just(arg.encode())) for arg in template.split())).map(list)
+    """Return a strategy for requests of one shape: an argument in lower case is replaced by any of `ARGUMENTS`."""
+    return st.tuples(*(ARGUMENTS.get(arg, st.just(arg.encode())) for arg in template.split())).map(list)
 
 
 SHAPES = [template for line in REQUESTS.strip().splitlines() for template in line.split("|")]
@@ -104,7 +104,7 @@ ANY = st.sampled_from(SHAPES).flatmap(request)
 
 
 def mostly(group: str) -> SearchStrategy[list[list[bytes]]]:
-    """Sequences of requests, most of them of one family."""
+    """Return a strategy for sequences of requests, most of them of one family."""
     shapes = [shape for shape in SHAPES if COMMANDS[shape.split()[0].lower().encode()].group.name == group]
     return st.lists(st.sampled_from(shapes).flatmap(request) | ANY, max_size=20)
 

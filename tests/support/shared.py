@@ -1,7 +1,7 @@
-"""A server that tests share: each test gets it in the state in which it was started.
+"""A server that tests share: each test gets it as it was when it started.
 
-A test that is cut off, by its time limit or by a failure, leaves options, paused clients or a password behind. `clean`
-puts them right, and starts another server where it cannot.
+A test that ends early, by its time limit or by a failure, may leave changed options, paused clients or a password.
+`clean` resets the server, and starts another one if that fails.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from stages.harness.sandbox import NoAnswer
 from stages.harness.server import Server
 from stages.harness.wire import request
 
-FORGET = [  # leaves nothing of what earlier clients did; none of the replies is an error
+FORGET = [  # these requests reset the server; none is answered with an error
     ["CLIENT", "UNPAUSE"],  # first, as the others would wait
     ["FLUSHALL"],
     ["SCRIPT", "FLUSH"],
@@ -39,24 +39,24 @@ class Shared:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """End the server."""
+        """Stop the server."""
         self.stack.close()
 
     def begin(self) -> None:
-        """Start a server, and note its options."""
+        """Start a server, and read its options."""
         self.server = self.stack.enter_context(self.start())
         self.options = self.server.connect().ask(*OPTIONS)
         assert self.is_clean()
 
     def clean(self) -> Server:
-        """Give the server as it was at the start: without data, without other clients, with its options."""
+        """Return the server as it was at the start: without data, without clients, with its first options."""
         if not self.is_clean():
             self.stack.close()
             self.begin()
         return self.server
 
     def is_clean(self) -> bool:
-        """Close all connections and forget all data; tell whether the server answers, and has its options still."""
+        """Close all connections and delete all data; return whether the server answers and has its first options."""
         try:
             while self.server.clients:
                 self.server.clients.pop().close()

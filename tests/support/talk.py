@@ -1,12 +1,12 @@
-"""Conversations of several clients with one server: who hears what, when, and what the log and the keyspace tell.
+"""Conversations of several clients with one server: the replies to each client, the log, and keyspace events.
 
-A conversation (`tests/support/conversations/*.txt`) has a line for each thing that a client, named by a letter, asks:
+A conversation (`tests/support/conversations/*.txt`) has a line for each request of a client, which a letter names:
 
     X: RPUSH a 1 -> A *2 $1 a $1 1; X :1 | RPUSH a 1; LPOP a | rpush a; lpop a; del a
 
-After the arrow (`…` stands for whatever comes there): the replies that come now, by client; the records in the log;
-the events on keys. ` ; ` in a request makes a pipeline, `CLOSE` hangs up, `UNBLOCK A …` is CLIENT UNBLOCK with A's
-id. To measure, and not to guess, write what is asked only, and have Redis fill in the rest:
+After the arrow are the replies that now arrive, by client; the records in the log; the keyspace events. `…` matches
+any text. ` ; ` separates the requests of a pipeline, `CLOSE` closes the connection, and `UNBLOCK A …` is CLIENT UNBLOCK
+with A's ID. To write a conversation, write only the requests, and let Redis fill in the rest:
 
     python -m tests.support.talk tests/support/conversations/blocking.txt
 """
@@ -27,11 +27,11 @@ from tests.support.oracle import args_of, redis_server, shown
 
 FOLDER = Path(__file__).with_name("conversations")
 OPTIONS = ("--notify-keyspace-events", "EA", "--enable-debug-command", "yes")
-Step = tuple[str, str]  # what is asked, and what follows from it
+Step = tuple[str, str]  # a request, and what is expected
 
 
 def conversations() -> dict[str, list[Step]]:
-    """Read all of them, by their headings."""
+    """Return all conversations, by their headings."""
     found = {}
     for path in sorted(FOLDER.glob("*.txt")):
         for section in re.split("^# ", path.read_text(), flags=re.MULTILINE)[1:]:
@@ -41,14 +41,14 @@ def conversations() -> dict[str, list[Step]]:
 
 
 class Talk:
-    """Clients of one server, the folder of its log, and someone who listens to its keyspace."""
+    """Clients of one server, the log in `folder`, and a subscriber to keyspace events."""
 
     def __init__(self, server: Server, folder: Path) -> None:
         self.server = server
         self.clients: dict[str, wire.Client] = {}
         self.ids: dict[str, wire.Reply] = {}
         self.control = server.connect()
-        self.control.ask("DEBUG", "SET-ACTIVE-EXPIRE", 0)  # a key expires when someone asks for it, not now or then
+        self.control.ask("DEBUG", "SET-ACTIVE-EXPIRE", 0)  # a key expires only when a client asks for it
         self.control.ask("FLUSHALL")
         self.listener = server.connect()
         self.listener.ask("PSUBSCRIBE", "__keyevent*")
@@ -56,47 +56,47 @@ class Talk:
         self.log.read()
 
     def ask(self, line: str) -> None:
-        """Have a client ask something; do not wait for what follows from it."""
+        """Send the request of a line; do not wait for a reply."""
         name, _, text = line.partition(": ")
         if name not in self.clients:
             self.clients[name] = self.server.connect()
             self.ids[name] = self.clients[name].ask("CLIENT", "ID")
         if text == "CLOSE":
             self.clients.pop(name).close()
-            self.wait_a_turn()  # until the server has seen it
+            self.wait_for_server()  # until the server has read the end of the connection
             return
         requests = [args_of(each) for each in text.split(" ; ")]
         if requests[0][0] == b"UNBLOCK":
             requests[0][:2] = [b"CLIENT", b"UNBLOCK", str(self.ids[requests[0][1].decode()]).encode()]
         self.clients[name].send(b"".join(request(*args) for args in requests))
 
-    def wait_a_turn(self, turns: int = 2) -> None:
-        """Have the server answer something that comes after all the rest."""
-        for _ in range(turns):
+    def wait_for_server(self, pings: int = 2) -> None:
+        """Send PINGs, one after the other: the server needs at least one iteration of its event loop for each."""
+        for _ in range(pings):
             self.control.ask("PING")
 
     def heard(self) -> str:
-        """What follows from what was asked, once the server has had many a turn to see to it."""
-        self.wait_a_turn(20)
+        """Return what followed from the requests: replies, records of the log, keyspace events."""
+        self.wait_for_server(20)
         replies = [f"{name} {reply}" for name in sorted(self.clients) for reply in arrived(self.clients[name])]
-        events = [args[2:] for args in read_requests(b"".join(arrived_bytes(self.listener)))]
-        told = [f"{channel.rpartition(b':')[2].decode()} {key.decode()}" for channel, key in events]
+        messages = [args[2:] for args in read_requests(b"".join(arrived_bytes(self.listener)))]
+        events = [f"{channel.rpartition(b':')[2].decode()} {key.decode()}" for channel, key in messages]
         records = [b" ".join(map(written, args)).decode() for args in read_requests(self.log.read())]
-        return " | ".join("; ".join(part) for part in (replies, records, told)).rstrip(" |")
+        return " | ".join("; ".join(part) for part in (replies, records, events)).rstrip(" |")
 
     def end(self) -> None:
-        """Hang up, all of them."""
+        """Close all connections."""
         for client in (*self.clients.values(), self.control, self.listener):
             client.close()
 
 
 def written(arg: bytes) -> bytes:
-    """A word of the log. Of a BLMOVE that had to wait, Redis notes LEFT and RIGHT in small letters: not we."""
+    """Return an argument in the log. Redis logs LEFT and RIGHT of a BLMOVE that blocked in lower case; we do not."""
     return arg.upper() if arg in (b"left", b"right") else arg
 
 
 def arrived_bytes(client: wire.Client) -> Iterable[bytes]:
-    """The replies that a client has got by now."""
+    """Yield the bytes of each reply that a client has received so far."""
     while client.more(0):
         pass
     while client.received:
@@ -109,12 +109,12 @@ def arrived_bytes(client: wire.Client) -> Iterable[bytes]:
 
 
 def arrived(client: wire.Client) -> list[str]:
-    """The same, as one can read them."""
+    """Return the replies that a client has received so far, as in a transcript."""
     return [shown(reply) for reply in arrived_bytes(client)]
 
 
 def read_requests(data: bytes) -> list[list[bytes]]:
-    """Cut bytes into arrays of words."""
+    """Split bytes into requests."""
     reader = Reader()
     reader.feed(data)
     return list(iter(reader.next, None))

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import dataclasses
-import fcntl
 import itertools
 import os
 import resource
-import shutil
 import signal
 import socket
-import struct
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,20 +17,20 @@ from typing import Any
 
 import pytest
 
-from stages.harness.course import ROOT
 from stages.harness.server import Server
 from stages.harness.target import Target, find
 from stages.harness.wire import Client, request
-from tests.support.house import Note
 from tests.support.machine import busy_time_of, within
+from tests.support.observing import await_true, info_number
 from tests.support.oracle import final_server, redis_server, redis_target, serving
+from tests.support.outside import STARTS, replies_in_own_network
 from tests.support.shared import Shared
+from tests.support.stages_copy import Note
 from tests.tools.rude import BIG, RUDE, compared, p99, reset, row
 from tests.tools.soak import STOP
 
 Start = Callable[..., Any]
 OK, PING, PONG = b"+OK\r\n", b"PING\r\n", b"+PONG\r\n"
-STARTS = {"final": final_server, "redis": redis_server}
 either = pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
 REFUSED = "ERR CONFIG SET failed (possibly related to argument '{}') - "
 SECONDS = float(os.environ.get("SECONDS_OF_RUDENESS", 0.3))  # of measurement, for each rude client
@@ -54,27 +48,12 @@ def running(shared: dict[str, Shared]) -> dict[str, Server]:
     return {name: each.clean() for name, each in shared.items()}
 
 
-def field(client: Client, name: str) -> int:
-    """A number in INFO."""
-    told = client.ask("INFO", "everything")
-    assert isinstance(told, bytes)
-    return int(dict(line.split(":", 1) for line in told.decode().split("\r\n") if ":" in line)[name])
-
-
 def descriptors(client: Client) -> int:
     """How many files and sockets the server has open."""
-    folder = Path(f"/proc/{field(client, 'process_id')}/fd")
+    folder = Path(f"/proc/{info_number(client, 'process_id')}/fd")
     if not folder.exists():
         pytest.skip("which files a process has open is read from /proc")
     return len(list(folder.iterdir()))
-
-
-def await_true(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"after {seconds:g} seconds it is still not so that {what}"
-        time.sleep(0.01)
 
 
 def deaf(server: Server, name: str) -> socket.socket:
@@ -137,16 +116,16 @@ def test_one_who_goes_leaves_nothing_behind(running: dict[str, Server], which: s
     server = running[which]
     observer = server.connect()
     observer.ask("SET", "large", "x" * 1_000_000)
-    await_true(lambda: field(observer, "connected_clients") == 1, "those of the test before have gone")
+    await_true(lambda: info_number(observer, "connected_clients") == 1, "those of the test before have gone")
     before = descriptors(observer)
     for _ in range(3):
         connection = socket.create_connection(("127.0.0.1", server.port), 60)
         busy(connection)
         assert observer.ask("ECHO", "fine") == b"fine"
         leave(connection)
-    await_true(lambda: field(observer, "connected_clients") == 1, "it has been forgotten")
+    await_true(lambda: info_number(observer, "connected_clients") == 1, "it has been forgotten")
     await_true(lambda: descriptors(observer) == before, "its descriptor has been given back")
-    assert field(observer, "blocked_clients") == 0
+    assert info_number(observer, "blocked_clients") == 0
     assert observer.ask("PUBLISH", "left", "anyone?") == 0
     assert observer.ask("RPUSH", "left", "a", "b") == 2
     assert observer.ask("LRANGE", "left", 0, -1) == [b"a", b"b"]
@@ -321,7 +300,7 @@ def test_one_who_reads_late_gets_every_reply_nonetheless() -> None:
 
 def resident(client: Client) -> int:
     """The memory that a server takes, in bytes."""
-    path = Path(f"/proc/{field(client, 'process_id')}/statm")
+    path = Path(f"/proc/{info_number(client, 'process_id')}/statm")
     if not path.exists():
         pytest.skip("how much memory a process takes is read from /proc")
     return int(path.read_text().split()[1]) * resource.getpagesize()
@@ -383,7 +362,7 @@ def test_a_long_pipeline_is_interrupted_for_others(start: Start) -> None:
 def test_a_polite_client_is_answered_while_others_are_rude(name: str, note: Note) -> None:
     """What counts is how long the server works until it answers: that is the same on a busy machine."""
     with final_server() as server:
-        clock = busy_time_of(field(server.connect(), "process_id"))
+        clock = busy_time_of(info_number(server.connect(), "process_id"))
         alone, beside = compared(server, name, SECONDS, turns=2, clock=clock)
     note("work for a reply, ms: p50, p99 alone; beside; ratios: " + row(name, alone, beside))
     assert median(beside) < 20 * median(alone) + 0.010, row(name, alone, beside)
@@ -447,81 +426,25 @@ def test_more_clients_than_open_files_are_refused_when_asked_for(target: Callabl
 # From outside
 
 
-def interface(name: str, address: str = "") -> None:
-    """Give a network interface an address, and put it into use (as `ip addr add` and `ip link set up` do)."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        if address:
-            asked = struct.pack("16sH2x4s8x", name.encode(), socket.AF_INET, socket.inet_aton(address))
-            fcntl.ioctl(any_socket, 0x8916, asked)  # SIOCSIFADDR
-        got = fcntl.ioctl(any_socket, 0x8913, struct.pack("16sH14x", name.encode(), 0))  # SIOCGIFFLAGS
-        (flags,) = struct.unpack_from("H", got, 16)
-        fcntl.ioctl(any_socket, 0x8914, struct.pack("16sH14x", name.encode(), flags | 1))  # SIOCSIFFLAGS, IFF_UP
-
-
-OUTSIDE = "10.77.0.1"
-
-
-def knock(which: str, *setting: str) -> None:
-    """In a network of our own: print what a server says to one from this machine, and to one from outside."""
-    interface("lo")
-    interface("lo:1", OUTSIDE)
-    found = []
-    with STARTS[which]("--bind", "0.0.0.0") as server:
-        if setting:
-            server.connect().check(request("CONFIG", "SET", *setting), OK)
-        for host in ("127.0.0.1", OUTSIDE):
-            with socket.create_connection((host, server.port), 60) as connection:
-                found.append(answer_and_end(connection))
-    print(found)
-
-
-def answer_and_end(connection: socket.socket) -> tuple[bytes, bool]:
-    """What comes, to a PING or unasked, and whether that is the end."""
-    said = b""
-    try:
-        connection.sendall(PING)
-        while data := connection.recv(4096):
-            said += data
-            connection.settimeout(within(0.2))
-    except TimeoutError:
-        return said, False
-    except ConnectionError:
-        pass
-    return said, True
-
-
-def knocked(which: str, *setting: str) -> Any:
-    """What `knock` prints. Skips where one cannot have a network of one's own."""
-    unshare = shutil.which("unshare")
-    if unshare is None or subprocess.run([unshare, "-n", "true"], capture_output=True).returncode:
-        pytest.skip("here one cannot have a network of one's own")
-    if which == "redis":
-        redis_target()
-    source = f"from tests.survival.test_clients import knock; knock{(which, *setting)!r}"
-    done = subprocess.run([unshare, "-n", sys.executable, "-c", source], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return ast.literal_eval(done.stdout)
-
-
 def test_redis_refuses_one_from_outside_and_hangs_up() -> None:
-    inside, (said, ended) = knocked("redis")
+    inside, (received, ended) = replies_in_own_network("redis")
     assert inside == (PONG, False)
-    assert said.startswith(b"-DENIED Redis is running in protected mode because") and ended
+    assert received.startswith(b"-DENIED Redis is running in protected mode because") and ended
 
 
 def test_who_comes_from_outside_is_told_what_redis_tells_and_hung_up_on() -> None:
-    assert knocked("final") == knocked("redis")
+    assert replies_in_own_network("final") == replies_in_own_network("redis")
 
 
 def test_with_a_password_one_is_let_in() -> None:
-    ours = knocked("final", "requirepass", "secret")
-    assert ours == knocked("redis", "requirepass", "secret")
+    ours = replies_in_own_network("final", "requirepass", "secret")
+    assert ours == replies_in_own_network("redis", "requirepass", "secret")
     assert ours[1] == (b"-NOAUTH Authentication required.\r\n", False)
 
 
 def test_without_protection_one_is_let_in() -> None:
-    ours = knocked("final", "protected-mode", "no")
-    assert ours == knocked("redis", "protected-mode", "no")
+    ours = replies_in_own_network("final", "protected-mode", "no")
+    assert ours == replies_in_own_network("redis", "protected-mode", "no")
     assert ours[1] == (PONG, False)
 
 

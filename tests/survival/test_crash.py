@@ -23,7 +23,7 @@ from stages.harness.target import Target, find
 from stages.harness.wire import Client, Error, Mismatch, Patience, parse, request
 from tests.support.disk import Disk, forget, on
 from tests.support.folders import flush, log_in, opened
-from tests.support.house import Note
+from tests.support.stages_copy import Note
 
 SEED = int(os.environ.get("SEED") or random.randrange(10**6))
 ROUNDS = int(os.environ.get("ROUNDS", 0))

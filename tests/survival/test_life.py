@@ -15,9 +15,9 @@ import pytest
 from stages.harness.server import Server
 from stages.harness.wire import request
 from tests.support.folders import info
-from tests.support.house import Note
 from tests.support.machine import within
 from tests.support.oracle import final_server
+from tests.support.stages_copy import Note
 from tests.tools.soak import STOP, soak
 
 SECONDS = float(os.environ.get("SECONDS_OF_LIFE", 8))
@@ -32,9 +32,9 @@ needs_proc = pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="wha
 def test_after_a_life_of_every_load_at_once_nothing_is_left_over_and_nothing_is_lost(note: Note) -> None:
     report = soak(SECONDS, SEED, workers=3)
     assert not report.problems, f"SEED={SEED}: {report.problems}"
-    told = {name: int(report.told[name]) for name in ("total_commands_processed", "expired_keys", "aof_rewrites")}
+    told = {name: int(report.info[name]) for name in ("total_commands_processed", "expired_keys", "aof_rewrites")}
     assert told["total_commands_processed"] > 100 * SECONDS and told["expired_keys"], f"SEED={SEED}: {told}"
-    note(f"{SECONDS:g} s of every load at once: {told}, memory {report.told.get('slope')}")
+    note(f"{SECONDS:g} s of every load at once: {told}, memory {report.info.get('slope')}")
 
 
 # Its end

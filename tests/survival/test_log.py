@@ -30,7 +30,7 @@ from stages.harness.course import ROOT, stage_folder
 from stages.harness.sandbox import answer
 from stages.harness.server import NotStarted
 from stages.harness.wire import Incomplete, parse, request
-from tests.support.folders import await_rewrite, data_of, flush, lay, log_in, opened
+from tests.support.folders import await_rewrite, data_of, flush, log_in, opened, write_log
 from tests.support.oracle import NOW, InProcess, OverTheWire, args_of, redis_server
 from tests.support.rewriting import rewrite
 
@@ -306,7 +306,7 @@ def test_a_length_that_leads_beyond_the_end_is_no_torn_end_where_requests_follow
         (b"", True),
     ):
         log = good.replace(b"$1000", b"$9000") + follows
-        path = lay(tmp_path / str(len(log)), incr1=log) / "appendonly.aof.1.incr.aof"
+        path = write_log(tmp_path / str(len(log)), incr1=log) / "appendonly.aof.1.incr.aof"
         if torn:
             assert data_of(opened(path.parent.parent)) == {}
         else:
@@ -318,7 +318,7 @@ def test_a_length_that_leads_beyond_the_end_is_no_torn_end_where_requests_follow
 def test_a_length_that_leads_exactly_to_the_end_of_a_later_word_cannot_be_told(tmp_path: Path) -> None:
     later = request("SET", "l", "v")
     log = request("SET", "k", "v" * (90 - len(later))) + later
-    lay(tmp_path, incr1=re.sub(rb"k\r\n\$\d\d", b"k\r\n$90", log))
+    write_log(tmp_path, incr1=re.sub(rb"k\r\n\$\d\d", b"k\r\n$90", log))
     assert list(data_of(opened(tmp_path))[0]) == [b"k"]
 
 
@@ -326,7 +326,7 @@ def test_a_lost_exec_is_no_torn_end_where_more_follows(tmp_path: Path) -> None:
     unit = request("MULTI") + request("SET", "a", 1)
     for lost in (request("EXEB"), request("E\x00EC"), b""):
         follows = request("FLUSHALL") if lost else unit + request("EXEC")
-        path = lay(tmp_path / repr(lost), incr1=unit + lost + follows) / "appendonly.aof.1.incr.aof"
+        path = write_log(tmp_path / repr(lost), incr1=unit + lost + follows) / "appendonly.aof.1.incr.aof"
         with pytest.raises(CorruptLog, match=rf"at byte {len(unit)}: .* stands where EXEC is missing"):
             opened(path.parent.parent)
         assert path.read_bytes() == unit + lost + follows
@@ -449,7 +449,7 @@ def test_a_log_that_loads_for_long_says_each_second_how_far_it_is(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_server_told_to_stop_while_its_log_loads_ends_at_once_with_one_line(tmp_path: Path, number: int) -> None:
-    with open(lay(tmp_path, incr1=b"") / "appendonly.aof.1.incr.aof", "wb") as log:
+    with open(write_log(tmp_path, incr1=b"") / "appendonly.aof.1.incr.aof", "wb") as log:
         for _ in range(100):
             log.write(request("SET", "k", "v" * 100) * 10_000)
     command = [sys.executable, "-m", "final", "--port", "0", "--dir", str(tmp_path)]
@@ -523,7 +523,7 @@ QUESTIONS = [b"DBSIZE", *(b"GET %c" % key for key in b"abez")]
 def answers(folder: Path, log: bytes, target: Callable[[Path], Any]) -> list[bytes]:
     """What is held after a start on this log; nothing where there is no start."""
     shutil.rmtree(folder, ignore_errors=True)
-    lay(folder, incr1=log)
+    write_log(folder, incr1=log)
     return list(target(folder))
 
 
@@ -593,7 +593,7 @@ def test_a_request_in_the_log_that_is_no_data_neither_ends_the_server_nor_change
 
     monkeypatch.setattr(time, "sleep", never)
     requests = [request(*args_of(each)) for each in ("SET before v", *line.split("; "), "SET after v")]
-    lay(tmp_path, incr1=b"".join(requests))
+    write_log(tmp_path, incr1=b"".join(requests))
     peer = InProcess(appendonly="yes", dir=str(tmp_path), enable_debug_command="yes")
     options, peer.engine.stop = vars(peer.engine.options).copy(), never
     restore(peer.engine)
@@ -610,7 +610,7 @@ def test_a_request_in_the_log_that_is_no_data_neither_ends_the_server_nor_change
 @pytest.mark.parametrize("damage", [b"*1\r\n\x1b[31m", request("NO\x1b[31m\nSUCH", "a\nb\x1b"), b"*1\r\n\n1\r\na\r\n"])
 def test_what_is_said_of_damage_is_one_line_of_text(damage: bytes, tmp_path: Path) -> None:
     log = request("SET", "k", "v") + damage + request("SET", "k", "w") * 3
-    lay(tmp_path / "final", incr1=log)
+    write_log(tmp_path / "final", incr1=log)
     stage = tmp_path / "stage"
     stage.mkdir()
     (stage / "appendonly.aof").write_bytes(log)

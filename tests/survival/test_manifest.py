@@ -64,7 +64,7 @@ FOLDERS = {
 }
 
 
-def lay(folder: Path, kind: str) -> bytes:
+def write_log(folder: Path, kind: str) -> bytes:
     """Make a log's folder of this kind; give its list."""
     said, files = FOLDERS[kind]
     log = folder / "appendonlydir"
@@ -108,9 +108,9 @@ def stamps(folder: Path) -> dict[str, tuple[int, int, int]]:
 @pytest.mark.parametrize("kind", FOLDERS)
 def test_a_damaged_list_loses_nothing(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda number: None)  # this is not about power cuts, and there are many starts
-    good = lay(tmp_path, kind)
+    good = write_log(tmp_path, kind)
     expected = data_of(opened(tmp_path))
-    lay(tmp_path, kind)
+    write_log(tmp_path, kind)
     before, started = contents(tmp_path), 0
     folder = Folder(tmp_path / "appendonlydir", "appendonly.aof")
     for bad in damaged(good):
@@ -123,7 +123,7 @@ def test_a_damaged_list_loses_nothing(tmp_path: Path, kind: str, monkeypatch: py
         if parse(bad) != parse(good):
             for _ in range(2):
                 assert data_of(opened(tmp_path)) == expected, bad
-            lay(tmp_path, kind)
+            write_log(tmp_path, kind)
     (tmp_path / "appendonlydir" / MANIFEST).write_bytes(good)
     assert 0 < started < 300 and contents(tmp_path) == before
 
@@ -148,7 +148,7 @@ def refused(folder: Folder) -> str:
     ],
 )
 def test_a_server_refuses_half_a_list_in_one_line(tmp_path: Path, bad: bytes, reason: str) -> None:
-    lay(tmp_path, "rewritten")
+    write_log(tmp_path, "rewritten")
     (tmp_path / "appendonlydir" / MANIFEST).write_bytes(bad)
     before = contents(tmp_path)
     with pytest.raises(NotStarted, match="exit status 1") as refused, final_server(data=tmp_path):
@@ -158,7 +158,7 @@ def test_a_server_refuses_half_a_list_in_one_line(tmp_path: Path, bad: bytes, re
 
 
 def test_what_was_written_while_the_log_was_turned_on_is_set_aside_and_named(tmp_path: Path, capfd: Any) -> None:
-    lay(tmp_path, "killed while it was turned on")
+    write_log(tmp_path, "killed while it was turned on")
     opened(tmp_path)
     assert "appendonly.aof.4.incr.aof.aside" in capfd.readouterr().err
     after = contents(tmp_path)
@@ -172,7 +172,7 @@ def test_what_was_written_while_the_log_was_turned_on_is_set_aside_and_named(tmp
 
 
 def test_nothing_is_deleted_before_the_files_were_read(tmp_path: Path) -> None:
-    lay(tmp_path, "killed after the new list")
+    write_log(tmp_path, "killed after the new list")
     (tmp_path / "appendonlydir" / "appendonly.aof.4.incr.aof").write_bytes(b"!" + CHANGE)
     before = contents(tmp_path)
     with pytest.raises(CorruptLog, match="damaged at byte 0"):

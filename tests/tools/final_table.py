@@ -1,7 +1,7 @@
-"""Writes the table in final/README.md from the sources, and keeps the reasons: `python3 -m tests.tools.final_table`.
+"""Writes the table in final/README.md from the sources, and keeps its reasons: `python3 -m tests.tools.final_table`.
 
-The table says how final/ grew out of the last stage: what of its code is the same, what has changed, what has moved to
-another file. `stages/desk/manifest.py` reads it, and a test holds it against the sources.
+The table compares final/ with the last stage: which code is the same, which has changed, and which has moved to another
+file. `stages/desk/manifest.py` reads the table, and a test compares it with the sources.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ README = ROOT / "final" / "README.md"
 HEAD = ("| file | status | given | moved from | why |", "|---|---|---|---|---|")
 
 
-def table(package: Sources, before: Sources, told: list[Row]) -> list[str]:
-    """Make the lines of the table. `told` is the table that is there: its reasons are kept, and its choice of rooms."""
-    reasons = {row.file: row.reason for row in told if row.reason}
+def table(package: Sources, before: Sources, old: list[Row]) -> list[str]:
+    """Return the lines of the table. `old` is the present table: its reasons, and its choice of rooms, are kept."""
+    reasons = {row.file: row.reason for row in old if row.reason}
     by_name = {file.rpartition("/")[2]: reason for file, reason in reasons.items()}
-    names = named(package, before, told)
+    names = named(package, before, old)
     paths = {name: path for path, name in names.items()}
     now = {names.get(path, path): without_dots(text) for path, text in package.items()}
     lines = []
@@ -34,9 +34,12 @@ def table(package: Sources, before: Sources, told: list[Row]) -> list[str]:
     return [*HEAD, *sorted(lines)]
 
 
-def named(package: Sources, before: Sources, told: list[Row]) -> dict[str, str]:
-    """Map each path to the stages' name of the file: where the table does not say which of two, the more alike one."""
-    chosen = {row.file for row in told if row.status in ("grown", "carried")}
+def named(package: Sources, before: Sources, old: list[Row]) -> dict[str, str]:
+    """Map each path in final/ to a file name of the stages.
+
+    If two rooms have a file of that name, and the table does not choose one, take the more similar one.
+    """
+    chosen = {row.file for row in old if row.status in ("grown", "carried")}
     names = flat_names(package, before, chosen)
     for name in before.keys() - names.values():
         rivals = [path for path in package if path.rpartition("/")[2] == name]
@@ -46,10 +49,10 @@ def named(package: Sources, before: Sources, told: list[Row]) -> dict[str, str]:
 
 
 def rows(now: Sources, before: Sources) -> Iterator[tuple[str, str, str, str]]:
-    """Give file, status, given and moved from for each file of the stage, and for each into which something moved."""
+    """Yield (file, status, given, moved from) for each file of the stage, and for each file that got code of it."""
     old = {file: definitions(text) for file, text in before.items()}
     new = {file: definitions(text) for file, text in now.items()}
-    moved: dict[str, dict[str, str]] = {file: {} for file in new}  # file -> name -> the file it stood in
+    moved: dict[str, dict[str, str]] = {file: {} for file in new}  # file -> name -> the file that had it
     gone: dict[str, list[str]] = {}
     for file, names in old.items():
         for name in names.keys() - new.get(file, {}).keys() - {"<module>"}:
@@ -72,12 +75,12 @@ def rows(now: Sources, before: Sources) -> Iterator[tuple[str, str, str, str]]:
 
 
 def likeness(one: str, other: str) -> float:
-    """How much two texts have in common, from 0 to 1."""
+    """Return how similar two texts are, from 0 to 1."""
     return SequenceMatcher(None, one, other).ratio()
 
 
 def main() -> None:
-    """Replace the table."""
+    """Replace the table in final/README.md."""
     lines = table(sources(ROOT / "final"), sources(stage_folder(STAGES[-1])), read(ROOT / "final"))
     written = "\n".join(lines)
     before, heading, after = README.read_text().partition(f"\n{HEADING}\n")

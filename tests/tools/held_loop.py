@@ -1,9 +1,9 @@
-"""For how long one command holds up everyone else, on collections of a million, beside a real redis-server.
+"""Measures for how long one command on a collection of a million delays other clients, in final/ and in Redis.
 
     python3 -m tests.tools.held_loop [--members 1000000] [NAME ...]
 
-One client sends the command, another one a PING right after it: what the second has to wait is what the first held.
-What is measured in the reply's way to the first client is not what it takes to read it: nobody reads it meanwhile.
+One client sends the command, and right after it another client sends a PING: the time until its reply is measured. The
+first client does not read its reply meanwhile, so the time to read it is not included.
 """
 
 from __future__ import annotations
@@ -22,38 +22,38 @@ from stages.harness.wire import request
 from tests.support.oracle import final_server, redis_server
 
 Args = tuple[str | int, ...]
-STEP = 1000  # members in one request while filling
+STEP = 1000  # members in each request that fills a key
 
 
 @dataclass
 class Heavy:
-    """A command to be measured: how it is asked, what it needs, and what comes after it."""
+    """A command to be measured, and the keys that it needs."""
 
     name: str
     args: tuple[Args, ...]
     needs: tuple[str, ...] = ()
-    spoils: bool = False  # all has to be filled anew after it
-    wait: float = 0.0  # seconds for which PINGs are sent one after the other: it happens some time after the command
+    spoils: bool = False  # the keys have to be filled again after it
+    wait: float = 0.0  # seconds of further PINGs, for work that is done some time after the command
 
 
 class Speaker:
-    """A connection on which one can send without reading, and read without caring."""
+    """A connection that can send without reading, and read without parsing."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def send(self, *requests: Args) -> None:
-        """Send, and read nothing."""
+        """Send requests; read no reply."""
         self.socket.sendall(b"".join(request(*args) for args in requests))
 
     def drain(self, quiet: float = 0.05) -> None:
-        """Read until nothing more comes for some time."""
+        """Read until nothing arrives for `quiet` seconds."""
         while select.select([self.socket], [], [], quiet)[0] and self.socket.recv(1 << 20):
             pass
 
     def ping(self) -> float:
-        """How long a PING takes, in seconds."""
+        """Send a PING; return the seconds until its reply."""
         began = time.perf_counter()
         self.socket.sendall(b"PING\r\n")
         self.socket.recv(100)
@@ -61,7 +61,7 @@ class Speaker:
 
 
 def filling(kind: str, count: int) -> Iterator[Args]:
-    """The requests that make a key of a kind with so many members; `strings` are as many keys."""
+    """Yield the requests that make a key of this kind with `count` members; for `strings`, `count` keys."""
     for start in range(0, count, STEP):
         numbers = range(start, min(start + STEP, count))
         if kind == "strings":
@@ -79,7 +79,7 @@ def filling(kind: str, count: int) -> Iterator[Args]:
 
 
 class Measured:
-    """One server, and what it holds."""
+    """A server, and the kinds of keys in it."""
 
     def __init__(self, server: Server, count: int) -> None:
         self.server, self.count = server, count
@@ -87,7 +87,7 @@ class Measured:
         self.held: set[str] = set()
 
     def fill(self, kinds: tuple[str, ...]) -> None:
-        """Have these there, and nothing else."""
+        """Fill the server with keys of these kinds, and delete all others."""
         if self.held != set(kinds):
             self.ask(("FLUSHALL",))
             for kind in kinds:
@@ -96,14 +96,14 @@ class Measured:
             self.held = set(kinds)
 
     def ask(self, *requests: Args) -> None:
-        """Ask, and await the last reply: each is short."""
+        """Send requests with replies of one line, and wait for the last reply."""
         self.speaker.send(*requests)
         left = len(requests)
         while left > 0:
             left -= self.speaker.socket.recv(1 << 16).count(b"\r\n")
 
     def measure(self, heavy: Heavy) -> float:
-        """How long a PING that is sent right after the command waits, in seconds; the longest, where that is later."""
+        """Return the seconds that a PING right after the command takes, or the longest of the PINGs in `heavy.wait`."""
         self.fill(heavy.needs)
         self.other.ping()
         self.speaker.send(*heavy.args)
@@ -117,7 +117,7 @@ class Measured:
         return waited
 
     def all_due_at_once(self) -> float:
-        """So many keys expire at the same time, some time from now: the longest PING in the seconds after."""
+        """Let `count` keys expire at the same time; return the seconds of the longest PING after that."""
         due = int((time.time() + 5 + self.count / 15_000) * 1000)
         self.fill((f"due {due}",))
         left = due / 1000 - time.time()
@@ -131,7 +131,7 @@ class Measured:
 
 
 def heavies(count: int) -> list[Heavy]:
-    """What is measured."""
+    """Return the commands to be measured."""
     middle = count // 2
     one = [
         Heavy("KEYS *", (("KEYS", "*"),), ("strings",)),
@@ -176,34 +176,35 @@ def heavies(count: int) -> list[Heavy]:
             Heavy(f"UNLINK, {kind}", (("UNLINK", kind),), (kind,), True, wait=0.2),
             Heavy(f"expiry, {kind}", (("PEXPIRE", kind, 20),), (kind,), True, wait=0.5),
         ]
-    idle = ("OBJECT", "IDLETIME", "key:1")  # the first one begins the books: so it is the last one here
+    idle = ("OBJECT", "IDLETIME", "key:1")  # the first one starts LRU and LFU: so it comes last
     return [*one, Heavy("OBJECT IDLETIME, the first", (idle,), ("strings",))]
 
 
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="only those whose names begin like this")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only commands that begin with NAME")
     parser.add_argument("--members", type=int, default=1_000_000)
-    told = parser.parse_args()
-    chosen = [each for each in heavies(told.members) if not told.names or each.name.startswith(tuple(told.names))]
-    print(f"| {told.members} members, held for milliseconds | final | redis | ratio |\n|---|---|---|---|")
+    options = parser.parse_args()
+    prefixes = tuple(options.names) or ("",)
+    chosen = [each for each in heavies(options.members) if each.name.startswith(prefixes)]
+    print(f"| {options.members} members, held for milliseconds | final | redis | ratio |\n|---|---|---|---|")
     with ExitStack() as stack:
-        both = [Measured(stack.enter_context(start()), told.members) for start in (final_server, redis_server)]
+        both = [Measured(stack.enter_context(start()), options.members) for start in (final_server, redis_server)]
         both[1].ask(("DEBUG", "SET-ACTIVE-EXPIRE", 1))
         for each in both:
             base = 1000 * median(each.other.ping() for _ in range(1000))
             print(f"| nothing, {'final' if each is both[0] else 'redis'} | {base:.2f} | | |")
         for heavy in chosen:
-            tell(heavy.name, lambda measured, heavy=heavy: measured.measure(heavy), both)  # type: ignore[misc]
+            print_row(heavy.name, lambda measured, heavy=heavy: measured.measure(heavy), both)  # type: ignore[misc]
         for each in both:
-            each.ask(("CONFIG", "SET", "maxmemory", 0))  # no books any more
-        if not told.names or "keys" in told.names:
-            tell("as many keys that expire at once", Measured.all_due_at_once, both)
+            each.ask(("CONFIG", "SET", "maxmemory", 0))  # ends LRU and LFU
+        if not options.names or "keys" in options.names:
+            print_row("as many keys that expire at once", Measured.all_due_at_once, both)
 
 
-def tell(name: str, measure: Callable[[Measured], float], both: list[Measured]) -> None:
-    """Print a row."""
+def print_row(name: str, measure: Callable[[Measured], float], both: list[Measured]) -> None:
+    """Measure both servers and print a row of the table."""
     ours, real = (1000 * measure(each) for each in both)
     print(f"| {name} | {ours:.2f} | {real:.2f} | {ours / real:.1f} |", flush=True)
 

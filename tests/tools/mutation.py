@@ -1,12 +1,12 @@
-"""Measures the checkpoints: breaks each function that a learner writes, in every small way, and counts who notices.
+"""Measures the checkpoints: changes each function that a learner writes in many small ways, and counts the failures.
 
-    python3 -m tests.tools.mutation             every mutant of every stage: some minutes on two cores
+    python3 -m tests.tools.mutation             every mutant of every stage: several minutes on two cores
     python3 -m tests.tools.mutation 03 --sample 40 --seed 7
 
 A mutant is the stage's reference with one small change: a comparison swapped, a constant changed, a statement
-dropped, a condition negated, None given back, arithmetic changed, a case left out. It is killed when the stage's
-checkpoint fails on it. Survivors are printed: each is the same program in other words, or a check that is missing.
-Left alone are docstrings, annotations, decorators, and `assert`, which is there for the type checker.
+removed, a condition negated, None returned, arithmetic changed, a case removed. It is killed if the stage's checkpoint
+fails on it. Survivors are printed: either the mutant behaves like the reference, or a check is missing. Docstrings,
+annotations, decorators, and `assert` (for the type checker) are not changed.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ LEFT_ALONE = ("annotation", "returns", "decorator_list", "ctx")
 
 @dataclass(frozen=True)
 class Mutant:
-    """One file of a stage with one change."""
+    """A file of a stage with one change."""
 
     stage: int
     file: str
@@ -60,17 +60,17 @@ class Mutant:
     change: str
 
     def survives(self) -> bool:
-        """Run the checkpoint on it, up to the first failure."""
+        """Return whether the checkpoint passes on it."""
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             write({**sources(stage_folder(self.stage)), self.file: self.text}, folder / "server")
             run = checkpoints.run(self.stage, folder / "server", folder, "-x", "--patience=2")
-        assert run.status in (0, 1), run.output  # anything else is no verdict
+        assert run.status in (0, 1), run.output  # 0: passed, 1: failed; else pytest itself failed
         return run.status == 0
 
 
 def mutants(stage: int) -> Iterator[Mutant]:
-    """Make all mutants of what a learner writes in a stage."""
+    """Yield all mutants of the functions that a learner writes in a stage."""
     for row in read(stage_folder(stage)):
         if not row.write:
             continue
@@ -95,7 +95,7 @@ def functions_of(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
 
 
 def changes(node: ast.AST) -> Iterator[None]:
-    """Change something at or below a node, yield, and put it back, for everything that can be changed."""
+    """Change the tree at or below a node, yield, and undo the change; repeat with each possible change."""
     for name, value in ast.iter_fields(node):
         if name in LEFT_ALONE or isinstance(node, ast.Assert):
             continue
@@ -117,12 +117,12 @@ def changes(node: ast.AST) -> Iterator[None]:
 
 
 def is_docstring(node: ast.AST) -> bool:
-    """Tell whether a statement is nothing but a string."""
+    """Return whether a statement is only a string."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def replacements(node: ast.AST) -> Iterator[ast.AST]:
-    """Give what may stand in a node's place."""
+    """Yield the nodes that may replace a node."""
     if type(node) in SWAPPED:
         yield SWAPPED[type(node)]()
     if isinstance(node, DROPPED):
@@ -154,23 +154,23 @@ def replacements(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def with_field(node: ast.AST, name: str, value: object) -> ast.AST:
-    """Copy a node, one of its fields changed."""
+    """Return a copy of a node with one field changed."""
     other = copy.copy(node)
     setattr(other, name, value)
     return other
 
 
 def difference(before: str, after: str) -> str:
-    """Show the lines that differ."""
+    """Return the lines that differ."""
     lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm=""))[2:]
     return "\n".join(f"      {line}" for line in lines if not line.startswith("@@"))
 
 
 def main() -> None:
-    """Count the mutants that each checkpoint kills, and print the others."""
+    """Print the survivors, and the number of mutants that each checkpoint kills."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("stages", nargs="*", type=int, default=STAGES, metavar="NN")
-    parser.add_argument("--sample", type=int, metavar="N", help="so many mutants of each stage, drawn by --seed")
+    parser.add_argument("--sample", type=int, metavar="N", help="only N mutants of each stage, chosen by --seed")
     parser.add_argument("--seed", type=int, default=1, metavar="N")
     parser.add_argument("--jobs", type=int, default=2, metavar="N")
     options = parser.parse_args()
@@ -185,9 +185,9 @@ def main() -> None:
                 killed += not survives
                 if survives:
                     print(f"   {mutant.file}, {mutant.function}:\n{mutant.change}", flush=True)
-        drawn = f", drawn from {len(found)} by --seed {options.seed}" if chosen is not found else ""
+        sampled = f", chosen from {len(found)} by --seed {options.seed}" if chosen is not found else ""
         share = killed / len(chosen)
-        print(f"stage {stage:02}: {killed} of {len(chosen)} mutants killed{drawn}: {share:.1%}\n", flush=True)
+        print(f"stage {stage:02}: {killed} of {len(chosen)} mutants killed{sampled}: {share:.1%}\n", flush=True)
 
 
 if __name__ == "__main__":

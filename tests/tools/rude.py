@@ -1,6 +1,6 @@
-"""Rude clients, each in a process of its own, and what a polite one has to wait for its answers meanwhile.
+"""Rude clients, each in a process of its own, and how long a polite client waits for its replies meanwhile.
 
-By hand, for the exact figures, of final/ and of a real redis-server in the same run:
+This prints the latencies of final/ and of a real redis-server in the same run:
 
     python3 -m tests.tools.rude [--seconds 3] [NAME ...]
 """
@@ -24,37 +24,37 @@ from stages.harness.wire import Client, request
 from tests.support.machine import Clock
 from tests.support.oracle import final_server, redis_server
 
-BIG = 20_000  # bytes in the value that is asked for again and again
+BIG = 20_000  # bytes of the value that is read repeatedly
 Connect = Callable[[], socket.socket]
 Rude = Callable[[Connect], Iterator[None]]
 
 
 def reset(connection: socket.socket) -> None:
-    """Hang up so that the other end is told of an error."""
+    """Close a connection with a reset (RST)."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
 
 
 def push(connection: socket.socket, data: bytes) -> int:
-    """Send what can be sent now."""
+    """Send what the socket accepts now; return the number of bytes."""
     try:
         return connection.send(data)
     except BlockingIOError:
         time.sleep(0.001)
         return 0
     except OSError:
-        time.sleep(0.01)  # we were hung up on
+        time.sleep(0.01)  # the server closed the connection
         return 0
 
 
 def drain(connection: socket.socket) -> None:
-    """Take what has come."""
+    """Read what has arrived."""
     while select.select([connection], [], [], 0)[0] and connection.recv(1 << 18):
         pass
 
 
 def sends_and_never_stops(connect: Connect) -> Iterator[None]:
-    """Requests, as many as the server takes, and all answers taken."""
+    """Send requests as fast as the server reads them, and read all replies."""
     connection = connect()
     connection.setblocking(False)
     data = request("SET", "flood", "x" * 20) * 7000
@@ -65,8 +65,8 @@ def sends_and_never_stops(connect: Connect) -> Iterator[None]:
         yield
 
 
-def sends_one_endless_word(connect: Connect) -> Iterator[None]:
-    """A request with a word of 64 MiB that never comes to its end, over and over."""
+def sends_one_endless_argument(connect: Connect) -> Iterator[None]:
+    """Send a request whose argument of 64 MiB is never complete, and reconnect."""
     while True:
         connection = connect()
         connection.sendall(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n" % (64 << 20))
@@ -79,7 +79,7 @@ def sends_one_endless_word(connect: Connect) -> Iterator[None]:
 
 
 def says_nothing(connect: Connect) -> Iterator[None]:
-    """Two hundred connections on which nothing is ever said."""
+    """Open two hundred connections, and send nothing."""
     connections = [connect() for _ in range(200)]
     while connections:
         time.sleep(0.01)
@@ -87,7 +87,7 @@ def says_nothing(connect: Connect) -> Iterator[None]:
 
 
 def comes_and_goes(connect: Connect) -> Iterator[None]:
-    """Connections that are reset as soon as they are there."""
+    """Connect, and reset the connection at once."""
     while True:
         connection = connect()
         connection.send(request("PING"))
@@ -96,7 +96,7 @@ def comes_and_goes(connect: Connect) -> Iterator[None]:
 
 
 def leaves_a_pipeline(connect: Connect) -> Iterator[None]:
-    """A pipeline of ten thousand, and gone."""
+    """Send a pipeline of ten thousand requests, and reset the connection."""
     data = request("INCR", "pipelined") * 10_000
     while True:
         connection = connect()
@@ -109,7 +109,7 @@ def leaves_a_pipeline(connect: Connect) -> Iterator[None]:
 
 
 def leaves_a_large_reply(connect: Connect) -> Iterator[None]:
-    """A reply of two megabytes, and gone after its first bytes."""
+    """Read the first bytes of a reply of two megabytes, and reset the connection."""
     first = connect()
     first.sendall(request("SET", "large", "x" * (2 << 20)))
     first.recv(100)
@@ -122,7 +122,7 @@ def leaves_a_large_reply(connect: Connect) -> Iterator[None]:
 
 
 def asks_and_never_reads(connect: Connect) -> Iterator[None]:
-    """GETs of a long value, and no answer taken."""
+    """GET a long value again and again, and read no reply."""
     connection = connect()
     connection.sendall(request("SET", "long", "x" * BIG))
     connection.recv(100)
@@ -133,21 +133,21 @@ def asks_and_never_reads(connect: Connect) -> Iterator[None]:
 
 
 def listens_and_never_reads(connect: Connect) -> Iterator[None]:
-    """A subscriber that takes nothing of what another publishes."""
+    """Subscribe, and read no message, while another client publishes."""
     subscriber, publisher = connect(), connect()
     subscriber.sendall(request("SUBSCRIBE", "channel"))
     yield from floods(publisher, request("PUBLISH", "channel", "x" * 1000) * 20)
 
 
 def monitors_and_never_reads(connect: Connect) -> Iterator[None]:
-    """One that MONITORs, and takes nothing of it."""
+    """MONITOR, and read nothing, while another client sends requests."""
     subscriber, other = connect(), connect()
     subscriber.sendall(request("MONITOR"))
     yield from floods(other, request("GET", "x" * 1000) * 20)
 
 
 def floods(connection: socket.socket, data: bytes) -> Iterator[None]:
-    """These requests over and over, in an orderly way, with some breath between them."""
+    """Send these requests again and again, with a pause of 2 ms, and read the replies."""
     while True:
         connection.sendall(data)
         time.sleep(0.002)
@@ -158,17 +158,17 @@ def floods(connection: socket.socket, data: bytes) -> Iterator[None]:
 RUDE: dict[str, Rude] = {
     each.__name__: each
     for each in (
-        *(sends_and_never_stops, sends_one_endless_word, says_nothing, comes_and_goes, leaves_a_pipeline),
+        *(sends_and_never_stops, sends_one_endless_argument, says_nothing, comes_and_goes, leaves_a_pipeline),
         *(leaves_a_large_reply, asks_and_never_reads, listens_and_never_reads, monitors_and_never_reads),
     )
 }
 
 
-# In the process of the rude one
+# In the process of the rude client
 
 
 def obey(name: str, port: int) -> None:
-    """Be rude after each line `go` on the standard input, until the next line; say so at the beginning of each."""
+    """Run a rude client from one line of the standard input to the next; print a line when it starts and stops."""
     while sys.stdin.readline():
         connections: list[socket.socket] = []
 
@@ -177,16 +177,16 @@ def obey(name: str, port: int) -> None:
             del connections[:-300]
             return connections[-1]
 
-        at_work = RUDE[name](connect)
-        next(at_work)
-        print("at it", flush=True)
+        steps = RUDE[name](connect)
+        next(steps)
+        print("started", flush=True)
         while not select.select([sys.stdin], [], [], 0)[0]:
-            next(at_work)
+            next(steps)
         sys.stdin.readline()
         for connection in connections:
             if connection.fileno() >= 0:
                 reset(connection)
-        print("gone", flush=True)
+        print("stopped", flush=True)
 
 
 class Process:
@@ -196,30 +196,30 @@ class Process:
         command = [sys.executable, "-m", "tests.tools.rude", "--obey", str(port), name]
         self.process = subprocess.Popen(command, cwd=ROOT, stdin=-1, stdout=-1, text=True, bufsize=1)
 
-    def say(self, arg: str) -> None:
-        """Have it begin or stop; comes back when it has."""
+    def send(self, line: str) -> None:
+        """Tell it to start or stop, and wait until it has."""
         assert self.process.stdin and self.process.stdout
-        self.process.stdin.write(arg + "\n")
+        self.process.stdin.write(line + "\n")
         assert self.process.stdout.readline(), "the rude client has died"
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Have it be rude meanwhile."""
-        self.say("go")
+        """Let it run for the length of the block."""
+        self.send("go")
         try:
             yield
         finally:
-            self.say("stop")
+            self.send("stop")
 
     def close(self) -> None:
-        """End it."""
+        """Kill the process."""
         self.process.kill()
         self.process.communicate()
 
 
 @contextmanager
 def rude(name: str, server: Server) -> Iterator[Process]:
-    """Have such a process."""
+    """Start the process of a rude client, and kill it at the end of the block."""
     process = Process(name, server.port)
     try:
         yield process
@@ -231,7 +231,7 @@ def rude(name: str, server: Server) -> Iterator[Process]:
 
 
 def latencies(client: Client, seconds: float, clock: Clock) -> list[float]:
-    """Ask PING and GET in turn for `seconds`, five times at least; return how long each answer took by `clock`."""
+    """Send PING and GET in turn for `seconds`, at least five of them; return the time of each by `clock`."""
     found: list[float] = []
     end = time.perf_counter() + seconds
     requests = [request("PING"), request("GET", "polite")]
@@ -246,7 +246,7 @@ def latencies(client: Client, seconds: float, clock: Clock) -> list[float]:
 def compared(
     server: Server, name: str, seconds: float, turns: int = 4, clock: Clock = time.perf_counter
 ) -> tuple[list[float], list[float]]:
-    """Measure the latencies of a polite client alone, and while a rude one is at work, in turns; in seconds."""
+    """Return the latencies of a polite client alone, and beside a rude one, measured in turns; in seconds."""
     client = server.connect()
     client.ask("SET", "polite", "v")
     alone: list[float] = []
@@ -260,12 +260,12 @@ def compared(
 
 
 def p99(found: list[float]) -> float:
-    """What one in a hundred exceeds."""
+    """Return the 99th percentile."""
     return quantiles(found, n=100)[98]
 
 
 def row(title: str, alone: list[float], beside: list[float]) -> str:
-    """A row of the table: medians and 99th percentiles in milliseconds, and their ratios."""
+    """Return a row of the table: medians and 99th percentiles in milliseconds, and their ratios."""
     cells = [median(alone), p99(alone), median(beside), p99(beside)]
     ratios = [median(beside) / median(alone), p99(beside) / p99(alone)]
     return f"| {title} | " + " | ".join(
@@ -279,16 +279,16 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which of {', '.join(RUDE)}")
     parser.add_argument("--seconds", type=float, default=3, help="of measurement, alone and beside it")
     parser.add_argument("--obey", type=int, help=argparse.SUPPRESS)
-    told = parser.parse_args()
-    if told.obey:
-        obey(told.names[0], told.obey)
+    options = parser.parse_args()
+    if options.obey:
+        obey(options.names[0], options.obey)
         return
     print("| a rude client | alone: p50 ms | p99 ms | beside it: p50 ms | p99 ms | p50 ratio | p99 ratio |")
     print("|---|---|---|---|---|---|---|")
-    for name in told.names or RUDE:
+    for name in options.names or RUDE:
         for title, serving in (("final", final_server), ("redis", redis_server)):
             with serving() as server:
-                print(row(f"{name.replace('_', ' ')}, {title}", *compared(server, name, told.seconds)), flush=True)
+                print(row(f"{name.replace('_', ' ')}, {title}", *compared(server, name, options.seconds)), flush=True)
 
 
 if __name__ == "__main__":

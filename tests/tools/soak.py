@@ -1,9 +1,9 @@
-"""A long life: every kind of load at once, for hours if one likes; and then whether anything was left behind.
+"""A soak test: every kind of load at once, for hours if you want; afterwards it checks that nothing was leaked.
 
     python3 -m tests.tools.soak --minutes 60 [--seed N]
 
-Ends with status 1 where something was: memory that goes on growing, a descriptor, a task, a thread, a client, an
-acknowledged change that is gone, a stop that is not clean. A short run of it is a part of the tests.
+The status is 1 if memory keeps growing; if a file descriptor, task, thread or client is left; if an acknowledged change
+is lost; or if the server does not stop cleanly. The tests include a short run.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ OPTIONS = {
     "maxmemory": "5mb", "maxmemory-policy": "volatile-lru", "auto-aof-rewrite-min-size": "4mb",
     "notify-keyspace-events": "KEA", "client-output-buffer-limit": "pubsub 8mb 2mb 10",
 }  # fmt: skip
-STOP = float(os.environ.get("STOP_SECONDS", 2))  # for a clean stop: on a quiet machine it takes 0.1
-FIRST_USE = 2000  # objects that are made when something is first used, such as Lua, and kept
-KEYS = 20_000  # there are so many names
+STOP = float(os.environ.get("STOP_SECONDS", 2))  # for a clean stop: on an idle machine it takes 0.1
+FIRST_USE = 2000  # objects that are made at the first use of something, such as Lua, and kept
+KEYS = 20_000  # the number of names
 SPY = '''
-"""On SIGUSR1, writes down what is alive in this process: tasks of the event loop, and objects after a collection.
+"""On SIGUSR1, counts the tasks of the event loop, the objects after a garbage collection, and the allocated blocks.
 
-What the C library keeps of freed memory is given back before, so that what is left is in use, or in between.
+It first returns to the system what the C library keeps of freed memory.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ import signal
 import sys
 
 
-def tell(*_):
+def count(*_):
     gc.collect()
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
@@ -67,7 +67,7 @@ def tell(*_):
     os.rename(os.environ["SPY"] + ".new", os.environ["SPY"])
 
 
-signal.signal(signal.SIGUSR1, tell)
+signal.signal(signal.SIGUSR1, count)
 '''
 MAY_FAIL = ("OOM", "WRONGTYPE", "EXECABORT", "ERR Background append only")
 SCRIPT = "local n = redis.call('INCR', KEYS[1]); redis.call('EXPIRE', KEYS[1], 20); return n"
@@ -75,17 +75,17 @@ SCRIPT = "local n = redis.call('INCR', KEYS[1]); redis.call('EXPIRE', KEYS[1], 2
 
 @dataclass
 class Sample:
-    """What was seen at a moment."""
+    """A measurement at one time."""
 
     when: float  # seconds since the beginning
     resident: int  # bytes
-    latencies: list[float]  # seconds, of the PINGs and GETs since the sample before
-    requests: int  # that were answered by then
+    latencies: list[float]  # seconds, of the PINGs since the sample before
+    requests: int  # answered by then
 
 
 @dataclass
 class Level:
-    """What a server has, when nobody is connected but the one who asks, and nearly all keys are gone."""
+    """What a server has with no client but the one that asks, and nearly no keys."""
 
     descriptors: int
     threads: int
@@ -98,24 +98,24 @@ class Level:
 
 @dataclass
 class Report:
-    """How it went."""
+    """The results of a run."""
 
     seed: int
     samples: list[Sample] = field(default_factory=list)
     before: Level | None = None
     after: Level | None = None
-    told: dict[str, str] = field(default_factory=dict)  # INFO at the end
+    info: dict[str, str] = field(default_factory=dict)  # INFO at the end
     stop_seconds: float = 0.0
     status: int | None = None
     errors: str = ""
     problems: list[str] = field(default_factory=list)
 
 
-# The load. Each kind is a function that does one thing; a worker calls them at random.
+# The load. Each kind is a method; a worker calls them at random.
 
 
 class Worker:
-    """One who asks for all kinds of things, one after the other, over a connection of its own."""
+    """A client that sends requests of all kinds, one after the other, over a connection of its own."""
 
     def __init__(self, number: int, connect: Callable[[], Client], seed: int) -> None:
         self.number, self.connect, self.random = number, connect, random.Random(f"{seed} {number}")
@@ -130,24 +130,24 @@ class Worker:
         self.kinds, self.weights = list(kinds), list(kinds.values())
 
     def work(self, going: threading.Event) -> None:
-        """Go on while the event is set."""
+        """Send requests while the event is set."""
         while going.is_set():
             self.random.choices(self.kinds, self.weights)[0]()
         self.client.close()
 
     def ask(self, *args: bytes | str | int) -> object:
-        """Ask; little of what can go wrong may."""
+        """Send a request and return its reply; raise if it is an error other than those of MAY_FAIL."""
         answer = self.client.ask(*args)
         if isinstance(answer, Error) and not answer.startswith(MAY_FAIL):
             raise AssertionError(f"{args[0]!r} was answered with {answer}")
         return answer
 
     def key(self, kind: str) -> str:
-        """One of the names."""
+        """Return a random key of a kind."""
         return f"{kind}:{self.random.randrange(KEYS)}"
 
     def value(self) -> str:
-        """Some text, mostly short."""
+        """Return a text, mostly a short one."""
         return "x" * int(self.random.expovariate(1 / 200))
 
     def string(self) -> None:
@@ -213,7 +213,7 @@ class Worker:
         self.ask("BGREWRITEAOF")
 
     def rude(self) -> None:
-        """Somebody leaves: while it waits, watches, listens; in the middle of a request, or of a reply."""
+        """Reset a connection while it blocks, watches or listens, or in the middle of a request or a reply."""
         other = self.connect()
         other.send(self.random.choice([
             request("BLPOP", "queue:none", 0), request("WATCH", "string:1") + request("MULTI"),
@@ -229,7 +229,7 @@ class Worker:
 
 
 def listen(connect: Callable[[], Client], going: threading.Event) -> None:
-    """Hear what is published, and what happens to keys."""
+    """Subscribe to the channels and to keyspace events."""
     client = connect()
     client.send(request("PSUBSCRIBE", "channel:*", "__keyevent@0__:expired"))
     while going.is_set() and not client.ended:
@@ -238,8 +238,8 @@ def listen(connect: Callable[[], Client], going: threading.Event) -> None:
     client.close()
 
 
-def labor(port: int, seed: int, count: int) -> None:
-    """Have so many workers at work, and two who listen, until the standard input ends; then print what they counted."""
+def run_workers(port: int, seed: int, count: int) -> None:
+    """Run `count` workers and two subscribers until the standard input ends; then print what the workers counted."""
     going = threading.Event()
     going.set()
     failed: list[str] = []
@@ -270,7 +270,7 @@ def labor(port: int, seed: int, count: int) -> None:
 
 
 class Soak:
-    """One run: a server, its load, and what is seen of it."""
+    """A run: a server, its load, and the measurements."""
 
     def __init__(self, seconds: float, seed: int, workers: int, folder: Path) -> None:
         self.seconds, self.folder = seconds, folder
@@ -281,11 +281,11 @@ class Soak:
         self.server = self.start()
         self.pid = int(self.info(self.server.connect())["process_id"])
         self.report.before = self.level()
-        command = [sys.executable, "-m", "tests.tools.soak", "--labor", *map(str, (self.server.port, seed, workers))]
-        self.labor = subprocess.Popen(command, cwd=ROOT, stdin=-1, stdout=-1, text=True)
+        command = [sys.executable, "-m", "tests.tools.soak", "--workers", *map(str, (self.server.port, seed, workers))]
+        self.workers = subprocess.Popen(command, cwd=ROOT, stdin=-1, stdout=-1, text=True)
 
     def start(self) -> Server:
-        """Start the server, with what is configured; an option that it does not know yet is left out."""
+        """Start the server, and set OPTIONS."""
         target = find("final", 5, Path())
         args = ("env", f"PYTHONPATH={ROOT}:{self.folder}", f"SPY={self.spy}")
         target = dataclasses.replace(target, command=(*args, *target.command))
@@ -298,25 +298,25 @@ class Soak:
         return server
 
     def connect(self) -> Client:
-        """A connection that is not remembered, as there are so many."""
+        """Connect; the connection is not kept in a list, as there are thousands."""
         return Client(self.server.port, Patience(30))
 
     def info(self, client: Client) -> dict[str, str]:
-        """What INFO says."""
+        """Return the fields of INFO, and close the client."""
         told = client.ask("INFO", "everything")
         assert isinstance(told, bytes)
         client.close()
         return dict(line.split(":", 1) for line in told.decode().split("\r\n") if ":" in line)
 
     def level(self) -> Level:
-        """What the server has open and alive, once the connections that were closed have been forgotten."""
+        """Return what the server has, once it has seen the end of the closed connections."""
         deadline = time.monotonic() + 60
         while (clients := int(self.info(self.connect())["connected_clients"])) > 1 and time.monotonic() < deadline:
             time.sleep(0.05)
         self.spy.unlink(missing_ok=True)
         os.kill(self.pid, signal.SIGUSR1)
         while not self.spy.exists():
-            assert time.monotonic() < deadline + 30, "it does not tell what is alive"
+            assert time.monotonic() < deadline + 30, "the server did not write its counts"
             time.sleep(0.01)
         tasks, objects, blocks = map(int, self.spy.read_text().split())
         count = len(os.listdir(f"/proc/{self.pid}/fd"))
@@ -324,24 +324,24 @@ class Soak:
         return Level(count, threads, tasks, objects, blocks, clients, round(self.resident() / (1 << 20), 1))
 
     def resident(self) -> int:
-        """Bytes of memory that the server has."""
+        """Return the resident memory of the server in bytes."""
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def run(self, tell: Callable[[str], None]) -> Report:
-        """Run it all."""
+        """Run the load, then check what is left; return the report. `tell` gets each row of the table."""
         self.measure(tell)
-        counted, failed = map(ast.literal_eval, self.labor.communicate(timeout=60)[0].splitlines())
+        counted, failed = map(ast.literal_eval, self.workers.communicate(timeout=60)[0].splitlines())
         self.report.problems += [f"a client failed: {error}" for error in failed]
         self.finish({f"acknowledged:{number}": count for number, count in enumerate(counted)})
         return self.report
 
     def measure(self, tell: Callable[[str], None]) -> None:
-        """Be a polite client, and take a sample now and then."""
+        """Measure the latency of PING, and take a sample now and then."""
         client, began = self.connect(), time.monotonic()
         every = max(min(60.0, self.seconds / 10), 0.5)
         latencies: list[float] = []
         due = every
-        while self.labor.poll() is None and (now := time.monotonic() - began) < self.seconds:
+        while self.workers.poll() is None and (now := time.monotonic() - began) < self.seconds:
             if now >= due:
                 requests = int(self.info(self.connect())["total_commands_processed"])
                 self.report.samples.append(Sample(now, self.resident(), latencies, requests))
@@ -354,7 +354,7 @@ class Soak:
         client.close()
 
     def row(self) -> str:
-        """The last sample as a row of a table."""
+        """Return the last sample as a row of the table."""
         *_, last = self.report.samples
         before = self.report.samples[-2] if len(self.report.samples) > 1 else Sample(0, 0, [], 0)
         rate = (last.requests - before.requests) / (last.when - before.when)
@@ -365,9 +365,9 @@ class Soak:
         )
 
     def finish(self, counted: dict[str, int]) -> None:
-        """The load is over: see what is left, stop, and see what comes back."""
+        """After the load: check what is left, stop the server, start it again, and check its data."""
         report = self.report
-        report.told = self.info(self.connect())
+        report.info = self.info(self.connect())
         self.forget_all_but(counted)
         report.after = self.level()
         self.judge_levels()
@@ -393,7 +393,7 @@ class Soak:
         self.server.stop()
 
     def forget_all_but(self, counted: dict[str, int]) -> None:
-        """Remove all other keys; not by DEL, after which the store's heap keeps their deadlines until they are due."""
+        """Remove all other keys, by FLUSHALL: after DEL the store keeps deadlines in its heap until they are due."""
         client = self.connect()
         self.judge_counts(client, counted)
         client.ask("FLUSHALL")
@@ -402,13 +402,13 @@ class Soak:
         client.close()
 
     def judge_counts(self, client: Client, counted: dict[str, int]) -> None:
-        """What was acknowledged is there."""
+        """Check that the acknowledged increments are there."""
         for key, value in counted.items():
             if (found := client.ask("GET", key)) not in ([None, b"0"] if not value else [str(value).encode()]):
                 self.report.problems.append(f"{key} was {value}, and is {found!r}")
 
     def judge_levels(self) -> None:
-        """Nothing is left over: no descriptor, no task, no thread, no client, and not much memory."""
+        """Check that no descriptor, task, thread or client is left, and little memory."""
         before, after = self.report.before, self.report.after
         assert before and after
         spare = 1  # the thread that syncs, and is kept
@@ -418,26 +418,26 @@ class Soak:
                 self.report.problems.append(f"{name}: {getattr(before, name)} before, {getattr(after, name)} after")
 
     def judge_memory(self) -> None:
-        """The memory does not grow in the second half: a line through it is flat, within a tenth.
+        """Check that memory grows by at most a tenth in the second half, by linear regression.
 
-        What grows without `blocks` that are left over is no leak, but memory that is in pieces.
+        If it grows although no more `blocks` are allocated, memory is fragmented, not leaked.
         """
         half = self.report.samples[len(self.report.samples) // 2 :]
         slope = linear_regression([each.when for each in half], [each.resident for each in half]).slope
         grown, level = slope * (half[-1].when - half[0].when), median(each.resident for each in half)
-        self.report.told["slope"] = f"{slope * 3600 / (1 << 20):+.1f} MB an hour at {level / (1 << 20):.1f} MB"
+        self.report.info["slope"] = f"{slope * 3600 / (1 << 20):+.1f} MB an hour at {level / (1 << 20):.1f} MB"
         if self.seconds >= 300 and grown > level / 10:
-            self.report.problems.append(f"memory grows: {self.report.told['slope']}")
+            self.report.problems.append(f"memory grows: {self.report.info['slope']}")
 
     def close(self) -> None:
-        """End what is still there."""
-        self.labor.kill()
-        self.labor.communicate()
+        """Kill the workers and the server."""
+        self.workers.kill()
+        self.workers.communicate()
         self.server.close()
 
 
 def soak(seconds: float, seed: int, workers: int = 5, tell: Callable[[str], None] = lambda _: None) -> Report:
-    """Run it for so long, and report."""
+    """Run it for `seconds`, and return the report."""
     with tempfile.TemporaryDirectory() as folder:
         run = Soak(seconds, seed, workers, Path(folder))
         try:
@@ -447,22 +447,22 @@ def soak(seconds: float, seed: int, workers: int = 5, tell: Callable[[str], None
 
 
 def main() -> None:
-    """Run it, and print what was seen."""
+    """Run it, and print the measurements."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
-    parser.add_argument("--labor", type=int, nargs=3, help=argparse.SUPPRESS)
-    told = parser.parse_args()
-    if told.labor:
-        labor(*told.labor)
+    parser.add_argument("--workers", type=int, nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.workers:
+        run_workers(*options.workers)
         return
-    print(f"seed {told.seed}")
+    print(f"seed {options.seed}")
     print("| s | requests/s | p50 ms | p99 ms | max ms | resident MB |\n|---|---|---|---|---|---|", flush=True)
-    report = soak(60 * told.minutes, told.seed, tell=lambda row: print(row, flush=True))
+    report = soak(60 * options.minutes, options.seed, tell=lambda row: print(row, flush=True))
     print(f"before  {report.before}\nafter   {report.after}")
     for name in ("slope", "total_commands_processed", "total_connections_received", "expired_keys", "evicted_keys",
                  "aof_rewrites", "keyspace_misses", "total_error_replies"):  # fmt: skip
-        print(f"{name:26} {report.told.get(name)}")
+        print(f"{name:26} {report.info.get(name)}")
     print(f"stopped with status {report.status} in {report.stop_seconds:.2f} s")
     sys.exit("\n".join(report.problems) or None)
 

@@ -1,8 +1,8 @@
-"""Prints how a package is built: its rooms, layers, imports and cycles, and the sizes of its functions and files.
+"""Prints the structure of a package: its rooms, layers, imports and cycles, and the sizes of functions and files.
 
     python3 -m tests.tools.structure [FOLDER]      (default: final)
 
-A room is a folder directly in FOLDER, or a file there. Imports for types only count like all others.
+A room is a folder directly in FOLDER, or a file there. An import for types only counts like any other.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def room_of(file: Path) -> str:
 
 
 def imports_of(folder: Path) -> dict[Path, set[Path]]:
-    """Map each file of a folder to the files of the same folder that it imports, wherever in it the imports stand."""
+    """Map each file of a folder to the files of the folder that it imports, at its top or in a function."""
     files = set(files_of(folder))
     return {file: set(imported(folder, file, files)) - {file} for file in sorted(files)}
 
@@ -55,12 +55,12 @@ def imported(folder: Path, file: Path, files: set[Path]) -> Iterator[Path]:
 
 
 def without(package: str, parts: list[str]) -> list[str]:
-    """Write a module's name as seen from within its package: both `package.a.b` and `.a.b` are "", "a", "b"."""
+    """Return a module's name relative to its package: both `package.a.b` and `.a.b` are "", "a", "b"."""
     return ["", *parts[1:]] if parts[0] == package else parts
 
 
 def file_of(parts: list[str], files: set[Path]) -> Path | None:
-    """Find the file of a module, given as its dotted name in parts; None: it is not one of these files."""
+    """Return the file of a module, given as the parts of its dotted name, or None if it is not one of `files`."""
     path = Path(*parts)
     candidates = [path.with_suffix(".py")] if path.name else []
     return next((each for each in [*candidates, path / "__init__.py"] if parts and each in files), None)
@@ -75,7 +75,7 @@ def between_rooms(graph: Graph[Path]) -> dict[str, set[str]]:
 
 
 def reachable(graph: Graph[Node]) -> dict[Node, set[Node]]:
-    """Map each node to all that it imports, directly and through others; in a cycle that includes the node itself."""
+    """Map each node to all that it imports, directly and through others. A node in a cycle imports itself."""
     found: dict[Node, set[Node]] = {}
     for start in graph:
         seen: set[Node] = set()
@@ -97,7 +97,7 @@ def cycles(graph: Graph[Node]) -> list[list[Node]]:
 
 
 def layers(graph: Graph[Node]) -> list[list[Node]]:
-    """Sort the nodes into layers, each as low as its imports allow; a node imports lower layers and its own cycle."""
+    """Sort the nodes into layers, each as low as its imports allow: a node imports lower layers and its own cycle."""
     reach = reachable(graph)
     left = set(graph)
     found: list[list[Node]] = []
@@ -132,8 +132,8 @@ def report(folder: Path) -> Iterator[str]:
     sizes = {file: len((folder / file).read_text().splitlines()) for file in graph}
     yield f"{len(graph)} files, {sum(sizes.values())} lines; {len(rooms)} rooms"
     yield f"imports: {sum(map(len, graph.values()))} between files, {sum(map(len, rooms.values()))} between rooms"
-    yield from told("files", graph)
-    yield from told("rooms", rooms)
+    yield from cycle_lines("files", graph)
+    yield from cycle_lines("rooms", rooms)
     yield f"layers of files: {len(layers(graph))}"
     yield f"layers of rooms: {len(layers(rooms))}"
     for number, layer in enumerate(layers(rooms), start=1):
@@ -145,7 +145,7 @@ def report(folder: Path) -> Iterator[str]:
     yield from (f"    {size}: {file}" for file, size in sorted(long.items(), key=lambda item: -item[1]))
 
 
-def told(what: str, graph: Graph[Node]) -> Iterator[str]:
+def cycle_lines(what: str, graph: Graph[Node]) -> Iterator[str]:
     """Yield the lines of the report about the cycles of files or of rooms."""
     loops = cycles(graph)
     yield f"cycles of {what}: {len(loops)}"

@@ -1,4 +1,4 @@
-"""The bench works: each section can be measured, kept, and drawn. How fast anything is is not asked here."""
+"""The bench works: each section can be measured, stored and drawn. No test asserts a speed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.tools.bench.targets import Target
 
 
 def bench(*args: str) -> str:
-    """Type `python3 -m tests.tools.bench …`; give what it prints."""
+    """Run `python3 -m tests.tools.bench …`; return its output."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.tools.bench", *args], cwd=ROOT, capture_output=True, text=True, timeout=290
     )
@@ -31,7 +31,7 @@ def bench(*args: str) -> str:
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-def test_a_section_is_measured_kept_and_reported(section: str, tmp_path: Path) -> None:
+def test_a_section_is_measured_stored_and_reported(section: str, tmp_path: Path) -> None:
     redis_target()
     page = bench("--short", section.replace(" ", "-"), "--out", str(tmp_path))
     kept = json.loads((tmp_path / "speed.json").read_text())
@@ -41,7 +41,7 @@ def test_a_section_is_measured_kept_and_reported(section: str, tmp_path: Path) -
     assert f"### {section}" in page and page == (tmp_path / "speed.md").read_text()
 
 
-def test_what_was_measured_before_is_kept_and_can_be_drawn_anew(tmp_path: Path) -> None:
+def test_earlier_measurements_are_kept_and_can_be_drawn_again(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     bench("--short", "memory", "--out", str(tmp_path))
     page = bench("--short", "latency", "clients", "--out", str(tmp_path))
@@ -52,7 +52,7 @@ def test_what_was_measured_before_is_kept_and_can_be_drawn_anew(tmp_path: Path) 
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_ratio_is_taken_within_a_round_so_that_the_drift_of_the_machine_falls_out() -> None:
+def test_a_ratio_is_taken_within_a_round() -> None:
     rates = [(100.0, 200.0), (10.0, 40.0), (1.0, 2.0)]
     rows = [
         Row("s", name, "GET", value, "requests/s", number)
@@ -65,14 +65,14 @@ def test_a_ratio_is_taken_within_a_round_so_that_the_drift_of_the_machine_falls_
     assert results.ratio("s", ("one", "GET"), ("absent", "GET")) is results.median("s", "one", "SET") is None
 
 
-def test_what_is_wanted_is_said_to_be_met_or_not() -> None:
+def test_a_target_is_reported_as_met_or_not() -> None:
     lines = list(report.wanted([Target("a", 0.6, 0.5), Target("b", 0.6, 0.5, at_least=False), Target("c", None, 1)]))
     assert lines[2:] == ["| a | 0.60 | ≥ 0.5 | met |", "| b | 0.60 | ≤ 0.5 | **not met** |"]
     assert doctest.testmod(report).failed == 0
 
 
 @pytest.mark.parametrize("name", loads())
-def test_without_redis_benchmark_our_own_load_asks_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_own_load_sends_the_same_requests_as_redis_benchmark(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with one(FINAL, targets()[FINAL]) as server:
         before = int(server.info("stats")["total_commands_processed"])
@@ -82,12 +82,12 @@ def test_without_redis_benchmark_our_own_load_asks_the_same(name: str, monkeypat
         assert server.info("stats")["total_error_replies"] == "0"
 
 
-def test_a_server_that_gives_no_answer_has_lost_and_does_not_hold_the_bench_up() -> None:
+def test_a_server_that_does_not_reply_counts_as_stalled() -> None:
     with one(FINAL, targets()[FINAL]) as server:
         assert own.ask(server.port, Load("wait", ("BLPOP", "nothing", "0"), clients=1), 1, seconds=0.1) is None
 
 
-def test_replies_are_counted_when_they_are_whole() -> None:
+def test_only_complete_replies_are_counted() -> None:
     data = b"".join(encode(value) for value in (b"a\r\nb", [1, [b"x"]], "OK"))
     assert own.replies_in(data) == (3, b"")
     assert own.replies_in(data[:-1]) == (2, b"+OK\r")

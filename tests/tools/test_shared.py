@@ -1,4 +1,4 @@
-"""A server that tests share is clean again, whatever the test before has left behind."""
+"""A server that tests share is reset, whatever the test before has left."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def shared(request: pytest.FixtureRequest) -> Iterator[Shared]:
 
 
 @pytest.mark.parametrize("what", LEFT_BEHIND)
-def test_what_a_test_leaves_behind_is_gone_for_the_next_one(shared: Shared, what: str) -> None:
+def test_what_a_test_leaves_is_reset_for_the_next_one(shared: Shared, what: str) -> None:
     left = shared.clean().connect()
     for args in LEFT_BEHIND[what]:
         left.ask(*args)

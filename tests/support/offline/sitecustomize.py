@@ -1,18 +1,18 @@
-"""Put on PYTHONPATH by tests that must need no network: Python may then only connect to this machine."""
+"""Allows connections to this machine only. Python imports it at the start if its folder is on PYTHONPATH."""
 
 import sys
 from typing import Any
 
 
 def stay_here(event: str, arguments: tuple[Any, ...]) -> None:
-    """Refuse to look up or connect to anything but the loopback."""
+    """Refuse to resolve, or connect to, any address but the loopback."""
     host = None
     if event == "socket.getaddrinfo":
         host = arguments[0]
     elif event in ("socket.connect", "socket.sendto") and isinstance(arguments[1], tuple):
         host = arguments[1][0]
     if host not in (None, "", "localhost", "127.0.0.1", "0.0.0.0", "::1", b"localhost", b"127.0.0.1"):
-        raise PermissionError(f"this must run offline, and wants to reach {host!r}")
+        raise PermissionError(f"this must run offline, but connects to {host!r}")
 
 
 sys.addaudithook(stay_here)

@@ -1,9 +1,9 @@
-"""Tells what a power cut would leave, from outside a server's code: Python imports a file of this name by itself.
+"""Records the fsyncs of a server. Python imports a file of this name at the start, so the server need not know it.
 
-Each fsync adds a line to the file named in DISK_LOG, before the call comes back to the server: a JSON object with the
-monotonic times at which it began and ended, the inode, and what the disk holds from then on: of a file so many bytes as
-it had when the fsync began, of a folder the names that it had then, each with its inode. Every inode is also linked
-into the folder DISK_HELD, by its number, so that what was removed since can still be read.
+Before an fsync returns, it appends a line to the file named by DISK_LOG: a JSON object with the monotonic times of its
+beginning and end, the inode, and what the disk holds from then on. That is, as they were when the fsync began, the size
+of a file, or the names in a folder with their inodes. Each inode is also linked into the folder named by DISK_HELD, so
+that a removed file can still be read.
 """
 
 import contextlib
@@ -15,13 +15,13 @@ from collections.abc import Callable
 
 
 def observed(call: Callable[[int], None]) -> Callable[[int], None]:
-    """Wrap one of the two system calls."""
+    """Wrap fsync or fdatasync."""
 
     def wrapper(descriptor: int) -> None:
         began = time.monotonic()
-        told = look(descriptor)
+        state = look(descriptor)
         call(descriptor)
-        line = json.dumps({"began": began, "ended": time.monotonic(), **told}) + "\n"
+        line = json.dumps({"began": began, "ended": time.monotonic(), **state}) + "\n"
         log = os.open(os.environ["DISK_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
         os.write(log, line.encode())
         os.close(log)
@@ -30,7 +30,7 @@ def observed(call: Callable[[int], None]) -> Callable[[int], None]:
 
 
 def look(descriptor: int) -> dict[str, object]:
-    """What is open here, as it is now."""
+    """Return the inode of an open file or folder, with the size of the file or the names in the folder."""
     found = os.fstat(descriptor)
     path = os.readlink(f"/proc/self/fd/{descriptor}")
     if not stat.S_ISDIR(found.st_mode):
@@ -44,7 +44,7 @@ def look(descriptor: int) -> dict[str, object]:
 
 
 def hold(path: str, inode: int) -> None:
-    """Keep a file when its name goes."""
+    """Link a file by its inode, so that it is kept if its name is removed."""
     with contextlib.suppress(FileExistsError, FileNotFoundError):
         os.link(path, f"{os.environ['DISK_HELD']}/{inode}")
 

@@ -1,8 +1,8 @@
-"""Records snapshots that real servers write, for `tests/final/test_rdb.py`.
+"""Records snapshots of real servers for `tests/final/test_rdb.py`.
 
     python3 -m tests.support.snapshots REDIS-SERVER
 
-The files are called after the server's version, and after what was set for them.
+The name of a file is the server's version and the option or type that the snapshot is for.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BIG = ["--list-max-ziplist-size", "-5"]  # pieces of 64 KB
 
 
 def record(program: str, name: str, contents: list[Args], *options: str) -> None:
-    """Have a server keep these contents, and keep its snapshot."""
+    """Start a server with these options, send it the requests of `contents`, and store its snapshot under `name`."""
     with tempfile.TemporaryDirectory() as folder:
         port = free_port()
         args = [program, "--port", str(port), "--save", "", "--dir", folder, *options]
@@ -44,7 +44,7 @@ def record(program: str, name: str, contents: list[Args], *options: str) -> None
 
 
 def await_ready(port: int) -> redis.Redis:
-    """A client of a server that has just been started."""
+    """Wait until a server answers; return a client of it."""
     deadline = time.monotonic() + 10
     while True:
         try:
@@ -56,7 +56,7 @@ def await_ready(port: int) -> redis.Redis:
 
 
 def main() -> None:
-    """Record all that this server can write."""
+    """Record all snapshots of the server that the command line names."""
     program = sys.argv[1]
     record(program, "", CONTENTS, *BIG)
     record(program, "-lru", FEW, "--maxmemory-policy", "allkeys-lru")

@@ -1,4 +1,4 @@
-"""What is in the recorded snapshots: requests that make keys of every type, in every form that a server has for it."""
+"""The contents of the recorded snapshots: requests that make keys of every type in each of its encodings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SCORES = ["0", "1", "-1", "1.5", "0.1", "1e300", "-2.5e-300", "inf", "-inf", "12
 
 
 def texts() -> list[bytes]:
-    """Texts that repeat themselves in many ways, as compression likes it; the same ones each time."""
+    """Return texts that compress well, with repetitions of many lengths; always the same ones."""
     chance = random.Random(7)
     made = [b"a" * length for length in (19, 20, 21, 263, 264, 265, 10_000)]
     for _ in range(150):

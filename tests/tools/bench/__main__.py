@@ -30,20 +30,20 @@ SECTIONS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "memory": weight.memory,
     "start": weight.start,
 }
-FEWER = {"rewrite": 3, "expiry": 3, "huge": 3, "start": 3, "memory": 1}  # rounds at most: they are long
+FEWER = {"rewrite": 3, "expiry": 3, "huge": 3, "start": 3, "memory": 1}  # the most rounds of long sections
 KEPT = ROOT / "final" / "pictures"
 
 
 def main() -> None:
-    """Measure, print the page, and keep it: `speed.json`, `speed.md` and pictures."""
-    description = "How fast final/ is, beside others."
+    """Measure, print the page, and write `speed.json`, `speed.md` and pictures."""
+    description = "Measure the speed of final/ beside other servers."
     parser = argparse.ArgumentParser(prog="python3 -m tests.tools.bench", description=description)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"all, or some of: {', '.join(SECTIONS)}")
-    parser.add_argument("--rounds", type=int, default=0, help="how often everything is measured (default: 5)")
-    parser.add_argument("--short", action="store_true", help="once, and little: only to see that it works")
-    parser.add_argument("--redraw", action="store_true", help="measure nothing: write what is kept anew")
-    parser.add_argument("--out", type=Path, help=f"folder to keep it in (default: {KEPT.relative_to(ROOT)}; of a short "
-                        "run, nowhere)")  # fmt: skip
+    parser.add_argument("--rounds", type=int, default=0, help="the number of rounds (default: 5)")
+    parser.add_argument("--short", action="store_true", help="one small round: only to see that it works")
+    parser.add_argument("--redraw", action="store_true", help="measure nothing: write page and pictures again")
+    parser.add_argument("--out", type=Path, help=f"folder to write to (default: {KEPT.relative_to(ROOT)}; a short run "
+                        "writes nothing)")  # fmt: skip
     options = parser.parse_args()
     chosen = [] if options.redraw else [name.replace("-", " ") for name in options.sections] or list(SECTIONS)
     if unknown := set(chosen) - set(SECTIONS):
@@ -54,14 +54,14 @@ def main() -> None:
         most = FEWER.get(name, 99) if not options.rounds else options.rounds
         rounds = 1 if options.short else min(options.rounds or 5, most)
         results.replace(name, list(SECTIONS[name](Bench(options.short, rounds, name))))
-        keep(results, folder)  # whoever ends it early has what was measured by then
+        keep(results, folder)  # a run that is interrupted keeps what was measured by then
     if options.redraw:
         keep(results, folder)
     sys.stdout.write(page(results))
 
 
 def keep(results: Results, folder: Path | None) -> None:
-    """Write all of it."""
+    """Write the results, the page and the pictures."""
     if folder is None:
         return
     folder.mkdir(parents=True, exist_ok=True)

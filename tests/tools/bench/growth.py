@@ -1,4 +1,4 @@
-"""Sections: what it costs that there is much: keys, silent clients, members of a sorted set, bytes in a value."""
+"""Sections: how the speed depends on the number of keys, idle clients and members, and on the size of a value."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MEGABYTE = 1 << 20
 
 
 def keys(bench: Bench) -> Iterator[Row]:
-    """GET and SET at random among a thousand keys, and among a million."""
+    """GET and SET of random keys among a thousand, and among a million."""
     with running(THREE) as few, running(THREE) as many:
         sizes = ((few, 1000, "1 000 keys"), (many, bench.size(1_000_000), "1 000 000 keys"))
         for servers, number, _ in sizes:
@@ -27,15 +27,15 @@ def keys(bench: Bench) -> Iterator[Row]:
         for round in bench.every_round():
             for depth in (1, 16):
                 for name in ("GET", "SET"):
-                    for servers, number, said in sizes:
+                    for servers, number, label in sizes:
                         for server in servers:
                             if measured := bench.ask(server, loads()[name].but(keys=number, pipeline=depth)):
-                                what = f"{name} P={depth}, {said}"
+                                what = f"{name} P={depth}, {label}"
                                 yield bench.row(server.name, what, measured.rate, "requests/s", round)
 
 
 def idle(bench: Bench) -> Iterator[Row]:
-    """GET by 50 clients, alone, and while ten thousand others are connected and silent."""
+    """GET by 50 clients, without others, and while ten thousand idle clients are connected."""
     with running(THREE, options=["--maxclients", "10500"]) as servers:
         for round in bench.every_round():
             for server in servers:
@@ -45,8 +45,8 @@ def idle(bench: Bench) -> Iterator[Row]:
                             stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
                         server.ask("PING")
                         if measured := bench.ask(server, loads()["GET"]):
-                            said = "with 10 000 idle clients" if number else "alone"
-                            yield bench.row(server.name, f"GET {said}", measured.rate, "requests/s", round)
+                            label = "with 10 000 idle clients" if number else "alone"
+                            yield bench.row(server.name, f"GET {label}", measured.rate, "requests/s", round)
 
 
 def sorted_sets(bench: Bench) -> Iterator[Row]:
@@ -54,21 +54,21 @@ def sorted_sets(bench: Bench) -> Iterator[Row]:
     with running(THREE) as servers:
         sizes = ((1000, "1 000 members"), (bench.size(1_000_000), "1 000 000 members"))
         for server in servers:
-            for number, said in sizes:
-                fill(server, "ZADD", number, "{n} member:{n}", key=said.replace(" ", "-"))
+            for number, label in sizes:
+                fill(server, "ZADD", number, "{n} member:{n}", key=label.replace(" ", "-"))
         for round in bench.every_round():
             for verb in ("ZADD", "ZRANK"):
-                for number, said in sizes:
+                for number, label in sizes:
                     score = (RANDOM,) if verb == "ZADD" else ()
-                    args = (verb, said.replace(" ", "-"), *score, f"member:{RANDOM}")
+                    args = (verb, label.replace(" ", "-"), *score, f"member:{RANDOM}")
                     load = Load(verb, args, keys=number, pipeline=16)
                     for server in servers:
                         if measured := bench.ask(server, load):
-                            yield bench.row(server.name, f"{verb}, {said}", measured.rate, "requests/s", round)
+                            yield bench.row(server.name, f"{verb}, {label}", measured.rate, "requests/s", round)
 
 
 def huge(bench: Bench) -> Iterator[Row]:
-    """A value of 4 and one of 64 megabytes: time for each megabyte, and how many copies are in memory at most."""
+    """SET and GET of 4 and 64 megabytes: the time for each megabyte, and the most copies in memory at once."""
     for round in bench.every_round():
         for megabytes in (4, 64):
             with running(THREE) as servers:
@@ -82,7 +82,7 @@ def huge(bench: Bench) -> Iterator[Row]:
 
 
 def transfer(server: Running, size: int) -> Iterator[tuple[str, float]]:
-    """Send a value, and fetch it again: the seconds that each took."""
+    """SET a value of `size` bytes, and GET it; yield the seconds of each."""
     data = request("SET", "huge", b"x" * size)
     buffer = bytearray(MEGABYTE)
     with socket.create_connection(("127.0.0.1", server.port)) as line:

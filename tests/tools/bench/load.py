@@ -1,4 +1,4 @@
-"""What the servers are asked: a request again and again, by so many clients, so many at once; by redis-benchmark."""
+"""The loads: a request, repeated by a number of clients with a pipeline of some depth, sent by redis-benchmark."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from stages.harness.wire import request
 from tests.tools.bench import own
 from tests.tools.bench.servers import Running
 
-RANDOM = "__rand_int__"  # redis-benchmark puts a number of twelve digits here, another one each time
-LONGEST = 100_000  # bytes of a word on a command line
-TOO_LONG = 30.0  # seconds after which a server has lost
+RANDOM = "__rand_int__"  # redis-benchmark replaces this by a random number of twelve digits
+LONGEST = 100_000  # bytes of an argument on a command line
+TOO_LONG = 30.0  # seconds after which a server counts as stalled
 
 
 @dataclass(frozen=True)
 class Load:
-    """A request, and how it is made: the words, where `VALUE` stands for one of `size` bytes."""
+    """A request, and how it is repeated. `VALUE` in its arguments is replaced by `size` bytes."""
 
     name: str
     args: tuple[str, ...]
@@ -28,13 +28,13 @@ class Load:
     keys: int = 10_000
 
     def but(self, **changes: int) -> Load:
-        """The same with some changes."""
+        """Return a copy with some changes."""
         return replace(self, **changes)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Requests in a second, and milliseconds that half, 99 of 100, and all of them took at most."""
+    """Requests a second; the median, the 99th percentile and the longest latency in milliseconds."""
 
     rate: float
     p50: float
@@ -43,7 +43,7 @@ class Measured:
 
 
 def loads() -> dict[str, Load]:
-    """The requests of the bench."""
+    """Return the loads of the bench by their names."""
     texts = [
         *(f"GET key:{RANDOM}", f"SET key:{RANDOM} VALUE", f"INCR counter:{RANDOM}", "LPUSH list VALUE", "LPOP list"),
         *(f"HSET hash field:{RANDOM} VALUE", f"SADD set member:{RANDOM}", f"ZADD zset {RANDOM} member:{RANDOM}"),
@@ -55,7 +55,7 @@ def loads() -> dict[str, Load]:
 
 
 def ask(server: Running, load: Load, requests: int) -> Measured | None:
-    """Ask so many times; None where the server does not come to an end."""
+    """Send this number of requests; return None if the server does not answer all of them in time."""
     if shutil.which("redis-benchmark") is None:
         return own.ask(server.port, load, requests, TOO_LONG)
     args = ["x" * load.size if arg == "VALUE" else arg for arg in load.args]
@@ -77,9 +77,9 @@ def ask(server: Running, load: Load, requests: int) -> Measured | None:
 
 
 def fill(server: Running, command: str, number: int, each: str, key: str = "", at_once: int = 1000) -> None:
-    """Have a server hold much: `command [key] arg ...`, so many words, `at_once` in a request.
+    """Fill a server with `number` entries by requests `command [key] entry entry …`, `at_once` entries in each.
 
-    `each` is what one entry takes: `{n}` is its number, written as redis-benchmark writes numbers.
+    `each` has the arguments of an entry; `{n}` is its number, written as redis-benchmark writes numbers.
     """
     for start in range(0, number, at_once):
         numbers = range(start, min(start + at_once, number))
@@ -89,7 +89,7 @@ def fill(server: Running, command: str, number: int, each: str, key: str = "", a
 
 
 def fill_one_by_one(server: Running, args: str, number: int, at_once: int = 1000) -> None:
-    """The same with a request for each entry, which is answered with OK."""
+    """Fill a server with a request for each entry; the reply to each must be OK."""
     zeros = f"{0:012}"
     each = request(*args.format(n=zeros).split()).replace(zeros.encode(), b"%012d")
     for start in range(0, number, at_once):

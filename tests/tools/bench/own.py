@@ -1,4 +1,4 @@
-"""A small load generator, for machines without redis-benchmark. It is a Python program: slow servers only."""
+"""A small load generator, for machines without redis-benchmark. It is in Python: for slow servers only."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def written(load: Load) -> bytes:
-    """The request, with a random number where one is wanted."""
+    """Return the bytes of a request, with a random number if the load has one."""
     number = f"{random.randrange(load.keys):012}"
     args = ["x" * load.size if arg == "VALUE" else arg.replace("__rand_int__", number) for arg in load.args]
     return request(*args)
 
 
 def replies_in(data: bytes) -> tuple[int, bytes]:
-    """How many whole replies there are, and what is left."""
+    """Return the number of complete replies in `data`, and the bytes after them."""
     found = 0
     while data:
         try:
@@ -33,7 +33,7 @@ def replies_in(data: bytes) -> tuple[int, bytes]:
 
 
 async def client(port: int, load: Load, batches: list[bytes], times: list[float]) -> None:
-    """Ask until no batch is left, and note how long each took."""
+    """Send batches until none is left; add the milliseconds of each to `times`."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     while batches:
         writer.write(batches.pop())
@@ -46,7 +46,7 @@ async def client(port: int, load: Load, batches: list[bytes], times: list[float]
 
 
 def ask(port: int, load: Load, requests: int, seconds: float) -> Measured | None:
-    """Ask so many times, or give up."""
+    """Send this number of requests; return None if it takes more than `seconds`."""
     from tests.tools.bench.load import Measured
 
     batches = [b"".join(written(load) for _ in range(load.pipeline)) for _ in range(requests // load.pipeline)]

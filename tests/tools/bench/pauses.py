@@ -1,4 +1,4 @@
-"""Sections: how long a server stands still for everybody, while a million keys are written anew or expire at once."""
+"""Sections: how long a server answers nobody while it rewrites a log of a million keys, or a million keys expire."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tests.tools.bench.measuring import Bench
 from tests.tools.bench.results import Row
 from tests.tools.bench.servers import FINAL, REDIS, UVLOOP, Running, running
 
-LOOK = 0.1  # seconds between two looks at whether it is over
+LOOK = 0.1  # seconds between two calls of `over`
 PING = b"*1\r\n$4\r\nPING\r\n"
 
 
 def gaps(server: Running, over: Callable[[], bool], least: float, most: float = 120) -> list[float]:
-    """Ask PING as fast as it is answered until it is over: how many milliseconds each answer took.
+    """Send PINGs until `over()` is true, for `least` to `most` seconds; return the milliseconds of each.
 
-    The looks at whether it is over are made between two PINGs, and are not a part of any.
+    `over` is called between two PINGs; its time is not included in any.
     """
     found = []
     with socket.create_connection(("127.0.0.1", server.port)) as probe:
@@ -37,7 +37,7 @@ def gaps(server: Running, over: Callable[[], bool], least: float, most: float = 
 
 
 def summed_up(bench: Bench, server: Running, what: str, found: list[float], number: int) -> Iterator[Row]:
-    """The rows of such a time."""
+    """Yield the rows for the latencies of `gaps`."""
     found.sort()
     yield bench.row(server.name, f"{what}: longest pause", found[-1], "ms", number)
     yield bench.row(server.name, f"{what}: p99", found[len(found) * 99 // 100], "ms", number)
@@ -45,7 +45,7 @@ def summed_up(bench: Bench, server: Running, what: str, found: list[float], numb
 
 
 def rewrite(bench: Bench) -> Iterator[Row]:
-    """BGREWRITEAOF with a million keys; and an idle server, for what the machine adds."""
+    """BGREWRITEAOF with a million keys; and an idle server, to see the pauses of the machine."""
     with running([FINAL, UVLOOP, REDIS], "everysec", ["--auto-aof-rewrite-percentage", "0"]) as servers:
         for server in servers:
             fill(server, "MSET", bench.size(1_000_000), f"key:{{n}} {'x' * 64}")
@@ -56,14 +56,14 @@ def rewrite(bench: Bench) -> Iterator[Row]:
                 server.ask("BGREWRITEAOF")
 
                 def over(server: Running = server) -> bool:
-                    told = server.info("persistence")
-                    return told["aof_rewrite_in_progress"] == told["aof_rewrite_scheduled"] == "0"
+                    info = server.info("persistence")
+                    return info["aof_rewrite_in_progress"] == info["aof_rewrite_scheduled"] == "0"
 
                 yield from summed_up(bench, server, "BGREWRITEAOF", gaps(server, over, 0.1), number)
 
 
 def expiry(bench: Bench) -> Iterator[Row]:
-    """A million keys whose time is up at once: removed while nobody asks for them."""
+    """A million keys that expire at once and that no client asks for."""
     with running([FINAL, UVLOOP, REDIS], options=["--enable-debug-command", "yes"]) as servers:
         for number in bench.every_round():
             for server in servers:

@@ -1,4 +1,4 @@
-"""The results as pictures, small ones: each server as a part of redis-server."""
+"""Draws the results: each server as a multiple of redis-server."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from tests.tools.bench.results import Results
 from tests.tools.bench.servers import FAKE, FINAL, FLOOR, REDIS, STAGE, UVLOOP
 
 COLOURS = {FINAL: "#3b82c4", UVLOOP: "#1f4e79", FAKE: "#c98a3b", FLOOR: "#b8b8b8", STAGE: "#6aa84f", REDIS: "#c0392b"}
-HIGHEST = 1.5  # a bar that is higher is cut off, and says its number
-PICTURES = {  # a file's name: the section, the title, the part of the `what`s that are shown
+HIGHEST = 1.5  # a higher bar is cut off, and labelled with its number
+PICTURES = {  # file name: (section, title, text that the shown `what`s contain)
     "pipeline": ("pipeline", "Requests in a second, by how many are sent at once", "P="),
     "commands": ("commands", "Requests in a second, 16 at once", "P=16"),
     "log": ("log", "SET in a second, by what the log promises", "SET"),
@@ -19,7 +19,7 @@ PICTURES = {  # a file's name: the section, the title, the part of the `what`s t
 
 
 def draw(results: Results, folder: Path) -> list[Path]:
-    """Write a picture for each section that was measured, where matplotlib is installed; give the files."""
+    """Draw each section that was measured; return the files, none if matplotlib is not installed."""
     try:
         import matplotlib
     except ImportError:
@@ -33,7 +33,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
 
 
 def bars(results: Results, section: str, title: str, part: str, path: Path) -> Path:
-    """Groups of bars: for each `what`, each server as a part of redis-server."""
+    """Draw a group of bars for each `what`: the ratio of each server to redis-server."""
     from matplotlib import pyplot
 
     shown = [what for what in results.of(section, "what") if part in what]

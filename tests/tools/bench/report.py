@@ -1,4 +1,4 @@
-"""The results as a page of Markdown: ratios in front, and what we want with whether it is so."""
+"""Writes the results as a page of Markdown: the wanted numbers and whether they are met, then each section."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.tools.bench.targets import Target, all_of
 
 
 def page(results: Results) -> str:
-    """All of it."""
+    """Return the page."""
     lines = [
         *("<!-- written by `make bench` (python3 -m tests.tools.bench): do not edit -->", ""),
         *(", ".join(f"{name} {value}" for name, value in results.machine.items()) + ".", ""),
@@ -22,7 +22,7 @@ def page(results: Results) -> str:
 
 
 def wanted(targets: Iterable[Target]) -> Iterator[str]:
-    """What we want, a line each; what was not measured is left out."""
+    """Yield the table of targets, without those that were not measured."""
     yield "| | measured | wanted | |"
     yield "|---|--:|--:|---|"
     for target in targets:
@@ -32,7 +32,7 @@ def wanted(targets: Iterable[Target]) -> Iterator[str]:
 
 
 def table(results: Results, section: str) -> Iterator[str]:
-    """A section: what redis-server does, and the others as parts of it; without it, final is in its place."""
+    """Yield the table of a section: ratios to redis-server, and its numbers; without redis-server, to final."""
     servers = results.of(section, "server")
     base = REDIS if REDIS in servers else FINAL
     others = [name for name in servers if name != base]
@@ -46,7 +46,7 @@ def table(results: Results, section: str) -> Iterator[str]:
 
 
 def short(value: float | None) -> str:
-    """A number that a reader can take in.
+    """Return a number with about three digits.
 
     >>> short(123456.7), short(12.345), short(0.5678), short(None)
     ('123 457', '12.3', '0.57', '-')

@@ -1,4 +1,4 @@
-"""The rows of a run, kept as JSON so that reports can be written anew without measuring; medians and ratios of them."""
+"""The rows of a run, stored as JSON so that a report can be written again; medians and ratios of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """One measurement: of a section, of a server, what it is, in which unit, in which round."""
+    """A measurement."""
 
     section: str
     server: str
@@ -25,9 +25,9 @@ class Row(NamedTuple):
 
 
 def machine() -> dict[str, str]:
-    """On what it was measured."""
+    """Return what is known of the machine."""
     redis = shutil.which("redis-server")
-    said = subprocess.run([redis, "--version"], capture_output=True, text=True).stdout.split() if redis else []
+    version = subprocess.run([redis, "--version"], capture_output=True, text=True).stdout.split() if redis else []
     info = Path("/proc/cpuinfo")
     models = [line.split(": ")[1] for line in info.read_text().splitlines() if line.startswith("model name")] \
         if info.exists() else []  # fmt: skip
@@ -36,62 +36,62 @@ def machine() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "system": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),
-        "redis-server": next((arg.removeprefix("v=") for arg in said if arg.startswith("v=")), "none"),
+        "redis-server": next((arg.removeprefix("v=") for arg in version if arg.startswith("v=")), "none"),
         "logs on": file_system(tempfile.gettempdir()),
         "load": "redis-benchmark" if shutil.which("redis-benchmark") else "our own",
     }
 
 
 def file_system(folder: str) -> str:
-    """What kind of file system a folder is on; where it is memory only, an fsync costs nothing. TMPDIR chooses."""
-    told = subprocess.run(["stat", "-f", "-c", "%T", folder], capture_output=True, text=True)
-    return told.stdout.strip() or "an unknown file system"
+    """Return the type of a folder's file system. On a file system in memory an fsync costs nothing; set TMPDIR."""
+    done = subprocess.run(["stat", "-f", "-c", "%T", folder], capture_output=True, text=True)
+    return done.stdout.strip() or "an unknown file system"
 
 
 class Results:
-    """All rows, of this run and of those before it whose sections have not been measured again."""
+    """All rows: those of this run, and of earlier runs for sections that were not measured again."""
 
     def __init__(self, rows: list[Row], machine: dict[str, str]) -> None:
         self.rows, self.machine = rows, machine
 
     @classmethod
     def read(cls, path: Path) -> Results:
-        """What was kept; nothing where there is no file."""
+        """Read the stored results; none if the file does not exist."""
         if not path.exists():
             return cls([], machine())
         kept = json.loads(path.read_text())
         return cls([Row(*row) for row in kept["rows"]], kept["machine"])
 
     def keep(self, path: Path) -> None:
-        """Write a file, a row in a line."""
+        """Write the results to a file, each row on a line."""
         rows = ",\n".join(json.dumps([round(part, 6) if isinstance(part, float) else part for part in row])
                           for row in self.rows)  # fmt: skip
         path.write_text(f'{{"machine": {json.dumps(self.machine)},\n"rows": [\n{rows}\n]}}\n')
 
     def replace(self, section: str, rows: list[Row]) -> None:
-        """A section was measured: its rows before are gone."""
+        """Replace the rows of a section."""
         self.rows = [row for row in self.rows if row.section != section] + rows
         self.machine = machine()
 
     def values(self, section: str, server: str, what: str) -> dict[int, float]:
-        """What was measured in each round."""
+        """Map each round to its value."""
         return {row.round: row.value for row in self.rows if row[:3] == (section, server, what)}
 
     def median(self, section: str, server: str, what: str) -> float | None:
-        """The median of the rounds; None where nothing was measured."""
+        """Return the median of the rounds, or None if nothing was measured."""
         values = self.values(section, server, what)
         return median(values.values()) if values else None
 
     def ratio(self, section: str, one: tuple[str, str], other: tuple[str, str]) -> float | None:
-        """The median of what a server and a `what` is to another one, each within a round."""
+        """Return the median of the ratios within a round of one (server, what) to the other, or None."""
         above, below = self.values(section, *one), self.values(section, *other)
         ratios = [above[number] / below[number] for number in above if below.get(number)]
         return median(ratios) if ratios else None
 
     def sections(self) -> list[str]:
-        """Those that were measured."""
+        """List the sections that were measured."""
         return list(dict.fromkeys(row.section for row in self.rows))
 
     def of(self, section: str, part: str) -> list[str]:
-        """The servers, or the `what`s, of a section, in their order."""
+        """List the servers or the `what`s of a section, in the order of its rows; `part` is a field of Row."""
         return list(dict.fromkeys(str(getattr(row, part)) for row in self.rows if row.section == section))

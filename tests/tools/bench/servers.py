@@ -1,4 +1,4 @@
-"""Who takes part: servers started on free ports, asked and weighed. It knows nothing of what is measured."""
+"""Starts servers on free ports, sends requests to them, and reads their memory."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ FAKE_SERVER = "import sys, fakeredis; fakeredis.TcpFakeServer(('127.0.0.1', int(
 
 
 def final(loop: str) -> Target:
-    """Our server on one of the event loops."""
+    """Return the target final/ on one of the event loops."""
     return Target("final", LAST, ROOT / "final", command=(sys.executable, "-m", "final", "--loop", loop))
 
 
 def python(name: str, *args: str) -> Target:
-    """A server in Python that takes no options."""
+    """Return the target of a server in Python that takes no options."""
     return Target(name, LAST, command=(sys.executable, *args))
 
 
 def targets() -> dict[str, Target]:
-    """All that are on this machine, by their names."""
+    """Map the name of each server that this machine has to its target."""
     found = {FINAL: final("asyncio")}
     if importlib.util.find_spec("uvloop"):
         found[UVLOOP] = final("uvloop")
@@ -47,29 +47,29 @@ def targets() -> dict[str, Target]:
 
 
 class Running:
-    """A server at work. `name` is what its rows are under."""
+    """A server that is running. `name` is its name in the rows."""
 
     def __init__(self, name: str, server: Server) -> None:
         self.name, self.server, self.port = name, server, server.port
         self.client = server.connect()
 
     def ask(self, *args: bytes | str | int) -> Reply:
-        """Ask it something, and give the reply as a Python value."""
+        """Send a request; return the reply as a Python value."""
         return self.client.ask(*args)
 
     def info(self, section: str) -> dict[str, str]:
-        """What INFO says."""
+        """Return the fields of a section of INFO."""
         text = self.ask("INFO", section)
         assert isinstance(text, bytes)
         return dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
 
     @cached_property
     def pid(self) -> int:
-        """The number of its process."""
+        """Return the id of its process."""
         return int(self.info("server")["process_id"])
 
     def memory(self, field: str = "VmRSS") -> float:
-        """Its resident memory in bytes, now or (VmHWM) at most since its start; nan where there is no /proc."""
+        """Return its resident memory in bytes, now or (VmHWM) the maximum since its start; nan without /proc."""
         try:
             status = Path(f"/proc/{self.pid}/status").read_text()
         except OSError:
@@ -79,9 +79,9 @@ class Running:
 
 @contextmanager
 def running(names: Sequence[str], fsync: str = "", options: Sequence[str] = ()) -> Iterator[list[Running]]:
-    """Have these servers run, those of them that are on this machine; with `fsync`, each keeps a log.
+    """Run those of the servers that this machine has; with `fsync`, each has a log with this policy.
 
-    `options` are for final and redis-server, which have the same.
+    `options` are for final and redis-server, which have the same options.
     """
     known = targets()
     with ExitStack() as stack:
@@ -94,7 +94,7 @@ def running(names: Sequence[str], fsync: str = "", options: Sequence[str] = ()) 
 
 @contextmanager
 def one(name: str, target: Target, fsync: str = "", options: Sequence[str] = ()) -> Iterator[Running]:
-    """Have one server run."""
+    """Run a server for the length of the block."""
     with TemporaryDirectory() as folder:
         data = Path(folder) if fsync else None
         more = options if target.is_final or target.is_redis else ()

@@ -1,4 +1,4 @@
-"""What we want of the server, as numbers, and whether it is so. The rows know nothing of it, and no test asks."""
+"""The numbers that we want, and whether the results meet them. No test asserts them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from tests.tools.bench.results import Results
 from tests.tools.bench.servers import FAKE, FINAL, REDIS, UVLOOP
 
-LARGER = {"LRANGE 100", "MSET 10"}  # commands whose work is larger by nature
+LARGER = {"LRANGE 100", "MSET 10"}  # commands that do more work than a GET
 
 
 @dataclass(frozen=True)
 class Target:
-    """Something wanted: `value` should be at least, or at most, the `bound`; None: it was not measured."""
+    """A wanted number: `value` should be at least, or at most, `bound`. None: it was not measured."""
 
     text: str
     value: float | None
@@ -22,12 +22,12 @@ class Target:
 
     @property
     def met(self) -> bool:
-        """Whether it is so."""
+        """Whether it was measured and is within the bound."""
         return self.value is not None and (self.value >= self.bound if self.at_least else self.value <= self.bound)
 
 
 def all_of(results: Results) -> Iterator[Target]:
-    """All that is wanted."""
+    """Yield all targets."""
     yield from throughput(results)
     yield from log(results)
     yield from commands(results)
@@ -37,7 +37,7 @@ def all_of(results: Results) -> Iterator[Target]:
 
 
 def throughput(results: Results) -> Iterator[Target]:
-    """Beside redis-server and fakeredis."""
+    """Yield the targets for throughput, in ratios to redis-server and fakeredis."""
     wanted = {(FINAL, 1): 0.55, (UVLOOP, 1): 0.75, (FINAL, 16): 0.22, (FINAL, 100): 0.18}
     for (server, depth), bound in wanted.items():
         for name in ("SET", "GET"):
@@ -50,7 +50,7 @@ def throughput(results: Results) -> Iterator[Target]:
 
 
 def log(results: Results) -> Iterator[Target]:
-    """What the log costs."""
+    """Yield the targets for the cost of the log."""
     for depth, bound in ((1, 0.75), (16, 0.6)):
         one, other = (FINAL, f"SET P={depth}, everysec"), (FINAL, f"SET P={depth}, no log")
         yield Target(f"SET P={depth} under everysec, of that without a log", results.ratio("log", one, other), bound)
@@ -59,7 +59,7 @@ def log(results: Results) -> Iterator[Target]:
 
 
 def commands(results: Results) -> Iterator[Target]:
-    """No command is much slower than GET."""
+    """Yield the targets for each command: it is not much slower than GET."""
     for what in results.of("commands", "what"):
         name, _, depth = what.partition(" P=")
         if depth == "16" and name not in {"GET", *LARGER}:
@@ -68,17 +68,17 @@ def commands(results: Results) -> Iterator[Target]:
 
 
 def pauses(results: Results) -> Iterator[Target]:
-    """How long one waits."""
+    """Yield the targets for latency and pauses."""
     for name in ("GET", "SET"):
         what = f"{name} p99"
         yield Target(f"{what}, times redis-server's", results.ratio("latency", (FINAL, what), (REDIS, what)), 3, False)
-    for section, said in (("rewrite", "BGREWRITEAOF"), ("expiry", "a million expire")):
-        longest = results.values(section, FINAL, f"{said}: longest pause")
-        yield Target(f"{said}: longest pause of all rounds, ms", max(longest.values(), default=None), 50, False)
+    for section, label in (("rewrite", "BGREWRITEAOF"), ("expiry", "a million expire")):
+        longest = results.values(section, FINAL, f"{label}: longest pause")
+        yield Target(f"{label}: longest pause of all rounds, ms", max(longest.values(), default=None), 50, False)
 
 
 def growth(results: Results) -> Iterator[Target]:
-    """What it costs that there is much."""
+    """Yield the targets for many keys, clients and members, and for large values."""
 
     def within(section: str, one: str, other: str) -> float | None:
         return results.ratio(section, (FINAL, one), (FINAL, other))
@@ -100,7 +100,7 @@ def growth(results: Results) -> Iterator[Target]:
 
 
 def weight(results: Results) -> Iterator[Target]:
-    """Memory and start."""
+    """Yield the targets for memory and the start."""
     what = "strings: resident"
     ratio = results.ratio("memory", (FINAL, what), (REDIS, what))
     yield Target("a million strings: resident memory, times redis-server's", ratio, 3, False)

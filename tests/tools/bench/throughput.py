@@ -1,6 +1,6 @@
-"""Sections: how many requests in a second, at one point and along one axis at a time; and how long a request takes.
+"""Sections: requests a second, with one parameter varied in each section; and the latency of a request.
 
-The point is 50 clients, values of 64 bytes, 10 000 keys, no log. A section yields rows as they are measured.
+The other parameters are 50 clients, values of 64 bytes, 10 000 keys and no log.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ THREE = [FINAL, UVLOOP, REDIS]
 NO_REWRITE = ["--auto-aof-rewrite-percentage", "0"]
 
 
-def furnish(servers: list[Running], keys: int = 10_000) -> None:
-    """Give each server what the loads read."""
+def fill_all(servers: list[Running], keys: int = 10_000) -> None:
+    """Fill each server with the keys that the loads read."""
     for server in servers:
         if server.name not in (FLOOR, FAKE, STAGE):
             fill(server, "MSET", keys, f"key:{{n}} {'x' * 64}")
@@ -28,7 +28,7 @@ def furnish(servers: list[Running], keys: int = 10_000) -> None:
 def pipeline(bench: Bench) -> Iterator[Row]:
     """SET and GET, a request at a time, 16 at once, 100 at once."""
     with running(ALL) as servers:
-        furnish(servers)
+        fill_all(servers)
         wanted = {
             f"{name} P={depth}": loads()[name].but(pipeline=depth) for depth in (1, 16, 100) for name in ("SET", "GET")
         }
@@ -38,7 +38,7 @@ def pipeline(bench: Bench) -> Iterator[Row]:
 def commands(bench: Bench) -> Iterator[Row]:
     """Each command of the load, one at a time and 16 at once."""
     with running(THREE) as servers:
-        furnish(servers)
+        fill_all(servers)
         for number in bench.every_round():
             for depth in (1, 16):
                 for name, load in loads().items():
@@ -47,7 +47,7 @@ def commands(bench: Bench) -> Iterator[Row]:
 
 
 def command(bench: Bench, server: Running, load: Load, what: str, number: int) -> Iterator[Row]:
-    """One of them. What is popped was pushed just before."""
+    """Yield the row of a command. LPOP pops what LPUSH has pushed just before."""
     requests = 0
     if load.name == "LPUSH":
         server.ask("DEL", "list")
@@ -62,7 +62,7 @@ def command(bench: Bench, server: Running, load: Load, what: str, number: int) -
 def clients(bench: Bench) -> Iterator[Row]:
     """GET by one client, by 50, by 500 and by 5000."""
     with running(THREE) as servers:
-        furnish(servers)
+        fill_all(servers)
         numbers = (1, 50, 200) if bench.short else (1, 50, 500, 5000)
         yield from bench.rates(servers, {f"GET, {each} clients": loads()["GET"].but(clients=each) for each in numbers})
 
@@ -71,15 +71,15 @@ def values(bench: Bench) -> Iterator[Row]:
     """SET and GET of values from 8 bytes to a megabyte."""
     with running(THREE) as servers:
         wanted = {}
-        for size, said in ((8, "8 B"), (64, "64 B"), (4096, "4 KB"), (1 << 20, "1 MB")):
+        for size, label in ((8, "8 B"), (64, "64 B"), (4096, "4 KB"), (1 << 20, "1 MB")):
             for name in ("SET", "GET"):
                 keys = 100 if size > 4096 else 10_000
-                wanted[f"{name} {said}"] = loads()[name].but(size=size, keys=keys)
+                wanted[f"{name} {label}"] = loads()[name].but(size=size, keys=keys)
         yield from bench.rates(servers, wanted)  # GET finds what SET of the same size has just put there
 
 
 def log(bench: Bench) -> Iterator[Row]:
-    """SET without a log, and with one under each policy."""
+    """SET without a log, and with a log under each fsync policy."""
     with (
         running(THREE) as none,
         running(THREE, "everysec", NO_REWRITE) as everysec,
@@ -88,17 +88,17 @@ def log(bench: Bench) -> Iterator[Row]:
         for number in bench.every_round():
             for depth in (1, 16):
                 load = loads()["SET"].but(pipeline=depth)
-                for servers, said in ((none, "no log"), (everysec, "everysec"), (always, "always")):
+                for servers, label in ((none, "no log"), (everysec, "everysec"), (always, "always")):
                     for server in servers:
                         if measured := bench.ask(server, load):
-                            what = f"SET P={depth}, {said}"
+                            what = f"SET P={depth}, {label}"
                             yield bench.row(server.name, what, measured.rate, "requests/s", number)
 
 
 def latency(bench: Bench) -> Iterator[Row]:
-    """How long a GET and a SET of 50 clients take, one at a time."""
+    """The latency of GET and SET with 50 clients and no pipeline."""
     with running(THREE) as servers:
-        furnish(servers)
+        fill_all(servers)
         for number in bench.every_round():
             for name in ("GET", "SET"):
                 for server in servers:

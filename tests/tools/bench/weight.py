@@ -1,4 +1,4 @@
-"""Sections: how much memory a million of something takes, and how long it takes until a server serves."""
+"""Sections: the memory of a million strings, fields or members; the time until a new server replies."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from stages.harness.course import ROOT
 from stages.harness.server import free_port
 from stages.harness.target import Target
 from stages.harness.wire import request
-from tests.support.folders import lay
+from tests.support.folders import write_log
 from tests.tools.bench.load import fill
 from tests.tools.bench.measuring import Bench
 from tests.tools.bench.results import Row
 from tests.tools.bench.servers import FINAL, REDIS, UVLOOP, running, targets
 
-SHAPES = {  # a million of each: the command, what an entry takes
+SHAPES = {  # a million of each: the command, and the arguments of an entry
     "strings": ("MSET", f"key:{{n}} {'x' * 64}"),
     "hash": ("HSET", "field:{n} value:{n}"),
     "list": ("RPUSH", "value:{n}"),
@@ -29,7 +29,7 @@ SHAPES = {  # a million of each: the command, what an entry takes
 
 
 def memory(bench: Bench) -> Iterator[Row]:
-    """Resident memory with a million strings of 64 bytes; with a hash, list, set and sorted set of a million."""
+    """Resident memory with a million strings of 64 bytes, and with a hash, list, set and sorted set of a million."""
     for shape, (command, each) in SHAPES.items():
         with running([FINAL, REDIS]) as servers:
             for server in servers:
@@ -40,15 +40,15 @@ def memory(bench: Bench) -> Iterator[Row]:
 
 
 def start(bench: Bench) -> Iterator[Row]:
-    """Seconds until PING is answered, with no log and with one of a million SETs; and how fast that is read."""
+    """Seconds until a new server replies, without a log and with one of a million SETs; the speed of loading."""
     number = bench.size(1_000_000)
-    told = b"".join(request("SET", f"key:{n:012}", "x" * 64) for n in range(number))
+    log = b"".join(request("SET", f"key:{n:012}", "x" * 64) for n in range(number))
     known = targets()
     for round in bench.every_round():
         for name in (FINAL, UVLOOP, REDIS):
             if target := known.get(name):
                 with TemporaryDirectory() as folder:
-                    lay(Path(folder), incr1=told)
+                    write_log(Path(folder), incr1=log)
                     empty = seconds_to_answer(target, "--appendonly", "no", "--dir", folder)
                     full = seconds_to_answer(target, "--appendonly", "yes", "--dir", folder)
                 yield bench.row(name, "ready without a log", empty, "s", round)
@@ -57,7 +57,7 @@ def start(bench: Bench) -> Iterator[Row]:
 
 
 def seconds_to_answer(target: Target, *options: str) -> float:
-    """Start a server, and wait until it says PONG; a Redis that still reads says LOADING. Then end it."""
+    """Start a server, and return the seconds until it replies PONG; while a Redis loads, it replies LOADING."""
     port = free_port()
     began = time.perf_counter()
     process = subprocess.Popen([*target.program(port), *options], cwd=ROOT, stdout=subprocess.DEVNULL)
@@ -73,7 +73,7 @@ def seconds_to_answer(target: Target, *options: str) -> float:
 
 
 def answers(port: int) -> bool:
-    """Whether a server says PONG."""
+    """Return whether a server replies PONG."""
     try:
         with socket.create_connection(("127.0.0.1", port), 5) as probe:
             probe.sendall(b"*1\r\n$4\r\nPING\r\n")

@@ -1,8 +1,8 @@
-"""Fuzz final/ for a while: mutated conversations, each seed another one; with --coverage guided by atheris.
+"""Fuzz final/ with mutated conversations, one for each seed; with --coverage guided by atheris.
 
 python3 -m tests.tools.fuzzing --seconds 60 --seed 7
-python3 -m tests.tools.fuzzing --only 123456      the one conversation that a failure named
-python3 -m tests.tools.fuzzing --coverage --seconds 60      wants `pip install atheris`
+python3 -m tests.tools.fuzzing --only 123456      only the conversation that a failure named
+python3 -m tests.tools.fuzzing --coverage --seconds 60      needs `pip install atheris`
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.tools.fuzzing import mutations, target
 
 
 def play(seed: int) -> int:
-    """Have the conversation of a seed; give its size in bytes."""
+    """Run the conversation of a seed; return its size in bytes."""
     random = Random(seed)
     pieces = mutations.conversation(random)
     target.check(pieces, partial(mutations.cut, random))
@@ -27,7 +27,7 @@ def play(seed: int) -> int:
 
 
 def run(seconds: float, seed: int) -> int:
-    """One conversation after the other; give how many of them broke something."""
+    """Run one conversation after the other for `seconds`; return the number of failures."""
     end, size, broken, number = time.monotonic() + seconds, 0, 0, 0
     while time.monotonic() < end:
         try:
@@ -36,12 +36,12 @@ def run(seconds: float, seed: int) -> int:
             broken += 1
             print(f"--only {seed + number}:\n{traceback.format_exc(limit=-4)}", flush=True)
         number += 1
-    print(f"{number} conversations from --seed {seed} on, {size} bytes, each heard whole and in chunks: {broken} broke")
+    print(f"{number} conversations from --seed {seed} on, {size} bytes, each sent whole and in chunks: {broken} failed")
     return broken
 
 
 def run_guided(seconds: int, seed: int) -> None:
-    """Bytes that reach code which none reached before are kept and changed further. Ends the process."""
+    """Let atheris mutate the bytes that reach new code. It ends the process."""
     import atheris  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
     names = [name for name in sys.modules if name.startswith("final.")]
@@ -68,7 +68,7 @@ def run_guided(seconds: int, seed: int) -> None:
 
 
 def main() -> None:
-    """Fuzz; the status tells whether something broke."""
+    """Fuzz; the status is 1 if a check failed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--seconds", type=int, default=60, metavar="N")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the first conversation; the next is +1")

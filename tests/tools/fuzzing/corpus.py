@@ -1,4 +1,4 @@
-"""What clients really say, to be mutated: requests of the transcripts, the conversations, and of all other shapes."""
+"""Valid requests to be mutated: those of the transcripts and conversations, and one of each shape of the sequences."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tests.support.sequences import SHAPES
 from tests.support.talk import conversations
 
 Args = list[bytes]
-NOT_REQUESTS = ("CLOSE", "UNBLOCK")  # what a conversation may say beside requests
-VALUES = {  # what stands for a word in small letters of `tests.support.sequences`
+NOT_REQUESTS = ("CLOSE", "UNBLOCK")  # lines of a conversation that are no requests
+VALUES = {  # a value for each placeholder of `tests.support.sequences`
     "key": b"a", "field": b"f", "value": b"10", "seconds": b"100", "at": b"4000000000", "at-ms": b"4000000000000",
     "which": b"NX", "condition": b"GT", "pattern": b"*", "count": b"2", "end": b"LEFT", "side": b"BEFORE",
     "score": b"1", "bytes": b"[f", "how": b"CH", "min": b"MIN", "rev": b"REV", "aggregate": b"SUM",
@@ -21,7 +21,7 @@ VALUES = {  # what stands for a word in small letters of `tests.support.sequence
 
 @cache
 def sections() -> list[list[Args]]:
-    """Requests that belong together, in their order."""
+    """Return the sections: lists of requests that belong together."""
     found = [[args_of(line) for line, _ in section] for section in transcripts().values()]
     for steps in conversations().values():
         asked = [request for step, _ in steps for request in step.partition(": ")[2].split(" ; ")]
@@ -33,14 +33,14 @@ def sections() -> list[list[Args]]:
 
 @cache
 def names() -> list[bytes]:
-    """The names of all commands; those of a subcommand with its command before it, `client|list`."""
+    """Return the names of all commands and subcommands (`client|list`)."""
     every = [command for found in COMMANDS.values() for command in (found, *found.subcommands.values())]
     return [command.name.encode() for command in every]
 
 
 @cache
-def vocabulary() -> list[bytes]:
-    """Every word of every request, once."""
+def arguments() -> list[bytes]:
+    """Return each argument of all requests once."""
     return sorted({arg for section in sections() for args in section for arg in args})
 
 

@@ -1,4 +1,4 @@
-"""Thousands of connections to a server that runs: they talk nonsense, and leave as they like."""
+"""Connections to a running server that send malformed input, and close at any time."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import struct
 from pathlib import Path
 from random import Random
 
-from stages.harness.server import Server
 from tests.tools.fuzzing import malformed, mutations
 
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close at once, with a reset
 
 
 def visit(port: int, random: Random) -> int:
-    """One connection: says what has gone wrong, reads a little or nothing, and leaves; give the bytes said."""
+    """Connect, send malformed input, read little or nothing, and close; return the number of bytes sent."""
     data = b"".join(piece.data for piece in mutations.conversation(random))
     if random.random() < 0.3:
         data = malformed.stream(random)
@@ -32,19 +31,12 @@ def visit(port: int, random: Random) -> int:
                     pass
             elif leave == 1:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        except OSError:  # the server hung up first
+        except OSError:  # the server closed the connection first
             pass
     return len(data)
 
 
-def process_of(server: Server) -> int:
-    """The id of the server's process."""
-    info = server.connect().ask("INFO", "server")
-    assert isinstance(info, bytes)
-    return int(next(line.partition(":")[2] for line in info.decode().splitlines() if line.startswith("process_id")))
-
-
 def memory(process: int) -> int:
-    """Bytes of memory that a process has."""
+    """Return the resident memory of a process in bytes."""
     status = Path(f"/proc/{process}/status").read_text()
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))) * 1024

@@ -1,4 +1,4 @@
-"""Bytes that are no requests, or hardly: headers of all kinds, lengths that cannot be, odd quotes, endless lines."""
+"""Malformed input: headers of all kinds, impossible lengths, unbalanced quotes, lines without an end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from random import Random
 
 from stages.harness.wire import request as encoded
 
-SILENCE = 0.5  # seconds after which nothing more is awaited
+SILENCE = 0.5  # seconds without a reply after which `answer` stops reading
 NUMBERS = [b"", b"0", b"-0", b"1", b"2", b"3", b"-1", b"-2", b"01", b"+1", b" 1", b"1 ", b"1x", b"x", b"\x00", b"1\x00",
            b"1024", b"2147483647", b"2147483648", b"4294967297", b"9223372036854775807", b"9223372036854775808",
            b"-9223372036854775808", b"536870913", b"99999999999999999999", b"1e3", b"0x1", b"-", b"--1"]  # fmt: skip
@@ -19,13 +19,13 @@ LONG = [b"x" * 65_535, b"x" * 65_536, b"x" * 65_537, b"1" * 65_536, b"x" * 70_00
 
 
 def stream(random: Random) -> bytes:
-    """Some pieces of what might be requests."""
+    """Return one to three requests, most of them malformed."""
     pieces = [random.choice([array, array, inline, whole])(random) for _ in range(random.randint(1, 3))]
     return b"".join(pieces) + (far(random) if random.random() < 0.05 else b"")
 
 
 def array(random: Random) -> bytes:
-    """The beginning of an array whose headers may be anything."""
+    """Return the beginning of an array with random headers."""
     data = b"*" + random.choice(NUMBERS) + random.choice(ENDS)
     for _ in range(random.randint(0, 3)):
         if random.random() < 0.5:
@@ -38,30 +38,30 @@ def array(random: Random) -> bytes:
 
 
 def inline(random: Random) -> bytes:
-    """An inline request with odd blanks and quotes."""
+    """Return an inline request with odd spaces and quotes."""
     return b"".join(random.choice(PARTS) for _ in range(random.randint(0, 6))) + random.choice(ENDS)
 
 
 def whole(random: Random) -> bytes:
-    """A request that nothing is wrong with, answered before and after what is not."""
+    """Return a valid request, to see what is answered before and after malformed ones."""
     return random.choice([encoded("PING"), encoded("ECHO", random.choice(PARTS)), b"PING\r\n", b"*0\r\n", b"\r\n"])
 
 
 def far(random: Random) -> bytes:
-    """A line that is longer than may be, or just not, and does not end: it has to be the last."""
+    """Return a line without an end, about as long as the limit; it has to be the last piece."""
     return random.choice([b"", b"*", b"*1\r\n$", b"ECHO "]) + random.choice(LONG)
 
 
 def answer(port: int, data: bytes) -> tuple[bytes, bool]:
-    """Send these bytes, and hear what is answered until nothing more comes; tell whether the server hung up."""
-    heard = b""
+    """Send these bytes; return all replies, and whether the server closed the connection."""
+    received = b""
     with socket.create_connection(("127.0.0.1", port), SILENCE) as connection:
         try:
             connection.sendall(data)
             while chunk := connection.recv(1 << 16):
-                heard += chunk
+                received += chunk
         except TimeoutError:
-            return heard, False
-        except OSError:  # it hung up, and left bytes that it had not read
+            return received, False
+        except OSError:  # it closed the connection with bytes unread
             pass
-    return heard, True
+    return received, True

@@ -1,4 +1,4 @@
-"""Conversations gone wrong: words changed, lost, exchanged and doubled, lengths that lie, bytes that flip."""
+"""Mutates conversations: arguments are replaced, removed, exchanged or repeated; lengths are wrong; bytes change."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from random import Random
 from typing import NamedTuple
 
 from stages.harness.wire import request as encoded
-from tests.tools.fuzzing.corpus import Args, names, sections, vocabulary
+from tests.tools.fuzzing.corpus import Args, arguments, names, sections
 
-CLIENTS = 3  # that take part in one conversation
+CLIENTS = 3  # in a conversation
 
 
 class Piece(NamedTuple):
-    """What one client sends at one time."""
+    """Bytes that a client sends at once."""
 
     client: int
     data: bytes
@@ -37,12 +37,12 @@ HEADERS = [b"0", b"-1", b"-2", b"1", b"2", b"5", b"1000", b"1048576", b"1048577"
 
 
 def conversation(random: Random) -> list[Piece]:
-    """One conversation of several clients, gone wrong in some places."""
+    """Return a conversation of several clients with some mutations."""
     pieces: list[Piece] = []
-    for args in spoken(random):
+    for args in some_requests(random):
         client = random.randrange(CLIENTS) if random.random() < 0.2 else 0
         while random.random() < 0.3:
-            args = random.choice(WAYS)(random, args)
+            args = random.choice(MUTATIONS)(random, args)
         data = written(random, args)
         if pieces and pieces[-1].client == client and random.random() < 0.5:
             data = pieces.pop().data + data
@@ -53,8 +53,8 @@ def conversation(random: Random) -> list[Piece]:
     return pieces
 
 
-def spoken(random: Random) -> Iterator[Args]:
-    """Some of what is said in a few sections of the corpus."""
+def some_requests(random: Random) -> Iterator[Args]:
+    """Yield requests from one to three sections of the corpus."""
     for _ in range(random.randint(1, 3)):
         section = random.choice(sections())
         start = random.randrange(len(section)) if random.random() < 0.5 else 0
@@ -62,26 +62,26 @@ def spoken(random: Random) -> Iterator[Args]:
 
 
 def changed(random: Random, args: Args) -> Args:
-    """Another word in one place."""
-    other = random.choice(INTERESTING) if random.random() < 0.7 else random.choice(vocabulary())
+    """Replace an argument."""
+    other = random.choice(INTERESTING) if random.random() < 0.7 else random.choice(arguments())
     place = random.randrange(len(args))
     return [*args[:place], other, *args[place + 1 :]]
 
 
 def lost(random: Random, args: Args) -> Args:
-    """A word less, but never none."""
+    """Remove an argument, but not the only one."""
     place = random.randrange(len(args))
     return args[:place] + args[place + 1 :] or args
 
 
 def doubled(random: Random, args: Args) -> Args:
-    """A word more than once."""
+    """Repeat an argument."""
     place = random.randrange(len(args))
     return args[:place] + [args[place]] * random.choice([1, 2, 2, 3, 40]) + args[place:]
 
 
 def exchanged(random: Random, args: Args) -> Args:
-    """Two words in each other's place."""
+    """Exchange two arguments."""
     one, other = random.randrange(len(args)), random.randrange(len(args))
     result = list(args)
     result[one], result[other] = result[other], result[one]
@@ -89,27 +89,27 @@ def exchanged(random: Random, args: Args) -> Args:
 
 
 def spliced(random: Random, args: Args) -> Args:
-    """The beginning of this request and the end of another."""
+    """Join the beginning of this request and the end of another."""
     other = random.choice(random.choice(sections()))
     return args[: random.randint(1, len(args))] + other[random.randrange(len(other)) :]
 
 
 def renamed(random: Random, args: Args) -> Args:
-    """Another command with these words."""
+    """Replace the command's name."""
     return random.choice(names()).split(b"|") + args[1:]
 
 
 def bent(random: Random, args: Args) -> Args:
-    """A word of which some bytes are others."""
+    """Change some bytes of an argument."""
     place = random.randrange(len(args))
     return [*args[:place], garbled(random, args[place]), *args[place + 1 :]]
 
 
-WAYS: list[Callable[[Random, Args], Args]] = [changed, changed, lost, doubled, exchanged, spliced, renamed, bent]
+MUTATIONS: list[Callable[[Random, Args], Args]] = [changed, changed, lost, doubled, exchanged, spliced, renamed, bent]
 
 
 def garbled(random: Random, data: bytes) -> bytes:
-    """Bytes flipped, lost, put in and repeated."""
+    """Replace, remove, insert and repeat bytes."""
     result = bytearray(data)
     for _ in range(random.randint(1, 4)):
         place = random.randint(0, len(result))
@@ -126,7 +126,7 @@ def garbled(random: Random, data: bytes) -> bytes:
 
 
 def written(random: Random, args: Args) -> bytes:
-    """The bytes of a request: an array; seldom an inline request, or one whose lengths lie."""
+    """Return the bytes of a request: an array; seldom an inline request, or an array with a wrong length."""
     chance = random.random()
     if chance < 0.03:
         return b" ".join(args) + random.choice([b"\r\n", b"\n"])
@@ -139,7 +139,7 @@ def written(random: Random, args: Args) -> bytes:
 
 
 def cut(random: Random, data: bytes) -> list[bytes]:
-    """The same bytes in chunks, cut anywhere; short ones sometimes at every byte."""
+    """Cut bytes into random chunks, short input sometimes into single bytes."""
     if len(data) < 300 and random.random() < 0.3:
         return [data[place : place + 1] for place in range(len(data))]
     places = sorted(random.randint(0, len(data)) for _ in range(random.randint(1, 6)))

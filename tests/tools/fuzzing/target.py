@@ -1,4 +1,4 @@
-"""Reader, engine and writer of final/ without a socket, and what has to hold whatever comes in."""
+"""Reader, engine and writer of final/ without a socket, and checks that must hold for any input."""
 
 from __future__ import annotations
 
@@ -17,166 +17,166 @@ from stages.harness.wire import parse
 from tests.support.oracle import InProcess
 from tests.tools.fuzzing.mutations import CLIENTS, Piece
 
-LONGEST = 20.0  # seconds of this process's own time that a conversation may take
-STEP = 50  # milliseconds by which the clock moves from piece to piece
+LONGEST = 20.0  # seconds of processor time that a conversation may take
+STEP = 50  # milliseconds by which the clock advances after each piece
 OPTIONS: dict[str, Any] = {"proto_max_bulk_len": 1 << 20, "enable_debug_command": "yes", "busy_reply_threshold": 50}
-# Left out by name: what forks this very process (the rewrite of a log), and what does nothing but sleep.
+# Requests that are not executed: they would fork this process (the rewrite of a log), or only sleep.
 LEFT_OUT = ([b"bgrewriteaof"], [b"config", b"set", b"appendonly"], [b"debug", b"sleep"])
-# Answers that tell of the real time, of addresses, or of what this process uses: they differ from run to run.
+# Their replies depend on the time, on addresses, or on the memory of this process, so they differ from run to run.
 VOLATILE = (b"info", b"time", b"slowlog", b"debug", b"monitor", b"memory", b"eval", b"maxmemory", b"usage")
 
 
 class Broken(AssertionError):
-    """Something that has to hold did not."""
+    """A check failed."""
 
 
 class TooLong(BaseException):
-    """A conversation, or a script that has written and that nobody can end, takes too much of our time."""
+    """A conversation takes too much time, or a script that has written, so that it cannot be killed."""
 
 
 @dataclass(eq=False)
-class Guest:
-    """One client, and what a connection would keep for it."""
+class Visitor:
+    """A client, and what a connection would keep for it."""
 
     client: Client
     reader: Reader
-    heard: bytearray = field(default_factory=bytearray)
+    received: bytearray = field(default_factory=bytearray)
     requests: int = 0
     answers: int = 0
     waits: bool = False
 
 
 class Session:
-    """A server that several guests talk to, as `server.Connection` lets them."""
+    """A server with several clients, which it serves as `net/connection.py` does."""
 
     def __init__(self, peer: InProcess) -> None:
         self.peer, self.engine = peer, peer.engine
         self.engine.scripts.while_busy = self.end_script
-        self.guests = [self.welcome() for _ in range(CLIENTS)]
-        self.ready: list[Guest] = []  # those whose command waits no more
+        self.visitors = [self.connect() for _ in range(CLIENTS)]
+        self.ready: list[Visitor] = []  # those whose blocked command was answered
 
-    def welcome(self) -> Guest:
-        """A guest more."""
-        guest = Guest(self.peer.connect(), Reader(self.engine.options.proto_max_bulk_len))
-        guest.client.deliver = lambda value: self.deliver(guest, value)
-        return guest
+    def connect(self) -> Visitor:
+        """Connect another client."""
+        visitor = Visitor(self.peer.connect(), Reader(self.engine.options.proto_max_bulk_len))
+        visitor.client.deliver = lambda value: self.deliver(visitor, value)
+        return visitor
 
     def end_script(self) -> None:
-        """What an administrator does when a script does not end."""
+        """Kill a script that does not end, as an administrator would."""
         try:
             self.engine.scripts.kill()
         except ReplyError:
             raise TooLong("a script that has written does not end") from None
 
     def take(self, place: int, chunks: Iterable[bytes]) -> None:
-        """Chunks come from a guest; then time goes on."""
+        """Receive chunks from a client; then advance the clock."""
         for chunk in chunks:
-            self.guests[place].reader.feed(chunk)
-            self.work(self.guests[place])
-        self.go_on()
+            self.visitors[place].reader.feed(chunk)
+            self.work(self.visitors[place])
+        self.resume()
         self.peer.now += STEP
         self.engine.expire()
-        self.go_on()
+        self.resume()
 
-    def go_on(self) -> None:
-        """Execute what stood behind commands that wait no more."""
+    def resume(self) -> None:
+        """Execute the requests behind blocked commands that were answered."""
         while self.ready:
             self.work(self.ready.pop(0))
 
-    def work(self, guest: Guest) -> None:
-        """Execute the complete requests, up to one that waits."""
-        client = guest.client
+    def work(self, visitor: Visitor) -> None:
+        """Execute the complete requests, up to one that blocks."""
+        client = visitor.client
         try:
-            while not client.leaving and client.parked is None and (args := guest.reader.next()) is not None:
+            while not client.leaving and client.parked is None and (args := visitor.reader.next()) is not None:
                 if any([arg.lower() for arg in args[: len(names)]] == names for names in LEFT_OUT):
                     continue
-                guest.requests += 1
+                visitor.requests += 1
                 answer = self.engine.execute(client, args)
                 if self.engine.unit.notes:
                     raise Broken(f"notes are left after {args}")
-                guest.waits = client.parked is not None
-                guest.answers += not guest.waits
+                visitor.waits = client.parked is not None
+                visitor.answers += not visitor.waits
                 if client.mute:
                     client.mute -= 1
                 else:
-                    self.write(guest, answer)
+                    self.write(visitor, answer)
         except ProtocolError as error:
-            self.write(guest, ProtocolError(f"ERR {error}"))
+            self.write(visitor, ProtocolError(f"ERR {error}"))
             client.leaving = True
 
-    def write(self, guest: Guest, value: Value) -> None:
-        """A guest hears something, which has to be RESP."""
-        data = encode(value, guest.client.protocol)
+    def write(self, visitor: Visitor, value: Value) -> None:
+        """Encode a value for a client, and check that it is RESP."""
+        data = encode(value, visitor.client.protocol)
         count = len(value) if isinstance(value, Replies) else 1
         end = 0
         try:
             for _ in range(count):
                 end = parse(data, end)[1]
         except Exception as error:
-            raise Broken(f"{data[:1000]!r} is no RESP: {error}") from error
+            raise Broken(f"{data[:1000]!r} is not RESP: {error}") from error
         if end != len(data):
             raise Broken(f"{data[:1000]!r} is more than {count} replies")
-        guest.heard += data
+        visitor.received += data
 
-    def deliver(self, guest: Guest, value: Value) -> None:
-        """A guest hears what is no answer to a request under way."""
-        self.write(guest, value)
-        if guest.waits and guest.client.parked is None:
-            guest.waits = False
-            guest.answers += 1
-            self.ready.append(guest)
+    def deliver(self, visitor: Visitor, value: Value) -> None:
+        """Send a client a push, or the reply to its blocked command."""
+        self.write(visitor, value)
+        if visitor.waits and visitor.client.parked is None:
+            visitor.waits = False
+            visitor.answers += 1
+            self.ready.append(visitor)
 
     def end(self) -> None:
-        """The time of all who wait is up, everybody was answered; the server serves another one, and forgets these."""
-        while waiting := [guest for guest in self.guests if guest.client.parked is not None]:
+        """Time out all blocked commands; check that all requests were answered, and that no client is left."""
+        while waiting := [visitor for visitor in self.visitors if visitor.client.parked is not None]:
             self.engine.waiting.time_out(waiting[0].client.parked)  # type: ignore[arg-type]
-            self.go_on()
-        for number, guest in enumerate(self.guests):
-            if guest.answers != guest.requests:
-                raise Broken(f"client {number}: {guest.requests} requests, {guest.answers} answers")
-        other = self.welcome()
+            self.resume()
+        for number, visitor in enumerate(self.visitors):
+            if visitor.answers != visitor.requests:
+                raise Broken(f"client {number}: {visitor.requests} requests, {visitor.answers} answers")
+        other = self.connect()
         other.client.authenticated = True
         other.reader.feed(b"*1\r\n$4\r\nPING\r\n")
         self.work(other)
-        if other.heard != b"+PONG\r\n":
-            raise Broken(f"PING is answered with {bytes(other.heard)!r}")
-        for guest in (*self.guests, other):
-            self.engine.disconnect(guest.client)
+        if other.received != b"+PONG\r\n":
+            raise Broken(f"PING is answered with {bytes(other.received)!r}")
+        for visitor in (*self.visitors, other):
+            self.engine.disconnect(visitor.client)
         left = [name for name in ("waiting", "watching") if getattr(self.engine, name)]
         left += [name for name in ("channels", "patterns") if getattr(self.engine.hub, name)]
         if left or set(self.engine.clients) - {self.peer.client.id}:
-            raise Broken(f"who has gone is not forgotten: {left}, {self.engine.clients}")
+            raise Broken(f"left of closed connections: {left}, {self.engine.clients}")
 
 
-def heard(pieces: list[Piece], cut: Callable[[bytes], Iterable[bytes]], peer: InProcess | None = None) -> list[bytes]:
-    """Have a conversation with a new server; give what each client heard."""
-    random.seed(1)  # SPOP and its kin take the same each time
+def replies(pieces: list[Piece], cut: Callable[[bytes], Iterable[bytes]], peer: InProcess | None = None) -> list[bytes]:
+    """Run a conversation with a new server; return the bytes that each client received."""
+    random.seed(1)  # SPOP and its like choose the same members each time
     session = Session(peer or InProcess(**OPTIONS))
     for client, data in pieces:
         session.take(client, cut(data))
     session.end()
-    return [bytes(guest.heard) for guest in session.guests]
+    return [bytes(visitor.received) for visitor in session.visitors]
 
 
 def check(pieces: list[Piece], cut: Callable[[bytes], Iterable[bytes]]) -> None:
-    """Whatever is said, and however it is cut: answers, always the same, and nothing that breaks."""
+    """Check that a conversation is answered, and in the same way when its bytes are cut into chunks."""
     with limited():
         try:
-            whole = heard(pieces, lambda data: [data])
+            whole = replies(pieces, lambda data: [data])
             if any(name in data.lower() for _, data in pieces for name in VOLATILE):
                 return
-            parts = heard(pieces, cut)
+            parts = replies(pieces, cut)
         except TooLong as stop:
             if stop.args:
                 return
             raise Broken(f"it takes more than {LONGEST} seconds") from stop
     if whole != parts:
-        raise Broken(f"cut into chunks, it is answered differently: {whole} and {parts}")
+        raise Broken(f"the replies differ when it is cut into chunks: {whole} and {parts}")
 
 
 @contextmanager
 def limited() -> Iterator[None]:
-    """Stop what takes too much of the processor's time, however busy the machine is with other things."""
+    """Raise TooLong after LONGEST seconds of processor time, which do not depend on the load of the machine."""
 
     def stop(*_: object) -> None:
         raise TooLong

@@ -1,4 +1,4 @@
-"""A copy of the stages to do things to, and the type of a note for the run's summary."""
+"""A copy of the stages for tests to change, and the type of the fixture `note`."""
 
 import os
 import shutil
@@ -15,16 +15,16 @@ Note = Callable[[str], None]
 
 
 def environment() -> dict[str, str]:
-    """Give the environment for a pytest within this one: nothing of this run, and no plugins but our own.
+    """Return the environment for a pytest within this one: without the variables of this run, without plugins.
 
-    Plugins that happen to be installed take seconds to load, nbval alone two.
+    Installed plugins take seconds to load, nbval alone two.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     return kept | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
-class House:
-    """A copy of the stages, and their desk."""
+class StagesCopy:
+    """A copy of the stages in `folder`, and the command `python3 -m stages` in it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -35,7 +35,7 @@ class House:
         self.work = folder / "work"
 
     def desk(self, *args: str) -> tuple[int, str]:
-        """Type `python3 -m stages …`; answer with the status and all that was said."""
+        """Run `python3 -m stages …`; return its status and its output."""
         done = subprocess.run(
             [sys.executable, "-B", "-m", "stages", *args],
             cwd=self.folder,
@@ -47,8 +47,8 @@ class House:
         return done.returncode, done.stdout
 
     @contextmanager
-    def begin(self, *args: str) -> Iterator["Begun"]:
-        """Type a command that does not end by itself; it is ended at the end of the block."""
+    def begin(self, *args: str) -> Iterator["RunningCommand"]:
+        """Start a command that does not end by itself, and kill it at the end of the block."""
         process = subprocess.Popen(
             [sys.executable, "-B", "-m", "stages", *args],
             cwd=self.folder,
@@ -59,36 +59,36 @@ class House:
             start_new_session=True,
         )
         try:
-            yield Begun(process)
+            yield RunningCommand(process)
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
-class Begun:
-    """A command that goes on."""
+class RunningCommand:
+    """A command that is running."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
 
     def until(self, text: str) -> str:
-        """All that it says up to a line with this text (pytest's own timeout is the deadline)."""
-        said = ""
+        """Return its output up to the first line with `text` (the deadline is the time limit of the test)."""
+        output = ""
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            said += line
+            output += line
             if text in line:
-                return said
-        raise AssertionError(f"it ended, having said:\n{said}")
+                return output
+        raise AssertionError(f"it ended; its output:\n{output}")
 
 
 def desk(*args: object, **more: str) -> subprocess.CompletedProcess[str]:
-    """Type `python3 -m stages …`."""
+    """Run `python3 -m stages …` on the stages themselves."""
     command = [sys.executable, "-B", "-m", "stages", *map(str, args)]
     return subprocess.run(command, cwd=ROOT, env=environment() | more, capture_output=True, text=True, timeout=290)
 
 
 def points(stage: int) -> float:
-    """Read the sum that the stage's README says."""
+    """Return the points of a stage, as its README says."""
     lines = (stage_folder(stage) / "README.md").read_text().splitlines()
     return next(float(line.removeprefix("Points: ")) for line in lines if line.startswith("Points: "))
