@@ -41,6 +41,7 @@ that they enter themselves into the table.
         base.py           the data as it is at a moment, written by a child process
         check.py, check_words.py  redis-check-aof, and its words for what is wrong
         aof.py            append, flush, fsync policy, load
+        health.py         are writes accepted? The states of the log, and what ends a failure
         read.py           one file of the log, read and checked
         folder.py         the folder: whose it is, and what may be deleted there
         manifest.py       the list of the files that make up the log

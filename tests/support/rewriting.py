@@ -40,7 +40,7 @@ def mend(peer: InProcess) -> None:
     """Look after the log until it is known again what of it is on the disk."""
     assert peer.engine.log
     deadline = time.monotonic() + PATIENCE
-    while peer.engine.log.doubt:
+    while peer.engine.log.health.needs_rewrite:
         peer.engine.rewriter.tick()
         assert time.monotonic() < deadline, "the log is not mended"
     flush(peer)
