@@ -39,7 +39,7 @@ that they enter themselves into the table.
     log/           the append-only file (05)
         rewrite.py        when and how the data takes the place of the log that led to it
         base.py           the data as it is at a moment, written by a child process
-        check.py, check_messages.py  redis-check-aof, and its words for what is wrong
+        check.py, check_messages.py  redis-check-aof, and its messages
         aof.py            append, flush, fsync policy, load
         health.py         are writes accepted? The states of the log, and what ends a failure
         read.py           one file of the log, read and checked

@@ -5,7 +5,7 @@ truncated, else 1) are those of redis-check-aof 7.0, except that:
 
 - what this server would not load is not valid: a number that no server writes (`*03`), a damaged EXEC, a length whose
   damage hides complete requests, an unknown type in a snapshot, a manifest that may have lost a line;
-- of a snapshot (RDB) it says only whether it is valid, and if not, where, in its own words;
+- of a snapshot (RDB) it says only whether it is valid, and if not, where, with messages of its own;
 - a manifest with a syntax error is reported in one line, and `--fix` may also follow FILE;
 - to truncate, it takes the folder's lock, so it refuses while this server uses the folder; `--truncate-to-timestamp`
   truncates before a transaction, not inside it;

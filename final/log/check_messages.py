@@ -20,7 +20,7 @@ class FormatError(Exception):
 
 
 class RequestChecker:
-    """Parses the request at `place`, which is wrong, as redis-check-aof does; `last` is where it read last before."""
+    """Parses the invalid request at `place` as redis-check-aof does; `last` is where it last read before that."""
 
     def __init__(self, file: BinaryIO, place: int, last: int) -> None:
         self.file = file

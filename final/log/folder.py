@@ -4,7 +4,7 @@
     appendonly.aof.2.base.aof     the data at one moment (.rdb: a snapshot that Redis wrote) …
     appendonly.aof.5.incr.aof     … and the changes since: one increment, or several
 
-The manifest is never changed in place. A draft is written and renamed over it, which is one step: whatever happens,
+The manifest is never changed in place. A draft is written and renamed over it, in one step: whatever happens,
 there is one manifest, the old or the new, and the files that it lists are complete.
 
 Nothing is deleted before the manifest is known to be complete. If it does not list a file with data that it should
@@ -43,7 +43,7 @@ class Folder:
     def enter(self, upgrade: bool = False) -> None:
         """Create the folder if it is missing, lock it, and read the manifest. Nothing is deleted; see `tidy`.
 
-        `upgrade`: move in a log of Redis before version 7, which is one file beside the folder.
+        `upgrade`: move in a log of Redis before version 7, a single file beside the folder.
         Raises OSError, also if another server has the lock, and ValueError if the manifest is damaged, or missing
         although there are files that it should list.
         """
@@ -93,7 +93,7 @@ class Folder:
         """
         for name in manifest.files:
             if not (self.path / name).is_file():
-                raise ValueError(f"it lists {name}, which is not there")
+                raise ValueError(f"it lists {name}, which does not exist")
         number, orphan = self.unfinished(manifest)
         bases = [each for each in self.unlisted(manifest) if each.is_base]
         rewritten = any(each.number == number for each in bases)
