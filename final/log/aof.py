@@ -66,7 +66,7 @@ class Log:
             self.folder.enter(upgrade)
         except ValueError as error:
             remedy = "then fix it, restore it, or move the whole folder away"
-            raise CorruptLog(self.folder.list, 0, str(error), remedy) from None
+            raise CorruptLog(self.folder.manifest_path, 0, str(error), remedy) from None
 
     def load(self) -> Iterator[Refusable]:
         """Read the log, in order: each request, and a function that refuses it as damage, for a reason.

@@ -136,7 +136,7 @@ def check_all(path: Path, repair: Repair) -> None:
     for part in parts:
         lines = check_file(part, repair, "INCR AOF", lines)
     try:
-        Folder(path.parent, path.name.removesuffix(".manifest")).prove(manifest)
+        Folder(path.parent, path.name.removesuffix(".manifest")).verify(manifest)
     except ValueError as error:
         raise Stop(f"The AOF manifest is not complete: {error}") from None
     print("All AOF files and manifest are valid")

@@ -8,7 +8,7 @@ The manifest is never changed in place. A draft is written and renamed over it, 
 there is one manifest, the old or the new, and the files that it lists are complete.
 
 Nothing is deleted before the manifest is known to be complete. If it does not list a file with data that it should
-list, the server does not start, unless an unfinished rewrite explains that file: see `Folder.prove`.
+list, the server does not start, unless an unfinished rewrite explains that file: see `Folder.verify`.
 """
 
 import errno
@@ -35,7 +35,7 @@ class Folder:
     def __init__(self, path: Path, filename: str) -> None:
         self.path = path
         self.filename = filename
-        self.list = path / f"{filename}.manifest"
+        self.manifest_path = path / f"{filename}.manifest"
         self.manifest = Manifest()
         self._lock: int | None = None
         self._seen: dict[str, tuple[int, int, int] | None] = {}
@@ -51,15 +51,15 @@ class Folder:
         self.lock()
         try:
             manifest = Manifest()
-            if os.path.lexists(self.list):
-                manifest = parse(self.list.read_bytes())
-            elif lost := [each.name for each in self.found() if self.size(each.name)]:
+            if os.path.lexists(self.manifest_path):
+                manifest = parse(self.manifest_path.read_bytes())
+            elif lost := [each.name for each in self.log_files() if self.size(each.name)]:
                 raise ValueError(f"there is no such file, but there is {min(lost)}, which it should list")
             begun = manifest == self.upgraded and not (self.path / self.filename).exists()
             if upgrade and self.old.is_file() and (begun or manifest == Manifest()):
                 self.upgrade()
                 manifest = self.manifest
-            self.prove(manifest)
+            self.verify(manifest)
             self.manifest = manifest
             self.remember()
         except BaseException:
@@ -84,7 +84,7 @@ class Folder:
         sync_names(self.path.parent)
         log.warning("the old-style log %s was moved into %s", self.old, self.path)
 
-    def prove(self, manifest: Manifest) -> None:
+    def verify(self, manifest: Manifest) -> None:
         """Raise ValueError if the manifest lists a file that is missing, or may have lost a line.
 
         An increment with data always has a line, and so has the base that the increments need. An unfinished rewrite
@@ -117,14 +117,14 @@ class Folder:
         traces = (self.draft("incr"), orphan, aside(orphan))
         return len(manifest.increments) > 1 or any((self.path / name).exists() for name in traces)
 
-    def found(self) -> list[Entry]:
+    def log_files(self) -> list[Entry]:
         """The files in the folder that are named like files of the log."""
         return [entry for name in sorted(os.listdir(self.path)) if (entry := named(name, self.filename))]
 
     def unlisted(self, manifest: Manifest) -> list[Entry]:
         """Those of them that hold data and that the manifest does not list."""
         listed = {*manifest.files, *(each.name for each in manifest.history)}
-        return [each for each in self.found() if each.name not in listed and self.size(each.name)]
+        return [each for each in self.log_files() if each.name not in listed and self.size(each.name)]
 
     def tidy(self) -> None:
         """Delete replaced files and those of an unfinished rewrite. An increment with data is renamed instead."""
@@ -134,7 +134,7 @@ class Folder:
                 (self.path / orphan).rename(self.path / aside(orphan))
                 log.warning("%s was written while the log was being turned on, and never became part of it: "
                             "it is now %s", orphan, aside(orphan))  # fmt: skip
-        left = [each.name for each in self.found() if each.name not in self.manifest.files]
+        left = [each.name for each in self.log_files() if each.name not in self.manifest.files]
         empty = [name for name in left if not self.size(name)]
         self.remove(name for name in left if name.startswith(f"{self.filename}.{number}.base."))
         self.remove([*empty, *self.names("temp-rewriteaof-", ".aof"), self.draft("manifest"), self.draft("incr")])
@@ -142,16 +142,16 @@ class Folder:
 
     def remember(self) -> None:
         """Note the state of the files that no longer change: the manifest, and all files in it but the last one."""
-        self._seen = {name: self.look_at(name) for name in (self.list.name, *self.manifest.files[:-1])}
+        self._seen = {name: self.identity(name) for name in (self.manifest_path.name, *self.manifest.files[:-1])}
 
     def changed(self) -> str:
         """The name of one of these files that somebody changed, replaced or deleted since; "" if there is none.
 
         A change in place that keeps the size is not noticed.
         """
-        return next((name for name, seen in self._seen.items() if self.look_at(name) != seen), "")
+        return next((name for name, seen in self._seen.items() if self.identity(name) != seen), "")
 
-    def look_at(self, name: str) -> tuple[int, int, int] | None:
+    def identity(self, name: str) -> tuple[int, int, int] | None:
         """The device, inode and size of the file with this name; None: there is no file."""
         try:
             found = (self.path / name).stat()
@@ -219,7 +219,7 @@ class Folder:
             file.flush()
             os.fsync(file.fileno())
         self.sync()
-        draft.rename(self.list)
+        draft.rename(self.manifest_path)
         self.manifest = manifest
         self.remember()
         self.sync()

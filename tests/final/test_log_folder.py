@@ -159,7 +159,7 @@ def test_the_manifest_is_what_the_file_says_also_when_the_folder_cannot_be_synce
     monkeypatch.setattr(folder, "sync", sync)
     with pytest.raises(OSError, match="no"):
         folder.write(Manifest().with_increment("log"))
-    assert str(folder.manifest) == folder.list.read_text() != ""
+    assert str(folder.manifest) == folder.manifest_path.read_text() != ""
     folder.leave()
 
 
