@@ -125,6 +125,29 @@ def flat_names(now: Sources, before: Sources, told: set[str]) -> dict[str, str]:
     return {path: name for name, path in homes(now, told).items() if name in before}
 
 
+def code_of(files: Sources) -> Sources:
+    """Return the files without their docstrings: a package's prose is its own, and no change that a table tells of."""
+    return {path: without_docstrings(text) for path, text in files.items()}
+
+
+def without_docstrings(source: str) -> str:
+    """Replace the docstrings of a file, of its classes and of its functions by three dots.
+
+    >>> print(without_docstrings("def one():\\n    'Return 1.'\\n    return 1\\n"), end="")
+    def one():
+        ...
+        return 1
+    """
+    lines = source.splitlines(keepends=True)
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, documented) and ast.get_docstring(node):
+            text = node.body[0]
+            for number in range(text.lineno - 1, text.end_lineno or text.lineno):
+                lines[number] = " " * text.col_offset + "...\n" if number == text.lineno - 1 else ""
+    return "".join(lines)
+
+
 def without_dots(source: str) -> str:
     r"""Write a package's relative imports as the stages do, in the order in which the stages have them.
 

@@ -9,7 +9,7 @@ from stages.desk.manifest import Row, Sources, read, sources
 from stages.desk.starter import write
 from stages.harness.course import ROOT, STAGES, stage_folder
 from stages.harness.rooms import in_package, in_rooms
-from stages.upkeep.table import flattened, problems, unwritable, without_dots
+from stages.upkeep.table import code_of, flattened, problems, unwritable, without_dots
 from tests.tools import final_table
 
 BEFORE = {
@@ -98,8 +98,8 @@ def test_the_table_of_a_stage_is_true(stage: int) -> None:
 def test_the_table_of_final_is_true_and_has_a_reason_for_what_grew() -> None:
     rows = read(ROOT / "final")
     assert rows, "final/README.md has no table under '## The files'"
-    before = sources(stage_folder(STAGES[-1]))
-    flat, now = flattened(rows, sources(ROOT / "final"), before)
+    before = code_of(sources(stage_folder(STAGES[-1])))
+    flat, now = flattened(rows, code_of(sources(ROOT / "final")), before)
     wrong = problems(flat, now, before, additions=False)
     wrong += [
         f"{row.file}: has grown, and the table does not say why"

@@ -1,7 +1,8 @@
 """Writes the table in final/README.md from the sources, and keeps its reasons: `python3 -m tests.tools.final_table`.
 
-The table compares final/ with the last stage: which code is the same, which has changed, and which has moved to another
-file. `stages/desk/manifest.py` reads the table, and a test compares it with the sources.
+The table compares the code of final/, docstrings left out, with the last stage: which code is the same, which has
+changed, and which has moved to another file. `stages/desk/manifest.py` reads the table, and a test compares it with
+the sources.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from difflib import SequenceMatcher
 
 from stages.desk.manifest import HEADING, Row, Sources, definitions, read, sources
 from stages.harness.course import ROOT, STAGES, stage_folder
-from stages.upkeep.table import flat_names, without_dots
+from stages.upkeep.table import code_of, flat_names, without_dots
 
 README = ROOT / "final" / "README.md"
 
@@ -81,7 +82,8 @@ def likeness(one: str, other: str) -> float:
 
 def main() -> None:
     """Replace the table in final/README.md."""
-    lines = table(sources(ROOT / "final"), sources(stage_folder(STAGES[-1])), read(ROOT / "final"))
+    package, stage = (code_of(sources(folder)) for folder in (ROOT / "final", stage_folder(STAGES[-1])))
+    lines = table(package, stage, read(ROOT / "final"))
     written = "\n".join(lines)
     before, heading, after = README.read_text().partition(f"\n{HEADING}\n")
     intro, _, rest = after.partition("\n|")
