@@ -225,11 +225,11 @@ def test_a_base_that_a_thread_could_not_write_does_not_count(tmp_path: Path, mon
     assert "division" in (copier.result() or "")
 
 
-# Those who keep the time
+# Timers
 
 
-@pytest.mark.parametrize("ticker", ["engine.expire", "engine.rewriter.tick", "sync", "part_with_idle"])
-def test_a_ticker_that_fails_ends_the_server(ticker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("timer", ["engine.expire", "engine.rewriter.tick", "sync", "close_idle"])
+def test_a_timer_that_fails_ends_the_server(timer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> NoReturn:
         raise ZeroDivisionError
 
@@ -241,10 +241,10 @@ def test_a_ticker_that_fails_ends_the_server(ticker: str, monkeypatch: pytest.Mo
 
     async def run() -> None:
         server = OurServer(Options(port=0, appendonly="no", timeout=1))
-        if ticker == "sync":
+        if timer == "sync":
             monkeypatch.setattr(type(server), "sync_every_second", fail_later)
         else:
-            *path, name = ticker.split(".")
+            *path, name = timer.split(".")
             owner: Any = server
             for part in path:
                 owner = getattr(owner, part)
