@@ -7,12 +7,14 @@ that they enter themselves into the table.
     restore.py     brings the data back at the start: what the log says is executed
     check_aof.py   another command line: is a log right? It cuts one that is torn
     net/           sockets, timers and signals (stage 01)
-        server.py         listens for clients, keeps the time, stops
+        server.py         accepts clients, runs the timers, stops
         connection.py     one client's connection: its bytes, its replies, its share of an iteration of the event loop
-        door.py           lets clients in, a few in each iteration of the event loop
-        before_sleep.py   one iteration: whose requests are executed, and what is sent at its end
+        connection_state.py  the states of a connection, and what leads from one to the next, in one table
+        output_limit.py   client-output-buffer-limit: how many bytes may wait until the client reads them
+        listener.py       accepts clients, a few in each iteration of the event loop
+        before_sleep.py   one iteration: whose requests are executed, and what is written at its end
         while_busy.py     answers clients without the event loop, while a script does not end
-        stopping.py       hears signals, and ends the server in time, whatever it does
+        stopping.py       waits for signals in a thread, and ends the server in time, whatever it does
     commands/      the commands, a file for each family; a new command touches one of them (04)
     engine/        the way of one request: admit, run, settle. No asyncio, no socket (04)
         engine.py         the heart
@@ -73,8 +75,8 @@ The journey of one command, `SET name Alice EX 10`:
    `SET name Alice PXAT 1795373891971`. `Engine.settle` hands the note to the `Log` (log/aof.py), to the clients that
    WATCH the key, and to the commands that wait for it.
 6. `encode` (protocol/writer.py) turns "OK" into `+OK`, CRLF, and the connection keeps that in its output.
-7. When the loop has nothing more to execute, `Server.before_sleep` flushes the log, with fsync where the policy
-   asks for it, and only then sends every output. Nobody hears of a change before the log has it.
+7. When the loop has nothing more to execute, `Iteration.before_sleep` (net/before_sleep.py) flushes the log, with fsync
+   where the policy asks for it, and only then sends every output. No client gets a reply before the log has the change.
 
 From 1 to 7 nothing waits (there is no `await`), so no other command can come in between: that is why there are no
 locks, and why INCR never loses an update.

@@ -12,7 +12,27 @@ from ..protocol.reader import ProtocolError, Reader
 from ..protocol.writer import Value, encode
 from ..server_log import log
 from .before_sleep import Iteration
-from .connection_state import Event, State, after
+from .connection_state import (
+    BLOCK,
+    BLOCKED,
+    CLOSE,
+    CLOSING,
+    DONE,
+    DRAINED,
+    ENDING,
+    EOF,
+    LATER,
+    NEXT,
+    PAUSE,
+    PAUSED,
+    QUEUED,
+    READY,
+    RUN,
+    UNBLOCK,
+    UNPAUSE,
+    Event,
+    State,
+)
 from .listener import AcceptedTransport, format_address
 from .output_limit import OutputLimit
 
@@ -39,7 +59,8 @@ class Connection(asyncio.Protocol):
         self.reader = Reader(engine.options.proto_max_bulk_len)
         self.reader.trusted = self.client.admitted(engine.options.requirepass)
         self.output = bytearray()  # replies that wait until the log is flushed
-        self.state = State.READY
+        self.state: State = READY
+        self.reading = True  # the transport reads from the client
         self.choked = False  # the client does not read our replies: `transport` holds more than 64 KiB of them
         self.output_limit = OutputLimit()
         self.timer: asyncio.TimerHandle | None = None  # ends BLOCKED or PAUSED
@@ -51,6 +72,7 @@ class Connection(asyncio.Protocol):
         accepted.hand_over(self.transport)
         if hasattr(transport, "max_size"):  # asyncio's own reads 256 KiB at once: too long for other clients
             transport.max_size = CHUNK
+        self.reading = True
         self.update_reading()
 
     def data_received(self, data: bytes) -> None:
@@ -60,10 +82,10 @@ class Connection(asyncio.Protocol):
         the changes that they confirm. When the reader raises ProtocolError, the requests before it are answered as
         usual; then comes the error, `-ERR ` and its text, and the connection is CLOSING: nothing more is read.
         """
-        if self.state is State.CLOSING:
+        if self.state is CLOSING:
             return
         self.client.active = self.engine.recently
-        in_time = self.state is State.READY and perf_counter() < (self.iteration.deadline or inf)
+        in_time = self.state is READY and perf_counter() < (self.iteration.deadline or inf)
         try:
             (self.reader.feed if in_time else self.reader.keep)(data)
         except MemoryError:
@@ -72,14 +94,15 @@ class Connection(asyncio.Protocol):
         if in_time:
             self.run()
         else:
-            self.move(Event.LATER)
-            if self.reader.held > SMALL:
-                self.update_reading()
-        if self.reader.held > self.engine.options.client_query_buffer_limit:
+            self.move(LATER)
+        held = self.reader.held
+        if held > self.engine.options.client_query_buffer_limit:
             self.cut_off("max query buffer length")
         elif len(data) > SMALL:  # uvloop reads many chunks in an iteration from a client that sends much: read one
-            self.move(Event.LATER)
-            self.iteration.wait_for_turn(self)
+            self.move(LATER)
+            self.iteration.wait_for_turn(self)  # also if it is BLOCKED or PAUSED: until then nothing more is read
+            self.update_reading()
+        elif held > SMALL:
             self.update_reading()
 
     def run(self) -> None:
@@ -89,12 +112,12 @@ class Connection(asyncio.Protocol):
         """
         client, reader, engine = self.client, self.reader, self.engine
         deadline = self.iteration.deadline or self.iteration.begin()
-        self.move(Event.RUN)
-        outcome, share = Event.DONE, SHARE
+        self.state = NEXT[self.state][RUN]
+        outcome, share = DONE, SHARE
         try:
             while not (client.leaving or client.parked is not None or self.choked):
                 if share <= 0 or len(self.output) >= ROOM:
-                    outcome = Event.LATER
+                    outcome = LATER
                     break
                 if reader.ready:
                     share -= self.iteration.fast_path.take(client, reader.ready, self.output, share, ROOM, deadline)
@@ -108,7 +131,7 @@ class Connection(asyncio.Protocol):
                     break
                 if engine.pause.until and engine.pause.holds(client, args, engine.steady()):
                     reader.ready.append(args)  # its end is the front: this request is the next one again
-                    outcome = Event.PAUSE
+                    outcome = PAUSE
                     break
                 share -= 1
                 answer = engine.execute(client, args)
@@ -124,28 +147,28 @@ class Connection(asyncio.Protocol):
         except Exception as error:  # a bug of ours, or no memory
             self.fail(error)
         if client.leaving:
-            outcome = Event.CLOSE
+            outcome = CLOSE
         elif client.parked is not None:
-            outcome = Event.BLOCK
+            outcome = BLOCK
         self.move(outcome)
         self.iteration.send_soon(self)
 
     def move(self, event: Event) -> None:
         """Change the state as `connection_state` says for this event, and do what the new state needs."""
-        before, self.state = self.state, after(self.state, event)
-        state = self.state
-        if state is before or state is State.RUNNING or state is State.READY:
+        before = self.state
+        state = self.state = NEXT[before][event]
+        if state is READY or state is before:
             return
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-        if state is State.QUEUED:
+        if state is QUEUED:
             self.iteration.wait_for_turn(self)
             if self.reader.held > SMALL:
                 self.update_reading()
-        elif state is State.PAUSED:
+        elif state is PAUSED:
             self.start_timer(self.engine.pause.until, self.unpause)
-        elif state is State.BLOCKED:
+        elif state is BLOCKED:
             parked = self.client.parked
             if parked is not None and parked.deadline is not None:
                 self.start_timer(parked.deadline + 1, self.engine.time_up, parked)  # + 1: never too early
@@ -157,12 +180,12 @@ class Connection(asyncio.Protocol):
 
     def take_turn(self) -> None:
         """It is the client's turn: execute more of its requests, and read from it again."""
-        ending = self.state is State.ENDING
-        if ending or self.state is State.QUEUED:
+        ending = self.state is ENDING
+        if ending or self.state is QUEUED:
             self.run()
         if ending:
             self.eof_received()
-        else:
+        elif not self.reading:
             self.update_reading()
 
     @property
@@ -172,23 +195,21 @@ class Connection(asyncio.Protocol):
 
     def update_reading(self) -> None:
         """Read from the client or stop reading, as `should_read` says."""
-        if self.state is State.CLOSING or self.transport.is_closing():
+        if self.reading is self.should_read or self.state is CLOSING or self.transport.is_closing():
             return
-        if self.should_read:
+        self.reading = not self.reading
+        if self.reading:
             self.transport.resume_reading()
         else:
             self.transport.pause_reading()
 
     def fail(self, error: Exception) -> None:
-        """Close the connection because of a bug of ours, after the replies to earlier requests are sent.
-
-        `mishaps` ends the server instead where the data may be wrong.
-        """
+        """Close the connection because of a bug of ours, once the replies to earlier requests are sent."""
         self.engine.mishaps.in_request(error)
         client = self.client
         log.error("client %d from %s is cut off: its request has failed", client.id, client.address, exc_info=error)
         client.leaving = True
-        self.move(Event.CLOSE)
+        self.move(CLOSE)
 
     def refuse(self) -> None:
         """Cut off the client, as there is no memory for its request, of which nothing is executed yet."""
@@ -197,7 +218,7 @@ class Connection(asyncio.Protocol):
 
     def hang_up(self) -> None:
         """Close the connection at once; output that the client has not read is lost."""
-        self.move(Event.CLOSE)
+        self.move(CLOSE)
         self.transport.abort()
 
     def cut_off(self, limit: str) -> None:
@@ -208,15 +229,15 @@ class Connection(asyncio.Protocol):
 
     def unpause(self) -> None:
         """CLIENT PAUSE is over: the request that it held is executed at the client's turn."""
-        self.move(Event.UNPAUSE)
+        self.move(UNPAUSE)
 
     def deliver(self, value: Value) -> None:
         """Send the client a message, or the answer to the command that blocked it: no reply to a request under way."""
         self.output += encode(value, self.client.protocol)
         self.client.active = self.engine.recently
         self.iteration.send_soon(self)
-        if self.state is State.BLOCKED and self.client.parked is None:
-            self.move(Event.UNBLOCK)
+        if self.state is BLOCKED and self.client.parked is None:
+            self.move(UNBLOCK)
         if len(self.output) > ROOM:
             self.check_output_limit()
 
@@ -240,18 +261,14 @@ class Connection(asyncio.Protocol):
             self.cut_off("output buffer limits")
 
     def pause_writing(self) -> None:
-        """The client does not read our replies: execute nothing for it and read nothing from it until it does.
-
-        The event loop calls this when more than 64 KiB wait in the transport. Else one client that never reads
-        would fill the memory with its replies.
-        """
+        """More than 64 KiB of replies wait in the transport: execute and read nothing until the client reads them."""
         self.choked = True
         self.update_reading()
 
     def resume_writing(self) -> None:
         """The client has read its replies: execute what it sent before, at its turn, and read from it again."""
         self.choked = False
-        self.move(Event.DRAINED)
+        self.move(DRAINED)
         self.update_reading()
 
     def eof_received(self) -> bool:
@@ -260,8 +277,8 @@ class Connection(asyncio.Protocol):
         What it sent before is executed, but a command that waits for a key is given up at once: an element that
         another client pushes in this iteration would be lost.
         """
-        self.move(Event.EOF)
-        if self.state is State.CLOSING:
+        self.move(EOF)
+        if self.state is CLOSING:
             self.forget_client()
             self.iteration.send_soon(self)
         return True
@@ -274,6 +291,6 @@ class Connection(asyncio.Protocol):
     def forget_client(self) -> None:
         """Do nothing more for the client. `run` may be under way: it ends, as the client is `leaving`."""
         self.client.leaving = True
-        self.move(Event.CLOSE)
+        self.move(CLOSE)
         self.engine.disconnect(self.client)
         self.client.let_go()

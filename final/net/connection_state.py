@@ -18,7 +18,7 @@ class State(Enum):
     PAUSED = "it waits until CLIENT PAUSE is over"
     CLOSING = "it is not executed"
 
-    __hash__ = object.__hash__  # in C: Enum's own is in Python
+    __hash__ = object.__hash__  # Enum's own is slower
 
 
 class Event(Enum):
@@ -38,48 +38,16 @@ class Event(Enum):
     __hash__ = object.__hash__
 
 
-TRANSITIONS = {
-    State.READY: {
-        Event.RUN: State.RUNNING,
-        Event.LATER: State.QUEUED,
-        Event.DRAINED: State.QUEUED,
-        Event.EOF: State.CLOSING,
-        Event.CLOSE: State.CLOSING,
-    },
-    State.RUNNING: {
-        Event.DONE: State.READY,
-        Event.LATER: State.QUEUED,
-        Event.BLOCK: State.BLOCKED,
-        Event.PAUSE: State.PAUSED,
-        Event.CLOSE: State.CLOSING,
-    },
-    State.QUEUED: {
-        Event.RUN: State.RUNNING,
-        Event.EOF: State.ENDING,
-        Event.CLOSE: State.CLOSING,
-    },
-    State.ENDING: {
-        Event.RUN: State.RUNNING,
-        Event.CLOSE: State.CLOSING,
-    },
-    State.BLOCKED: {
-        Event.UNBLOCK: State.QUEUED,
-        Event.EOF: State.CLOSING,  # at once, else it would be served with an element that is lost
-        Event.CLOSE: State.CLOSING,
-    },
-    State.PAUSED: {
-        Event.UNPAUSE: State.QUEUED,
-        Event.EOF: State.CLOSING,
-        Event.CLOSE: State.CLOSING,
-    },
-    State.CLOSING: {},
+READY, RUNNING, QUEUED, ENDING, BLOCKED, PAUSED, CLOSING = State
+RUN, DONE, LATER, DRAINED, BLOCK, UNBLOCK, PAUSE, UNPAUSE, EOF, CLOSE = Event
+
+TRANSITIONS = {  # an event that is not named for a state changes nothing
+    READY: {RUN: RUNNING, LATER: QUEUED, DRAINED: QUEUED, EOF: CLOSING, CLOSE: CLOSING},
+    RUNNING: {DONE: READY, LATER: QUEUED, BLOCK: BLOCKED, PAUSE: PAUSED, CLOSE: CLOSING},
+    QUEUED: {RUN: RUNNING, EOF: ENDING, CLOSE: CLOSING},
+    ENDING: {RUN: RUNNING, CLOSE: CLOSING},
+    BLOCKED: {UNBLOCK: QUEUED, EOF: CLOSING, CLOSE: CLOSING},
+    PAUSED: {UNPAUSE: QUEUED, EOF: CLOSING, CLOSE: CLOSING},
+    CLOSING: {},
 }
-
-
-def after(state: State, event: Event) -> State:
-    """Return the next state. An event that the table does not name for a state changes nothing.
-
-    >>> after(State.BLOCKED, Event.UNBLOCK).name, after(State.CLOSING, Event.UNBLOCK).name
-    ('QUEUED', 'CLOSING')
-    """
-    return TRANSITIONS[state].get(event, state)
+NEXT = {state: {event: row.get(event, state) for event in Event} for state, row in TRANSITIONS.items()}

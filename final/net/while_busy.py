@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from .before_sleep import Iteration
 from .connection import CHUNK, Connection
-from .connection_state import State
+from .connection_state import RUNNING
 from .listener import Listener
 
 
@@ -39,7 +39,7 @@ class WhileBusy:
         EOF is left for the event loop to find.
         """
         transport = connection.transport
-        if descriptor < 0 or connection.state is State.RUNNING or transport.is_closing():
+        if descriptor < 0 or connection.state is RUNNING or transport.is_closing():
             return
         if not connection.should_read or transport.get_write_buffer_size():
             return

@@ -56,9 +56,7 @@ def executed(served: Server) -> int:
     return served.engine.counters.commands_processed
 
 
-def test_the_time_of_an_iteration_is_bounded_however_many_clients_have_sent_much(
-    served: Server, accept: Any
-) -> None:
+def test_the_time_of_an_iteration_is_bounded_however_many_clients_have_sent_much(served: Server, accept: Any) -> None:
     bound = 2 * (SLICE / STEP + SHARE)  # for clients in the queue, and for clients that have sent something
 
     async def talk() -> None:
