@@ -7,12 +7,14 @@ The map of its files, from the outside in. Imports point downwards only, with on
     restore.py     loads the data at the start, by executing the log
     check_aof.py   a second command line: checks a log, and truncates one that is torn
     net/           sockets, timers and signals (01)
-        server.py         starts, runs the timers, stops
-        connection.py     one client's connection: its input, its output, its share of an iteration of the event loop
-        door.py           accepts clients, a few in each iteration of the event loop
-        before_sleep.py   one iteration: whose requests are executed, and what is sent at its end
-        while_busy.py     answers clients without the event loop, while a script runs too long
-        stopping.py       waits for SIGINT and SIGTERM, and ends the server in time, even while a command runs
+        server.py         accepts clients, runs the timers, stops
+        connection.py     one client's connection: its bytes, its replies, its share of an iteration of the event loop
+        connection_state.py  the states of a connection, and what leads from one to the next, in one table
+        output_limit.py   client-output-buffer-limit: how many bytes may wait until the client reads them
+        listener.py       accepts clients, a few in each iteration of the event loop
+        before_sleep.py   one iteration: whose requests are executed, and what is written at its end
+        while_busy.py     answers clients without the event loop, while a script does not end
+        stopping.py       waits for signals in a thread, and ends the server in time, whatever it does
     commands/      the commands, a file for each family; a new command is one function in one file (04)
     engine/        runs requests. No asyncio, no socket (04)
         engine.py         one request: admit, run, settle

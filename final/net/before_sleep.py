@@ -1,12 +1,12 @@
-"""One iteration of the event loop: whose requests are executed in it, and what is done before it sleeps.
+"""One iteration of the event loop: whose requests are executed in it, and what is done before the loop sleeps.
 
-Redis has `beforeSleep`, which writes the log and then the replies. asyncio has no such hook, so what an iteration
-leaves to do is done at the beginning of the next one, before the loop could sleep. An iteration is bounded: requests
-that come too late, or of which a client sends too many, wait for the next ones, in a queue, each client for its turn.
+Redis has `beforeSleep`, which flushes the log and then writes the replies. asyncio has no such hook, so this is done
+at the beginning of the next iteration, before the event loop can sleep. An iteration is bounded: requests that come
+too late in it, or are more than a client's share, wait in a queue, in which each client has its turn.
 """
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from time import perf_counter
 from typing import Protocol
@@ -14,29 +14,30 @@ from typing import Protocol
 from ..engine.engine import Engine
 from ..engine.fast_path import FastPath
 
-SLICE = 0.002  # seconds of executing in one iteration, then what has come in meanwhile is read
+SLICE = 0.002  # seconds of executing in one iteration; then what has come in meanwhile is read
 
 
 class Served(Protocol):
     """What an iteration asks of a connection."""
 
-    def catch_up(self) -> None:
+    def take_turn(self) -> None:
         """It is the client's turn: execute more of its requests."""
 
     def send(self) -> None:
-        """Send the replies that waited for the log."""
+        """Write the replies that waited for the log."""
 
     def fail(self, error: Exception) -> None:
-        """One of these two has raised this: see what it has left half done."""
+        """`take_turn` or `send` has raised this error."""
 
     def hang_up(self) -> None:
-        """Close the connection, whatever the client has still to read."""
+        """Close the connection at once; output that the client has not read is lost."""
 
 
 class Iteration:
-    """The iteration under way. `stop` ends the server, for a reason, when the log cannot be written.
+    """The current iteration of the event loop.
 
-    `end` ends it at once, after a fault of its own.
+    `stop` is called with the reason when the log cannot be written, and stops the server. `end` is called with an
+    exception that nobody expected, and ends the process at once.
     """
 
     def __init__(self, engine: Engine, stop: Callable[[str], None], end: Callable[[BaseException], object]) -> None:
@@ -44,70 +45,70 @@ class Iteration:
         self.fast_path = FastPath(engine)
         self.stop = stop
         self.end = end
-        self.unsent: dict[Served, None] = {}  # connections whose replies go out at the end of this iteration
-        self.behind: deque[Served] = deque()  # connections that have more to execute, in the order of their turns
-        self.scheduled = False  # `begin_next` will be called
-        self.slice = SLICE  # seconds of executing in one iteration …
-        self.deadline = 0.0  # … and when those are over; 0: nothing was executed in it so far
+        self.unsent: dict[Served, None] = {}  # connections whose replies are written at the end of this iteration
+        self.queue: OrderedDict[Served, None] = OrderedDict()  # connections that wait for a turn, in order
+        self.scheduled = False  # the event loop will call `begin_next`
+        self.slice = SLICE  # seconds of executing in one iteration
+        self.deadline = 0.0  # the end of those, by `perf_counter`; 0: nothing was executed so far
 
     def send_soon(self, connection: Served) -> None:
-        """Have this connection's replies sent at the end of this iteration, by `before_sleep`."""
+        """Have `before_sleep` write this connection's replies at the end of this iteration."""
         if not self.scheduled:
             self.schedule()
         self.unsent[connection] = None
 
     def wait_for_turn(self, connection: Served) -> None:
-        """Have this connection's requests executed in a coming iteration, by `catch_up`, after those that wait now."""
+        """Put a connection at the end of the queue, if it is not in it: `take_turn` is called in a later iteration."""
         if not self.scheduled:
             self.schedule()
-        self.behind.append(connection)
+        self.queue[connection] = None
 
     def schedule(self) -> None:
-        """Have `begin_next` called when all that has come in is executed, or the time for that is over."""
+        """Have `begin_next` called after the events of this iteration."""
         self.scheduled = True
         asyncio.get_running_loop().call_soon(self.begin_next)
 
     def begin_next(self) -> None:
-        """An iteration of the event loop begins: first comes what the last one has left to do."""
+        """An iteration begins: finish the last one, then serve the clients in the queue."""
         self.scheduled = False
         self.before_sleep()
         self.deadline = 0.0
-        if self.behind:
-            self.catch_up()
+        if self.queue:
+            self.serve_queue()
 
     def begin(self) -> float:
-        """Something is executed in this iteration: return until when, by `perf_counter`."""
+        """The first request of this iteration is executed: set the deadline and return it."""
         self.deadline = perf_counter() + self.slice
         return self.deadline
 
-    def catch_up(self) -> None:
-        """Execute requests of clients that fell behind, each its share, as long as the time is not over.
+    def serve_queue(self) -> None:
+        """Let clients take their turns, each once, until the time is used up.
 
-        Then clients that have sent something in this iteration get as much time. So an iteration is bounded, however
-        many clients have however much to execute, and no client that sends little waits for all those that sent a lot.
+        After that, clients that have sent something in this iteration get the same time. So an iteration is bounded,
+        whatever the clients send, and one that sends little need not wait for all those that sent a lot.
         """
         deadline = self.begin()
-        for _ in range(len(self.behind)):
-            if not self.behind or perf_counter() >= deadline:
+        for _ in range(len(self.queue)):
+            if not self.queue or perf_counter() >= deadline:
                 break
-            connection = self.behind.popleft()
+            connection, _ = self.queue.popitem(last=False)
             try:
-                connection.catch_up()
+                connection.take_turn()
             except Exception as error:
                 connection.fail(error)
                 connection.hang_up()
-        if self.behind and not self.scheduled:
+        if self.queue and not self.scheduled:
             self.schedule()
         self.deadline = 0.0
 
     def before_sleep(self) -> None:
-        """All that had come in is executed: flush the log, then send the replies.
+        """Flush the log, then write the replies.
 
-        All requests of an iteration, of all clients, share one write to the log and, under `always`, one fsync. Where
-        that takes long, more is executed in an iteration, or most of the time would be spent on it. When the log
-        cannot be written, nobody gets a reply: `stop` with the reason. Only where the disk is well and somebody else
-        has changed our files, memory has all that they should hold: under `always`, replies wait until the log was
-        rewritten. The regular expiry sends them.
+        All requests of an iteration, of all clients, share one write to the log and, under `always`, one fsync. If
+        that takes long, the next iteration executes for as long, or most of the time would be spent in fsync. If the
+        log cannot be written, no reply is sent: `stop` is called. One case is no failure of the disk: another process
+        has changed the files of the log (`displaced`). Then the data in memory is complete, and under `always` the
+        replies wait until the log is rewritten; `Server.expire_regularly` sends them.
         """
         log = self.engine.log
         if log is not None:
@@ -127,6 +128,6 @@ class Iteration:
         for connection in unsent:
             try:
                 connection.send()
-            except Exception as error:  # else those behind it would wait for ever
+            except Exception as error:  # else the connections after it would never get their replies
                 connection.fail(error)
                 connection.hang_up()

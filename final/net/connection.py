@@ -1,311 +1,296 @@
-"""One client's connection: bytes in, requests to the engine, replies out. It knows asyncio's transport, and no command.
+"""One client's connection: bytes in, requests to the engine, replies out. It knows asyncio's transports, no command.
 
-It is also here that no client gets more than its share, of an iteration of the event loop and of our memory.
+It also bounds what one client may take: of an iteration of the event loop, and of the server's memory.
 """
 
 import asyncio
-import socket
+from collections.abc import Callable
 from math import inf
 from time import perf_counter
 
-from ..engine.client import Parked
 from ..protocol.reader import ProtocolError, Reader
 from ..protocol.writer import Value, encode
 from ..server_log import log
 from .before_sleep import Iteration
-from .door import Guest, shown
+from .connection_state import (
+    BLOCK,
+    BLOCKED,
+    CLOSE,
+    CLOSING,
+    DONE,
+    DRAINED,
+    ENDING,
+    EOF,
+    LATER,
+    NEXT,
+    PAUSE,
+    PAUSED,
+    QUEUED,
+    READY,
+    RUN,
+    UNBLOCK,
+    UNPAUSE,
+    Event,
+    State,
+)
+from .listener import AcceptedTransport, format_address
+from .output_limit import OutputLimit
 
-SHARE = 128  # requests of one client in one iteration, then the others have theirs: some tenths of a millisecond
-ROOM = 1 << 20  # bytes of replies to one client in one iteration: more are made when it has taken these
+SHARE = 128  # requests of one client in one iteration, some tenths of a millisecond; then other clients have a turn
+ROOM = 1 << 20  # bytes of replies to one client in one iteration: more are made when it has read these
 CHUNK = 64 * 1024  # bytes that are read at once
-LITTLE = 16 * 1024  # bytes that nobody minds: of a chunk, or waiting for a client, for which Redis has a buffer anyway
-
-
-class Clients:
-    """The connections that there are, and those for which more waits than their soft limit allows."""
-
-    def __init__(self) -> None:
-        self.connections: set[Connection] = set()
-        self.over: set[Connection] = set()
+SMALL = 16 * 1024  # bytes that need no limit, of a chunk or of what waits: Redis allocates as much for each client
 
 
 class Connection(asyncio.Protocol):
-    """One client's connection. The event loop calls these methods; none of them ever waits."""
+    """One client's connection. The event loop calls these methods; none of them ever waits.
 
-    def __init__(self, iteration: Iteration, clients: Clients, guest: Guest) -> None:
+    `connections` is the set of all connections, which this one leaves when it is lost.
+    """
+
+    def __init__(self, iteration: Iteration, connections: "set[Connection]", accepted: AcceptedTransport) -> None:
         self.iteration = iteration
-        self.clients = clients
+        self.connections = connections
         self.engine = engine = iteration.engine
-        self.transport: asyncio.Transport = guest
-        address, local_address = (shown(guest.get_extra_info(name)) for name in ("peername", "sockname"))
+        self.transport: asyncio.Transport = accepted
+        address, local_address = (format_address(accepted.get_extra_info(name)) for name in ("peername", "sockname"))
         self.client = engine.connect(address, local_address, self.deliver)
-        self.client.hang_up, self.client.resume = self.hang_up, self.resume
+        self.client.hang_up, self.client.resume = self.hang_up, self.unpause
         self.reader = Reader(engine.options.proto_max_bulk_len)
         self.reader.trusted = self.client.admitted(engine.options.requirepass)
-        self.output = bytearray()  # replies that wait for the log
-        self.working = False  # it is this client whose requests are being executed
-        self.behind = False  # it waits for its turn, as it may have more to execute
-        self.ended = False  # it will send no more, and what it sent is not yet executed
-        self.deaf = False  # we do not read from it
-        self.choked = False  # it does not take what we send
-        self.over_since: int | None = None  # since when more waits for it than the soft limit allows
-        self.waits = False  # requests may wait behind one that has to wait …
-        self.timer: asyncio.TimerHandle | None = None  # … and this is how long, if not for ever
-        self.held: list[bytes] | None = None  # a request that has to wait until CLIENT PAUSE is over
+        self.output = bytearray()  # replies that wait until the log is flushed
+        self.state: State = READY
+        self.reading = True  # the transport reads from the client
+        self.choked = False  # the client does not read our replies: `transport` holds more than 64 KiB of them
+        self.output_limit = OutputLimit()
+        self.timer: asyncio.TimerHandle | None = None  # ends BLOCKED or PAUSED
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The event loop serves the client from now on, by way of `transport`."""
-        guest, self.transport = self.transport, transport  # type: ignore[assignment]  # uvloop's is of no class of asyncio's
-        assert isinstance(guest, Guest)
-        guest.hand_over(self.transport)
-        if hasattr(transport, "max_size"):  # asyncio's own: its 256 KiB would be a long time for the others
+        """The event loop serves the client from now on, through `transport`."""
+        accepted, self.transport = self.transport, transport  # type: ignore[assignment]  # uvloop's is no asyncio.Transport
+        assert isinstance(accepted, AcceptedTransport)
+        accepted.hand_over(self.transport)
+        if hasattr(transport, "max_size"):  # asyncio's own reads 256 KiB at once: too long for other clients
             transport.max_size = CHUNK
-        self.attend()
+        self.reading = True
+        self.update_reading()
 
     def data_received(self, data: bytes) -> None:
         """A chunk of bytes has come in: execute each request that is now complete.
 
-        The replies are collected in `output`, in the order of the requests, and sent by `send`, once the log has
-        what they claim. When the reader raises ProtocolError, the requests before it are answered as usual; then
-        comes the error, `-ERR ` and its text, and the client counts as `leaving`: nothing more is read from it.
+        The replies are collected in `output`, in the order of the requests. `send` writes them once the log holds
+        the changes that they confirm. When the reader raises ProtocolError, the requests before it are answered as
+        usual; then comes the error, `-ERR ` and its text, and the connection is CLOSING: nothing more is read.
         """
+        if self.state is CLOSING:
+            return
         self.client.active = self.engine.recently
-        late = self.behind or perf_counter() >= (self.iteration.deadline or inf)
+        in_time = self.state is READY and perf_counter() < (self.iteration.deadline or inf)
         try:
-            (self.reader.keep if late else self.reader.feed)(data)
+            (self.reader.feed if in_time else self.reader.keep)(data)
         except MemoryError:
             self.refuse()
             return
-        if late:
-            self.fall_behind()
+        if in_time:
+            self.run()
         else:
-            self.work()
-        if self.reader.held > self.engine.options.client_query_buffer_limit:
+            self.move(LATER)
+        held = self.reader.held
+        if held > self.engine.options.client_query_buffer_limit:
             self.cut_off("max query buffer length")
-        elif len(data) > LITTLE and self.attentive:
-            self.fall_behind()  # uvloop reads many chunks in an iteration from one who sends much
+        elif len(data) > SMALL:  # uvloop reads many chunks in an iteration from a client that sends much: read one
+            self.move(LATER)
+            self.iteration.wait_for_turn(self)  # also if it is BLOCKED or PAUSED: until then nothing more is read
+            self.update_reading()
+        elif held > SMALL:
+            self.update_reading()
 
-    def work(self) -> None:
-        """Execute the complete requests, up to one that has to wait: those behind it wait with it.
+    def run(self) -> None:
+        """Execute the complete requests, in order, until none is left or the next one may not be executed now.
 
-        After its share of an iteration, or when the time is over, it waits for another, so that others have theirs.
+        After its share of an iteration, or when the iteration has no time left, the client waits for its next turn.
         """
         client, reader, engine = self.client, self.reader, self.engine
         deadline = self.iteration.deadline or self.iteration.begin()
-        self.working, share = True, SHARE
+        self.state = NEXT[self.state][RUN]
+        outcome, share = DONE, SHARE
         try:
-            while share > 0 and len(self.output) < ROOM and self.free:
-                if reader.ready and self.held is None:
-                    take = self.iteration.fast_path.take
-                    share -= take(client, reader.ready, self.output, share, ROOM, deadline)
+            while not (client.leaving or client.parked is not None or self.choked):
+                if share <= 0 or len(self.output) >= ROOM:
+                    outcome = LATER
+                    break
+                if reader.ready:
+                    share -= self.iteration.fast_path.take(client, reader.ready, self.output, share, ROOM, deadline)
                 reader.trusted = client.admitted(engine.options.requirepass)
                 try:
-                    args = self.held or reader.next()
+                    args = reader.next()
                 except MemoryError:
                     self.refuse()
                     break
-                if args is None or (engine.pause.until and self.hold(args)):
+                if args is None:
                     break
-                self.held = None
+                if engine.pause.until and engine.pause.holds(client, args, engine.steady()):
+                    reader.ready.append(args)  # its end is the front: this request is the next one again
+                    outcome = PAUSE
+                    break
                 share -= 1
                 answer = engine.execute(client, args)
                 if client.mute:
-                    client.mute -= 1  # it does not want to hear
+                    client.mute -= 1  # CLIENT REPLY SKIP or OFF
                 else:
                     self.output += encode(answer, client.protocol)
                 if perf_counter() >= deadline:
                     share = 0
-            else:
-                if self.free:
-                    self.fall_behind()
         except ProtocolError as error:
             self.output += encode(ProtocolError(f"ERR {error}"))
             client.leaving = True
         except Exception as error:  # a bug of ours, or no memory
             self.fail(error)
-        finally:
-            self.working = False
-        if client.parked is not None and not self.waits:
-            self.wait(client.parked)
+        if client.leaving:
+            outcome = CLOSE
+        elif client.parked is not None:
+            outcome = BLOCK
+        self.move(outcome)
         self.iteration.send_soon(self)
 
-    @property
-    def free(self) -> bool:
-        """Whether the client's next request may be executed now."""
-        client = self.client
-        return not client.leaving and client.parked is None and not self.choked
-
-    def hold(self, args: list[bytes]) -> bool:
-        """Keep a request until the pause is over, or ends before its time; tell whether it has to wait for that."""
-        engine = self.engine
-        if not engine.pause.holds(self.client, args, engine.steady()):
-            return False
+    def move(self, event: Event) -> None:
+        """Change the state as `connection_state` says for this event, and do what the new state needs."""
+        before = self.state
+        state = self.state = NEXT[before][event]
+        if state is READY or state is before:
+            return
         if self.timer is not None:
             self.timer.cancel()
-        self.held = args
-        seconds = (engine.pause.until - engine.steady()) / 1000
-        self.timer = asyncio.get_running_loop().call_later(seconds, self.fall_behind)
-        return True
-
-    def fall_behind(self) -> None:
-        """The client may have more to execute than it may now: let it wait for its turn."""
-        if not self.behind:
-            self.behind = True
+            self.timer = None
+        if state is QUEUED:
             self.iteration.wait_for_turn(self)
-        if self.deaf or self.reader.held > LITTLE:
-            self.attend()
+            if self.reader.held > SMALL:
+                self.update_reading()
+        elif state is PAUSED:
+            self.start_timer(self.engine.pause.until, self.unpause)
+        elif state is BLOCKED:
+            parked = self.client.parked
+            if parked is not None and parked.deadline is not None:
+                self.start_timer(parked.deadline + 1, self.engine.waiting.time_out, parked)  # + 1: never too early
 
-    def catch_up(self) -> None:
-        """It is the client's turn again."""
-        self.behind = False
-        self.work()
-        if self.deaf:
-            self.attend()
-        if self.ended and not self.behind:
+    def start_timer(self, when: int, callback: Callable[..., None], *args: object) -> None:
+        """Call `callback` at the time `when` of the steady clock, in milliseconds, unless the state changes before."""
+        seconds = (when - self.engine.steady()) / 1000
+        self.timer = asyncio.get_running_loop().call_later(seconds, callback, *args)
+
+    def take_turn(self) -> None:
+        """It is the client's turn: execute more of its requests, and read from it again."""
+        ending = self.state is ENDING
+        if ending or self.state is QUEUED:
+            self.run()
+        if ending:
             self.eof_received()
+        elif not self.reading:
+            self.update_reading()
 
     @property
-    def attentive(self) -> bool:
-        """Whether we read from the client: not while much waits to be executed, or it does not take what we send."""
-        return not (self.choked or (self.behind and self.reader.held > LITTLE))
+    def should_read(self) -> bool:
+        """Whether to read from the client: not while it is choked, or much that it sent waits for its turn."""
+        return not (self.choked or (self.reader.held > SMALL and self in self.iteration.queue))
 
-    def attend(self) -> None:
-        """Read from the client, or do not, as it should be now."""
-        self.deaf = not self.attentive
-        if self.transport.is_closing():
+    def update_reading(self) -> None:
+        """Read from the client or stop reading, as `should_read` says."""
+        if self.reading is self.should_read or self.state is CLOSING or self.transport.is_closing():
             return
-        if self.deaf:
-            self.transport.pause_reading()
-        else:
+        self.reading = not self.reading
+        if self.reading:
             self.transport.resume_reading()
+        else:
+            self.transport.pause_reading()
 
     def fail(self, error: Exception) -> None:
-        """A bug of ours was met while something was done for the client: it has to go, if that is enough.
-
-        Replies to earlier requests are sent.
-        """
+        """Close the connection because of a bug of ours, once the replies to earlier requests are sent."""
         self.engine.mishaps.in_request(error)
         client = self.client
         log.error("client %d from %s is cut off: its request has failed", client.id, client.address, exc_info=error)
         client.leaving = True
+        self.move(CLOSE)
 
     def refuse(self) -> None:
-        """There is no memory for the client's request, of which nothing is executed yet: it has to go, nobody else."""
-        self.reader = Reader()  # first: what it has sent may be large
+        """Cut off the client, as there is no memory for its request, of which nothing is executed yet."""
+        self.reader = Reader()  # first: what the old one holds may be large
         self.cut_off("no memory for its request")
 
     def hang_up(self) -> None:
-        """Close the connection, whatever the client has still to read."""
+        """Close the connection at once; output that the client has not read is lost."""
+        self.move(CLOSE)
         self.transport.abort()
 
     def cut_off(self, limit: str) -> None:
-        """Hang up on a client that takes more of our memory than it may."""
+        """Hang up on a client that takes more memory than `limit` allows."""
         log.warning("client %d from %s is cut off: %s", self.client.id, self.client.address, limit)
         self.forget_client()
         self.hang_up()
 
-    def resume(self) -> None:
-        """The pause has ended before its time."""
-        if self.held is not None:
-            self.fall_behind()
-
-    def wait(self, parked: Parked) -> None:
-        """The client's command waits: have it told when its time is up."""
-        self.waits = True
-        if parked.deadline is not None:
-            seconds = (parked.deadline - self.engine.steady() + 1) / 1000  # whole ones: never too short
-            self.timer = asyncio.get_running_loop().call_later(seconds, self.engine.waiting.time_out, parked)
-
-    def go_on(self) -> None:
-        """The client's command waits no more: the requests behind it have their turn, after what is under way."""
-        self.waits = False
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-        self.fall_behind()
+    def unpause(self) -> None:
+        """CLIENT PAUSE is over: the request that it held is executed at the client's turn."""
+        self.move(UNPAUSE)
 
     def deliver(self, value: Value) -> None:
-        """Send the client what is no answer to a request under way: a message, or the answer to one that waited."""
+        """Send the client a message, or the answer to the command that blocked it: no reply to a request under way."""
         self.output += encode(value, self.client.protocol)
         self.client.active = self.engine.recently
         self.iteration.send_soon(self)
-        if self.waits and self.client.parked is None:
-            self.go_on()
+        if self.state is BLOCKED and self.client.parked is None:
+            self.move(UNBLOCK)
         if len(self.output) > ROOM:
-            self.mind_limit()
+            self.check_output_limit()
 
     def send(self) -> None:
-        """Send the replies that waited, all in one write, and hang up on a client that is leaving."""
+        """Write the replies that waited, all at once, and close the connection of a client that is leaving."""
         if self.client.channels or self.client.patterns or self.engine.options.client_output_buffer_limit.normal:
-            self.mind_limit()
+            self.check_output_limit()
         if not self.transport.is_closing():
-            large = len(self.output) > LITTLE  # a part of a view is no copy, and asyncio will want a part
+            large = len(self.output) > SMALL  # asyncio keeps a slice of what it cannot write: of a view it is no copy
             self.transport.write(memoryview(self.output) if large else self.output)
             if self.client.leaving:
                 self.transport.close()
         self.output = bytearray()
 
-    def mind_limit(self) -> None:
-        """Hang up on a client for which more waits than its hard limit allows, or its soft one, for too long."""
+    def check_output_limit(self) -> None:
+        """Cut off the client if it is over the output limit of its class."""
         client, limits = self.client, self.engine.options.client_output_buffer_limit
         limit = limits.pubsub if client.channels or client.patterns else limits.normal
-        if limit is None:
-            return
-        waiting = len(self.output) + self.transport.get_write_buffer_size() - LITTLE
-        now = self.engine.steady()
-        if not waiting > limit.soft > 0:
-            self.over_since = None
-            self.clients.over.discard(self)
-        elif self.over_since is None:
-            self.over_since = now
-            self.clients.over.add(self)
-        if waiting > limit.hard > 0 or (self.over_since is not None and now - self.over_since > limit.seconds * 1000):
+        waiting = len(self.output) + self.transport.get_write_buffer_size() - SMALL
+        if self.output_limit.exceeded(waiting, limit, self.engine.steady()):
             self.cut_off("output buffer limits")
 
     def pause_writing(self) -> None:
-        """Too much of what we wrote is still waiting: this client sends and does not read. Stop reading from it.
-
-        The loop calls this when some 64 KiB wait in the transport. Without it, one client that never reads
-        would fill our memory with what it does not take.
-        """
+        """More than 64 KiB of replies wait in the transport: execute and read nothing until the client reads them."""
         self.choked = True
-        self.attend()
+        self.update_reading()
 
     def resume_writing(self) -> None:
-        """The client has caught up: execute what it has sent meanwhile, and read from it again."""
+        """The client has read its replies: execute what it sent before, at its turn, and read from it again."""
         self.choked = False
-        self.fall_behind()
+        self.move(DRAINED)
+        self.update_reading()
 
     def eof_received(self) -> bool:
-        """The client will send no more. Forget it at once, but keep the connection until it has its last replies.
+        """The client will send no more: return True, to keep the connection until its last replies are written.
 
-        If it waits for a list, another client may fill that in this very turn; the element would be lost. But what it
-        has sent is executed first, where that has to wait for its turn.
+        What it sent before is executed, but a command that waits for a key is given up at once: an element that
+        another client pushes in this iteration would be lost.
         """
-        self.ended = self.behind
-        if self.ended:
-            return True
-        self.forget_client()
-        self.iteration.send_soon(self)
+        self.move(EOF)
+        if self.state is CLOSING:
+            self.forget_client()
+            self.iteration.send_soon(self)
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client has gone, politely (`exc` is None) or not: leave the `clients`."""
-        self.clients.connections.discard(self)
+        """The connection is closed, by an error if `exc` is not None: leave `connections`."""
+        self.connections.discard(self)
         self.forget_client()
 
     def forget_client(self) -> None:
-        """Do nothing more for the client: `work` may still be on its way, and the time that it waits run out."""
+        """Do nothing more for the client. `run` may be under way: it ends, as the client is `leaving`."""
         self.client.leaving = True
-        self.clients.over.discard(self)
+        self.move(CLOSE)
         self.engine.disconnect(self.client)
         self.client.let_go()
-        if self.timer is not None:
-            self.timer.cancel()
-
-
-def keep_alive(connected: socket.socket, seconds: int) -> None:
-    """Have the system find out, after so many seconds of silence, whether the other end is still there."""
-    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(seconds > 0))
-    if seconds and hasattr(socket, "TCP_KEEPIDLE"):
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, min(seconds, 32767))

@@ -1,4 +1,4 @@
-"""The server: it listens, keeps the time, and stops. What requests mean is the engine's."""
+"""The server: accepts clients, runs the timers, and stops. The engine executes the requests."""
 
 import asyncio
 import os
@@ -14,99 +14,99 @@ from ..protocol.errors import protected, too_many_clients
 from ..protocol.writer import encode
 from ..server_log import announce, log
 from .before_sleep import Iteration
-from .connection import Clients, Connection, keep_alive
-from .door import Door, Guest
+from .connection import Connection
+from .listener import AcceptedTransport, Listener, keep_alive
 from .stopping import forget_signals
 from .while_busy import WhileBusy
 
-FASTEST = 500  # rounds of removing expired keys in a second, however great `hz` is
-RESERVE = 1 << 20  # bytes with which there is memory left to say that there is none
-LOOK_EVERY = 0.1  # seconds between two looks at the rewrite of the log
-PATIENCE = 0.6  # seconds that an orderly end may take
+MAX_HZ = 500  # cycles of removing expired keys in a second, however great `hz` is (CONFIG_MAX_HZ)
+RESERVE = 1 << 20  # bytes to free when memory is used up, for the line in the log that says so
+REWRITE_TICK = 0.1  # seconds between two checks of the log's rewrite
+PATIENCE = 0.6  # seconds that a clean stop may take
 
 
 class Server:
-    """The listening side: it accepts clients, lets the engine work, keeps the time, and stops cleanly."""
+    """Holds the engine, the listener and the connections; runs until a signal or SHUTDOWN."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
         self.engine = Engine(
             options,
             on_stop=self.stop,
-            while_busy=lambda: self.while_busy.listen(),
+            while_busy=lambda: self.while_busy.serve(),
             in_child=forget_signals,
             on_broken=self.end,
         )
-        self.clients = Clients()
+        self.connections: set[Connection] = set()
         self.iteration = Iteration(self.engine, self.stop, self.end)
-        self.door = Door(self.welcome, self.iteration.behind)
-        self.while_busy = WhileBusy(self.iteration, self.clients, self.door)
+        self.listener = Listener(self.create_connection, self.iteration.queue)
+        self.while_busy = WhileBusy(self.iteration, self.connections, self.listener)
         self.stopping = asyncio.Event()
-        self.loop: asyncio.AbstractEventLoop | None = None  # none while the log is loading
-        self.failure: str | None = None  # why we stop, where it is not because we were asked to
+        self.loop: asyncio.AbstractEventLoop | None = None  # None while the log is loading
+        self.failure: str | None = None  # the reason to stop, unless somebody asked for it
         self.reserve = bytes(RESERVE)
 
     async def run(self) -> None:
-        """Serve until `stop` is called or a signal asks for it. Raises OSError when the address cannot be had."""
+        """Serve until `stop` is called. Raises OSError if it cannot listen on the address."""
         loop = self.loop = asyncio.get_running_loop()
-        loop.set_exception_handler(self.notice)
+        loop.set_exception_handler(self.on_exception)
         asked = self.options.maxclients
         self.options.maxclients = room_for(asked)
         if self.options.maxclients < asked:
             log.warning("the system allows too few open files: maxclients is %d", self.options.maxclients)
-        host, self.options.port = self.door.open(self.options.bind, self.options.port)
-        regular = (self.expire_regularly(), self.rewrite_when_due(), self.sync_every_second(), self.part_with_some())
-        tickers = [asyncio.create_task(self.keep_up(each)) for each in regular]
+        host, self.options.port = self.listener.open(self.options.bind, self.options.port)
+        timers = (self.expire_regularly(), self.rewrite_when_due(), self.sync_every_second(), self.check_clients())
+        tasks = [asyncio.create_task(self.guard(each)) for each in timers]
         announce(f"listening on {host}:{self.options.port}")
         await self.stopping.wait()
-        self.door.close()
-        for ticker in tickers:
-            ticker.cancel()
+        self.listener.close()
+        for task in tasks:
+            task.cancel()
         self.engine.rewriter.cancel()
         if self.failure is None:
             self.iteration.before_sleep()
-        for connection in self.clients.connections:
+        for connection in self.connections:
             connection.transport.close()
 
-    def welcome(self, guest: Guest) -> Connection | None:
-        """Make a connection for a client that has come, or tell it why it cannot come in."""
+    def create_connection(self, accepted: AcceptedTransport) -> Connection | None:
+        """Create the connection of an accepted client, or send the client the reason for which it is refused."""
         engine, options = self.engine, self.options
-        host = guest.get_extra_info("peername")[0]
-        from_here = host.startswith("127.") or host == "::1"
+        host = accepted.get_extra_info("peername")[0]
+        local = host.startswith("127.") or host == "::1"
         if len(engine.clients) >= options.maxclients:
             refusal = too_many_clients()
-        elif options.protected_mode == "yes" and not (options.requirepass or from_here):
+        elif options.protected_mode == "yes" and not (options.requirepass or local):
             refusal = protected()
         else:
-            keep_alive(guest.socket, options.tcp_keepalive)
-            connection = Connection(self.iteration, self.clients, guest)
-            self.clients.connections.add(connection)
+            keep_alive(accepted.socket, options.tcp_keepalive)
+            connection = Connection(self.iteration, self.connections, accepted)
+            self.connections.add(connection)
             return connection
         engine.counters.connections_rejected += 1
-        guest.write(encode(refusal))
+        accepted.write(encode(refusal))
         return None
 
     def interrupt(self) -> float:
-        """A signal asks us to end, in a thread: have the event loop do so. Give the seconds that it has for that."""
+        """Have the event loop stop the server, and return the seconds that it has. The signal thread calls this."""
         if self.loop is None:
             log.info("told to stop while the log was loading")
             return 0
         if self.engine.scripts.busy:
             return 0
-        with suppress(RuntimeError):  # the loop is closed already
+        with suppress(RuntimeError):  # the event loop is closed already
             self.loop.call_soon_threadsafe(self.stop)
         return PATIENCE
 
     def leave(self, status: int = 0) -> None:
-        """End at once, in the middle of whatever is done. What was acknowledged is in the log."""
+        """End the process at once. Every change that a client has a reply for is in the log."""
         try:
             self.engine.rewriter.cancel()
         finally:
             os._exit(status)
 
     def stop(self, failure: str | None = None) -> None:
-        """Let `run` come to its end, because we were asked to, or because of a `failure`."""
-        if self.engine.scripts.busy:  # it would not let the event loop have another iteration
+        """End `run`, because somebody asked for it, or because of a `failure`."""
+        if self.engine.scripts.busy:  # the event loop has no further iteration
             if failure:
                 log.critical("%s", failure)
             self.leave(1 if failure else 0)
@@ -114,9 +114,9 @@ class Server:
         self.stopping.set()
 
     def end(self, error: BaseException) -> NoReturn:
-        """End at once, with status 1: what is in memory may be half of something. What was acknowledged is in the log.
+        """End the process at once, with status 1, as a change in memory may be incomplete: see `mishaps.py`.
 
-        Nothing more may be executed, written or sent, so there is no orderly way: see `mishaps.py`.
+        Every change that a client has a reply for is in the log. Nothing more is executed, written or sent.
         """
         try:
             self.reserve = b""
@@ -127,54 +127,55 @@ class Server:
         finally:
             os._exit(1)
 
-    def notice(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """The event loop has caught what a callback of ours, or one of its own, did not expect."""
+    def on_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """The event loop has caught an exception in a callback: log it, or end if memory is used up."""
         error = context.get("exception")
         if error is not None and out_of_memory(error):
             self.end(error)
         log.error("%s", context["message"], exc_info=error)
 
-    async def keep_up(self, ticker: Coroutine[None, None, None]) -> None:
-        """Run a ticker. One that fails ends the server: nobody would notice that its work is not done any more."""
+    async def guard(self, timer: Coroutine[None, None, None]) -> None:
+        """Run a timer. If it fails, end the server: nothing else would show that its work is no longer done."""
         try:
-            await ticker
+            await timer
         except Exception as error:
             self.end(error)
 
     async def expire_regularly(self) -> None:
-        """Remove keys that have expired and that nobody asks for, a few at a time, so that clients do not wait."""
+        """Remove expired keys that no command reads, a few at a time, so that clients do not wait."""
         while True:
             more = self.engine.expire()
             self.iteration.before_sleep()
-            await asyncio.sleep(0 if more else 1 / min(max(self.options.hz, 1), FASTEST))
+            await asyncio.sleep(0 if more else 1 / min(max(self.options.hz, 1), MAX_HZ))
 
-    async def part_with_some(self) -> None:
-        """Each second, hang up on clients that have let too much wait for too long, or asked nothing for too long."""
+    async def check_clients(self) -> None:
+        """Each second, close connections over the soft limit for too long, and idle ones (Redis: `clientsCron`)."""
         while True:
             await asyncio.sleep(1)
-            for connection in list(self.clients.over):
-                connection.mind_limit()
+            for connection in list(self.connections):
+                if connection.output_limit.over_since is not None:
+                    connection.check_output_limit()
             if self.options.timeout:
-                self.part_with_idle()
+                self.close_idle()
 
-    def part_with_idle(self) -> None:
-        """Hang up on clients that have asked nothing for longer than `timeout` says, and do not wait for anything."""
+    def close_idle(self) -> None:
+        """Close connections that have sent nothing for `timeout` seconds and wait for nothing."""
         oldest = self.engine.steady() - self.options.timeout * 1000
-        for connection in list(self.clients.connections):
+        for connection in list(self.connections):
             client = connection.client
             if client.active < oldest and not (client.parked or client.listening or client.monitoring):
                 connection.transport.close()
 
     async def rewrite_when_due(self) -> None:
-        """Look after the rewrite of the log: begin one that is due, and go over to what a child has written."""
+        """Start a rewrite of the log when one is due, and switch to the new log when its child process is done."""
         while True:
             self.engine.rewriter.tick()
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(REWRITE_TICK)
 
     async def sync_every_second(self) -> None:
-        """Each second, see whether the log is as we left it; under `everysec` sync it, in a thread, as that takes long.
+        """Each second, fsync the log under `everysec`, in a thread, and check that nobody has changed its files.
 
-        Where the disk fails, the log itself sees to it that writes are refused, and the rewriter that it is mended.
+        If the fsync fails, the log refuses writes from then on, and the rewriter replaces it.
         """
         while True:
             await asyncio.sleep(1)

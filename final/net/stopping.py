@@ -1,8 +1,8 @@
-"""Hears SIGINT and SIGTERM in a thread of its own, so that the server ends in time, whatever a command does.
+"""Waits for SIGINT and SIGTERM in a thread, so that the server stops in time, whatever a command does.
 
-Python runs a signal handler in the main thread, between two of its own steps. So a handler waits as long as Lua
-searches for a pattern, and the event loop as long as a command runs. A thread waits for neither: Python takes turns
-between threads, and lupa lets others have Python's lock while Lua runs.
+Python runs a signal handler in the main thread, between two bytecode instructions. So a handler waits while Lua
+searches for a pattern, and the event loop waits while a command runs. A thread waits for neither: Python switches
+between threads, and lupa releases the global interpreter lock while Lua runs.
 """
 
 import os
@@ -12,19 +12,19 @@ import time
 from collections.abc import Callable
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-LATEST = 0.95  # seconds after the signal
+LATEST = 0.95  # seconds after the signal at which the process ends, whatever happens
 
 
 def on_signal(ask: Callable[[], float], leave: Callable[[], None]) -> None:
-    """Begin to listen. At a signal, `ask` asks for an orderly end, and gives the seconds for it; then `leave`."""
+    """Start the thread. At a signal it calls `ask`, which begins a clean stop and returns its seconds; then `leave`."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     threading.Thread(target=listen, args=[ask, leave], daemon=True).start()
 
 
 def listen(ask: Callable[[], float], leave: Callable[[], None]) -> None:
-    """What the thread does."""
+    """Wait for a signal, then end the process: this is what the thread runs."""
     signal.sigwait(SIGNALS)
-    signal.setitimer(signal.ITIMER_REAL, LATEST)  # SIGALRM ends the process, should we not come to do so
+    signal.setitimer(signal.ITIMER_REAL, LATEST)  # SIGALRM ends the process if `leave` does not
     try:
         time.sleep(ask())
         leave()

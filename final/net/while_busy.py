@@ -1,49 +1,50 @@
-"""Serving clients while a script does not end: the event loop has no iteration, but somebody has to say SCRIPT KILL.
+"""Serves clients while a script does not end, so that one of them can send SCRIPT KILL.
 
-Redis calls `processEventsWhileBlocked` then. An asyncio loop cannot be called from within itself, so what it would do
-is done here without it, as far as it is needed: read what has come, have it answered, let new clients in.
+Redis calls `processEventsWhileBlocked` then. An asyncio event loop cannot be run from within itself, so the necessary
+part of an iteration is done here without it: read what has come, have it answered, accept new clients.
 """
 
 import os
 from contextlib import suppress
 
 from .before_sleep import Iteration
-from .connection import CHUNK, Clients, Connection
-from .door import Door
+from .connection import CHUNK, Connection
+from .connection_state import RUNNING
+from .listener import Listener
 
 
 class WhileBusy:
-    """Reads and answers without the event loop, each time that it is told to `listen`."""
+    """Reads and answers without the event loop, each time that `serve` is called."""
 
-    def __init__(self, iteration: Iteration, clients: Clients, door: Door) -> None:
+    def __init__(self, iteration: Iteration, connections: set[Connection], listener: Listener) -> None:
         self.iteration = iteration
-        self.clients = clients
-        self.door = door
+        self.connections = connections
+        self.listener = listener
 
-    def listen(self) -> None:
-        """Answer what has come by now, from clients that were there and from new ones.
+    def serve(self) -> None:
+        """Answer what old and new clients have sent by now.
 
-        Also send what was answered in this iteration of the loop before the script began: nobody else will.
+        Also send the replies of this iteration from before the script: the event loop cannot do it.
         """
-        for listening in self.door.listening:
-            self.door.accept(listening)
-        self.iteration.catch_up()
-        for connection in [*self.clients.connections]:
+        for listening in self.listener.sockets:
+            self.listener.accept(listening)
+        self.iteration.serve_queue()
+        for connection in [*self.connections]:
             self.read(connection, connection.transport.get_extra_info("socket").fileno())
         self.iteration.before_sleep()
 
-    def read(self, connection: Connection, number: int) -> None:
-        """Have answered what a client has sent, unless it has not yet taken what we sent.
+    def read(self, connection: Connection, descriptor: int) -> None:
+        """Read one chunk from a client and have it answered, unless output still waits for the client to read it.
 
-        That it has gone is for the loop to find out.
+        EOF is left for the event loop to find.
         """
         transport = connection.transport
-        if number < 0 or connection.working or transport.is_closing():
+        if descriptor < 0 or connection.state is RUNNING or transport.is_closing():
             return
-        if not connection.attentive or transport.get_write_buffer_size():
+        if not connection.should_read or transport.get_write_buffer_size():
             return
         with suppress(OSError):
-            if data := os.read(number, CHUNK):
+            if data := os.read(descriptor, CHUNK):
                 try:
                     connection.data_received(data)
                 except Exception as error:

@@ -1,4 +1,4 @@
-"""Two event loops can turn the server, asyncio's and uvloop: which one it is, and that nobody can tell."""
+"""The server runs on asyncio's event loop or on uvloop: how it is chosen, and that clients see no difference."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ INSTALLED = importlib.util.find_spec("uvloop") is not None
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:nbval"]
 BARE = [sys.executable, "-S", "-m", "final"]  # -S: without what is installed
 LOOPS = ["asyncio", pytest.param("uvloop", marks=pytest.mark.skipif(not INSTALLED, reason="uvloop is not installed"))]
-MEET_SOCKETS = ["server", "clients", "blocking", "scripts"]  # the tests in which a loop could make a difference
+MEET_SOCKETS = ["server", "clients", "blocking", "scripts"]  # the tests in which the event loop could matter
 
 
 def loop_of(server: Server) -> str:
-    """The loop that a server says it runs on."""
+    """Return the name of the event loop that INFO reports."""
     text = server.connect().ask("INFO", "server")
     assert isinstance(text, bytes)
     return text.split(b"multiplexing_api:")[1].split()[0].decode()
@@ -57,7 +57,7 @@ def test_uvloop_where_it_is_not_installed_is_refused_in_one_line() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "cannot use uvloop: No module named 'uvloop'\n")
 
 
-def test_the_loop_cannot_be_changed_while_it_turns() -> None:
+def test_the_loop_cannot_be_changed_while_the_server_runs() -> None:
     with final_server() as server:
         client: Client = server.connect()
         client.send(request("CONFIG", "SET", "loop", "asyncio"))
@@ -65,8 +65,8 @@ def test_the_loop_cannot_be_changed_while_it_turns() -> None:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_one_who_has_gone_before_it_was_let_in_is_no_stranger(loop: str) -> None:
-    """Its address cannot be asked for any more: it must not be taken for one from outside."""
+def test_a_client_that_has_gone_before_it_is_accepted_does_not_count_as_refused(loop: str) -> None:
+    """Its address is unknown by then: protected-mode must not take it for one of another host."""
     with final_server("--loop", loop) as server:
         process = info_number(server.connect(), "process_id")
         os.kill(process, signal.SIGSTOP)
@@ -85,7 +85,7 @@ def test_one_who_has_gone_before_it_was_let_in_is_no_stranger(loop: str) -> None
 
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of a running process cannot be set here")
-def test_without_file_descriptors_clients_wait_outside_and_the_log_says_so_once_a_second(loop: str) -> None:
+def test_without_file_descriptors_connections_stay_pending_and_the_log_says_so_once_a_second(loop: str) -> None:
     with final_server("--loop", loop) as server, contextlib.ExitStack() as stack:
         client = server.connect()
         process = info_number(client, "process_id")
@@ -107,7 +107,7 @@ def test_without_file_descriptors_clients_wait_outside_and_the_log_says_so_once_
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_all_is_answered_that_was_sent_before_the_end(loop: str) -> None:
+def test_all_is_answered_that_was_sent_before_eof(loop: str) -> None:
     with final_server("--loop", loop) as server:
         connection = socket.create_connection(("127.0.0.1", server.port), 5)
         connection.sendall(b"INCR n\r\n" * 2000)

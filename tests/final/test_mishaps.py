@@ -215,11 +215,11 @@ def test_a_unit_for_which_memory_does_not_suffice_leaves_nothing_in_the_log(
     assert [key for _, key, *_ in desk.told()] == [b"c"]
 
 
-# Those who keep the time
+# Timers
 
 
-@pytest.mark.parametrize("ticker", ["engine.expire", "engine.rewriter.tick", "sync", "part_with_idle"])
-def test_a_ticker_that_fails_ends_the_server(ticker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("timer", ["engine.expire", "engine.rewriter.tick", "sync", "close_idle"])
+def test_a_timer_that_fails_ends_the_server(timer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> NoReturn:
         raise ZeroDivisionError
 
@@ -231,10 +231,10 @@ def test_a_ticker_that_fails_ends_the_server(ticker: str, monkeypatch: pytest.Mo
 
     async def run() -> None:
         server = OurServer(Options(port=0, appendonly="no", timeout=1))
-        if ticker == "sync":
+        if timer == "sync":
             monkeypatch.setattr(type(server), "sync_every_second", fail_later)
         else:
-            *path, name = ticker.split(".")
+            *path, name = timer.split(".")
             owner: Any = server
             for part in path:
                 owner = getattr(owner, part)

@@ -1,4 +1,4 @@
-"""A long life in short: some seconds of every load at once, and then its end, whatever is under way at that moment."""
+"""Some seconds of every load at once; and a clean stop, whatever is under way at that moment."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def test_after_a_life_of_every_load_at_once_nothing_is_left_over_and_nothing_is_
     note(f"{SECONDS:g} s of every load at once: {told}, memory {report.info.get('slope')}")
 
 
-# Its end
+# The stop
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    """A server with a log that has something in it."""
+    """A server with data in its log."""
     with final_server(data=tmp_path, appendfsync="everysec") as server:
         client = server.connect()
         client.ask("SET", "big", "x" * 1_000_000)
@@ -51,7 +51,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def stopped_at_once(server: Server, tmp_path: Path) -> None:
-    """Write something, have it end at once by SIGTERM, and find what was written in the log."""
+    """Write a key, stop the server by SIGTERM, and check that it stops in time and the key is in the log."""
     client = server.connect()
     client.send(request("SET", "last", "v"))
     client.expect(OK)
