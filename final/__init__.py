@@ -20,7 +20,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         engine.py         one request: admit, run, settle
         admit.py          whether a client may run a command now
         notify.py, security_warning.py  keyspace notifications; closes clients that speak HTTP
-        mishaps.py        an unexpected exception: whether it ends the connection or the server
+        faults.py         an unexpected exception: whether it ends the connection or the server
         fast_path.py      a shorter path for commands that take nothing but data
         context.py        what commands may use of the engine
         signature.py      @command: a function's signature is its syntax

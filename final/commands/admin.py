@@ -5,7 +5,7 @@ import time
 from ..engine.client import Client
 from ..engine.command import ADMIN, ALLOW_BUSY, FAST, LOADING, NO_MULTI, NOSCRIPT, STALE
 from ..engine.context import Engine
-from ..engine.open_files import room_for
+from ..engine.open_files import adjust_open_files_limit
 from ..engine.signature import command
 from ..options import config_failed
 from ..protocol.errors import ReplyError, syntax_error
@@ -47,7 +47,9 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
     if switched and not engine.rewriter.switch(now=not in_transaction(client)):
         vars(engine.options).update(before)
         raise config_failed("appendonly", "Unable to turn on AOF. Check server logs.")
-    supported = room_for(engine.options.maxclients) if "maxclients" in before else engine.options.maxclients
+    supported = (
+        adjust_open_files_limit(engine.options.maxclients) if "maxclients" in before else engine.options.maxclients
+    )
     if supported < engine.options.maxclients:
         vars(engine.options).update(before)
         reason = "The operating system is not able to handle the specified number of clients, try with"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from math import inf
 
-from ..engine.args import Options, integer
+from ..engine.args import OptionCursor, integer
 from ..engine.client import Client
 from ..engine.command import ADMIN, LOADING, NOSCRIPT, STALE, Group
 from ..engine.context import Engine
@@ -68,11 +68,13 @@ def client_reply(client: Client, mode: bytes) -> Value:
     """CLIENT REPLY ON | OFF | SKIP: turn replies on or off, or skip the reply to the next request."""
     match mode.lower():
         case b"on":
-            client.mute = 0
+            client.replies_to_skip = 0
         case b"off":
-            client.mute = inf
+            client.replies_to_skip = inf
         case b"skip":
-            client.mute = max(client.mute, 2)  # replies to skip: the one to this request, and the next one
+            client.replies_to_skip = max(
+                client.replies_to_skip, 2
+            )  # replies to skip: the one to this request, and the next one
         case _:
             raise syntax_error()
     return "OK"
@@ -117,7 +119,7 @@ def of_type(arg: bytes) -> Callable[[Client], bool]:
     kind = arg.lower()
     if kind not in (b"normal", b"pubsub", b"master", b"replica", b"slave"):
         raise ReplyError(f"ERR Unknown client type '{shown(arg)}'")
-    return lambda client: kind == (b"pubsub" if client.listening else b"normal")
+    return lambda client: kind == (b"pubsub" if client.subscribed else b"normal")
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
@@ -136,7 +138,7 @@ def client_kill(engine: Engine, client: Client, option: bytes, *options: bytes) 
         filters = parse_filters((option, *options), client)
         found = [each for each in engine.clients.values() if all(matches(each) for matches in filters)]
     for each in found:
-        each.leaving = True  # the client that sent the command is closed after its reply
+        each.closing = True  # the client that sent the command is closed after its reply
         if each is not client:
             engine.disconnect(each)
             each.hang_up()
@@ -146,7 +148,7 @@ def client_kill(engine: Engine, client: Client, option: bytes, *options: bytes) 
 def parse_filters(args: tuple[bytes, ...], client: Client) -> list[Callable[[Client], bool]]:
     """Parse the options of CLIENT KILL; return a function for each that returns whether a client matches it."""
     found: dict[bytes, Callable[[Client], bool]] = {b"skipme": lambda each: each is not client}
-    options = Options(args)
+    options = OptionCursor(args)
     for option in options:
         found[option] = parse_filter(option, options.value(), client)
     return list(found.values())
@@ -213,9 +215,9 @@ def described(client: Client, now: int) -> bytes:
     """Return a client's line of CLIENT LIST, with those of Redis's fields that have a meaning here."""
     letters = {
         "O": client.monitoring,
-        "P": client.listening,
+        "P": client.subscribed,
         "x": client.queue is not None,
-        "d": client.touched,
+        "d": client.dirty_cas,
         "b": client.parked is not None,
         "e": client.no_evict,
     }
@@ -225,8 +227,8 @@ def described(client: Client, now: int) -> bytes:
         "addr": client.address,
         "laddr": client.local_address,
         "name": client.name.decode(),
-        "age": (now - client.since) // 1000,
-        "idle": (now - client.active) // 1000,
+        "age": (now - client.connected_at) // 1000,
+        "idle": (now - client.last_interaction) // 1000,
         "flags": flags or "N",
         "db": client.db.index,
         "sub": len(client.channels),

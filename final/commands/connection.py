@@ -4,7 +4,7 @@ import hmac
 from collections.abc import Iterator
 from hashlib import sha256
 
-from ..engine.args import Options
+from ..engine.args import OptionCursor
 from ..engine.client import Client
 from ..engine.command import (
     ALLOW_BUSY,
@@ -34,7 +34,7 @@ BEFORE_AUTH = (NOSCRIPT, LOADING, STALE, FAST, NO_AUTH, ALLOW_BUSY)  # flags of 
 @command(FAST, WHILE_SUBSCRIBED, REFUSED_LIKE_WRITES)
 def ping(client: Client, message: bytes | None = None) -> Value:
     """PING [message]: answer with PONG, or with the message."""
-    if client.listening and client.protocol == 2:
+    if client.subscribed and client.protocol == 2:
         return Push([b"pong", message or b""])
     return "PONG" if message is None else message
 
@@ -48,20 +48,20 @@ def echo(message: bytes) -> Value:
 @command(*BEFORE_AUTH, UNQUEUED, WHILE_SUBSCRIBED)
 def quit_(client: Client, *ignored: bytes) -> Value:
     """QUIT: answer OK and close the connection."""
-    client.leaving = True
+    client.closing = True
     return "OK"
 
 
 @command(*BEFORE_AUTH, UNQUEUED, WHILE_SUBSCRIBED)
 def reset(engine: Engine, client: Client) -> Value:
     """RESET: bring the connection back to the state of a new one."""
-    client.queue, client.spoiled = None, False
+    client.queue, client.dirty_exec = None, False
     engine.watching.unwatch(client)
-    engine.hub.leave(client)
+    engine.pubsub.unsubscribe_all(client)
     client.db, client.protocol, client.name = engine.stores[0], 2, b""
     client.authenticated = not engine.options.requirepass
-    client.mute, client.no_evict = 0, False
-    engine.monitors.leave(client)
+    client.replies_to_skip, client.no_evict = 0, False
+    engine.monitors.remove(client)
     return "RESET"
 
 
@@ -116,7 +116,7 @@ def hello(engine: Engine, client: Client, *options: bytes) -> Value:
         if version not in (2, 3):
             raise ReplyError("NOPROTO unsupported protocol version")
         protocol = version
-    cursor = Options(options[1:])
+    cursor = OptionCursor(options[1:])
     for option in cursor:
         if option == b"auth" and len(cursor) >= 2:
             check_password(engine, *cursor.values(2))

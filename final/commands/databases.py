@@ -1,7 +1,7 @@
 """Commands that use two databases: COPY, MOVE, SWAPDB."""
 
 from ..data.store import AS_REQUESTED, KINDS, NO_EVENT, UNLOGGED, Store
-from ..engine.args import Options
+from ..engine.args import OptionCursor
 from ..engine.command import DENYOOM, FAST, WRITE, Group
 from ..engine.context import Engine
 from ..engine.signature import command
@@ -18,7 +18,7 @@ INT_MIN, INT_MAX = -(2**31), 2**31 - 1  # of C's int, the type of an index of a 
 def copy(engine: Engine, db: Store, key: bytes, newkey: bytes, *options: bytes) -> Value:
     """COPY source destination [DB destination-db] [REPLACE]: copy the value and its deadline; answer 1, else 0."""
     target, replace = db, False
-    cursor = Options(options)
+    cursor = OptionCursor(options)
     for option in cursor:
         match option:
             case b"replace":
@@ -69,7 +69,7 @@ def swapdb(engine: Engine, index1: bytes, index2: bytes) -> Value:
         for place in observed:
             index, key = place
             if index == db.index and before.held(key) is None and db.overdue(key):
-                engine.watching.missed(place)
+                engine.watching.mark_expired(place)
             elif index == db.index and not (before.held(key) is None and db.held(key) is None):
                 changed.append(key)
         db.changed(*changed, log=log, event=NO_EVENT)

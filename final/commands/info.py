@@ -124,8 +124,8 @@ def about_work(engine: Engine) -> Fields:
         "evicted_keys": counters.evicted,
         "keyspace_hits": counters.hits,
         "keyspace_misses": counters.misses,
-        "pubsub_channels": len(engine.hub.channels),
-        "pubsub_patterns": len(engine.hub.patterns),
+        "pubsub_channels": len(engine.pubsub.channels),
+        "pubsub_patterns": len(engine.pubsub.patterns),
         "total_error_replies": counters.error_replies,
     }
 

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from ..data.store import Store
-from ..engine.args import Options
+from ..engine.args import OptionCursor
 from ..engine.command import READONLY, Group
 from ..engine.context import Engine
 from ..engine.signature import command
@@ -26,7 +26,7 @@ def lcs(engine: Engine, db: Store, key: bytes, key2: bytes, *options: bytes) -> 
     one, two = (text(db, each) for each in (key, key2))
     length_only = ranges = lengths = False
     shortest = 0
-    cursor = Options(options)
+    cursor = OptionCursor(options)
     for option in cursor:
         match option:
             case b"len":

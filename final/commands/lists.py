@@ -7,7 +7,7 @@ from sys import getsizeof
 
 from ..data.memory import estimate
 from ..data.store import AS_REQUESTED, KINDS, PIECE, UNLOGGED, Args, Kind, Store
-from ..engine.args import Options, index_range, integer
+from ..engine.args import OptionCursor, index_range, integer
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, no_such_key, not_positive, syntax_error
@@ -239,7 +239,7 @@ def lpos(db: Store, key: bytes, element: bytes, *options: bytes) -> Value:
 def parse_lpos_options(args: Sequence[bytes]) -> tuple[int, int | None, int]:
     """Parse the options of LPOS; return RANK, COUNT (None if it is missing) and MAXLEN."""
     rank, limits = 1, {b"count": None, b"maxlen": 0}
-    options = Options(args)
+    options = OptionCursor(args)
     for option in options:
         value = options.value()
         if option not in (b"rank", *limits):

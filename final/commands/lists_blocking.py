@@ -1,7 +1,7 @@
 """Commands for lists as queues: move elements between lists, pop from one of several lists, block until one has any."""
 
 from ..data.store import AS_REQUESTED, UNLOGGED, Args, Store
-from ..engine.args import parse_several
+from ..engine.args import parse_mpop
 from ..engine.command import BLOCKING, DENYOOM, MOVABLEKEYS, NOSCRIPT, WRITE, Group
 from ..engine.signature import command
 from ..engine.wait import serve_or_wait
@@ -22,7 +22,7 @@ def end(arg: bytes) -> bytes:
 @command(WRITE, MOVABLEKEYS, keys="RW access delete")
 def lmpop(db: Store, numkeys: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
     """LMPOP numkeys key [key ...] LEFT | RIGHT [COUNT count]: pop from the first list that exists."""
-    keys, side, count = parse_several(numkeys, (first, second, *more), (LEFT, RIGHT))
+    keys, side, count = parse_mpop(numkeys, (first, second, *more), (LEFT, RIGHT))
     return next((pop_from(db, key, side, count) for key in keys if db.get(key, LIST)), NULL_ARRAY)
 
 
@@ -89,7 +89,7 @@ def blocking_pop(db: Store, keys: tuple[bytes, ...], side: bytes, timeout: bytes
 @command(WRITE, BLOCKING, MOVABLEKEYS, keys="RW access delete")
 def blmpop(db: Store, timeout: bytes, numkeys: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
     """BLMPOP timeout numkeys key [key ...] LEFT | RIGHT [COUNT count]: LMPOP; block while no list exists."""
-    keys, side, count = parse_several(numkeys, (first, second, *more), (LEFT, RIGHT))
+    keys, side, count = parse_mpop(numkeys, (first, second, *more), (LEFT, RIGHT))
     return serve_or_wait(db, keys, LIST, lambda key: pop_from(db, key, side, count), timeout, NULL_ARRAY)
 
 

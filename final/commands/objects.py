@@ -2,7 +2,7 @@
 
 from ..data.memory import SAMPLES, size_of
 from ..data.store import KINDS, Store
-from ..engine.args import Options
+from ..engine.args import OptionCursor
 from ..engine.command import NO_TOUCH, READONLY, UNCOUNTED, Group
 from ..engine.context import Engine
 from ..engine.signature import command
@@ -68,7 +68,7 @@ def memory(subcommand: bytes, *arguments: bytes) -> Value:
 def memory_usage(db: Store, key: bytes, *options: bytes) -> Value:
     """MEMORY USAGE key [SAMPLES count]: answer with the memory that key and value take, in bytes, or null."""
     samples = SAMPLES
-    cursor = Options(options)
+    cursor = OptionCursor(options)
     for option in cursor:
         if option != b"samples" or (samples := cursor.integer()) < 0:
             raise syntax_error()

@@ -13,7 +13,7 @@ GROUP = Group("pubsub", "@pubsub", "g")
 def change(engine: Engine, client: Client, names: tuple[bytes, ...], arg: bytes) -> Value:
     """Subscribe or unsubscribe, as `arg` says; return a push for each name, with the new number of subscriptions."""
     pattern = arg.startswith(b"p")
-    method = engine.hub.unsubscribe if b"un" in arg else engine.hub.subscribe
+    method = engine.pubsub.unsubscribe if b"un" in arg else engine.pubsub.subscribe
     replies = Replies()
     for name in names:
         method(client, name, pattern)
@@ -48,7 +48,7 @@ def punsubscribe(engine: Engine, client: Client, *patterns: bytes) -> Value:
 @command(PUBSUB, LOADING, STALE, FAST, MAY_REPLICATE)
 def publish(engine: Engine, channel: bytes, message: bytes) -> Value:
     """PUBLISH channel message: send the message to all subscribers; answer with the number of receivers."""
-    return engine.hub.publish(channel, message)
+    return engine.pubsub.publish(channel, message)
 
 
 @command()
@@ -59,16 +59,16 @@ def pubsub(subcommand: bytes, *arguments: bytes) -> Value:
 @command(PUBSUB, LOADING, STALE, of="pubsub")
 def pubsub_channels(engine: Engine, pattern: bytes | None = None) -> Value:
     """PUBSUB CHANNELS [pattern]: answer with the channels that have subscribers, or those that match."""
-    return list(engine.hub.channels if pattern is None else filter(Glob(pattern), engine.hub.channels))
+    return list(engine.pubsub.channels if pattern is None else filter(Glob(pattern), engine.pubsub.channels))
 
 
 @command(PUBSUB, LOADING, STALE, of="pubsub")
 def pubsub_numsub(engine: Engine, *channels: bytes) -> Value:
     """PUBSUB NUMSUB [channel ...]: answer with each channel and its number of subscribers."""
-    return [arg for name in channels for arg in (name, len(engine.hub.channels.get(name, ())))]
+    return [arg for name in channels for arg in (name, len(engine.pubsub.channels.get(name, ())))]
 
 
 @command(PUBSUB, LOADING, STALE, of="pubsub")
 def pubsub_numpat(engine: Engine) -> Value:
     """PUBSUB NUMPAT: answer with the number of patterns that have subscribers."""
-    return len(engine.hub.patterns)
+    return len(engine.pubsub.patterns)

@@ -14,7 +14,7 @@ from ..protocol.writer import Value
 @command(ADMIN, NOSCRIPT, LOADING, STALE)
 def monitor(engine: Engine, client: Client) -> Value:
     """MONITOR: receive every request of every client, but for administrators' commands, until RESET."""
-    engine.monitors.join(client)
+    engine.monitors.add(client)
     return "OK"
 
 

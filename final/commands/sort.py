@@ -6,7 +6,7 @@ from typing import Any
 
 from ..data.sorted_set import SortedSet
 from ..data.store import Store
-from ..engine.args import Options
+from ..engine.args import OptionCursor
 from ..engine.command import DENYOOM, MOVABLEKEYS, READONLY, WRITE, Group
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error, wrong_type
@@ -64,7 +64,7 @@ def sort_ro(db: Store, key: bytes, *options: bytes) -> Value:
 def parse(args: Sequence[bytes], storing: bool) -> Request:
     """Parse the options. If one other than GET is repeated, the last one counts."""
     request = Request()
-    options = Options(args)
+    options = OptionCursor(args)
     for option in options:
         match option:
             case b"asc" | b"desc":

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from sys import getsizeof
 
 from ..data.store import AS_COMMANDED, KINDS, UNLOGGED, Args, Kind, Store
-from ..engine.args import Options
+from ..engine.args import OptionCursor
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
 from ..engine.context import Engine
 from ..engine.signature import command
@@ -35,7 +35,7 @@ KINDS[STRING] = Kind("string", dump, encoding, size=lambda value, _: getsizeof(v
 def parse_options(args: Sequence[bytes], allowed: tuple[bytes, ...]) -> dict[bytes, bytes]:
     """Parse the options of SET and GETEX; map each in lower case to its time, or to b"". Raises `syntax_error`."""
     chosen: dict[bytes, bytes] = {}
-    options = Options(args)
+    options = OptionCursor(args)
     for option in options:
         if option not in allowed:
             raise syntax_error()

@@ -26,7 +26,7 @@ def multi(client: Client) -> Value:
     """MULTI: queue the following requests, up to EXEC or DISCARD; answer OK."""
     if client.queue is not None:
         raise ReplyError("ERR MULTI calls can not be nested")
-    client.queue, client.spoiled = [], False
+    client.queue, client.dirty_exec = [], False
     return "OK"
 
 
@@ -40,12 +40,12 @@ def exec_(engine: Engine, client: Client) -> Value:
     if client.queue is None:
         raise ReplyError("ERR EXEC without MULTI")
     queue = client.queue
-    changed = client.touched or any(
+    changed = client.dirty_cas or any(
         engine.stores[index].overdue(key) for (index, key), before in client.watched.items() if not before
     )
-    spoiled = client.spoiled
+    dirty_exec = client.dirty_exec
     discard_queue(engine, client)
-    if spoiled:
+    if dirty_exec:
         raise ReplyError("EXECABORT Transaction discarded because of previous errors.")
     if changed:
         return NULL_ARRAY
@@ -63,7 +63,7 @@ def discard(engine: Engine, client: Client) -> Value:
 
 def discard_queue(engine: Engine, client: Client) -> None:
     """End the transaction: drop the queue and the watched keys."""
-    client.queue, client.spoiled = None, False
+    client.queue, client.dirty_exec = None, False
     engine.watching.unwatch(client)
 
 

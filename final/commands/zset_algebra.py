@@ -5,7 +5,7 @@ from math import isnan
 
 from ..data.sorted_set import SortedSet
 from ..data.store import Store
-from ..engine.args import Options, integer, parse_limit
+from ..engine.args import OptionCursor, integer, parse_limit
 from ..engine.client import Client
 from ..engine.command import DENYOOM, MOVABLEKEYS, READONLY, WRITE, Group
 from ..engine.signature import command
@@ -44,7 +44,7 @@ def parse(
     if number > len(args):
         raise syntax_error()
     inputs = [scores_of(db, key) for key in args[:number]]
-    options = Options(args[number:])
+    options = OptionCursor(args[number:])
     weights, scored = [1.0] * number, False
     aggregate: Aggregate = add
     for option in options:

@@ -2,7 +2,7 @@
 
 from ..data.sorted_set import Entry
 from ..data.store import Store
-from ..engine.args import parse_several
+from ..engine.args import parse_mpop
 from ..engine.client import Client
 from ..engine.command import BLOCKING, FAST, MOVABLEKEYS, NOSCRIPT, WRITE, Group
 from ..engine.signature import command
@@ -79,14 +79,14 @@ def blocking_pop(db: Store, keys: tuple[bytes, ...], timeout: bytes, highest: bo
 @command(WRITE, MOVABLEKEYS, keys="RW access delete")
 def zmpop(db: Store, numkeys: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
     """ZMPOP numkeys key [key ...] MIN | MAX [COUNT count]: pop from the first key that has members."""
-    keys, end, count = parse_several(numkeys, (first, second, *more), (MIN, MAX))
+    keys, end, count = parse_mpop(numkeys, (first, second, *more), (MIN, MAX))
     return next((pop_from(db, key, end, count) for key in keys if db.get(key, SORTED_SET)), NULL_ARRAY)
 
 
 @command(WRITE, BLOCKING, MOVABLEKEYS, keys="RW access delete")
 def bzmpop(db: Store, timeout: bytes, numkeys: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
     """BZMPOP timeout numkeys key [key ...] MIN | MAX [COUNT count]: ZMPOP; block while no key has members."""
-    keys, end, count = parse_several(numkeys, (first, second, *more), (MIN, MAX))
+    keys, end, count = parse_mpop(numkeys, (first, second, *more), (MIN, MAX))
     return serve_or_wait(db, keys, SORTED_SET, lambda key: pop_from(db, key, end, count), timeout, NULL_ARRAY)
 
 

@@ -6,7 +6,7 @@ from math import inf, nextafter
 
 from ..data.sorted_set import FEW, SHORT, Entry, SortedSet
 from ..data.store import Store
-from ..engine.args import Options, index_range, integer
+from ..engine.args import OptionCursor, index_range, integer
 from ..engine.client import Client
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
 from ..engine.signature import command
@@ -94,7 +94,7 @@ def parse_range(args: Sequence[bytes], allowed: tuple[bytes, ...], chosen: Range
     `allowed` are the options that this command has. Raises ReplyError.
     """
     scored = limited = False
-    options = Options(args)
+    options = OptionCursor(args)
     for option in options:
         if option not in allowed:
             raise syntax_error()

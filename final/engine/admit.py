@@ -10,9 +10,9 @@ def admit(client: Client, command: Command, password: str, log_failure: str) -> 
 
     `password` is `requirepass`, "" if there is none; `log_failure` says why the log cannot be written, "" if it can.
     """
-    if not client.admitted(password) and NO_AUTH not in command.flags:
+    if client.auth_required(password) and NO_AUTH not in command.flags:
         raise not_authenticated()
-    if client.listening and client.protocol == 2 and WHILE_SUBSCRIBED not in command.flags:
+    if client.subscribed and client.protocol == 2 and WHILE_SUBSCRIBED not in command.flags:
         raise only_while_listening(command.name)
     if client.queue is not None and NO_MULTI in command.flags:
         raise ReplyError("ERR Command not allowed inside a transaction")

@@ -18,10 +18,10 @@ def integer(arg: bytes) -> int:
     return number
 
 
-class Options(Iterator[bytes]):
+class OptionCursor(Iterator[bytes]):
     """A cursor over the options of a request. Iterating yields the next option in lower case; methods take its values.
 
-    >>> options = Options((b"LIMIT", b"0", b"10", b"By", b"weight_*"))
+    >>> options = OptionCursor((b"LIMIT", b"0", b"10", b"By", b"weight_*"))
     >>> next(options), options.limit(), next(options), options.value()
     (b'limit', (0, 10), b'by', b'weight_*')
     """
@@ -64,7 +64,7 @@ class Options(Iterator[bytes]):
 def parse_limit(args: Sequence[bytes]) -> int:
     """Parse `[LIMIT limit]` of SINTERCARD and ZINTERCARD; return 0, for no limit, if it is missing."""
     limit: int | None = 0
-    options = Options(args)
+    options = OptionCursor(args)
     for option in options:
         value = options.value()
         if option != b"limit":
@@ -86,12 +86,12 @@ def index_range(length: int, start: int, stop: int) -> tuple[int, int]:
     return (first, after) if first < after else (length, length)
 
 
-def parse_several(
+def parse_mpop(
     numkeys: bytes, args: tuple[bytes, ...], ends: tuple[bytes, bytes]
 ) -> tuple[tuple[bytes, ...], bytes, int]:
     """Parse the arguments of LMPOP and ZMPOP; return the keys, one of `ends` (in capitals), and the count.
 
-    >>> parse_several(b"2", (b"a", b"b", b"left", b"COUNT", b"10"), (b"LEFT", b"RIGHT"))
+    >>> parse_mpop(b"2", (b"a", b"b", b"left", b"COUNT", b"10"), (b"LEFT", b"RIGHT"))
     ((b'a', b'b'), b'LEFT', 10)
     """
     number = parse_integer(numkeys)
@@ -155,7 +155,7 @@ def parse_scan_options(args: Sequence[bytes], with_type: bool) -> tuple[Callable
     """
     matches: Callable[[bytes], object] = lambda name: True  # noqa: E731
     count, kind = 10, b""
-    options = Options(args)
+    options = OptionCursor(args)
     for option in options:
         value = options.value()
         if option == b"match":

@@ -37,14 +37,14 @@ class Client:
     db: Store  # the database that it has selected
     name: bytes = b""  # CLIENT SETNAME
     protocol: int = 2  # the RESP version, 2 or 3: HELLO
-    leaving: bool = False  # close the connection after the replies so far (CLIENT_CLOSE_AFTER_REPLY)
+    closing: bool = False  # close the connection after the replies so far (CLIENT_CLOSE_AFTER_REPLY)
     authenticated: bool = True  # by AUTH, or because no password was needed when it connected
     address: str = ""  # its end of the connection, host:port
     local_address: str = ""  # our end
     library: bytes = b""  # CLIENT SETINFO LIB-NAME
     library_version: bytes = b""  # CLIENT SETINFO LIB-VER
-    since: int = 0  # when it connected, by the steady clock, in milliseconds
-    active: int = 0  # when it last sent a request or was sent a message, by the steady clock
+    connected_at: int = 0  # when it connected, by the steady clock, in milliseconds
+    last_interaction: int = 0  # when it last sent a request or was sent a message, by the steady clock
     last_command: str = "NULL"  # the name of the command of its last request
 
     deliver: Callable[[Value], None] = discard  # send a message that is not the reply to the current request
@@ -52,26 +52,26 @@ class Client:
     resume: Callable[[], None] = do_nothing  # execute the request that a pause has held back
     is_script: bool = False  # not a client, but a script that runs for one (CLIENT_SCRIPT)
     monitoring: bool = False  # MONITOR (CLIENT_MONITOR)
-    mute: float = 0  # how many replies not to send: CLIENT REPLY; OFF: infinite (CLIENT_REPLY_SKIP, …_OFF)
+    replies_to_skip: float = 0  # how many replies not to send: CLIENT REPLY; OFF: infinite (CLIENT_REPLY_SKIP, …_OFF)
     no_evict: bool = False  # CLIENT NO-EVICT ON
     queue: list[tuple[Command, list[bytes]]] | None = None  # the requests since MULTI, which EXEC runs; None: no MULTI
-    spoiled: bool = False  # a request could not be queued, so EXEC will fail (CLIENT_DIRTY_EXEC)
+    dirty_exec: bool = False  # a request could not be queued, so EXEC will fail (CLIENT_DIRTY_EXEC)
     watched: dict[Place, bool] = field(default_factory=dict)  # WATCH; True: the key had expired, but was not removed
-    touched: bool = False  # a watched key has changed, so EXEC will fail (CLIENT_DIRTY_CAS)
+    dirty_cas: bool = False  # a watched key has changed, so EXEC will fail (CLIENT_DIRTY_CAS)
     channels: dict[bytes, None] = field(default_factory=dict)  # SUBSCRIBE, in order
     patterns: dict[bytes, None] = field(default_factory=dict)  # PSUBSCRIBE, in order
     parked: Parked | None = None  # its command that waits for a key
 
-    def admitted(self, password: str) -> bool:
-        """Return whether it has authenticated, or `password`, the option `requirepass`, is empty."""
-        return self.authenticated or not password
+    def auth_required(self, password: str) -> bool:
+        """Return whether it has to authenticate first (`authRequired`); `password` is the option `requirepass`."""
+        return bool(password) and not self.authenticated
 
-    def let_go(self) -> None:
+    def detach(self) -> None:
         """Drop the references to the connection, which refers to the client: only the collector frees a cycle."""
         self.deliver, self.hang_up, self.resume = discard, do_nothing, do_nothing
 
     @property
-    def listening(self) -> bool:
+    def subscribed(self) -> bool:
         """Whether it is subscribed to anything (CLIENT_PUBSUB). With RESP2, few commands are allowed then."""
         return bool(self.channels or self.patterns)
 

@@ -16,7 +16,7 @@ from .counters import Counters
 from .evict import Eviction
 from .monitor import Monitors
 from .pause import Pause
-from .pubsub import Hub
+from .pubsub import PubSub
 from .scripts import Scripts
 from .slowlog import SlowLog
 from .watch import Watching
@@ -30,7 +30,7 @@ class Engine(Protocol):
     options: Options
     log: Log | None
     order: Order
-    hub: Hub
+    pubsub: PubSub
     rewriter: Rewriter
     eviction: Eviction
     scripts: Scripts

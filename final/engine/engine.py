@@ -21,11 +21,11 @@ from .clocks import steady_clock, wall_clock
 from .command import ALLOW_BUSY, COMMANDS, DENYOOM, RUNS_QUEUE, UNQUEUED, Command, find
 from .counters import Counters
 from .evict import Eviction
-from .mishaps import Mishaps, reraise
+from .faults import Faults, reraise
 from .monitor import Monitors
 from .notify import Notifications
 from .pause import Pause
-from .pubsub import Hub
+from .pubsub import PubSub
 from .scripts import Scripts
 from .security_warning import SecurityWarning
 from .slowlog import SlowLog
@@ -60,8 +60,8 @@ class Engine:
         self.stores = [Store(index, self.unit) for index in range(options.databases)]
         self.order = Order()
         self.counters = Counters()
-        self.hub = Hub()
-        self.notifications = Notifications(options, self.hub, self.counters)
+        self.pubsub = PubSub()
+        self.notifications = Notifications(options, self.pubsub, self.counters)
         self.waiting = Waiting()
         self.watching = Watching()
         self.clients: dict[int, Client] = {}
@@ -72,7 +72,7 @@ class Engine:
         self.pause = Pause()
         self.eviction = Eviction(options, self.stores, steady)
         self.scripts = Scripts(options, self.call, lambda: self.eviction.full, lambda: self.log_failure, while_busy)
-        self.mishaps = Mishaps(self.unit, on_broken, self.settle_expired)
+        self.faults = Faults(self.unit, on_broken, self.settle_expired)
         self.started = self.recently = steady()  # the latter is set some ten times a second
         self.run_id = token_hex(20)  # random for each start: a tool sees a restart by it
         self.active_expire = True  # remove expired keys before they are accessed; DEBUG SET-ACTIVE-EXPIRE sets it
@@ -84,7 +84,7 @@ class Engine:
         self.counters.connections_received += 1
         client = Client(next(self._ids), self.stores[0], address=address, local_address=local_address, deliver=deliver)
         client.authenticated = not self.options.requirepass
-        client.since = client.active = self.recently = self.steady()
+        client.connected_at = client.last_interaction = self.recently = self.steady()
         self.clients[client.id] = client
         return client
 
@@ -93,8 +93,8 @@ class Engine:
         self.clients.pop(client.id, None)
         self.waiting.unpark(client)
         self.watching.unwatch(client)
-        self.hub.leave(client)
-        self.monitors.leave(client)
+        self.pubsub.unsubscribe_all(client)
+        self.monitors.remove(client)
 
     def execute(self, client: Client, args: list[bytes]) -> Value:
         """Run one request of a client and settle what it changed; return the reply.
@@ -138,7 +138,7 @@ class Engine:
 
     def reject(self, client: Client, args: list[bytes], error: ReplyError) -> ReplyError:
         """Return the error for a request that must not run; the transaction that it belongs to, or runs, fails too."""
-        client.spoiled = True  # EXEC will answer EXECABORT
+        client.dirty_exec = True  # EXEC will answer EXECABORT
         self.counters.error_replies += 1
         command = COMMANDS.get(args[0].lower())
         if command is None or RUNS_QUEUE not in command.flags:
@@ -195,7 +195,7 @@ class Engine:
             self.counters.error_replies += 1
             answer = error.with_traceback(None)  # else the values in its frames live until the next collection
         except Exception as error:
-            self.mishaps.in_command(command, error)
+            self.faults.in_command(command, error)
             raise
         if command.counts_lookups:
             self.counters.count_lookups(client.db, command, args)
@@ -224,7 +224,7 @@ class Engine:
         try:
             self._settle()
         except Exception as error:
-            self.mishaps.end(error)
+            self.faults.end(error)
 
     def _settle(self) -> None:
         """`settle`. Each waiting command that is served is a unit of its own, and may change what others wait for."""

@@ -26,9 +26,9 @@ class FastPath:
         """Return whether this client's requests need none of the checks and reports of the full path."""
         engine = self.engine
         return (
-            client.admitted(engine.options.requirepass)
+            not client.auth_required(engine.options.requirepass)
             and client.queue is None
-            and not (client.channels or client.patterns or client.mute or engine.scripts.busy)
+            and not (client.channels or client.patterns or client.replies_to_skip or engine.scripts.busy)
             and not (engine.monitors.clients or engine.pause.until or engine.options.maxmemory)
             and not (engine.log is not None and engine.log.failure)
         )

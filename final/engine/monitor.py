@@ -16,12 +16,12 @@ class Monitors:
     def __init__(self) -> None:
         self.clients: dict[Client, None] = {}
 
-    def join(self, client: Client) -> None:
+    def add(self, client: Client) -> None:
         """Send this client each request from now on."""
         client.monitoring = True
         self.clients[client] = None
 
-    def leave(self, client: Client) -> None:
+    def remove(self, client: Client) -> None:
         """Send this client no more requests."""
         client.monitoring = False
         self.clients.pop(client, None)

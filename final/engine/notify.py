@@ -5,15 +5,15 @@ from ..data.store import Note
 from ..options import Options
 from .command import Command
 from .counters import Counters
-from .pubsub import Hub
+from .pubsub import PubSub
 
 
 class Notifications:
     """Publishes the events of notes, if `notify-keyspace-events` asks for them."""
 
-    def __init__(self, options: Options, hub: Hub, counters: Counters) -> None:
+    def __init__(self, options: Options, pubsub: PubSub, counters: Counters) -> None:
         self.options = options
-        self.hub = hub
+        self.pubsub = pubsub
         self.counters = counters
 
     def publish(self, note: Note, command: Command | None = None) -> None:
@@ -24,5 +24,5 @@ class Notifications:
             group = command.group.letter if command else "g"
             for key in note.keys:
                 for channel, message in messages(setting, note.store.index, key, event, group):
-                    self.hub.publish(channel, message)
+                    self.pubsub.publish(channel, message)
         note.event = None

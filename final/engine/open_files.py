@@ -5,7 +5,7 @@ import resource
 RESERVED = 32  # files besides the clients' connections (CONFIG_MIN_RESERVED_FDS)
 
 
-def room_for(clients: int) -> int:
+def adjust_open_files_limit(clients: int) -> int:
     """Raise the limit of open files as far as `clients` connections need (`adjustOpenFilesLimit`).
 
     Return how many clients the limit allows now: `clients`, or fewer if the system does not let us raise it that far.

@@ -7,7 +7,7 @@ from ..protocol.writer import Push
 from .client import Client
 
 
-class Hub:
+class PubSub:
     """Channels and patterns, each with its subscribers in the order in which they subscribed."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Hub:
                 if pattern:
                     del self.globs[name]
 
-    def leave(self, client: Client) -> None:
+    def unsubscribe_all(self, client: Client) -> None:
         """Unsubscribe the client from everything."""
         for pattern in (False, True):
             for name in list(self._subscriptions(client, pattern)):

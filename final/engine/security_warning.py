@@ -21,7 +21,7 @@ class SecurityWarning:
         """Close the client of a request that is a line of HTTP."""
         if args[0].lower() not in HTTP:
             return
-        client.leaving = True
+        client.closing = True
         client.hang_up()
         if self.warned is None or now - self.warned >= MINUTE:
             self.warned = now

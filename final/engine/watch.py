@@ -16,8 +16,8 @@ class Watching:
         self.clients: dict[Place, set[Client]] = {}  # no set is empty
 
     def watch(self, client: Client, key: bytes) -> None:
-        """Have `client.touched` set when this key of the client's database changes."""
-        if client.touched:
+        """Have `client.dirty_cas` set when this key of the client's database changes."""
+        if client.dirty_cas:
             return  # its EXEC fails in any case
         place = (client.db.index, key)
         client.watched.setdefault(place, client.db.overdue(key))
@@ -26,7 +26,7 @@ class Watching:
     def unwatch(self, client: Client) -> None:
         """Remove all that the client watches, and forget that any of it changed."""
         self._remove(client)
-        client.touched = False
+        client.dirty_cas = False
 
     def touch(self, place: Place, store: Store) -> None:
         """Mark the clients that watch this place: its key, in the database `store`, was changed or removed.
@@ -40,7 +40,7 @@ class Watching:
                     continue
                 if store.overdue(place[1]):
                     continue
-            client.touched = True
+            client.dirty_cas = True
             self._remove(client)
 
     def _remove(self, client: Client) -> None:
@@ -50,7 +50,7 @@ class Watching:
                 del self.clients[place]
         client.watched.clear()
 
-    def missed(self, place: Place) -> None:
+    def mark_expired(self, place: Place) -> None:
         """An expired key replaces a missing one: that is no change (Redis: `touchAllWatchedKeysInDb`)."""
         for client in self.clients.get(place, ()):
             client.watched[place] = True

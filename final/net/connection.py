@@ -57,7 +57,7 @@ class Connection(asyncio.Protocol):
         self.client = engine.connect(address, local_address, self.deliver)
         self.client.hang_up, self.client.resume = self.hang_up, self.unpause
         self.reader = Reader(engine.options.proto_max_bulk_len)
-        self.reader.trusted = self.client.admitted(engine.options.requirepass)
+        self.reader.trusted = not self.client.auth_required(engine.options.requirepass)
         self.output = bytearray()  # replies that wait until the log is flushed
         self.state: State = READY
         self.reading = True  # the transport reads from the client
@@ -84,7 +84,7 @@ class Connection(asyncio.Protocol):
         """
         if self.state is CLOSING:
             return
-        self.client.active = self.engine.recently
+        self.client.last_interaction = self.engine.recently
         in_time = self.state is READY and perf_counter() < (self.iteration.deadline or inf)
         try:
             (self.reader.feed if in_time else self.reader.keep)(data)
@@ -115,13 +115,13 @@ class Connection(asyncio.Protocol):
         self.state = NEXT[self.state][RUN]
         outcome, share = DONE, SHARE
         try:
-            while not (client.leaving or client.parked is not None or self.choked):
+            while not (client.closing or client.parked is not None or self.choked):
                 if share <= 0 or len(self.output) >= ROOM:
                     outcome = LATER
                     break
                 if reader.ready:
                     share -= self.iteration.fast_path.take(client, reader.ready, self.output, share, ROOM, deadline)
-                reader.trusted = client.admitted(engine.options.requirepass)
+                reader.trusted = not client.auth_required(engine.options.requirepass)
                 try:
                     args = reader.next()
                 except MemoryError:
@@ -135,18 +135,18 @@ class Connection(asyncio.Protocol):
                     break
                 share -= 1
                 answer = engine.execute(client, args)
-                if client.mute:
-                    client.mute -= 1  # CLIENT REPLY SKIP or OFF
+                if client.replies_to_skip:
+                    client.replies_to_skip -= 1  # CLIENT REPLY SKIP or OFF
                 else:
                     self.output += encode(answer, client.protocol)
                 if perf_counter() >= deadline:
                     share = 0
         except ProtocolError as error:
             self.output += encode(ProtocolError(f"ERR {error}"))
-            client.leaving = True
+            client.closing = True
         except Exception as error:  # a bug of ours, or no memory
             self.fail(error)
-        if client.leaving:
+        if client.closing:
             outcome = CLOSE
         elif client.parked is not None:
             outcome = BLOCK
@@ -205,10 +205,10 @@ class Connection(asyncio.Protocol):
 
     def fail(self, error: Exception) -> None:
         """Close the connection because of a bug of ours, once the replies to earlier requests are sent."""
-        self.engine.mishaps.in_request(error)
+        self.engine.faults.in_request(error)
         client = self.client
         log.error("client %d from %s is cut off: its request has failed", client.id, client.address, exc_info=error)
-        client.leaving = True
+        client.closing = True
         self.move(CLOSE)
 
     def refuse(self) -> None:
@@ -234,7 +234,7 @@ class Connection(asyncio.Protocol):
     def deliver(self, value: Value) -> None:
         """Send the client a message, or the answer to the command that blocked it: no reply to a request under way."""
         self.output += encode(value, self.client.protocol)
-        self.client.active = self.engine.recently
+        self.client.last_interaction = self.engine.recently
         self.iteration.send_soon(self)
         if self.state is BLOCKED and self.client.parked is None:
             self.move(UNBLOCK)
@@ -248,7 +248,7 @@ class Connection(asyncio.Protocol):
         if not self.transport.is_closing():
             large = len(self.output) > SMALL  # asyncio keeps a slice of what it cannot write: of a view it is no copy
             self.transport.write(memoryview(self.output) if large else self.output)
-            if self.client.leaving:
+            if self.client.closing:
                 self.transport.close()
         self.output = bytearray()
 
@@ -289,8 +289,8 @@ class Connection(asyncio.Protocol):
         self.forget_client()
 
     def forget_client(self) -> None:
-        """Do nothing more for the client. `run` may be under way: it ends, as the client is `leaving`."""
-        self.client.leaving = True
+        """Do nothing more for the client. `run` may be under way: it ends, as the client is `closing`."""
+        self.client.closing = True
         self.move(CLOSE)
         self.engine.disconnect(self.client)
-        self.client.let_go()
+        self.client.detach()

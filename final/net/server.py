@@ -7,8 +7,8 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from ..engine.engine import Engine
-from ..engine.mishaps import out_of_memory
-from ..engine.open_files import room_for
+from ..engine.faults import out_of_memory
+from ..engine.open_files import adjust_open_files_limit
 from ..options import Options
 from ..protocol.errors import protected, too_many_clients
 from ..protocol.writer import encode
@@ -51,7 +51,7 @@ class Server:
         loop = self.loop = asyncio.get_running_loop()
         loop.set_exception_handler(self.on_exception)
         asked = self.options.maxclients
-        self.options.maxclients = room_for(asked)
+        self.options.maxclients = adjust_open_files_limit(asked)
         if self.options.maxclients < asked:
             log.warning("the system allows too few open files: maxclients is %d", self.options.maxclients)
         host, self.options.port = self.listener.open(self.options.bind, self.options.port)
@@ -114,7 +114,7 @@ class Server:
         self.stopping.set()
 
     def end(self, error: BaseException) -> NoReturn:
-        """End the process at once, with status 1, as a change in memory may be incomplete: see `mishaps.py`.
+        """End the process at once, with status 1, as a change in memory may be incomplete: see `faults.py`.
 
         Every change that a client has a reply for is in the log. Nothing more is executed, written or sent.
         """
@@ -163,7 +163,7 @@ class Server:
         oldest = self.engine.steady() - self.options.timeout * 1000
         for connection in list(self.connections):
             client = connection.client
-            if client.active < oldest and not (client.parked or client.listening or client.monitoring):
+            if client.last_interaction < oldest and not (client.parked or client.subscribed or client.monitoring):
                 connection.transport.close()
 
     async def rewrite_when_due(self) -> None:

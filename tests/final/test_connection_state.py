@@ -82,7 +82,7 @@ def consistent(connection: Connection) -> None:
     assert (state is BLOCKED) == (client.parked is not None)
     assert state not in (QUEUED, ENDING) or connection in connection.iteration.queue
     assert (connection.timer is not None) == (state is PAUSED or (client.parked and client.parked.deadline) is not None)
-    assert client.leaving == (state is CLOSING)
+    assert client.closing == (state is CLOSING)
     if state not in (CLOSING, ENDING) and not connection.should_read:
         assert not connection.transport.reading  # type: ignore[attr-defined]
     assert state in (CLOSING, ENDING) or connection.choked or connection.reading or len(connection.iteration.queue)

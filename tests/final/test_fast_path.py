@@ -62,7 +62,7 @@ def test_both_ways_do_the_same(tmp_path_factory: pytest.TempPathFactory) -> None
             for batch in batches:
                 answered.append(way(peer, batch))
                 peer.now += 1500
-            told.append(watcher.touched)
+            told.append(watcher.dirty_cas)
             flush(peer)
         assert answers[0] == answers[1]
         assert heard[0] == heard[1]
@@ -135,7 +135,7 @@ def test_one_who_is_told_of_a_change_keeps_nobody_up_any_more() -> None:
     watcher = peer.connect()
     peer.engine.execute(watcher, args_of("WATCH k other"))
     assert taken(peer.engine, peer.client, SET) == 1
-    assert watcher.touched and not peer.engine.watching.clients
+    assert watcher.dirty_cas and not peer.engine.watching.clients
 
 
 def test_who_asked_how_long_a_key_was_idle_is_told_of_what_goes_the_short_way(tmp_path: Path) -> None:

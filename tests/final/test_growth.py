@@ -114,8 +114,8 @@ def patterns(size: int) -> tuple[int, Run]:
     """A message is held against each pattern: for each of them, it takes as long."""
     peer = Talk()
     peer.by(peer.client, "PSUBSCRIBE", *(f"*{number}:" for number in range(size)))
-    peer.engine.hub.publish(b"channel", b"hello")
-    return 2 * size, lambda: [peer.engine.hub.publish(b"channel", b"hello") for _ in range(2)]
+    peer.engine.pubsub.publish(b"channel", b"hello")
+    return 2 * size, lambda: [peer.engine.pubsub.publish(b"channel", b"hello") for _ in range(2)]
 
 
 def after_many_patterns(size: int) -> tuple[int, Run]:
@@ -124,7 +124,7 @@ def after_many_patterns(size: int) -> tuple[int, Run]:
     names = [f"*{number}:" for number in range(4 * size)]
     peer.by(peer.client, "PSUBSCRIBE", *names)
     peer.by(peer.client, "PUNSUBSCRIBE", *names[:-1])
-    return 200, lambda: [peer.engine.hub.publish(b"channel", b"hello") for _ in range(200)]
+    return 200, lambda: [peer.engine.pubsub.publish(b"channel", b"hello") for _ in range(200)]
 
 
 def channels(size: int) -> tuple[int, Run]:

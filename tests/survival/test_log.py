@@ -603,7 +603,7 @@ def test_a_request_in_the_log_that_is_no_data_neither_ends_the_server_nor_change
     assert set(data_of(peer)[0]) == {b"before", b"after"}
     assert vars(engine.options) == options and engine.active_expire and not engine.pause.until
     assert engine.rewriter.worker is None and not engine.rewriter.scheduled
-    assert not (engine.hub.channels or engine.hub.patterns or engine.monitors.clients or engine.waiting.lines)
+    assert not (engine.pubsub.channels or engine.pubsub.patterns or engine.monitors.clients or engine.waiting.lines)
     assert b"after" in peer.engine.stores[0]
 
 

@@ -87,7 +87,7 @@ class Session:
         """Execute the complete requests, up to one that blocks."""
         client = visitor.client
         try:
-            while not client.leaving and client.parked is None and (args := visitor.reader.next()) is not None:
+            while not client.closing and client.parked is None and (args := visitor.reader.next()) is not None:
                 if any([arg.lower() for arg in args[: len(names)]] == names for names in LEFT_OUT):
                     continue
                 visitor.requests += 1
@@ -96,13 +96,13 @@ class Session:
                     raise Broken(f"notes are left after {args}")
                 visitor.waits = client.parked is not None
                 visitor.answers += not visitor.waits
-                if client.mute:
-                    client.mute -= 1
+                if client.replies_to_skip:
+                    client.replies_to_skip -= 1
                 else:
                     self.write(visitor, answer)
         except ProtocolError as error:
             self.write(visitor, ProtocolError(f"ERR {error}"))
-            client.leaving = True
+            client.closing = True
 
     def write(self, visitor: Visitor, value: Value) -> None:
         """Encode a value for a client, and check that it is RESP."""
@@ -143,7 +143,7 @@ class Session:
         for visitor in (*self.visitors, other):
             self.engine.disconnect(visitor.client)
         left = [name for name in ("waiting", "watching") if getattr(self.engine, name)]
-        left += [name for name in ("channels", "patterns") if getattr(self.engine.hub, name)]
+        left += [name for name in ("channels", "patterns") if getattr(self.engine.pubsub, name)]
         if left or set(self.engine.clients) - {self.peer.client.id}:
             raise Broken(f"left of closed connections: {left}, {self.engine.clients}")
 

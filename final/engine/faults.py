@@ -23,7 +23,7 @@ def out_of_memory(error: BaseException | None) -> bool:
     return type(error) is MemoryError
 
 
-class Mishaps:
+class Faults:
     """Decides what an unexpected exception costs. `end` ends the server, and does not return."""
 
     def __init__(self, unit: Unit, end: Callable[[BaseException], None], settle: Callable[[], None]) -> None:

@@ -57,7 +57,7 @@ class Desk:
             if not FastPath(self.engine).take(client, requests, output, 128, 1 << 20):
                 output += encode(self.engine.execute(client, requests.pop()))
         except Exception as error:
-            self.engine.mishaps.in_request(error)
+            self.engine.faults.in_request(error)
         return bytes(output)
 
     def told(self) -> list[Any]:
@@ -95,7 +95,7 @@ class Fault:
     def trace(self, frame: FrameType, event: str, argument: object) -> Callable[..., Any] | None:
         """What Python calls for each line."""
         name = frame.f_code.co_filename
-        if not name.startswith(FOLDER) or name.endswith("mishaps.py"):
+        if not name.startswith(FOLDER) or name.endswith("faults.py"):
             return None
         if event == "line" and sys.exc_info()[0] is None:
             self.left -= 1
@@ -173,7 +173,7 @@ def test_a_script_cannot_catch_what_breaks_one_of_its_commands_off(
     monkeypatch.setitem(COMMANDS, b"half", describe(half, (WRITE,), of=""))
     ended: list[BaseException] = []
     desk = Desk()
-    desk.engine.mishaps.end = ended.append
+    desk.engine.faults.end = ended.append
     desk.work(desk.client, "EVAL", "redis.call('SET', 'a', 1) pcall(redis.call, 'HALF', 'k') return 1", "0")
     assert type(ended[0]) is error
 
