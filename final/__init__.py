@@ -1,81 +1,85 @@
-"""A Redis in Python, complete and to be read: `python -m final`.
+"""A complete Redis server in Python, written to be read: `python -m final`.
 
-The rooms, from the outside in. Imports point downwards only, with one exception: the engine imports `commands/`, so
-that they enter themselves into the table.
+The map of its files, from the outside in. Imports point downwards only, with one exception: the engine imports
+`commands/`, so that the commands register themselves. The numbers in parentheses are those of the course's stages.
 
-    __main__.py    the command line; starts everything
-    restore.py     brings the data back at the start: what the log says is executed
-    check_aof.py   another command line: is a log right? It cuts one that is torn
-    net/           sockets, timers and signals (stage 01)
-        server.py         listens for clients, keeps the time, stops
-        connection.py     one client's connection: its bytes, its replies, its share of an iteration of the event loop
-        door.py           lets clients in, a few in each iteration of the event loop
+    __main__.py    the command line; starts the server
+    restore.py     loads the data at the start, by executing the log
+    check_aof.py   a second command line: checks a log, and truncates one that is torn
+    net/           sockets, timers and signals (01)
+        server.py         starts, runs the timers, stops
+        connection.py     one client's connection: its input, its output, its share of an iteration of the event loop
+        door.py           accepts clients, a few in each iteration of the event loop
         before_sleep.py   one iteration: whose requests are executed, and what is sent at its end
-        while_busy.py     answers clients without the event loop, while a script does not end
-        stopping.py       hears signals, and ends the server in time, whatever it does
-    commands/      the commands, a file for each family; a new command touches one of them (04)
-    engine/        the way of one request: admit, run, settle. No asyncio, no socket (04)
-        engine.py         the heart
-        mishaps.py        a bug, or no memory, in the middle of a request: who has to go
-        fast_path.py      the shorter way, for requests that touch nothing but the data
-        context.py        what a command may ask of the server
+        while_busy.py     answers clients without the event loop, while a script runs too long
+        stopping.py       waits for SIGINT and SIGTERM, and ends the server in time, even while a command runs
+    commands/      the commands, a file for each family; a new command is one function in one file (04)
+    engine/        runs requests. No asyncio, no socket (04)
+        engine.py         one request: admit, run, settle
+        admit.py          whether a client may run a command now
+        notify.py, security_warning.py  keyspace notifications; closes clients that speak HTTP
+        mishaps.py        an unexpected exception: whether it ends the connection or the server
+        fast_path.py      a shorter path for commands that take nothing but data
+        context.py        what commands may use of the engine
         signature.py      @command: a function's signature is its syntax
         command.py        the table of commands
-        args.py           reads arguments: numbers, timeouts, counts, cursors, options
-        client.py         what is remembered of one client
+        args.py           parses arguments: numbers, timeouts, counts, cursors, options
+        client.py         the state of one client
         wait.py, blocking.py  commands that wait for a key, first come first served
-        watch.py          WATCH: who wants to know that a key has changed before EXEC
-        pubsub.py         channel and pattern -> the clients that listen
+        watch.py          WATCH: which clients watch which keys
+        pubsub.py         channels and patterns, with their subscribers
         scripts.py        the scripts that are loaded, and the one that runs
-        evict.py          maxmemory: how much the keys take, and which of them go
+        evict.py          maxmemory: how much memory the keys take, and which of them to evict
         pause.py          CLIENT PAUSE: which requests have to wait
-        monitor.py, slowlog.py  who hears of every request, and which requests took long
-        counters.py, clocks.py  what INFO counts; what time it is, and how long something takes
-        key_specs.py      where the keys of a command stand in its requests
-        open_files.py     how many clients the system has open files for
-    lua/           Lua beside Python, with nothing in reach but what is handed in
+        monitor.py, slowlog.py  MONITOR and SLOWLOG: every request as it runs; the slowest requests
+        counters.py, clocks.py  the statistics of INFO; the time of day, and the clock for durations
+        key_specs.py      the indexes of the keys in the requests of a command
+        open_files.py     how many clients the system's limit of open files allows
+    lua/           Lua for scripts; a script can reach only what is passed to it
         interpreter.py, prelude.lua  runs a script
-        libraries.py      cjson and bit, as scripts find them
-    log/           the append-only file (05)
-        rewrite.py        when and how the data takes the place of the log that led to it
-        base.py           the data as it is at a moment, written by a child process
-        check.py, check_words.py  redis-check-aof, and its words for what is wrong
+        libraries.py      cjson and bit, for scripts
+    log/           the append-only file, AOF (05)
+        rewrite.py        when and how the log is rewritten: the current data replace the history
+        base.py           a child process writes the data as they were when it was forked
+        check.py, check_words.py  redis-check-aof, and its messages
         aof.py            append, flush, fsync policy, load
-        read.py           one file of the log, read and checked
-        folder.py         the folder: whose it is, and what may be deleted there
-        manifest.py       the list of the files that make up the log
-        rdb/              a snapshot by a real Redis, read as if it were requests: read, packed, lzf, crc
+        read.py           reads and checks one file of the log
+        folder.py         the folder: which server owns it, and which files may be deleted
+        manifest.py       the list of the log's files
+        rdb/              reads a snapshot (RDB) of a real Redis as requests: read, packed, lzf, crc
     options.py     the options, as in redis.conf and CONFIG
-    server_log.py  what the server tells the person who runs it, on standard error
-    data/          what is kept (04)
-        store.py          one database: typed values, deadlines, what changed; the only file that knows expiry
+    server_log.py  messages for the administrator, on standard error
+    data/          the databases (04)
+        store.py          one database: typed values, expiry, what has changed; no other file knows expiry
         memory.py         how much memory a key takes
-        sorted_set.py     member -> score, kept in order
-        random_members.py, scan.py  some members at random; cursors through a collection that changes
-        events.py         which events on keys are published, and on which channels
-    protocol/      bytes in, requests out; values in, replies out (02, 03)
-        reader.py         bytes in, requests out; knows no socket
-        writer.py         Python values in, RESP2 or RESP3 bytes out
-        pattern.py        glob patterns as Redis means them
-        numeric.py        integers that overflow, long doubles, sizes in bytes
-        errors.py         ReplyError, and the texts of the errors that commands answer with
+        sorted_set.py     members with scores, in order
+        random_members.py, scan.py  random members of a collection; cursors through one that changes
+        events.py         keyspace events: which are published, and on which channels
+    protocol/      bytes to requests, values to replies (02, 03)
+        reader.py         parses bytes into requests; knows no socket
+        writer.py         encodes Python values as RESP2 or RESP3
+        pattern.py        glob patterns as Redis matches them
+        numeric.py        64-bit integers, long doubles, sizes in bytes
+        errors.py         ReplyError, and the texts of the errors
 
 The journey of one command, `SET name Alice EX 10`:
 
-1. A chunk of bytes arrives: `Connection.data_received` (net/connection.py) feeds it to its `Reader`.
-2. The reader (protocol/reader.py) has [b"SET", b"name", b"Alice", b"EX", b"10"] `ready`, once all of it is there.
-3. `FastPath.take` (engine/fast_path.py) sees that nothing stands in the way of this client, that SET is handed
-   nothing but the data, and that there are enough words. Else `Engine.execute` (engine/engine.py) would go the
-   long way: `find` (engine/command.py) looks the command up, `admit` lets it in or not, and after MULTI it is queued.
-4. `Command.run` calls `set_` (commands/strings.py) with the client's database and the words. It answers with a
-   value, "OK"; it knows no client and no bytes.
-5. On the way it said `db.changed(key, log=…)`: the store (data/store.py) noted what the log should say, which is
-   `SET name Alice PXAT 1795373891971`. `Engine.settle` hands the note to the `Log` (log/aof.py), to the clients that
-   WATCH the key, and to the commands that wait for it.
-6. `encode` (protocol/writer.py) turns "OK" into `+OK`, CRLF, and the connection keeps that in its output.
-7. When the loop has nothing more to execute, `Server.before_sleep` flushes the log, with fsync where the policy
-   asks for it, and only then sends every output. Nobody hears of a change before the log has it.
+1. A chunk of bytes arrives. `Connection.data_received` (net/connection.py) feeds it to the connection's `Reader`.
+2. When the request is complete, the reader (protocol/reader.py) has it in its list `ready`:
+   [b"SET", b"name", b"Alice", b"EX", b"10"].
+3. `FastPath.take` (engine/fast_path.py) takes it, because SET needs nothing but the data, the number of arguments is
+   right, and this client is in no special state such as MULTI. Any other request goes to `Engine.execute`
+   (engine/engine.py): `find` (engine/command.py) looks up its command, `admit` (engine/admit.py) checks whether this
+   client may run it now, and after MULTI it is queued.
+4. `Command.run` calls `set_` (commands/strings.py) with the client's database and the arguments. The function returns
+   a value, "OK". It knows no client and no bytes.
+5. Before that, it has called `db.changed(key, log=…)`. The store (data/store.py) has noted what to log:
+   `SET name Alice PXAT 1795373891971`. `Engine.settle` passes the note to the `Log` (log/aof.py), to clients that WATCH
+   the key, and to commands that wait for it.
+6. `encode` (protocol/writer.py) turns "OK" into `+OK\\r\\n`, and the connection appends that to its output.
+7. At the end of the iteration of the event loop, `Iteration.before_sleep` (net/before_sleep.py) flushes the log, with
+   fsync if the policy is `always`, and only then sends all output. So no client sees a change that is not in the log.
 
-From 1 to 7 nothing waits (there is no `await`), so no other command can come in between: that is why there are no
-locks, and why INCR never loses an update.
+Steps 3 to 6 contain no `await`, so no other command can run in between. That is why there are no locks, and why no
+INCR is ever lost.
 """

@@ -1,7 +1,7 @@
-"""The commands, one file for each family.
+"""The commands, a file for each family.
 
-Importing this package imports every file in it, and each file enters its commands into the table of
-`engine/command.py`. A new family is a new file here, and nothing else.
+Importing this package imports every file in it, and each file registers its commands in the table of
+`engine/command.py`. So to add a family, add a file here.
 """
 
 from importlib import import_module

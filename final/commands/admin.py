@@ -1,11 +1,10 @@
-"""Commands for the person who runs the server: options, the time, the rewrite of the log, the end."""
+"""Commands for administrators: CONFIG, TIME, BGREWRITEAOF, SHUTDOWN."""
 
 import time
 
 from ..engine.client import Client
 from ..engine.command import ADMIN, ALLOW_BUSY, FAST, LOADING, NO_MULTI, NOSCRIPT, STALE
 from ..engine.context import Engine
-from ..engine.counters import Counters
 from ..engine.open_files import room_for
 from ..engine.signature import command
 from ..options import config_failed
@@ -16,12 +15,12 @@ from ..protocol.writer import Replies, Value
 
 @command()
 def config(subcommand: bytes, *arguments: bytes) -> Value:
-    """CONFIG subcommand [argument ...]: the server's options. See the subcommands below."""
+    """CONFIG subcommand [argument ...]: read and change the server's options; see the subcommands."""
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="config")
 def config_get(engine: Engine, parameter: bytes, *parameters: bytes) -> Value:
-    """CONFIG GET parameter [parameter ...]: answer with the options that the patterns match, and their values."""
+    """CONFIG GET parameter [parameter ...]: answer with the options whose names match a pattern, and their values."""
     names = [name.replace("_", "-").encode() for name in vars(engine.options)]
     found = {}
     for pattern in (parameter, *parameters):
@@ -33,13 +32,13 @@ def config_get(engine: Engine, parameter: bytes, *parameters: bytes) -> Value:
 
 
 def passwords(args: list[bytes]) -> list[int]:
-    """The indexes of the passwords in a CONFIG SET."""
+    """Return the indexes of the passwords in a CONFIG SET request."""
     return [at + 1 for at, each in enumerate(args) if each.lower() == b"requirepass"]
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="config", secrets=passwords)
 def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *more: bytes) -> Value:
-    """CONFIG SET parameter value [parameter value ...]: change options: all of them, or, after an error, none."""
+    """CONFIG SET parameter value [parameter value ...]: set the options; if one of them is refused, set none."""
     args = [arg.decode(errors="surrogateescape") for arg in (parameter, value, *more)]
     if len(args) % 2:
         raise syntax_error()
@@ -48,11 +47,11 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
     if switched and not engine.rewriter.switch(now=not in_transaction(client)):
         vars(engine.options).update(before)
         raise config_failed("appendonly", "Unable to turn on AOF. Check server logs.")
-    possible = room_for(engine.options.maxclients) if "maxclients" in before else engine.options.maxclients
-    if possible < engine.options.maxclients:
+    supported = room_for(engine.options.maxclients) if "maxclients" in before else engine.options.maxclients
+    if supported < engine.options.maxclients:
         vars(engine.options).update(before)
-        what = "The operating system is not able to handle the specified number of clients, try with"
-        raise config_failed("maxclients", f"{what} {possible}")
+        reason = "The operating system is not able to handle the specified number of clients, try with"
+        raise config_failed("maxclients", f"{reason} {supported}")
     if "maxmemory" in before:
         engine.eviction.forget_all()
     return "OK"
@@ -60,27 +59,27 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="config")
 def config_resetstat(engine: Engine) -> Value:
-    """CONFIG RESETSTAT: count from zero again what INFO counts."""
-    engine.counters = Counters()
+    """CONFIG RESETSTAT: set the counters that INFO shows to zero."""
+    engine.counters.reset()
     return "OK"
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="config")
 def config_rewrite() -> Value:
-    """CONFIG REWRITE: refused, as Redis does when it was started without a file: here there never is one."""
+    """CONFIG REWRITE: answer with an error, as Redis does when it was started without a configuration file."""
     raise ReplyError("ERR The server is running without a config file")
 
 
 @command(LOADING, STALE, FAST)
 def time_() -> Value:
-    """TIME: answer with the Unix time: seconds, and the microseconds of the present one."""
+    """TIME: answer with the Unix time: whole seconds, and the microseconds since the last of them."""
     seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
     return [b"%d" % seconds, b"%d" % microseconds]
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, NO_MULTI, ALLOW_BUSY)
 def shutdown(engine: Engine, *options: bytes) -> Value:
-    """SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]: stop the server, the log in good order. No answer."""
+    """SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]: flush and fsync the log and stop the server, without a reply."""
     args = {option.lower() for option in options}
     if args - {b"nosave", b"save", b"now", b"force", b"abort"} or {b"nosave", b"save"} <= args:
         raise syntax_error()
@@ -92,10 +91,10 @@ def shutdown(engine: Engine, *options: bytes) -> Value:
 
 @command(ADMIN, NOSCRIPT, "no_async_loading")
 def bgrewriteaof(engine: Engine, client: Client) -> Value:
-    """BGREWRITEAOF: begin to write the log anew, as short as can be; the answer does not wait for its end."""
+    """BGREWRITEAOF: start to rewrite the log in a child process; answer at once."""
     return engine.rewriter.ask(now=not in_transaction(client))
 
 
 def in_transaction(client: Client) -> bool:
-    """Whether EXEC is what runs this command: what it has changed is not yet in the log, so a rewrite has to wait."""
+    """Return whether EXEC runs this command. If so, a rewrite must wait: the transaction is not yet in the log."""
     return client.last_command == "exec"

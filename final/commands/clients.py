@@ -1,9 +1,9 @@
-"""CLIENT: what a client asks about itself or tells us, and what an administrator does with the others."""
+"""CLIENT: commands about the client that sends them, and commands with which an administrator manages all clients."""
 
 from collections.abc import Callable, Iterable
 from math import inf
 
-from ..engine.args import integer
+from ..engine.args import Options, integer
 from ..engine.client import Client
 from ..engine.command import ADMIN, LOADING, NOSCRIPT, STALE, Group
 from ..engine.context import Engine
@@ -18,36 +18,36 @@ GROUP = Group("connection", "@connection", "g")
 
 @command()
 def client(subcommand: bytes, *arguments: bytes) -> Value:
-    """CLIENT subcommand [argument ...]: what a client asks about itself, or tells us. See the subcommands below."""
+    """CLIENT subcommand [argument ...]: inspect and manage clients; see the subcommands."""
 
 
 @command(NOSCRIPT, LOADING, STALE, of="client")
 def client_id(client: Client) -> Value:
-    """CLIENT ID: answer with the client's number, which no other client has had."""
+    """CLIENT ID: answer with the client's ID; IDs are never reused."""
     return client.id
 
 
 @command(NOSCRIPT, LOADING, STALE, of="client")
 def client_setname(client: Client, name: bytes) -> Value:
-    """CLIENT SETNAME connection-name: keep the name."""
+    """CLIENT SETNAME connection-name: set the connection's name; an empty name removes it."""
     client.name = valid_name(name)
     return "OK"
 
 
 @command(NOSCRIPT, LOADING, STALE, of="client")
 def client_getname(client: Client) -> Value:
-    """CLIENT GETNAME: answer with the name, or null where there is none."""
+    """CLIENT GETNAME: answer with the connection's name, or null if it has no name."""
     return client.name or None
 
 
 @command(NOSCRIPT, LOADING, STALE, of="client")
 def client_setinfo(client: Client, attribute: bytes, value: bytes) -> Value:
-    """CLIENT SETINFO attribute value: the client's library tells its name or version (Redis has this since 7.2)."""
+    """CLIENT SETINFO attribute value: set the name or version of the client's library (since Redis 7.2)."""
     valid = all(ord("!") <= byte <= ord("~") for byte in value)
     match attribute.lower():
         case b"lib-name" | b"lib-ver" if not valid:
-            what = attribute.lower().decode()
-            raise ReplyError(f"ERR {what} cannot contain spaces, newlines or special characters.")
+            name = attribute.lower().decode()
+            raise ReplyError(f"ERR {name} cannot contain spaces, newlines or special characters.")
         case b"lib-name":
             client.library = value
         case b"lib-ver":
@@ -59,20 +59,20 @@ def client_setinfo(client: Client, attribute: bytes, value: bytes) -> Value:
 
 @command(NOSCRIPT, LOADING, STALE, of="client")
 def client_info(engine: Engine, client: Client) -> Value:
-    """CLIENT INFO: answer with what CLIENT LIST says about this client."""
+    """CLIENT INFO: answer with this client's line of CLIENT LIST."""
     return Verbatim(described(client, engine.steady()))
 
 
 @command(NOSCRIPT, LOADING, STALE, of="client")
 def client_reply(client: Client, mode: bytes) -> Value:
-    """CLIENT REPLY ON | OFF | SKIP: whether answers are wanted; SKIP: to the next request not."""
+    """CLIENT REPLY ON | OFF | SKIP: turn replies on or off, or skip the reply to the next request."""
     match mode.lower():
         case b"on":
             client.mute = 0
         case b"off":
             client.mute = inf
         case b"skip":
-            client.mute = max(client.mute, 2)  # this request is the first of the two
+            client.mute = max(client.mute, 2)  # replies to skip: the one to this request, and the next one
         case _:
             raise syntax_error()
     return "OK"
@@ -80,7 +80,7 @@ def client_reply(client: Client, mode: bytes) -> Value:
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
 def client_no_evict(client: Client, mode: bytes) -> Value:
-    """CLIENT NO-EVICT ON | OFF: accepted and shown by CLIENT LIST: no client is evicted here."""
+    """CLIENT NO-EVICT ON | OFF: set the flag that CLIENT LIST shows; this server never evicts clients."""
     if mode.lower() not in (b"on", b"off"):
         raise syntax_error()
     client.no_evict = mode.lower() == b"on"
@@ -89,13 +89,13 @@ def client_no_evict(client: Client, mode: bytes) -> Value:
 
 @command(NOSCRIPT, LOADING, STALE, of="client")
 def client_getredir() -> Value:
-    """CLIENT GETREDIR: answer -1, as to all whose cache is not tracked."""
+    """CLIENT GETREDIR: answer -1, because client-side caching is not supported."""
     return -1
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
 def client_list(engine: Engine, *options: bytes) -> Value:
-    """CLIENT LIST [TYPE type] [ID client-id ...]: answer with a line for each client."""
+    """CLIENT LIST [TYPE type] [ID client-id ...]: answer with a line for each of the clients."""
     chosen: Iterable[Client] = engine.clients.values()
     match [option.lower() for option in options]:
         case []:
@@ -103,17 +103,17 @@ def client_list(engine: Engine, *options: bytes) -> Value:
         case [b"type", kind]:
             chosen = filter(of_type(kind), chosen)
         case [b"id", _, *_]:
-            numbers = [parse_integer(arg) for arg in options[1:]]
-            if None in numbers:
+            ids = [parse_integer(arg) for arg in options[1:]]
+            if None in ids:
                 raise ReplyError("ERR Invalid client ID")
-            chosen = [engine.clients[number] for number in numbers if number in engine.clients]
+            chosen = [engine.clients[each] for each in ids if each in engine.clients]
         case _:
             raise syntax_error()
     return Verbatim(b"".join(described(each, engine.steady()) for each in chosen))
 
 
 def of_type(arg: bytes) -> Callable[[Client], bool]:
-    """A test for the clients of a type."""
+    """Return a function that returns whether a client is of the type `arg`. Raises ReplyError for an unknown type."""
     kind = arg.lower()
     if kind not in (b"normal", b"pubsub", b"master", b"replica", b"slave"):
         raise ReplyError(f"ERR Unknown client type '{shown(arg)}'")
@@ -122,38 +122,38 @@ def of_type(arg: bytes) -> Callable[[Client], bool]:
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
 def client_kill(engine: Engine, client: Client, option: bytes, *options: bytes) -> Value:
-    """CLIENT KILL ip:port | option [value ...]: hang up on the client with this address, or on all that fit.
+    """CLIENT KILL ip:port | option [value ...]: close the connection with this address, or all that the options select.
 
-    The options: ID client-id, TYPE type, USER username, ADDR ip:port, LADDR ip:port, each of which must hold, and
-    SKIPME NO for those who mean themselves too. The answer to them is the number of clients.
+    The options are ID client-id, TYPE type, USER username, ADDR ip:port, LADDR ip:port and SKIPME YES | NO. A client is
+    killed if all of them match. Unless SKIPME is NO, the client that sends the command is kept. The answer to an
+    address is OK, the answer to options is the number of clients.
     """
     if not options:
         found = [each for each in engine.clients.values() if each.address.encode() == option]
         if not found:
             raise ReplyError("ERR No such client")
     else:
-        tests = conditions((option, *options), client)
-        found = [each for each in engine.clients.values() if all(test(each) for test in tests)]
+        filters = parse_filters((option, *options), client)
+        found = [each for each in engine.clients.values() if all(matches(each) for matches in filters)]
     for each in found:
-        each.leaving = True  # the one who asks has the answer to come
+        each.leaving = True  # the client that sent the command is closed after its reply
         if each is not client:
             engine.disconnect(each)
             each.hang_up()
     return len(found) if options else "OK"
 
 
-def conditions(args: tuple[bytes, ...], client: Client) -> list[Callable[[Client], bool]]:
-    """Read the options of CLIENT KILL as tests that a client must pass."""
+def parse_filters(args: tuple[bytes, ...], client: Client) -> list[Callable[[Client], bool]]:
+    """Parse the options of CLIENT KILL; return a function for each that returns whether a client matches it."""
     found: dict[bytes, Callable[[Client], bool]] = {b"skipme": lambda each: each is not client}
-    if len(args) % 2:
-        raise syntax_error()
-    for option, value in zip(args[::2], args[1::2], strict=True):
-        found[option.lower()] = condition(option.lower(), value, client)
+    options = Options(args)
+    for option in options:
+        found[option] = parse_filter(option, options.value(), client)
     return list(found.values())
 
 
-def condition(option: bytes, value: bytes, client: Client) -> Callable[[Client], bool]:
-    """One of the options of CLIENT KILL as a test."""
+def parse_filter(option: bytes, value: bytes, client: Client) -> Callable[[Client], bool]:
+    """Parse one option of CLIENT KILL; return a function that returns whether a client matches it."""
     match option:
         case b"id":
             number = parse_integer(value)
@@ -169,7 +169,7 @@ def condition(option: bytes, value: bytes, client: Client) -> Callable[[Client],
         case b"user" if value != b"default":
             raise ReplyError(f"ERR No such user '{shown(value)}'")
         case b"user":
-            return lambda each: True  # whether it has said the password or not
+            return lambda each: True  # `default` is the user of every client, authenticated or not
         case b"skipme" if value.lower() in (b"yes", b"no"):
             skipped = client if value.lower() == b"yes" else None
             return lambda each: each is not skipped
@@ -178,7 +178,7 @@ def condition(option: bytes, value: bytes, client: Client) -> Callable[[Client],
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
 def client_pause(engine: Engine, client: Client, timeout: bytes, mode: bytes = b"ALL") -> Value:
-    """CLIENT PAUSE timeout [WRITE | ALL]: for so many milliseconds execute nothing, or nothing that may write."""
+    """CLIENT PAUSE timeout [WRITE | ALL]: for `timeout` milliseconds delay all commands, or those that may write."""
     if mode.lower() not in (b"write", b"all"):
         raise ReplyError("ERR CLIENT PAUSE mode must be WRITE or ALL")
     milliseconds = parse_integer(timeout)
@@ -192,7 +192,7 @@ def client_pause(engine: Engine, client: Client, timeout: bytes, mode: bytes = b
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
 def client_unpause(engine: Engine) -> Value:
-    """CLIENT UNPAUSE: end the pause; what had to wait has its turn."""
+    """CLIENT UNPAUSE: end the pause and execute the delayed commands."""
     engine.pause.end()
     for each in list(engine.clients.values()):
         each.resume()
@@ -201,17 +201,17 @@ def client_unpause(engine: Engine) -> Value:
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
 def client_unblock(engine: Engine, client_id: bytes, reason: bytes = b"TIMEOUT") -> Value:
-    """CLIENT UNBLOCK client-id [TIMEOUT | ERROR]: let a client wait no more; answer 1, or 0 where it did not wait."""
+    """CLIENT UNBLOCK client-id [TIMEOUT | ERROR]: unblock a blocked client; answer 1, or 0 if it was not blocked."""
     if reason.lower() not in (b"timeout", b"error"):
         raise ReplyError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
-    waiting = engine.clients.get(integer(client_id))
-    answer = NULL_ARRAY if reason.lower() == b"timeout" else ReplyError("UNBLOCKED client unblocked via CLIENT UNBLOCK")
-    return int(waiting is not None and engine.unblock(waiting, answer))
+    target = engine.clients.get(integer(client_id))
+    reply = NULL_ARRAY if reason.lower() == b"timeout" else ReplyError("UNBLOCKED client unblocked via CLIENT UNBLOCK")
+    return int(target is not None and engine.waiting.unblock(target, reply))
 
 
 def described(client: Client, now: int) -> bytes:
-    """One client as a line of CLIENT LIST: the fields of Redis that have a meaning here."""
-    signs = {
+    """Return a client's line of CLIENT LIST, with those of Redis's fields that have a meaning here."""
+    letters = {
         "O": client.monitoring,
         "P": client.listening,
         "x": client.queue is not None,
@@ -219,7 +219,7 @@ def described(client: Client, now: int) -> bytes:
         "b": client.parked is not None,
         "e": client.no_evict,
     }
-    flags = "".join(sign for sign, shown in signs.items() if shown)
+    flags = "".join(letter for letter, is_set in letters.items() if is_set)
     fields = {
         "id": client.id,
         "addr": client.address,

@@ -1,4 +1,4 @@
-"""COMMAND, and HELP of every command that has subcommands: from the signatures and docstrings of the commands."""
+"""COMMAND, and the HELP subcommands: made from the signatures and docstrings of the handlers."""
 
 import inspect
 import re
@@ -16,7 +16,7 @@ GROUP = Group("server", "@connection", "g")
 
 @command(LOADING, STALE)
 def command_(*arguments: bytes) -> Value:
-    """COMMAND: answer with the table of commands; with a subcommand, see below."""
+    """COMMAND: answer with the description of every command; see the subcommands."""
     return [described(entry) for entry in COMMANDS.values()]
 
 
@@ -28,7 +28,7 @@ def command_count() -> Value:
 
 @command(LOADING, STALE, of="command")
 def command_info(*names: bytes) -> Value:
-    """COMMAND INFO [command-name ...]: answer with the entries of these commands, null where there is none."""
+    """COMMAND INFO [command-name ...]: answer with the descriptions of these commands, null for one that is unknown."""
     if not names:
         return [described(entry) for entry in COMMANDS.values()]
     return [described(entry) if (entry := named(name)) else None for name in names]
@@ -42,7 +42,7 @@ def command_list(*options: bytes) -> Value:
         case []:
             pass
         case [b"filterby", b"module", _]:
-            entries = []  # there are no modules
+            entries = []  # this server has no modules
         case [b"filterby", b"aclcat", category]:
             entries = [each for each in entries if "@" + category.decode(errors="replace") in categories(each)]
         case [b"filterby", b"pattern", pattern]:
@@ -55,7 +55,7 @@ def command_list(*options: bytes) -> Value:
 
 @command(LOADING, STALE, of="command")
 def command_docs(*names: bytes) -> Value:
-    """COMMAND DOCS [command-name ...]: answer with what each is for, and its syntax: redis-cli hints with it."""
+    """COMMAND DOCS [command-name ...]: answer with summary and syntax of each; redis-cli shows them as hints."""
     entries = [entry for name in names if (entry := named(name))] if names else list(COMMANDS.values())
     return {entry.name.encode(): documented(entry) for entry in entries}
 
@@ -73,7 +73,7 @@ def command_getkeysandflags(name: bytes, arg: bytes, *args: bytes) -> Value:
 
 
 def used_keys(request: list[bytes]) -> list[tuple[bytes, str]]:
-    """The keys in a request, and how its command uses them. Raises ReplyError where it has none."""
+    """Return the keys of a request, each with how the command uses it. Raises ReplyError if the request has no keys."""
     try:
         entry = look_up(request)
     except ReplyError:
@@ -89,17 +89,17 @@ def used_keys(request: list[bytes]) -> list[tuple[bytes, str]]:
 
 
 def named(name: bytes) -> Command | None:
-    """The command of this name, `client|setname` for a subcommand, or None."""
+    """Return the command of this name, or None. A subcommand's name is written `client|setname`."""
     first, _, second = name.lower().partition(b"|")
     entry = COMMANDS.get(first)
     return entry.subcommands.get(second) if entry and second else entry
 
 
 def described(entry: Command) -> Value:
-    """One command as COMMAND shows it.
+    """Return a command as COMMAND describes it.
 
-    Name, arity, flags, first key, last key, step, ACL categories, tips, of which there are none, key specifications,
-    and subcommands.
+    The items are name, arity, flags, first key, last key, step, ACL categories, tips (always empty), key
+    specifications and subcommands.
     """
     flags = {each for each in entry.flags if each not in INTERNAL}
     specs = [specification(each) for each in entry.key_specs]
@@ -109,7 +109,7 @@ def described(entry: Command) -> Value:
 
 
 def specification(spec: KeySpec) -> Value:
-    """A key specification as COMMAND shows it."""
+    """Return a key specification as COMMAND describes it."""
     if spec.counted:
         kind, where = b"keynum", {b"keynumidx": 0, b"firstkey": 1, b"keystep": 1}
     else:
@@ -122,7 +122,7 @@ def specification(spec: KeySpec) -> Value:
 
 
 def categories(entry: Command) -> set[str]:
-    """The categories of ACL rules that a command is in."""
+    """Return the ACL categories of a command."""
     flags = entry.flags
     return {
         *(["@write"] if WRITE in flags else []),
@@ -134,7 +134,7 @@ def categories(entry: Command) -> set[str]:
 
 
 def documented(entry: Command) -> Value:
-    """One command as COMMAND DOCS shows it: from the first line of its docstring, which is `SYNTAX: summary`."""
+    """Return a command as COMMAND DOCS describes it: the first line of its docstring is `SYNTAX: summary`."""
     syntax, _, summary = (inspect.getdoc(entry.function) or "").split("\n")[0].partition(": ")
     args = syntax.split(" ", entry.name.count("|") + 1)
     documentation: dict[bytes, Value] = {
@@ -150,7 +150,7 @@ def documented(entry: Command) -> Value:
 
 
 def arguments(syntax: str) -> Value:
-    """Read a syntax such as `key [NX | XX] [element ...]` into the maps from which redis-cli makes its hints.
+    """Parse a syntax such as `key [NX | XX] [element ...]` into the argument maps from which redis-cli makes its hints.
 
     >>> [bytes(each[b"name"]) for each in arguments("key [key ...] [EX seconds | KEEPTTL]")]
     [b'key', b'EX seconds | KEEPTTL']
@@ -161,9 +161,9 @@ def arguments(syntax: str) -> Value:
         repeated = text.endswith(" ...")
         name = text.removesuffix(" ...")
         shape = [bytes(each[b"name"]).decode() for each in found[-len(name.split()) :]]
-        if repeated and shape == name.split():  # `key value [key value ...]`: what stands before it, again
-            again = found[-len(shape) :]
-            block = {b"name": name.encode(), b"type": b"block", b"arguments": again} if len(again) > 1 else again[0]
+        if repeated and shape == name.split():  # `key value [key value ...]`: the same arguments again
+            group = found[-len(shape) :]
+            block = {b"name": name.encode(), b"type": b"block", b"arguments": group} if len(group) > 1 else group[0]
             found[-len(shape) :] = [block | {b"flags": ["multiple"]}]
             continue
         flags = ["optional"] * bool(optional) + ["multiple"] * repeated
@@ -172,14 +172,14 @@ def arguments(syntax: str) -> Value:
 
 
 def enter_help() -> None:
-    """Enter HELP into the table for every command that has subcommands. Called when all commands are in it."""
+    """Add a HELP subcommand to every command that has subcommands. Called after all commands are registered."""
     for name, entry in COMMANDS.items():
         if entry.subcommands:
-            command(LOADING, STALE, of=name.decode())(manual(name.decode()))
+            command(LOADING, STALE, of=name.decode())(help_of(name.decode()))
 
 
-def manual(container: str) -> Callable[[], Value]:
-    """Make the function of a HELP."""
+def help_of(container: str) -> Callable[[], Value]:
+    """Return the handler of HELP for a command that has subcommands."""
 
     def answer() -> Value:
         lines = [f"{container.upper()} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"]

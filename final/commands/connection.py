@@ -1,9 +1,10 @@
-"""Commands about the connection: who a client is, which database it uses, which protocol it speaks."""
+"""Commands about the connection: authentication, the selected database, the version of the protocol."""
 
 import hmac
 from collections.abc import Iterator
 from hashlib import sha256
 
+from ..engine.args import Options
 from ..engine.client import Client
 from ..engine.command import (
     ALLOW_BUSY,
@@ -26,8 +27,8 @@ from .databases import database
 
 GROUP = Group("connection", "@connection", "g")
 
-VERSION = b"7.0.15"  # the Redis that we answer like
-DOOR = (NOSCRIPT, LOADING, STALE, FAST, NO_AUTH, ALLOW_BUSY)  # flags of what may be said before the password
+VERSION = b"7.0.15"  # of the Redis whose replies this server matches
+BEFORE_AUTH = (NOSCRIPT, LOADING, STALE, FAST, NO_AUTH, ALLOW_BUSY)  # flags of commands allowed before authentication
 
 
 @command(FAST, WHILE_SUBSCRIBED, REFUSED_LIKE_WRITES)
@@ -44,16 +45,16 @@ def echo(message: bytes) -> Value:
     return message
 
 
-@command(*DOOR, UNQUEUED, WHILE_SUBSCRIBED)
+@command(*BEFORE_AUTH, UNQUEUED, WHILE_SUBSCRIBED)
 def quit_(client: Client, *ignored: bytes) -> Value:
-    """QUIT: answer OK and hang up."""
+    """QUIT: answer OK and close the connection."""
     client.leaving = True
     return "OK"
 
 
-@command(*DOOR, UNQUEUED, WHILE_SUBSCRIBED)
+@command(*BEFORE_AUTH, UNQUEUED, WHILE_SUBSCRIBED)
 def reset(engine: Engine, client: Client) -> Value:
-    """RESET: forget what the client chose, as if it had just connected."""
+    """RESET: bring the connection back to the state of a new one."""
     client.queue, client.spoiled = None, False
     engine.watching.unwatch(client)
     engine.hub.leave(client)
@@ -64,9 +65,9 @@ def reset(engine: Engine, client: Client) -> Value:
     return "RESET"
 
 
-@command(*DOOR, secrets=lambda args: range(1, len(args)))
+@command(*BEFORE_AUTH, secrets=lambda args: range(1, len(args)))
 def auth(engine: Engine, client: Client, credential: bytes, *more: bytes) -> Value:
-    """AUTH [username] password: say the password. The only user is `default`."""
+    """AUTH [username] password: authenticate the client. The only user is `default`."""
     credentials = (credential, *more)
     if len(credentials) > 2:
         raise syntax_error()
@@ -82,45 +83,48 @@ def auth(engine: Engine, client: Client, credential: bytes, *more: bytes) -> Val
 
 
 def check_password(engine: Engine, user: bytes, password: bytes) -> None:
-    """Raise `wrong_password` where they do not fit; in a time that does not tell how nearly, or how long they are."""
+    """Raise `wrong_password` if the user or the password is wrong.
+
+    Digests are compared, in constant time, so the time reveals neither the length of the password nor a part of it.
+    """
     expected = engine.options.requirepass.encode(errors="surrogateescape")
-    fits = not expected or hmac.compare_digest(sha256(password).digest(), sha256(expected).digest())
-    if user != b"default" or not fits:
+    equal = not expected or hmac.compare_digest(sha256(password).digest(), sha256(expected).digest())
+    if user != b"default" or not equal:
         raise wrong_password()
 
 
-def behind_auth(args: list[bytes]) -> Iterator[int]:
-    """The indexes of the names and passwords in a HELLO."""
+def secrets_of_hello(args: list[bytes]) -> Iterator[int]:
+    """Yield the indexes of the user names and passwords in a HELLO request."""
     for at, each in enumerate(args):
         if each.lower() == b"auth":
             yield from (at + 1, at + 2)
 
 
-@command(*DOOR, secrets=behind_auth)
+@command(*BEFORE_AUTH, secrets=secrets_of_hello)
 def hello(engine: Engine, client: Client, *options: bytes) -> Value:
-    """HELLO [protover [AUTH username password] [SETNAME clientname]]: switch to RESP `protover`; say what we are.
+    """HELLO [protover [AUTH username password] [SETNAME clientname]]: set the protocol; describe the server.
 
-    The answer is a map: server, version, proto (the version now in use), id (the client's), mode, role and
-    modules. Each option is applied as it is read, so that what stands before a wrong one holds; the version comes last.
+    The answer is a map: server, version, proto (the protocol's version), id (the client's), mode, role and modules. As
+    in `helloCommand` of `networking.c`, each option is applied when it is parsed, so the options before a wrong one
+    stay applied. The version is switched last.
     """
     protocol = client.protocol
     if options:
-        wanted = parse_integer(options[0])
-        if wanted is None:
+        version = parse_integer(options[0])
+        if version is None:
             raise ReplyError("ERR Protocol version is not an integer or out of range")
-        if wanted not in (2, 3):
+        if version not in (2, 3):
             raise ReplyError("NOPROTO unsupported protocol version")
-        protocol = wanted
-    rest = list(options[1:])
-    while rest:
-        match [rest[0].lower(), *rest[1:]]:
-            case [b"auth", user, password, *rest]:
-                check_password(engine, user, password)
-                client.authenticated = True
-            case [b"setname", value, *rest]:
-                client.name = valid_name(value)
-            case _:
-                raise ReplyError(f"ERR Syntax error in HELLO option '{shown(rest[0])}'")
+        protocol = version
+    cursor = Options(options[1:])
+    for option in cursor:
+        if option == b"auth" and len(cursor) >= 2:
+            check_password(engine, *cursor.values(2))
+            client.authenticated = True
+        elif option == b"setname" and len(cursor) >= 1:
+            client.name = valid_name(cursor.value())
+        else:
+            raise ReplyError(f"ERR Syntax error in HELLO option '{shown(options[-1 - len(cursor)])}'")
     if not client.authenticated:
         raise ReplyError(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> "
@@ -141,13 +145,13 @@ def hello(engine: Engine, client: Client, *options: bytes) -> Value:
 
 @command(LOADING, STALE, FAST)
 def select(engine: Engine, client: Client, index: int) -> Value:
-    """SELECT index: use the database with this number from now on."""
+    """SELECT index: select the database with this index for the connection."""
     client.db = database(engine, index)
     return "OK"
 
 
 def valid_name(name: bytes) -> bytes:
-    """Give the name back, or raise: only the characters from `!` to `~`, so that lists of names stay readable.
+    """Return the name. Raises ReplyError for characters other than `!` to `~`, which would garble CLIENT LIST.
 
     >>> valid_name(b"two words")
     Traceback (most recent call last):

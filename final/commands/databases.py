@@ -1,4 +1,4 @@
-"""Commands that reach into another database: what is copied or moved there, and databases that change places."""
+"""Commands that use two databases: COPY, MOVE, SWAPDB."""
 
 from ..data.store import AS_REQUESTED, KINDS, NO_EVENT, UNLOGGED, Store
 from ..engine.args import Options
@@ -11,12 +11,12 @@ from ..protocol.writer import Value
 
 GROUP = Group("generic", "@keyspace", "g")
 
-INT_MIN, INT_MAX = -(2**31), 2**31 - 1  # of C, in which Redis keeps a database's number
+INT_MIN, INT_MAX = -(2**31), 2**31 - 1  # of C's int, the type of an index of a database in Redis
 
 
 @command(WRITE, DENYOOM, keys="RO access, OW update")
 def copy(engine: Engine, db: Store, key: bytes, newkey: bytes, *options: bytes) -> Value:
-    """COPY source destination [DB destination-db] [REPLACE]: keep a copy there, with its deadline; answer 1, else 0."""
+    """COPY source destination [DB destination-db] [REPLACE]: copy the value and its deadline; answer 1, else 0."""
     target, replace = db, False
     cursor = Options(options)
     for option in cursor:
@@ -33,14 +33,14 @@ def copy(engine: Engine, db: Store, key: bytes, newkey: bytes, *options: bytes) 
     if value is None or (newkey in target and not replace):
         return 0
     target.put(newkey, KINDS[type(value)].copy(value), db.deadline(key))
-    db.changed()  # the log gets the request where it was made …
-    target.changed(newkey, log=UNLOGGED, event="copy_to")  # … and who listens hears what happened there
+    db.changed()  # logs the request, for the database in which it was made
+    target.changed(newkey, log=UNLOGGED, event="copy_to")  # publishes the event, for the database that has changed
     return 1
 
 
 @command(WRITE, FAST, keys="RW access update")
 def move(engine: Engine, db: Store, key: bytes, index: int) -> Value:
-    """MOVE key db: move the key to another database, with its deadline, unless there is one; answer 1, else 0."""
+    """MOVE key db: move the key and its deadline to another database, unless it has such a key; answer 1, else 0."""
     target = database(engine, index)
     if target is db:
         raise same_object()
@@ -56,31 +56,30 @@ def move(engine: Engine, db: Store, key: bytes, index: int) -> Value:
 
 @command(WRITE, FAST)
 def swapdb(engine: Engine, index1: bytes, index2: bytes) -> Value:
-    """SWAPDB index1 index2: have the two databases change places, for everyone who uses one of them."""
-    numbers = [parse_integer(arg) for arg in (index1, index2)]
-    for number, which in zip(numbers, ("first", "second"), strict=True):
+    """SWAPDB index1 index2: swap the contents of two databases, for all clients."""
+    indexes = [parse_integer(arg) for arg in (index1, index2)]
+    for number, which in zip(indexes, ("first", "second"), strict=True):
         if number is None or not INT_MIN <= number <= INT_MAX:
             raise ReplyError(f"ERR invalid {which} DB index")
-    one, other = (database(engine, number or 0) for number in numbers)
+    one, other = (database(engine, number or 0) for number in indexes)
     one.swap(other)
-    looked_at = {*engine.watching, *engine.waiting}
-    # Clients that watch a key of either database, or wait for one, are told.
+    observed = {*engine.watching, *engine.waiting}  # keys that clients watch, or are blocked on
     for db, before, log in ((one, other, AS_REQUESTED), (other, one, UNLOGGED)):
-        concerned = []
-        for place in looked_at:
+        changed = []
+        for place in observed:
             index, key = place
             if index == db.index and before.held(key) is None and db.overdue(key):
                 engine.watching.missed(place)
             elif index == db.index and not (before.held(key) is None and db.held(key) is None):
-                concerned.append(key)
-        db.changed(*concerned, log=log, event=NO_EVENT)
+                changed.append(key)
+        db.changed(*changed, log=log, event=NO_EVENT)
     if engine.eviction.keeping:
         engine.eviction.forget_all()
     return "OK"
 
 
 def database(engine: Engine, index: int) -> Store:
-    """The database of this number. Raises a ReplyError where there is none."""
+    """Return the database with this index. Raises ReplyError if the index is out of range."""
     if not INT_MIN <= index <= INT_MAX:
         raise ReplyError(f"ERR value is out of range, value must between {INT_MIN} and {INT_MAX}")
     if not 0 <= index < len(engine.stores):

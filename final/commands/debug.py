@@ -1,6 +1,6 @@
-"""DEBUG: each type of RESP, to be looked at, and what test tools want.
+"""DEBUG: a reply of each RESP type, and what test tools need.
 
-The latter Redis allows only to clients that `enable-debug-command` names, and so does this server.
+As in Redis, `enable-debug-command` says which clients may use the latter.
 """
 
 import time
@@ -35,10 +35,10 @@ EXAMPLES: dict[bytes, Value] = {  # one value of each RESP type, as `DEBUG PROTO
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE)
 def debug(engine: Engine, client: Client, subcommand: bytes, *arguments: bytes) -> Value:
-    """DEBUG PROTOCOL type: answer with the value of EXAMPLES that `type` names, so that one sees every RESP type.
+    """DEBUG PROTOCOL type: answer with a reply of the RESP type that `type` names, from EXAMPLES.
 
-    Unlike in Redis everyone may ask for that: who follows the stages compares this server with their own. For the
-    rest, see `run_guarded`. Raises ReplyError for any other request, and for `push` in RESP2, which has no pushes.
+    Unlike Redis, this server allows it to every client: learners compare their stage with it. For the other subcommands
+    see `run_guarded`. Raises ReplyError for an unknown subcommand or type, and for `push` in RESP2.
     """
     if subcommand.lower() in GUARDED:
         return run_guarded(engine, client, subcommand, arguments)
@@ -56,13 +56,13 @@ def debug(engine: Engine, client: Client, subcommand: bytes, *arguments: bytes) 
 
 
 def allowed(engine: Engine, client: Client) -> bool:
-    """Whether this client may use DEBUG: `yes` lets everyone, `local` those on this machine."""
+    """Return whether this client may use the guarded subcommands: `yes` allows all clients, `local` loopback ones."""
     setting = engine.options.enable_debug_command
     return setting == "yes" or (setting == "local" and is_local(client.address))
 
 
 def is_local(address: str) -> bool:
-    """Whether an address, host:port, is of this machine.
+    """Return whether an address, `host:port`, is a loopback address.
 
     >>> is_local("127.0.0.1:50000"), is_local("::1:50000"), is_local("10.0.0.7:50000")
     (True, True, False)
@@ -74,10 +74,10 @@ def is_local(address: str) -> bool:
 
 
 def run_guarded(engine: Engine, client: Client, subcommand: bytes, arguments: tuple[bytes, ...]) -> Value:
-    """Run one of the guarded subcommands.
+    """Run one of the subcommands in GUARDED.
 
-    SLEEP seconds: do nothing, for anyone. OBJECT key: how a value is kept. SET-ACTIVE-EXPIRE 0 | 1: whether expired
-    keys go by themselves, or only when someone finds them.
+    SLEEP seconds blocks the whole server. OBJECT key answers with the encoding of a value. SET-ACTIVE-EXPIRE 0 | 1
+    turns the active expiry off or on; while it is off, keys expire only on access.
     """
     if not allowed(engine, client):
         raise debug_not_allowed()

@@ -1,4 +1,4 @@
-"""Scripts: programs in Lua that run as one command. How Lua is kept in its place is told in `final/lua.py`."""
+"""Scripts: programs in Lua that run as one command. `lua/interpreter.py` has the sandbox they run in."""
 
 from collections.abc import Callable
 
@@ -22,74 +22,74 @@ from ..protocol.writer import Value
 
 GROUP = Group("scripting", "@scripting", "g")
 
-NAME = 40  # bytes of a script's name
+SHA1_LENGTH = 40  # hexadecimal digits
 FLAGS = (NOSCRIPT, STALE, SKIP_MONITOR, NO_MANDATORY_KEYS, MOVABLEKEYS)
 
 
 def run(
-    engine: Engine, client: Client, find: Callable[[bytes], bytes], script: bytes, numkeys: bytes,
+    engine: Engine, client: Client, digest: Callable[[bytes], bytes], script: bytes, numkeys: bytes,
     args: tuple[bytes, ...], readonly: bool,
 ) -> Value:  # fmt: skip
-    """Run a script with its keys and arguments; `find` gives its name."""
+    """Run a script with its keys and arguments. `digest` returns the SHA1 digest of `script`, a text or a digest."""
     number = integer(numkeys)
     if number > len(args):
         raise ReplyError("ERR Number of keys can't be greater than number of args")
     if number < 0:
         raise ReplyError("ERR Number of keys can't be negative")
-    return engine.scripts.run(client, find(script), list(args[:number]), list(args[number:]), readonly)
+    return engine.scripts.run(client, digest(script), list(args[:number]), list(args[number:]), readonly)
 
 
-def possible(name: bytes) -> bytes:
-    """Give back what can be a script's name. Raises `no_script` for all else, before the number of keys is read."""
-    if len(name) != NAME:
+def check_length(sha1: bytes) -> bytes:
+    """Return `sha1`. Raises `no_script` for another length; as in Redis, this is checked before `numkeys` is parsed."""
+    if len(sha1) != SHA1_LENGTH:
         raise no_script()
-    return name
+    return sha1
 
 
 @command(*FLAGS, MAY_REPLICATE, keys="RW access update")
 def eval_(engine: Engine, client: Client, script: bytes, numkeys: bytes, *args: bytes) -> Value:
-    """EVAL script numkeys [key ...] [arg ...]: run a script; answer with what it returns."""
+    """EVAL script numkeys [key ...] [arg ...]: load and run a script; answer with what it returns."""
     return run(engine, client, engine.scripts.load, script, numkeys, args, readonly=False)
 
 
 @command(READONLY, *FLAGS)
 def eval_ro(engine: Engine, client: Client, script: bytes, numkeys: bytes, *args: bytes) -> Value:
-    """EVAL_RO script numkeys [key ...] [arg ...]: run a script that must not write."""
+    """EVAL_RO script numkeys [key ...] [arg ...]: run a script that must not write; answer with what it returns."""
     return run(engine, client, engine.scripts.load, script, numkeys, args, readonly=True)
 
 
 @command(*FLAGS, MAY_REPLICATE, keys="RW access update")
 def evalsha(engine: Engine, client: Client, sha1: bytes, numkeys: bytes, *args: bytes) -> Value:
-    """EVALSHA sha1 numkeys [key ...] [arg ...]: run a script that is loaded, by its name."""
-    return run(engine, client, engine.scripts.named, possible(sha1), numkeys, args, readonly=False)
+    """EVALSHA sha1 numkeys [key ...] [arg ...]: EVAL of a loaded script."""
+    return run(engine, client, engine.scripts.named, check_length(sha1), numkeys, args, readonly=False)
 
 
 @command(READONLY, *FLAGS)
 def evalsha_ro(engine: Engine, client: Client, sha1: bytes, numkeys: bytes, *args: bytes) -> Value:
-    """EVALSHA_RO sha1 numkeys [key ...] [arg ...]: run a loaded script that must not write."""
-    return run(engine, client, engine.scripts.named, possible(sha1), numkeys, args, readonly=True)
+    """EVALSHA_RO sha1 numkeys [key ...] [arg ...]: EVAL_RO of a loaded script."""
+    return run(engine, client, engine.scripts.named, check_length(sha1), numkeys, args, readonly=True)
 
 
 @command()
 def script(subcommand: bytes, *arguments: bytes) -> Value:
-    """SCRIPT subcommand [argument ...]: the scripts that are loaded. See the subcommands below."""
+    """SCRIPT subcommand [argument ...]: manage the loaded scripts; see the subcommands."""
 
 
 @command(NOSCRIPT, STALE, of="script")
 def script_load(engine: Engine, script: bytes) -> Value:
-    """SCRIPT LOAD script: compile a script, to be run later; answer with its name."""
+    """SCRIPT LOAD script: compile a script and keep it for EVALSHA; answer with its SHA1 digest."""
     return engine.scripts.load(script)
 
 
 @command(NOSCRIPT, of="script")
 def script_exists(engine: Engine, sha1: bytes, *sha1s: bytes) -> Value:
-    """SCRIPT EXISTS sha1 [sha1 ...]: answer for each name with 1 where such a script is loaded, else 0."""
+    """SCRIPT EXISTS sha1 [sha1 ...]: answer for each digest 1 if its script is loaded, else 0."""
     return [int(each.lower() in engine.scripts.texts) for each in (sha1, *sha1s)]
 
 
 @command(NOSCRIPT, of="script")
 def script_flush(engine: Engine, *mode: bytes) -> Value:
-    """SCRIPT FLUSH [ASYNC | SYNC]: forget all scripts."""
+    """SCRIPT FLUSH [ASYNC | SYNC]: remove all loaded scripts."""
     if mode and [arg.lower() for arg in mode] not in ([b"async"], [b"sync"]):
         raise ReplyError("ERR SCRIPT FLUSH only support SYNC|ASYNC option")
     engine.scripts.flush()
@@ -98,6 +98,6 @@ def script_flush(engine: Engine, *mode: bytes) -> Value:
 
 @command(NOSCRIPT, ALLOW_BUSY, of="script")
 def script_kill(engine: Engine) -> Value:
-    """SCRIPT KILL: end the script that runs, unless it has written."""
+    """SCRIPT KILL: stop the running script, unless it has written."""
     engine.scripts.kill()
     return "OK"

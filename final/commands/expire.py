@@ -1,4 +1,4 @@
-"""Commands for deadlines: when a key is to go by itself. Times are kept, and logged, as milliseconds since 1970."""
+"""Commands for expiry. Deadlines are stored and logged as Unix times in milliseconds."""
 
 from ..data.store import Store
 from ..engine.args import integer
@@ -11,9 +11,10 @@ GROUP = Group("generic", "@keyspace", "g")
 
 
 def from_now(db: Store, unit: bytes, amount: bytes, command: str) -> int:
-    """The deadline that `EX 10`, `PX 10000`, `EXAT …` or `PXAT …` means. Raises where it is not in the future.
+    """Return the deadline that `EX 10`, `PX 10000`, `EXAT …` or `PXAT …` means, as a Unix time in milliseconds.
 
-    A time that is past counts as right for the two that give it absolutely.
+    Raises `invalid_expire_time` for an amount that is not positive, or beyond 64 bits. EXAT and PXAT accept a time that
+    has passed. `command` is the name for the error.
     """
     number = integer(amount)
     if number <= 0:
@@ -22,7 +23,7 @@ def from_now(db: Store, unit: bytes, amount: bytes, command: str) -> int:
 
 
 def absolute(db: Store, number: int, seconds: bool, relative: bool, command: str) -> int:
-    """Turn a time into milliseconds since 1970. Raises `invalid_expire_time` beyond 64 bits."""
+    """Return a time as a Unix time in milliseconds. Raises `invalid_expire_time` beyond 64 bits."""
     deadline = number * 1000 if seconds else number
     if not -(2**63) <= deadline < 2**63:
         raise invalid_expire_time(command)
@@ -34,7 +35,7 @@ def absolute(db: Store, number: int, seconds: bool, relative: bool, command: str
 
 
 def set_deadline(db: Store, key: bytes, deadline: int) -> None:
-    """Have the key, which is there, expire at this time: at once, if that is past."""
+    """Set the deadline of an existing key. A key whose new deadline has passed is deleted at once."""
     if deadline <= db.unit.now:
         db.delete(key)
         db.changed(key, log=(b"DEL", key), event="del")
@@ -45,34 +46,35 @@ def set_deadline(db: Store, key: bytes, deadline: int) -> None:
 
 @command(WRITE, FAST, keys="RW update")
 def expire(db: Store, key: bytes, seconds: bytes, *condition: bytes) -> Value:
-    """EXPIRE key seconds [NX | XX | GT | LT]: have the key expire after so many seconds; answer 1, else 0."""
+    """EXPIRE key seconds [NX | XX | GT | LT]: set the time to live in seconds; answer 1, or 0 if nothing was set."""
     return expire_if(db, "expire", key, seconds, condition, in_seconds=True, relative=True)
 
 
 @command(WRITE, FAST, keys="RW update")
 def pexpire(db: Store, key: bytes, milliseconds: bytes, *condition: bytes) -> Value:
-    """PEXPIRE key milliseconds [NX | XX | GT | LT]: have the key expire after so many milliseconds."""
+    """PEXPIRE key milliseconds [NX | XX | GT | LT]: EXPIRE in milliseconds."""
     return expire_if(db, "pexpire", key, milliseconds, condition, in_seconds=False, relative=True)
 
 
 @command(WRITE, FAST, keys="RW update")
 def expireat(db: Store, key: bytes, seconds: bytes, *condition: bytes) -> Value:
-    """EXPIREAT key unix-time-seconds [NX | XX | GT | LT]: have the key expire at this time."""
+    """EXPIREAT key unix-time-seconds [NX | XX | GT | LT]: set the time at which the key expires; answer 1, else 0."""
     return expire_if(db, "expireat", key, seconds, condition, in_seconds=True, relative=False)
 
 
 @command(WRITE, FAST, keys="RW update")
 def pexpireat(db: Store, key: bytes, milliseconds: bytes, *condition: bytes) -> Value:
-    """PEXPIREAT key unix-time-milliseconds [NX | XX | GT | LT]: have the key expire at this time."""
+    """PEXPIREAT key unix-time-milliseconds [NX | XX | GT | LT]: EXPIREAT in milliseconds."""
     return expire_if(db, "pexpireat", key, milliseconds, condition, in_seconds=False, relative=False)
 
 
 def expire_if(
     db: Store, command: str, key: bytes, amount: bytes, condition: tuple[bytes, ...], in_seconds: bool, relative: bool
 ) -> int:
-    """The four above: NX only where the key has no deadline, XX where it has one, GT later, LT earlier than that.
+    """Set a deadline for the four commands above if the key exists and the conditions hold; return 1, else 0.
 
-    No deadline counts as one that is infinitely late.
+    NX: only if the key has no deadline. XX: only if it has one. GT: only if the new deadline is later. LT: only if it
+    is earlier. For GT and LT, no deadline counts as infinitely late.
     """
     conditions = {arg.lower() for arg in condition}
     for arg in condition:
@@ -99,31 +101,31 @@ def expire_if(
 
 @command(READONLY, FAST, NO_TOUCH)
 def ttl(db: Store, key: bytes) -> Value:
-    """TTL key: answer with the seconds until it expires; -1: it does not; -2: there is no such key."""
+    """TTL key: answer with the seconds until the key expires, -1 if it has no deadline, -2 if it does not exist."""
     return rounded(remaining(db, key))
 
 
 @command(READONLY, FAST, NO_TOUCH)
 def pttl(db: Store, key: bytes) -> Value:
-    """PTTL key: answer with the milliseconds until it expires; -1: it does not; -2: there is no such key."""
+    """PTTL key: TTL in milliseconds."""
     return remaining(db, key)
 
 
 @command(READONLY, FAST, NO_TOUCH)
 def expiretime(db: Store, key: bytes) -> Value:
-    """EXPIRETIME key: answer with the Unix time in seconds at which it expires; -1: it does not; -2: no such key."""
+    """EXPIRETIME key: answer with the Unix time in seconds at which the key expires, or -1 or -2 as TTL does."""
     return rounded(kept_deadline(db, key))
 
 
 @command(READONLY, FAST, NO_TOUCH)
 def pexpiretime(db: Store, key: bytes) -> Value:
-    """PEXPIRETIME key: answer with the Unix time in milliseconds at which it expires; -1: it does not; -2: no key."""
+    """PEXPIRETIME key: EXPIRETIME in milliseconds."""
     return kept_deadline(db, key)
 
 
 @command(WRITE, FAST, keys="RW update")
 def persist(db: Store, key: bytes) -> Value:
-    """PERSIST key: have it not expire; answer 1, or 0 where there was no deadline, or no such key."""
+    """PERSIST key: remove the deadline; answer 1, or 0 if the key had none or does not exist."""
     if key not in db or not db.persist(key):
         return 0
     db.changed(key)
@@ -131,7 +133,7 @@ def persist(db: Store, key: bytes) -> Value:
 
 
 def kept_deadline(db: Store, key: bytes) -> int:
-    """The deadline of a key; -1 where it has none, -2 where there is no such key."""
+    """Return the deadline of a key; -1 if it has none, -2 if the key does not exist."""
     if key not in db:
         return -2
     deadline = db.deadline(key)
@@ -139,11 +141,11 @@ def kept_deadline(db: Store, key: bytes) -> int:
 
 
 def remaining(db: Store, key: bytes) -> int:
-    """The milliseconds until a key expires; -1 where it does not, -2 where there is no such key."""
+    """Return the milliseconds until a key expires; -1 if it has no deadline, -2 if it does not exist."""
     deadline = kept_deadline(db, key)
     return deadline if deadline < 0 else max(deadline - db.unit.now, 0)
 
 
 def rounded(milliseconds: int) -> int:
-    """Milliseconds as seconds, to the nearest; negative ones mean something else and stay."""
+    """Round milliseconds to seconds. The negative answers are returned unchanged."""
     return milliseconds if milliseconds < 0 else (milliseconds + 500) // 1000

@@ -1,4 +1,4 @@
-"""Commands for hashes: fields and their values under one key."""
+"""Commands for hashes, which map fields to values."""
 
 from collections.abc import Iterator
 from sys import getsizeof
@@ -20,24 +20,24 @@ GROUP = Group("hash", "@hash", "h")
 
 Hash = dict[bytes, bytes]
 HASH: type[Hash] = dict
-ALL_AT_ONCE = 128  # a hash of so many fields is given whole by the first HSCAN (Redis: hash-max-listpack-entries)
+SMALL = 128  # the most fields of a listpack, which HSCAN returns whole (Redis: hash-max-listpack-entries)
 
 
 def dump(key: bytes, value: Hash) -> Iterator[Args]:
-    """The requests that make this hash anew, a piece at a time."""
+    """Yield the requests that create this hash, at most PIECE fields in each."""
     pairs = list(value.items())
     for start in range(0, len(pairs), PIECE):
         yield b"HMSET", key, *(arg for pair in pairs[start : start + PIECE] for arg in pair)
 
 
 def encoding(value: Hash) -> str:
-    """How Redis would keep this hash: a few short fields in one piece of memory, or a table."""
-    small = len(value) <= ALL_AT_ONCE and all(len(arg) <= 64 for pair in value.items() for arg in pair)
+    """Return the encoding that Redis would use: a listpack for few short fields and values, else a hash table."""
+    small = len(value) <= SMALL and all(len(arg) <= 64 for pair in value.items() for arg in pair)
     return "listpack" if small else "hashtable"
 
 
 def size(value: Hash, samples: int) -> int:
-    """Bytes of memory that this hash takes."""
+    """Return the memory that this hash takes, in bytes, estimated from `samples` fields."""
     return getsizeof(value) + estimate(value.items(), samples, pair_size)
 
 
@@ -46,19 +46,19 @@ KINDS[HASH] = Kind("hash", dump, encoding, size, copy=dict.copy)
 
 @command(WRITE, DENYOOM, FAST, keys="RW update")
 def hset(db: Store, key: bytes, field: bytes, value: bytes, *more: bytes) -> Value:
-    """HSET key field value [field value ...]: set the fields; answer with how many of them are new."""
+    """HSET key field value [field value ...]: set fields; answer with the number of new fields."""
     return set_fields(db, "hset", key, field, value, *more)
 
 
 @command(WRITE, DENYOOM, FAST, keys="RW update")
 def hmset(db: Store, key: bytes, field: bytes, value: bytes, *more: bytes) -> Value:
-    """HMSET key field value [field value ...]: set the fields. HSET does it too, since Redis 4."""
+    """HMSET key field value [field value ...]: set fields; answer OK. Deprecated since Redis 4.0 in favour of HSET."""
     set_fields(db, "hmset", key, field, value, *more)
     return "OK"
 
 
 def set_fields(db: Store, command: str, key: bytes, *pairs: bytes, event: str = "hset") -> int:
-    """Set fields to values, which come in turn; give the number of new ones."""
+    """Set fields from alternating fields and values; return the number of new fields."""
     if len(pairs) % 2:
         raise wrong_number_of_arguments(command)
     fields = db.make(key, HASH)
@@ -70,7 +70,7 @@ def set_fields(db: Store, command: str, key: bytes, *pairs: bytes, event: str = 
 
 @command(WRITE, DENYOOM, FAST, keys="RW insert")
 def hsetnx(db: Store, key: bytes, field: bytes, value: bytes) -> Value:
-    """HSETNX key field value: set the field where there is none yet; answer 1, else 0."""
+    """HSETNX key field value: set the field if it does not exist; answer 1, else 0."""
     if field in (db.get(key, HASH) or {}):
         return 0
     return set_fields(db, "hsetnx", key, field, value)
@@ -78,20 +78,20 @@ def hsetnx(db: Store, key: bytes, field: bytes, value: bytes) -> Value:
 
 @command(READONLY, FAST)
 def hget(db: Store, key: bytes, field: bytes) -> Value:
-    """HGET key field: answer with the field's value, or null where there is no such field, or no such key."""
+    """HGET key field: answer with the field's value, or null if the field or the key does not exist."""
     return (db.get(key, HASH) or {}).get(field)
 
 
 @command(READONLY, FAST)
 def hmget(db: Store, key: bytes, field: bytes, *fields: bytes) -> Value:
-    """HMGET key field [field ...]: answer with the fields' values, null where there is none."""
+    """HMGET key field [field ...]: answer with the values of the fields, null for each that does not exist."""
     held = db.get(key, HASH) or {}
     return [held.get(each) for each in (field, *fields)]
 
 
 @command(WRITE, FAST, keys="RW delete")
 def hdel(db: Store, key: bytes, field: bytes, *fields: bytes) -> Value:
-    """HDEL key field [field ...]: remove the fields; answer with how many there were."""
+    """HDEL key field [field ...]: remove fields; answer with the number of removed fields."""
     held = db.get(key, HASH) or {}
     gone = [each for each in (field, *fields) if held.pop(each, None) is not None]
     if gone:
@@ -101,19 +101,19 @@ def hdel(db: Store, key: bytes, field: bytes, *fields: bytes) -> Value:
 
 @command(READONLY)
 def hgetall(db: Store, key: bytes) -> Value:
-    """HGETALL key: answer with fields and values, as a map."""
+    """HGETALL key: answer with all fields and values, as a map."""
     return dict(db.get(key, HASH) or {})  # a copy: in a transaction the answer is sent after later commands
 
 
 @command(READONLY)
 def hkeys(db: Store, key: bytes) -> Value:
-    """HKEYS key: answer with the fields."""
+    """HKEYS key: answer with all fields."""
     return list(db.get(key, HASH) or {})
 
 
 @command(READONLY)
 def hvals(db: Store, key: bytes) -> Value:
-    """HVALS key: answer with the values."""
+    """HVALS key: answer with all values."""
     return list((db.get(key, HASH) or {}).values())
 
 
@@ -125,19 +125,19 @@ def hlen(db: Store, key: bytes) -> Value:
 
 @command(READONLY, FAST, keys="RO")
 def hexists(db: Store, key: bytes, field: bytes) -> Value:
-    """HEXISTS key field: answer 1 where there is such a field, else 0."""
+    """HEXISTS key field: answer 1 if the field exists, else 0."""
     return int(field in (db.get(key, HASH) or {}))
 
 
 @command(READONLY, FAST, keys="RO")
 def hstrlen(db: Store, key: bytes, field: bytes) -> Value:
-    """HSTRLEN key field: answer with the length of the field's value; 0 where there is none."""
+    """HSTRLEN key field: answer with the length of the field's value, 0 if the field does not exist."""
     return len((db.get(key, HASH) or {}).get(field, b""))
 
 
 @command(WRITE, DENYOOM, FAST, keys="RW access update")
 def hincrby(db: Store, key: bytes, field: bytes, increment: int) -> Value:
-    """HINCRBY key field increment: add to the number in the field; answer with the new one."""
+    """HINCRBY key field increment: add to the integer in the field; answer with the sum."""
     old = (db.get(key, HASH) or {}).get(field, b"0")
     total = add_integers(old, increment, ReplyError("ERR hash value is not an integer"))
     set_fields(db, "hincrby", key, field, b"%d" % total, event="hincrby")
@@ -146,24 +146,24 @@ def hincrby(db: Store, key: bytes, field: bytes, increment: int) -> Value:
 
 @command(WRITE, DENYOOM, FAST, keys="RW access update")
 def hincrbyfloat(db: Store, key: bytes, field: bytes, increment: bytes) -> Value:
-    """HINCRBYFLOAT key field increment: add to the number in the field. The log gets the sum."""
-    wanted = long_double(increment)
-    if wanted is None:
+    """HINCRBYFLOAT key field increment: add to the number in the field; answer with the sum."""
+    number = long_double(increment)
+    if number is None:
         raise not_a_float()
-    if wanted == "inf":
+    if number == "inf":
         raise ReplyError("ERR value is NaN or Infinity")
     old = (db.get(key, HASH) or {}).get(field, b"0")
     total = add_floats(old, increment, ReplyError("ERR hash value is not a float"))
     db.make(key, HASH)[field] = total
-    db.changed(key, log=(b"HSET", key, field, total))
+    db.changed(key, log=(b"HSET", key, field, total))  # the sum, so that a replay does not depend on rounding
     return total
 
 
 @command(READONLY)
 def hrandfield(db: Store, client: Client, key: bytes, *options: bytes) -> Value:
-    """HRANDFIELD key [count [WITHVALUES]]: answer with a random field, or with `count` different ones.
+    """HRANDFIELD key [count [WITHVALUES]]: answer with a random field, or with at most `count` distinct fields.
 
-    A negative count means as many as asked for, some perhaps more than once.
+    With a negative count, answer with exactly -count fields, which may repeat. WITHVALUES adds the values.
     """
     count, with_values = parse_random(options, b"withvalues")
     fields = db.get(key, HASH) or {}
@@ -180,6 +180,6 @@ def hrandfield(db: Store, client: Client, key: bytes, *options: bytes) -> Value:
 @command(READONLY)
 def hscan(engine: Engine, db: Store, key: bytes, cursor: bytes, *options: bytes) -> Value:
     """HSCAN key cursor [MATCH pattern] [COUNT count]: answer with the next cursor, and some fields and values."""
-    following, names = scan_members(engine, db, key, HASH, cursor, options, whole=lambda held: len(held) <= ALL_AT_ONCE)
+    following, names = scan_members(engine, db, key, HASH, cursor, options, whole=lambda held: len(held) <= SMALL)
     fields = db.get(key, HASH) or {}
     return [b"%d" % following, [each for name in names for each in (name, fields[name])]]

@@ -1,4 +1,4 @@
-"""INFO, and the little that is left to say of a server that stands alone."""
+"""INFO, and ROLE, WAIT and LOLWUT."""
 
 import os
 import platform
@@ -21,7 +21,7 @@ Fields = dict[str, object]
 
 @command(LOADING, STALE)
 def info(engine: Engine, *sections: bytes) -> Value:
-    """INFO [section ...]: answer with how the server is doing, as text: `# Section`, and `field:value` in lines."""
+    """INFO [section ...]: answer with statistics as text: lines of `# Section` and `field:value`."""
     wanted = {section.lower().decode(errors="replace") for section in sections}
     everything = not wanted or wanted & {"all", "default", "everything"}
     parts = [
@@ -33,7 +33,7 @@ def info(engine: Engine, *sections: bytes) -> Value:
 
 
 def about_server(engine: Engine) -> Fields:
-    """What is running, where, since when."""
+    """Return the Server section: version, platform, process, uptime."""
     uptime = (engine.steady() - engine.started) // 1000
     return {
         "redis_version": VERSION.decode(),
@@ -56,7 +56,7 @@ def about_server(engine: Engine) -> Fields:
 
 
 def about_clients(engine: Engine) -> Fields:
-    """How many there are, and how many of them wait."""
+    """Return the Clients section: the numbers of connected and of blocked clients."""
     return {
         "connected_clients": len(engine.clients),
         "maxclients": engine.options.maxclients,
@@ -66,7 +66,7 @@ def about_clients(engine: Engine) -> Fields:
 
 
 def about_memory(engine: Engine) -> Fields:
-    """What the process takes, which is all that Python can tell for sure; so no memory counts as fragmented."""
+    """Return the Memory section. Python knows only the size of the process, so the fragmentation ratio is always 1."""
     used = memory_in_use()
     peak = max(used, memory_peak())
     return {
@@ -87,7 +87,7 @@ def about_memory(engine: Engine) -> Fields:
 
 
 def memory_in_use() -> int:
-    """Bytes of memory that the process has now: from /proc where there is one, else the most that it ever had."""
+    """Return the resident size of the process in bytes; on systems without /proc, its peak."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     except OSError:
@@ -95,13 +95,13 @@ def memory_in_use() -> int:
 
 
 def memory_peak() -> int:
-    """The most bytes of memory that the process ever had."""
+    """Return the peak resident size of the process in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
 def human(size: int) -> str:
-    """A number of bytes as one can read it.
+    """Format a number of bytes for people.
 
     >>> human(12), human(1536), human(3 << 20)
     ('12B', '1.50K', '3.00M')
@@ -113,7 +113,7 @@ def human(size: int) -> str:
 
 
 def about_work(engine: Engine) -> Fields:
-    """What was done since the start, or since CONFIG RESETSTAT."""
+    """Return the Stats section: counters since the start, or since CONFIG RESETSTAT."""
     counters = engine.counters
     return {
         "total_connections_received": counters.connections_received,
@@ -131,7 +131,7 @@ def about_work(engine: Engine) -> Fields:
 
 
 def about_processor(engine: Engine) -> Fields:
-    """The seconds that the process has worked."""
+    """Return the CPU section: seconds of CPU time of the process and its children."""
     own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
         "used_cpu_sys": f"{own.ru_stime:.6f}",
@@ -142,7 +142,7 @@ def about_processor(engine: Engine) -> Fields:
 
 
 def about_keyspace(engine: Engine) -> Fields:
-    """How many keys each database holds, and how many of them have a deadline."""
+    """Return the Keyspace section: for each database that is not empty, the numbers of keys and of deadlines."""
     return {
         f"db{each.index}": f"keys={len(each)},expires={each.deadlines},avg_ttl=0" for each in engine.stores if len(each)
     }
@@ -163,13 +163,13 @@ SECTIONS: dict[str, Callable[[Engine], Fields]] = {
 
 @command(NOSCRIPT, LOADING, STALE, FAST)
 def role() -> Value:
-    """ROLE: answer that this is a master, which has written nothing to its replicas, as it has none."""
+    """ROLE: answer with the role `master`, the replication offset 0, and no replicas."""
     return [b"master", 0, []]
 
 
 @command(NOSCRIPT)
 def wait(numreplicas: int, timeout: bytes) -> Value:
-    """WAIT numreplicas timeout: answer 0, and at once: there are no replicas, and none will come."""
+    """WAIT numreplicas timeout: answer 0 at once, because this server has no replicas."""
     milliseconds = parse_integer(timeout)
     if milliseconds is None:
         raise ReplyError("ERR timeout is not an integer or out of range")
@@ -180,7 +180,7 @@ def wait(numreplicas: int, timeout: bytes) -> Value:
 
 @command(READONLY, FAST)
 def lolwut(*args: bytes) -> Value:
-    """LOLWUT [VERSION version]: answer with the version. Redis draws something for some of them."""
+    """LOLWUT [VERSION version]: answer with the version of Redis; Redis draws a picture for some versions."""
     if len(args) > 1 and args[0].lower() == b"version":
         integer(args[1])
     return Verbatim(b"Redis ver. %b\n" % VERSION)

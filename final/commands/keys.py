@@ -1,4 +1,4 @@
-"""Commands about keys, whatever their values are."""
+"""Commands for keys of any type."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
@@ -19,7 +19,7 @@ T = TypeVar("T", bound=Collection[bytes])
 
 @command(WRITE, keys="RM delete")
 def del_(db: Store, key: bytes, *keys: bytes) -> Value:
-    """DEL key [key ...]: remove the keys; answer with how many there were."""
+    """DEL key [key ...]: remove the keys; answer with the number of removed keys."""
     gone = [each for each in (key, *keys) if db.delete(each)]
     if gone:
         db.changed(*gone, event="del")
@@ -28,32 +28,32 @@ def del_(db: Store, key: bytes, *keys: bytes) -> Value:
 
 @command(WRITE, FAST, keys="RM delete")
 def unlink(db: Store, key: bytes, *keys: bytes) -> Value:
-    """UNLINK key [key ...]: remove the keys. In Redis another thread frees the memory; here it is DEL."""
+    """UNLINK key [key ...]: DEL. In Redis another thread frees the memory."""
     return del_(db, key, *keys)
 
 
 @command(READONLY, FAST, NO_TOUCH, keys="RO")
 def exists(db: Store, key: bytes, *keys: bytes) -> Value:
-    """EXISTS key [key ...]: answer with how many of them there are; one that is named twice counts twice."""
+    """EXISTS key [key ...]: answer with how many of the keys exist; a key that is named twice counts twice."""
     return sum(each in db for each in (key, *keys))
 
 
 @command(READONLY, FAST, keys="RO")
 def touch(db: Store, key: bytes, *keys: bytes) -> Value:
-    """TOUCH key [key ...]: answer with how many of them there are."""
+    """TOUCH key [key ...]: mark the keys as just used; answer with how many of them exist."""
     return exists(db, key, *keys)
 
 
 @command(READONLY, FAST, NO_TOUCH, keys="RO")
 def type_(db: Store, key: bytes) -> Value:
-    """TYPE key: answer with the simple string `string`, `hash` and so on, or `none` where there is no such key."""
+    """TYPE key: answer with the type, such as `string` or `hash`, or `none` if the key does not exist."""
     kind = db.kind(key)
     return "none" if kind is None else KINDS[kind].name
 
 
 @command(READONLY)
 def keys(db: Store, pattern: bytes) -> Value:
-    """KEYS pattern: answer with all keys that match the pattern. Everyone waits meanwhile; SCAN is kinder."""
+    """KEYS pattern: answer with all keys that match the pattern. It blocks all other clients; SCAN does not."""
     return list(filter(matcher(pattern), db.keys()))
 
 
@@ -78,9 +78,9 @@ def scan_members(
     options: Sequence[bytes],
     whole: Callable[[T], bool],
 ) -> tuple[int, list[bytes]]:
-    """HSCAN, SSCAN and ZSCAN: the next cursor, and some members of the collection at `key`, which is of this `kind`.
+    """Return the next cursor and some members of the collection at `key`, of type `kind`, for HSCAN, SSCAN and ZSCAN.
 
-    A collection that Redis keeps in one piece of memory, of which `whole` is true, is given whole.
+    A collection for which `whole` is true is returned whole: Redis keeps it as a listpack or an intset.
     """
     position = parse_cursor(cursor)
     held = db.get(key, kind)
@@ -95,33 +95,33 @@ def scan_members(
 
 @command(READONLY)
 def randomkey(db: Store) -> Value:
-    """RANDOMKEY: answer with a random key, or null where there is none."""
+    """RANDOMKEY: answer with a random key, or null if the database is empty."""
     while names := db.names:
         name = one_of(names)
-        if name in db:  # its deadline had not passed
+        if name in db:  # a key that has expired is deleted by this test
             return name
     return None
 
 
 @command(WRITE, keys="RW access delete, OW update")
 def rename(db: Store, key: bytes, newkey: bytes) -> Value:
-    """RENAME key newkey: give what is at the key another name, with its deadline, over whatever was there."""
-    move(db, key, newkey, over=True)
+    """RENAME key newkey: rename the key, which keeps its deadline, and overwrite `newkey`."""
+    rename_key(db, key, newkey, overwrite=True)
     return "OK"
 
 
 @command(WRITE, FAST, keys="RW access delete, OW insert")
 def renamenx(db: Store, key: bytes, newkey: bytes) -> Value:
-    """RENAMENX key newkey: rename, where there is no such new key yet; answer 1, else 0."""
-    return int(move(db, key, newkey, over=False))
+    """RENAMENX key newkey: rename the key if `newkey` does not exist; answer 1, else 0."""
+    return int(rename_key(db, key, newkey, overwrite=False))
 
 
-def move(db: Store, key: bytes, newkey: bytes, over: bool) -> bool:
-    """Rename a key, `over` an existing one or not; tell whether that was done. Raises `no_such_key`."""
+def rename_key(db: Store, key: bytes, newkey: bytes, overwrite: bool) -> bool:
+    """Rename a key, and `overwrite` an existing one or not; return whether it was renamed. Raises `no_such_key`."""
     value = db.peek(key)
     if value is None:
         raise no_such_key()
-    if key == newkey or (newkey in db and not over):
+    if key == newkey or (newkey in db and not overwrite):
         return False
     deadline = db.deadline(key)
     db.delete(key)
@@ -139,7 +139,7 @@ def dbsize(db: Store) -> Value:
 
 @command(WRITE)
 def flushdb(db: Store, *mode: bytes) -> Value:
-    """FLUSHDB [ASYNC | SYNC]: remove every key of this database."""
+    """FLUSHDB [ASYNC | SYNC]: remove all keys of this database."""
     check_mode(mode)
     db.changed(*db.clear(), event=None)
     return "OK"
@@ -147,7 +147,7 @@ def flushdb(db: Store, *mode: bytes) -> Value:
 
 @command(WRITE)
 def flushall(engine: Engine, db: Store, *mode: bytes) -> Value:
-    """FLUSHALL [ASYNC | SYNC]: remove every key of every database."""
+    """FLUSHALL [ASYNC | SYNC]: remove all keys of all databases."""
     check_mode(mode)
     for each in engine.stores:
         each.changed(*each.clear(), log=AS_REQUESTED if each is db else UNLOGGED, event=NO_EVENT)
@@ -155,6 +155,6 @@ def flushall(engine: Engine, db: Store, *mode: bytes) -> Value:
 
 
 def check_mode(mode: tuple[bytes, ...]) -> None:
-    """Accept ASYNC, SYNC or nothing: here they mean the same."""
+    """Raise `syntax_error` unless the mode is ASYNC, SYNC or missing. This server flushes synchronously in any case."""
     if mode and [arg.lower() for arg in mode] not in ([b"async"], [b"sync"]):
         raise syntax_error()

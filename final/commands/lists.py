@@ -1,4 +1,4 @@
-"""Commands for lists: elements in order, to be added and taken at both ends."""
+"""Commands for lists: sequences of elements, pushed and popped at both ends."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -16,9 +16,9 @@ from ..protocol.writer import NULL_ARRAY, Value
 
 GROUP = Group("list", "@list", "l")
 
-# A deque adds and takes at both ends at once, as a queue wants it; a Python list moves all the others when its first
-# element goes. It is blocks of 64 elements, chained: to get at one in the middle, LINDEX walks the blocks from the
-# nearer end, 0.03 ms to the middle of a million, and so do LSET and LINSERT. Redis's quicklist walks just so.
+# A deque pushes and pops at both ends in constant time; a Python list moves all its elements when the first is removed.
+# A deque is a linked list of blocks of 64 elements, as Redis's quicklist is one of listpacks. So LINDEX, LSET and
+# LINSERT walk the blocks from the nearer end, 0.03 ms to the middle of a million elements.
 List = deque[bytes]
 LIST: type[List] = deque
 LEFT, RIGHT = b"LEFT", b"RIGHT"
@@ -30,19 +30,19 @@ RANK_ZERO = (
 
 
 def dump(key: bytes, value: List) -> Iterator[Args]:
-    """The requests that make this list anew, a piece at a time."""
+    """Yield the requests that create this list, at most PIECE elements in each."""
     elements = iter(value)
     while piece := list(islice(elements, PIECE)):
         yield b"RPUSH", key, *piece
 
 
 def encoding(value: List) -> str:
-    """How Redis would keep this list: up to 7.0, always as a quicklist."""
+    """Return the encoding that Redis would use: up to 7.0, a quicklist for every list."""
     return "quicklist"
 
 
 def size(value: List, samples: int) -> int:
-    """Bytes of memory that this list takes."""
+    """Return the memory that this list takes, in bytes, estimated from `samples` elements."""
     return getsizeof(value) + estimate(value, samples)
 
 
@@ -51,30 +51,30 @@ KINDS[LIST] = Kind("list", dump, encoding, size, copy=deque.copy)
 
 @command(WRITE, DENYOOM, FAST, keys="RW insert")
 def lpush(db: Store, key: bytes, element: bytes, *elements: bytes) -> Value:
-    """LPUSH key element [element ...]: put them before the first, one after the other; answer with the length."""
+    """LPUSH key element [element ...]: insert the elements at the head, one after the other; answer with the length."""
     return push(db, key, LEFT, element, *elements)
 
 
 @command(WRITE, DENYOOM, FAST, keys="RW insert")
 def rpush(db: Store, key: bytes, element: bytes, *elements: bytes) -> Value:
-    """RPUSH key element [element ...]: put them behind the last, one after the other; answer with the length."""
+    """RPUSH key element [element ...]: append the elements at the tail; answer with the length."""
     return push(db, key, RIGHT, element, *elements)
 
 
 @command(WRITE, DENYOOM, FAST, keys="RW insert")
 def lpushx(db: Store, key: bytes, element: bytes, *elements: bytes) -> Value:
-    """LPUSHX key element [element ...]: LPUSH, where there is a list already; else answer 0."""
+    """LPUSHX key element [element ...]: LPUSH if the list exists; else answer 0."""
     return 0 if db.get(key, LIST) is None else push(db, key, LEFT, element, *elements)
 
 
 @command(WRITE, DENYOOM, FAST, keys="RW insert")
 def rpushx(db: Store, key: bytes, element: bytes, *elements: bytes) -> Value:
-    """RPUSHX key element [element ...]: RPUSH, where there is a list already; else answer 0."""
+    """RPUSHX key element [element ...]: RPUSH if the list exists; else answer 0."""
     return 0 if db.get(key, LIST) is None else push(db, key, RIGHT, element, *elements)
 
 
 def push(db: Store, key: bytes, side: bytes, *elements: bytes) -> int:
-    """Add elements at an end, one after the other; give the new length."""
+    """Push elements at one end, one after the other; return the new length."""
     held = db.make(key, LIST)
     if side == LEFT:
         held.extendleft(elements)
@@ -86,18 +86,18 @@ def push(db: Store, key: bytes, side: bytes, *elements: bytes) -> int:
 
 @command(WRITE, FAST, keys="RW access delete")
 def lpop(db: Store, key: bytes, count: bytes | None = None) -> Value:
-    """LPOP key [count]: take the first element, null where there is none; with a count, take so many, as a list."""
-    return pop_some(db, key, LEFT, count)
+    """LPOP key [count]: pop the first element; with a count, up to `count` elements. Null if there is no list."""
+    return pop_count(db, key, LEFT, count)
 
 
 @command(WRITE, FAST, keys="RW access delete")
 def rpop(db: Store, key: bytes, count: bytes | None = None) -> Value:
-    """RPOP key [count]: take the last element, null where there is none; with a count, take so many, last one first."""
-    return pop_some(db, key, RIGHT, count)
+    """RPOP key [count]: pop the last element; with a count, up to `count` elements. Null if there is no list."""
+    return pop_count(db, key, RIGHT, count)
 
 
-def pop_some(db: Store, key: bytes, side: bytes, count: bytes | None) -> Value:
-    """Take one element, or as many as `count` says."""
+def pop_count(db: Store, key: bytes, side: bytes, count: bytes | None) -> Value:
+    """Pop one element, or, as a list, up to `count` elements."""
     number = 1 if count is None else parse_integer(count)
     if number is None or number < 0:
         raise not_positive()
@@ -105,17 +105,17 @@ def pop_some(db: Store, key: bytes, side: bytes, count: bytes | None) -> Value:
         return None if count is None else NULL_ARRAY
     if not number:
         return []
-    taken = pop(db, key, side, number)
-    return taken[0] if count is None else taken
+    popped = pop(db, key, side, number)
+    return popped[0] if count is None else popped
 
 
 def pop(db: Store, key: bytes, side: bytes, count: int, log: Args | None = None) -> list[bytes]:
-    """Take so many elements, or all there are, from an end of a list that is there."""
+    """Pop up to `count` elements from one end of an existing list; return them."""
     held = db.make(key, LIST)
-    take = held.popleft if side == LEFT else held.pop
-    taken = [take() for _ in range(min(count, len(held)))]
+    pop_one = held.popleft if side == LEFT else held.pop
+    popped = [pop_one() for _ in range(min(count, len(held)))]
     db.changed(key, log=log, event="lpop" if side == LEFT else "rpop")
-    return taken
+    return popped
 
 
 @command(READONLY, FAST, keys="RO")
@@ -126,42 +126,42 @@ def llen(db: Store, key: bytes) -> Value:
 
 @command(READONLY)
 def lindex(db: Store, key: bytes, index: bytes) -> Value:
-    """LINDEX key index: answer with the element at the index, from 0 on; -1 is the last. Null where there is none."""
+    """LINDEX key index: answer with the element at the index, or null; 0 is the first, -1 the last element."""
     held = db.get(key, LIST)
     if held is None:
         return None
-    place = integer(index)
-    return held[place] if -len(held) <= place < len(held) else None
+    position = integer(index)
+    return held[position] if -len(held) <= position < len(held) else None
 
 
 @command(WRITE, DENYOOM, keys="RW update")
 def lset(db: Store, key: bytes, index: bytes, element: bytes) -> Value:
-    """LSET key index element: put another element there."""
+    """LSET key index element: replace the element at the index; answer OK."""
     held = db.get(key, LIST)
     if held is None:
         raise no_such_key()
-    place = integer(index)
-    if not -len(held) <= place < len(held):
+    position = integer(index)
+    if not -len(held) <= position < len(held):
         raise ReplyError("ERR index out of range")
-    held[place] = element
+    held[position] = element
     db.changed(key)
     return "OK"
 
 
 @command(READONLY)
 def lrange(db: Store, key: bytes, start: int, stop: int) -> Value:
-    """LRANGE key start stop: answer with the elements from one index to the other, both of them included."""
+    """LRANGE key start stop: answer with the elements from `start` to `stop`, both included."""
     held = db.get(key, LIST) or LIST()
     first, after = index_range(len(held), start, stop)
-    behind = len(held) - after
-    if first <= behind:
+    from_end = len(held) - after
+    if first <= from_end:
         return list(islice(held, first, after))
-    return list(islice(reversed(held), behind, len(held) - first))[::-1]  # from the nearer end
+    return list(islice(reversed(held), from_end, len(held) - first))[::-1]  # walks from the nearer end
 
 
 @command(WRITE, keys="RW delete")
 def ltrim(db: Store, key: bytes, start: int, stop: int) -> Value:
-    """LTRIM key start stop: keep the elements from one index to the other, and no others."""
+    """LTRIM key start stop: remove all elements but those from `start` to `stop`; answer OK."""
     held = db.get(key, LIST)
     if held is None:
         return "OK"
@@ -171,15 +171,15 @@ def ltrim(db: Store, key: bytes, start: int, stop: int) -> Value:
         held.pop()
     for _ in range(min(first, len(held))):
         held.popleft()
-    db.changed(key, log=AS_REQUESTED if len(held) < before else UNLOGGED)  # Redis notifies even if nothing was removed
+    db.changed(key, log=AS_REQUESTED if len(held) < before else UNLOGGED)  # an ltrim that removes nothing is published
     return "OK"
 
 
 @command(WRITE, keys="RW delete")
 def lrem(db: Store, key: bytes, count: int, element: bytes) -> Value:
-    """LREM key count element: remove elements that equal this one; answer with how many.
+    """LREM key count element: remove elements equal to `element`; answer with their number.
 
-    The first `count` of them, the last ones where it is negative, all where it is 0.
+    Remove the first `count` of them, the last -count if it is negative, all if it is 0.
     """
     held = db.get(key, LIST) or LIST()
     removed = left = min(abs(count) or MOST, held.count(element))
@@ -203,9 +203,9 @@ def lrem(db: Store, key: bytes, count: int, element: bytes) -> Value:
 
 @command(WRITE, DENYOOM, keys="RW insert")
 def linsert(db: Store, key: bytes, where: bytes, pivot: bytes, element: bytes) -> Value:
-    """LINSERT key BEFORE | AFTER pivot element: put it beside the first element that equals the pivot.
+    """LINSERT key BEFORE | AFTER pivot element: insert the element next to the first one equal to `pivot`.
 
-    Answer with the new length, -1 where nothing equals the pivot, 0 where there is no list.
+    Answer with the new length, -1 if no element equals the pivot, 0 if the list does not exist.
     """
     if where.upper() not in (b"BEFORE", b"AFTER"):
         raise syntax_error()
@@ -223,13 +223,13 @@ def linsert(db: Store, key: bytes, where: bytes, pivot: bytes, element: bytes) -
 def lpos(db: Store, key: bytes, element: bytes, *options: bytes) -> Value:
     """LPOS key element [RANK rank] [COUNT count] [MAXLEN len]: answer with the index of an element, or null.
 
-    RANK 2 means the second one that equals it, -1 the first from the end; COUNT asks for a list of so many
-    indexes, 0 for all; MAXLEN says how many elements to look at, 0: all.
+    RANK 2 asks for the second match, -1 for the first from the end. COUNT asks for a list of that number of indexes, 0
+    for all. MAXLEN limits the number of compared elements, 0 means all.
     """
-    rank, count, most = parse_lpos_options(options)
+    rank, count, maxlen = parse_lpos_options(options)
     held = db.get(key, LIST) or LIST()
-    places = zip(range(len(held) - 1, -1, -1), reversed(held), strict=True) if rank < 0 else enumerate(held)
-    found = (place for place, each in islice(places, min(most or MOST, len(held))) if each == element)
+    indexed = zip(range(len(held) - 1, -1, -1), reversed(held), strict=True) if rank < 0 else enumerate(held)
+    found = (index for index, each in islice(indexed, min(maxlen or MOST, len(held))) if each == element)
     first = min(abs(rank) - 1, len(held))
     if count is None:
         return next(islice(found, first, None), None)
@@ -237,7 +237,7 @@ def lpos(db: Store, key: bytes, element: bytes, *options: bytes) -> Value:
 
 
 def parse_lpos_options(args: Sequence[bytes]) -> tuple[int, int | None, int]:
-    """Read LPOS's RANK, COUNT and MAXLEN."""
+    """Parse the options of LPOS; return RANK, COUNT (None if it is missing) and MAXLEN."""
     rank, limits = 1, {b"count": None, b"maxlen": 0}
     options = Options(args)
     for option in options:
@@ -253,6 +253,6 @@ def parse_lpos_options(args: Sequence[bytes]) -> tuple[int, int | None, int]:
             if number is None or number < 0:
                 raise ReplyError(f"ERR {option.decode().upper()} can't be negative")
             limits[option] = number
-    if rank < -MOST:  # in Redis 7.0 its opposite overflows, and so any match will do
+    if rank < -MOST:  # Redis 7.0 negates it, which overflows: it behaves like -1
         rank = -1
     return rank, limits[b"count"], limits[b"maxlen"] or 0

@@ -1,4 +1,4 @@
-"""Commands for lists as queues: moving elements from one to another, and waiting until there are some."""
+"""Commands for lists as queues: move elements between lists, pop from one of several lists, block until one has any."""
 
 from ..data.store import AS_REQUESTED, UNLOGGED, Args, Store
 from ..engine.args import parse_several
@@ -13,7 +13,7 @@ GROUP = Group("list", "@list", "l")
 
 
 def end(arg: bytes) -> bytes:
-    """Read LEFT or RIGHT."""
+    """Parse LEFT or RIGHT. Raises `syntax_error`."""
     if arg.upper() not in (LEFT, RIGHT):
         raise syntax_error()
     return arg.upper()
@@ -21,38 +21,38 @@ def end(arg: bytes) -> bytes:
 
 @command(WRITE, MOVABLEKEYS, keys="RW access delete")
 def lmpop(db: Store, numkeys: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
-    """LMPOP numkeys key [key ...] LEFT | RIGHT [COUNT count]: pop from the first list there is; answer with both."""
+    """LMPOP numkeys key [key ...] LEFT | RIGHT [COUNT count]: pop from the first list that exists."""
     keys, side, count = parse_several(numkeys, (first, second, *more), (LEFT, RIGHT))
     return next((pop_from(db, key, side, count) for key in keys if db.get(key, LIST)), NULL_ARRAY)
 
 
 def pop_from(db: Store, key: bytes, side: bytes, count: int) -> Value:
-    """Take some elements from a list that is there: its key, and the elements. The log gets how many there were."""
+    """Pop up to `count` elements from an existing list; return its key and the elements. Log how many were popped."""
     number = min(count, len(db.make(key, LIST)))
     return [key, pop(db, key, side, number, log=(side[:1] + b"POP", key, b"%d" % number))]
 
 
 @command(WRITE, DENYOOM, keys="RW access delete, RW insert")
 def lmove(db: Store, source: bytes, destination: bytes, wherefrom: bytes, whereto: bytes) -> Value:
-    """LMOVE source destination LEFT | RIGHT LEFT | RIGHT: take an element here, add it there; answer with it."""
+    """LMOVE source destination LEFT | RIGHT LEFT | RIGHT: move an element from one end to another; answer with it."""
     sides = end(wherefrom), end(whereto)
     return move(db, source, destination, *sides)
 
 
 @command(WRITE, DENYOOM, keys="RW access delete, RW insert")
 def rpoplpush(db: Store, source: bytes, destination: bytes) -> Value:
-    """RPOPLPUSH source destination: what LMOVE does with RIGHT LEFT."""
+    """RPOPLPUSH source destination: LMOVE with RIGHT LEFT."""
     return move(db, source, destination, RIGHT, LEFT)
 
 
 def move(
     db: Store, source: bytes, destination: bytes, wherefrom: bytes, whereto: bytes, log: Args | None = None
 ) -> Value:
-    """Move one element, perhaps within one list; give it, or None where there is none."""
+    """Move one element, also within one list; return it, or None if the source does not exist."""
     held = db.get(source, LIST)
     if held is None:
         return None
-    there = db.get(destination, LIST)  # before anything is taken: it may be of another type
+    there = db.get(destination, LIST)  # raises `wrong_type` before the element is popped
     element = held.popleft() if wherefrom == LEFT else held.pop()
     if there is None:
         there = db.make(destination, LIST)
@@ -67,18 +67,18 @@ def move(
 
 @command(WRITE, NOSCRIPT, BLOCKING, keys="RW access delete")
 def blpop(db: Store, key: bytes, *keys: bytes, timeout: bytes) -> Value:
-    """BLPOP key [key ...] timeout: LPOP from the first list there is; answer with both. Wait, if there is none."""
+    """BLPOP key [key ...] timeout: LPOP from the first list that exists; block while none does."""
     return blocking_pop(db, (key, *keys), LEFT, timeout)
 
 
 @command(WRITE, NOSCRIPT, BLOCKING, keys="RW access delete")
 def brpop(db: Store, key: bytes, *keys: bytes, timeout: bytes) -> Value:
-    """BRPOP key [key ...] timeout: RPOP from the first list there is; answer with both. Wait, if there is none."""
+    """BRPOP key [key ...] timeout: RPOP from the first list that exists; block while none does."""
     return blocking_pop(db, (key, *keys), RIGHT, timeout)
 
 
 def blocking_pop(db: Store, keys: tuple[bytes, ...], side: bytes, timeout: bytes) -> Value:
-    """Take one element: its key, and the element; or wait. The log gets the pop."""
+    """Pop one element and return its key and the element, or block. Log LPOP or RPOP."""
 
     def serve(key: bytes) -> Value:
         return [key, *pop(db, key, side, 1, log=(side[:1] + b"POP", key))]
@@ -88,14 +88,14 @@ def blocking_pop(db: Store, keys: tuple[bytes, ...], side: bytes, timeout: bytes
 
 @command(WRITE, BLOCKING, MOVABLEKEYS, keys="RW access delete")
 def blmpop(db: Store, timeout: bytes, numkeys: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
-    """BLMPOP timeout numkeys key [key ...] LEFT | RIGHT [COUNT count]: LMPOP, or wait for a list."""
+    """BLMPOP timeout numkeys key [key ...] LEFT | RIGHT [COUNT count]: LMPOP; block while no list exists."""
     keys, side, count = parse_several(numkeys, (first, second, *more), (LEFT, RIGHT))
     return serve_or_wait(db, keys, LIST, lambda key: pop_from(db, key, side, count), timeout, NULL_ARRAY)
 
 
 @command(WRITE, DENYOOM, NOSCRIPT, BLOCKING, keys="RW access delete, RW insert")
 def blmove(db: Store, source: bytes, destination: bytes, wherefrom: bytes, whereto: bytes, timeout: bytes) -> Value:
-    """BLMOVE source destination LEFT | RIGHT LEFT | RIGHT timeout: LMOVE, or wait for the source."""
+    """BLMOVE source destination LEFT | RIGHT LEFT | RIGHT timeout: LMOVE; block while the source does not exist."""
     sides = end(wherefrom), end(whereto)
     log = (b"LMOVE", source, destination, *sides)
     return blocking_move(db, source, destination, *sides, timeout, log)
@@ -103,14 +103,14 @@ def blmove(db: Store, source: bytes, destination: bytes, wherefrom: bytes, where
 
 @command(WRITE, DENYOOM, NOSCRIPT, BLOCKING, keys="RW access delete, RW insert")
 def brpoplpush(db: Store, source: bytes, destination: bytes, timeout: bytes) -> Value:
-    """BRPOPLPUSH source destination timeout: RPOPLPUSH, or wait for the source."""
+    """BRPOPLPUSH source destination timeout: RPOPLPUSH; block while the source does not exist."""
     return blocking_move(db, source, destination, RIGHT, LEFT, timeout, (b"RPOPLPUSH", source, destination))
 
 
 def blocking_move(
     db: Store, source: bytes, destination: bytes, wherefrom: bytes, whereto: bytes, timeout: bytes, log: Args
 ) -> Value:
-    """Move one element, or wait for one."""
+    """Move one element and return it, or block."""
 
     def serve(key: bytes) -> Value:
         return move(db, key, destination, wherefrom, whereto, log)

@@ -1,8 +1,8 @@
-"""OBJECT and MEMORY: how a value is kept, and what it takes."""
+"""OBJECT and MEMORY: a value's encoding, use and size."""
 
 from ..data.memory import SAMPLES, size_of
 from ..data.store import KINDS, Store
-from ..engine.args import integer
+from ..engine.args import Options
 from ..engine.command import NO_TOUCH, READONLY, UNCOUNTED, Group
 from ..engine.context import Engine
 from ..engine.signature import command
@@ -18,27 +18,27 @@ SWITCHING = (
 
 @command()
 def object_(subcommand: bytes, *arguments: bytes) -> Value:
-    """OBJECT subcommand [argument ...]: how a value is kept. See the subcommands below."""
+    """OBJECT subcommand [argument ...]: inspect a value; see the subcommands."""
 
 
 @command(READONLY, NO_TOUCH, of="object", keys="RO")
 def object_encoding(db: Store, key: bytes) -> Value:
-    """OBJECT ENCODING key: answer with the form in which Redis would keep the value; tools choose by it."""
+    """OBJECT ENCODING key: answer with the encoding that Redis would use for the value."""
     value = db.peek(key)
     return None if value is None else KINDS[type(value)].encoding(value).encode()
 
 
 @command(READONLY, NO_TOUCH, of="object", keys="RO")
 def object_refcount(db: Store, key: bytes) -> Value:
-    """OBJECT REFCOUNT key: answer 1: no two keys share a value; null where there is no such key."""
+    """OBJECT REFCOUNT key: answer 1, because keys never share a value, or null if the key does not exist."""
     return 1 if key in db else None
 
 
 @command(READONLY, NO_TOUCH, of="object", keys="RO")
 def object_idletime(engine: Engine, db: Store, key: bytes) -> Value:
-    """OBJECT IDLETIME key: answer with the seconds since it was last used.
+    """OBJECT IDLETIME key: answer with the seconds since the key was last used.
 
-    Where there is no `maxmemory`, that is noted from the first time on that someone asks for it.
+    Without `maxmemory`, the server records uses only from the first OBJECT IDLETIME or OBJECT FREQ on.
     """
     if key not in db:
         return None
@@ -50,7 +50,7 @@ def object_idletime(engine: Engine, db: Store, key: bytes) -> Value:
 
 @command(READONLY, NO_TOUCH, of="object", keys="RO")
 def object_freq(engine: Engine, db: Store, key: bytes) -> Value:
-    """OBJECT FREQ key: answer with how often it is used, where keys are forgotten by that; else refuse."""
+    """OBJECT FREQ key: answer with the key's LFU counter; an error unless the eviction policy is LFU."""
     if key not in db:
         return None
     if not engine.options.maxmemory_policy.endswith("lfu"):
@@ -61,18 +61,16 @@ def object_freq(engine: Engine, db: Store, key: bytes) -> Value:
 
 @command()
 def memory(subcommand: bytes, *arguments: bytes) -> Value:
-    """MEMORY subcommand [argument ...]: what is taken. See the subcommands below."""
+    """MEMORY subcommand [argument ...]: inspect the use of memory; see the subcommands."""
 
 
 @command(READONLY, NO_TOUCH, UNCOUNTED, of="memory", keys="RO")
 def memory_usage(db: Store, key: bytes, *options: bytes) -> Value:
-    """MEMORY USAGE key [SAMPLES count]: answer with the bytes that the key takes; see `final/sizes.py` for what counts."""  # noqa: E501
+    """MEMORY USAGE key [SAMPLES count]: answer with the memory that key and value take, in bytes, or null."""
     samples = SAMPLES
-    if options:
-        if len(options) != 2 or options[0].lower() != b"samples":
-            raise syntax_error()
-        samples = integer(options[1])
-        if samples < 0:
+    cursor = Options(options)
+    for option in cursor:
+        if option != b"samples" or (samples := cursor.integer()) < 0:
             raise syntax_error()
     value = db.peek(key)
     return None if value is None else size_of(key, value, samples)

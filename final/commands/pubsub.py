@@ -1,4 +1,4 @@
-"""Publish and subscribe."""
+"""Commands for publish and subscribe."""
 
 from ..engine.client import Client
 from ..engine.command import FAST, LOADING, MAY_REPLICATE, NOSCRIPT, PUBSUB, STALE, WHILE_SUBSCRIBED, Group
@@ -11,7 +11,7 @@ GROUP = Group("pubsub", "@pubsub", "g")
 
 
 def change(engine: Engine, client: Client, names: tuple[bytes, ...], arg: bytes) -> Value:
-    """Subscribe or unsubscribe, as `arg` says: one push for each name, with how much is listened to after it."""
+    """Subscribe or unsubscribe, as `arg` says; return a push for each name, with the new number of subscriptions."""
     pattern = arg.startswith(b"p")
     method = engine.hub.unsubscribe if b"un" in arg else engine.hub.subscribe
     replies = Replies()
@@ -23,52 +23,52 @@ def change(engine: Engine, client: Client, names: tuple[bytes, ...], arg: bytes)
 
 @command(PUBSUB, NOSCRIPT, LOADING, STALE, WHILE_SUBSCRIBED)
 def subscribe(engine: Engine, client: Client, channel: bytes, *channels: bytes) -> Value:
-    """SUBSCRIBE channel [channel ...]: hear what is published on these channels."""
+    """SUBSCRIBE channel [channel ...]: receive what is published on the channels."""
     return change(engine, client, (channel, *channels), b"subscribe")
 
 
 @command(PUBSUB, NOSCRIPT, LOADING, STALE, WHILE_SUBSCRIBED)
 def unsubscribe(engine: Engine, client: Client, *channels: bytes) -> Value:
-    """UNSUBSCRIBE [channel ...]: hear them, or any channel, no more."""
+    """UNSUBSCRIBE [channel ...]: end the subscriptions to these channels, or to all."""
     return change(engine, client, channels or tuple(client.channels), b"unsubscribe")
 
 
 @command(PUBSUB, NOSCRIPT, LOADING, STALE, WHILE_SUBSCRIBED)
 def psubscribe(engine: Engine, client: Client, pattern: bytes, *patterns: bytes) -> Value:
-    """PSUBSCRIBE pattern [pattern ...]: hear what is published on channels that match."""
+    """PSUBSCRIBE pattern [pattern ...]: receive what is published on channels that match a pattern."""
     return change(engine, client, (pattern, *patterns), b"psubscribe")
 
 
 @command(PUBSUB, NOSCRIPT, LOADING, STALE, WHILE_SUBSCRIBED)
 def punsubscribe(engine: Engine, client: Client, *patterns: bytes) -> Value:
-    """PUNSUBSCRIBE [pattern ...]: hear them, or any pattern, no more."""
+    """PUNSUBSCRIBE [pattern ...]: end the subscriptions to these patterns, or to all."""
     return change(engine, client, patterns or tuple(client.patterns), b"punsubscribe")
 
 
 @command(PUBSUB, LOADING, STALE, FAST, MAY_REPLICATE)
 def publish(engine: Engine, channel: bytes, message: bytes) -> Value:
-    """PUBLISH channel message: send the message to who listens; answer with how many times it was sent."""
+    """PUBLISH channel message: send the message to all subscribers; answer with the number of receivers."""
     return engine.hub.publish(channel, message)
 
 
 @command()
 def pubsub(subcommand: bytes, *arguments: bytes) -> Value:
-    """PUBSUB subcommand [argument ...]: who listens to what. See the subcommands below."""
+    """PUBSUB subcommand [argument ...]: inspect the subscriptions; see the subcommands."""
 
 
 @command(PUBSUB, LOADING, STALE, of="pubsub")
 def pubsub_channels(engine: Engine, pattern: bytes | None = None) -> Value:
-    """PUBSUB CHANNELS [pattern]: answer with the channels that someone listens to."""
+    """PUBSUB CHANNELS [pattern]: answer with the channels that have subscribers, or those that match."""
     return list(engine.hub.channels if pattern is None else filter(Glob(pattern), engine.hub.channels))
 
 
 @command(PUBSUB, LOADING, STALE, of="pubsub")
 def pubsub_numsub(engine: Engine, *channels: bytes) -> Value:
-    """PUBSUB NUMSUB [channel ...]: answer with each channel and how many listen to it."""
+    """PUBSUB NUMSUB [channel ...]: answer with each channel and its number of subscribers."""
     return [arg for name in channels for arg in (name, len(engine.hub.channels.get(name, ())))]
 
 
 @command(PUBSUB, LOADING, STALE, of="pubsub")
 def pubsub_numpat(engine: Engine) -> Value:
-    """PUBSUB NUMPAT: answer with the number of patterns that someone listens to."""
+    """PUBSUB NUMPAT: answer with the number of patterns that have subscribers."""
     return len(engine.hub.patterns)

@@ -1,4 +1,4 @@
-"""Commands for sets: members without order, each of them once, and what sets have in common."""
+"""Commands for sets: distinct members without an order; unions, intersections and differences of sets."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -20,25 +20,25 @@ GROUP = Group("set", "@set", "s")
 
 Set = set[bytes]
 SET: type[Set] = set
-EMPTY: Set = set()  # what a missing key counts as; never changed
-INTEGERS_AT_MOST = 512  # so many members, all of them integers, are an intset (Redis: set-max-intset-entries)
+EMPTY: Set = set()  # the value of a missing key; never changed
+INTSET_MAX = 512  # the most members of an intset (Redis: set-max-intset-entries)
 
 
 def dump(key: bytes, value: Set) -> Iterator[Args]:
-    """The requests that make this set anew, a piece at a time."""
+    """Yield the requests that create this set, at most PIECE members in each."""
     members = iter(value)
     while piece := list(islice(members, PIECE)):
         yield b"SADD", key, *piece
 
 
 def encoding(value: Set) -> str:
-    """How Redis would keep this set: a few integers in one sorted piece of memory, all else in a table."""
-    small = len(value) <= INTEGERS_AT_MOST and all(parse_integer(member) is not None for member in value)
+    """Return the encoding that Redis would use: an intset for few members that are all integers, else a hash table."""
+    small = len(value) <= INTSET_MAX and all(parse_integer(member) is not None for member in value)
     return "intset" if small else "hashtable"
 
 
 def size(value: Set, samples: int) -> int:
-    """Bytes of memory that this set takes."""
+    """Return the memory that this set takes, in bytes, estimated from `samples` members."""
     return getsizeof(value) + estimate(value, samples)
 
 
@@ -46,13 +46,13 @@ KINDS[SET] = Kind("set", dump, encoding, size, copy=set.copy)
 
 
 def members_of(db: Store, key: bytes) -> Set:
-    """The members, to be looked at only; none where there is no such key."""
+    """Return the set at a key, EMPTY if the key does not exist. The caller must not add to it."""
     return db.get(key, SET) or EMPTY
 
 
 @command(WRITE, DENYOOM, FAST, keys="RW insert")
 def sadd(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
-    """SADD key member [member ...]: add the members; answer with how many of them are new."""
+    """SADD key member [member ...]: add members; answer with the number of new members."""
     held = db.make(key, SET)
     before = len(held)
     held.update((member, *members))
@@ -63,7 +63,7 @@ def sadd(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
 
 @command(WRITE, FAST, keys="RW delete")
 def srem(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
-    """SREM key member [member ...]: remove the members; answer with how many there were."""
+    """SREM key member [member ...]: remove members; answer with the number of removed members."""
     held = members_of(db, key)
     gone = held.intersection((member, *members))
     if gone:
@@ -74,7 +74,7 @@ def srem(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
 
 @command(WRITE, FAST, keys="RW access delete, RW insert")
 def smove(db: Store, source: bytes, destination: bytes, member: bytes) -> Value:
-    """SMOVE source destination member: move it, if it is in the source; answer 1, else 0."""
+    """SMOVE source destination member: move the member; answer 1, or 0 if the source does not contain it."""
     held = db.get(source, SET)
     if held is None:
         return 0
@@ -92,13 +92,13 @@ def smove(db: Store, source: bytes, destination: bytes, member: bytes) -> Value:
 
 @command(READONLY, FAST, keys="RO")
 def sismember(db: Store, key: bytes, member: bytes) -> Value:
-    """SISMEMBER key member: answer 1 where it is a member, else 0."""
+    """SISMEMBER key member: answer 1 if the set contains the member, else 0."""
     return int(member in members_of(db, key))
 
 
 @command(READONLY, FAST)
 def smismember(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
-    """SMISMEMBER key member [member ...]: answer with 1 or 0 for each of them."""
+    """SMISMEMBER key member [member ...]: answer SISMEMBER for each member."""
     held = members_of(db, key)
     return [int(each in held) for each in (member, *members)]
 
@@ -117,7 +117,7 @@ def scard(db: Store, key: bytes) -> Value:
 
 @command(WRITE, FAST, keys="RW access delete")
 def spop(db: Store, key: bytes, *count: bytes) -> Value:
-    """SPOP key [count]: take a random member, null where there is none; with a count so many. The log gets which."""
+    """SPOP key [count]: remove and answer with a random member, or null; with a count, up to `count` of them."""
     if len(count) > 1:
         raise syntax_error()
     number = parse_integer(count[0]) if count else 1
@@ -125,25 +125,25 @@ def spop(db: Store, key: bytes, *count: bytes) -> Value:
         raise not_positive()
     held = members_of(db, key)
     if not count:
-        return take_one(db, key, held) if held else None
-    taken = set(sample(held, number))
-    if taken:
-        held -= taken
-        note_taken(db, key, taken, all_of_it=not held)
-    return taken
+        return pop_one(db, key, held) if held else None
+    popped = set(sample(held, number))
+    if popped:
+        held -= popped
+        log_popped(db, key, popped, emptied=not held)
+    return popped
 
 
-def take_one(db: Store, key: bytes, held: Set) -> bytes:
-    """Take a random member out of a set that has some."""
+def pop_one(db: Store, key: bytes, held: Set) -> bytes:
+    """Remove and return a random member of a set that is not empty; log SREM."""
     member = one_of(held)
     held.remove(member)
     db.changed(key, log=(b"SREM", key, member))
     return member
 
 
-def note_taken(db: Store, key: bytes, taken: Set, all_of_it: bool) -> None:
-    """Note what SPOP took: for the log an SREM for each member, or DEL, and for listeners one event."""
-    first, *others = [(b"DEL", key)] if all_of_it else [(b"SREM", key, member) for member in taken]
+def log_popped(db: Store, key: bytes, popped: Set, emptied: bool) -> None:
+    """Log an SREM for each member that SPOP removed, or DEL if the set is `emptied`, and publish one event."""
+    first, *others = [(b"DEL", key)] if emptied else [(b"SREM", key, member) for member in popped]
     db.changed(key, log=first)
     for record in others:
         db.changed(key, log=record, event=NO_EVENT)
@@ -151,9 +151,9 @@ def note_taken(db: Store, key: bytes, taken: Set, all_of_it: bool) -> None:
 
 @command(READONLY)
 def srandmember(db: Store, key: bytes, *count: bytes) -> Value:
-    """SRANDMEMBER key [count]: answer with a random member, or with `count` different ones.
+    """SRANDMEMBER key [count]: answer with a random member, or with at most `count` distinct members.
 
-    A negative count means as many as asked for, some perhaps more than once.
+    With a negative count, answer with exactly -count members, which may repeat.
     """
     number, _ = parse_random(count)
     held = members_of(db, key)
@@ -164,53 +164,53 @@ def srandmember(db: Store, key: bytes, *count: bytes) -> Value:
 
 @command(READONLY)
 def sinter(db: Store, key: bytes, *keys: bytes) -> Value:
-    """SINTER key [key ...]: answer with the members that are in all of the sets."""
+    """SINTER key [key ...]: answer with the members that are in all sets."""
     return intersection(db, key, *keys)
 
 
 @command(READONLY)
 def sunion(db: Store, key: bytes, *keys: bytes) -> Value:
-    """SUNION key [key ...]: answer with the members that are in any of the sets."""
+    """SUNION key [key ...]: answer with the members that are in any set."""
     return union(db, key, *keys)
 
 
 @command(READONLY)
 def sdiff(db: Store, key: bytes, *keys: bytes) -> Value:
-    """SDIFF key [key ...]: answer with the members of the first set that are in none of the others."""
+    """SDIFF key [key ...]: answer with the members of the first set that are in no other."""
     return difference(db, key, *keys)
 
 
 @command(WRITE, DENYOOM, keys="RW update, RO access")
 def sinterstore(db: Store, destination: bytes, key: bytes, *keys: bytes) -> Value:
-    """SINTERSTORE destination key [key ...]: keep there what SINTER finds; answer with how many that are."""
+    """SINTERSTORE destination key [key ...]: store the result of SINTER; answer with its size."""
     return store(db, destination, intersection(db, key, *keys))
 
 
 @command(WRITE, DENYOOM, keys="OW update, RO access")
 def sunionstore(db: Store, destination: bytes, key: bytes, *keys: bytes) -> Value:
-    """SUNIONSTORE destination key [key ...]: keep there what SUNION finds; answer with how many that are."""
+    """SUNIONSTORE destination key [key ...]: store the result of SUNION; answer with its size."""
     return store(db, destination, union(db, key, *keys))
 
 
 @command(WRITE, DENYOOM, keys="OW update, RO access")
 def sdiffstore(db: Store, destination: bytes, key: bytes, *keys: bytes) -> Value:
-    """SDIFFSTORE destination key [key ...]: keep there what SDIFF finds; answer with how many that are."""
+    """SDIFFSTORE destination key [key ...]: store the result of SDIFF; answer with its size."""
     return store(db, destination, difference(db, key, *keys))
 
 
 def intersection(db: Store, *keys: bytes) -> Set:
-    """What is in all of the sets, as a new set; the smallest one is gone through."""
+    """Return a new set of the members that are in all sets, iterating over the smallest."""
     first, *others = sorted((members_of(db, key) for key in keys), key=len)
     return first.intersection(*others)
 
 
 def union(db: Store, *keys: bytes) -> Set:
-    """What is in any of the sets, as a new set."""
+    """Return a new set of the members that are in any set."""
     return EMPTY.union(*[members_of(db, key) for key in keys])
 
 
 def difference(db: Store, *keys: bytes) -> Set:
-    """What is in the first set and in none of the others, as a new set."""
+    """Return a new set of the members that are in the first set and in no other."""
     first, *others = [members_of(db, key) for key in keys]
     return first.difference(*others)
 
@@ -223,7 +223,7 @@ def store(db: Store, destination: bytes, members: Set) -> int:
 
 @command(READONLY, MOVABLEKEYS)
 def sintercard(db: Store, numkeys: bytes, key: bytes, *more: bytes) -> Value:
-    """SINTERCARD numkeys key [key ...] [LIMIT limit]: answer with how many SINTER would find, at most `limit`."""
+    """SINTERCARD numkeys key [key ...] [LIMIT limit]: answer with the size of SINTER's result, at most `limit`."""
     number = parse_integer(numkeys)
     if number is None or number < 1:
         raise ReplyError("ERR numkeys should be greater than 0")

@@ -1,4 +1,4 @@
-"""MONITOR and SLOWLOG: looking on while others ask."""
+"""MONITOR and SLOWLOG: see the requests of all clients."""
 
 from itertools import islice
 
@@ -13,21 +13,22 @@ from ..protocol.writer import Value
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE)
 def monitor(engine: Engine, client: Client) -> Value:
-    """MONITOR: hear of every request from now on, until RESET, but for what administrators ask."""
+    """MONITOR: receive every request of every client, but for administrators' commands, until RESET."""
     engine.monitors.join(client)
     return "OK"
 
 
 @command()
 def slowlog(subcommand: bytes, *arguments: bytes) -> Value:
-    """SLOWLOG subcommand [argument ...]: the requests that took long. See the subcommands below."""
+    """SLOWLOG subcommand [argument ...]: inspect the slow requests; see the subcommands."""
 
 
 @command(ADMIN, LOADING, STALE, of="slowlog")
 def slowlog_get(engine: Engine, count: bytes = b"10") -> Value:
-    """SLOWLOG GET [count]: answer with the last 10 of them, or so many; -1: all. The newest comes first.
+    """SLOWLOG GET [count]: answer with the newest `count` entries (default 10, -1: all), newest first.
 
-    Each is its number, when it was, its microseconds, its words, and the client's address and name.
+    An entry is its ID, the Unix time in seconds, the duration in microseconds, the arguments, and the client's address
+    and name.
     """
     number = parse_integer(count)
     if number is None or number < -1:
@@ -38,12 +39,12 @@ def slowlog_get(engine: Engine, count: bytes = b"10") -> Value:
 
 @command(ADMIN, LOADING, STALE, of="slowlog")
 def slowlog_len(engine: Engine) -> Value:
-    """SLOWLOG LEN: answer with how many there are."""
+    """SLOWLOG LEN: answer with the number of entries."""
     return len(engine.slowlog.entries)
 
 
 @command(ADMIN, LOADING, STALE, of="slowlog")
 def slowlog_reset(engine: Engine) -> Value:
-    """SLOWLOG RESET: forget them."""
+    """SLOWLOG RESET: remove all entries."""
     engine.slowlog.entries.clear()
     return "OK"

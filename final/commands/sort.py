@@ -1,4 +1,4 @@
-"""SORT: the elements of a list, a set or a sorted set, in an order that other keys may decide."""
+"""SORT: sort the elements of a list, a set or a sorted set, by their own values or by those of other keys."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,10 +21,10 @@ GROUP = Group("generic", "@keyspace", "g")
 
 @dataclass
 class Request:
-    """What SORT was asked for."""
+    """The parsed options of SORT."""
 
-    by: bytes | None = None  # a pattern: the keys whose values decide the order
-    get: list[bytes] = field(default_factory=list)  # patterns: the keys whose values are given
+    by: bytes | None = None  # the pattern of the keys whose values are the weights
+    get: list[bytes] = field(default_factory=list)  # the patterns of the keys whose values are returned
     alpha: bool = False  # compare bytes, not numbers
     descending: bool = False
     offset: int = 0
@@ -33,68 +33,68 @@ class Request:
 
     @property
     def unsorted(self) -> bool:
-        """Whether the elements stay in the order that they are in: BY a pattern without a star asks for that."""
+        """Return whether the elements keep their order: BY a pattern without a star means that."""
         return self.by is not None and b"*" not in self.by
 
 
 def keys_of_sort(args: list[bytes]) -> Iterator[tuple[int, str]]:
-    """The indexes of SORT's key and of the last that STORE names, and how they are used."""
+    """Yield the indexes of the key and of the last destination of STORE in a request, each with its use."""
     yield 1, "RO access"
     yield from [(at + 1, "OW update") for at, each in enumerate(args[:-1]) if at > 1 and each.lower() == b"store"][-1:]
 
 
 @command(WRITE, DENYOOM, MOVABLEKEYS, keys="RO access, RO access, OW update", find_keys=keys_of_sort)
 def sort(db: Store, key: bytes, *options: bytes) -> Value:
-    """SORT key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] [ALPHA] [STORE destination]: answer with the elements in order.
+    """SORT key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] [ALPHA] [STORE destination]: answer with the sorted elements.
 
-    BY takes the order from the values at other keys, GET answers with such values: the first star in a pattern
-    stands for the element, `*->field` is for hashes, `#` the element itself. With STORE, keep the answer as a list.
+    BY sorts by the values of other keys, GET answers with values of other keys. In a pattern the first star is replaced
+    by the element, `*->field` means a field of a hash, `#` the element itself. STORE stores the answer as a list.
     """  # noqa: E501  (the first line is what redis-cli shows)
-    wanted = parse(options, storing=True)
-    answer = answer_of(db, key, wanted)
-    return answer if wanted.destination is None else store(db, wanted.destination, answer)
+    request = parse(options, storing=True)
+    result = run(db, key, request)
+    return result if request.destination is None else store(db, request.destination, result)
 
 
 @command(READONLY, MOVABLEKEYS, keys="RO access, RO access")
 def sort_ro(db: Store, key: bytes, *options: bytes) -> Value:
     """SORT_RO key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] [ALPHA]: SORT without STORE."""  # noqa: E501
-    return answer_of(db, key, parse(options, storing=False))
+    return run(db, key, parse(options, storing=False))
 
 
 def parse(args: Sequence[bytes], storing: bool) -> Request:
-    """Read the options. Of one that is given twice the second counts, but for GET."""
-    wanted = Request()
+    """Parse the options. If one other than GET is repeated, the last one counts."""
+    request = Request()
     options = Options(args)
     for option in options:
         match option:
             case b"asc" | b"desc":
-                wanted.descending = option == b"desc"
+                request.descending = option == b"desc"
             case b"alpha":
-                wanted.alpha = True
+                request.alpha = True
             case b"limit":
-                wanted.offset, wanted.count = options.limit()
+                request.offset, request.count = options.limit()
             case b"by":
-                wanted.by = options.value()
+                request.by = options.value()
             case b"get":
-                wanted.get.append(options.value())
+                request.get.append(options.value())
             case b"store" if storing:
-                wanted.destination = options.value()
+                request.destination = options.value()
             case _:
                 raise syntax_error()
-    return wanted
+    return request
 
 
-def answer_of(db: Store, key: bytes, wanted: Request) -> list[bytes | None]:
-    """The elements, or what GET asks for in their place, in order."""
-    elements = in_order(db, elements_at(db, key), wanted)
-    start = max(wanted.offset, 0)
-    chosen = elements[start:] if wanted.count < 0 else elements[start : start + wanted.count]
-    patterns = wanted.get or [b"#"]
+def run(db: Store, key: bytes, request: Request) -> list[bytes | None]:
+    """Return the sorted elements, or for each of them the values that GET asks for."""
+    elements = in_order(db, elements_at(db, key), request)
+    start = max(request.offset, 0)
+    chosen = elements[start:] if request.count < 0 else elements[start : start + request.count]
+    patterns = request.get or [b"#"]
     return [look_up(db, pattern, element) for element in chosen for pattern in patterns]
 
 
 def elements_at(db: Store, key: bytes) -> list[bytes]:
-    """The elements of whatever is at the key; a set's as if sorted, so that unsorted ones are the same everywhere."""
+    """Return the elements of the value at a key. Those of a set are sorted, so that the result never varies."""
     value: Any = db.peek(key)
     if value is None:
         return []
@@ -105,20 +105,20 @@ def elements_at(db: Store, key: bytes) -> list[bytes]:
     return sorted(value) if isinstance(value, SET) else list(value)
 
 
-def in_order(db: Store, elements: list[bytes], wanted: Request) -> list[bytes]:
-    """Sort the elements. What has no value to be sorted by counts as zero, and comes before all letters."""
-    if wanted.unsorted:
-        return elements[::-1] if wanted.descending else elements
-    weights = [look_up(db, wanted.by or b"#", element) for element in elements]
-    if wanted.alpha:
-        order = sorted(zip(weights, elements, strict=True), key=lambda pair: pair[0] or b"", reverse=wanted.descending)
+def in_order(db: Store, elements: list[bytes], request: Request) -> list[bytes]:
+    """Return the elements, sorted. A missing weight counts as 0, with ALPHA as an empty string."""
+    if request.unsorted:
+        return elements[::-1] if request.descending else elements
+    weights = [look_up(db, request.by or b"#", element) for element in elements]
+    if request.alpha:
+        order = sorted(zip(weights, elements, strict=True), key=lambda pair: pair[0] or b"", reverse=request.descending)
         return [element for _, element in order]
     numbers = (0.0 if weight is None else number(weight) for weight in weights)
-    return [element for _, element in sorted(zip(numbers, elements, strict=True), reverse=wanted.descending)]
+    return [element for _, element in sorted(zip(numbers, elements, strict=True), reverse=request.descending)]
 
 
 def number(weight: bytes) -> float:
-    """Read what is sorted by, where it is no text."""
+    """Parse a weight as a number. Raises ReplyError."""
     value = strtod(weight)
     if value is None:
         raise ReplyError("ERR One or more scores can't be converted into double")
@@ -126,7 +126,7 @@ def number(weight: bytes) -> float:
 
 
 def look_up(db: Store, pattern: bytes, element: bytes) -> bytes | None:
-    """The value that a pattern leads to from an element; None where there is none, or where it is no string."""
+    """Return the value of the key, or of the field, that a pattern makes of an element; None if it is not a string."""
     if pattern == b"#":
         return element
     before, star, after = pattern.partition(b"*")
@@ -134,7 +134,7 @@ def look_up(db: Store, pattern: bytes, element: bytes) -> bytes | None:
         return None
     after, arrow, name = after.partition(b"->")
     if not name:
-        after, arrow = after + arrow, b""  # an arrow to nowhere is a part of the key
+        after, arrow = after + arrow, b""  # an arrow without a field is part of the key
     value = db.peek(before + element + after)
     if arrow:
         return value.get(name) if isinstance(value, HASH) else None
@@ -142,6 +142,6 @@ def look_up(db: Store, pattern: bytes, element: bytes) -> bytes | None:
 
 
 def store(db: Store, key: bytes, elements: list[bytes | None]) -> int:
-    """Set `key` to a list of the elements; without any it removes the key. Return their number."""
+    """Set `key` to a list of the elements, or remove it if there are none. Return their number."""
     db.put_result(key, LIST(element or b"" for element in elements), event="sortstore")
     return len(elements)

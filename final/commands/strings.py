@@ -1,4 +1,4 @@
-"""Commands for strings: bytes, which are also numbers when they look like one."""
+"""Commands for strings: bytes, or numbers in decimal."""
 
 from collections.abc import Iterator, Sequence
 from sys import getsizeof
@@ -16,16 +16,16 @@ from .expire import from_now, set_deadline
 GROUP = Group("string", "@string", "$")
 
 STRING: type[bytes] = bytes
-TIMES = (b"ex", b"px", b"exat", b"pxat")  # options that a time follows
+TIMES = (b"ex", b"px", b"exat", b"pxat")  # options with a time as their value
 
 
 def dump(key: bytes, value: bytes) -> Iterator[Args]:
-    """The request that makes this string anew."""
+    """Yield the request that creates this string."""
     yield b"SET", key, value
 
 
 def encoding(value: bytes) -> str:
-    """How Redis would keep this string: as a number, next to its key, or elsewhere."""
+    """Return the encoding that Redis would use: int, embstr up to 44 bytes, else raw."""
     return "int" if parse_integer(value) is not None else "embstr" if len(value) <= 44 else "raw"
 
 
@@ -33,7 +33,7 @@ KINDS[STRING] = Kind("string", dump, encoding, size=lambda value, _: getsizeof(v
 
 
 def parse_options(args: Sequence[bytes], allowed: tuple[bytes, ...]) -> dict[bytes, bytes]:
-    """Read the options of SET and GETEX, in any order: each in lower case, with its time where it has one."""
+    """Parse the options of SET and GETEX; map each in lower case to its time, or to b"". Raises `syntax_error`."""
     chosen: dict[bytes, bytes] = {}
     options = Options(args)
     for option in options:
@@ -46,8 +46,8 @@ def parse_options(args: Sequence[bytes], allowed: tuple[bytes, ...]) -> dict[byt
     return chosen
 
 
-def chosen_time(db: Store, chosen: dict[bytes, bytes], command: str) -> int | None:
-    """The deadline that the options give, in milliseconds since 1970; None where they give none."""
+def deadline_in(db: Store, chosen: dict[bytes, bytes], command: str) -> int | None:
+    """Return the deadline in the parsed options, as a Unix time in milliseconds, or None. Raises as `from_now` does."""
     for option in TIMES:
         if option in chosen:
             return from_now(db, option, chosen[option], command)
@@ -55,40 +55,40 @@ def chosen_time(db: Store, chosen: dict[bytes, bytes], command: str) -> int | No
 
 
 def key_of_set(args: list[bytes]) -> Iterator[tuple[int, str]]:
-    """The index of SET's key, and how it is used: with GET it is read, too."""
+    """Yield the index of SET's key, with how it is used: GET reads it, too."""
     yield 1, "RW access update" if b"get" in map(bytes.lower, args[3:]) else "OW update"
 
 
 @command(WRITE, DENYOOM, keys="RW access update variable_flags", find_keys=key_of_set)
 def set_(db: Store, key: bytes, value: bytes, *options: bytes) -> Value:
-    """SET key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]: set the key, whatever it held; answer OK.
+    """SET key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]: set the key to the string, whatever its type was; answer OK.
 
-    With NX only where there is no such key, with XX only where there is one; answer null when it was not set.
-    With GET answer with the value from before, or null, whether the key was set or not.
+    NX: only if the key does not exist. XX: only if it exists. The answer is null if the key was not set. With GET, the
+    answer is the old value, or null, whether the key was set or not.
     """  # noqa: E501  (the first line is what redis-cli shows)
     if not options:
         db.put(key, value)
         db.changed(key)
         return "OK"
     chosen = parse_options(options, (b"nx", b"xx", b"get", b"keepttl", *TIMES))
-    deadline = chosen_time(db, chosen, "set")
+    deadline = deadline_in(db, chosen, "set")
     old = db.get(key, STRING) if b"get" in chosen else None
     exists = key in db
-    possible = not (b"nx" in chosen and exists) and not (b"xx" in chosen and not exists)
-    if possible:
+    holds = not (b"nx" in chosen and exists) and not (b"xx" in chosen and not exists)
+    if holds:
         db.put(key, value, db.deadline(key) if b"keepttl" in chosen else deadline)
         if deadline is not None:
-            note_deadline(db, key, value, deadline)
+            changed_with_deadline(db, key, value, deadline)
         else:
             db.changed(key, log=(b"SET", key, value, *(arg for arg in options if arg.lower() != b"get")))
     if b"get" in chosen:
         return old
-    return "OK" if possible else None
+    return "OK" if holds else None
 
 
 @command(WRITE, DENYOOM, FAST, keys="OW insert")
 def setnx(db: Store, key: bytes, value: bytes) -> Value:
-    """SETNX key value: set the key where there is none yet; answer 1, else 0."""
+    """SETNX key value: set the key if it does not exist; answer 1, else 0."""
     if key in db:
         return 0
     db.put(key, value)
@@ -98,38 +98,38 @@ def setnx(db: Store, key: bytes, value: bytes) -> Value:
 
 @command(WRITE, DENYOOM, keys="OW update")
 def setex(db: Store, key: bytes, seconds: bytes, value: bytes) -> Value:
-    """SETEX key seconds value: set the key, to expire after so many seconds."""
+    """SETEX key seconds value: SET with EX."""
     return set_with_deadline(db, key, value, from_now(db, b"ex", seconds, "setex"))
 
 
 @command(WRITE, DENYOOM, keys="OW update")
 def psetex(db: Store, key: bytes, milliseconds: bytes, value: bytes) -> Value:
-    """PSETEX key milliseconds value: set the key, to expire after so many milliseconds."""
+    """PSETEX key milliseconds value: SET with PX."""
     return set_with_deadline(db, key, value, from_now(db, b"px", milliseconds, "psetex"))
 
 
 def set_with_deadline(db: Store, key: bytes, value: bytes, deadline: int) -> Value:
-    """Set the key, whatever it held, to expire at this time."""
+    """Set the key to the string, with a deadline."""
     db.put(key, value, deadline)
-    note_deadline(db, key, value, deadline)
+    changed_with_deadline(db, key, value, deadline)
     return "OK"
 
 
-def note_deadline(db: Store, key: bytes, value: bytes, deadline: int) -> None:
-    """The key was set, to expire at this time: the log gets the time, not how long it was off."""
+def changed_with_deadline(db: Store, key: bytes, value: bytes, deadline: int) -> None:
+    """Signal that the key was set with a deadline: publish `set` and `expire`, log the absolute time."""
     db.changed(key, log=(b"SET", key, value, b"PXAT", b"%d" % deadline), event="set")
     db.changed(key, log=UNLOGGED, event="expire")
 
 
 @command(READONLY, FAST)
 def get(db: Store, key: bytes) -> Value:
-    """GET key: answer with the string, or null where there is no such key."""
+    """GET key: answer with the string, or null if the key does not exist."""
     return db.get(key, STRING)
 
 
 @command(WRITE, FAST, keys="RW access delete")
 def getdel(db: Store, key: bytes) -> Value:
-    """GETDEL key: answer with the string, and remove the key."""
+    """GETDEL key: answer with the string, or null, and remove the key."""
     value = db.get(key, STRING)
     if value is not None:
         db.delete(key)
@@ -139,12 +139,12 @@ def getdel(db: Store, key: bytes) -> Value:
 
 @command(WRITE, FAST, keys="RW access update")
 def getex(db: Store, key: bytes, *options: bytes) -> Value:
-    """GETEX key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST]: answer with the string, and set when it expires, or that it does not."""  # noqa: E501
+    """GETEX key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST]: answer with the string, and set or remove the key's deadline."""  # noqa: E501
     chosen = parse_options(options, (b"persist", *TIMES))
     value = db.get(key, STRING)
     if value is None:
         return None
-    deadline = chosen_time(db, chosen, "getex")
+    deadline = deadline_in(db, chosen, "getex")
     if deadline is not None:
         set_deadline(db, key, deadline)
     elif b"persist" in chosen and db.persist(key):
@@ -154,7 +154,7 @@ def getex(db: Store, key: bytes, *options: bytes) -> Value:
 
 @command(WRITE, DENYOOM, FAST, keys="RW access update")
 def getset(db: Store, key: bytes, value: bytes) -> Value:
-    """GETSET key value: set the key; answer with the string from before, or null."""
+    """GETSET key value: set the key to the string; answer with the old string, or null."""
     old = db.get(key, STRING)
     db.put(key, value)
     db.changed(key, log=(b"SET", key, value), event="set")
@@ -163,20 +163,20 @@ def getset(db: Store, key: bytes, value: bytes) -> Value:
 
 @command(READONLY, FAST)
 def mget(db: Store, key: bytes, *keys: bytes) -> Value:
-    """MGET key [key ...]: answer with the strings; null where there is no such key, or no string."""
+    """MGET key [key ...]: answer with the strings, null for a key that does not exist or is not a string."""
     return [db.get(each, STRING) if db.kind(each) is STRING else None for each in (key, *keys)]
 
 
 @command(WRITE, DENYOOM, keys="OW update", step=2)
 def mset(db: Store, key: bytes, value: bytes, *more: bytes) -> Value:
-    """MSET key value [key value ...]: set the keys."""
+    """MSET key value [key value ...]: set the keys; answer OK."""
     set_pairs(db, "mset", key, value, *more)
     return "OK"
 
 
 @command(WRITE, DENYOOM, keys="OW insert", step=2)
 def msetnx(db: Store, key: bytes, value: bytes, *more: bytes) -> Value:
-    """MSETNX key value [key value ...]: set the keys, where none of them is there yet; answer 1, else 0."""
+    """MSETNX key value [key value ...]: set the keys if none of them exists; answer 1, else 0."""
     if len(more) % 2 == 0 and any(each in db for each in (key, *more[::2])):
         return 0
     set_pairs(db, "msetnx", key, value, *more)
@@ -184,7 +184,7 @@ def msetnx(db: Store, key: bytes, value: bytes, *more: bytes) -> Value:
 
 
 def set_pairs(db: Store, command: str, *pairs: bytes) -> None:
-    """Set keys to values, which come in turn."""
+    """Set keys from alternating keys and values."""
     if len(pairs) % 2:
         raise wrong_number_of_arguments(command)
     for key, value in zip(pairs[::2], pairs[1::2], strict=True):
@@ -194,7 +194,7 @@ def set_pairs(db: Store, command: str, *pairs: bytes) -> None:
 
 @command(WRITE, DENYOOM, FAST, keys="RW insert")
 def append(engine: Engine, db: Store, key: bytes, value: bytes) -> Value:
-    """APPEND key value: put the value at the string's end (no key: an empty string); answer with the new length."""
+    """APPEND key value: append the value to the string; answer with the new length."""
     old = db.get(key, STRING) or b""
     check_size(engine, len(old) + len(value))
     return replace(db, key, old + value)
@@ -202,13 +202,13 @@ def append(engine: Engine, db: Store, key: bytes, value: bytes) -> Value:
 
 @command(READONLY, FAST, keys="RO")
 def strlen(db: Store, key: bytes) -> Value:
-    """STRLEN key: answer with the string's length in bytes; 0 where there is no such key."""
+    """STRLEN key: answer with the string's length in bytes, 0 if the key does not exist."""
     return len(db.get(key, STRING) or b"")
 
 
 @command(READONLY)
 def getrange(db: Store, key: bytes, start: int, end: int) -> Value:
-    """GETRANGE key start end: answer with the bytes from start to end, both included; -1 is the last one."""
+    """GETRANGE key start end: answer with the bytes from `start` to `end`, both included; -1 is the last byte."""
     value = db.get(key, STRING) or b""
     first, last = (max(place + len(value), 0) if place < 0 else place for place in (start, end))
     if start < 0 and end < 0 and start > end:
@@ -218,15 +218,15 @@ def getrange(db: Store, key: bytes, start: int, end: int) -> Value:
 
 @command(READONLY)
 def substr(db: Store, key: bytes, start: int, end: int) -> Value:
-    """SUBSTR key start end: what GETRANGE was called before."""
+    """SUBSTR key start end: the old name of GETRANGE."""
     return getrange(db, key, start, end)
 
 
 @command(WRITE, DENYOOM, keys="RW update")
 def setrange(engine: Engine, db: Store, key: bytes, offset: int, value: bytes) -> Value:
-    """SETRANGE key offset value: write the value over the string from the offset on; answer with the new length.
+    """SETRANGE key offset value: overwrite the string from the offset on; answer with the new length.
 
-    Where the string is shorter than the offset, zero bytes fill the gap.
+    If the string is shorter than the offset, it is padded with zero bytes.
     """
     if offset < 0:
         raise ReplyError("ERR offset is out of range")
@@ -238,46 +238,46 @@ def setrange(engine: Engine, db: Store, key: bytes, offset: int, value: bytes) -
 
 
 def replace(db: Store, key: bytes, value: bytes, event: str = AS_COMMANDED) -> int:
-    """Put a changed string in the old one's place, with its deadline; give its length."""
+    """Replace the string at `key`, which keeps its deadline; return the new length."""
     db.replace(key, value)
     db.changed(key, event=event)
     return len(value)
 
 
 def check_size(engine: Engine, size: int) -> None:
-    """Refuse a string that would be longer than a client may send one."""
+    """Raise ReplyError if a string of this size is longer than `proto-max-bulk-len`."""
     if size > engine.options.proto_max_bulk_len:
         raise ReplyError("ERR string exceeds maximum allowed size (proto-max-bulk-len)")
 
 
 @command(WRITE, DENYOOM, FAST, keys="RW access update")
 def incr(db: Store, key: bytes) -> Value:
-    """INCR key: add 1; answer with the new number."""
+    """INCR key: add 1 to the integer; answer with the sum."""
     return add(db, key, 1)
 
 
 @command(WRITE, DENYOOM, FAST, keys="RW access update")
 def decr(db: Store, key: bytes) -> Value:
-    """DECR key: subtract 1; answer with the new number."""
+    """DECR key: subtract 1 from the integer; answer with the difference."""
     return add(db, key, -1)
 
 
 @command(WRITE, DENYOOM, FAST, keys="RW access update")
 def incrby(db: Store, key: bytes, increment: int) -> Value:
-    """INCRBY key increment: add; answer with the new number."""
+    """INCRBY key increment: add to the integer; answer with the sum."""
     return add(db, key, increment)
 
 
 @command(WRITE, DENYOOM, FAST, keys="RW access update")
 def decrby(db: Store, key: bytes, decrement: int) -> Value:
-    """DECRBY key decrement: subtract; answer with the new number."""
-    if decrement == -(2**63):  # its opposite does not fit into 64 bits
+    """DECRBY key decrement: subtract from the integer; answer with the difference."""
+    if decrement == -(2**63):  # its negation does not fit into 64 bits
         raise ReplyError("ERR decrement would overflow")
     return add(db, key, -decrement)
 
 
 def add(db: Store, key: bytes, increment: int) -> int:
-    """Add to the number at `key` (no key: 0) and give the sum. The value stays a string: `10`, not ten."""
+    """Add to the integer at `key`, or to 0, and return the sum. The value is stored as a string in decimal."""
     old = db.get(key, STRING)
     total = add_integers(b"0" if old is None else old, increment)
     replace(db, key, b"%d" % total, event="incrby")
@@ -286,9 +286,9 @@ def add(db: Store, key: bytes, increment: int) -> int:
 
 @command(WRITE, DENYOOM, FAST, keys="RW access update")
 def incrbyfloat(db: Store, key: bytes, increment: bytes) -> Value:
-    """INCRBYFLOAT key increment: add; answer with the new number. The log gets the sum, however it came about."""
+    """INCRBYFLOAT key increment: add to the number; answer with the sum."""
     old = db.get(key, STRING)
     total = add_floats(b"0" if old is None else old, increment)
     db.replace(key, total)
-    db.changed(key, log=(b"SET", key, total, b"KEEPTTL"))
+    db.changed(key, log=(b"SET", key, total, b"KEEPTTL"))  # the sum, so that a replay does not depend on rounding
     return total

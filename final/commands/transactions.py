@@ -1,4 +1,4 @@
-"""Transactions: commands that are queued and then run as one unit, unless a watched key has changed."""
+"""Transactions: requests that are queued and then run as one unit, unless a watched key has changed."""
 
 from ..engine.client import Client
 from ..engine.command import (
@@ -23,7 +23,7 @@ GROUP = Group("transactions", "@transaction", "g")
 
 @command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY, UNQUEUED)
 def multi(client: Client) -> Value:
-    """MULTI: queue the requests that follow, up to EXEC."""
+    """MULTI: queue the following requests, up to EXEC or DISCARD; answer OK."""
     if client.queue is not None:
         raise ReplyError("ERR MULTI calls can not be nested")
     client.queue, client.spoiled = [], False
@@ -32,10 +32,10 @@ def multi(client: Client) -> Value:
 
 @command(NOSCRIPT, LOADING, STALE, SKIP_SLOWLOG, UNQUEUED, RUNS_QUEUE)
 def exec_(engine: Engine, client: Client) -> Value:
-    """EXEC: run what was queued, at one instant and with nothing in between; answer with all the answers.
+    """EXEC: run the queued requests as one unit; answer with an array of their replies.
 
-    Where a request could not be queued, nothing is run, and the answer is an error. Where a watched key has
-    changed since WATCH, or its time was up, nothing is run, and the answer is null.
+    If a request could not be queued, EXEC runs nothing and answers with an error. If a watched key has changed or
+    expired since WATCH, it runs nothing and answers with null.
     """
     if client.queue is None:
         raise ReplyError("ERR EXEC without MULTI")
@@ -54,7 +54,7 @@ def exec_(engine: Engine, client: Client) -> Value:
 
 @command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY, UNQUEUED)
 def discard(engine: Engine, client: Client) -> Value:
-    """DISCARD: forget what was queued, and what is watched."""
+    """DISCARD: drop the queue and the watched keys; answer OK."""
     if client.queue is None:
         raise ReplyError("ERR DISCARD without MULTI")
     discard_queue(engine, client)
@@ -62,14 +62,14 @@ def discard(engine: Engine, client: Client) -> Value:
 
 
 def discard_queue(engine: Engine, client: Client) -> None:
-    """Leave the transaction."""
+    """End the transaction: drop the queue and the watched keys."""
     client.queue, client.spoiled = None, False
     engine.watching.unwatch(client)
 
 
 @command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY, UNQUEUED, UNCOUNTED, keys="RO")
 def watch(engine: Engine, client: Client, key: bytes, *keys: bytes) -> Value:
-    """WATCH key [key ...]: have EXEC do nothing if one of the keys changes before it."""
+    """WATCH key [key ...]: make the next EXEC run nothing if one of the keys changes before it; answer OK."""
     if client.queue is not None:
         raise ReplyError("ERR WATCH inside MULTI is not allowed")
     for each in (key, *keys):
@@ -79,6 +79,6 @@ def watch(engine: Engine, client: Client, key: bytes, *keys: bytes) -> Value:
 
 @command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY)
 def unwatch(engine: Engine, client: Client) -> Value:
-    """UNWATCH: forget what is watched."""
+    """UNWATCH: drop the watched keys; answer OK."""
     engine.watching.unwatch(client)
     return "OK"

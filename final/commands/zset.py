@@ -1,8 +1,8 @@
-"""Commands for sorted sets: members with scores, in order. Ranges, pops and algebra have files of their own."""
+"""Commands for sorted sets: members in the order of their scores. Ranges, pops and set operations have own files."""
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import dropwhile, islice, takewhile
+from itertools import islice, takewhile
 from math import isinf, isnan
 
 from ..data.memory import estimate, pair_size
@@ -22,24 +22,24 @@ from .keys import scan_members
 GROUP = Group("sorted-set", "@sortedset", "z")
 
 SORTED_SET = SortedSet
-OPTIONS = {b"nx", b"xx", b"gt", b"lt", b"ch", b"incr"}  # of ZADD
+ZADD_OPTIONS = {b"nx", b"xx", b"gt", b"lt", b"ch", b"incr"}
 NOT_ZERO = re.compile(rb"[+-]?(?:[0.]*[1-9]|0x[0.]*[1-9a-f])", re.IGNORECASE)
 
 
 def dump(key: bytes, value: SortedSet) -> Iterator[Args]:
-    """The requests that make this sorted set anew, a piece at a time."""
+    """Yield the requests that create this sorted set, at most PIECE members in each."""
     entries = value.entries()
     while piece := list(islice(entries, PIECE)):
         yield b"ZADD", key, *(arg for score, member in piece for arg in (written(score), member))
 
 
 def encoding(value: SortedSet) -> str:
-    """How Redis would keep this sorted set: a few short members in one piece of memory, or a skip list."""
+    """Return the encoding that Redis would use: a listpack for few short members, else a skip list."""
     return "listpack" if value.small else "skiplist"
 
 
 def size(value: SortedSet, samples: int) -> int:
-    """Bytes of memory that this sorted set takes."""
+    """Return the memory that this sorted set takes, in bytes, estimated from `samples` members."""
     return value.own_size() + estimate(value.scores.items(), samples, pair_size)
 
 
@@ -47,12 +47,12 @@ KINDS[SORTED_SET] = Kind("zset", dump, encoding, size, copy=SortedSet.copy)
 
 
 def written(score: float) -> bytes:
-    """A score as text, from which the same score can be read."""
+    """Format a score with 17 significant digits, from which the same float can be parsed."""
     return b"%.17g" % score
 
 
 def parse_score(arg: bytes) -> float:
-    """Read a score. Raises `not_a_float`, also for what is too large for a float, or so small that it would be zero."""
+    """Parse a score. Raises `not_a_float`, also for a number that overflows, or underflows to zero."""
     score = parse_float(arg)
     if score is None or (isinf(score) and b"n" not in arg.lower()) or (score == 0 and NOT_ZERO.match(arg)):
         raise not_a_float()
@@ -60,7 +60,7 @@ def parse_score(arg: bytes) -> float:
 
 
 def with_scores(client: Client, entries: Iterable[tuple[float, bytes]], wanted: bool) -> Value:
-    """Members, or members and scores: in RESP3 as pairs, in RESP2 in turn."""
+    """Return the members, or members and scores if they are `wanted`: as pairs in RESP3, alternating in RESP2."""
     if not wanted:
         return [member for _, member in entries]
     if client.protocol >= 3:
@@ -70,14 +70,14 @@ def with_scores(client: Client, entries: Iterable[tuple[float, bytes]], wanted: 
 
 @command(WRITE, DENYOOM, FAST, keys="RW update")
 def zadd(db: Store, key: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
-    """ZADD key [NX | XX] [GT | LT] [CH] [INCR] score member [score member ...]: set scores; answer with how many are new.
+    """ZADD key [NX | XX] [GT | LT] [CH] [INCR] score member [score member ...]: set scores; answer with the number of new members.
 
-    NX: only new members. XX: only those that are there. GT, LT: only to a higher or lower score, or a new member.
-    CH: count those whose score changed, too. INCR: add to the score; answer with the new one, or null.
+    NX: add new members only. XX: update existing members only. GT, LT: update only to a higher, or lower, score.
+    CH: count changed members, too. INCR: add to the score; answer with the sum, or null if nothing was set.
     """  # noqa: E501  (the first line is what redis-cli shows)
     args = [first, second, *more]
-    options = {each.lower() for each in takewhile(lambda each: each.lower() in OPTIONS, args)}
-    scored = list(dropwhile(lambda each: each.lower() in OPTIONS, args))
+    leading = list(takewhile(lambda each: each.lower() in ZADD_OPTIONS, args))
+    options, scored = {each.lower() for each in leading}, args[len(leading) :]
     if not scored or len(scored) % 2:
         raise syntax_error()
     if {b"nx", b"xx"} <= options:
@@ -91,7 +91,7 @@ def zadd(db: Store, key: bytes, first: bytes, second: bytes, *more: bytes) -> Va
 
 
 def set_scores(db: Store, key: bytes, pairs: list[tuple[float, bytes]], options: set[bytes]) -> Value:
-    """Set scores, or add to one, as the options of ZADD say."""
+    """Set the scores of `pairs`, or add to one, as the options of ZADD say; return ZADD's answer."""
     incr = b"incr" in options
     if b"xx" in options and db.get(key, SORTED_SET) is None:
         return None if incr else 0
@@ -119,19 +119,19 @@ def set_scores(db: Store, key: bytes, pairs: list[tuple[float, bytes]], options:
 
 
 def allowed(old: float, new: float, options: set[bytes]) -> bool:
-    """Whether the options let a member that is there have a new score."""
+    """Return whether the options of ZADD allow the score of an existing member to change from `old` to `new`."""
     return not (b"nx" in options or (b"gt" in options and new <= old) or (b"lt" in options and new >= old))
 
 
 @command(WRITE, DENYOOM, FAST, keys="RW access update")
 def zincrby(db: Store, key: bytes, increment: bytes, member: bytes) -> Value:
-    """ZINCRBY key increment member: add to the member's score; answer with the new one."""
+    """ZINCRBY key increment member: add to the member's score; answer with the sum."""
     return set_scores(db, key, [(parse_score(increment), member)], {b"incr"})
 
 
 @command(WRITE, FAST, keys="RW delete")
 def zrem(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
-    """ZREM key member [member ...]: remove the members; answer with how many there were."""
+    """ZREM key member [member ...]: remove members; answer with the number of removed members."""
     held = db.get(key, SORTED_SET)
     gone = [each for each in (member, *members) if held and held.remove(each)]
     if gone:
@@ -147,28 +147,28 @@ def zcard(db: Store, key: bytes) -> Value:
 
 @command(READONLY, FAST)
 def zscore(db: Store, key: bytes, member: bytes) -> Value:
-    """ZSCORE key member: answer with the member's score, or null where there is no such member."""
+    """ZSCORE key member: answer with the member's score, or null if the member does not exist."""
     held = db.get(key, SORTED_SET)
     return held.scores.get(member) if held else None
 
 
 @command(READONLY, FAST)
 def zmscore(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
-    """ZMSCORE key member [member ...]: answer with the members' scores, null where there is none."""
+    """ZMSCORE key member [member ...]: answer with the scores of the members, null for each that does not exist."""
     held = db.get(key, SORTED_SET)
     return [held.scores.get(each) if held else None for each in (member, *members)]
 
 
 @command(READONLY, FAST)
 def zrank(db: Store, key: bytes, member: bytes) -> Value:
-    """ZRANK key member: answer with how many members have a lower score, or null where there is no such member."""
+    """ZRANK key member: answer with the member's rank, 0 for the lowest score, or null if it does not exist."""
     held = db.get(key, SORTED_SET)
     return held.rank(member) if held else None
 
 
 @command(READONLY, FAST)
 def zrevrank(db: Store, key: bytes, member: bytes) -> Value:
-    """ZREVRANK key member: answer with how many members have a higher score, or null."""
+    """ZREVRANK key member: answer with the member's rank, 0 for the highest score, or null."""
     held = db.get(key, SORTED_SET)
     rank = held.rank(member) if held else None
     return None if held is None or rank is None else len(held) - 1 - rank
@@ -176,9 +176,9 @@ def zrevrank(db: Store, key: bytes, member: bytes) -> Value:
 
 @command(READONLY)
 def zrandmember(db: Store, client: Client, key: bytes, *options: bytes) -> Value:
-    """ZRANDMEMBER key [count [WITHSCORES]]: answer with a random member, or with `count` different ones.
+    """ZRANDMEMBER key [count [WITHSCORES]]: answer with a random member, or with at most `count` distinct members.
 
-    A negative count means as many as asked for, some perhaps more than once.
+    With a negative count, answer with exactly -count members, which may repeat. WITHSCORES adds the scores.
     """
     count, scored = parse_random(options, b"withscores")
     held = db.get(key, SORTED_SET) or SortedSet()

@@ -1,4 +1,4 @@
-"""Unions, intersections and differences of sorted sets; a plain set takes part with every score 1."""
+"""Unions, intersections and differences of sorted sets, and of plain sets, whose members count with the score 1."""
 
 from collections.abc import Callable
 from math import isnan
@@ -17,23 +17,27 @@ from .zset_ranges import store
 GROUP = Group("sorted-set", "@sortedset", "z")
 
 Scores = dict[bytes, float]
-Input = tuple[Scores, float]  # and the weight by which they are multiplied
-Join = Callable[[float, float], float]  # how two scores of one member become one
+Input = tuple[Scores, float]  # the scores of one key, and their weight
+Aggregate = Callable[[float, float], float]  # combines two scores of a member
+Operation = Callable[[list[Input], Aggregate], Scores]
 
 
 def add(one: float, other: float) -> float:
-    """The sum; infinities of opposite signs cancel out, since a score cannot be NaN."""
+    """Return the sum of two scores; that of opposite infinities is 0, because a score cannot be NaN."""
     total = one + other
     return 0.0 if isnan(total) else total
 
 
-AGGREGATES: dict[bytes, Join] = {b"sum": add, b"min": min, b"max": max}
+AGGREGATES: dict[bytes, Aggregate] = {b"sum": add, b"min": min, b"max": max}
 
 
 def parse(
     db: Store, command: str, numkeys: bytes, args: tuple[bytes, ...], allowed: tuple[bytes, ...]
-) -> tuple[list[Input], Join, bool]:
-    """Read `numkeys key … [WEIGHTS …] [AGGREGATE …] [WITHSCORES]`: scores and weights; how to join two; a flag."""
+) -> tuple[list[Input], Aggregate, bool]:
+    """Parse `numkeys key … [WEIGHTS …] [AGGREGATE …] [WITHSCORES]`, of which `allowed` are the options of the command.
+
+    Return the inputs, the aggregate function, and whether WITHSCORES is among the options. Raises ReplyError.
+    """
     number = integer(numkeys)
     if number < 1:
         raise ReplyError(f"ERR at least 1 input key is needed for '{command}' command")
@@ -42,7 +46,7 @@ def parse(
     inputs = [scores_of(db, key) for key in args[:number]]
     options = Options(args[number:])
     weights, scored = [1.0] * number, False
-    aggregate: Join = add
+    aggregate: Aggregate = add
     for option in options:
         if option not in allowed:
             raise syntax_error()
@@ -58,12 +62,12 @@ def parse(
 
 
 def size(one: Input) -> int:
-    """The number of members."""
+    """Return the number of members."""
     return len(one[0])
 
 
 def scores_of(db: Store, key: bytes) -> Scores:
-    """The scores of a sorted set; of a set, 1 for each member; none where there is no such key."""
+    """Return the scores at a key: those of a sorted set, 1 for each member of a set, none for a missing key."""
     value = db.peek(key)
     if value is None:
         return {}
@@ -75,7 +79,7 @@ def scores_of(db: Store, key: bytes) -> Scores:
 
 
 def weight(arg: bytes) -> float:
-    """Read a weight."""
+    """Parse a weight. Raises ReplyError."""
     try:
         return parse_score(arg)
     except ReplyError:
@@ -83,14 +87,14 @@ def weight(arg: bytes) -> float:
 
 
 def weigh(scores: Scores, factor: float) -> Scores:
-    """Multiply all scores; infinity times zero is zero."""
+    """Return the scores multiplied by `factor`; infinity times zero is zero."""
     if factor == 1:
         return scores
     return {member: 0.0 if isnan(score * factor) else score * factor for member, score in scores.items()}
 
 
-def union(inputs: list[Input], aggregate: Join) -> Scores:
-    """The members of any of them, the smallest input first, as in Redis: sums of floats depend on their order."""
+def union(inputs: list[Input], aggregate: Aggregate) -> Scores:
+    """Return the members of any input. As in Redis the smallest comes first: sums of floats depend on the order."""
     result: Scores = {}
     for scores, factor in sorted(inputs, key=size):
         for member, score in weigh(scores, factor).items():
@@ -98,10 +102,11 @@ def union(inputs: list[Input], aggregate: Join) -> Scores:
     return result
 
 
-def intersection(inputs: list[Input], aggregate: Join) -> Scores:
-    """The members of all of them, the smallest input first.
+def intersection(inputs: list[Input], aggregate: Aggregate) -> Scores:
+    """Return the members of all inputs, aggregated from the smallest input on.
 
-    Infinity times zero is zero in that one. In the others it is NaN until it is joined (`zunionInterAggregate`).
+    As in Redis, infinity times zero is zero in the smallest input, but NaN in the others until it is aggregated
+    (`zunionInterAggregate` in `t_zset.c`).
     """
     smallest, *others = sorted(inputs, key=size)
     members = common([scores for scores, _ in inputs])
@@ -113,58 +118,59 @@ def intersection(inputs: list[Input], aggregate: Join) -> Scores:
 
 
 def common(inputs: list[Scores]) -> list[bytes]:
-    """The members of all of them, going through the smallest."""
+    """Return the members of all inputs, iterating over the smallest."""
     return [member for member in min(inputs, key=len) if all(member in scores for scores in inputs)]
 
 
-def difference(inputs: list[Input], _: Join) -> Scores:
-    """The members of the first and of no other."""
+def difference(inputs: list[Input], _: Aggregate) -> Scores:
+    """Return the members of the first input that are in no other."""
     first, *others = [scores for scores, _ in inputs]
     return {member: score for member, score in first.items() if not any(member in each for each in others)}
 
 
-Operation = Callable[[list[Input], Join], Scores]
-JOINING = (b"weights", b"aggregate")
+AGGREGATION = (b"weights", b"aggregate")  # options of unions and intersections
 
 
-def give(
+def result(
     db: Store, client: Client, command: str, numkeys: bytes, args: tuple[bytes, ...], operation: Operation
 ) -> Value:
-    """Answer with what comes of the operation, in the order of the scores."""
-    allowed = (b"withscores",) if operation is difference else (*JOINING, b"withscores")
+    """Return the result of the operation, in the order of the scores."""
+    allowed = (b"withscores",) if operation is difference else (*AGGREGATION, b"withscores")
     inputs, aggregate, scored = parse(db, command, numkeys, args, allowed)
     entries = sorted((score, member) for member, score in operation(inputs, aggregate).items())
     return with_scores(client, entries, scored)
 
 
-def keep(db: Store, command: str, key: bytes, numkeys: bytes, args: tuple[bytes, ...], operation: Operation) -> Value:
-    """Keep at the key what comes of the operation; answer with the number of members."""
-    allowed = () if operation is difference else JOINING
+def store_result(
+    db: Store, command: str, key: bytes, numkeys: bytes, args: tuple[bytes, ...], operation: Operation
+) -> Value:
+    """Store the result of the operation at `key`; return the number of members."""
+    allowed = () if operation is difference else AGGREGATION
     inputs, aggregate, _ = parse(db, command, numkeys, args, allowed)
     return store(db, key, operation(inputs, aggregate))
 
 
 @command(READONLY, MOVABLEKEYS)
 def zunion(db: Store, client: Client, numkeys: bytes, key: bytes, *more: bytes) -> Value:
-    """ZUNION numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM | MIN | MAX] [WITHSCORES]: what is in any."""
-    return give(db, client, "zunion", numkeys, (key, *more), union)
+    """ZUNION numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM | MIN | MAX] [WITHSCORES]: the union."""
+    return result(db, client, "zunion", numkeys, (key, *more), union)
 
 
 @command(READONLY, MOVABLEKEYS)
 def zinter(db: Store, client: Client, numkeys: bytes, key: bytes, *more: bytes) -> Value:
-    """ZINTER numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM | MIN | MAX] [WITHSCORES]: what is in all."""
-    return give(db, client, "zinter", numkeys, (key, *more), intersection)
+    """ZINTER numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM | MIN | MAX] [WITHSCORES]: the intersection."""
+    return result(db, client, "zinter", numkeys, (key, *more), intersection)
 
 
 @command(READONLY, MOVABLEKEYS)
 def zdiff(db: Store, client: Client, numkeys: bytes, key: bytes, *more: bytes) -> Value:
-    """ZDIFF numkeys key [key ...] [WITHSCORES]: the members of the first that are in no other."""
-    return give(db, client, "zdiff", numkeys, (key, *more), difference)
+    """ZDIFF numkeys key [key ...] [WITHSCORES]: answer with the members of the first that are in no other."""
+    return result(db, client, "zdiff", numkeys, (key, *more), difference)
 
 
 @command(READONLY, MOVABLEKEYS)
 def zintercard(db: Store, numkeys: bytes, key: bytes, *more: bytes) -> Value:
-    """ZINTERCARD numkeys key [key ...] [LIMIT limit]: answer with how many members are in all; at most the limit."""
+    """ZINTERCARD numkeys key [key ...] [LIMIT limit]: answer with the size of ZINTER's result, at most `limit`."""
     args = (key, *more)
     number = max(integer(numkeys), 0)
     inputs, _, _ = parse(db, "zintercard", numkeys, args[:number], ())
@@ -175,17 +181,17 @@ def zintercard(db: Store, numkeys: bytes, key: bytes, *more: bytes) -> Value:
 
 @command(WRITE, DENYOOM, MOVABLEKEYS, keys="OW update, RO access")
 def zunionstore(db: Store, destination: bytes, numkeys: bytes, key: bytes, *more: bytes) -> Value:
-    """ZUNIONSTORE destination numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM | MIN | MAX]: keep what is in any."""  # noqa: E501
-    return keep(db, "zunionstore", destination, numkeys, (key, *more), union)
+    """ZUNIONSTORE destination numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM | MIN | MAX]: store the union; answer with its size."""  # noqa: E501
+    return store_result(db, "zunionstore", destination, numkeys, (key, *more), union)
 
 
 @command(WRITE, DENYOOM, MOVABLEKEYS, keys="OW update, RO access")
 def zinterstore(db: Store, destination: bytes, numkeys: bytes, key: bytes, *more: bytes) -> Value:
-    """ZINTERSTORE destination numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM | MIN | MAX]: keep what is in all."""  # noqa: E501
-    return keep(db, "zinterstore", destination, numkeys, (key, *more), intersection)
+    """ZINTERSTORE destination numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM | MIN | MAX]: store the intersection; answer with its size."""  # noqa: E501
+    return store_result(db, "zinterstore", destination, numkeys, (key, *more), intersection)
 
 
 @command(WRITE, DENYOOM, MOVABLEKEYS, keys="OW update, RO access")
 def zdiffstore(db: Store, destination: bytes, numkeys: bytes, key: bytes, *more: bytes) -> Value:
-    """ZDIFFSTORE destination numkeys key [key ...]: keep the members of the first that are in no other."""
-    return keep(db, "zdiffstore", destination, numkeys, (key, *more), difference)
+    """ZDIFFSTORE destination numkeys key [key ...]: store the result of ZDIFF; answer with its size."""
+    return store_result(db, "zdiffstore", destination, numkeys, (key, *more), difference)

@@ -1,4 +1,4 @@
-"""Taking the first or last members out of sorted sets, and waiting until there are some."""
+"""Pop the members with the lowest or highest scores of sorted sets, or block until a sorted set has members."""
 
 from ..data.sorted_set import Entry
 from ..data.store import Store
@@ -30,47 +30,47 @@ def zpopmax(db: Store, client: Client, key: bytes, *count: bytes) -> Value:
 
 
 def pop(db: Store, client: Client, key: bytes, count: tuple[bytes, ...], highest: bool) -> Value:
-    """Take out one entry, or, as a list even where it is one, as many as `count` says."""
+    """Pop one entry, or up to `count` entries, for ZPOPMIN and ZPOPMAX; return the reply."""
     if len(count) > 1:
         raise syntax_error()
     number = parse_integer(count[0]) if count else 1
     if number is None or number < 0:
         raise ReplyError("ERR value is out of range, must be positive")
-    taken = take(db, key, number, highest)
+    popped = pop_entries(db, key, number, highest)
     if count:
-        return with_scores(client, taken, True)
-    return [arg for score, member in taken for arg in (member, score)]
+        return with_scores(client, popped, True)
+    return [arg for score, member in popped for arg in (member, score)]  # no pairs without a count, in RESP3 either
 
 
-def take(db: Store, key: bytes, count: int, highest: bool, log: tuple[bytes, ...] | None = None) -> list[Entry]:
-    """Remove the first entries, or the last, and give them."""
+def pop_entries(db: Store, key: bytes, count: int, highest: bool, log: tuple[bytes, ...] | None = None) -> list[Entry]:
+    """Remove up to `count` entries with the lowest, or highest, scores; return them."""
     held = db.get(key, SORTED_SET)
     if held is None or not count:
         return []
-    taken = list(held.entries(0, count, reverse=highest))
-    for _, member in taken:
+    popped = list(held.entries(0, count, reverse=highest))
+    for _, member in popped:
         held.remove(member)
     db.changed(key, log=log, event="zpopmax" if highest else "zpopmin")
-    return taken
+    return popped
 
 
 @command(WRITE, FAST, BLOCKING, NOSCRIPT, keys="RW access delete")
 def bzpopmin(db: Store, key: bytes, *keys: bytes, timeout: bytes) -> Value:
-    """BZPOPMIN key [key ...] timeout: ZPOPMIN from the first key that has members; wait for one, if none has."""
+    """BZPOPMIN key [key ...] timeout: ZPOPMIN from the first key that has members; block while none has."""
     return blocking_pop(db, (key, *keys), timeout, highest=False)
 
 
 @command(WRITE, FAST, BLOCKING, NOSCRIPT, keys="RW access delete")
 def bzpopmax(db: Store, key: bytes, *keys: bytes, timeout: bytes) -> Value:
-    """BZPOPMAX key [key ...] timeout: ZPOPMAX from the first key that has members; wait for one, if none has."""
+    """BZPOPMAX key [key ...] timeout: ZPOPMAX from the first key that has members; block while none has."""
     return blocking_pop(db, (key, *keys), timeout, highest=True)
 
 
 def blocking_pop(db: Store, keys: tuple[bytes, ...], timeout: bytes, highest: bool) -> Value:
-    """Take one entry: key, member and score; or wait."""
+    """Pop one entry and return key, member and score, or block."""
 
     def serve(key: bytes) -> Value:
-        [(score, member)] = take(db, key, 1, highest, log=(b"ZPOPMAX" if highest else b"ZPOPMIN", key))
+        [(score, member)] = pop_entries(db, key, 1, highest, log=(b"ZPOPMAX" if highest else b"ZPOPMIN", key))
         return [key, member, score]
 
     return serve_or_wait(db, keys, SORTED_SET, serve, timeout, NULL_ARRAY)
@@ -80,18 +80,18 @@ def blocking_pop(db: Store, keys: tuple[bytes, ...], timeout: bytes, highest: bo
 def zmpop(db: Store, numkeys: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
     """ZMPOP numkeys key [key ...] MIN | MAX [COUNT count]: pop from the first key that has members."""
     keys, end, count = parse_several(numkeys, (first, second, *more), (MIN, MAX))
-    return next((pop_several(db, key, end, count) for key in keys if db.get(key, SORTED_SET)), NULL_ARRAY)
+    return next((pop_from(db, key, end, count) for key in keys if db.get(key, SORTED_SET)), NULL_ARRAY)
 
 
 @command(WRITE, BLOCKING, MOVABLEKEYS, keys="RW access delete")
 def bzmpop(db: Store, timeout: bytes, numkeys: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
-    """BZMPOP timeout numkeys key [key ...] MIN | MAX [COUNT count]: ZMPOP, or wait for a key that has members."""
+    """BZMPOP timeout numkeys key [key ...] MIN | MAX [COUNT count]: ZMPOP; block while no key has members."""
     keys, end, count = parse_several(numkeys, (first, second, *more), (MIN, MAX))
-    return serve_or_wait(db, keys, SORTED_SET, lambda key: pop_several(db, key, end, count), timeout, NULL_ARRAY)
+    return serve_or_wait(db, keys, SORTED_SET, lambda key: pop_from(db, key, end, count), timeout, NULL_ARRAY)
 
 
-def pop_several(db: Store, key: bytes, end: bytes, count: int) -> Value:
-    """Pop from a key that has members: the key, and pairs of member and score."""
+def pop_from(db: Store, key: bytes, end: bytes, count: int) -> Value:
+    """Pop up to `count` entries of a key that has members; return the key, and pairs of member and score."""
     number = b"%d" % min(count, len(db.make(key, SORTED_SET)))
-    taken = take(db, key, count, highest=end == MAX, log=(b"ZPOP" + end, key, number))
-    return [key, [[member, score] for score, member in taken]]
+    popped = pop_entries(db, key, count, highest=end == MAX, log=(b"ZPOP" + end, key, number))
+    return [key, [[member, score] for score, member in popped]]

@@ -1,4 +1,4 @@
-"""Ranges of sorted sets: by rank, by score and by bytes, to be given, counted, kept or removed."""
+"""Ranges of sorted sets by rank, by score and by lexicographical order: return, count, store or remove them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from .zset import SORTED_SET, with_scores
 
 GROUP = Group("sorted-set", "@sortedset", "z")
 
-Bound = Entry | None  # the first entry that is in, or no more in; None: the end
+Bound = Entry | None  # an entry before which a range begins, or ends; None: the end of the sorted set
 
 
 @dataclass
 class Range:
-    """What part of a sorted set is meant: the words as they came, and how to take them."""
+    """A range of a sorted set: its two ends as arguments, not yet parsed, and how to read them."""
 
     low: bytes
     high: bytes
@@ -32,14 +32,17 @@ class Range:
     count: int = -1  # -1: all
 
     def ranks(self, held: SortedSet) -> tuple[int, int]:
-        """The range in ranks: first, and the one behind the last; counted from the end where it is reversed."""
+        """Return the range in ranks: its first, and the one after its last. Raises ReplyError for a wrong end.
+
+        If the range is reversed, ranks are counted from the highest score.
+        """
         if self.by == b"rank":
             return index_range(len(held), integer(self.low), integer(self.high))
         low, high = (self.high, self.low) if self.reverse else (self.low, self.high)
         if self.by == b"score":
             first, last = (score_bound(arg, upper) for arg, upper in ((low, False), (high, True)))
         else:
-            score = next(held.entries(), (0.0, b""))[0]  # BYLEX is for sets whose scores are all the same
+            score = next(held.entries(), (0.0, b""))[0]  # BYLEX expects that all scores are equal
             first, last = (lex_bound(arg, score, upper) for arg, upper in ((low, False), (high, True)))
         start, stop = (len(held) if bound is None else held.count_before(bound) for bound in (first, last))
         if self.reverse:
@@ -49,11 +52,11 @@ class Range:
 
 
 def score_bound(arg: bytes, upper: bool) -> Bound:
-    """Read `1.5`, or `(1.5` for one that is not included: the entry before which the range begins, or ends."""
+    """Parse a score such as `1.5`, or `(1.5`, an exclusive one; return where the range begins, or, if `upper`, ends."""
     score = strtod(arg.removeprefix(b"("))
     if score is None:
         raise ReplyError("ERR min or max is not a float")
-    if upper != arg.startswith(b"("):  # it begins, or ends, behind the entries with this score
+    if upper != arg.startswith(b"("):  # the bound is after the entries with this score
         if score == inf:
             return None
         score = nextafter(score, inf)
@@ -61,34 +64,34 @@ def score_bound(arg: bytes, upper: bool) -> Bound:
 
 
 def lex_bound(arg: bytes, score: float, upper: bool) -> Bound:
-    """Read `[abc`, `(abc`, `-` or `+`: the entry before which the range begins, or ends."""
+    """Parse `[abc`, `(abc`, `-` or `+`; return where the range begins, or, if `upper`, ends. Raises ReplyError."""
     if arg == b"-":
         return score, b""
     if arg == b"+":
         return None
     if arg[:1] not in (b"[", b"("):
         raise ReplyError("ERR min or max not valid string range item")
-    behind = upper != arg.startswith(b"(")  # nothing is between `abc` and `abc` with a zero byte
-    return score, arg[1:] + b"\0" * behind
+    after = upper != arg.startswith(b"(")
+    return score, arg[1:] + b"\0" * after  # `abc\0` is the next string after `abc`
 
 
 def get(db: Store, key: bytes, chosen: Range) -> SortedSet:
-    """The sorted set that a range is to be taken from. Words that are no bounds are refused before a wrong type is."""
+    """Return the sorted set at a key, an empty one if it does not exist. Raises for wrong ends before a wrong type."""
     if db.kind(key) is not SORTED_SET:
         chosen.ranks(SortedSet())
     return db.get(key, SORTED_SET) or SortedSet()
 
 
 def entries(db: Store, key: bytes, chosen: Range) -> Iterator[Entry]:
-    """The entries of a range, in its order; to be taken before anything changes."""
+    """Return an iterator over the entries of a range, in its order. Use it up before the sorted set changes."""
     held = get(db, key, chosen)
     return held.entries(*chosen.ranks(held), reverse=chosen.reverse)
 
 
 def parse_range(args: Sequence[bytes], allowed: tuple[bytes, ...], chosen: Range) -> bool:
-    """Read the options behind a range into it; tell whether WITHSCORES is among them.
+    """Parse the options of a range into `chosen`; return whether WITHSCORES is among them.
 
-    `allowed` are the options that this command has.
+    `allowed` are the options that this command has. Raises ReplyError.
     """
     scored = limited = False
     options = Options(args)
@@ -112,8 +115,8 @@ def parse_range(args: Sequence[bytes], allowed: tuple[bytes, ...], chosen: Range
     return scored
 
 
-def give(db: Store, client: Client, key: bytes, chosen: Range, args: tuple[bytes, ...], *allowed: bytes) -> Value:
-    """Answer with a range, as the options say."""
+def members(db: Store, client: Client, key: bytes, chosen: Range, args: tuple[bytes, ...], *allowed: bytes) -> Value:
+    """Parse the options `args`, and return the members of the range, with scores if they ask for them."""
     scored = parse_range(args, (*allowed, b"limit", b"withscores"), chosen)
     return with_scores(client, entries(db, key, chosen), scored)
 
@@ -122,52 +125,52 @@ def give(db: Store, client: Client, key: bytes, chosen: Range, args: tuple[bytes
 def zrange(db: Store, client: Client, key: bytes, start: bytes, stop: bytes, *options: bytes) -> Value:
     """ZRANGE key start stop [BYSCORE | BYLEX] [REV] [LIMIT offset count] [WITHSCORES]: answer with a range of members.
 
-    By rank, from 0, where -1 is the last; by score, where `(1` leaves 1 out, and -inf and +inf are the ends; or, among
-    members of the same score, by bytes, `[a` or `(a`, where - and + are the ends. With REV the other way round.
+    By rank, 0 is the first and -1 the last member. By score, `(1` excludes 1, -inf and +inf are the ends. By lex, for
+    members of equal scores, `[a` includes a, `(a` excludes it, - and + are the ends. REV reverses the order.
     """
-    return give(db, client, key, Range(start, stop), options, b"byscore", b"bylex", b"rev")
+    return members(db, client, key, Range(start, stop), options, b"byscore", b"bylex", b"rev")
 
 
 @command(READONLY)
 def zrevrange(db: Store, client: Client, key: bytes, start: bytes, stop: bytes, *options: bytes) -> Value:
     """ZREVRANGE key start stop [WITHSCORES]: ZRANGE by rank with REV."""
-    return give(db, client, key, Range(start, stop, reverse=True), options)
+    return members(db, client, key, Range(start, stop, reverse=True), options)
 
 
 @command(READONLY)
 def zrangebyscore(db: Store, client: Client, key: bytes, low: bytes, high: bytes, *options: bytes) -> Value:
     """ZRANGEBYSCORE key min max [WITHSCORES] [LIMIT offset count]: ZRANGE with BYSCORE."""
-    return give(db, client, key, Range(low, high, b"score"), options)
+    return members(db, client, key, Range(low, high, b"score"), options)
 
 
 @command(READONLY)
 def zrevrangebyscore(db: Store, client: Client, key: bytes, high: bytes, low: bytes, *options: bytes) -> Value:
     """ZREVRANGEBYSCORE key max min [WITHSCORES] [LIMIT offset count]: ZRANGE with BYSCORE and REV."""
-    return give(db, client, key, Range(high, low, b"score", reverse=True), options)
+    return members(db, client, key, Range(high, low, b"score", reverse=True), options)
 
 
 @command(READONLY)
 def zrangebylex(db: Store, client: Client, key: bytes, low: bytes, high: bytes, *options: bytes) -> Value:
     """ZRANGEBYLEX key min max [LIMIT offset count]: ZRANGE with BYLEX."""
-    return give(db, client, key, Range(low, high, b"lex"), options)
+    return members(db, client, key, Range(low, high, b"lex"), options)
 
 
 @command(READONLY)
 def zrevrangebylex(db: Store, client: Client, key: bytes, high: bytes, low: bytes, *options: bytes) -> Value:
     """ZREVRANGEBYLEX key max min [LIMIT offset count]: ZRANGE with BYLEX and REV."""
-    return give(db, client, key, Range(high, low, b"lex", reverse=True), options)
+    return members(db, client, key, Range(high, low, b"lex", reverse=True), options)
 
 
 @command(WRITE, DENYOOM, keys="OW update, RO access")
 def zrangestore(db: Store, key: bytes, source: bytes, low: bytes, high: bytes, *options: bytes) -> Value:
-    """ZRANGESTORE dst src min max [BYSCORE | BYLEX] [REV] [LIMIT offset count]: keep a range of src at dst."""
+    """ZRANGESTORE dst src min max [BYSCORE | BYLEX] [REV] [LIMIT offset count]: store the range; answer its size."""
     chosen = Range(low, high)
     parse_range(options, (b"byscore", b"bylex", b"rev", b"limit"), chosen)
     return store(db, key, dict((member, score) for score, member in entries(db, source, chosen)))
 
 
 def store(db: Store, key: bytes, scores: dict[bytes, float]) -> int:
-    """Set `key` to a new sorted set; one without members removes the key. Return the number of members."""
+    """Set `key` to a new sorted set, or remove it if there are no members. Return their number."""
     held = SortedSet()
     held.small = len(scores) <= FEW and max(map(len, scores), default=0) <= SHORT
     for member, score in scores.items():
@@ -178,42 +181,42 @@ def store(db: Store, key: bytes, scores: dict[bytes, float]) -> int:
 
 @command(READONLY, FAST)
 def zcount(db: Store, key: bytes, low: bytes, high: bytes) -> Value:
-    """ZCOUNT key min max: answer with how many members have a score in this range."""
+    """ZCOUNT key min max: answer with the number of members in the range of scores."""
     return count(db, key, Range(low, high, b"score"))
 
 
 @command(READONLY, FAST)
 def zlexcount(db: Store, key: bytes, low: bytes, high: bytes) -> Value:
-    """ZLEXCOUNT key min max: answer with how many members are in this range of bytes."""
+    """ZLEXCOUNT key min max: answer with the number of members in the lexicographical range."""
     return count(db, key, Range(low, high, b"lex"))
 
 
 def count(db: Store, key: bytes, chosen: Range) -> int:
-    """How many entries a range has."""
+    """Return the number of entries in a range."""
     start, stop = chosen.ranks(get(db, key, chosen))
     return max(stop - start, 0)
 
 
 @command(WRITE, keys="RW delete")
 def zremrangebyrank(db: Store, key: bytes, start: bytes, stop: bytes) -> Value:
-    """ZREMRANGEBYRANK key start stop: remove the members in this range of ranks; answer with how many there were."""
+    """ZREMRANGEBYRANK key start stop: remove the members in the range of ranks; answer with their number."""
     return remove(db, key, Range(start, stop))
 
 
 @command(WRITE, keys="RW delete")
 def zremrangebyscore(db: Store, key: bytes, low: bytes, high: bytes) -> Value:
-    """ZREMRANGEBYSCORE key min max: remove the members with a score in this range; answer with how many there were."""
+    """ZREMRANGEBYSCORE key min max: remove the members in the range of scores; answer with their number."""
     return remove(db, key, Range(low, high, b"score"))
 
 
 @command(WRITE, keys="RW delete")
 def zremrangebylex(db: Store, key: bytes, low: bytes, high: bytes) -> Value:
-    """ZREMRANGEBYLEX key min max: remove the members in this range of bytes; answer with how many there were."""
+    """ZREMRANGEBYLEX key min max: remove the members in the lexicographical range; answer with their number."""
     return remove(db, key, Range(low, high, b"lex"))
 
 
 def remove(db: Store, key: bytes, chosen: Range) -> int:
-    """Remove the entries of a range; give their number."""
+    """Remove the entries of a range; return their number."""
     gone = list(entries(db, key, chosen))
     if gone:
         held = db.make(key, SORTED_SET)

@@ -1,1 +1,1 @@
-"""How a request is run: admitted, executed, settled; and who waits, watches, listens meanwhile."""
+"""Runs requests, and keeps what clients wait for, watch and are subscribed to. It knows no socket."""

@@ -1,4 +1,4 @@
-"""Reading the arguments of a request: numbers, timeouts, counts, cursors, options. It knows no server."""
+"""Parsing the arguments of a request: numbers, timeouts, counts, cursors, options. It knows no server."""
 
 from collections.abc import Callable, Iterator, Sequence
 from math import ceil, isinf
@@ -7,11 +7,11 @@ from ..protocol.errors import ReplyError, not_an_integer, syntax_error
 from ..protocol.numeric import LONGEST, long_double, parse_float, parse_integer
 from ..protocol.pattern import matcher
 
-MOST = 2**63 - 1
+LONG_MAX = 2**63 - 1
 
 
 def integer(arg: bytes) -> int:
-    """Read a word as a 64-bit integer. Raises `not_an_integer`."""
+    """Parse an argument as a 64-bit integer. Raises `not_an_integer`."""
     number = parse_integer(arg)
     if number is None:
         raise not_an_integer()
@@ -19,7 +19,7 @@ def integer(arg: bytes) -> int:
 
 
 class Options(Iterator[bytes]):
-    """A cursor over the options of a command. Iterating gives the next option in lower case; the rest draws values.
+    """A cursor over the options of a request. Iterating yields the next option in lower case; methods take its values.
 
     >>> options = Options((b"LIMIT", b"0", b"10", b"By", b"weight_*"))
     >>> next(options), options.limit(), next(options), options.value()
@@ -37,15 +37,15 @@ class Options(Iterator[bytes]):
         return self.args[self.position - 1].lower()
 
     def __len__(self) -> int:
-        """The number of arguments that are left."""
+        """The number of arguments left."""
         return len(self.args) - self.position
 
     def value(self) -> bytes:
-        """Take the next argument as it came. Raises `syntax_error` where none is left."""
+        """Take the next argument, unchanged. Raises `syntax_error` if none is left."""
         return self.values(1)[0]
 
     def values(self, count: int) -> Sequence[bytes]:
-        """Take the next `count` arguments as they came. Raises `syntax_error` where fewer are left."""
+        """Take the next `count` arguments, unchanged. Raises `syntax_error` if fewer are left."""
         if count > len(self):
             raise syntax_error()
         self.position += count
@@ -56,13 +56,13 @@ class Options(Iterator[bytes]):
         return integer(self.value())
 
     def limit(self) -> tuple[int, int]:
-        """Take what follows LIMIT: an offset and a count."""
+        """Take the two values of LIMIT: offset and count. Raises `syntax_error` and `not_an_integer`."""
         offset, count = self.values(2)
         return integer(offset), integer(count)
 
 
 def parse_limit(args: Sequence[bytes]) -> int:
-    """Read `[LIMIT limit]` of SINTERCARD and ZINTERCARD; 0, which means no limit, where it is missing."""
+    """Parse `[LIMIT limit]` of SINTERCARD and ZINTERCARD; return 0, for no limit, if it is missing."""
     limit: int | None = 0
     options = Options(args)
     for option in options:
@@ -76,7 +76,7 @@ def parse_limit(args: Sequence[bytes]) -> int:
 
 
 def index_range(length: int, start: int, stop: int) -> tuple[int, int]:
-    """Turn two indexes as Redis means them, both included and -1 the last, into a Python range: first, and after last.
+    """Convert two indexes of Redis, both included and -1 for the last, to those of a slice: first, and last plus one.
 
     >>> index_range(5, 1, -2), index_range(5, -100, 100), index_range(5, 3, 1)
     ((1, 4), (0, 5), (5, 5))
@@ -89,7 +89,7 @@ def index_range(length: int, start: int, stop: int) -> tuple[int, int]:
 def parse_several(
     numkeys: bytes, args: tuple[bytes, ...], ends: tuple[bytes, bytes]
 ) -> tuple[tuple[bytes, ...], bytes, int]:
-    """Read what follows LMPOP and ZMPOP: the keys, which of the ends to take from (in capitals), and how many.
+    """Parse the arguments of LMPOP and ZMPOP; return the keys, one of `ends` (in capitals), and the count.
 
     >>> parse_several(b"2", (b"a", b"b", b"left", b"COUNT", b"10"), (b"LEFT", b"RIGHT"))
     ((b'a', b'b'), b'LEFT', 10)
@@ -107,7 +107,7 @@ def parse_several(
 
 
 def parse_timeout(arg: bytes) -> int:
-    """Read a timeout in seconds, with decimals: milliseconds, rounded up.
+    """Parse a timeout in seconds, with decimals; return milliseconds, rounded up.
 
     >>> parse_timeout(b"0.0001"), parse_timeout(b"2")
     (1, 2000)
@@ -115,32 +115,33 @@ def parse_timeout(arg: bytes) -> int:
     seconds = parse_float(arg)
     if seconds is None or len(arg) >= LONGEST or (isinf(seconds) and long_double(arg) is None):
         raise ReplyError("ERR timeout is not a float or out of range")
-    if not -0.001 < seconds < 2**63 / 1000:  # what is too long overflows in Redis, and has become negative by then
+    if not -0.001 < seconds < 2**63 / 1000:  # in Redis, one that is too long overflows to a negative number
         raise ReplyError("ERR timeout is negative")
     return ceil(seconds * 1000)
 
 
 def parse_random(args: Sequence[bytes], with_values: bytes = b"") -> tuple[int | None, bool]:
-    """Read `[count [WITHVALUES]]` of HRANDFIELD and its kin: the count, None where it is missing; and the flag.
+    """Parse `[count [WITHVALUES]]` of HRANDFIELD, SRANDMEMBER and ZRANDMEMBER.
 
-    `with_values` is what the flag is called, in lower case; b"" where there is none.
+    Return the count, or None if it is missing; and whether the flag is there. `with_values` is the name of the flag in
+    lower case, or b"" if the command has none.
     """
     if len(args) > 1 + bool(with_values):
         raise syntax_error()
     if not args:
         return None, False
     count, paired = integer(args[0]), len(args) == 2
-    if count < -MOST:
-        raise ReplyError(f"ERR value is out of range, value must between {-MOST} and {MOST}")
+    if count < -LONG_MAX:
+        raise ReplyError(f"ERR value is out of range, value must between {-LONG_MAX} and {LONG_MAX}")
     if paired and args[1].lower() != with_values:
         raise syntax_error()
-    if paired and abs(count) > MOST // 2:  # the answer, each member with its value, would be too long to be counted
+    if paired and abs(count) > LONG_MAX // 2:  # members and values: twice the count would overflow
         raise ReplyError("ERR value is out of range")
     return count, paired
 
 
 def parse_cursor(arg: bytes) -> int:
-    """Read a cursor: a number that an earlier call gave, or 0."""
+    """Parse the cursor of SCAN: 0, or a number that an earlier call returned."""
     digits = arg.lstrip(b"0") or b"0"
     if not arg.isdigit() or len(digits) > 20 or int(digits) >= 2**64:
         raise ReplyError("ERR invalid cursor")
@@ -148,7 +149,10 @@ def parse_cursor(arg: bytes) -> int:
 
 
 def parse_scan_options(args: Sequence[bytes], with_type: bool) -> tuple[Callable[[bytes], object], int, bytes]:
-    """Read `[MATCH pattern] [COUNT count] [TYPE type]`: a test for names, a count, and a type in lower case or b""."""
+    """Parse `[MATCH pattern] [COUNT count] [TYPE type]`; return a test for names, the count, and the type or b"".
+
+    The type is in lower case. TYPE is allowed if `with_type` is true.
+    """
     matches: Callable[[bytes], object] = lambda name: True  # noqa: E731
     count, kind = 10, b""
     options = Options(args)

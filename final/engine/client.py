@@ -1,4 +1,4 @@
-"""What the server remembers of one client while it is connected. No socket: commands know clients, not connections."""
+"""The state of one client while it is connected. It knows no socket: commands get a client, not a connection."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,17 +9,17 @@ from .command import RUNS_QUEUE, Command
 from .wait import Wait
 
 
-def nowhere(value: Value) -> None:
-    """Where there is no connection, nothing is delivered."""
+def discard(value: Value) -> None:
+    """Deliver nothing: there is no connection."""
 
 
-def nothing() -> None:
-    """Where there is no connection, none is closed."""
+def do_nothing() -> None:
+    """There is no connection to close or to resume."""
 
 
 @dataclass(eq=False)
 class Parked:
-    """A client's command that waits."""
+    """A command that waits for a key."""
 
     client: "Client"
     command: Command
@@ -31,52 +31,52 @@ class Parked:
 
 @dataclass(eq=False)
 class Client:
-    """One client, from its first byte to its last."""
+    """A client. The comments name Redis's flags for it, and the commands that change it."""
 
-    id: int  # never given twice while the server runs
-    db: Store  # the database that it selected
-    name: bytes = b""  # what it called itself with CLIENT SETNAME
-    protocol: int = 2  # the RESP version it asked for with HELLO
-    leaving: bool = False  # it said QUIT: answer, and hang up
-    authenticated: bool = True  # it said the password, or there was none when it came
+    id: int  # unique as long as the server runs
+    db: Store  # the database that it has selected
+    name: bytes = b""  # CLIENT SETNAME
+    protocol: int = 2  # the RESP version, 2 or 3: HELLO
+    leaving: bool = False  # close the connection after the replies so far (CLIENT_CLOSE_AFTER_REPLY)
+    authenticated: bool = True  # by AUTH, or because no password was needed when it connected
     address: str = ""  # its end of the connection, host:port
     local_address: str = ""  # our end
-    library: bytes = b""  # what it told with CLIENT SETINFO: its library's name …
-    library_version: bytes = b""  # … and version
-    since: int = 0  # when it came, by the steady clock, in milliseconds
-    active: int = 0  # when it last sent a request, or was told something
-    last_command: str = "NULL"  # and what that was
+    library: bytes = b""  # CLIENT SETINFO LIB-NAME
+    library_version: bytes = b""  # CLIENT SETINFO LIB-VER
+    since: int = 0  # when it connected, by the steady clock, in milliseconds
+    active: int = 0  # when it last sent a request or was sent a message, by the steady clock
+    last_command: str = "NULL"  # the name of the command of its last request
 
-    deliver: Callable[[Value], None] = nowhere  # send it something that is no answer to the request under way
-    hang_up: Callable[[], None] = nothing  # close its connection, whatever it has still to read
-    resume: Callable[[], None] = nothing  # a pause is over: execute the request of its that had to wait
-    scripted: bool = False  # it is no client, but a script of one
-    monitoring: bool = False  # it hears what others ask
-    mute: float = 0  # how many answers it does not want; infinite after CLIENT REPLY OFF
-    no_evict: bool = False  # it said CLIENT NO-EVICT ON
-    queue: list[tuple[Command, list[bytes]]] | None = None  # after MULTI: what EXEC will run
-    spoiled: bool = False  # a request could not be queued: EXEC will refuse
-    watched: dict[Place, bool] = field(default_factory=dict)  # the keys it watches; whether each was overdue then …
-    touched: bool = False  # … and whether one of them has changed since
-    channels: dict[bytes, None] = field(default_factory=dict)  # what it subscribed to, in order
-    patterns: dict[bytes, None] = field(default_factory=dict)
-    parked: Parked | None = None  # the command of its that waits for a key
+    deliver: Callable[[Value], None] = discard  # send a message that is not the reply to the current request
+    hang_up: Callable[[], None] = do_nothing  # close the connection at once; replies that were not sent are lost
+    resume: Callable[[], None] = do_nothing  # execute the request that a pause has held back
+    is_script: bool = False  # not a client, but a script that runs for one (CLIENT_SCRIPT)
+    monitoring: bool = False  # MONITOR (CLIENT_MONITOR)
+    mute: float = 0  # how many replies not to send: CLIENT REPLY; OFF: infinite (CLIENT_REPLY_SKIP, …_OFF)
+    no_evict: bool = False  # CLIENT NO-EVICT ON
+    queue: list[tuple[Command, list[bytes]]] | None = None  # the requests since MULTI, which EXEC runs; None: no MULTI
+    spoiled: bool = False  # a request could not be queued, so EXEC will fail (CLIENT_DIRTY_EXEC)
+    watched: dict[Place, bool] = field(default_factory=dict)  # WATCH; True: the key had expired, but was not removed
+    touched: bool = False  # a watched key has changed, so EXEC will fail (CLIENT_DIRTY_CAS)
+    channels: dict[bytes, None] = field(default_factory=dict)  # SUBSCRIBE, in order
+    patterns: dict[bytes, None] = field(default_factory=dict)  # PSUBSCRIBE, in order
+    parked: Parked | None = None  # its command that waits for a key
 
     def admitted(self, password: str) -> bool:
-        """Whether it has said the password, or there is none any more (Redis: `authRequired`)."""
+        """Return whether it has authenticated, or `password`, the option `requirepass`, is empty."""
         return self.authenticated or not password
 
     def let_go(self) -> None:
-        """Forget the connection, which knows the client: what knows each other waits for Python's collector to go."""
-        self.deliver, self.hang_up, self.resume = nowhere, nothing, nothing
+        """Drop the references to the connection, which refers to the client: only the collector frees a cycle."""
+        self.deliver, self.hang_up, self.resume = discard, do_nothing, do_nothing
 
     @property
     def listening(self) -> bool:
-        """Whether it subscribed to anything. In RESP2 it can then do little else."""
+        """Whether it is subscribed to anything (CLIENT_PUBSUB). With RESP2, few commands are allowed then."""
         return bool(self.channels or self.patterns)
 
 
 def about_to_run(client: Client, command: Command) -> list[Command]:
-    """What a client is about to run: the command; and if that is EXEC, all that is queued."""
+    """Return the commands that a request runs: its command, and if that is EXEC, the queued ones."""
     queued = client.queue if RUNS_QUEUE in command.flags else None
     return [command, *(each for each, _ in queued or ())]

@@ -1,13 +1,13 @@
-"""The two clocks: one that tells what time it is, and one that tells how long something takes."""
+"""The two clocks: one returns the time of day, the other measures how long something takes."""
 
 import time
 
 
 def wall_clock() -> int:
-    """Milliseconds since 1970: when a key expires. Somebody may set this clock, forwards and backwards."""
+    """Return milliseconds since 1970, for expiry. This clock may be set forwards or backwards while the server runs."""
     return time.time_ns() // 1_000_000
 
 
 def steady_clock() -> int:
-    """Milliseconds since some time or other: how long something waits, was idle, takes. Nobody sets this one."""
+    """Return milliseconds since an unspecified moment, for durations and timeouts. This clock is never set."""
     return time.monotonic_ns() // 1_000_000

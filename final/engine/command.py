@@ -1,4 +1,4 @@
-"""The table of commands, and the look-up in it. It knows no command by name, no server and no client."""
+"""The table of commands, and looking a command up. It knows no command by name, no server and no client."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -9,20 +9,20 @@ from ..protocol.errors import unknown_command, unknown_subcommand, wrong_number_
 from ..protocol.writer import Value
 from .key_specs import KeySpec
 
-# Flags, as COMMAND shows them.
+# Flags of Redis, shown by COMMAND INFO.
 WRITE, READONLY, DENYOOM, FAST, ADMIN = "write", "readonly", "denyoom", "fast", "admin"
 NOSCRIPT, LOADING, STALE, NO_AUTH, ALLOW_BUSY = "noscript", "loading", "stale", "no_auth", "allow_busy"
 NO_MULTI, PUBSUB, BLOCKING, MOVABLEKEYS = "no_multi", "pubsub", "blocking", "movablekeys"
 SKIP_MONITOR, SKIP_SLOWLOG, NO_MANDATORY_KEYS = "skip_monitor", "skip_slowlog", "no_mandatory_keys"
 
-# Flags that only this server looks at: what Redis compares with the function of a command.
-UNQUEUED = "unqueued"  # it runs at once, also after MULTI
-RUNS_QUEUE = "runs_queue"  # it runs what was queued: EXEC
-WHILE_SUBSCRIBED = "while_subscribed"  # in RESP2 a client that is subscribed may send it
-NO_TOUCH = "no_touch"  # it looks at a key from outside, which does not count as a use of the key
-UNCOUNTED = "uncounted"  # that it looks at a key counts neither as a hit nor as a miss
-MAY_REPLICATE = "may_replicate"  # it may have effects elsewhere, though it does not write
-REFUSED_LIKE_WRITES = "refused_like_writes"  # while the log cannot be written: PING, so that others notice
+# Flags of this server, not shown. Redis compares functions in their place, as in `c->cmd->proc == execCommand`.
+UNQUEUED = "unqueued"  # after MULTI it runs at once, and is not queued
+RUNS_QUEUE = "runs_queue"  # it runs the queued requests: EXEC
+WHILE_SUBSCRIBED = "while_subscribed"  # it is allowed for a subscribed client that uses RESP2
+NO_TOUCH = "no_touch"  # it does not count as a use of its keys, for LRU and LFU
+UNCOUNTED = "uncounted"  # its look-ups count neither as hits nor as misses
+MAY_REPLICATE = "may_replicate"  # it may have effects on other clients or replicas, though it does not write
+REFUSED_LIKE_WRITES = "refused_like_writes"  # while the log cannot be written: PING, for health checks
 INTERNAL = {
     *(UNQUEUED, RUNS_QUEUE, WHILE_SUBSCRIBED, NO_TOUCH, UNCOUNTED, MAY_REPLICATE, REFUSED_LIKE_WRITES),
 }
@@ -31,12 +31,12 @@ INTERNAL = {
 class Group(NamedTuple):
     """A family of commands."""
 
-    name: str  # as COMMAND DOCS calls it
-    category: str  # as ACL rules call it
-    letter: str  # as notify-keyspace-events calls what they bring about
+    name: str  # in COMMAND DOCS
+    category: str  # in ACL rules
+    letter: str  # in notify-keyspace-events, for the events of these commands
 
 
-SERVER = Group("server", "", "g")  # of a module in `commands` that names no other
+SERVER = Group("server", "", "g")  # for the modules in `commands/` that define no GROUP
 
 
 FindKeys = Callable[[list[bytes]], Iterable[tuple[int, str]]]
@@ -44,64 +44,64 @@ FindKeys = Callable[[list[bytes]], Iterable[tuple[int, str]]]
 
 @dataclass
 class Command:
-    """One command: the function, and what its signature says, worked out once."""
+    """A command: its function, and what `signature.py` derives from the function's signature."""
 
-    name: str  # in lower case; "client|setname" for a subcommand
+    name: str  # in lower case; a subcommand is "client|setname"
     function: Callable[..., Value]
-    run: Callable[[Any, Any, list[bytes]], Value]  # of the server, the client and the request; see `signature.py`
-    fewest: int  # words in a request, those of the name among them
-    most: float  # the same; infinite where the function takes *args. What is longer is refused: see `fits` and `bind`
+    run: Callable[[Any, Any, list[bytes]], Value]  # takes engine, client and request; calls `function`
+    fewest: int  # arguments of a request, with the name
+    most: float  # the same; infinite if the function takes *args. `run` refuses a longer request
     flags: tuple[str, ...] = ()
     key_specs: tuple[KeySpec, ...] = ()
-    find_keys: FindKeys | None = None  # where the specifications do not say it all
+    find_keys: FindKeys | None = None  # for commands whose keys no specification describes
     secrets: Callable[[list[bytes]], Iterable[int]] | None = None  # the indexes of passwords in a request
-    plain: bool = False  # it is handed nothing but the data, and never waits
+    plain: bool = False  # its function takes no client and no engine, and never waits; see `fast_path.py`
     subcommands: dict[bytes, "Command"] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         reads = any(each.access.startswith("RO") for each in self.key_specs)
         self.counts_lookups = reads and UNCOUNTED not in self.flags
         only = self.key_specs[0] if len(self.key_specs) == 1 else None
-        self.only_key = only.begin if only and not (only.last or only.counted) else 0  # its index; 0: there may be more
+        self.only_key = only.begin if only and not (only.last or only.counted) else 0  # index of the one key; else 0
 
     def uses_of_keys(self, args: list[bytes]) -> Iterator[tuple[int, str]]:
-        """The index of each key that a request names, and how the command uses it."""
+        """Yield the index of each key in a request, and how the command uses it: see `KeySpec.access`."""
         if self.find_keys is not None:
             yield from self.find_keys(args)
         else:
             yield from ((at, spec.access) for spec in self.key_specs for at in spec.positions(args))
 
     def keys_in(self, args: list[bytes]) -> list[bytes]:
-        """The keys that a request names."""
+        """Return the keys in a request."""
         return [args[at] for at, _ in self.uses_of_keys(args)]
 
     @property
     def arity(self) -> int:
-        """The number of words as COMMAND shows it: negative means at least so many."""
+        """The number of arguments, with the name, as COMMAND shows it: -2 means two or more."""
         return self.fewest if self.fewest == self.most else -self.fewest
 
     def fits(self, count: int) -> bool:
-        """Whether the arity allows a request of so many arguments, its name among them.
+        """Return whether the arity allows a request of `count` arguments, with the name.
 
-        Redis knows no upper limit but an exact number. So a PING of three arguments is queued after MULTI, and refused
-        when it runs.
+        As in Redis, an arity is an exact number or a minimum, never a range. So after MULTI a PING of three arguments
+        is queued, and fails only when EXEC runs it.
         """
         return count == self.fewest if self.fewest == self.most else count >= self.fewest
 
     @property
     def group(self) -> Group:
-        """The family it belongs to: its module says so by a `GROUP` of its own."""
+        """The group of the module that defines the function."""
         return getattr(sys.modules[self.function.__module__], "GROUP", SERVER)
 
 
 COMMANDS: dict[bytes, Command] = {}  # name in lower case -> command
-PLAIN: dict[bytes, Command] = {}  # those that are plain; name in lower case and in capitals, as clients send it
+PLAIN: dict[bytes, Command] = {}  # the plain ones; names in lower case and in capitals, the two forms that clients use
 
 
 def find(args: list[bytes]) -> Command:
-    """Look up the command that a request names, and check its arity.
+    """Return the command of a request, and check its arity.
 
-    Raises what `look_up` raises, and `wrong_number_of_arguments`.
+    Raises `unknown_command`, `unknown_subcommand` and `wrong_number_of_arguments`.
     """
     found = look_up(args)
     if not found.fits(len(args)):
@@ -110,7 +110,7 @@ def find(args: list[bytes]) -> Command:
 
 
 def look_up(args: list[bytes]) -> Command:
-    """Look up the command that a request names, in capitals or not: by one word, or by two for a subcommand.
+    """Return the command of a request; its name, and that of a subcommand, may be in upper or lower case.
 
     Raises `unknown_command` and `unknown_subcommand`.
 

@@ -1,4 +1,4 @@
-"""What a command may ask of the server. The engine is one; commands and signatures need not import it."""
+"""What commands may use of the engine, in one list, so that they need not import the engine itself."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -23,7 +23,7 @@ from .watch import Watching
 
 
 class Engine(Protocol):
-    """What a command may ask of the server; the engine is one. So commands need not import it."""
+    """The engine (`engine.py`), as commands see it."""
 
     stores: list[Store]
     clients: dict[int, Client]
@@ -46,13 +46,10 @@ class Engine(Protocol):
     active_expire: bool
 
     def call(self, client: Client, command: Command, args: list[bytes]) -> Value:
-        """Run a command as a part of the one under way, as EXEC and EVAL do: errors are values, nothing waits."""
-
-    def unblock(self, client: Client, answer: Value) -> bool:
-        """Let a client wait no more, and answer it like this; tell whether it did wait."""
+        """Run a command as a part of another one, as EXEC and EVAL do: an error is returned, and nothing waits."""
 
     def disconnect(self, client: Client) -> None:
-        """A client has gone: forget it, and all that it waited for, watched and listened to."""
+        """Forget a client that has disconnected, and all that it waits for, watches and is subscribed to."""
 
     def stop(self) -> None:
-        """Stop serving, in good order."""
+        """Stop the server, as SHUTDOWN does."""

@@ -1,4 +1,4 @@
-"""What INFO counts, and CONFIG RESETSTAT sets back to zero."""
+"""The statistics that INFO shows, and that CONFIG RESETSTAT resets."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -6,33 +6,37 @@ from dataclasses import dataclass, field
 from ..data.store import Store
 from .command import Command
 
-SAMPLES = 16  # as many as Redis takes: the last 1.6 seconds
+SAMPLES = 16  # the last 1.6 seconds (STATS_METRIC_SAMPLES)
 
 
 @dataclass
 class Counters:
-    """The counts, from the start or from the last CONFIG RESETSTAT."""
+    """What was counted since the start, or since the last CONFIG RESETSTAT."""
 
     connections_received: int = 0
-    connections_rejected: int = 0  # there were `maxclients` already
+    connections_rejected: int = 0  # because `maxclients` were connected already
     commands_processed: int = 0
     error_replies: int = 0
-    hits: int = 0  # keys that a command wanted to read and that were there …
-    misses: int = 0  # … and that were not
-    expired: int = 0  # keys whose deadline had passed
-    evicted: int = 0  # keys that had to make room
-    samples: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=SAMPLES))
+    hits: int = 0  # look-ups of keys by commands that read: found …
+    misses: int = 0  # … and not found
+    expired: int = 0  # keys
+    evicted: int = 0  # keys
+    samples: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=SAMPLES))  # time, commands_processed
+
+    def reset(self) -> None:
+        """Set all counts to zero."""
+        vars(self).update(vars(Counters()))
 
     def sample(self, now: int) -> None:
-        """Remember how many commands there were at this time; some ten times a second."""
+        """Record the number of commands at the time `now`, in milliseconds. Called some ten times a second."""
         self.samples.append((now, self.commands_processed))
 
-    def look_up(self, db: Store, command: Command, args: list[bytes]) -> None:
-        """Count the keys that a command has read as hits or misses, if it is one that counts.
+    def count_lookups(self, db: Store, command: Command, args: list[bytes]) -> None:
+        """Count each key that a request has read as a hit or a miss.
 
-        A key that had expired is not there any more: the command has found that out.
+        The command has run, so that it has removed expired keys already: they are misses.
         """
-        if command.only_key:  # by far the most commands
+        if command.only_key:  # most commands
             if db.held(args[command.only_key]) is not None:
                 self.hits += 1
             else:
@@ -48,7 +52,7 @@ class Counters:
 
     @property
     def commands_per_second(self) -> int:
-        """How many commands there were in a second, lately.
+        """The number of commands in a second, on average over the samples.
 
         >>> counters = Counters()
         >>> counters.sample(1000); counters.commands_processed = 50; counters.sample(1500); counters.commands_per_second

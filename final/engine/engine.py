@@ -1,4 +1,4 @@
-"""The heart: one request at a time, whole, at one instant, and its changes to the log. It knows no socket, no loop."""
+"""The engine runs one request at a time, whole, at one instant, and hands on what it changed. It knows no socket."""
 
 from collections import deque
 from collections.abc import Callable
@@ -7,53 +7,40 @@ from secrets import token_hex
 from time import perf_counter
 
 from .. import commands  # noqa: F401  (the commands enter themselves into the table)
-from ..data.events import messages
 from ..data.scan import Order
-from ..data.store import Note, Place, Store, Unit
+from ..data.store import UNLOGGED, Place, Store, Unit
 from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..options import Options
-from ..protocol.errors import ReplyError, busy, log_failed, not_authenticated, only_while_listening
-from ..protocol.writer import NULL_ARRAY, Replies, Value
-from ..server_log import log
+from ..protocol.errors import ReplyError, busy, out_of_memory
+from ..protocol.writer import Replies, Value
+from .admit import admit
 from .blocking import Waiting
-from .client import Client, Parked, about_to_run, nowhere
+from .client import Client, about_to_run, discard
 from .clocks import steady_clock, wall_clock
-from .command import (
-    ALLOW_BUSY,
-    COMMANDS,
-    NO_AUTH,
-    NO_MULTI,
-    REFUSED_LIKE_WRITES,
-    RUNS_QUEUE,
-    UNQUEUED,
-    WHILE_SUBSCRIBED,
-    WRITE,
-    Command,
-    find,
-)
+from .command import ALLOW_BUSY, COMMANDS, DENYOOM, RUNS_QUEUE, UNQUEUED, Command, find
 from .counters import Counters
 from .evict import Eviction
-from .mishaps import Mishaps, fatal, reraise
+from .mishaps import Mishaps, reraise
 from .monitor import Monitors
+from .notify import Notifications
 from .pause import Pause
 from .pubsub import Hub
 from .scripts import Scripts
+from .security_warning import SecurityWarning
 from .slowlog import SlowLog
 from .wait import Wait
 from .watch import Watching
 
-NOTHING = Replies()  # no answer, for now
-FROM_A_BROWSER = {b"post", b"host:"}  # how requests of HTTP begin, and the lines in them
-MINUTE = 60_000  # milliseconds
+NO_REPLY = Replies()  # for now
 
 
 class Engine:
-    """The data, the log and the clients, and the way a request takes through them.
+    """The data, the log and the clients, and the way of a request through them: admit, run, settle.
 
-    `clock` and `steady` tell the time in milliseconds; a test may hand in its own. `on_stop` is called by SHUTDOWN,
-    `while_busy` now and then by a script that does not end, `in_child` in a process that was forked, and `on_broken`
-    with what broke a request off that may have changed half of something: it should end the server.
+    `clock` and `steady` return the time in milliseconds; a test may hand in its own. `on_stop` is called by SHUTDOWN,
+    `while_busy` now and then by a script that does not end, `in_child` in a forked process, and `on_broken` with an
+    exception that broke a request off in the middle: it should end the server.
     """
 
     def __init__(
@@ -72,27 +59,28 @@ class Engine:
         self.unit = Unit(clock)
         self.stores = [Store(index, self.unit) for index in range(options.databases)]
         self.order = Order()
+        self.counters = Counters()
         self.hub = Hub()
-        self.scripts = Scripts(self, while_busy)
+        self.notifications = Notifications(options, self.hub, self.counters)
         self.waiting = Waiting()
         self.watching = Watching()
         self.clients: dict[int, Client] = {}
-        self.log: Log | None = None  # without one, nothing is kept
+        self.log: Log | None = None  # None: nothing is logged
         self.rewriter = Rewriter(self, in_child)
         self.monitors = Monitors()
         self.slowlog = SlowLog(options)
         self.pause = Pause()
-        self.eviction = Eviction(self)
-        self.mishaps = Mishaps(self, on_broken)
+        self.eviction = Eviction(options, self.stores, steady)
+        self.scripts = Scripts(options, self.call, lambda: self.eviction.full, lambda: self.log_failure, while_busy)
+        self.mishaps = Mishaps(self.unit, on_broken, self.settle_expired)
         self.started = self.recently = steady()  # the latter is set some ten times a second
-        self.run_id = token_hex(20)  # of this start; tools see by it that the server was started anew
-        self.counters = Counters()
-        self.active_expire = True  # remove expired keys that nobody asks for; DEBUG SET-ACTIVE-EXPIRE 0: do not
-        self.warned: int | None = None  # when we last said that somebody speaks HTTP to us
+        self.run_id = token_hex(20)  # random for each start: a tool sees a restart by it
+        self.active_expire = True  # remove expired keys before they are accessed; DEBUG SET-ACTIVE-EXPIRE sets it
+        self.security_warning = SecurityWarning()
         self._ids = count(1)
 
-    def connect(self, address: str = "", local_address: str = "", deliver: Callable[[Value], None] = nowhere) -> Client:
-        """A client has come: remember it. `deliver` sends it what is no answer to a request under way."""
+    def connect(self, address: str = "", local_address: str = "", deliver: Callable[[Value], None] = discard) -> Client:
+        """Register a client that has connected. `deliver` sends it messages that are not the reply to its request."""
         self.counters.connections_received += 1
         client = Client(next(self._ids), self.stores[0], address=address, local_address=local_address, deliver=deliver)
         client.authenticated = not self.options.requirepass
@@ -101,17 +89,17 @@ class Engine:
         return client
 
     def disconnect(self, client: Client) -> None:
-        """A client has gone: forget it, and all that it waited for, watched and listened to."""
+        """Forget a client that has disconnected, and all that it waits for, watches and is subscribed to."""
         self.clients.pop(client.id, None)
-        self.unpark(client)
+        self.waiting.unpark(client)
         self.watching.unwatch(client)
         self.hub.leave(client)
         self.monitors.leave(client)
 
     def execute(self, client: Client, args: list[bytes]) -> Value:
-        """Answer one request of a client, and see to what follows from it: time stops, it runs, it is settled.
+        """Run one request of a client and settle what it changed; return the reply.
 
-        Where its command has to wait, there is no answer now: the client is `parked`.
+        If its command has to wait for a key, the client is `parked`, and there is no reply now.
         """
         if self.scripts.busy:
             return self.refuse(client, args)
@@ -120,38 +108,37 @@ class Engine:
         try:
             command = find(args)
             client.last_command = command.name
-            self.admit(client, command)
+            admit(client, command, self.options.requirepass, self.log_failure)
             if self.eviction.keeping:
-                self.eviction.admit(client, command, args)
+                self.make_room(client, command, args)
         except ReplyError as error:
-            if args[0].lower() in FROM_A_BROWSER:
-                self.cut_off(client)
+            self.security_warning.check(client, args, self.recently)
             return self.reject(client, args, error)
         if client.queue is not None and UNQUEUED not in command.flags:
             client.queue.append((command, args))
             return "QUEUED"
         answer = self.run(client, command, args)
         if isinstance(answer, Wait):
-            self.park(client, command, args, answer)
-            answer = NOTHING
+            self.waiting.park(client, command, args, answer, self.steady())
+            answer = NO_REPLY
         if self.unit.notes:
             self.settle()
         return answer
 
     def refuse(self, client: Client, args: list[bytes]) -> Value:
-        """A script does not end: answer that we are busy, unless this is what may end it. Nothing is settled."""
+        """While a script does not end: answer BUSY, unless the command is one that may end it. Nothing is settled."""
         try:
             command = find(args)
             if ALLOW_BUSY not in command.flags:
                 raise busy()
-            self.admit(client, command)
+            admit(client, command, self.options.requirepass, self.log_failure)
             return command.run(self, client, args)
         except ReplyError as error:
             return self.reject(client, args, error)
 
     def reject(self, client: Client, args: list[bytes], error: ReplyError) -> ReplyError:
-        """A request must not be run: neither must the transaction be that it belongs to, or that it should run."""
-        client.spoiled = True  # EXEC will refuse
+        """Return the error for a request that must not run; the transaction that it belongs to, or runs, fails too."""
+        client.spoiled = True  # EXEC will answer EXECABORT
         self.counters.error_replies += 1
         command = COMMANDS.get(args[0].lower())
         if command is None or RUNS_QUEUE not in command.flags:
@@ -160,50 +147,39 @@ class Engine:
         self.watching.unwatch(client)
         return ReplyError(f"EXECABORT Transaction discarded because of: {str(error).removeprefix('ERR ')}")
 
-    def cut_off(self, client: Client) -> None:
-        """A web page has its reader's browser send us requests in disguise: hang up before one of them is executed."""
-        client.leaving = True
-        client.hang_up()
-        if self.warned is None or self.recently - self.warned >= MINUTE:
-            self.warned = self.recently
-            log.warning("a client that speaks HTTP was cut off: possibly an attack by way of a browser")
+    @property
+    def log_failure(self) -> str:
+        """Why the log cannot be written now; "" if it can, or if there is no log."""
+        return self.log.failure if self.log is not None else ""
 
-    def admit(self, client: Client, command: Command) -> None:
-        """Raise a ReplyError where this client must not run this command now."""
-        if not client.admitted(self.options.requirepass) and NO_AUTH not in command.flags:
-            raise not_authenticated()
-        if client.listening and client.protocol == 2 and WHILE_SUBSCRIBED not in command.flags:
-            raise only_while_listening(command.name)
-        if client.queue is not None and NO_MULTI in command.flags:
-            raise ReplyError("ERR Command not allowed inside a transaction")
-        if (
-            self.log is not None
-            and self.log.failure
-            and (
-                REFUSED_LIKE_WRITES in command.flags
-                or any(WRITE in each.flags for each in about_to_run(client, command))
-            )
-        ):
-            raise log_failed(self.log.failure)
+    def make_room(self, client: Client, command: Command, args: list[bytes]) -> None:
+        """Evict keys before a request runs, until `maxmemory` is kept.
+
+        Raises `out_of_memory` if that fails and the request might need more memory.
+        """
+        self.eviction.touch(client.db.index, command, args)
+        if not self.eviction.full:
+            return
+        while self.eviction.full and (place := self.eviction.victim()) is not None:
+            store = self.stores[place[0]]
+            if store.delete(place[1]):
+                store.changed(place[1], log=(b"DEL", place[1]), event="evicted")
+                self.counters.evicted += 1
+            self.eviction.enter(place)
+        self.complete(command, args)
+        self.settle()
+        if self.eviction.full and any(DENYOOM in each.flags for each in about_to_run(client, command)):
+            raise out_of_memory()
 
     def run(self, client: Client, command: Command, args: list[bytes]) -> Value:
-        """Run a command and complete the notes that it made. A ReplyError, whoever raised it, is the answer."""
+        """Run a command, complete its notes, and return its answer; a ReplyError is returned, not raised."""
         start = len(self.unit.notes)
         began = perf_counter()
         if self.monitors.clients:
             self.monitors.before(client, command, args)
-        try:
-            answer = command.run(self, client, args)
-        except ReplyError as error:
-            self.counters.error_replies += 1
-            answer = error.with_traceback(None)  # else what the command held lives until the next collection
-        except Exception as error:
-            self.mishaps.in_command(command, error)
-            raise
+        answer = self.perform(client, command, args)
         if len(self.unit.notes) > start:
             self.complete(command, args, start)
-        if command.counts_lookups:
-            self.counters.look_up(client.db, command, args)
         microseconds = (perf_counter() - began) * 1e6
         if self.monitors.clients:
             self.monitors.after(client, command, args)
@@ -211,27 +187,47 @@ class Engine:
             self.slowlog.keep(client, command, args, int(microseconds))
         return answer
 
+    def perform(self, client: Client, command: Command, args: list[bytes]) -> Value:
+        """Call a command's function, and count the keys that it looked up: shared by `run` and the fast path."""
+        try:
+            answer = command.run(self, client, args)
+        except ReplyError as error:
+            self.counters.error_replies += 1
+            answer = error.with_traceback(None)  # else the values in its frames live until the next collection
+        except Exception as error:
+            self.mishaps.in_command(command, error)
+            raise
+        if command.counts_lookups:
+            self.counters.count_lookups(client.db, command, args)
+        return answer
+
     def complete(self, command: Command, args: list[bytes], start: int = 0) -> None:
-        """Fill in what the notes from `start` on leave open: the request as it came goes to the log, but once."""
+        """Replace AS_REQUESTED in the unit's notes from `start` on by the request, once, and publish their events."""
         logged = False
         for note in self.unit.notes[start:]:  # not islice, which walks over all the notes before `start`
             if note.log is None:
-                note.log = () if logged else args
+                note.log = UNLOGGED if logged else args
                 logged = True
             if note.event is not None:
-                self.notify(note, command)
+                self.notifications.publish(note, command)
 
     def call(self, client: Client, command: Command, args: list[bytes]) -> Value:
-        """Run a command as a part of the one under way, as EXEC and EVAL do: errors are values, nothing waits."""
+        """Run a command as a part of another one, as EXEC and EVAL do: an error is returned, and nothing waits."""
         answer = self.run(client, command, args)
         return answer.otherwise if isinstance(answer, Wait) else answer
 
-    @fatal
     def settle(self) -> None:
-        """The unit is over: what it changed goes to the log, to watchers, and to those who wait for these keys.
+        """End the unit: hand its changes to the log, to clients that watch the keys, and to those that wait for them.
 
-        Each of the latter that can be served is a unit of its own, and may change what others wait for.
+        Whatever is raised here leaves half of that, so it ends the server.
         """
+        try:
+            self._settle()
+        except Exception as error:
+            self.mishaps.end(error)
+
+    def _settle(self) -> None:
+        """`settle`. Each waiting command that is served is a unit of its own, and may change what others wait for."""
         ready: deque[Place] = deque()
         while True:
             notes, self.unit.notes = self.unit.notes, []
@@ -251,12 +247,12 @@ class Engine:
                 return
 
     def serve(self, place: Place) -> bool:
-        """Serve the first who waits for what is at a place now; tell whether there was one."""
+        """Serve the first command that waits for the value at a place; return whether there was one."""
         index, key = place
         parked = self.waiting.first(place, self.stores[index].kind(key))
         if parked is None:
             return False
-        self.unpark(parked.client)
+        self.waiting.unpark(parked.client)
         try:
             answer = parked.wait.serve(key)
         except ReplyError as error:
@@ -265,52 +261,19 @@ class Engine:
         parked.client.deliver(answer)
         return True
 
-    def park(self, client: Client, command: Command, args: list[bytes], wait: Wait) -> None:
-        """Let a client's command wait for its keys."""
-        places = tuple((client.db.index, key) for key in dict.fromkeys(wait.keys))
-        deadline = self.steady() + wait.timeout if wait.timeout else None
-        client.parked = Parked(client, command, args, wait, places, deadline)
-        self.waiting.park(client.parked)
-
-    def unpark(self, client: Client) -> None:
-        """The client waits no more."""
-        if client.parked is not None:
-            self.waiting.leave(client.parked)
-            client.parked = None
-
-    def time_up(self, parked: Parked) -> None:
-        """A parked command's time is up: answer with null, an array's even where a MULTI would have the other one."""
-        if parked.client.parked is parked:
-            self.unblock(parked.client, NULL_ARRAY)
-
-    def unblock(self, client: Client, answer: Value) -> bool:
-        """Let a client wait no more, and answer it like this; tell whether it did wait."""
-        if client.parked is None:
-            return False
-        self.unpark(client)
-        client.deliver(answer)
-        return True
-
-    def notify(self, note: Note, command: Command | None = None) -> None:
-        """Publish what happened to keys, where the options ask for it."""
-        self.counters.expired += note.event == "expired"
-        if setting := self.options.notify_keyspace_events:
-            event = note.event or (command.name if command else "")
-            group = command.group.letter if command else "g"
-            for key in note.keys:
-                for channel, message in messages(setting, note.store.index, key, event, group):
-                    self.hub.publish(channel, message)
-        note.event = None
-
     def expire(self, most: int = 200) -> bool:
-        """Remove keys whose deadline has passed and that nobody asked for; tell whether there may be more."""
+        """Remove up to `most` expired keys of each database; return whether there may be more."""
         self.unit.stopped = None
         self.recently = self.steady()
         self.counters.sample(self.recently)
         if not self.active_expire or self.recently < self.pause.until:
             return False
         more = any([store.expire_due(most) for store in self.stores if store.deadlines])
-        for note in self.unit.notes:
-            self.notify(note)
-        self.settle()
+        self.settle_expired()
         return more
+
+    def settle_expired(self) -> None:
+        """End a unit in which nothing but the expiry of keys was noted."""
+        for note in self.unit.notes:
+            self.notifications.publish(note)
+        self.settle()

@@ -1,33 +1,29 @@
-"""The fast path: requests that touch nothing but the data, one after the other, with the questions asked once for all.
+"""The fast path: requests for commands that take nothing but data, with the checks of the engine made once for all.
 
-`Engine.execute` asks of each request a dozen things: whether the client has said the password, is in a MULTI, listens;
-whether somebody monitors, an administrator wants quiet, memory or disk are full. The answers differ rarely, and a
-command that is handed nothing but the data of one database cannot change any of them. So for as long as the requests
-are for such commands it is enough to have asked before the first one. What they answer, change and log is the same
-on both ways; a test holds that true.
+`Engine.execute` checks a dozen things for each request: whether the client is authenticated, in a MULTI or subscribed,
+whether some client runs MONITOR, clients are paused, memory or disk are full. The results change rarely, and a command
+that is handed nothing but one database can change none of them. So it is enough to check before the first of several
+requests for such commands. `Engine.perform` runs a command on both paths; a test holds that replies, data, log, events
+and counts are the same on both.
 """
 
 from math import inf
 from time import perf_counter
-from typing import TYPE_CHECKING
 
-from ..protocol.errors import ReplyError
 from ..protocol.writer import encode
 from .client import Client
 from .command import PLAIN
-
-if TYPE_CHECKING:
-    from .engine import Engine
+from .engine import Engine
 
 
 class FastPath:
-    """The shorter of the two ways through the engine."""
+    """Runs such requests of one client after the other."""
 
-    def __init__(self, engine: "Engine") -> None:
+    def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
     def open_to(self, client: Client) -> bool:
-        """Whether nothing stands in the way of this client's requests, and nobody looks at each of them."""
+        """Return whether this client's requests need none of the checks and reports of the full path."""
         engine = self.engine
         return (
             client.admitted(engine.options.requirepass)
@@ -46,55 +42,47 @@ class FastPath:
         room: int,
         deadline: float = inf,
     ) -> int:
-        """Execute requests off the end of a list, up to one that has to go the long way; tell how many.
+        """Run requests from the end of the list until one needs the full path, and return the count.
 
-        At most so many, and no more when the replies in `output` have reached `room` bytes, or when the time
+        Stop also when `most` have run, when `output`, to which the replies are added, holds `room` bytes, or when it
         is `deadline` by `perf_counter`.
         """
         if PLAIN.get(requests[-1][0]) is None or not self.open_to(client):
             return 0
-        engine, unit, counters, protocol = self.engine, self.engine.unit, self.engine.counters, client.protocol
+        engine, unit, perform, protocol = self.engine, self.engine.unit, self.engine.perform, client.protocol
         options, limit = engine.options, engine.options.slowlog_log_slower_than
         keeping = engine.eviction.keeping  # without a limit: only how long keys were idle
         unheard = not (engine.waiting.lines or engine.watching.clients or options.notify_keyspace_events or keeping)
         slow = limit / 1e6 if limit >= 0 else inf
         before, began = len(requests), perf_counter()
-        for _ in range(min(before, most)):
-            args = requests[-1]
-            command = PLAIN.get(args[0])
-            if command is None or not command.fewest <= len(args) <= command.most or len(output) >= room:
-                break
-            requests.pop()
-            unit.stopped = None
-            if keeping:
-                engine.eviction.see(client, command, args)
-            try:
-                answer = command.run(engine, client, args)
-            except ReplyError as error:
-                counters.error_replies += 1
-                answer = error.with_traceback(None)
-            except Exception as error:
-                counters.commands_processed += before - len(requests)
-                engine.mishaps.in_command(command, error)
-                raise
-            if unit.notes:
-                if unheard and len(unit.notes) == 1 and unit.notes[0].log is None:
-                    if engine.log is not None:
-                        engine.log.append_one(client.db.index, args)
-                    unit.notes.clear()
-                else:
-                    engine.complete(command, args)
-                    engine.settle()
-            if command.counts_lookups:
-                counters.look_up(client.db, command, args)
-            output += encode(answer, protocol)
-            ended = perf_counter()
-            if ended - began >= slow:
-                engine.slowlog.keep(client, command, args, int((ended - began) * 1e6))
-            began = ended
-            client.last_command = command.name
-            if ended >= deadline:
-                break
-        taken = before - len(requests)
-        counters.commands_processed += taken
+        try:
+            for _ in range(min(before, most)):
+                args = requests[-1]
+                command = PLAIN.get(args[0])
+                if command is None or not command.fewest <= len(args) <= command.most or len(output) >= room:
+                    break
+                requests.pop()
+                unit.stopped = None
+                if keeping:
+                    engine.eviction.touch(client.db.index, command, args)
+                answer = perform(client, command, args)
+                if unit.notes:
+                    if unheard and len(unit.notes) == 1 and unit.notes[0].log is None:
+                        if engine.log is not None:
+                            engine.log.append_one(client.db.index, args)
+                        unit.notes.clear()
+                    else:
+                        engine.complete(command, args)
+                        engine.settle()
+                output += encode(answer, protocol)
+                ended = perf_counter()
+                if ended - began >= slow:
+                    engine.slowlog.keep(client, command, args, int((ended - began) * 1e6))
+                began = ended
+                client.last_command = command.name
+                if ended >= deadline:
+                    break
+        finally:
+            taken = before - len(requests)
+            engine.counters.commands_processed += taken
         return taken

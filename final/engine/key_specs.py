@@ -1,11 +1,11 @@
-"""Where the keys of a command stand in its requests: the key specifications of Redis 7. It knows no command."""
+"""The indexes of the keys in the requests of a command: the key specifications of Redis 7. It knows no command."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..protocol.numeric import parse_integer
 
-READ = "RO access"  # how a command uses a key, where it says nothing else, in the words of COMMAND INFO
+READ = "RO access"  # the default of how a command uses a key, in the words of COMMAND INFO
 NAMES = {"key", "source", "destination", "newkey"}  # parameters that are keys
 
 
@@ -58,7 +58,7 @@ def derive(parameters: Sequence[str], depth: int, step: int, access: str) -> Ite
                 last = int(behind[:1] == ("key2",))
             yield KeySpec(depth + at, last, step, access=next(uses, READ))
     if found:
-        yield from (KeySpec(0, access=each) for each in uses)  # of keys that only `find_keys` can tell
+        yield from (KeySpec(0, access=each) for each in uses)  # for keys that only `find_keys` can find
 
 
 def legacy(specs: Sequence[KeySpec]) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""MONITOR: the clients that hear of every request. It knows no socket."""
+"""MONITOR: the clients to which every request is sent. It knows no socket."""
 
 import time
 
@@ -7,55 +7,55 @@ from .command import ADMIN, SKIP_MONITOR, Command
 
 ESCAPES = {byte: f"\\x{byte:02x}" for byte in range(256) if not 32 <= byte < 127}
 ESCAPES |= {ord(sign): "\\" + letter for sign, letter in zip('\\"\n\r\t\a\b', '\\"nrtab', strict=True)}
-SECRET = b"(redacted)"
+REDACTED = b"(redacted)"
 
 
 class Monitors:
-    """The clients that hear of each request that is run."""
+    """The clients in MONITOR mode."""
 
     def __init__(self) -> None:
         self.clients: dict[Client, None] = {}
 
     def join(self, client: Client) -> None:
-        """Have a client hear of what others ask."""
+        """Send this client each request from now on."""
         client.monitoring = True
         self.clients[client] = None
 
     def leave(self, client: Client) -> None:
-        """Have it hear no more of that."""
+        """Send this client no more requests."""
         client.monitoring = False
         self.clients.pop(client, None)
 
     def before(self, client: Client, command: Command, args: list[bytes]) -> None:
-        """A request is going to be run: those who monitor hear of a script before they hear what it does."""
+        """Send a request that is about to run, if it has the flag SKIP_MONITOR: a script comes before its commands."""
         if SKIP_MONITOR in command.flags:
-            self._tell(client, command, args)
+            self._send(client, command, args)
 
     def after(self, client: Client, command: Command, args: list[bytes]) -> None:
-        """A request was run. What an administrator does is not shown to others."""
+        """Send a request that has run, unless `before` has sent it. Requests of an administrator are not shown."""
         if ADMIN not in command.flags and SKIP_MONITOR not in command.flags:
-            self._tell(client, command, args)
+            self._send(client, command, args)
 
-    def _tell(self, client: Client, command: Command, args: list[bytes]) -> None:
-        """Tell those who monitor, with what is secret left out."""
-        said = " ".join(quoted(arg) for arg in without_secrets(command, args))
-        line = f"{time.time():.6f} [{client.db.index} {'lua' if client.scripted else client.address}] {said}"
-        for each in list(self.clients):  # who does not read is cut off meanwhile
+    def _send(self, client: Client, command: Command, args: list[bytes]) -> None:
+        """Send a request as one line, without its secrets (`replicationFeedMonitors`)."""
+        request = " ".join(quote(arg) for arg in redact(command, args))
+        line = f"{time.time():.6f} [{client.db.index} {'lua' if client.is_script else client.address}] {request}"
+        for each in list(self.clients):  # a copy: `deliver` disconnects clients that do not read
             each.deliver(line)
 
 
-def without_secrets(command: Command, args: list[bytes]) -> list[bytes]:
-    """A request without the passwords that are in it."""
+def redact(command: Command, args: list[bytes]) -> list[bytes]:
+    """Return a request with its passwords replaced."""
     if command.secrets is None:
         return args
     hidden = set(command.secrets(args))
-    return [SECRET if at in hidden else each for at, each in enumerate(args)]
+    return [REDACTED if at in hidden else each for at, each in enumerate(args)]
 
 
-def quoted(arg: bytes) -> str:
-    r"""A word as MONITOR shows it, and redis-cli takes it.
+def quote(arg: bytes) -> str:
+    r"""Return an argument in quotes, with escapes that redis-cli can read (`sdscatrepr`).
 
-    >>> print(quoted(b'a\x00b\n"q"\xff'))
+    >>> print(quote(b'a\x00b\n"q"\xff'))
     "a\x00b\n\"q\"\xff"
     """
     return f'"{arg.decode("latin-1").translate(ESCAPES)}"'

@@ -1,16 +1,19 @@
-"""How many clients the system has open files for."""
+"""The system's limit of open files, which limits how many clients can be connected."""
 
 import resource
 
-OWN_FILES = 32  # files that are open beside those of the clients
+RESERVED = 32  # files besides the clients' connections (CONFIG_MIN_RESERVED_FDS)
 
 
 def room_for(clients: int) -> int:
-    """Have the system allow as many open files as so many clients need; tell how many clients it allows then."""
-    wanted = clients + OWN_FILES
+    """Raise the limit of open files as far as `clients` connections need (`adjustOpenFilesLimit`).
+
+    Return how many clients the limit allows now: `clients`, or fewer if the system does not let us raise it that far.
+    """
+    wanted = clients + RESERVED
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return clients
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    return clients if allowed == wanted else max(allowed - OWN_FILES, 1)
+    return clients if allowed == wanted else max(allowed - RESERVED, 1)

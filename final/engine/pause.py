@@ -6,23 +6,23 @@ from .command import MAY_REPLICATE, WRITE, Command, find
 
 
 class Pause:
-    """For some time no request is executed, or none that may write."""
+    """A time in which no request is executed, or none that may write."""
 
     def __init__(self) -> None:
         self.until = 0  # by the steady clock, in milliseconds; 0: there is no pause
         self.writes_only = True
 
     def begin(self, until: int, writes_only: bool) -> None:
-        """Pause until then. While there is a pause already, it can only become longer, or stricter."""
+        """Pause until `until`. A pause under way can only become longer, and can only hold more requests."""
         self.writes_only = writes_only and (self.writes_only or not self.until)
         self.until = max(self.until, until)
 
     def end(self) -> None:
-        """Go on."""
+        """End the pause."""
         self.until = 0
 
     def holds(self, client: Client, args: list[bytes], now: int) -> bool:
-        """Whether this request has to wait. When the time is over, the pause ends by itself."""
+        """Return whether this request has to wait. End the pause if its time is over."""
         if now >= self.until:
             self.end()
             return False
@@ -36,5 +36,5 @@ class Pause:
 
 
 def may_write(command: Command) -> bool:
-    """Whether a command may write, or have effects elsewhere: scripts, and PUBLISH."""
+    """Return whether a command may write, or have effects elsewhere, as scripts and PUBLISH may."""
     return WRITE in command.flags or MAY_REPLICATE in command.flags

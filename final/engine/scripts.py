@@ -1,75 +1,89 @@
-"""The scripts that are loaded, and the one that runs: what it may do, and how it is stopped."""
+"""The scripts that are loaded, and the one that runs: what it may do, and how it is killed."""
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ..lua.interpreter import Interpreter
+from ..options import Options
 from ..protocol.errors import ReplyError, log_failed, no_script, out_of_memory
 from ..protocol.writer import Value
-from ..server_log import log as server_log
+from ..server_log import log
 from .client import Client
-from .command import DENYOOM, MAY_REPLICATE, NOSCRIPT, WRITE, look_up
+from .command import DENYOOM, MAY_REPLICATE, NOSCRIPT, WRITE, Command, look_up
 
-if TYPE_CHECKING:
-    from .context import Engine
+Call = Callable[[Client, Command, list[bytes]], Value]
 
-FLAGS = {"no-writes", "allow-oom", "allow-stale", "no-cluster", "allow-cross-slot-keys"}  # what may follow #!lua
+FLAGS = {"no-writes", "allow-oom", "allow-stale", "no-cluster", "allow-cross-slot-keys"}  # in the line `#!lua flags=`
 
 
 class Scripts:
-    """Scripts by their names. Lua is started when the first one is loaded."""
+    """Scripts by their names, the SHA1 of their texts. Lua is started when the first script is loaded."""
 
-    def __init__(self, server: "Engine", while_busy: Callable[[], None]) -> None:
-        """`while_busy` is called now and then while a script runs for too long: others hear that we are busy."""
-        self.server = server
+    def __init__(
+        self,
+        options: Options,
+        call: Call,
+        full: Callable[[], bool],
+        log_failure: Callable[[], str],
+        while_busy: Callable[[], None],
+    ) -> None:
+        """The functions that scripts need of the engine.
+
+        `call` runs a command as a part of the current one. `full` returns whether `maxmemory` is exceeded.
+        `log_failure` returns why the log cannot be written, or "". `while_busy` is called repeatedly when a script has
+        run for longer than `busy-reply-threshold`: it answers other clients with BUSY.
+        """
+        self.options = options
+        self.call = call
+        self.full = full
+        self.log_failure = log_failure
         self.while_busy = while_busy
         self.texts: dict[bytes, bytes] = {}
-        self.busy = False  # the script that runs has done so for longer than `busy-reply-threshold`
+        self.busy = False  # a script has been running for longer than `busy-reply-threshold`
         self._lua: Interpreter | None = None
-        self._client: Client | None = None  # on whose behalf a script runs
+        self._client: Client | None = None  # a copy of the client for which a script runs; None: no script runs
         self._readonly = False
-        self._starved = False  # there was no memory left when it began …
-        self._refused = ""  # … or the log could not be written: why
+        self._oom = False  # `maxmemory` was exceeded when the script began (Redis: `script_oom`)
+        self._log_failure_at_start = ""  # why the log could not be written when the script began
         self._wrote = False
         self._killed = False
         self._began = 0.0
 
     def load(self, script: bytes) -> bytes:
-        """Compile a script; give its name. Raises ReplyError where it is no Lua, or wants what we do not have."""
+        """Compile a script; return its name. Raises ReplyError if it is not valid Lua, or its first line is wrong."""
         shebang(script)
         if self._lua is None:
-            self._lua = Interpreter(self._call, self._check, log)
+            self._lua = Interpreter(self._call, self._check, redis_log)
         name = self._lua.load(script)
         self.texts[name] = script
         return name
 
     def named(self, name: bytes) -> bytes:
-        """The name in lower case, where a script of that name is loaded."""
+        """Return the name in lower case. Raises `no_script` if no script of this name is loaded."""
         if name.lower() not in self.texts:
             raise no_script()
         return name.lower()
 
     def flush(self) -> None:
-        """Forget all scripts, and whatever they left behind in Lua."""
+        """Remove all scripts, and end Lua with all that they have stored there."""
         self.texts.clear()
         if self._lua is not None:
             self._lua.close()
             self._lua = None
 
     def run(self, client: Client, name: bytes, keys: list[bytes], arguments: list[bytes], readonly: bool) -> Value:
-        """Run a script on behalf of a client, in a database of its own choice that the client does not see."""
+        """Run a script for a client, and return its reply. SELECT in a script does not change the client's database."""
         assert self._lua is not None
         text = self.texts[name]
         flags = shebang(text)
         if readonly and text.startswith(b"#!") and "no-writes" not in flags:
             raise ReplyError("ERR Can not execute a script with write flag using *_ro command.")
         self._readonly = readonly or "no-writes" in flags
-        self._starved = self.server.eviction.full and "allow-oom" not in flags
-        self._refused = self.server.log.failure if self.server.log is not None else ""
-        if self._refused and text.startswith(b"#!") and "no-writes" not in flags:
-            raise log_failed(self._refused)
-        self._client = Client(id=client.id, db=client.db, address=client.address, scripted=True)
+        self._oom = self.full() and "allow-oom" not in flags
+        self._log_failure_at_start = self.log_failure()
+        if self._log_failure_at_start and text.startswith(b"#!") and "no-writes" not in flags:
+            raise log_failed(self._log_failure_at_start)
+        self._client = Client(id=client.id, db=client.db, address=client.address, is_script=True)
         self._wrote = self._killed = self.busy = False
         self._began = time.monotonic()
         try:
@@ -79,7 +93,7 @@ class Scripts:
             self.busy = False
 
     def kill(self) -> None:
-        """End the script that runs. Raises ReplyError where there is none, or where it has already written."""
+        """End the running script. Raises ReplyError if none runs, or if it has written already."""
         if self._client is None:
             raise ReplyError("NOTBUSY No scripts in execution right now.")
         if self._wrote:
@@ -90,7 +104,7 @@ class Scripts:
         self._killed = True
 
     def _call(self, args: list[bytes]) -> Value:
-        """Run a command for the script."""
+        """Run a command that the script calls."""
         try:
             command = look_up(args)
         except ReplyError:
@@ -99,27 +113,27 @@ class Scripts:
             raise ReplyError("ERR Wrong number of args calling Redis command from script")
         if NOSCRIPT in command.flags:
             raise ReplyError("ERR This Redis command is not allowed from script")
-        if DENYOOM in command.flags and self._starved and not self._wrote:
+        if DENYOOM in command.flags and self._oom and not self._wrote:
             raise out_of_memory()
         if WRITE in command.flags or MAY_REPLICATE in command.flags:
             if self._readonly:
                 raise ReplyError("ERR Write commands are not allowed from read-only scripts.")
-            if WRITE in command.flags and self._refused and not self._wrote:
-                raise log_failed(self._refused)
+            if WRITE in command.flags and self._log_failure_at_start and not self._wrote:
+                raise log_failed(self._log_failure_at_start)
             self._wrote = self._wrote or WRITE in command.flags
         assert self._client is not None
-        return self.server.call(self._client, command, args)
+        return self.call(self._client, command, args)
 
     def _check(self) -> bool:
-        """Asked now and then by Lua: whether the script must end."""
-        if (time.monotonic() - self._began) * 1000 > self.server.options.busy_reply_threshold:
+        """Return whether the running script must end. Lua calls this repeatedly."""
+        if (time.monotonic() - self._began) * 1000 > self.options.busy_reply_threshold:
             self.busy = True
             self.while_busy()
         return self._killed
 
 
 def shebang(script: bytes) -> set[str]:
-    """The flags in a script's first line, `#!lua flags=no-writes`. Raises ReplyError for other languages and flags."""
+    """Return the flags in a script's first line. Raises ReplyError for other languages and unknown flags."""
     if not script.startswith(b"#!"):
         return set()
     first, newline, _ = script.partition(b"\n")
@@ -139,6 +153,6 @@ def shebang(script: bytes) -> set[str]:
     return flags
 
 
-def log(level: int, text: str) -> None:
-    """What `redis.log` says goes where the server's own messages go."""
-    server_log.info("script: %s", text)
+def redis_log(level: int, text: str) -> None:
+    """Write to the server log what a script says with `redis.log`."""
+    log.info("script: %s", text)

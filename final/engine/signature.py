@@ -1,4 +1,4 @@
-"""`@command`: a function's signature is the syntax of its command, and how a request is bound to it."""
+"""`@command`: the signature of a function is the syntax of a command; binding a request to the function."""
 
 import inspect
 from collections.abc import Callable, Iterable
@@ -25,12 +25,12 @@ def command(
     find_keys: FindKeys | None = None,
     secrets: Callable[[list[bytes]], Iterable[int]] | None = None,
 ) -> Callable[[F], F]:
-    """Enter the decorated function into the table: `def get` is GET, `def del_` is DEL.
+    """Register the decorated function in the table of commands: `def get` is GET, `def del_` is DEL.
 
     With `of="client"`, `def client_setname` is the subcommand CLIENT SETNAME. `keys` says how the command uses its
-    keys, and `step` how far one is from the next: see `key_specs.py`. `find_keys` is for a command whose keys, or
-    their use, no specification can tell: it takes a request and gives the index of each key, and how it is used.
-    `secrets` gives the indexes of arguments that MONITOR and SLOWLOG must not show.
+    keys, and `step` is the distance from one key to the next: see `key_specs.py`. `find_keys` is for commands whose
+    keys no specification describes: it takes a request and yields the index of each key, and how it is used. `secrets`
+    takes a request and returns the indexes of arguments that MONITOR and SLOWLOG must not show.
     """
 
     def register(function: F) -> F:
@@ -49,11 +49,12 @@ def command(
 def describe(
     function: Callable[..., Value], flags: tuple[str, ...], of: str = "", keys: str = READ, step: int = 1
 ) -> Command:
-    """Read a function's signature: the signature is the syntax.
+    """Make a Command from the signature of a function.
 
-    Parameters annotated Store, Client or Server come first and are handed in. Each further one is a word of the
-    request: `bytes` as it came, `int` read as a number; with a default it may be missing; `*args` takes any
-    number, and what comes after that is the last word. `key_specs.py` knows which parameters are keys by their names.
+    Parameters annotated Store, Client or Engine come first. They get the client's database, the client and the engine.
+    Each further parameter is an argument of the request: `bytes` unchanged, `int` parsed. One with a default may be
+    missing. `*args` takes any number of arguments, and a parameter behind it takes the last one. `key_specs.py` says
+    which parameters are keys, by their names.
 
     >>> def append(db: Store, key: bytes, value: bytes) -> Value: ...
     >>> entry = describe(append, ("write",))
@@ -65,8 +66,8 @@ def describe(
         name = f"{of}|{name.removeprefix(of + '_').replace('_', '-')}"
     depth = name.count("|") + 1
     parameters = list(inspect.signature(function, eval_str=True).parameters.values())
-    handed = tuple(each.annotation for each in parameters if each.annotation in (Store, Client, Engine))
-    args = parameters[len(handed) :]
+    injected = tuple(each.annotation for each in parameters if each.annotation in (Store, Client, Engine))
+    args = parameters[len(injected) :]
     single = [each for each in args if each.kind is not each.VAR_POSITIONAL]
     names = [each.name for each in args]
     last = names[-1] if args and args[-1].kind is inspect.Parameter.KEYWORD_ONLY else ""
@@ -76,27 +77,29 @@ def describe(
         name=name,
         function=function,
         flags=flags,
-        run=bind(function, name, handed, [each.annotation is int for each in single], last, fewest, most),
+        run=bind(function, name, injected, [each.annotation is int for each in single], last, fewest, most),
         fewest=fewest,
         most=most,
         key_specs=tuple(derive(tuple(names), depth, step, keys)),
-        plain=handed == (Store,) and depth == 1 and BLOCKING not in flags,
+        plain=injected == (Store,) and depth == 1 and BLOCKING not in flags,
     )
 
 
 def bind(
-    function: Callable[..., Value], name: str, handed: tuple[type, ...], integers: list[bool], last: str, fewest: int,
+    function: Callable[..., Value], name: str, injected: tuple[type, ...], integers: list[bool], last: str, fewest: int,
     most: float,
 ) -> Callable[[Engine, Client, list[bytes]], Value]:  # fmt: skip
-    """Make the function that a request is run through, with all that can be known now worked out now.
+    """Return a function that takes engine, client and request, and calls `function` with what its parameters ask for.
 
-    It hands over what was asked for and the words after the name, integers already read.
-    Raises `not_an_integer` where an int was wanted, and `too_many_arguments` where the arity allows more arguments than
-    the function takes. A command on a database whose words are plain bytes, which is most of them, gets by with one
-    inner call: STRLEN of a missing key takes 0.23 µs, where the stage's way through `zip` and `convert` takes 1.0.
+    `injected` are the types of its first parameters; `integers` says of each further one whether it is an int; `last`
+    is the name of the one behind `*args`, or "". The returned function raises `not_an_integer`, and
+    `too_many_arguments` if the arity allows more arguments than `function` takes.
+
+    Most commands take a database and arguments as bytes. They get a shorter function: STRLEN of a missing key takes
+    0.23 µs, and takes 1.0 µs through `zip` and `convert` as in the stages.
     """
     depth = name.count("|") + 1
-    places = [index for index, wanted in enumerate(integers, start=depth) if wanted]
+    to_parse = [index for index, is_integer in enumerate(integers, start=depth) if is_integer]
 
     def run_plain(engine: Engine, client: Client, args: list[bytes]) -> Value:
         return function(client.db, *args[1:])
@@ -112,15 +115,15 @@ def bind(
     def run(engine: Engine, client: Client, args: list[bytes]) -> Value:
         if len(args) > most:
             raise too_many_arguments(name, args)
-        given = [client.db if kind is Store else client if kind is Client else engine for kind in handed]
+        context = [client.db if kind is Store else client if kind is Client else engine for kind in injected]
         arguments: list[bytes | int] = list(args)
-        for place in places[: len(args) - depth]:
-            arguments[place] = integer(args[place])
+        for index in to_parse[: len(args) - depth]:
+            arguments[index] = integer(args[index])
         if last:
-            return function(*given, *arguments[depth:-1], **{last: arguments[-1]})
-        return function(*given, *arguments[depth:])
+            return function(*context, *arguments[depth:-1], **{last: arguments[-1]})
+        return function(*context, *arguments[depth:])
 
-    if handed == (Store,) and not places and depth == 1 and not last:
+    if injected == (Store,) and not to_parse and depth == 1 and not last:
         if fewest == most:
             return run_one if len(integers) == 1 else run_plain
         return run_plain if most == inf else run_up_to

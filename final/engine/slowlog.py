@@ -1,4 +1,4 @@
-"""SLOWLOG: the requests that took long, the newest first. It knows no socket."""
+"""SLOWLOG: the slowest requests, newest first. It knows no socket."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from ..options import Options
 from .client import Client
 from .command import SKIP_SLOWLOG, Command
-from .monitor import without_secrets
+from .monitor import redact
 
-LONGEST, MOST = 128, 32  # what is kept of a request: so many bytes of a word, so many words
+MAX_STRING, MAX_ARGC = 128, 32  # of a request: bytes of an argument, and arguments, that are kept (slowlog.h)
 
 
 @dataclass(frozen=True)
-class Slow:
-    """A request that took long."""
+class Entry:
+    """A slow request."""
 
     id: int
     when: int  # seconds since 1970
     took: int  # microseconds
     args: list[bytes]
     address: str
-    name: bytes
+    name: bytes  # of the client
 
 
 class SlowLog:
@@ -28,29 +28,29 @@ class SlowLog:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.entries: deque[Slow] = deque()  # the newest first
-        self._next = 0
+        self.entries: deque[Entry] = deque()  # the newest first
+        self._next_id = 0
 
     def keep(self, client: Client, command: Command, args: list[bytes], took: int) -> None:
-        """Keep a request that took so many microseconds, and forget the oldest ones that are too many."""
+        """Add a request that took `took` microseconds, and remove the oldest ones beyond `slowlog-max-len`."""
         if SKIP_SLOWLOG in command.flags:
             return
-        kept = shortened(without_secrets(command, args))
+        kept = shorten(redact(command, args))
         when = client.db.unit.now // 1000
-        self.entries.appendleft(Slow(self._next, when, took, kept, client.address, client.name))
-        self._next += 1
+        self.entries.appendleft(Entry(self._next_id, when, took, kept, client.address, client.name))
+        self._next_id += 1
         while len(self.entries) > self.options.slowlog_max_len:
             self.entries.pop()
 
 
-def shortened(args: list[bytes]) -> list[bytes]:
-    """As much of a request as the slow log keeps.
+def shorten(args: list[bytes]) -> list[bytes]:
+    """Return a request with long arguments cut, and with one line instead of those beyond MAX_ARGC.
 
-    >>> shortened([b"SET", b"k", b"x" * 130])[2][-10:], shortened([b"w"] * 40)[-1]
+    >>> shorten([b"SET", b"k", b"x" * 130])[2][-10:], shorten([b"w"] * 40)[-1]
     (b'ore bytes)', b'... (9 more arguments)')
     """
     kept = [
-        arg if len(arg) <= LONGEST else arg[:LONGEST] + b"... (%d more bytes)" % (len(arg) - LONGEST)
-        for arg in (args if len(args) <= MOST else args[: MOST - 1])
+        arg if len(arg) <= MAX_STRING else arg[:MAX_STRING] + b"... (%d more bytes)" % (len(arg) - MAX_STRING)
+        for arg in (args if len(args) <= MAX_ARGC else args[: MAX_ARGC - 1])
     ]
-    return kept if len(args) <= MOST else [*kept, b"... (%d more arguments)" % (len(args) - MOST + 1)]
+    return kept if len(args) <= MAX_ARGC else [*kept, b"... (%d more arguments)" % (len(args) - MAX_ARGC + 1)]

@@ -1,4 +1,4 @@
-"""What a command answers with when it has to wait for a key. It knows no client and no socket."""
+"""What a command returns when it has to wait for a key. It knows no client and no socket."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,26 +10,27 @@ from .args import parse_timeout
 
 @dataclass(frozen=True)
 class Wait:
-    """What a command answers with when it cannot yet: "call me when there is such a value at one of these keys".
+    """A command returns this instead of a reply: call `serve` when one of `keys` holds a value of type `kind`.
 
-    A blocking pop is the pop, called a second time: see `serve_or_wait`.
+    For a blocking pop, `serve` is the same function that pops at once when there is something to pop: see
+    `serve_or_wait`.
     """
 
     keys: tuple[bytes, ...]
-    kind: type  # of value that it waits for: while something else is at the key, it goes on waiting
-    timeout: int  # milliseconds; 0: for ever
-    otherwise: Value  # the answer where nothing may wait: in MULTI, in a script
-    serve: Callable[[bytes], Value]  # what to do with the key that has it now
-    ready: Callable[[bytes], bool] = lambda key: True  # whether `serve` has something to do with the value at this key
+    kind: type  # while a key holds a value of another type, the command continues to wait
+    timeout: int  # milliseconds; 0: none
+    otherwise: Value  # the reply where a command must not wait: in MULTI and in scripts
+    serve: Callable[[bytes], Value]  # takes the key that now holds a value, and returns the reply
+    ready: Callable[[bytes], bool] = lambda key: True  # takes such a key: whether `serve` can use its value
 
 
 def serve_or_wait(
     db: Store, keys: Sequence[bytes], kind: type, serve: Callable[[bytes], Value], timeout: bytes, otherwise: Value
 ) -> Value:
-    """Serve the client from the first of the keys that holds a value of this kind; where none does, let it wait.
+    """Call `serve` with the first of `keys` that holds a value of type `kind`; if none does, return a `Wait`.
 
-    The first is the one that it named first. Once it waits, the key that is filled first comes first: so Redis 7.0
-    has it, and that is why `serve` is told which, and the command is not just run again.
+    When the command runs, the order of `keys` decides. While it waits, the key that is filled first decides, as in
+    Redis 7.0. That is why `serve` takes the key: to run the command again would use the order of `keys`.
     """
     limit = parse_timeout(timeout)
     for key in keys:

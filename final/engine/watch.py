@@ -1,6 +1,6 @@
-"""WATCH: which clients want to know that a key has changed before their EXEC. It knows no command and no socket.
+"""WATCH: which clients watch which keys. It knows no command and no socket.
 
-A key that was already overdue at WATCH counts as missing: that it goes is no change (Redis: `wk->expired`).
+If a watched key had expired before WATCH but was not removed yet, its removal is no change (Redis: `wk->expired`).
 """
 
 from collections.abc import Iterator
@@ -13,37 +13,37 @@ class Watching:
     """The clients that watch each place."""
 
     def __init__(self) -> None:
-        self.clients: dict[Place, set[Client]] = {}  # no place without one
+        self.clients: dict[Place, set[Client]] = {}  # no set is empty
 
     def watch(self, client: Client, key: bytes) -> None:
-        """Have `client.touched` set when this key of its database changes."""
+        """Have `client.touched` set when this key of the client's database changes."""
         if client.touched:
-            return  # its EXEC will do nothing in any case
+            return  # its EXEC fails in any case
         place = (client.db.index, key)
         client.watched.setdefault(place, client.db.overdue(key))
         self.clients.setdefault(place, set()).add(client)
 
     def unwatch(self, client: Client) -> None:
-        """Forget what the client watches."""
-        self._leave(client)
+        """Remove all that the client watches, and forget that any of it changed."""
+        self._remove(client)
         client.touched = False
 
     def touch(self, place: Place, store: Store) -> None:
-        """The key at a place has changed; `store` is its database, where it may be gone.
+        """Mark the clients that watch this place: its key, in the database `store`, was changed or removed.
 
-        A client that was told need not be told of it, or of another key, a second time.
+        A marked client needs no second mark, so it watches nothing more.
         """
         for client in list(self.clients.get(place, ())):
             if client.watched[place]:
                 if store.held(place[1]) is None:
-                    client.watched[place] = False  # what comes after it is a change
+                    client.watched[place] = False  # the expired key was removed; the next change counts
                     continue
                 if store.overdue(place[1]):
                     continue
             client.touched = True
-            self._leave(client)
+            self._remove(client)
 
-    def _leave(self, client: Client) -> None:
+    def _remove(self, client: Client) -> None:
         for place in client.watched:
             self.clients[place].discard(client)
             if not self.clients[place]:
@@ -51,7 +51,7 @@ class Watching:
         client.watched.clear()
 
     def missed(self, place: Place) -> None:
-        """An overdue key has come where none was: that is no change (Redis: `touchAllWatchedKeysInDb`)."""
+        """An expired key replaces a missing one: that is no change (Redis: `touchAllWatchedKeysInDb`)."""
         for client in self.clients.get(place, ()):
             client.watched[place] = True
 
@@ -59,5 +59,5 @@ class Watching:
         return iter(self.clients)
 
     def __len__(self) -> int:
-        """The number of places that someone watches."""
+        """The number of places that are watched."""
         return len(self.clients)

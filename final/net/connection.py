@@ -214,7 +214,7 @@ class Connection(asyncio.Protocol):
         self.waits = True
         if parked.deadline is not None:
             seconds = (parked.deadline - self.engine.steady() + 1) / 1000  # whole ones: never too short
-            self.timer = asyncio.get_running_loop().call_later(seconds, self.engine.time_up, parked)
+            self.timer = asyncio.get_running_loop().call_later(seconds, self.engine.waiting.time_out, parked)
 
     def go_on(self) -> None:
         """The client's command waits no more: the requests behind it have their turn, after what is under way."""

@@ -45,7 +45,7 @@ def test_what_a_client_sends_comes_back(client: Client, rng: Dice) -> None:
 
     `self.transport.write(data)` is all that it takes.
     """
-    arg = rng.arg()
+    arg = rng.key()
     client.check(arg + b"\r\n", arg + b"\r\n")
 
 
@@ -83,7 +83,7 @@ def test_each_piece_comes_back_at_once(client: Client, rng: Dice) -> None:
 
     Write in `data_received` what it was called with, each time, even if it is a single byte.
     """
-    for byte in rng.arg() + b"\r\n":
+    for byte in rng.key() + b"\r\n":
         client.check(bytes([byte]), bytes([byte]))
 
 
@@ -131,7 +131,7 @@ def test_each_client_gets_its_own_bytes(connect: Connect, rng: Dice) -> None:
 
     `loop.create_server` takes a factory, which has to make a new `Connection` each time it is called.
     """
-    clients = {connect(): rng.arg() for _ in range(50)}
+    clients = {connect(): rng.key() for _ in range(50)}
     for client, arg in clients.items():
         client.send(arg)
     for client, arg in reversed(clients.items()):

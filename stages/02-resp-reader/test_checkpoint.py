@@ -72,7 +72,7 @@ def test_several_requests_in_one_chunk_are_all_read(modules: Modules, rng: Dice)
 
     Keep them in the buffer: `next` takes one request off its front and leaves the rest for the next call.
     """
-    requests = [[b"PING"], [b"SET", rng.arg(), rng.arg()], [b"ECHO", rng.randbytes(20)]]
+    requests = [[b"PING"], [b"SET", rng.key(), rng.key()], [b"ECHO", rng.randbytes(20)]]
     data = b"".join(request(*args) for args in requests)
     modules.check(READ_ALL, requests, data=data)
 
@@ -89,7 +89,7 @@ def test_a_request_may_be_cut_anywhere(modules: Modules, rng: Dice, form: str) -
     Look only for whole lines (a CRLF that is already there), and for a word only when all its bytes and its
     CRLF are there. Until then leave the buffer as it is, or remember what you took off it.
     """
-    args = [b"ECHO", rng.arg(12)]
+    args = [b"ECHO", rng.key(12)]
     data = request(*args) if form == "array" else b" ".join(args) + b"\r\n"
     modules.check(
         """
@@ -120,8 +120,8 @@ def test_requests_may_come_in_any_pieces(modules: Modules, rng: Dice) -> None:
 
     What is remembered of a request under way must be cleared when the request is complete, not before.
     """
-    typed = [b"ECHO", rng.arg(30)]
-    requests = [[b"PING"], [b"SET", rng.arg(), rng.arg()], [b"ECHO", b"\r\n"], typed, [b"PING"], typed]
+    typed = [b"ECHO", rng.key(30)]
+    requests = [[b"PING"], [b"SET", rng.key(), rng.key()], [b"ECHO", b"\r\n"], typed, [b"PING"], typed]
     data = b"".join(b" ".join(args) + b"\r\n" if args is typed else request(*args) for args in requests)
     modules.check(
         """
@@ -194,8 +194,8 @@ def test_every_request_is_answered_with_ok(client: Client, rng: Dice) -> None:
 
     `self.reader.feed(data)`, then call `self.reader.next()` until it gives None.
     """
-    client.check(request("SET", rng.arg(), rng.arg()), b"+OK\r\n")
-    client.check(request("GET", rng.arg()), b"+OK\r\n")
+    client.check(request("SET", rng.key(), rng.key()), b"+OK\r\n")
+    client.check(request("GET", rng.key()), b"+OK\r\n")
     client.check(request("x"), b"+OK\r\n")
 
 
@@ -210,7 +210,7 @@ def test_every_request_is_printed(client: Client, server: Server, rng: Dice) -> 
 
     Nothing to be seen? `print(request, flush=True)` does not wait until there is more to print.
     """
-    requests = [[b"SET", rng.arg(), rng.randbytes(5)], [b"GET", rng.arg()]]
+    requests = [[b"SET", rng.key(), rng.randbytes(5)], [b"GET", rng.key()]]
     for args in requests:
         client.send(request(*args))
         answered(client)

@@ -262,7 +262,7 @@ def test_the_name_of_a_command_may_be_in_any_case(client: Client, rng: Dice) -> 
 
     Lower only the name. A message in capitals must come back in capitals.
     """
-    arg = rng.arg().upper()
+    arg = rng.key().upper()
     for name in ("ECHO", "echo", "eChO"):
         assert client.ask(name, arg) == arg
     assert client.ask("client", "Setname", arg) == "OK"
@@ -277,7 +277,7 @@ def test_replies_come_in_the_order_of_the_requests(client: Client, rng: Dice) ->
 
     Collect the encoded answers in the order of the requests, and write them in one go.
     """
-    args = [rng.arg() for _ in range(100)]
+    args = [rng.key() for _ in range(100)]
     sent = b"".join(request("ECHO", arg) + request("ECHO") for arg in args)
     error = b"-ERR wrong number of arguments for 'echo' command\r\n"
     client.check(sent, b"".join(b"$%d\r\n%b\r\n%b" % (len(arg), arg, error) for arg in args))
@@ -292,7 +292,7 @@ def test_a_request_may_still_be_cut_anywhere(connect: Connect, rng: Dice) -> Non
     `self.reader.feed(data)`, and then requests until `next` gives None.
     """
     client, other = connect(), connect()
-    arg = rng.arg()
+    arg = rng.key()
     data, answer = request("ECHO", arg), b"$%d\r\n%b\r\n" % (len(arg), arg)
     for cut in range(1, len(data)):
         client.send(data[:cut])
@@ -322,7 +322,7 @@ def test_a_protocol_error_still_ends_the_connection(client: Client, rng: Dice) -
 
     Add the encoded error to what the requests before it were answered with, write all of it, and close.
     """
-    arg = rng.arg()
+    arg = rng.key()
     sent = request("ECHO", arg) + b"*1\r\n$x\r\n" + request("PING")
     client.check(sent, b"$10\r\n%b\r\n-ERR Protocol error: invalid bulk length\r\n" % arg)
     client.expect_closed()
@@ -414,7 +414,7 @@ def test_hello_can_set_the_name(client: Client, rng: Dice) -> None:
 
     Check the name as CLIENT SETNAME does, and keep it in `client.name`.
     """
-    name = rng.arg()
+    name = rng.key()
     assert isinstance(client.ask("HELLO", 3, "SETNAME", name), dict)
     assert client.ask("CLIENT", "GETNAME") == name
 
@@ -427,7 +427,7 @@ def test_hello_applies_its_options_one_by_one(client: Client, rng: Dice) -> None
 
     Set `client.name` in the loop over the options, and `client.protocol` behind it.
     """
-    name = rng.arg()
+    name = rng.key()
     client.check(request("HELLO", 3, "SETNAME", name, "COLOR"), b"-ERR Syntax error in HELLO option 'COLOR'\r\n")
     client.check(request("CLIENT", "GETNAME"), b"$%d\r\n%b\r\n" % (len(name), name))
     client.check(request("DEBUG", "PROTOCOL", "null"), b"$-1\r\n")
@@ -462,7 +462,7 @@ def test_a_client_can_have_a_name(connect: Connect, rng: Dice) -> None:
     Keep the name in `client.name`, one for each client. Where it is empty, answer with None.
     """
     client, other = connect(), connect()
-    name = rng.arg()
+    name = rng.key()
     client.check(request("CLIENT", "GETNAME"), b"$-1\r\n")
     client.check(request("CLIENT", "SETNAME", name), b"+OK\r\n")
     client.check(request("CLIENT", "GETNAME"), b"$10\r\n" + name + b"\r\n")
@@ -481,7 +481,7 @@ def test_a_name_is_plain_and_without_blanks(client: Client, rng: Dice, name: byt
 
     Check before you keep it: `all(ord("!") <= byte <= ord("~") for byte in name)`.
     """
-    old = rng.arg()
+    old = rng.key()
     client.ask("CLIENT", "SETNAME", old)
     error = b"-ERR Client names cannot contain spaces, newlines or special characters.\r\n"
     client.check(request("CLIENT", "SETNAME", name), error)
@@ -637,7 +637,7 @@ def test_redis_py_connects(server: Server, rng: Dice, version: int) -> None:
     with redis.Redis(
         host=server.host, port=server.port, protocol=version, socket_timeout=seconds, retry=None
     ) as client:
-        arg = rng.arg()
+        arg = rng.key()
         assert client.ping() is True
         assert client.echo(arg) == arg
         client.client_setname(arg.decode())

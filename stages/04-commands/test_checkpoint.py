@@ -50,7 +50,7 @@ def test_what_was_set_can_be_got(client: Client, rng: Dice) -> None:
     SET puts the value into the store and gives back "OK" (a `str`: a simple string); GET gives back the
     stored `bytes` (a bulk string).
     """
-    key, value = rng.arg(), rng.arg()
+    key, value = rng.key(), rng.key()
     client.check(request("SET", key, value), OK)
     client.check(request("GET", key), b"$10\r\n%b\r\n" % value)
 
@@ -65,9 +65,9 @@ def test_a_key_that_was_never_set_is_null(client: Client, rng: Dice) -> None:
 
     Write the reply with the version that this client has chosen: `encode(answer, client.protocol)`.
     """
-    client.check(request("GET", rng.arg()), NULL)
+    client.check(request("GET", rng.key()), NULL)
     client.ask("HELLO", 3)
-    client.check(request("GET", rng.arg()), b"_\r\n")
+    client.check(request("GET", rng.key()), b"_\r\n")
 
 
 @pytest.mark.read("The first command: SET and GET")
@@ -78,7 +78,7 @@ def test_a_value_is_seen_by_every_client(connect: Connect, rng: Dice) -> None:
 
     Make the store in `Server.__init__` and hand it to each command; a connection owns only its client.
     """
-    key, value = rng.arg(), rng.arg()
+    key, value = rng.key(), rng.key()
     first = connect()
     first.check(request("SET", key, value), OK)
     first.close()
@@ -94,7 +94,7 @@ def test_set_replaces_whatever_was_there(client: Client, rng: Dice) -> None:
 
     Put the new value into the store without asking for the old one: `db.put(key, value)`.
     """
-    key = rng.arg()
+    key = rng.key()
     client.check(request("SET", key, "one"), OK)
     client.check(request("SET", key, "two"), OK)
     client.check(request("GET", key), b"$3\r\ntwo\r\n")
@@ -135,7 +135,7 @@ def test_set_obeys_its_options(
 
     Options come in any order and any case: make a set of them in lower case, and look into that.
     """
-    key = rng.arg()
+    key = rng.key()
     if before is not None:
         client.check(request("SET", key, before), OK)
     client.check(request("SET", key, "new", *options.split()), answer)
@@ -153,7 +153,7 @@ def test_options_that_make_no_sense_are_a_syntax_error(client: Client, rng: Dice
 
     Look at all options before you touch the store; raise `syntax_error()` when one is left over.
     """
-    key, value = rng.arg(), rng.arg()
+    key, value = rng.key(), rng.key()
     client.check(request("SET", key, value), OK)
     client.check(request("SET", key, "new", *options.split()), SYNTAX_ERROR)
     client.check(request("GET", key), b"$10\r\n%b\r\n" % value)
@@ -167,7 +167,7 @@ def test_strlen_counts_bytes(client: Client, rng: Dice) -> None:
 
     `len` of `bytes` counts bytes; if you get 4 for `naïve` less than expected, you have decoded to text.
     """
-    key = rng.arg()
+    key = rng.key()
     client.check(request("STRLEN", key), b":0\r\n")
     client.check(request("SET", key, "naïve\r\n"), OK)
     client.check(request("STRLEN", key), b":8\r\n")
@@ -181,7 +181,7 @@ def test_append_puts_the_value_at_the_end(client: Client, rng: Dice) -> None:
 
     Join the old value (or `b""`) and the new one, put the result back, and answer with its length.
     """
-    key, one, two = rng.arg(), rng.arg(), rng.arg(7)
+    key, one, two = rng.key(), rng.key(), rng.key(7)
     client.check(request("APPEND", key, one), b":10\r\n")
     client.check(request("APPEND", key, two), b":17\r\n")
     client.check(request("GET", key), b"$17\r\n%b\r\n" % (one + two))
@@ -195,14 +195,14 @@ def test_incr_counts_from_nothing(client: Client, rng: Dice) -> None:
 
     The four differ in what they add: 1, -1, the increment, minus the decrement. Write one function `add`.
     """
-    key, start = rng.arg(), rng.randrange(10, 1000)
+    key, start = rng.key(), rng.randrange(10, 1000)
     client.check(request("INCR", key), b":1\r\n")
     client.check(request("INCRBY", key, start), b":%d\r\n" % (start + 1))
     client.check(request("DECR", key), b":%d\r\n" % start)
     client.check(request("DECRBY", key, 2 * start), b":%d\r\n" % -start)
     client.check(request("INCRBY", key, -start), b":%d\r\n" % (-2 * start))
     client.check(request("DECRBY", key, -start), b":%d\r\n" % -start)
-    client.check(request("DECR", rng.arg()), b":-1\r\n")
+    client.check(request("DECR", rng.key()), b":-1\r\n")
 
 
 @pytest.mark.read("Strings that are numbers")
@@ -213,7 +213,7 @@ def test_a_number_is_still_a_string(client: Client, rng: Dice) -> None:
 
     Store the digits, not a Python int: `b"%d" % total`. Each INCR reads them again.
     """
-    key = rng.arg()
+    key = rng.key()
     client.check(request("SET", key, "9"), OK)
     client.check(request("INCR", key), b":10\r\n")
     client.check(request("GET", key), b"$2\r\n10\r\n")
@@ -251,7 +251,7 @@ def test_what_is_no_integer_is_not_counted(client: Client, rng: Dice, value: byt
 
     Raise `not_an_integer()` before anything is put into the store.
     """
-    key, counter = rng.arg(), rng.arg()
+    key, counter = rng.key(), rng.key()
     client.check(request("SET", key, value) + request("SET", counter, "5"), OK + OK)
     client.check(request("INCR", key), NOT_AN_INTEGER)
     client.check(request("DECRBY", key, 3), NOT_AN_INTEGER)
@@ -270,7 +270,7 @@ def test_a_counter_does_not_overflow(client: Client, rng: Dice) -> None:
 
     DECRBY of -9223372036854775808 is refused at once: the opposite of this number has no place in 64 bits.
     """
-    key, most, least = rng.arg(), 2**63 - 1, -(2**63)
+    key, most, least = rng.key(), 2**63 - 1, -(2**63)
     overflow = b"-ERR increment or decrement would overflow\r\n"
     client.check(request("SET", key, most - 1), OK)
     client.check(request("INCR", key), b":%d\r\n" % most)
@@ -295,7 +295,7 @@ def test_del_removes_keys_and_counts_them(client: Client, rng: Dice) -> None:
 
     Strings and hashes go alike; count what the store's `delete` says was there.
     """
-    one, two, missing = rng.arg(), rng.arg(), rng.arg()
+    one, two, missing = rng.key(), rng.key(), rng.key()
     client.check(request("SET", one, "1"), OK)
     client.ask("HSET", two, "f", "v")
     client.check(request("DEL", one, missing, two, one), b":2\r\n")
@@ -311,7 +311,7 @@ def test_exists_counts_keys(client: Client, rng: Dice) -> None:
 
     Add up one for each word that is a key; an empty string is a value too, so do not ask for its truth.
     """
-    one, two, missing = rng.arg(), rng.arg(), rng.arg()
+    one, two, missing = rng.key(), rng.key(), rng.key()
     client.check(request("SET", one, ""), OK)
     client.ask("HSET", two, "f", "v")
     client.check(request("EXISTS", missing), b":0\r\n")
@@ -327,12 +327,12 @@ def test_type_names_the_kind_of_value(client: Client, rng: Dice) -> None:
 
     A table from Python's type to Redis's name is all that it takes: `{bytes: "string", dict: "hash"}`.
     """
-    text, fields = rng.arg(), rng.arg()
+    text, fields = rng.key(), rng.key()
     client.check(request("SET", text, ""), OK)
     client.ask("HSET", fields, "f", "v")
     client.check(request("TYPE", text), b"+string\r\n")
     client.check(request("TYPE", fields), b"+hash\r\n")
-    client.check(request("TYPE", rng.arg()), b"+none\r\n")
+    client.check(request("TYPE", rng.key()), b"+none\r\n")
 
 
 @pytest.mark.read("Keys")
@@ -348,10 +348,10 @@ def test_flushall_removes_and_dbsize_counts_all_keys(server: Server, client: Cli
         pytest.skip(f"{server.target.name} is already running: FLUSHALL would remove what others keep there")
     client.check(request("FLUSHALL"), OK)
     client.check(request("DBSIZE"), b":0\r\n")
-    keys = {rng.arg() for _ in range(rng.randrange(5, 20))}
+    keys = {rng.key() for _ in range(rng.randrange(5, 20))}
     for key in [*keys, min(keys)]:
         client.check(request("SET", key, "x"), OK)
-    client.ask("HSET", rng.arg(4), "f", "v", "g", "w")
+    client.ask("HSET", rng.key(4), "f", "v", "g", "w")
     client.check(request("FLUSHALL", "now"), SYNTAX_ERROR)
     client.check(request("DBSIZE"), b":%d\r\n" % (len(keys) + 1))
     client.check(request("flushall", "Async"), OK)
@@ -370,7 +370,7 @@ def test_hset_answers_with_the_number_of_new_fields(client: Client, rng: Dice) -
     The number is the length of the hash afterwards minus the length before: so a new field that is named
     twice in one request counts once, and its last value stays.
     """
-    key, value = rng.arg(), rng.arg()
+    key, value = rng.key(), rng.key()
     client.check(request("HSET", key, "a", "1"), b":1\r\n")
     client.check(request("HSET", key, "a", value), b":0\r\n")
     client.check(request("HSET", key, "a", "3", "b", "4", "c", "5"), b":2\r\n")
@@ -387,7 +387,7 @@ def test_hset_wants_a_value_for_each_field(client: Client, rng: Dice) -> None:
 
     Signatures cannot say "in pairs": check it yourself, before the first field is set.
     """
-    key = rng.arg()
+    key = rng.key()
     client.check(request("HSET", key, "a", "1", "b"), arity_error("hset"))
     client.check(request("EXISTS", key), b":0\r\n")
 
@@ -400,11 +400,11 @@ def test_what_is_not_in_a_hash_is_null(client: Client, rng: Dice) -> None:
 
     `(db.get(key, HASH) or {}).get(field)` reads both cases, and makes no key.
     """
-    key = rng.arg()
+    key = rng.key()
     client.check(request("HSET", key, "field", ""), b":1\r\n")
     client.check(request("HGET", key, "field"), b"$0\r\n\r\n")
     client.check(request("HGET", key, "other"), NULL)
-    client.check(request("HGET", rng.arg(), "field"), NULL)
+    client.check(request("HGET", rng.key(), "field"), NULL)
     client.ask("HELLO", 3)
     client.check(request("HGET", key, "other"), b"_\r\n")
 
@@ -417,11 +417,11 @@ def test_hdel_removes_fields_and_counts_them(client: Client, rng: Dice) -> None:
 
     `dict.pop(field, None)` removes a field and tells whether it was there; an empty value is not None.
     """
-    key = rng.arg()
+    key = rng.key()
     client.check(request("HSET", key, "a", "", "b", "2", "c", "3"), b":3\r\n")
     client.check(request("HDEL", key, "a", "missing", "b", "a"), b":2\r\n")
     client.check(request("HGET", key, "a") + request("HLEN", key), NULL + b":1\r\n")
-    client.check(request("HDEL", rng.arg(), "a"), b":0\r\n")
+    client.check(request("HDEL", rng.key(), "a"), b":0\r\n")
 
 
 @pytest.mark.read("Hashes")
@@ -434,7 +434,7 @@ def test_a_hash_without_fields_is_no_key(client: Client, rng: Dice) -> None:
 
     The commands that only read must not use `make`, which puts an empty hash there.
     """
-    key, other = rng.arg(), rng.arg()
+    key, other = rng.key(), rng.key()
     client.check(request("HSET", key, "a", "1", "b", "2"), b":2\r\n")
     client.check(request("HDEL", key, "a", "b"), b":2\r\n")
     client.check(request("EXISTS", key) + request("TYPE", key), b":0\r\n+none\r\n")
@@ -455,16 +455,16 @@ def test_hgetall_is_a_map_in_resp3_and_a_flat_array_in_resp2(client: Client, rng
 
     Give back the dictionary itself, and encode it with `client.protocol`. An empty one is `*0` or `%0`.
     """
-    key = rng.arg()
-    hash_ = {rng.arg(): rng.arg() for _ in range(20)}
+    key = rng.key()
+    hash_ = {rng.key(): rng.key() for _ in range(20)}
     client.check(request("HSET", key, *chain(*hash_.items())), b":20\r\n")
     flat = client.ask("HGETALL", key)
     assert isinstance(flat, list), "in RESP2 the answer is an array: *40"
     assert dict(zip(flat[::2], flat[1::2], strict=True)) == hash_
-    client.check(request("HGETALL", rng.arg()), b"*0\r\n")
+    client.check(request("HGETALL", rng.key()), b"*0\r\n")
     client.ask("HELLO", 3)
     assert client.ask("HGETALL", key) == hash_
-    client.check(request("HGETALL", rng.arg()), b"%0\r\n")
+    client.check(request("HGETALL", rng.key()), b"%0\r\n")
 
 
 @pytest.mark.read("Hashes")
@@ -475,8 +475,8 @@ def test_a_hash_can_be_looked_at_from_all_sides(client: Client, rng: Dice) -> No
 
     HEXISTS answers 1 or 0; HKEYS and HVALS answer with arrays, in RESP3 as well, so make lists of them.
     """
-    key = rng.arg()
-    hash_ = {rng.arg(): rng.arg() for _ in range(rng.randrange(5, 20))}
+    key = rng.key()
+    hash_ = {rng.key(): rng.key() for _ in range(rng.randrange(5, 20))}
     client.ask("HSET", key, *chain(*hash_.items()))
     for protocol in 2, 3:
         client.ask("HELLO", protocol)
@@ -487,7 +487,7 @@ def test_a_hash_can_be_looked_at_from_all_sides(client: Client, rng: Dice) -> No
         assert isinstance(fields, list), "HKEYS answers with an array"
         assert isinstance(values, list), "HVALS answers with an array"
         assert dict(zip(fields, values, strict=True)) == hash_
-    missing = rng.arg()
+    missing = rng.key()
     client.check(request("HLEN", missing) + request("HEXISTS", missing, "f"), b":0\r\n:0\r\n")
     client.check(request("HKEYS", missing) + request("HVALS", missing), b"*0\r\n*0\r\n")
 
@@ -511,7 +511,7 @@ def test_a_hash_is_no_string(client: Client, rng: Dice, args: str) -> None:
 
     SET asks for the old value only with GET, and then before it sets anything.
     """
-    key, value = rng.arg(), rng.arg()
+    key, value = rng.key(), rng.key()
     command, *arguments = args.split()
     client.check(request("HSET", key, "f", value), b":1\r\n")
     client.check(request(command, key, *arguments), WRONGTYPE)
@@ -533,8 +533,8 @@ def test_a_string_is_no_hash(client: Client, rng: Dice, args: str) -> None:
     Compare with None, not with `not value`; then ask whether the value is of the kind wanted.
     """
     command, *arguments = args.split()
-    for value in (rng.arg(), b""):
-        key = rng.arg()
+    for value in (rng.key(), b""):
+        key = rng.key()
         client.check(request("SET", key, value), OK)
         client.check(request(command, key, *arguments), WRONGTYPE)
         client.check(request("GET", key), b"$%d\r\n%b\r\n" % (len(value), value))
@@ -592,7 +592,7 @@ def test_command_names_come_in_any_case(client: Client, rng: Dice) -> None:
 
     Lower the first word only, when you look into the table.
     """
-    key = rng.arg().lower()
+    key = rng.key().lower()
     client.check(request("sEt", key, "low") + request("set", key.upper(), "HIGH"), OK + OK)
     client.check(request("get", key) + request("gEt", key.upper()), b"$3\r\nlow\r\n$4\r\nHIGH\r\n")
     client.check(request("hset", key + b"2", "f", "v", "F", "V"), b":2\r\n")
@@ -608,7 +608,7 @@ def test_an_unknown_command_is_still_an_error(client: Client, rng: Dice) -> None
 
     Raise `unknown_command(args)` where it gives None.
     """
-    name = rng.arg()
+    name = rng.key()
     error = b"-ERR unknown command '%b', with args beginning with: 'key' \r\n" % name
     client.check(request(name, "key") + request("PING"), error + b"+PONG\r\n")
 
@@ -622,7 +622,7 @@ def test_keys_fields_and_values_are_any_bytes(client: Client, rng: Dice) -> None
     Keep `bytes` from the reader to the writer. Only the name of a command, and what looks like a number, is
     ever looked into.
     """
-    key, field, value = (bytes(rng.sample(EVERY_BYTE, 256)) + rng.arg() for _ in range(3))
+    key, field, value = (bytes(rng.sample(EVERY_BYTE, 256)) + rng.key() for _ in range(3))
     size = len(value)
     client.check(request("SET", key, value), OK)
     client.check(request("GET", key), b"$%d\r\n%b\r\n" % (size, value))
@@ -643,7 +643,7 @@ def test_a_large_value_comes_back_whole(client: Client, rng: Dice) -> None:
     The reader takes the chunks together; `transport.write` sends what the system does not take at once
     later, by itself. Neither must do work for all that is there each time a little more comes.
     """
-    key, value = rng.arg(), rng.randbytes(4_000_000)
+    key, value = rng.key(), rng.randbytes(4_000_000)
     client.check(request("SET", key, value), OK)
     client.check(request("STRLEN", key), b":4000000\r\n")
     client.check(request("GET", key), b"$4000000\r\n%b\r\n" % value)
@@ -661,7 +661,7 @@ def test_a_pipeline_is_answered_in_order(client: Client, rng: Dice) -> None:
     """
     requests, replies = b"", b""
     for number in range(200):
-        key, value = rng.arg(), rng.randbytes(rng.randrange(100))
+        key, value = rng.key(), rng.randbytes(rng.randrange(100))
         bulk = b"$%d\r\n%b\r\n" % (len(value), value)
         requests += request("SET", key, value) + request("GET", key) + request("HGET", key, "f")
         replies += OK + bulk + WRONGTYPE
@@ -679,7 +679,7 @@ def test_requests_in_pieces_are_executed_once(client: Client, rng: Dice) -> None
 
     `data_received` asks the reader for complete requests until it says None, and forgets what was executed.
     """
-    key = rng.arg()
+    key = rng.key()
     requests = b"".join(request("APPEND", key, bytes([byte])) for byte in EVERY_BYTE)
     cuts = sorted(rng.sample(range(1, len(requests)), 60))
     for start, end in pairwise([0, *cuts, len(requests)]):
@@ -704,7 +704,7 @@ def test_clients_that_count_together_lose_nothing(connect: Connect, rng: Dice) -
     So let a command be an ordinary function without `await`, called from `data_received`: then each runs
     from its beginning to its end before anything else happens. That is what "atomic" means in Redis.
     """
-    counter, text, fields = rng.arg(), rng.arg(), rng.arg()
+    counter, text, fields = rng.key(), rng.key(), rng.key()
     client, *clients = [connect() for _ in range(1 + CLIENTS)]
     client.check(request("SET", text, b"." * SIZE), OK)  # so large that an APPEND takes its time
     left = [b""] * CLIENTS
@@ -740,7 +740,7 @@ def test_there_is_one_database_at_least(client: Client, rng: Dice) -> None:
     `index: int` in the signature reads the number, and complains where there is none; you say
     `ERR DB index is out of range` to any but 0.
     """
-    key, value = rng.arg(), rng.arg()
+    key, value = rng.key(), rng.key()
     client.check(request("SET", key, value), OK)
     client.check(request("SELECT", "0"), OK)
     client.check(request("SELECT", "16"), b"-ERR DB index is out of range\r\n")
@@ -811,12 +811,12 @@ def test_redis_py_works(server: Server, rng: Dice, protocol: int) -> None:
 
     With RESP3 it sends `HELLO 3`, and from then on expects nulls as `_` and HGETALL as a map.
     """
-    key, fields, value = rng.arg(), rng.arg(), rng.arg()
-    hash_ = {rng.arg(): rng.arg() for _ in range(5)}
+    key, fields, value = rng.key(), rng.key(), rng.key()
+    hash_ = {rng.key(): rng.key() for _ in range(5)}
     with redis_py(server, protocol) as client:
         assert client.set(key, value) is True
         assert client.get(key) == value
-        assert client.get(rng.arg()) is None
+        assert client.get(rng.key()) is None
         assert client.set(key, "other", nx=True) is None
         assert client.set(key, "7", get=True) == value
         assert client.incr(key, 3) == 10
@@ -847,7 +847,7 @@ def test_redis_cli_works(server: Server, rng: Dice, options: tuple[str, ...]) ->
     """
     if not shutil.which("redis-cli"):
         pytest.skip("redis-cli is not installed")
-    value = rng.arg().decode()
+    value = rng.key().decode()
     typed = f'SET {value}.key "{value}"\nGET {value}.key\nHSET {value}.hash a 1\nHGETALL {value}.hash\nquit\n'
     shown = type_into(["redis-cli", "-h", server.host, "-p", str(server.port), *options], typed, server)
     field = '1# "a" => "1"' if options else '1) "a"'
@@ -917,7 +917,7 @@ def test_the_store_has_four_verbs(modules: Modules, rng: Dice) -> None:
         db.changed(b"hash")
         result += [db.get(b"hash", dict), db.delete(key), db.delete(key), db.get(key, bytes)]
         """,
-        [b"", {(key := rng.arg()): b"value"}, None, "WRONGTYPE", "WRONGTYPE", None, True, False, None],
+        [b"", {(key := rng.key()): b"value"}, None, "WRONGTYPE", "WRONGTYPE", None, True, False, None],
         key=key,
     )
 
@@ -1011,7 +1011,7 @@ def test_a_new_command_is_one_function(modules: Modules, rng: Dice) -> None:
                   answer(b"repeat", arg, b"x"), answer(b"repeat", arg)]
         """,
         [
-            [True, (arg := rng.arg()), 3],
+            [True, (arg := rng.key()), 3],
             [True, arg, -3, b"4", b"5"],
             "ERR value is not an integer or out of range",
             "ERR wrong number of arguments for 'repeat' command",

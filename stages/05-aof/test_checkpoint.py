@@ -193,7 +193,7 @@ def test_only_always_lets_a_reply_wait_for_the_disk(counted: Counted, rng: Dice)
         client, data = counted.servers[policy].connect(), counted.servers[policy].data
         before, began = len(counted.fsyncs(policy)), time.monotonic()
         for _ in range(20):
-            value = rng.arg()
+            value = rng.key()
             client.check(request("SET", "key", value), OK)
             assert data and value in logged(data), f"under {policy} OK came before the log was written"
         made = len(counted.fsyncs(policy)) - before
@@ -213,7 +213,7 @@ def test_always_means_an_fsync_before_the_reply(counted: Counted, rng: Dice) -> 
     client = counted.servers["always"].connect()
     for number in range(1, 6):
         before = len(counted.fsyncs("always"))
-        client.check(request("SET", rng.arg(), "value"), OK)
+        client.check(request("SET", rng.key(), "value"), OK)
         made = len(counted.fsyncs("always")) - before
         assert made, f"OK came for write {number}, and no fsync had been made since it was sent"
 
@@ -229,7 +229,7 @@ def test_requests_of_a_pipeline_share_an_fsync(counted: Counted, rng: Dice) -> N
     """
     before = len(counted.fsyncs("always"))
     client = counted.servers["always"].connect()
-    client.check(b"".join(request("SET", rng.arg(), number) for number in range(200)), OK * 200)
+    client.check(b"".join(request("SET", rng.key(), number) for number in range(200)), OK * 200)
     made = len(counted.fsyncs("always")) - before
     assert 1 <= made <= 10, f"{made} fsyncs for 200 requests that were sent at once"
 
@@ -270,7 +270,7 @@ def test_data_survives_kill_9(start: Start, tmp_path: Path, rng: Dice) -> None:
     lengths say where a word ends. Open it as `"ab"` and `"rb"`, and read it with your reader.
     """
     names = [
-        (rng.arg(), rng.arg() + b"\r\n*1\r\n$8\r\nFLUSHALL\r\n" + bytes(rng.sample(EVERY_BYTE, 256))) for _ in KEPT
+        (rng.key(), rng.key() + b"\r\n*1\r\n$8\r\nFLUSHALL\r\n" + bytes(rng.sample(EVERY_BYTE, 256))) for _ in KEPT
     ]
     large = rng.randbytes(1_000_000)
 
@@ -306,7 +306,7 @@ def test_a_clean_stop_keeps_everything(start: Start, written: Written, rng: Dice
 
     At the end write what still waits, close the file, and return from `main`.
     """
-    keys = [rng.arg() for _ in range(50)]
+    keys = [rng.key() for _ in range(50)]
     before = request("SET", keys[0], "from the run before") + request("SET", keys[1], "x")
     folder = written(before)
     server = start(data=folder, appendfsync="everysec")
@@ -331,7 +331,7 @@ def test_replaying_adds_nothing_to_the_log(start: Start, written: Written, rng: 
     So open the log to append only when it has been read, or have `restore` call `execute` of the commands,
     not that of the server.
     """
-    key = rng.arg()
+    key = rng.key()
     data = request("SET", key, 7) + request("INCR", key) * 5 + request("HSET", key + b"2", "f", "v")
     folder = written(data)
     server = start(data=folder)
@@ -353,7 +353,7 @@ def test_the_log_is_the_protocol(client: Client, log: Path, rng: Dice) -> None:
 
     Append the words as they came, once for each request, after it was executed.
     """
-    key, value = rng.arg(), rng.randbytes(50)
+    key, value = rng.key(), rng.randbytes(50)
     requests: list[list[bytes]] = [
         [b"SET", key, value],
         [b"APPEND", key, b""],
@@ -425,7 +425,7 @@ def test_nobody_hears_ok_before_the_log_has_it(start: Start, written: Written, r
     Collect the replies in `connection.output`, and send them in `before_sleep`, after `log.flush()`. When that
     fails, `stop` with the reason: a server that cannot keep what it is told should not go on.
     """
-    key, value = rng.arg(), rng.arg(rng.randrange(3000, 9000))
+    key, value = rng.key(), rng.key(rng.randrange(3000, 9000))
     data = request("SET", key, value)
     folder = written(data)
     server = start(data=folder, appendfsync="always", file_size=len(data) + 10)
@@ -451,7 +451,7 @@ def test_who_is_leaving_gets_the_last_reply_first(connect: Callable[[], Client],
 
     `send` writes what is in `output`, and then closes the transport of a client that is `leaving`.
     """
-    key = rng.arg()
+    key = rng.key()
     for last, reply in (
         (request("QUIT"), OK),
         (b"*x\r\n", b"-ERR Protocol error: invalid multibulk length\r\n"),
@@ -528,7 +528,7 @@ def test_a_torn_log_recovers_to_its_last_complete_record(start: Start, written: 
     Truncate the file to that number of bytes (`os.truncate`) before you append to it: else the next record
     is glued to the half one. And print a line that names the place.
     """
-    key, value, new = rng.arg(), rng.arg(rng.randrange(3000, 9000)), rng.arg()
+    key, value, new = rng.key(), rng.key(rng.randrange(3000, 9000)), rng.key()
     good = request("SET", key, value) + request("SET", b"\r\n", value)
     last = request("DEL", b"\r\n")
     cuts = {1, len(last) - 2, len(last) - 1, *rng.sample(range(2, len(last) - 2), 3)}
@@ -557,7 +557,7 @@ def test_every_byte_may_be_the_last(modules: Modules, rng: Dice, tmp_path: Path)
 
     Add up the length of each request once it has been applied; give the sum when the reader says None.
     """
-    requests = [[b"SET", rng.arg(), b"two\r\nlines"], [b"DEL", b"\r\n"], [b"SET", rng.arg(), b""]]
+    requests = [[b"SET", rng.key(), b"two\r\nlines"], [b"DEL", b"\r\n"], [b"SET", rng.key(), b""]]
     ends = [0]
     for args in requests:
         ends.append(ends[-1] + len(request(*args)))
@@ -610,7 +610,7 @@ def test_a_damaged_log_stops_the_start(start: Start, written: Written, rng: Dice
     All of these are damage: bytes where a `*` or a `$` should be, a length that does not lead to the next
     CRLF, a command that does not exist (an error as the answer to a replayed request).
     """
-    value = rng.arg(rng.randrange(3000, 9000))
+    value = rng.key(rng.randrange(3000, 9000))
     logs = [request("SET", "before", value) + damaged + request("SET", "after", value) for damaged in DAMAGED]
     folders = [written(log) for log in logs]
     servers = [start(data=folder, ready=False) for folder in folders]
@@ -632,7 +632,7 @@ def test_the_message_says_where_the_damage_is(start: Start, written: Written, rn
 
     You know how many bytes the complete requests before it take: the damage is in the next one.
     """
-    before = request("SET", "before", rng.arg(rng.randrange(3000, 9000)))
+    before = request("SET", "before", rng.key(rng.randrange(3000, 9000)))
     damaged = rng.choice(DAMAGED)
     folder = written(before + damaged + request("SET", "after", "value") * 10)
     server = start(data=folder, ready=False)

@@ -2,7 +2,7 @@
 
 A test that talks to a server takes `client` (or `connect`, for several connections). The tests of a file share one
 server. It is started when it is first needed, and again after a test has failed. So each test uses new keys: `rng` is
-a random generator, seeded by `--seed` and the test's name; `rng.arg()` makes a new word.
+a random generator, seeded by `--seed` and the test's name; `rng.key()` makes a new word.
 
     def test_ping_is_answered_with_pong(client):
         """PING is answered with PONG.
@@ -15,7 +15,7 @@ a random generator, seeded by `--seed` and the test's name; `rng.arg()` makes a 
         client.send(b"*1\\r\\n$4\\r\\nPI")                     # the same in steps
         client.send(b"NG\\r\\n")
         client.expect(b"+PONG\\r\\n")
-        assert client.ask("ECHO", word := rng.word()) == word  # the same with Python values
+        assert client.ask("ECHO", word := rng.key()) == word  # the same with Python values
         client.expect_closed()                              # the server closes the connection
 
 `client.ask` returns a simple string as str, a bulk string as bytes, an error as `wire.Error`, and None, int, list,
@@ -157,10 +157,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class Dice(random.Random):
-    """A random generator that also makes words."""
+    """A random generator that also makes keys and values."""
 
-    def arg(self, length: int = 10) -> bytes:
-        """Return a random word of `length` letters."""
+    def key(self, length: int = 10) -> bytes:
+        """Return a random key or value: `length` letters."""
         return "".join(self.choices(string.ascii_letters, k=length)).encode()
 
 

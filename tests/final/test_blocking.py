@@ -55,7 +55,7 @@ def test_a_command_waits_until_its_time_is_up_and_no_longer(peer: InProcess, lin
     one = Ears(peer)
     assert one.ask(line) == ""
     assert one.client.parked is not None and one.client.parked.deadline == peer.now + 250
-    peer.engine.time_up(one.client.parked)
+    peer.engine.waiting.time_out(one.client.parked)
     assert one.heard == ["*-1"] and one.client.parked is None
     assert peer.ask("RPUSH a 1") == ":1" and peer.ask("LRANGE a 0 -1") == "*1 $1 1"
 
@@ -84,7 +84,7 @@ def test_the_end_of_an_earlier_wait_does_not_end_a_later_one(peer: InProcess) ->
     assert first
     peer.ask("RPUSH a 1")
     one.ask("BLPOP a 0")
-    peer.engine.time_up(first)
+    peer.engine.waiting.time_out(first)
     assert one.heard == ["*2 $1 a $1 1"] and one.client.parked is not None
 
 
@@ -96,7 +96,7 @@ def test_nothing_is_kept_of_those_who_wait_no_more(peer: InProcess, line: str) -
     peer.engine.disconnect(gone.client)
     peer.ask("RPUSH a 1")
     assert late.client.parked
-    peer.engine.time_up(late.client.parked)
+    peer.engine.waiting.time_out(late.client.parked)
     peer.ask(f"CLIENT UNBLOCK {unblocked.client.id}")
     assert len(served.heard) == len(late.heard) == len(unblocked.heard) == 1 and gone.heard == []
     assert len(peer.engine.waiting) == 0

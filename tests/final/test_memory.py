@@ -216,7 +216,7 @@ def test_the_books_say_what_a_fresh_count_says() -> None:
     eviction = peer.engine.eviction
     kept = eviction.used
     eviction.forget_all()
-    eviction.count_all()
+    eviction.counted()
     assert eviction.used == kept
     assert peer.ask("FLUSHALL") == "+OK" and eviction.used == 0
 

@@ -90,8 +90,8 @@ MODULES = """
 MODULE_TESTS = '''
     def test_right(modules, rng):
         """It doubles."""
-        word = rng.word()
-        modules.check("import good\\nresult = good.double(word)", word + word, word=word)
+        arg = rng.key()
+        modules.check("import good\\nresult = good.double(arg)", arg + arg, arg=arg)
 
     @pytest.mark.points(3)
     @pytest.mark.read("The section")
@@ -445,7 +445,7 @@ def refused(port: int, seconds: float) -> bool:
 LITTLE = '''
     def test_modules(modules, rng, record_property):
         """On modules."""
-        record_property("word", rng.word().decode())
+        record_property("arg", rng.key().decode())
 
     @pytest.mark.carried
     def test_wire(client):
@@ -501,7 +501,7 @@ def test_a_seed_repeats_a_run(tmp_path: Path) -> None:
     """Random values are the same with the same seed, and others without it."""
     target = write(tmp_path / "target", writer="", server=SERVER)
     args = [
-        run(tmp_path, LITTLE, str(target), "-k", "modules", *seed).properties["test_modules"]["word"]
+        run(tmp_path, LITTLE, str(target), "-k", "modules", *seed).properties["test_modules"]["arg"]
         for seed in (["--seed=1"], ["--seed=1"], [])
     ]
     assert args[0] == args[1] != args[2]

@@ -90,7 +90,7 @@ class InProcess:
         if (parked := self.client.parked) is not None:
             delivered: list[Value] = []
             self.client.deliver = delivered.append
-            self.engine.time_up(parked)
+            self.engine.waiting.time_out(parked)
             (answer,) = delivered
         return answer
 

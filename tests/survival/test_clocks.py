@@ -3,7 +3,8 @@
 The clock that jumps is Python's own, `time.time` and `time.time_ns`, replaced before the server starts by a
 `sitecustomize` that adds what a file says. What goes on by `time.monotonic`, and by the timers of the loop, is real.
 What was looked at, and does not depend on the wall clock: the backoff of rewrites and how long they take
-(rewrite.py), how long a script may run (scripting.py), the ticks of `hz`, of fsync and of rewrites (server.py).
+(log/rewrite.py), how long a script may run (engine/scripts.py), the ticks of `hz`, of fsync and of rewrites
+(net/server.py).
 """
 
 from __future__ import annotations

@@ -42,3 +42,11 @@ def names() -> list[bytes]:
 def arguments() -> list[bytes]:
     """Return each argument of all requests once."""
     return sorted({arg for section in sections() for args in section for arg in args})
+
+
+@cache
+def passwords() -> list[bytes]:
+    """Return the passwords that the requests set."""
+    requests = [args for section in sections() for args in section]
+    following = [args[at + 1] for args in requests for at, arg in enumerate(args[:-1]) if arg == b"requirepass"]
+    return sorted({*following} - {b""})

@@ -129,7 +129,7 @@ class Session:
     def end(self) -> None:
         """Time out all blocked commands; check that all requests were answered, and that no client is left."""
         while waiting := [visitor for visitor in self.visitors if visitor.client.parked is not None]:
-            self.engine.time_up(waiting[0].client.parked)  # type: ignore[arg-type]
+            self.engine.waiting.time_out(waiting[0].client.parked)  # type: ignore[arg-type]
             self.resume()
         for number, visitor in enumerate(self.visitors):
             if visitor.answers != visitor.requests:

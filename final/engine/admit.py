@@ -1,0 +1,20 @@
+"""Whether a client may run a command now: checks of Redis's `processCommand`, in its order."""
+
+from ..protocol.errors import ReplyError, log_failed, not_authenticated, only_while_listening
+from .client import Client, about_to_run
+from .command import NO_AUTH, NO_MULTI, REFUSED_LIKE_WRITES, WHILE_SUBSCRIBED, WRITE, Command
+
+
+def admit(client: Client, command: Command, password: str, log_failure: str) -> None:
+    """Raise a ReplyError if this client must not run this command now.
+
+    `password` is `requirepass`, "" if there is none; `log_failure` says why the log cannot be written, "" if it can.
+    """
+    if not client.admitted(password) and NO_AUTH not in command.flags:
+        raise not_authenticated()
+    if client.listening and client.protocol == 2 and WHILE_SUBSCRIBED not in command.flags:
+        raise only_while_listening(command.name)
+    if client.queue is not None and NO_MULTI in command.flags:
+        raise ReplyError("ERR Command not allowed inside a transaction")
+    if log_failure and any({WRITE, REFUSED_LIKE_WRITES} & {*each.flags} for each in about_to_run(client, command)):
+        raise log_failed(log_failure)

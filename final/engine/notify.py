@@ -1,0 +1,28 @@
+"""Keyspace notifications (`notify.c`): what happened to keys, published on channels."""
+
+from ..data.events import messages
+from ..data.store import Note
+from ..options import Options
+from .command import Command
+from .counters import Counters
+from .pubsub import Hub
+
+
+class Notifications:
+    """Publishes the events of notes, if `notify-keyspace-events` asks for them."""
+
+    def __init__(self, options: Options, hub: Hub, counters: Counters) -> None:
+        self.options = options
+        self.hub = hub
+        self.counters = counters
+
+    def publish(self, note: Note, command: Command | None = None) -> None:
+        """Publish a note's event, once; `command` is the one that made the note, None where a key has expired."""
+        self.counters.expired += note.event == "expired"
+        if setting := self.options.notify_keyspace_events:
+            event = note.event or (command.name if command else "")
+            group = command.group.letter if command else "g"
+            for key in note.keys:
+                for channel, message in messages(setting, note.store.index, key, event, group):
+                    self.hub.publish(channel, message)
+        note.event = None
