@@ -41,8 +41,9 @@ The map of its files, from the outside in. Imports point downwards only, with on
     log/           the append-only file, AOF (05)
         rewrite.py        when and how the log is rewritten: the current data replace the history
         base.py           a child process writes the data as they were when it was forked
-        check.py, check_words.py  redis-check-aof, and its messages
+        check.py, check_messages.py  redis-check-aof, and its messages
         aof.py            append, flush, fsync policy, load
+        health.py         what has gone wrong with the log, as one table of states
         read.py           reads and checks one file of the log
         folder.py         the folder: which server owns it, and which files may be deleted
         manifest.py       the list of the log's files

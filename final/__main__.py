@@ -1,4 +1,4 @@
-"""`python -m final`: read the options, bring the data back, serve until told to stop."""
+"""`python -m final`: parse the options, restore the data, and serve until a signal or SHUTDOWN."""
 
 import argparse
 import asyncio
@@ -18,21 +18,21 @@ from .server_log import log, open_standard_files
 
 
 class Parser(argparse.ArgumentParser):
-    """One that complains in one line."""
+    """A parser that reports an error in one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong with the command line, and end with status 2."""
+        """Log what is wrong with the command line, and exit with status 2."""
         give_up(f"{self.prog}: error: {message}", status=2)
 
 
 def give_up(reason: str, status: int = 1) -> NoReturn:
-    """End, and say why in one line. `sys.exit(reason)` would do that only where standard error can be written."""
+    """Log the reason and exit. `sys.exit(reason)` would fail if standard error cannot be written."""
     log.critical("%s", reason)
     sys.exit(status)
 
 
 def parse_options(args: list[str]) -> Options:
-    """Read the command line: the options are named as in redis.conf."""
+    """Parse the command line: the options are named as in redis.conf."""
     parser = Parser(prog="python -m final", description="A Redis in Python, to learn from.")
     for each in fields(Options):
         name = each.name.replace("_", "-")
@@ -51,7 +51,7 @@ def parse_options(args: list[str]) -> Options:
 
 
 def choose_loop(options: Options) -> Callable[[], asyncio.AbstractEventLoop]:
-    """What makes the event loop; `options.loop` says afterwards which one it is. Raises ImportError."""
+    """Return a factory for the event loop, and set `options.loop` to its name. Raises ImportError."""
     if options.loop != "asyncio":
         try:
             import uvloop
@@ -67,7 +67,7 @@ def choose_loop(options: Options) -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 def main() -> None:
-    """Run the server until it is told to stop; complain in one line where it cannot start or go on."""
+    """Run the server until it is stopped; if it cannot start or continue, log one line and exit."""
     open_standard_files()
     options = parse_options(sys.argv[1:])
     try:
@@ -75,7 +75,7 @@ def main() -> None:
     except ImportError as error:
         give_up(f"cannot use uvloop: {error}")
     server = Server(options)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as Redis: a terminal that is closed does not end the server
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as in Redis: closing the terminal does not end the server
     on_signal(server.interrupt, server.leave)
     try:
         restore(server.engine)
@@ -95,7 +95,7 @@ def main() -> None:
             server.engine.log.close()
         except OSError as error:
             give_up(f"cannot write the log, its last changes are lost: {error}")
-    os._exit(0)  # to free millions of values, one after the other, would take Python seconds
+    os._exit(0)  # to free millions of values would take Python seconds
 
 
 if __name__ == "__main__":

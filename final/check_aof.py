@@ -1,4 +1,4 @@
-"""`python3 -m final.check_aof FILE`: check a log, and cut it where it is torn. See `log/check.py`."""
+"""`python3 -m final.check_aof FILE`: check a log, and truncate an incomplete end. See `log/check.py`."""
 
 import io
 import sys

@@ -1,4 +1,4 @@
-"""The options, named as in redis.conf: what the command line takes, what CONFIG GET shows and CONFIG SET may change."""
+"""The options, named as in redis.conf, for the command line, CONFIG GET and CONFIG SET."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from .data.events import chosen
 from .protocol.errors import ReplyError
 from .protocol.numeric import parse_memory
 
-NAME_MAX = 255  # bytes in the name of a file
+NAME_MAX = 255  # bytes in a file name
 POLICIES = (
     *("volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"),
     *("allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction"),
@@ -21,16 +21,16 @@ CLASSES = {"normal": "normal", "slave": "replica", "replica": "replica", "pubsub
 
 @dataclass(frozen=True)
 class Limit:
-    """For one class of clients: over `hard` bytes it is cut off at once, over `soft` ones after so many seconds."""
+    """A client with unread replies is disconnected above `hard` bytes, or after `seconds` above `soft` bytes."""
 
     hard: int  # 0: no limit
-    soft: int  # the same
+    soft: int  # 0: no limit
     seconds: int
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of the classes; None: there are none. That of replicas is kept, though no replica comes.
+    """The limits of the client classes; None: no limit. Replicas have a limit, although there are no replicas yet.
 
     >>> print(Limits().changed("pubsub 10mb 5mb 10"))
     normal 0 0 0 slave 268435456 67108864 60 pubsub 10485760 5242880 10
@@ -41,11 +41,11 @@ class Limits:
     pubsub: Limit | None = Limit(32 << 20, 8 << 20, 60)
 
     def changed(self, text: str) -> "Limits":
-        """The same, but with what `text` says of some classes. Raises ValueError with Redis's words."""
+        """A copy with the limits of the classes in `text` replaced. Raises ValueError with Redis's text."""
         args = text.split()
         if len(args) % 4:
             raise ValueError("Wrong number of arguments in buffer limit configuration.")
-        found = self
+        limits = self
         for name, *numbers in zip(*(args[place::4] for place in range(4)), strict=True):
             if name.lower() not in CLASSES:
                 raise ValueError("Invalid client class specified in buffer limit configuration.")
@@ -53,8 +53,8 @@ class Limits:
             if hard is None or soft is None or not re.fullmatch(r"[0-9]{1,18}", seconds):
                 raise ValueError("Error in hard, soft or soft_seconds setting in buffer limit configuration.")
             limit = Limit(hard, soft, int(seconds)) if hard or soft else None
-            found = replace(found, **{CLASSES[name.lower()]: limit})
-        return found
+            limits = replace(limits, **{CLASSES[name.lower()]: limit})
+        return limits
 
     def __str__(self) -> str:
         each = (("normal", self.normal), ("slave", self.replica), ("pubsub", self.pubsub))
@@ -67,9 +67,10 @@ USUAL = Limits()
 def option(default: Any, help: str, *, choices: tuple[str, ...] = (), settable: bool = False, protected: bool = False,
            memory: bool = False, least: int = 0, most: int = 2**63 - 1,
            read: Callable[[str, Any], Any] | None = None) -> Any:  # fmt: skip
-    """Declare an option: its default, a line of help, and how its value may be given and changed.
+    """Declare an option: its default, a line of help, its possible values, and whether CONFIG SET may change it.
 
-    `read`, for values of a kind of their own, makes the new value from a text and the old value.
+    `protected`: CONFIG SET refuses it as protected. `memory`: the value is a size with a unit, such as 64mb. `read`
+    returns the value for a text and the old value, or raises ValueError.
     """
     metadata = {"help": help, "choices": choices, "settable": settable, "protected": protected, "read": read}
     return field(default=default, metadata=metadata | {"memory": memory, "least": least, "most": most})
@@ -77,17 +78,17 @@ def option(default: Any, help: str, *, choices: tuple[str, ...] = (), settable: 
 
 @dataclass
 class Options:
-    """All options with their values. An attribute's name has underscores where the option has hyphens."""
+    """The values of all options. The names of the attributes have underscores instead of hyphens."""
 
     bind: str = option("127.0.0.1", "address to listen on", read=lambda text, _: not_empty(text))
     port: int = option(6379, "port to listen on; 0 for any free one", most=65535)
     protected_mode: str = option(
-        "yes", "without a password, turn away who does not come from this machine", choices=("yes", "no"), settable=True
+        "yes", "without a password, accept connections only from this machine", choices=("yes", "no"), settable=True
     )
-    dir: str = option(".", "folder in which the log's folder lies", protected=True,
+    dir: str = option(".", "folder that contains the log's folder", protected=True,
                       read=lambda text, _: not_empty(text))  # fmt: skip
     databases: int = option(16, "how many databases SELECT can choose from", least=1, most=2**31 - 1)
-    requirepass: str = option("", "password that clients have to say", settable=True)
+    requirepass: str = option("", "password that clients must send with AUTH", settable=True)
     appendonly: str = option("yes", "keep a log of all changes", choices=("yes", "no"), settable=True)
     appendfsync: str = option(
         "everysec", "when the log must be on the disk", choices=("everysec", "always", "no"), settable=True
@@ -97,52 +98,60 @@ class Options:
     appenddirname: str = option("appendonlydir", "the log's folder",
                                 read=lambda text, _: check_name("appenddirname", text))  # fmt: skip
     auto_aof_rewrite_percentage: int = option(
-        100, "rewrite the log when it has grown by so much since the last time; 0: never", settable=True, most=2**31 - 1
+        100,
+        "rewrite the log when it has grown by this percentage since the last rewrite; 0: never",
+        settable=True,
+        most=2**31 - 1,
     )
-    auto_aof_rewrite_min_size: int = option(
-        64 << 20, "but not while it has fewer bytes than this", settable=True, memory=True
-    )
-    proto_max_bulk_len: int = option(512 << 20, "bytes in one word", settable=True, memory=True, least=1 << 20)
+    auto_aof_rewrite_min_size: int = option(64 << 20, "but not while it has fewer bytes", settable=True, memory=True)
+    proto_max_bulk_len: int = option(512 << 20, "bytes in one argument", settable=True, memory=True, least=1 << 20)
     client_query_buffer_limit: int = option(1 << 30, "bytes of requests that wait to be executed or completed",
                                             settable=True, memory=True, least=1 << 20)  # fmt: skip
     client_output_buffer_limit: Limits = option(  # noqa: RUF009  (it is a field)
         USUAL,
-        "bytes of replies that wait to be read, by class: at once, for so many seconds",
+        "bytes of unread replies, by class of client: hard limit, soft limit, seconds above the soft limit",
         settable=True,
         read=lambda text, now: now.changed(text),
     )
-    maxmemory: int = option(0, "bytes that the keys may take; 0: as many as they like", settable=True, memory=True,
+    maxmemory: int = option(0, "bytes that the keys may take; 0: no limit", settable=True, memory=True,
                             most=2**64 - 1)  # fmt: skip
-    maxmemory_policy: str = option("noeviction", "which keys go when they take more", choices=POLICIES, settable=True)
-    maxmemory_samples: int = option(5, "of how many keys the worst one goes", settable=True, least=1, most=2**31 - 1)
+    maxmemory_policy: str = option(
+        "noeviction", "which keys are evicted when they take more", choices=POLICIES, settable=True
+    )
+    maxmemory_samples: int = option(
+        5, "how many keys are sampled to find one to evict", settable=True, least=1, most=2**31 - 1
+    )
     notify_keyspace_events: str = option("", "which events on keys are published", settable=True,
                                          read=lambda text, _: chosen(text))  # fmt: skip
     maxclients: int = option(10_000, "how many clients at once", settable=True, least=1, most=2**32 - 1)
-    timeout: int = option(0, "hang up on clients that ask nothing for so many seconds; 0: never", settable=True,
-                          most=2**31 - 1)  # fmt: skip
-    tcp_keepalive: int = option(300, "find out after so many seconds whether a client is still there; 0: do not",
+    timeout: int = option(
+        0, "disconnect clients that are idle for this many seconds; 0: never", settable=True, most=2**31 - 1
+    )
+    tcp_keepalive: int = option(300, "after this many idle seconds, probe the connection; 0: never",
                                 settable=True, most=2**31 - 1)  # fmt: skip
-    hz: int = option(10, "look after keys that expire so many times a second", settable=True, most=2**31 - 1)
+    hz: int = option(10, "how many times a second expired keys are removed", settable=True, most=2**31 - 1)
     slowlog_log_slower_than: int = option(
-        10_000, "microseconds from which on SLOWLOG keeps a request; -1: none", settable=True, least=-1
+        10_000, "SLOWLOG keeps requests that take at least this many microseconds; -1: none", settable=True, least=-1
     )
     slowlog_max_len: int = option(128, "how many requests SLOWLOG keeps", settable=True)
     enable_debug_command: str = option(
-        "no", "who may use DEBUG: no one, all, or clients on this machine", choices=("no", "yes", "local")
+        "no", "who may use DEBUG: nobody, all clients, or clients on this machine", choices=("no", "yes", "local")
     )
-    busy_reply_threshold: int = option(5000, "milliseconds after which others hear of a script", settable=True)
+    busy_reply_threshold: int = option(
+        5000, "milliseconds after which a running script makes the server answer BUSY", settable=True
+    )
     loop: str = option(
-        "auto", "what turns the wheels: asyncio's own loop, or uvloop; auto: uvloop if it is installed",
+        "auto", "the event loop: asyncio's own, or uvloop; auto: uvloop if it is installed",
         choices=("auto", "asyncio", "uvloop"),
     )  # fmt: skip
-    save: str = option("", "when to write a snapshot; there are none here, so always empty", choices=("",))
+    save: str = option("", "when to write a snapshot; this server writes none, so always empty", choices=("",))
 
     def get(self, name: str) -> bytes:
         """The value of an option as CONFIG GET shows it."""
         return os.fsencode(str(getattr(self, name.replace("-", "_"))))
 
     def set(self, values: list[tuple[str, str]]) -> dict[str, Any]:
-        """CONFIG SET: change the named options, all of them or, raising a ReplyError, none; give what they were."""
+        """CONFIG SET: change the named options and return their old values; or raise ReplyError and change none."""
         known = {each.name.replace("_", "-"): each.metadata for each in fields(self)}
         parsed: dict[str, Any] = {}
         for name, value in values:
@@ -166,7 +175,7 @@ class Options:
 
 
 def parse(name: str, value: str, now: Any = None) -> Any:
-    """Read an option's value; `now` is what it is up to now. Raises ValueError with Redis's words for what is wrong.
+    """Parse the value of an option; `now` is its current value. Raises ValueError with Redis's text.
 
     >>> parse("appendfsync", "Always"), parse("proto-max-bulk-len", "2mb")
     ('always', 2097152)
@@ -198,7 +207,7 @@ def parse(name: str, value: str, now: Any = None) -> Any:
 
 
 def check_name(option: str, name: str) -> str:
-    """Give the name back if the log's files, or its folder, can have it. Raises ValueError, in Redis's words."""
+    """Return `name` if the log's files, or its folder, can have it. Raises ValueError with Redis's text."""
     what, room = ("filename", len(".9999999999.incr.aof")) if option == "appendfilename" else ("dirname", 0)
     if not name:
         raise ValueError(f"{option} can't be empty")
@@ -210,12 +219,12 @@ def check_name(option: str, name: str) -> str:
 
 
 def not_empty(text: str) -> str:
-    """Refuse an empty text: an empty address would be all of them, and an empty path this very folder."""
+    """Return `text`. Raises ValueError if it is empty: that would mean all addresses, or the current folder."""
     if not text:
         raise ValueError("argument must not be empty")
     return text
 
 
 def config_failed(name: str, reason: str) -> ReplyError:
-    """Answer to a CONFIG SET that is not done."""
+    """The reply to a CONFIG SET that failed."""
     return ReplyError(f"ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")

@@ -1,4 +1,4 @@
-"""Bringing the data back at the start: the log is read, and what it tells is executed. It knows no file."""
+"""Restores the data at the start: reads the log and runs its requests. It does not know the log's files."""
 
 from .engine.client import Client
 from .engine.command import ADMIN, PUBSUB, WRITE, find
@@ -8,10 +8,7 @@ from .protocol.errors import ReplyError
 
 
 def restore(engine: Engine) -> None:
-    """Open the log, when the options ask for one, after bringing back the data that it tells of.
-
-    Raises CorruptLog and OSError.
-    """
+    """If the options ask for a log, restore the data from it and open it. Raises CorruptLog and OSError."""
     if engine.options.appendonly == "no":
         return
     log = Log(engine.options)
@@ -25,11 +22,10 @@ def restore(engine: Engine) -> None:
 
 
 def replay(engine: Engine, log: Log) -> None:
-    """Execute what the log tells.
+    """Run the requests of the log.
 
-    The clock stands at zero meanwhile: a key whose deadline has passed must not expire before all that was done to
-    it has been repeated. What only concerns a server or its clients, such as SHUTDOWN, is passed over: it is no data,
-    and who wrote it into the log is not who runs the server now.
+    The clock is stopped at 0: a key whose deadline has passed must not expire before all its changes are repeated.
+    Commands for the server or its clients, such as SHUTDOWN, are skipped: they change no data.
     """
     engine.unit.stopped = 0
     nobody = Client(id=0, db=engine.stores[0])
@@ -38,7 +34,8 @@ def replay(engine: Engine, log: Log) -> None:
             command = find(args)
             if ADMIN in command.flags or PUBSUB in command.flags:
                 continue
-            answer = command.run(engine, nobody, args)  # nobody listens, counts, or has a slow log now
+            # Not `Engine.run`: it would also count errors and lookups, fill the slow log and notify, for no client.
+            answer = command.run(engine, nobody, args)
         except ReplyError as error:
             answer = error
         if isinstance(answer, ReplyError) and matters(args):
@@ -47,10 +44,10 @@ def replay(engine: Engine, log: Log) -> None:
 
 
 def matters(args: list[bytes]) -> bool:
-    """Whether an error shows that the log is damaged, or that what it tells later would go wrong.
+    """Whether an error in answer to `args` shows that the log is damaged, or makes later requests go wrong.
 
-    Redis minds only commands that it does not know. But a change that is refused was made once, to other data than
-    are there now; and after a SELECT that is refused, the changes that follow would reach the wrong database.
+    Redis stops only for unknown commands. But a change that fails now succeeded when it was logged, so the data was
+    different then; and after a SELECT that fails, the next changes would reach the wrong database.
     """
     try:
         command = find(args)

@@ -1,7 +1,7 @@
-"""The server log: what the server tells the person who runs it, one line for each message, on standard error.
+"""The server log: messages for the person who runs the server, one line each, on standard error.
 
-`log` is a logger of the standard library. Its handler never raises: a standard error that is closed, full or a broken
-pipe must not end the server, nor the request or the timer that had something to say.
+`log` is a logger of the standard library. Its handler never raises: if standard error is closed, full or a broken
+pipe, that must not end the server, nor the request or the timer that logs.
 """
 
 import logging
@@ -17,12 +17,12 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 class StandardError(logging.Handler):
     """Writes each record to file descriptor 2 in one piece, with control characters of the message escaped.
 
-    Much of what is logged comes from clients, scripts and files. If their newlines were written as they are, they
-    could forge further lines of the log; if their ESC were, they could take over the terminal that shows it.
+    Much of what is logged comes from clients, scripts and files. An unescaped newline could forge a line of the log,
+    and an unescaped ESC could control the terminal that shows it.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record, and drop what cannot be written."""
+        """Write one record; drop what cannot be written."""
         try:
             text = printable(record.getMessage())
             if record.exc_info:
@@ -44,15 +44,15 @@ def printable(text: str) -> str:
 
 
 def announce(text: str) -> None:
-    """Write a line to standard output, for whoever started the server; never raises."""
+    """Write a line to standard output, for the process that started the server. Never raises."""
     with suppress(OSError):
         os.write(1, f"{printable(text)}\n".encode(errors="backslashreplace"))
 
 
 def open_standard_files() -> None:
-    """Have file descriptors 0 to 2 lead nowhere where they lead nothing: else the next file that is opened gets one.
+    """Open /dev/null for those of the file descriptors 0 to 2 that are closed.
 
-    The server log would be written into it.
+    Else the next file that is opened would get such a number, and the server log would be written to that file.
     """
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(number, True)
@@ -60,6 +60,6 @@ def open_standard_files() -> None:
 
 
 log.setLevel(logging.INFO)
-for each in (log, logging.getLogger("asyncio")):  # both event loops write to the latter, of exceptions in callbacks
+for each in (log, logging.getLogger("asyncio")):  # both event loops log exceptions in callbacks to the latter
     each.addHandler(StandardError())
     each.propagate = False

@@ -1,1 +1,1 @@
-"""The data: databases of typed values, and the structures that Python does not have. It knows no command."""
+"""The data: databases of typed values, and the data structures that Python lacks. It does not know commands."""

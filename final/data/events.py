@@ -1,12 +1,12 @@
-"""Keyspace notifications: what happens to keys, published on channels, for those that the options choose."""
+"""Keyspace notifications: events on keys, published on channels. The option notify-keyspace-events selects them."""
 
-ALL = "g$lshzxetd"  # the letters of notify-keyspace-events that choose events and for which A stands …
-MORE = "mn"  # … and those for which it does not
+ALL = "g$lshzxetd"  # the classes of events in notify-keyspace-events that A includes …
+MORE = "mn"  # … and those that it does not
 SPECIAL = {"expired": "x", "evicted": "e", "new": "n", "keymiss": "m", "sortstore": "l"}
 
 
 def letter(event: str, group: str) -> str:
-    """The class of an event that a command of the group with this letter brought about.
+    """The class of an event caused by a command whose group has the class `group`.
 
     >>> letter("lpush", "l"), letter("del", "l"), letter("expired", "$")
     ('l', 'g', 'x')
@@ -19,7 +19,7 @@ def letter(event: str, group: str) -> str:
 
 
 def chosen(setting: str) -> str:
-    """Read the option notify-keyspace-events: K and E for the two channels, and the classes; as CONFIG GET shows it.
+    """notify-keyspace-events (K and E for the two channels, and classes) as CONFIG GET shows it. Raises ValueError.
 
     >>> chosen("KEA"), chosen("Eg"), chosen("g$lshzxetdK")
     ('AKE', 'gE', 'AK')
@@ -32,7 +32,7 @@ def chosen(setting: str) -> str:
 
 
 def messages(setting: str, index: int, key: bytes, event: str, group: str) -> list[tuple[bytes, bytes]]:
-    """The channels and messages that tell of an event, in the order in which Redis publishes them."""
+    """The channels and messages for an event, in the order in which Redis publishes them."""
     kind = letter(event, group)
     if kind not in setting and not ("A" in setting and kind in ALL):
         return []

@@ -1,22 +1,21 @@
-"""Going through a collection in steps while others change it: the cursors of SCAN and its kin.
+"""The cursors of SCAN, HSCAN, SSCAN and ZSCAN: iteration in steps over a collection that changes in between.
 
-The promise: what is there from the first call to the last is given at least once, whatever is written meanwhile.
-So a cursor cannot be a position, which moves when something before it is removed. It is a place in the order of
-the members' hashes, which nothing moves: each call gives the members whose hashes come next.
+The guarantee: a member that is there from the first call to the last is returned at least once, whatever is written in
+between. So a cursor cannot be a position, which shifts when a member before it is removed. It is a hash: members are
+returned in the order of their hashes, and each call continues with the next hashes.
 """
 
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 
-REMEMBERED = 16  # collections whose order is kept between two calls
+REMEMBERED = 16  # collections whose order is cached between two calls
 
 
 class Order:
-    """The members of collections in the order of their hashes, remembered so that not every call has to sort.
+    """The members of collections in the order of their hashes, cached so that not every call has to sort.
 
-    An order that is a little old is good enough to go on with: who was there when a scan began is in it, as it is
-    made anew at each beginning.
+    A cached order may be outdated: it is made when a scan begins, so it has all members that were there then.
     """
 
     def __init__(self) -> None:
@@ -25,9 +24,9 @@ class Order:
     def page(
         self, place: Hashable, members: Callable[[], Iterator[bytes]], cursor: int, count: int
     ) -> tuple[int, list[bytes]]:
-        """The next cursor (0: that was all) and some `count` members, from `cursor` (0: the beginning) on.
+        """The next cursor (0: the end) and about `count` members from `cursor` (0: the beginning) on.
 
-        `place` names the collection. Members with the same hash come together. Some may be gone by now.
+        `place` identifies the collection. Members with the same hash are returned together. Some may no longer exist.
         """
         order = self._orders.get(place)
         if order is None or cursor == 0:
@@ -46,5 +45,5 @@ class Order:
 
 
 def rank(member: bytes) -> int:
-    """Where a member stands in the order: never at 0, which is the beginning. 30 bits are sorted sooner than 48."""
+    """The hash by which a member is sorted; never 0, the first cursor. 30 bits sort faster than 48."""
     return hash(member) & 0x3FFFFFFF | 1

@@ -1,9 +1,9 @@
-"""The sorted set: members with scores, kept in order, so that both a member's rank and the n-th member are cheap.
+"""The sorted set: members with scores in order, so that both the rank of a member and the n-th member are fast.
 
-A dictionary knows each member's score. The order is kept in blocks, one after the other, none longer than LONGEST. A
-block is a run of entries: an array of scores and a list of members. The bounds between the blocks are a run as well:
-what is in a block comes not after the bound behind it, and after the bound before it. A bound is the last entry of a
-block that was cut, and stays when that entry goes.
+A dictionary holds the score of each member. The order is a sequence of blocks of at most LONGEST entries. A block is a
+run: an array of scores and a list of members. The bounds between the blocks are a run as well: the entries of a block
+are greater than the bound before it, and not greater than the bound after it. A bound is the last entry of a block
+when that block was split, and stays when the entry is removed.
 
     blocks    1 2 2       3 5       8 9 9 9
               a b c       d e       f g h i
@@ -11,17 +11,17 @@ block that was cut, and stays when that entry goes.
                       c         e
     counts      3          2           4
 
-To insert, find the block among the bounds (binary search), then the place in the block (binary search), and move the
-few hundred entries behind it, which `list.insert` does in one go. A block that gets too long is cut in two. To know a
-rank, add up the lengths of the blocks before it: not one by one, but from a Fenwick tree, whose n-th number is the sum
-of a run of counts that ends at n and is as long as the lowest set bit of n. So a sum takes as many steps as there are
-bits, and so does a change: a million members are a few thousand blocks, and a dozen steps.
+To insert an entry, find its block among the bounds (binary search) and its place in the block (binary search), and move
+the few hundred entries after it, which `list.insert` does in C. A block that gets too long is split in two. The rank of
+an entry is the sum of the lengths of the blocks before it, plus its place. A Fenwick tree answers the sum: its n-th
+number is the sum of the lengths that end at block n, as many as the lowest set bit of n. A sum takes one step for each
+bit, and so does a change: a million members are a few thousand blocks, and a dozen steps.
 
-The scores stand side by side in arrays, and not with the members in pairs, because the processor waits for each object
-that it has to fetch from elsewhere in memory: measured with a million members against lists of pairs, a rank takes half
-the time (3.6 in place of 8.6 microseconds), a new score too (8.2 and 15.7), and a member 158 bytes in place of 213.
+The scores are in arrays, and not in pairs with the members, because of the processor's cache misses. Measured with a
+million members against lists of pairs, a rank takes 3.6 µs instead of 8.6, a new score 8.2 instead of 15.7, and a
+member 158 bytes instead of 213.
 
-Redis uses a skip list with widths, which does the same by pointers. In Python each pointer followed is a step of the
+Redis uses a skip list with widths, which does the same with pointers. In Python, to follow a pointer is a step of the
 interpreter, while search and insertion in a short list are one call into C.
 """
 
@@ -34,12 +34,12 @@ from sys import getsizeof
 Entry = tuple[float, bytes]  # a score and a member; tuples compare as Redis orders: by score, then by bytes
 
 FEW, SHORT = 128, 64  # members, and bytes of each, that Redis keeps in a listpack (zset-max-listpack-entries, -value)
-LONGEST = 512  # entries in a block, which is cut in two beyond that
-SHORTEST = LONGEST // 8  # a block that gets shorter is joined to its neighbour
+LONGEST = 512  # entries in a block; a longer one is split in two
+SHORTEST = LONGEST // 8  # a shorter block is merged with its neighbour
 
 
 class Run:
-    """Entries in order, the scores apart from the members: by bytes where scores are the same."""
+    """Entries in order, by score and then by member, as two parallel sequences."""
 
     __slots__ = ("members", "scores")
 
@@ -51,7 +51,7 @@ class Run:
         return len(self.members)
 
     def before(self, score: float, member: bytes) -> int:
-        """How many entries are less than this one, which need not be there."""
+        """The number of entries less than this one, which need not be in the run."""
         scores = self.scores
         place = bisect_left(scores, score)
         if place == len(scores) or scores[place] != score or self.members[place] >= member:
@@ -65,17 +65,17 @@ class Run:
         return zip(reversed(self.scores), reversed(self.members), strict=True)
 
     def insert(self, place: int, score: float, member: bytes) -> None:
-        """Put an entry at this place."""
+        """Insert an entry at `place`."""
         self.scores.insert(place, score)
         self.members.insert(place, member)
 
     def delete(self, place: int) -> bytes:
-        """Take out the entry at this place, and give its member."""
+        """Remove the entry at `place`, and return its member."""
         del self.scores[place]
         return self.members.pop(place)
 
     def part(self, start: int, stop: int | None) -> "Run":
-        """A copy of the entries from one place up to, not including, another."""
+        """A copy of the entries from `start` up to, not including, `stop`."""
         return Run(self.scores[start:stop], self.members[start:stop])
 
     def own_size(self) -> int:
@@ -97,10 +97,10 @@ class SortedSet:
 
     def __init__(self) -> None:
         self.scores: dict[bytes, float] = {}
-        self.small = True  # Redis would keep it in a listpack, where minus zero is zero; once it is not, it stays so
+        self.small = True  # Redis would use a listpack, in which -0 is 0; once False, it stays False
         self._blocks = [Run(array("d"), [])]
         self._bounds = Run(array("d"), [])  # of each block but the last
-        self._tree: list[int] = []  # the Fenwick tree of the blocks' lengths, counted from 1; empty: to be made
+        self._tree: list[int] = []  # the Fenwick tree of the blocks' lengths, from index 1; empty: must be built
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -113,35 +113,35 @@ class SortedSet:
         return member in self.scores
 
     def add(self, member: bytes, score: float) -> bool:
-        """Give a member this score; tell whether it is new."""
+        """Set the score of a member; return whether it is new."""
         old = self.scores.get(member)
         if old == score:
             return False
         if old is None:
             self.small = self.small and len(self.scores) < FEW and len(member) <= SHORT
         if self.small:
-            score += 0.0  # minus zero becomes zero
+            score += 0.0  # -0 becomes 0
         if old is not None:
-            member = self._take_out(old, member)  # the one that is also the key in the dictionary
+            member = self._delete(old, member)  # the object that is also the key in the dictionary
         self.scores[member] = score
-        self._put_in(score, member)
+        self._insert(score, member)
         return old is None
 
     def remove(self, member: bytes) -> bool:
-        """Remove a member; tell whether it was there."""
+        """Remove a member; return whether it was there."""
         score = self.scores.pop(member, None)
         if score is None:
             return False
-        self._take_out(score, member)
+        self._delete(score, member)
         return True
 
     def rank(self, member: bytes) -> int | None:
-        """How many members stand before this one; None: it is not there."""
+        """The number of members before this one; None: it is not there."""
         score = self.scores.get(member)
         return None if score is None else self.count_before((score, member))
 
     def count_before(self, entry: Entry) -> int:
-        """How many entries are less than this one, which need not be there.
+        """The number of entries less than this one, which need not be in the set.
 
         >>> numbers = SortedSet()
         >>> for n in range(2000): _ = numbers.add(b"%d" % n, n)
@@ -176,7 +176,7 @@ class SortedSet:
         return islice(chain.from_iterable(chain((first,), others)), count)
 
     def copy(self) -> "SortedSet":
-        """The same members and scores, to be changed apart from these."""
+        """A copy, which can be changed independently."""
         other = SortedSet()
         other.scores = dict(self.scores)
         other.small = self.small
@@ -185,52 +185,52 @@ class SortedSet:
         return other
 
     def own_size(self) -> int:
-        """Bytes of the dictionary, the blocks and the tree, without what stands in them."""
+        """Bytes of the dictionary, the blocks and the tree, without the members and scores in them."""
         own = sum(map(getsizeof, (self, self.scores, self._blocks, self._tree)))
         return own + sum(run.own_size() for run in (self._bounds, *self._blocks))
 
-    def _put_in(self, score: float, member: bytes) -> None:
+    def _insert(self, score: float, member: bytes) -> None:
         """Insert an entry that is not there."""
         index = self._bounds.before(score, member)
         block = self._blocks[index]
         block.insert(block.before(score, member), score, member)
         if len(block.members) > LONGEST:
-            self._cut(index)
+            self._split(index)
         else:
             self._count(index, 1)
 
-    def _take_out(self, score: float, member: bytes) -> bytes:
-        """Remove an entry that is there; give its member as it was kept."""
+    def _delete(self, score: float, member: bytes) -> bytes:
+        """Remove an entry that is there; return its member as the object in the block."""
         index = self._bounds.before(score, member)
         block = self._blocks[index]
         kept = block.delete(block.before(score, member))
         if len(block.members) < SHORTEST and len(self._blocks) > 1:
-            self._join(max(index - 1, 0))
+            self._merge(max(index - 1, 0))
         else:
             self._count(index, -1)
         return kept
 
-    def _cut(self, index: int) -> None:
-        """Cut a block in two."""
+    def _split(self, index: int) -> None:
+        """Split a block in two."""
         block = self._blocks[index]
         half = len(block) // 2
         self._blocks[index : index + 1] = block.part(0, half), block.part(half, None)
         self._bounds.insert(index, block.scores[half - 1], block.members[half - 1])
         self._tree = []
 
-    def _join(self, index: int) -> None:
-        """Join a block and the one behind it; what is too long then is cut elsewhere."""
+    def _merge(self, index: int) -> None:
+        """Merge a block with the next one, and split the result in the middle if it is too long."""
         block, behind = self._blocks[index], self._blocks.pop(index + 1)
         block.scores += behind.scores
         block.members += behind.members
         self._bounds.delete(index)
         self._tree = []
         if len(block) > LONGEST:
-            self._cut(index)
+            self._split(index)
 
     def _find(self, rank: int) -> tuple[int, int]:
-        """The block in which the entry of this rank stands, and its place there. Goes down the Fenwick tree."""
-        tree = self._tree or self._grow()
+        """The block of the entry with this rank, and its place there. Descends the Fenwick tree."""
+        tree = self._tree or self._build_tree()
         block = 0
         step = 1 << (len(tree) - 1).bit_length() - 1
         while step:
@@ -242,7 +242,7 @@ class SortedSet:
 
     def _sum(self, block: int) -> int:
         """The number of entries in the blocks before this one."""
-        tree = self._tree or self._grow()
+        tree = self._tree or self._build_tree()
         total = 0
         while block:
             total += tree[block]
@@ -250,15 +250,15 @@ class SortedSet:
         return total
 
     def _count(self, block: int, change: int) -> None:
-        """A block has become longer or shorter."""
+        """Update the tree: the length of a block has changed by `change`."""
         tree = self._tree
         place = block + 1
         while place < len(tree):
             tree[place] += change
             place += place & -place
 
-    def _grow(self) -> list[int]:
-        """Make the Fenwick tree anew: after a block was cut or joined, and not before someone asks for a rank."""
+    def _build_tree(self) -> list[int]:
+        """Rebuild the Fenwick tree, after a block was split or merged, when the next rank is asked for."""
         tree = [0, *map(len, self._blocks)]
         for place in range(1, len(tree)):
             above = place + (place & -place)

@@ -1,4 +1,4 @@
-"""The keyspace: typed values, deadlines, and what changed. The only file that knows expiry; it knows no command."""
+"""The keyspace: typed values, deadlines, and notes of what changed. Only this file implements expiry."""
 
 import heapq
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -14,38 +14,38 @@ Place = tuple[int, bytes]  # the number of a database, and a key in it
 
 @dataclass(frozen=True)
 class Kind:
-    """What must be known of one type of value from outside. The type's module in `commands` enters it into `KINDS`."""
+    """What other rooms need to know of a type of value. The module of the type in `commands` adds it to `KINDS`."""
 
     name: str  # as TYPE calls it
     dump: Callable[[bytes, Any], Iterator[Args]]  # the requests that make the value at a key
-    encoding: Callable[[Any], str]  # how Redis would keep it, as OBJECT ENCODING answers
-    size: Callable[[Any, int], int]  # bytes of memory, from so many sampled elements; 0: from all. See `memory.py`
-    copy: Callable[[Any], Any]  # a value that shares nothing with it that can change
+    encoding: Callable[[Any], str]  # the encoding that Redis would use, for OBJECT ENCODING
+    size: Callable[[Any, int], int]  # bytes of memory, estimated from that many elements (0: all); see `memory.py`
+    copy: Callable[[Any], Any]  # a copy that can be changed independently
 
 
 PIECE = 64  # elements in one request of a dump (Redis: AOF_REWRITE_ITEMS_PER_CMD)
-KINDS: dict[type, Kind] = {}  # the Python type of a value -> what is known of it
+KINDS: dict[type, Kind] = {}  # by the Python type of the value
 
-AS_REQUESTED: Final = None  # for `Note.log`: the log gets the request as it came, once for each command …
+AS_REQUESTED: Final = None  # for `Note.log`: the log gets the request of the command, once …
 UNLOGGED: Final = ()  # … or nothing
-AS_COMMANDED: Final = ""  # for `Note.event`: the event is called like the command …
-NO_EVENT: Final = None  # … or there is none
+AS_COMMANDED: Final = ""  # for `Note.event`: the event has the name of the command …
+NO_EVENT: Final = None  # … or there is no event
 
 
 @dataclass(slots=True, eq=False)
 class Note:
-    """Something that changed: where, and who should hear of it."""
+    """A change: its database and keys, and what the log and keyspace notifications get."""
 
     store: "Store"
     keys: tuple[bytes, ...]
-    log: Args | None  # what the log should say: a request, AS_REQUESTED or UNLOGGED
-    event: str | None  # what a keyspace notification calls it, AS_COMMANDED or NO_EVENT
+    log: Args | None  # a request for the log, AS_REQUESTED or UNLOGGED
+    event: str | None  # the event for keyspace notifications, AS_COMMANDED or NO_EVENT
 
 
 class Unit:
-    """One unit of work, mostly one command: the time, which stands still in it, and what it changed.
+    """One unit of work, mostly one command: its time, which does not advance during the unit, and its changes.
 
-    All databases share it. The time stops when somebody first looks: most commands never do.
+    All databases share it. The clock is read when the time is first needed: most commands never need it.
 
     >>> unit = Unit(clock=iter([1000, 2000]).__next__)
     >>> unit.now, unit.now
@@ -57,7 +57,7 @@ class Unit:
 
     def __init__(self, clock: Callable[[], int] = lambda: 0) -> None:
         self.clock = clock  # milliseconds since 1970
-        self.stopped: int | None = None  # the time in this unit; None: nobody has looked yet
+        self.stopped: int | None = None  # the time of this unit; None: the clock was not read yet
         self.notes: list[Note] = []
 
     @property
@@ -69,9 +69,9 @@ class Unit:
 
 
 class Store:
-    """One database: keys and values, behind four verbs (`get`, `make`, `put`, `delete`) and a signal (`changed`).
+    """One database: keys and values. Commands `get`, `make`, `put` and `delete` values, and report with `changed`.
 
-    A key may have a deadline. A key whose deadline has passed is gone for everyone who looks: whoever finds it
+    A key may have a deadline. When its deadline has passed, the key does not exist for commands: the next access
     removes it and notes a DEL, so that the log does not depend on clocks.
 
     >>> db = Store(0, Unit())
@@ -83,12 +83,12 @@ class Store:
     def __init__(self, index: int, unit: Unit) -> None:
         self.index = index
         self.unit = unit
-        self._values: dict[bytes, Any] = {}  # each of a type that is in KINDS
-        self._deadlines: dict[bytes, int] = {}  # milliseconds since 1970, only for the keys that have one
-        self._queue: list[tuple[int, bytes]] = []  # a heap of deadlines, those that no longer hold among them
+        self._values: dict[bytes, Any] = {}  # of the types in KINDS
+        self._deadlines: dict[bytes, int] = {}  # milliseconds since 1970, of the keys that have a deadline
+        self._queue: list[tuple[int, bytes]] = []  # a heap of deadlines, which also has outdated ones
 
     def get(self, key: bytes, kind: type[T]) -> T | None:
-        """Give the value at `key`, or None where there is no such key. Raises `wrong_type` if it is not a `kind`."""
+        """Return the value at `key`, or None if there is no such key. Raises `wrong_type` if it is not a `kind`."""
         value = self._values.get(key)
         if value is None or (self._deadlines and self.expired(key)):
             return None
@@ -97,9 +97,9 @@ class Store:
         raise wrong_type()
 
     def make(self, key: bytes, kind: type[T]) -> T:
-        """Give the container at `key`, a new empty one where there is none, to be changed in place.
+        """Return the container at `key`, a new empty one if there is no such key.
 
-        The caller changes it and then says `changed(key)`. Raises `wrong_type` if it is not a `kind`.
+        The caller changes it in place and then calls `changed(key)`. Raises `wrong_type` if it is not a `kind`.
 
         >>> db = Store(0, Unit())
         >>> db.make(b"user", dict)[b"name"] = b"Alice"
@@ -112,9 +112,9 @@ class Store:
         return value
 
     def put(self, key: bytes, value: Any, deadline: int | None = None) -> None:
-        """Set `key` to `value`, over whatever is there, with this deadline or with none.
+        """Set `key` to `value`, with this deadline or none. An old value is replaced, whatever its type.
 
-        An old value whose deadline has passed is noted as gone first.
+        If the deadline of the old value has passed, a note of its expiry comes first.
         """
         if self._deadlines and not self.expired(key):
             self._deadlines.pop(key, None)
@@ -123,11 +123,11 @@ class Store:
             self.expire_at(key, deadline)
 
     def replace(self, key: bytes, value: Any) -> None:
-        """Set `key`, which the caller has looked up, to a changed value: its deadline stays."""
+        """Set `key`, which must exist, to `value`, and keep its deadline."""
         self._values[key] = value
 
     def put_result(self, key: bytes, value: Any, event: str = AS_COMMANDED) -> None:
-        """Set `key` to the result of a command such as SINTERSTORE, and say so. An empty result removes the key."""
+        """Set `key` to the result of a command such as SINTERSTORE, and note it. An empty result removes the key."""
         if value:
             self.put(key, value)
             self.changed(key, event=event)
@@ -136,7 +136,7 @@ class Store:
             self.changed(key, event="del")
 
     def delete(self, key: bytes) -> bool:
-        """Remove `key`; tell whether it was there."""
+        """Remove `key`; return whether it was there."""
         if self._deadlines:
             if self.expired(key):
                 return False
@@ -144,11 +144,11 @@ class Store:
         return self._values.pop(key, None) is not None
 
     def changed(self, *keys: bytes, log: Args | None = AS_REQUESTED, event: str | None = AS_COMMANDED) -> None:
-        """A command says so when it has changed what is at `keys`, and what the log and listeners should hear.
+        """Note that a command has changed the values at `keys`. A container that is empty now is removed, as in Redis.
 
-        The log gets the request as it came, once, unless `log` gives another one: results instead of intentions,
-        times as absolute ones; or UNLOGGED. Clients that listen to the keyspace hear `event`, the command's name
-        unless it is given; or nothing, with NO_EVENT. A container that was emptied goes away: Redis has no empty ones.
+        `log` is the request for the log: AS_REQUESTED, the request of the command; another one with the same effect
+        whenever it runs, so with results and absolute times; or UNLOGGED. `event` is the name of the keyspace event,
+        AS_COMMANDED or NO_EVENT.
 
         >>> db = Store(0, Unit())
         >>> fields = db.make(b"user", dict)
@@ -165,22 +165,22 @@ class Store:
                 self.unit.notes.append(Note(self, (key,), UNLOGGED, "del"))
 
     def peek(self, key: bytes) -> Any:
-        """Give the value at `key`, of whatever kind, or None where there is no such key."""
+        """Return the value at `key`, of any type, or None if there is no such key."""
         return self._values[key] if key in self else None
 
     def held(self, key: bytes) -> Any:
-        """Give the value at `key`, or None, and leave it where it is even if its deadline has passed."""
+        """Return the value at `key`, or None. A value whose deadline has passed is returned too, and not removed."""
         return self._values.get(key)
 
     def kind(self, key: bytes) -> type | None:
-        """Tell the kind of the value at `key`, or None where there is no such key."""
+        """Return the type of the value at `key`, or None if there is no such key."""
         return type(self._values[key]) if key in self else None
 
     def clear(self) -> list[bytes]:
-        """Remove every key; give them."""
-        gone = list(self._values)
+        """Remove every key; return the keys."""
+        keys = list(self._values)
         self._values, self._deadlines, self._queue = {}, {}, []
-        return gone
+        return keys
 
     def swap(self, other: "Store") -> None:
         """Exchange all keys with another database."""
@@ -190,38 +190,38 @@ class Store:
 
     @property
     def names(self) -> Collection[bytes]:
-        """The keys, those that have expired and were not yet found among them, as they change."""
+        """A live view of the keys, which includes expired ones that are not yet removed."""
         return self._values.keys()
 
     def keys(self) -> Iterator[bytes]:
-        """Give the keys whose deadline has not passed; those whose has stay where they are for now."""
+        """The keys whose deadline has not passed. Expired keys are not removed."""
         if not self._deadlines:
             return iter(list(self._values))
-        endless = self.unit.now
-        return iter([key for key in self._values if self._deadlines.get(key, endless) >= self.unit.now])
+        now = self.unit.now
+        return iter([key for key in self._values if self._deadlines.get(key, now) >= now])
 
     def items(self) -> Iterator[tuple[bytes, Any, int | None]]:
-        """Give each key with its value and its deadline, as they are: those whose deadline has passed among them."""
+        """Each key with its value and its deadline or None, expired ones included."""
         return ((key, value, self._deadlines.get(key)) for key, value in self._values.items())
 
     def deadline(self, key: bytes) -> int | None:
-        """Give the deadline of `key` in milliseconds since 1970, or None where it has none."""
+        """The deadline of `key` in milliseconds since 1970, or None."""
         return self._deadlines.get(key)
 
     def expire_at(self, key: bytes, deadline: int) -> None:
-        """Give `key`, which is there, a deadline in milliseconds since 1970."""
+        """Set the deadline of `key`, which must exist, in milliseconds since 1970."""
         self._deadlines[key] = deadline
         heapq.heappush(self._queue, (deadline, key))
-        if len(self._queue) > 2 * len(self._deadlines) + 1000:  # mostly deadlines that were replaced
+        if len(self._queue) > 2 * len(self._deadlines) + 1000:  # mostly outdated ones
             self._queue = [(when, key) for key, when in self._deadlines.items()]
             heapq.heapify(self._queue)
 
     def persist(self, key: bytes) -> bool:
-        """Take the deadline of `key` away; tell whether there was one."""
+        """Remove the deadline of `key`; return whether there was one."""
         return self._deadlines.pop(key, None) is not None
 
     def expire_due(self, most: int) -> bool:
-        """Remove the keys whose deadline has passed, at most so many; tell whether there may be more."""
+        """Remove up to `most` keys whose deadline has passed; return whether there may be more."""
         for _ in range(most):
             if not self._queue or self._queue[0][0] >= self.unit.now:
                 return False
@@ -234,12 +234,12 @@ class Store:
         return len(self._deadlines)
 
     def overdue(self, key: bytes) -> bool:
-        """Tell whether the deadline of `key` has passed, and leave it where it is."""
+        """Return whether the deadline of `key` has passed. The key is not removed."""
         deadline = self._deadlines.get(key)
         return deadline is not None and deadline < self.unit.now
 
     def expired(self, key: bytes) -> bool:
-        """Tell whether the deadline of `key` has passed; then it is removed, and the log hears of it."""
+        """Return whether the deadline of `key` has passed. If so, remove the key and note a DEL."""
         deadline = self._deadlines.get(key)
         if deadline is None or deadline >= self.unit.now:
             return False
@@ -251,5 +251,5 @@ class Store:
         return key in self._values and not (self._deadlines and self.expired(key))
 
     def __len__(self) -> int:
-        """The number of keys, those that have expired and were not yet found among them, as DBSIZE counts."""
+        """The number of keys as DBSIZE counts: with expired ones that are not yet removed."""
         return len(self._values)

@@ -234,7 +234,7 @@ class Engine:
             if self.eviction.keeping:
                 self.eviction.changed(notes)
             if self.log is not None and (records := [(note.store.index, note.log) for note in notes if note.log]):
-                self.log.append(records)
+                self.log.append(*records[0], records[1:])
             if self.watching or self.waiting:
                 for place in ((note.store.index, key) for note in notes for key in note.keys):
                     self.watching.touch(place, self.stores[place[0]])

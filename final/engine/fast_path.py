@@ -69,7 +69,7 @@ class FastPath:
                 if unit.notes:
                     if unheard and len(unit.notes) == 1 and unit.notes[0].log is None:
                         if engine.log is not None:
-                            engine.log.append_one(client.db.index, args)
+                            engine.log.append(client.db.index, args)
                         unit.notes.clear()
                     else:
                         engine.complete(command, args)

@@ -1,16 +1,15 @@
-"""`python3 -m final.check_aof FILE` says where a log is damaged, and cuts it where it is torn. It knows no server.
+"""`python3 -m final.check_aof FILE` reports where a log is damaged, and truncates one that is incomplete at its end.
 
-FILE is the manifest of a log, or one file. What is printed, and the exit status (0 where all is well, or is so after
-a cut, else 1), is what redis-check-aof 7.0 says. What is otherwise:
+FILE is the manifest of a log, or one of its files. Output and exit status (0 if the log is valid, also after it was
+truncated, else 1) are those of redis-check-aof 7.0, except that:
 
-- what this server would not read is not valid here: a number that is not written as a server writes it (`*03`), EXEC
-  that has become another word, a length whose damage hides complete requests, an unknown type in a snapshot, a
-  manifest that may have lost a line;
-- of a snapshot (RDB) it says only whether it is right, and where it is not, in its own words;
-- a manifest that is none is told in one line, and `--fix` may stand behind FILE too;
-- to cut, it takes the folder's lock, so it refuses while this server is at work there; `--truncate-to-timestamp`
-  cuts before a transaction, not inside it;
-- where the end of the file cuts off a header, `00` stands for what is not there, not what happened to be in memory.
+- what this server would not load is not valid: a number that no server writes (`*03`), a damaged EXEC, a length whose
+  damage hides complete requests, an unknown type in a snapshot, a manifest that may have lost a line;
+- of a snapshot (RDB) it says only whether it is valid, and if not, where, with messages of its own;
+- a manifest with a syntax error is reported in one line, and `--fix` may also follow FILE;
+- to truncate, it takes the folder's lock, so it refuses while this server uses the folder; `--truncate-to-timestamp`
+  truncates before a transaction, not inside it;
+- where the end of the file cuts off a header, it prints `00` for the missing bytes, not what is in memory there.
 """
 
 import os
@@ -22,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .check_words import Look, Wrong
+from .check_messages import FormatError, RequestChecker
 from .folder import Folder
 from .manifest import parse
 from .rdb.read import MAGIC
@@ -32,16 +31,16 @@ USAGE = "Usage: {} [--fix|--truncate-to-timestamp $timestamp] <file.manifest|fil
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What is to be done beside looking."""
+class Repair:
+    """How to change the file; by default, not at all."""
 
-    fix: bool = False
-    until: int = 0  # cut what was logged after this second since 1970; 0: do not
+    fix: bool = False  # truncate an incomplete end
+    until: int = 0  # truncate what was logged after this second since 1970; 0: do not
 
 
 @dataclass(frozen=True)
-class Part:
-    """One file: what to call it, where it is, and whether none follows it, so that it may be cut."""
+class LogFile:
+    """One file: its name in messages, its path, and whether it is the last one, and so may be truncated."""
 
     name: str
     path: Path
@@ -53,46 +52,46 @@ class Findings:
     """What was found in one file."""
 
     whole: int = 0  # bytes up to the end of the last complete unit
-    lines: int = 1  # the line where we stopped; redis-check-aof counts on from one file to the next
+    lines: int = 1  # the line where we stopped; redis-check-aof does not restart the count for the next file
     complaint: str = ""
-    late: int | None = None  # the place of the first remark that is later than what is wished for
+    late: int | None = None  # the offset of the first annotation that is later than `Repair.until`
 
 
 class Stop(Exception):
-    """There is nothing more to do: the message says why. The exit status is 1."""
+    """Ends the check with exit status 1; the message says why."""
 
 
 def main(args: list[str]) -> int:
-    """Check, and cut if that is wished; give the exit status."""
+    """Check, and truncate if `args` ask for it; return the exit status."""
     try:
-        path, wishes = understand(args)
-        with locked(path, wishes):
-            check(path, wishes)
+        path, repair = parse_arguments(args)
+        with locked(path, repair):
+            check(path, repair)
     except Stop as error:
         print(error)
         return 1
     return 0
 
 
-def understand(args: list[str]) -> tuple[Path, Wishes]:
-    """Read the command line."""
+def parse_arguments(args: list[str]) -> tuple[Path, Repair]:
+    """Parse the command line. Raises Stop."""
     match args:
         case ["--fix", name] | [name, "--fix"]:
-            return Path(name), Wishes(fix=True)
+            return Path(name), Repair(fix=True)
         case ["--truncate-to-timestamp", until, name]:
             if not re.fullmatch("[+-]?[0-9]+", until):
                 raise Stop("Invalid timestamp, aborting...")
-            return Path(name), Wishes(until=int(until))
+            return Path(name), Repair(until=int(until))
         case [name]:
-            return Path(name), Wishes()
+            return Path(name), Repair()
     raise Stop(USAGE.format("python3 -m final.check_aof"))
 
 
 @contextmanager
-def locked(path: Path, wishes: Wishes) -> Iterator[None]:
-    """Have the folder of a file to ourselves, where something may be changed."""
+def locked(path: Path, repair: Repair) -> Iterator[None]:
+    """Lock the folder of a file, if the file may be changed. Raises Stop."""
     folder = Folder(path.parent, path.name)
-    if path.exists() and (wishes.fix or wishes.until):
+    if path.exists() and (repair.fix or repair.until):
         try:
             folder.lock()
         except OSError as error:
@@ -103,8 +102,8 @@ def locked(path: Path, wishes: Wishes) -> Iterator[None]:
         folder.leave()
 
 
-def check(path: Path, wishes: Wishes) -> None:
-    """Check what stands at a path: all files of a manifest, or the one file."""
+def check(path: Path, repair: Repair) -> None:
+    """Check all files of the manifest at `path`, or the one file."""
     try:
         with open(path, "rb") as file:
             is_manifest = any(line.startswith(b"file") for line in file)
@@ -113,38 +112,38 @@ def check(path: Path, wishes: Wishes) -> None:
     except OSError as error:
         raise Stop(f"Cannot open file {path}: {error.strerror}") from None
     if is_manifest:
-        check_all(path, wishes)
+        check_all(path, repair)
     else:
         print("Start checking Old-Style AOF")
-        check_part(Part(str(path), path), wishes, "AOF")
+        check_file(LogFile(str(path), path), repair, "AOF")
 
 
-def check_all(path: Path, wishes: Wishes) -> None:
-    """Check the files of a manifest, up to the first that is not right."""
+def check_all(path: Path, repair: Repair) -> None:
+    """Check the files of a manifest, up to the first that is not valid."""
     print("Start checking Multi Part AOF")
     try:
         manifest = parse(path.read_bytes())
     except ValueError as error:
         raise Stop(f"Invalid AOF manifest file format: {error}") from None
-    parts = [Part(name, path.parent / name, name == manifest.files[-1]) for name in manifest.files]
+    parts = [LogFile(name, path.parent / name, name == manifest.files[-1]) for name in manifest.files]
     lines = 1
     if manifest.base:
         base = parts.pop(0)
         print(f"Start to check BASE AOF ({'RDB' if is_snapshot(base.path) else 'RESP'} format).")
-        lines = check_part(base, wishes, "BASE AOF")
+        lines = check_file(base, repair, "BASE AOF")
     if parts:
         print("Start to check INCR files.")
     for part in parts:
-        lines = check_part(part, wishes, "INCR AOF", lines)
+        lines = check_file(part, repair, "INCR AOF", lines)
     try:
-        Folder(path.parent, path.name.removesuffix(".manifest")).prove(manifest)
+        Folder(path.parent, path.name.removesuffix(".manifest")).verify(manifest)
     except ValueError as error:
-        raise Stop(f"The AOF manifest is not whole: {error}") from None
+        raise Stop(f"The AOF manifest is not complete: {error}") from None
     print("All AOF files and manifest are valid")
 
 
 def is_snapshot(path: Path) -> bool:
-    """Whether a file begins as a snapshot does."""
+    """Whether a file begins with a snapshot."""
     try:
         with open(path, "rb") as file:
             return file.read(8).startswith(MAGIC)
@@ -152,10 +151,10 @@ def is_snapshot(path: Path) -> bool:
         raise Stop(f"Cannot open file {path}: {error.strerror}, aborting...") from None
 
 
-def check_part(part: Part, wishes: Wishes, title: str, lines: int = 1) -> int:
-    """Check one file, say how it is, and cut it if that is wished; give the line where it ends, counted from `lines`.
+def check_file(part: LogFile, repair: Repair, title: str, lines: int = 1) -> int:
+    """Check one file, report, and truncate it if `repair` says so; return `lines` plus the lines in it.
 
-    Raises Stop where it is not right then.
+    Raises Stop if it is not valid then.
     """
     is_rdb = is_snapshot(part.path)
     size = part.path.stat().st_size
@@ -164,27 +163,27 @@ def check_part(part: Part, wishes: Wishes, title: str, lines: int = 1) -> int:
         return lines
     begin = check_front(part) if is_rdb else 0
     found = Findings(begin, lines)
-    examine(part.path, found, wishes.until)
+    examine(part.path, found, repair.until)
     if found.late is not None:
-        cut_to_timestamp(part, found.late, wishes.until)
+        cut_to_timestamp(part, found.late, repair.until)
         return found.lines
     if found.complaint:
         print(found.complaint)
     torn = size - found.whole
-    if wishes.until and not torn:
-        print(f"Truncate nothing in AOF {part.name} to timestamp {wishes.until}")
+    if repair.until and not torn:
+        print(f"Truncate nothing in AOF {part.name} to timestamp {repair.until}")
     else:
         analyzed = f"size={size}, ok_up_to={found.whole}, ok_up_to_line={found.lines}, diff={torn}"
         print(f"AOF analyzed: filename={part.name}, {analyzed}")
     if torn:
-        cut(part, size, found.whole, wishes)
+        cut(part, size, found.whole, repair)
     else:
         print(f"{title} {part.name} is valid")
     return found.lines
 
 
-def check_front(part: Part) -> int:
-    """Check the snapshot that a file begins with; give the place where it ends."""
+def check_front(part: LogFile) -> int:
+    """Check the snapshot that a file begins with; return the offset where it ends."""
     print(f"[offset 0] Checking RDB file {part.name}")
     try:
         ((_, end, _),) = deque(read_front(part.path), maxlen=1)
@@ -196,7 +195,7 @@ def check_front(part: Part) -> int:
 
 
 def examine(path: Path, found: Findings, until: int) -> None:
-    """Look at the requests of a file, from what is whole on, up to what is wrong, if anything is."""
+    """Check the requests of a file from `found.whole` on, up to the first that is wrong; complete `found`."""
     inside, damage = False, ""
     place = last = found.whole
     try:
@@ -210,33 +209,33 @@ def examine(path: Path, found: Findings, until: int) -> None:
                 return
             if not inside:
                 found.whole = place
-    except Wrong as error:
+    except FormatError as error:
         found.complaint = str(error)
-        found.lines += 3  # up to the word that is wrong
+        found.lines += 3  # up to the argument that is wrong
         return
     except CorruptLog as error:
         damage = error.reason
     with open(path, "rb") as file:
-        look = Look(file, place, last)
-        found.complaint = look.complaint(path, inside)
-    found.lines += look.lines
+        checker = RequestChecker(file, place, last)
+        found.complaint = checker.complaint(path, inside)
+    found.lines += checker.lines
     if damage and (not found.complaint or re.search(r"Expected to read \d+ bytes", found.complaint)):
-        found.complaint = f"{found.complaint}\n{Wrong(place, damage)}".lstrip()
+        found.complaint = f"{found.complaint}\n{FormatError(place, damage)}".lstrip()
 
 
 def follow(args: list[bytes], inside: bool, path: Path, start: int) -> bool:
-    """Whether the next request is inside a transaction, after this one. Raises Wrong where this one cannot be here."""
+    """Whether a transaction is open after this request. Raises FormatError if the request cannot be here."""
     name = args[0].upper()
     place = start + len(b"*%d\r\n$%d\r\n" % (len(args), len(name)))
     if name == (b"MULTI" if inside else b"EXEC"):
-        raise Wrong(place, f"Unexpected {name.decode()} in AOF {path}")
+        raise FormatError(place, f"Unexpected {name.decode()} in AOF {path}")
     if inside and name != b"EXEC" and after_lost_exec(args):
-        raise Wrong(place, f"{args[0]!r} stands where EXEC is missing")
+        raise FormatError(place, f"{args[0]!r} found where EXEC is missing")
     return name == b"MULTI" or (inside and name != b"EXEC")
 
 
 def is_late(path: Path, start: int, until: int) -> bool:
-    """Whether the remark at a place says a time after this one."""
+    """Whether the annotation at `start` has a timestamp after `until`. Raises Stop for an invalid timestamp."""
     with open(path, "rb") as file:
         file.seek(start)
         line = file.readline()
@@ -245,8 +244,8 @@ def is_late(path: Path, start: int, until: int) -> bool:
     return line.startswith(b"#TS:") and int(line[len(b"#TS:") :]) > until
 
 
-def cut_to_timestamp(part: Part, place: int, until: int) -> None:
-    """Cut what is later than the timestamp, from a place on. Raises Stop where that must not be."""
+def cut_to_timestamp(part: LogFile, place: int, until: int) -> None:
+    """Truncate the file at `place`, where what is later than `until` begins. Raises Stop if that is not allowed."""
     if place == 0:
         raise Stop(f"AOF {part.path} has nothing before timestamp {until}, aborting...")
     if not part.last:
@@ -259,9 +258,9 @@ def cut_to_timestamp(part: Part, place: int, until: int) -> None:
     print(f"Successfully truncated AOF {part.name} to timestamp {until}")
 
 
-def cut(part: Part, size: int, whole: int, wishes: Wishes) -> None:
-    """Cut what follows the last complete unit, if that is wished, possible, and answered with yes; else Stop."""
-    if not wishes.fix:
+def cut(part: LogFile, size: int, whole: int, repair: Repair) -> None:
+    """Truncate the file after its last complete unit, if `repair` and the user say so; else raise Stop."""
+    if not repair.fix:
         raise Stop(f"AOF {part.name} is not valid. Use the --fix option to try fixing it.")
     if not part.last:
         raise Stop(f"Failed to truncate AOF {part.name} because it is not the last file")

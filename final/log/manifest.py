@@ -1,16 +1,16 @@
-"""The list of the log's files: what each line says, and which lists can be right. It knows no file.
+"""The manifest, the list of the log's files: the syntax of its lines, and which lists are valid. It opens no file.
 
-    file appendonly.aof.2.base.aof seq 2 type b     the data as it was at one moment
-    file appendonly.aof.5.incr.aof seq 5 type i     what has changed since: one increment, or several
+    file appendonly.aof.2.base.aof seq 2 type b     the data at one moment
+    file appendonly.aof.5.incr.aof seq 5 type i     the changes since: one increment, or several
 
-A list has no checksum. What shows that it is whole is its form, which is always the one that a rewrite leaves behind:
+A manifest has no checksum. These rules, which every rewrite keeps, show that none of its lines is missing or damaged:
 
-- the number and the type of a file stand in its name too (but not in that of an old-style log: see `folder.py`);
+- the number and the type of a file are also in its name (except for an old-style log: see `folder.py`);
 - the numbers of the increments rise;
-- where files were just replaced and are still to be deleted, they are the base before this one, with its increments;
-  and there is one increment that counts.
+- files that were replaced and are still to be deleted are the previous base and its increments, and then there is one
+  current increment.
 
-So a base that takes the place of increments alone has the number 2, as if there had been an empty base before it.
+So a base that replaces only increments has the number 2, as if there had been an empty base before it.
 """
 
 import os
@@ -20,16 +20,16 @@ from itertools import pairwise
 
 from ..protocol.reader import ProtocolError, split_inline
 
-LINE = 1024  # bytes that a line may have, with its newline: as in Redis (MANIFEST_MAX_LINE)
+LINE = 1024  # bytes in a line at most, with its newline: as in Redis (MANIFEST_MAX_LINE)
 NUMBER = re.compile("[1-9][0-9]{0,17}")
 NUMBERED = re.compile(rf"(.*)\.({NUMBER.pattern})\.(base\.aof|base\.rdb|incr\.aof)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the list: a file, its number among those of its kind, and the kind.
+    """One line of the manifest: a file, its number among those of its kind, and the kind.
 
-    The kinds are b, the base; i, an increment; h, history: replaced by a new base, and to be deleted.
+    The kinds are b, the base; i, an increment; h, history: replaced by a new base, to be deleted.
 
     >>> print(Entry("appendonly.aof.1.incr.aof", 1, "i"), Entry('my "log".1.base.rdb', 1, "b"), sep="; ")
     file appendonly.aof.1.incr.aof seq 1 type i; file "my \\"log\\".1.base.rdb" seq 1 type b
@@ -49,14 +49,14 @@ class Entry:
 
     @property
     def agrees(self) -> bool:
-        """Whether the name says the same as number and kind. Any name is right for a base with the number 1."""
+        """Whether the name matches number and kind. A base with the number 1 may have any name."""
         found = NUMBERED.fullmatch(self.name)
         numbered = int(found[2]) == self.number if found else self.number == 1
         return numbered and (self.kind == "h" or self.is_base == (self.kind == "b"))
 
 
 def named(name: str, filename: str) -> Entry | None:
-    """What a list would say of a file of this name, if it can belong to the log that is called `filename`."""
+    """The entry for a file of this name, if it can belong to the log called `filename`; else None."""
     found = NUMBERED.fullmatch(name)
     if found and found[1] == filename:
         return Entry(name, int(found[2]), found[3][0])
@@ -64,7 +64,7 @@ def named(name: str, filename: str) -> Entry | None:
 
 
 def quoted(name: str) -> str:
-    r"""A name as it is written into a list: in quotes, with escapes, where Redis would not read it otherwise.
+    r"""A name as it is written in a manifest: in quotes, with escapes, if Redis could not read it otherwise.
 
     >>> print(quoted("a\nb"), quoted("it's"))
     "a\nb" "it's"
@@ -78,7 +78,7 @@ def quoted(name: str) -> str:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The list: a base, or none, then the increments in their order. Never changed: each step gives a new one.
+    """The manifest: a base, or none, then the increments in order. It is immutable; each step returns a new one.
 
     >>> first = Manifest().with_increment("log")
     >>> print(first.with_increment("log").with_base("log"), end="")
@@ -94,21 +94,21 @@ class Manifest:
 
     @property
     def files(self) -> list[str]:
-        """The names of the files that are to be read, in this order."""
+        """The names of the files to read, in this order."""
         return [each.name for each in (self.base, *self.increments) if each is not None]
 
     @property
     def last(self) -> int:
-        """The number of the last increment, 0 where there is none."""
+        """The number of the last increment; 0 if there is none."""
         return max((each.number for each in (*self.history, *self.increments) if not each.is_base), default=0)
 
     def with_increment(self, filename: str, ahead: int = 1) -> "Manifest":
-        """One more increment, behind the others; its number is `ahead` of theirs, so its name does not occur yet."""
+        """Add an increment at the end. Its number is the last one plus `ahead`, so its name is new."""
         number = self.last + ahead
         return replace(self, increments=(*self.increments, Entry(f"{filename}.{number}.incr.aof", number, "i")))
 
     def with_base(self, filename: str) -> "Manifest":
-        """A new base, which takes the place of the old one and of all increments but the last one."""
+        """Add a new base, which replaces the old one and all increments but the last one."""
         before = self.base or Entry(f"{filename}.1.base.aof", 1, "b")
         number = before.number + 1
         return Manifest(
@@ -123,7 +123,7 @@ class Manifest:
 
     @property
     def complaint(self) -> str:
-        """Why this cannot be a list that a server has written; "" where it can."""
+        """Why no server can have written this manifest; "" if one can."""
         if not self.files and not self.history:
             return "it lists no file"
         numbers = [each.number for each in self.increments]
@@ -135,12 +135,12 @@ class Manifest:
             self.base is None or max(bases, default=-1) != self.base.number - 1
             or len(numbers) != 1 or not 0 < max(replaced, default=0) < numbers[0]
         ):  # fmt: skip
-            return "its replaced files are not those that its base takes the place of"
+            return "its replaced files are not those that its base replaces"
         return ""
 
 
 def parse(data: bytes) -> Manifest:
-    """Read a list. Raises ValueError with what is wrong with it, and where that is one line, its number."""
+    """Parse a manifest. Raises ValueError with the reason, and if one line is wrong, its number."""
     if not data:
         raise ValueError("it is empty")
     *lines, rest = data.split(b"\n")
@@ -154,9 +154,9 @@ def parse(data: bytes) -> Manifest:
             try:
                 entry = parse_line(line)
             except (KeyError, ValueError, ProtocolError):
-                raise ValueError(f"line {number} is no line of a manifest") from None
+                raise ValueError(f"line {number} is not a line of a manifest") from None
             if not entry.agrees:
-                raise ValueError(f"line {number} does not go with the name of its file")
+                raise ValueError(f"line {number} does not match the name of its file")
             entries.append(entry)
     bases = [each for each in entries if each.kind == "b"]
     if len(bases) > 1:
@@ -169,11 +169,11 @@ def parse(data: bytes) -> Manifest:
 
 
 def parse_line(line: bytes) -> Entry:
-    """Read a line of a list: pairs of words, of which we know three. Raises KeyError, ValueError or ProtocolError."""
+    """Parse a line: three pairs of a field and a value. Raises KeyError, ValueError or ProtocolError."""
     args = [os.fsdecode(arg) for arg in split_inline(line)]
-    told = {key.lower(): arg for key, arg in zip(args[::2], args[1::2], strict=True)}
-    entry = Entry(told["file"], int(told["seq"]), told["type"])
-    known = entry.kind in ("b", "i", "h") and NUMBER.fullmatch(told["seq"]) and len(told) * 2 == len(args)
+    pairs = {key.lower(): arg for key, arg in zip(args[::2], args[1::2], strict=True)}
+    entry = Entry(pairs["file"], int(pairs["seq"]), pairs["type"])
+    known = entry.kind in ("b", "i", "h") and NUMBER.fullmatch(pairs["seq"]) and len(pairs) * 2 == len(args)
     if not known or not entry.name or any(sign in entry.name for sign in "/\\\0"):
         raise ValueError(line)
     return entry

@@ -1,16 +1,16 @@
-"""One file of the log, read: the requests in it, each checked. It knows their form; not what they mean.
+"""Reads one file of the log and checks the form of its requests. It does not know what they mean.
 
-A file may begin with a snapshot (RDB) instead, or be nothing else: a real Redis writes bases like that.
+A file may begin with a snapshot (RDB), or be nothing else: a real Redis writes bases like that.
 
-A request has no checksum, so not everything that happens to a file can be seen in it:
+A request has no checksum, so some damage cannot be detected:
 
-- a word that was damaged and is as long as before is a word, and the request says something else from then on;
-- a length that was damaged and leads exactly to the end of a later word makes one word of all that lies between;
-- EXEC without MULTI before it changes nothing, as in Redis: all that stands before it is complete;
-- half a request at the end of the file, or a transaction without its EXEC, may have been torn off by a crash, or be
-  the last one, damaged. It counts as torn off. Where complete requests follow, it does not: see `misled`.
+- an argument that was damaged and kept its length is still an argument, of another request;
+- a length that was damaged and leads exactly to the end of a later argument makes everything up to there one argument;
+- EXEC without MULTI changes nothing, as in Redis: all requests before it are complete;
+- an incomplete request at the end of the file, or a transaction without its EXEC, may have been cut off by a crash, or
+  may be damaged. It counts as cut off, unless complete requests follow: see `misled`.
 
-All other damage is found, and told with its place.
+All other damage is found, and reported with its offset.
 """
 
 import re
@@ -26,19 +26,19 @@ from .rdb.read import MAGIC, BadSnapshot, Cursor, read_snapshot
 
 CHUNK = 1 << 20  # bytes read at once while loading
 Args = list[bytes]
-Request = tuple[int, int, Args]  # the offsets of its start and its end, and its words; a remark has none
+Request = tuple[int, int, Args]  # the offsets of its start and its end, and its arguments; an annotation has none
 Refusable = tuple[Args, Callable[[str], NoReturn]]  # a request, and a function that refuses it, for a reason
-_COUNTS = {b"*%d" % count: count for count in range(1, 1024)}  # headers that need no careful look: of requests …
-_LENGTHS = {b"$%d" % length: length for length in range(4096)}  # … and of words
-_HEADER = re.compile(rb"\*(?:([1-9][0-9]{0,9})(?:\r(\n)?)?)?")  # as far as it is there; a group for its end
+_COUNTS = {b"*%d" % count: count for count in range(1, 1024)}  # headers that `split` may take: of requests …
+_LENGTHS = {b"$%d" % length: length for length in range(4096)}  # … and of arguments
+_HEADER = re.compile(rb"\*(?:([1-9][0-9]{0,9})(?:\r(\n)?)?)?")  # also matches its beginning; group 2: it is complete
 _LENGTH = re.compile(rb"\$(?:(0|[1-9][0-9]{0,17})(?:\r(\n)?)?)?")
 
 
 class CorruptLog(Exception):
-    """The log cannot be right: not just torn at its end, but damaged where complete requests should be."""
+    """The log is damaged, and not only cut off at its end. The message says where, and what can be done."""
 
     def __init__(self, path: Path, offset: int, reason: str, remedy: str = "", what: str = "is damaged at") -> None:
-        remedy = remedy or f"then mend that place, or give up what follows it: truncate -s {offset} {quote(str(path))}"
+        remedy = remedy or f"then fix that place, or give up what follows it: truncate -s {offset} {quote(str(path))}"
         super().__init__(
             f"{path} {what} byte {offset}: {reason}. Nothing was changed. Make a copy of the file; {remedy}"
         )
@@ -46,20 +46,20 @@ class CorruptLog(Exception):
 
 
 class Malformed(Exception):
-    """What stands in a file is no request, and no beginning of one."""
+    """Data that is not a request, nor the beginning of one."""
 
 
 class Progress:
-    """Says on standard error how far the log is read, once a second; nothing when that takes no second."""
+    """Logs how far the log is read, once a second; nothing if reading takes less than a second."""
 
     def __init__(self, total: int) -> None:
         self.total = total  # bytes in all files
-        self.before = 0  # bytes in the files that are read
+        self.before = 0  # bytes in the files already read
         self.requests = 0
         self.due = time.monotonic() + 1
 
     def at(self, place: int) -> None:
-        """So many bytes of the file under way are read: say so when it is time."""
+        """`place` bytes of the current file are read: log it if a second has passed."""
         if (now := time.monotonic()) >= self.due:
             self.due = now + 1
             part = (self.before + place) * 100 // self.total
@@ -67,7 +67,7 @@ class Progress:
 
 
 def read_file(path: Path, progress: Progress) -> Generator[Refusable, None, int]:
-    """The requests of one file, each with a function that refuses it; gives at last how many bytes are complete."""
+    """Yield the requests of one file, each with a function that refuses it; return the size of its complete part."""
     start = whole = 0
 
     def refuse(reason: str) -> NoReturn:
@@ -85,7 +85,7 @@ def read_file(path: Path, progress: Progress) -> Generator[Refusable, None, int]
 
 
 def read_all(path: Path) -> Iterator[Request]:
-    """The requests of a snapshot, where the file begins with one, and the units that follow."""
+    """The requests of the snapshot that the file begins with, if any, and the units that follow."""
     begin = 0
     for request in read_front(path):
         yield request
@@ -94,9 +94,9 @@ def read_all(path: Path) -> Iterator[Request]:
 
 
 def read_front(path: Path) -> Iterator[Request]:
-    """The requests of the snapshot that a file begins with, if it does, and at last no request, but where it ends.
+    """The requests of the snapshot that a file begins with, if any; then an entry without arguments, for its end.
 
-    Until then all of them end at 0, as a snapshot is never torn: Redis gives it its name when all of it is there.
+    All requests have the end 0, because half a snapshot is never valid: Redis renames it only when it is complete.
     """
     with open(path, "rb") as file:
         if file.read(9).startswith(MAGIC):
@@ -111,17 +111,17 @@ def read_front(path: Path) -> Iterator[Request]:
 
 
 def unusable(path: Path, error: BadSnapshot) -> CorruptLog:
-    """What to say of a snapshot that cannot be read."""
+    """The error for a snapshot that cannot be read."""
     if error.foreign:
         return CorruptLog(path, error.offset, error.reason, "then delete that in Redis", "cannot be read from")
     return CorruptLog(path, error.offset, error.reason, "redis-check-rdb may know more; else take an older one")
 
 
 def read_units(path: Path, begin: int = 0) -> Iterator[Request]:
-    """The requests of one file, from an offset on. Between MULTI and EXEC nothing is given until EXEC is there.
+    """The requests of one file, from an offset on. Those between MULTI and EXEC come only once EXEC is read.
 
-    What a transaction contains has the transaction's start and end. Raises CorruptLog also where EXEC is missing
-    and more follows.
+    Requests in a transaction have the transaction's start and end. Raises CorruptLog, also when EXEC is missing and
+    more follows.
     """
     transaction: list[Args] | None = None
     began = 0
@@ -138,25 +138,25 @@ def read_units(path: Path, begin: int = 0) -> Iterator[Request]:
                 yield from ((began, end, each) for each in transaction)
                 transaction = None
             elif after_lost_exec(args):
-                raise CorruptLog(path, start, f"{args[0]!r} stands where EXEC is missing")
+                raise CorruptLog(path, start, f"{args[0]!r} found where EXEC is missing")
             else:
                 transaction.append(args)
 
 
 def after_lost_exec(args: Args) -> bool:
-    """Whether this request inside a transaction shows that its EXEC is damaged: it is what has become of it, or MULTI.
+    """Whether this request inside a transaction shows that EXEC is damaged: it is a damaged EXEC, or a MULTI.
 
-    Of the requests that a server logs only EXEC is one word of four letters.
+    EXEC is the only request in a log that consists of one argument of four letters.
     """
     return (len(args) == 1 and len(args[0]) == len(b"EXEC")) or args[0].upper() == b"MULTI"
 
 
 def read_requests(path: Path, begin: int = 0) -> Iterator[Request]:
-    """The complete requests of one file, from an offset on, and the remarks between them.
+    """The complete requests of one file, from an offset on, and the annotations between them.
 
-    Each must be, byte for byte, as a server writes it: so damage that still looks like RESP, such as a flipped bit
-    in a length, is found where it stands. A line that begins with # is a remark, as Redis writes them with
-    aof-timestamp-enabled. Raises CorruptLog with the offset of the first request that is damaged.
+    Each must be, byte for byte, as a server writes it, so that damage that still looks like RESP, such as a flipped
+    bit in a length, is found where it is. A line that begins with # is an annotation, as Redis writes with
+    aof-timestamp-enabled. Raises CorruptLog with the offset of the first damaged request.
     """
     with open(path, "rb") as file:
         file.seek(begin)
@@ -170,26 +170,27 @@ def read_requests(path: Path, begin: int = 0) -> Iterator[Request]:
             except Malformed as error:
                 raise CorruptLog(path, start + place, str(error)) from None
             start, rest = start + place, data[place:]
-            size = max(CHUNK, len(rest))  # so that a long word is not looked at again for each piece of it
+            size = max(CHUNK, len(rest))  # else each chunk of a long argument would be split again with those before it
     if reason := misled(rest):
         raise CorruptLog(path, start, reason)
 
 
 def split(data: bytes) -> Iterator[tuple[Args, int]]:
-    """The complete requests at the front of `data`, each with the place where it ends. Raises Malformed.
+    """The complete requests at the start of `data`, each with the place where it ends. Raises Malformed.
 
-    Cut at its CRLFs, in `*2 $3 GET $1 k` every second piece is a word, and its header says how long it must be.
-    Where that does not come out, because a word contains CRLF, is long, or is not all here, `careful` knows. The
-    lengths are compared for all pieces at once: so a SET takes 1.0 µs, where `careful` takes 3.
+    Split at CRLF, every second piece of `*2 $3 GET $1 k` is an argument, and the piece before it says its length.
+    If that does not match, because an argument contains CRLF, is long or incomplete, `careful` parses the request.
+    The lengths of all pieces are computed at once, so a SET takes 1.0 µs, and 3 in `careful`.
+    Not shared with `Reader._split`: that one needs no offsets, and leaves all the rest to `next` at the first mismatch.
     """
     pieces = data.split(b"\r\n")
     sizes = list(map(len, pieces))
-    told = list(map(_LENGTHS.get, pieces))  # the length of the next piece, where a piece is a header
+    expected = list(map(_LENGTHS.get, pieces))  # for a piece that is a header, the length of the next piece
     at = place = 0
-    last = len(pieces) - 1  # the last piece is not ended by CRLF
+    last = len(pieces) - 1  # the last piece does not end with CRLF
     while place < len(data):
         count = _COUNTS.get(pieces[at])
-        if count and (stop := at + 1 + 2 * count) <= last and told[at + 1 : stop : 2] == sizes[at + 2 : stop : 2]:
+        if count and (stop := at + 1 + 2 * count) <= last and expected[at + 1 : stop : 2] == sizes[at + 2 : stop : 2]:
             place += sum(sizes[at:stop]) + 2 * (stop - at)
             yield pieces[at + 2 : stop : 2], place
             at = stop
@@ -202,7 +203,7 @@ def split(data: bytes) -> Iterator[tuple[Args, int]]:
 
 
 def careful(data: bytes, place: int = 0) -> tuple[Args, int] | None:
-    """The request or remark at a place, and where it ends; None: it is not all there. Raises Malformed."""
+    """The request or annotation at `place`, and where it ends; None: it is incomplete. Raises Malformed."""
     if data.startswith(b"#", place):
         end = data.find(b"\r\n", place)
         return ([], end + 2) if end >= 0 else None
@@ -215,13 +216,13 @@ def careful(data: bytes, place: int = 0) -> tuple[Args, int] | None:
         args.append(data[place : place + length])
         place += length
         if data[place : place + 2] != b"\r\n":
-            raise Malformed("a word is not as long as its header says")
+            raise Malformed("an argument is not as long as its header says")
         place += 2
     return (args, place) if args else None
 
 
 def number(header: re.Pattern[bytes], data: bytes, place: int) -> tuple[int, int]:
-    """The number in a header, and the place behind it; -1 where it is not all there. Raises Malformed."""
+    """The number in a header, and the place behind it; -1 if the header is incomplete. Raises Malformed."""
     found = header.match(data, place)
     if found is not None and found[2]:
         return int(found[1]), found.end()
@@ -233,10 +234,10 @@ def number(header: re.Pattern[bytes], data: bytes, place: int) -> tuple[int, int
 
 
 def misled(rest: bytes) -> str:
-    """Why half a request at the end of a file cannot have been torn off there; "" where it can.
+    """Why the incomplete request at the end of a file was not cut off there, but is damaged; "" if it may be cut off.
 
-    A digit of a length, damaged, lets a word seem to reach beyond the end of the file. But then there is another
-    digit with which the word ends at its CRLF, and complete requests follow.
+    With a damaged digit in its length, an argument seems to reach beyond the end of the file. But with the right digit
+    it ends at its CRLF, and complete requests follow.
     """
     header = _HEADER.match(rest)
     place = header.end() if header else 0
@@ -259,7 +260,7 @@ def neighbours(digits: bytes) -> Iterator[bytes]:
 
 
 def follows(data: bytes) -> bool:
-    """Whether there are two complete requests at the front."""
+    """Whether `data` begins with two complete requests."""
     try:
         first = careful(data)
         return first is not None and bool(careful(data, first[1]))

@@ -1,19 +1,18 @@
-"""The rewrite of the log: the data as it is takes the place of the story of how it became so. It knows when, and how.
+"""The rewrite of the log: a copy of the data replaces the changes that led to it. This file says when, and how.
 
-    the server                                            its child (base.py)
-    ----------                                            -------------------
-    ends the increment, and begins another one
-    forks                                                 has all data as it was at that moment
-    goes on, and logs into the new increment              writes it to temp-rewriteaof-bg-PID.aof, fsyncs, exits
+    the server                                            its child process (base.py)
+    ----------                                            ---------------------------
+    closes the increment, and opens another one
+    forks                                                 has all data as it is at that moment
+    serves on, and appends to the new increment           writes it to temp-rewriteaof-bg-PID.aof, fsyncs, exits
     sees that the child has ended
-    renames its file to be the new base, and then
-    the manifest: this one step is the switch
-    deletes what was replaced
+    renames the child's file to the new base, and
+    then the manifest: this one step is the switch
+    deletes the files that were replaced
 
-Up to the switch the old files tell all, together with the new increment; after it the new base does, with the same.
+Before the switch the log is the old files and the new increment; after it, the new base and the new increment.
 """
 
-import os
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -23,15 +22,15 @@ from ..options import Options
 from ..protocol.errors import ReplyError
 from ..server_log import log as server_log
 from .aof import Log
-from .base import Child, Copier
+from .base import Child
 from .read import CorruptLog
 
-PATIENT_FAILURES = 3  # after so many in a row the next automatic try waits: a minute, then two, four … (as Redis)
+PATIENT_FAILURES = 3  # after this many in a row the next automatic try waits 1, 2, 4 … minutes (as in Redis)
 CANNOT = "Can't execute an AOF background rewriting. Please check the server logs for more information."
 
 
 class Engine(Protocol):
-    """What the rewriter must know of the server, and change: the engine is one."""
+    """What the rewriter needs of the engine."""
 
     options: Options
     stores: list[Store]
@@ -39,25 +38,25 @@ class Engine(Protocol):
 
 
 class Rewriter:
-    """Rewrites the log when it is asked to, when it has grown too much, and when it is turned on.
+    """Rewrites the log on request, when it has grown too much, and when it is turned on.
 
-    `prepare` is called in the child before anything else: who has set signals up takes them back there.
+    `prepare` is called in the child before anything else, to reset signal handlers.
     """
 
     def __init__(self, engine: Engine, prepare: Callable[[], None] = lambda: None) -> None:
         self.engine = engine
         self.prepare = prepare
-        self.worker: Child | Copier | None = None  # there while a rewrite is under way …
+        self.worker: Child | None = None  # during a rewrite …
         self.log: Log | None = None  # … of this log
-        self.scheduled = False  # one is to begin when it can
-        self.problem = ""  # of the last one
+        self.scheduled = False  # a rewrite begins as soon as possible
+        self.problem = ""  # of the last rewrite; "": it succeeded
         self.failures = 0  # in a row
         self.rewrites = 0
-        self.seconds = -1  # that the last one took
+        self.seconds = -1  # that the last rewrite took
         self.began = self.not_before = 0.0
 
     def ask(self, now: bool) -> str:
-        """BGREWRITEAOF: begin, or see to it that `tick` does; answer with what Redis says. Raises ReplyError."""
+        """BGREWRITEAOF: begin a rewrite, or schedule it; return Redis's answer. Raises ReplyError."""
         if self.worker is not None:
             raise ReplyError("ERR Background append only file rewriting already in progress")
         if not now:
@@ -68,14 +67,14 @@ class Rewriter:
         return "Background append only file rewriting started"
 
     def switch(self, now: bool) -> bool:
-        """The option appendonly has changed: turn the log on or off. Tell whether that could be done, or begun."""
+        """The option appendonly has changed: turn the log on or off. Return whether that succeeded, or began."""
         if self.engine.options.appendonly == "yes":
             return self.turn_on(now)
         self.turn_off()
         return True
 
     def turn_on(self, now: bool) -> bool:
-        """Rewrite, and log from then on; tell whether that could be begun."""
+        """Begin to rewrite, and to log; return whether that succeeded. With `now` False, `tick` begins."""
         self.cancel()
         if not now:
             self.schedule()
@@ -85,7 +84,7 @@ class Rewriter:
         return True
 
     def turn_off(self) -> None:
-        """Log nothing from now on. What was logged stays."""
+        """Stop logging. The files stay."""
         self.cancel()
         log, self.engine.log = self.engine.log, None
         if log is not None:
@@ -95,11 +94,11 @@ class Rewriter:
                 server_log.error("cannot write the log, its last changes are lost: %s", error)
 
     def schedule(self) -> None:
-        """Have `tick` begin a rewrite as soon as it can."""
+        """Let `tick` begin a rewrite as soon as possible."""
         self.scheduled, self.failures = True, 0
 
     def begin(self) -> bool:
-        """Begin a rewrite; tell whether that could be done. If not, a line says why, and the log is as it was."""
+        """Begin a rewrite and return True. If that fails, log why and return False; the log is as before."""
         self.began = time.monotonic()
         self.rewrites += 1
         try:
@@ -108,47 +107,46 @@ class Rewriter:
                 self.enter(log)
             if self.engine.log is not None:
                 log.branch()
-            worker = Child if hasattr(os, "fork") else Copier
-            self.worker = worker(self.engine.stores, log.folder.path, self.prepare)
+            self.worker = Child.start(self.engine.stores, log.folder.path, self.prepare)
         except (OSError, CorruptLog) as error:
-            self.note(str(error))
+            self.record(str(error))
             return False
         self.scheduled = False
         return True
 
     def enter(self, log: Log) -> None:
-        """The server keeps no log. Turn this one on, or only have its folder, to leave the data there as it is."""
+        """The server has no log: turn this one on; if appendonly is no, only lock its folder for the rewrite."""
         log.enter()
         if self.engine.options.appendonly == "yes":
-            log.open()  # so that there is a whole log, the old one or an empty one, until the new one is complete
-            log.apart = True
+            log.open()  # so the folder holds a complete log, an old or an empty one, until the new one is complete
+            log.waits_for_rewrite = True
             self.engine.log = log
         else:
             log.folder.tidy()
 
     def tick(self) -> None:
-        """Called some ten times a second: see whether the rewrite under way is done, or whether one is due."""
+        """Finish the rewrite whose child has ended, or begin one that is due. Called about ten times a second."""
         if self.worker is not None:
             problem = self.worker.result()
             if problem is not None:
                 self.finish(problem)
-        elif (self.scheduled or self.in_doubt or self.grown()) and time.monotonic() >= self.not_before:
+        elif (self.scheduled or self.needed or self.grown()) and time.monotonic() >= self.not_before:
             self.begin()
 
     @property
-    def in_doubt(self) -> bool:
-        """Whether nobody knows what of the log is on the disk, so that only a new one can be relied on."""
-        return self.engine.log is not None and bool(self.engine.log.doubt)
+    def needed(self) -> bool:
+        """Whether the log may be incomplete on the disk, so that it must be rewritten."""
+        return self.engine.log is not None and self.engine.log.health.needs_rewrite
 
     def grown(self) -> bool:
-        """Whether the log has grown so much since it was last rewritten that it is time to do it again."""
+        """Whether the log has grown by auto-aof-rewrite-percentage since the last rewrite."""
         log, options = self.engine.log, self.engine.options
         if log is None or not options.auto_aof_rewrite_percentage or log.size <= options.auto_aof_rewrite_min_size:
             return False
         return log.size * 100 // (log.base_size or 1) - 100 >= options.auto_aof_rewrite_percentage
 
     def finish(self, problem: str) -> None:
-        """The worker has ended, well or with a problem: switch to the new base, or leave all as it is."""
+        """The child has ended, with a problem or without (""): switch to the new base, or leave the log as it is."""
         assert self.worker is not None and self.log is not None
         draft, self.worker = self.worker.draft, None
         try:
@@ -158,36 +156,36 @@ class Rewriter:
         except OSError as error:
             problem = str(error)
         self.seconds = int(time.monotonic() - self.began)
-        self.note(problem)
+        self.record(problem)
 
-    def note(self, problem: str) -> None:
-        """A rewrite is over: keep how it went. One that should have turned the log on is tried again."""
+    def record(self, problem: str) -> None:
+        """Record the result of a rewrite. One that should have turned the log on is tried again."""
         self.problem = problem
         self.failures = self.failures + 1 if problem else 0
         if problem:
             server_log.error("the log was not rewritten: %s", problem)
-            self.scheduled |= self.engine.log is not None and self.engine.log.apart
+            self.scheduled |= self.engine.log is not None and self.engine.log.waits_for_rewrite
         if self.failures >= PATIENT_FAILURES:
-            unit = 1 if self.in_doubt else 60  # seconds: writes are refused meanwhile
+            unit = 1 if self.needed else 60  # seconds: writes are refused while a rewrite is needed
             self.not_before = time.monotonic() + unit * min(2 ** (self.failures - PATIENT_FAILURES), 60)
-        self.let_go()
+        self.release()
 
     def cancel(self) -> None:
-        """Give up a rewrite that is under way, and one that is scheduled."""
+        """Cancel the rewrite that runs, and the one that is scheduled."""
         self.scheduled = False
         if self.worker is not None:
             self.worker.cancel()
             self.worker = None
-        self.let_go()
+        self.release()
 
-    def let_go(self) -> None:
-        """Forget the log that was rewritten, and let go of its folder where it is not kept on."""
+    def release(self) -> None:
+        """Forget the log that was rewritten, and unlock its folder unless the server logs there."""
         if self.log is not None and self.log is not self.engine.log:
             self.log.folder.leave()
         self.log = None
 
     def state(self) -> dict[str, Any]:
-        """What INFO says about the log."""
+        """The fields of INFO about the log."""
         log = self.engine.log
         return {
             "aof_enabled": int(self.engine.options.appendonly == "yes"),

@@ -1,1 +1,1 @@
-"""Lua for scripts, through the library lupa, with nothing in reach but what is handed in."""
+"""Lua for scripts, through the library lupa, in a sandbox."""

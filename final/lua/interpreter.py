@@ -1,8 +1,8 @@
-"""Scripts: Lua beside Python, through the library lupa, with nothing in reach but what is handed in.
+"""Runs scripts in Lua, through the library lupa, in a sandbox.
 
-A script sees Lua's own functions and tables without those that reach files, modules or the interpreter, and the
-tables `redis`, `cjson` and `bit`. Every Python function is wrapped in a Lua one and none of them raises: an error
-comes back as a value, and Lua raises it. So no script ever holds a Python object in its hands.
+A script has Lua's own functions and tables, without those for files, modules or the interpreter, and the tables
+`redis`, `cjson` and `bit`. Every Python function is wrapped in a Lua function and never raises: it returns an error as
+a value, and Lua raises it. So no script ever gets a Python object.
 """
 
 import re
@@ -16,18 +16,18 @@ from ..protocol.errors import ReplyError
 from ..protocol.writer import BigNumber, NullArray, Value, Verbatim
 from .libraries import decode, encode, operate
 
-Call = Callable[[list[bytes]], Value]  # runs a command for a script and gives its answer, an error too
-STEPS = 100_000  # Lua's instructions between two looks at the clock
-FRAMES = 5000  # of Python's stack: tables may be 1000 deep, and to write or read one takes up to three frames
-DEEPEST = 1000  # tables in tables that a script may answer with
-MOST_MEMORY = 512 << 20  # bytes that a script may hold, and so the most that its reply may take
-RESERVE = 1 << 20  # of these, for Python: what lupa allocates for a call, outside of any Lua function
-VALUE = 48  # bytes that a value takes at least: its place in a table, and an object in Python
-LOOK_EVERY = 1 << 17  # bytes between two looks at the clock while values are converted
+Call = Callable[[list[bytes]], Value]  # runs a command for a script and returns its reply; an error is a reply too
+STEPS = 100_000  # instructions of Lua between two calls of `check`
+FRAMES = 5000  # of Python's stack: tables may be nested 1000 deep, and each level needs up to three frames
+DEEPEST = 1000  # levels of nested tables in the result of a script
+MOST_MEMORY = 512 << 20  # bytes that a script may use, and so the limit for its reply
+RESERVE = 1 << 20  # of these, for what lupa allocates for a call, outside of any Lua function
+VALUE = 48  # bytes of a value at least: its slot in a table, and an object in Python
+LOOK_EVERY = 1 << 17  # bytes of converted values between two calls of `check`
 OUT_OF_MEMORY = "ERR not enough memory"
 KILLED = "ERR Script killed by user with SCRIPT KILL..."
 sys.setrecursionlimit(max(FRAMES, sys.getrecursionlimit()))
-BIG = re.compile(rb"-?\d{1,4000}")  # Python would not read an integer of more than 4300 digits
+BIG = re.compile(rb"-?\d{1,4000}")  # Python does not parse integers of more than 4300 digits
 
 
 def sha(script: bytes) -> bytes:
@@ -36,25 +36,25 @@ def sha(script: bytes) -> bytes:
 
 
 def never(*_: object) -> None:
-    """Refuse: Lua must not look into Python objects, should it ever get hold of one."""
-    raise AttributeError("no Python object is in reach")
+    """An attribute filter that refuses everything, in case that Lua ever gets a Python object."""
+    raise AttributeError("scripts have no access to Python objects")
 
 
 class Killed(Exception):
-    """The script is to end, in the middle of a conversion."""
+    """SCRIPT KILL ends the script, during the conversion of a value."""
 
 
 class Interpreter:
-    """One Lua, with the scripts that it has compiled. Raises ReplyError where lupa is not installed.
+    """A Lua state and the scripts compiled in it. Raises ReplyError if lupa is not installed.
 
-    Its memory is limited only while Lua's own functions run. Where an allocation fails there, Lua raises an error;
-    where it fails in lupa, outside of any Lua function, the process ends, and within a Python function that a script
-    has called, the jump out of it would leave Python's stack in disorder. So prelude.lua calls `restrict` when Lua
-    begins to run, and after each Python function, which has lifted the limit. Conversions are limited by `_charge`.
+    Its memory is limited only while Lua's own functions run: there, Lua raises an error if an allocation fails. In
+    lupa, outside of any Lua function, a failed allocation ends the process; in a Python function that a script
+    called, Lua's longjmp would corrupt Python's stack. So Python functions lift the limit, and prelude.lua calls
+    `restrict` when Lua begins to run and after each Python function. Conversions are limited by `_charge`.
     """
 
     def __init__(self, call: Call, check: Callable[[], bool], log: Callable[[int, str], None]) -> None:
-        """`call` runs a command; `check` is asked now and then, and ends the script by saying yes."""
+        """`call` runs a command; `check`, called regularly, returns whether the script must end; `log` logs a text."""
         try:
             from lupa.lua51 import LuaError, LuaRuntime, lua_type
         except ImportError:
@@ -64,15 +64,15 @@ class Interpreter:
         self._call = call
         self._check = check
         self._memory = MOST_MEMORY
-        self._left = self._next_look = 0  # bytes that the conversion under way may still take; when to look again
-        self._scripts: dict[bytes, tuple[Any, int]] = {}  # the function, and how many lines it has
+        self._left = self._next_look = 0  # bytes that the current conversion may still use; when to call `check` again
+        self._scripts: dict[bytes, tuple[Any, int]] = {}  # by SHA1: the function, and its number of lines
         self._lua = LuaRuntime(
             encoding=None,
             unpack_returned_tuples=True,
             register_eval=False,
             register_builtins=False,
             attribute_filter=never,
-            max_memory=0,  # the limit is there, and lifted
+            max_memory=0,  # no limit yet; None would mean that none can be set
         )
         prelude = (files(__package__) / "prelude.lua").read_bytes()
         self._compile, self._run, self._get, self._null = self._lua.compile(prelude)(
@@ -90,20 +90,20 @@ class Interpreter:
         )
 
     def close(self) -> None:
-        """Free all that Lua holds, at once: what refers to Lua here and to us there is a circle."""
+        """Free the Lua state at once: references between it and this object form a cycle."""
         self._scripts.clear()
         del self._compile, self._run, self._get, self._null, self._lua
 
     def _restrict(self) -> None:
-        """From now on the script may hold so much and no more."""
+        """Limit the memory of Lua."""
         self._lua.set_max_memory(self._memory)
 
     def _lift(self) -> None:
-        """From now on there is memory for whatever is asked for."""
+        """Lift the limit on the memory of Lua."""
         self._lua.set_max_memory(0)
 
     def _hook(self) -> bool:
-        """Lua asks whether the script must end. It has no memory to spare, except for what went wrong here."""
+        """Return whether the script must end. Called by Lua with the limit on; only an exception lifts it."""
         try:
             return self._check()
         except BaseException:
@@ -111,15 +111,15 @@ class Interpreter:
             raise
 
     def _begin(self) -> None:
-        """A conversion begins, between values of Lua's and values of Python's."""
+        """Begin a conversion between values of Lua and values of Python."""
         self._lift()
         self._left = self._memory
         self._next_look = self._left - LOOK_EVERY
 
     def _charge(self, size: int) -> None:
-        """A conversion takes so many bytes more. Raises MemoryError where that is too much, and Killed.
+        """Count `size` more bytes for the conversion. Raises MemoryError if that is too much, and Killed.
 
-        What a table refers to twice is converted twice. So a small one can stand for more than there is memory for.
+        A value that a table refers to twice is converted twice. So a small table can need a huge reply.
         """
         self._left -= size
         if self._left < self._next_look:
@@ -130,18 +130,18 @@ class Interpreter:
                 raise Killed
 
     def _table(self, items: Any) -> Any:
-        """Make a table of a list or a dictionary. Raises MemoryError and Killed."""
+        """Make a Lua table of a list or a dictionary. Raises MemoryError and Killed."""
         self._charge(VALUE * (1 + len(items)))
         return self._lua.table_from(items)
 
     def load(self, script: bytes) -> bytes:
-        """Compile a script, unless that was done before; give its name. Raises ReplyError where it is no Lua."""
+        """Compile a script, unless it is compiled, and return its SHA1. Raises ReplyError for a syntax error."""
         name = sha(script)
         if name not in self._scripts:
             body = b"\n" + script.partition(b"\n")[2] if script.startswith(b"#!") else script
             try:
                 function, problem = self._compile(body)
-            except self._error:  # there was not even the memory to say so in Lua
+            except self._error:  # not even Lua's own error message fitted in memory
                 raise ReplyError(OUT_OF_MEMORY) from None
             finally:
                 self._lift()
@@ -151,25 +151,25 @@ class Interpreter:
         return name
 
     def run(self, name: bytes, keys: list[bytes], arguments: list[bytes]) -> Value:
-        """Run a script that was loaded; give what it answers."""
+        """Run a script that is loaded, and return its reply."""
         tables = (self._lua.table_from(args) for args in (keys, arguments))
         function, lines = self._scripts[name]
         try:
             fine, result, line = (*self._run(function, *tables), None)[:3]
-        except self._error:  # there was not even the memory to say so in Lua
+        except self._error:  # not even Lua's own error message fitted in memory
             return ReplyError(OUT_OF_MEMORY)
         finally:
             self._lift()
         if fine:
             return self._whole_reply(result)
         if isinstance(result, BaseException):
-            raise result  # ours, from behind `redis.call`: it is no script's business
+            raise result  # from `redis.call`: a bug of the server, which the script must not catch
         text = result.decode(errors="surrogateescape") if isinstance(result, bytes) else "ERR unknown error"
-        # `return redis.call(…)` is a tail call, which leaves no trace of its line: most likely it was the last one.
+        # `return redis.call(…)` is a tail call, so its line is unknown: most likely it is the last one.
         return ReplyError(f"{text} script: {name.decode()}, on @user_script:{line or lines}.")
 
     def _answer(self, resp: float, count: float, args: Any) -> Any:
-        """Run a command for `redis.call`: what it answers, in Lua's types, or a table with `err`."""
+        """Run a command for `redis.call`, and return its reply as a Lua value; an error is a table with `err`."""
         self._lift()
         try:
             answer = self._call([args[place] for place in range(1, int(count) + 1)])
@@ -183,7 +183,7 @@ class Interpreter:
             return self._lua.table_from({b"err": KILLED.encode()})
 
     def _guarded(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, with errors as values: a result and nothing, or nothing and a text."""
+        """Wrap a function so that it returns a result and None, or None and an error text."""
 
         def guarded(*arguments: Any) -> Any:
             self._begin()
@@ -201,7 +201,7 @@ class Interpreter:
         return guarded
 
     def _lua_value(self, value: Value, resp: int) -> Any:
-        """Turn an answer into Lua's types, as Redis does. With resp 3, `redis.setresp(3)`, more of them survive."""
+        """Convert a reply to a Lua value, as Redis does. RESP3 (`redis.setresp(3)`) keeps more of the types."""
         convert = self._lua_value
         table = self._table
         match value:
@@ -234,7 +234,7 @@ class Interpreter:
         return table([convert(item, resp) for item in value])
 
     def _whole_reply(self, value: Any) -> Value:
-        """Turn what a script returned into an answer, or into an error where that would take too much."""
+        """Convert the result of a script to a reply, or to an error if that needs too much memory."""
         self._begin()
         try:
             return self._reply(value)
@@ -246,9 +246,9 @@ class Interpreter:
             return ReplyError(KILLED)
 
     def _reply(self, value: Any, depth: int = 0) -> Value:
-        """Turn what a script returned into an answer: numbers are cut to integers, a table ends at its first nil.
+        """Convert the result of a script to a reply: numbers are truncated to integers, a table ends at its first nil.
 
-        What is deeper than `DEEPEST` is an error in its place, as in Redis, where it may be some 8000 deep.
+        A table nested deeper than `DEEPEST` becomes an error in its place, as in Redis (about 8000 levels there).
         """
         self._charge(VALUE + len(value) if isinstance(value, bytes) else VALUE)
         if value is None or value is False:
@@ -286,14 +286,14 @@ class Interpreter:
         return items
 
     def _field(self, table: Any, name: bytes) -> Any:
-        """A field of a table, raw: past what a metatable would say."""
+        """A field of a table, without its metatable."""
         value = self._get(table, name)
         if isinstance(value, bytes):
             self._charge(len(value))
         return value
 
     def _hashable(self, value: Value) -> Value:
-        """An answer that can be a key of a map or a member of a set: lists become tuples."""
+        """Make a reply hashable, for the key of a map or the member of a set: lists become tuples."""
         self._charge(VALUE)
         if isinstance(value, dict):
             value = [arg for pair in value.items() for arg in pair]

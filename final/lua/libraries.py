@@ -1,7 +1,7 @@
-"""What scripts find as `cjson` and `bit`: values of Lua in, values for Lua out. It knows no Lua but through lupa.
+"""The Lua libraries `cjson` and `bit`: they take and return values of Lua, as lupa converts them.
 
-Both are C in Redis. What they do and how they say no is the same here, except that an error in JSON is named by its
-place and not always by the same token.
+Both are written in C in Redis. Results and error texts are the same here, except that an error in JSON always has its
+position, but not always the same token.
 """
 
 import json
@@ -11,13 +11,13 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-DEEPEST = 1000  # tables in tables
-VALUE = 48  # bytes that a value takes at least, here and in Lua
-SEPARATORS = b"[{,:"  # in JSON no value comes without one of these before it, but the first
-SPARSE = 10  # from this length on, an array of which more than half is missing is refused
+DEEPEST = 1000  # levels of nested tables
+VALUE = 48  # bytes of a value at least, here and in Lua
+SEPARATORS = b"[{,:"  # in JSON one of these precedes every value but the first
+SPARSE = 10  # a longer array of which more than half is missing is refused
 ESCAPED = {b'"': b'\\"', b"\\": b"\\\\", b"/": b"\\/", b"\b": b"\\b", b"\t": b"\\t", b"\n": b"\\n", b"\f": b"\\f",
            b"\r": b"\\r"}  # fmt: skip
-WANTED = {  # in the words of Python's json, and of cjson
+EXPECTED = {  # messages of Python's json -> what cjson expects
     "Expecting value": "value",
     "Expecting property name enclosed in double quotes": "object key string",
     "Expecting ':' delimiter": "colon",
@@ -27,9 +27,9 @@ WANTED = {  # in the words of Python's json, and of cjson
 
 
 def encode(value: Any, kind: Callable[[Any], str | None], charge: Callable[[int], None], depth: int = 1) -> bytes:
-    """Write a value of Lua as JSON; `kind` tells a table from a function, `charge` is told of each value's size.
+    """Encode a Lua value as JSON. `kind` returns the Lua type of an object; `charge` is called with each value's size.
 
-    Raises ValueError where that cannot be, and what `charge` raises.
+    Raises ValueError if the value has no JSON, and what `charge` raises.
     """
     charge(VALUE + len(value) if isinstance(value, bytes) else VALUE)
     if value is None or value is True or value is False:
@@ -55,7 +55,7 @@ def encode(value: Any, kind: Callable[[Any], str | None], charge: Callable[[int]
 
 
 def array_length(keys: list[Any]) -> int:
-    """The length of the array that these are the keys of; 0 where they are none of an array.
+    """The length of the array that has these keys; 0 if they are not the keys of an array. Raises ValueError.
 
     >>> array_length([1, 2, 3]), array_length([1, 3]), array_length([1, b"a"]), array_length([])
     (3, 3, 0, 0)
@@ -63,7 +63,7 @@ def array_length(keys: list[Any]) -> int:
     if not keys or not all(type(key) is int and key > 0 for key in keys):
         return 0
     longest = max(keys)
-    if longest >= 2**31:  # more than C's int holds, where it becomes negative
+    if longest >= 2**31:  # overflows C's int, and becomes negative there
         return 0
     if longest > max(SPARSE, 2 * len(keys)):
         raise ValueError("Cannot serialise table: excessively sparse array")
@@ -71,7 +71,7 @@ def array_length(keys: list[Any]) -> int:
 
 
 def name(key: Any) -> bytes:
-    """A key of a table as a member's name."""
+    """A key of a table as a name in a JSON object. Raises ValueError."""
     if isinstance(key, bytes):
         return quoted(key)
     if type(key) in (int, float):
@@ -80,7 +80,7 @@ def name(key: Any) -> bytes:
 
 
 def quoted(text: bytes) -> bytes:
-    r"""A text in quotes. Its bytes stay what they are, be they UTF-8 or not.
+    r"""A JSON string. Bytes that are not ASCII stay as they are, whether they are UTF-8 or not.
 
     >>> quoted(b'a"\n\x01\xff')
     b'"a\\"\\n\\u0001\xff"'
@@ -90,11 +90,11 @@ def quoted(text: bytes) -> bytes:
 
 
 def decode(text: bytes, table: Callable[[Any], Any], null: Any, charge: Callable[[int], None]) -> Any:
-    """Read JSON into values for Lua; `table` makes tables, `null` stands for null, `charge` is told of the size.
+    """Decode JSON to Lua values. `table` makes a table; `null` is used for null; `charge` is called with the size.
 
     Raises ValueError, and what `charge` and `table` raise.
     """
-    charge(len(text) + VALUE * sum(map(text.count, SEPARATORS)))  # before Python's json takes as much
+    charge(len(text) + VALUE * sum(map(text.count, SEPARATORS)))  # before Python's json allocates as much
 
     def converted(value: Any) -> Any:
         if isinstance(value, str):
@@ -110,12 +110,12 @@ def decode(text: bytes, table: Callable[[Any], Any], null: Any, charge: Callable
         return converted(json.loads(text.decode(errors="surrogateescape"), parse_int=float))
     except json.JSONDecodeError as error:
         found = "invalid token" if error.doc[error.pos :].strip() else "T_END"
-        wanted = f"Expected {WANTED[error.msg]} but found" if error.msg in WANTED else "Found"
-        raise ValueError(f"{wanted} {found} at character {error.pos + 1}") from None
+        expected = f"Expected {EXPECTED[error.msg]} but found" if error.msg in EXPECTED else "Found"
+        raise ValueError(f"{expected} {found} at character {error.pos + 1}") from None
 
 
 def check_depth(text: bytes) -> None:
-    """Raise ValueError where JSON nests too deep, before anyone goes down there."""
+    """Raise ValueError if JSON is nested too deep, before the recursive parser runs."""
     depth = 0
     for found in re.finditer(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', text, re.DOTALL):
         depth += (found[0] in b"[{") - (found[0] in b"]}")
@@ -124,38 +124,38 @@ def check_depth(text: bytes) -> None:
 
 
 def operate(name: bytes, *numbers: float) -> int | bytes:
-    """The functions of the table `bit`: on 32 bits, with a sign.
+    """The functions of the table `bit`, on signed 32-bit integers.
 
     >>> operate(b"band", 7, 3), operate(b"lshift", 1, 31), operate(b"bnot", 0), operate(b"tohex", 255, -4)
     (3, -2147483648, -1, b'00FF')
     """
     first, *others = map(low_bits, numbers)
-    by = others[0] & 31 if others else 0
+    shift = others[0] & 31 if others else 0
     match name:
         case b"bnot":
             first = ~first
         case b"lshift":
-            first <<= by
+            first <<= shift
         case b"rshift":
-            first >>= by
+            first >>= shift
         case b"arshift":
-            first = signed(first) >> by
+            first = signed(first) >> shift
         case b"rol":
-            first = first << by | first >> (32 - by)
+            first = first << shift | first >> (32 - shift)
         case b"ror":
-            first = first >> by | first << (32 - by)
+            first = first >> shift | first << (32 - shift)
         case b"bswap":
             first = int.from_bytes(first.to_bytes(4, "little"), "big")
         case b"tohex":
             return digits(first, signed(others[0]) if others else 8)
-        case _:  # and `tobit`, which has no others
+        case _:  # band, bor, bxor; and tobit, which has one argument
             for other in others:
                 first = {b"band": first & other, b"bor": first | other, b"bxor": first ^ other}.get(name, first)
     return signed(first)
 
 
 def low_bits(number: float) -> int:
-    """The low 32 bits of a number that was rounded, as C's union of double and integer shows them; of NaN none.
+    """The low 32 bits of a rounded number, as C gets them from a union of double and integer; 0 for NaN.
 
     >>> low_bits(2.5), low_bits(-1), low_bits(2.0**32 + 1), low_bits(float("nan"))
     (2, 4294967295, 1, 0)
@@ -164,11 +164,11 @@ def low_bits(number: float) -> int:
 
 
 def digits(number: int, count: int) -> bytes:
-    """So many hexadecimal digits of a number, its last ones; where the count is negative, in capitals."""
+    """The last `count` hexadecimal digits of a number; the last -`count`, in capitals, if that is negative."""
     shown = (b"%08x" if count > 0 else b"%08X") % number
     return shown[8 - min(abs(count), 8) :]
 
 
 def signed(number: int) -> int:
-    """The low 32 bits, read as a number with a sign."""
+    """The low 32 bits as a signed integer."""
     return (number + 2**31) % 2**32 - 2**31

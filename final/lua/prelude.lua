@@ -1,8 +1,8 @@
--- What every script finds: the functions of Lua that are safe, and the tables redis, cjson and bit.
--- Called once, with the Python functions that it wraps; returns how to compile a script, and how to run one.
+-- The environment of scripts: the safe functions of Lua, and the tables redis, cjson and bit.
+-- Called once with the Python functions that it wraps; returns a function that compiles a script, and one that runs it.
 --
--- No script must ever hold what it could use to reach further: a Python function or exception, a table that other
--- scripts use too and that it could change, a way around the hook that ends scripts.
+-- A script must never get a Python function or exception, nor be able to change a table that other scripts use too,
+-- nor to avoid the hook that ends scripts.
 local answer, check, log, sha1hex, encode, decode, operate, steps, restrict, lift, most = ...
 
 local error, type, tostring, tonumber, pcall, xpcall, select = error, type, tostring, tonumber, pcall, xpcall, select
@@ -11,14 +11,14 @@ local unpack, format, byte, find, gsub, sub = unpack, string.format, string.byte
 local sethook, getinfo, concat, null = debug.sethook, debug.getinfo, table.concat, newproxy()
 local create, resume, collect, max, min = coroutine.create, coroutine.resume, collectgarbage, math.max, math.min
 
-local killed = false  -- SCRIPT KILL was said: whatever the script catches, it ends
-local resp = 2        -- the version of RESP whose types redis.call gives
+local killed = false  -- SCRIPT KILL was received: the script ends, whatever it catches
+local resp = 2        -- the RESP version of the replies of redis.call
 
--- Memory, in KiB. A script may hold `most`, and a reserve that Python's side needs to be called.
-local STARVED = "not enough memory"  -- in Lua's words
-local untidy = most / 8              -- so much in use after a script is worth a full collection
+-- Memory in KiB. A script may use `most`, plus a reserve that lupa needs to call Python.
+local STARVED = "not enough memory"  -- as Lua says it
+local untidy = most / 8              -- a full collection is worth it when more is in use
 
--- Collect what scripts have left behind, where it is much. Tell whether there is room to go on.
+-- Collect the garbage of scripts if it is much. Return whether there is enough memory to continue.
 local function tidy()
     if collect("count") > untidy then
         lift()  -- a collection may need memory
@@ -33,7 +33,7 @@ local function restricted(...)
     return ...
 end
 
--- A function of Python's, for a script. It lifts the limit, and it must not be called without the reserve.
+-- Wrap a Python function for a script. The function lifts the limit, and must not be called without the reserve.
 local function python(call)
     return function(...)
         if collect("count") > most then
@@ -49,37 +49,28 @@ end
 answer, log, sha1hex = python(answer), python(log), python(sha1hex)
 encode, decode, operate = python(encode), python(decode), python(operate)
 
-local function words(...)
-    local list, count = {}, select("#", ...)
+local function args_of(...)
+    local args, count = {}, select("#", ...)
     if count == 0 then error({err = "ERR Please specify at least one argument for this redis lib call"}, 0) end
     for i = 1, count do
-        local word = select(i, ...)
-        if type(word) == "number" then word = format("%.17g", word) end
-        if type(word) ~= "string" then
+        local arg = select(i, ...)
+        if type(arg) == "number" then arg = format("%.17g", arg) end
+        if type(arg) ~= "string" then
             error({err = "ERR Lua redis lib command arguments must be strings or integers"}, 0)
         end
-        list[i] = word
+        args[i] = arg
     end
-    return count, list
+    return count, args
 end
 
 local function call(...)
-    local result = answer(resp, words(...))
+    local result = answer(resp, args_of(...))
     if type(result) == "table" and result.err then error(result, 0) end
     return result
 end
 
-local function raised(result, failure)
-    if failure then error(failure, 0) end
-    return result
-end
-
--- The functions of Redis complain without saying where, those of the other libraries with the place in the script.
+-- Errors of the table redis have no position, those of the other libraries have the position in the script.
 local function complain(text) error({err = "ERR " .. text}, 0) end
-
-local function want(count, name, problem, ...)
-    if select("#", ...) ~= count then complain(problem) end
-end
 
 local function reply(field, text)
     if type(text) ~= "string" then return {err = "ERR wrong number or type of arguments"} end
@@ -121,7 +112,7 @@ local redis = {
         if version ~= 2 and version ~= 3 then complain("RESP version must be 2 or 3.") end
         resp = version
     end,
-    set_repl = function(...)  -- what a script writes is always logged
+    set_repl = function(...)  -- the writes of a script are always logged
         if select("#", ...) ~= 1 then complain("redis.set_repl() requires two arguments.") end
         local flags = tonumber((...))
         if not flags or flags < 0 or flags > 3 then
@@ -129,7 +120,7 @@ local redis = {
         end
     end,
     acl_check_cmd = function(...)
-        words(...)
+        args_of(...)
         return true
     end,
     replicate_commands = function() return true end,
@@ -177,28 +168,29 @@ for name, count in pairs({tobit = 1, tohex = 1, bnot = 1, bswap = 1, band = 1, b
     end
 end
 
-local globals  -- the table that scripts have as _G
+local globals  -- the table _G of scripts
 
--- What a script cannot catch: that it is to end, and what is Python's.
+-- Raise again what a script must not catch: SCRIPT KILL, and Python exceptions.
 local function through(fine, first, ...)
     if not fine and (killed or type(first) == "userdata") then error(first, 0) end
     return fine, first, ...
 end
 
--- Of a command's error `pcall` gives the text.
+-- For the error of a command, `pcall` returns its text.
 local function caught(fine, first, ...)
     if not fine and type(first) == "table" and rawget(first, "err") then first = rawget(first, "err") end
     return fine, first, ...
 end
 
 local function compile(text, name)
-    if byte(text) == 27 then return nil, "bytecode is not allowed" end  -- it is not checked, and could do anything
+    -- Lua does not verify bytecode, so it could corrupt memory.
+    if byte(text) == 27 then return nil, "bytecode is not allowed" end
     local script, problem = loadstring(text, name)
     return script and setfenv(script, globals), problem
 end
 
--- Tables that all scripts share show what is in them, and refuse to be changed.
-local frozen = {}  -- what scripts hold -> what is behind it
+-- Tables that all scripts share are read-only.
+local frozen = {}  -- the read-only table -> the original
 
 local function refuse() error("Attempt to modify a readonly table", 2) end
 
@@ -217,7 +209,7 @@ end
 
 for _, name in ipairs({"insert", "remove", "sort", "setn"}) do table[name] = guarded(table[name]) end
 
--- The hook belongs to a coroutine, and each needs its own.
+-- Each coroutine needs its own hook.
 local function hook()
     if killed or check() then
         killed = true
@@ -243,7 +235,7 @@ function coroutine.wrap(body)
     return function(...) return passed(resume(made, ...)) end
 end
 
--- The matcher is a C function that calls itself for each quantifier of the pattern, on a stack that ends.
+-- The matcher is a C function that recurses for each quantifier of the pattern, and the C stack is limited.
 local QUANTIFIERS = 5000
 
 local function placed(name, fine, ...)
@@ -276,7 +268,7 @@ local known = {
     redis = readonly(redis), cjson = readonly(cjson), bit = readonly(bit),
 }
 
--- The collector is everybody's: a script may use it, and what it sets is only remembered, as long as it runs.
+-- All scripts share the garbage collector: a script may run it, but its settings are only stored, until it ends.
 local settings = {}
 function known.collectgarbage(option, value)
     if option == "stop" or option == "restart" then return 0 end
@@ -289,7 +281,8 @@ end
 function known.pcall(...) return caught(through(pcall(...))) end
 function known.xpcall(body, handler)
     return through(xpcall(body, function(problem)
-        if killed or type(problem) == "userdata" then return problem end  -- in the hook nothing would end a handler
+        -- A handler must not run for an error from the hook: nothing could end it.
+        if killed or type(problem) == "userdata" then return problem end
         return handler(problem)
     end))
 end
@@ -319,7 +312,7 @@ globals = setmetatable({}, {
 frozen[globals] = known
 known._G = globals
 
--- Where in the script an error came from, and its text.
+-- The line of the script where an error was raised, and its text.
 local function explain(problem)
     local level, line = 2, 0
     local place = getinfo(level, "Sl")
@@ -333,7 +326,7 @@ local function explain(problem)
     else
         problem = "ERR " .. tostring(problem)
     end
-    return {text = tostring(problem), line = place and place.currentline}  -- no line: it was lost by a tail call
+    return {text = tostring(problem), line = place and place.currentline}  -- no line: a tail call has lost it
 end
 
 local function run(script, keys, arguments)
@@ -347,7 +340,7 @@ local function run(script, keys, arguments)
     if not tidy() then fine, result = false, STARVED end
     if fine or type(result) == "userdata" then return fine, result end
     if type(result) == "table" then return false, result.text, result.line end
-    return false, "ERR " .. tostring(result)  -- the error was too much for `explain`
+    return false, "ERR " .. tostring(result)  -- `explain` failed
 end
 
 local function load_script(text)

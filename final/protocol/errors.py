@@ -1,12 +1,12 @@
-"""Errors as replies: what a command raises to say no, and the texts, which are Redis's to the letter."""
+"""Errors as replies: the exception that commands raise, and its texts, which are exactly those of Redis."""
 
 
 class ReplyError(Exception):
-    """An error that is the answer to one request. The text begins with its code, mostly `ERR`."""
+    """An error that is the reply to one request. The text begins with its code, mostly `ERR`."""
 
 
 def shown(arg: bytes) -> str:
-    """Quote a client's word in an error text: 128 bytes of it at most, and up to the first zero byte.
+    """An argument as it is quoted in an error text: up to 128 bytes, and up to the first zero byte.
 
     `errors="surrogateescape"` keeps bytes that are not UTF-8, so that the client gets back what it sent.
 
@@ -17,7 +17,7 @@ def shown(arg: bytes) -> str:
 
 
 def unknown_command(args: list[bytes]) -> ReplyError:
-    """Answer to a command that does not exist: names it, and the arguments as far as 128 bytes go.
+    """For a command that does not exist: names it, and its arguments up to 128 bytes.
 
     >>> unknown_command([b"GETT", b"my", b"key"])
     ReplyError("ERR unknown command 'GETT', with args beginning with: 'my' 'key' ")
@@ -32,7 +32,7 @@ def unknown_command(args: list[bytes]) -> ReplyError:
 
 
 def unknown_subcommand(command: str, subcommand: bytes) -> ReplyError:
-    """Answer to a subcommand that does not exist.
+    """For a subcommand that does not exist.
 
     >>> unknown_subcommand("CLIENT", b"FOO")
     ReplyError("ERR unknown subcommand 'FOO'. Try CLIENT HELP.")
@@ -41,14 +41,14 @@ def unknown_subcommand(command: str, subcommand: bytes) -> ReplyError:
 
 
 def wrong_subcommand(command: str, subcommand: bytes) -> ReplyError:
-    """Answer to a subcommand that counts its words itself, and has too many."""
+    """For too many arguments to a subcommand that counts its arguments itself."""
     return ReplyError(
         f"ERR unknown subcommand or wrong number of arguments for '{shown(subcommand)}'. Try {command} HELP."
     )
 
 
 def wrong_number_of_arguments(command: str) -> ReplyError:
-    """Answer to a request with too few or too many words; `command` in lower case, `client|setname` and so on.
+    """For too few or too many arguments; `command` is in lower case, such as `client|setname`.
 
     >>> wrong_number_of_arguments("echo")
     ReplyError("ERR wrong number of arguments for 'echo' command")
@@ -57,7 +57,7 @@ def wrong_number_of_arguments(command: str) -> ReplyError:
 
 
 def too_many_arguments(command: str, args: list[bytes]) -> ReplyError:
-    """Answer to a request that the arity allows, and that has more arguments than the command takes.
+    """For more arguments than the command takes, although its arity allows them.
 
     >>> too_many_arguments("ping", [b"PING", b"a", b"b"])
     ReplyError("ERR wrong number of arguments for 'ping' command")
@@ -67,52 +67,52 @@ def too_many_arguments(command: str, args: list[bytes]) -> ReplyError:
 
 
 def wrong_type() -> ReplyError:
-    """Answer to a command for one kind of value whose key holds another."""
+    """For a command whose key holds another type of value."""
     return ReplyError("WRONGTYPE Operation against a key holding the wrong kind of value")
 
 
 def syntax_error() -> ReplyError:
-    """Answer to options that do not exist, or do not go together."""
+    """For options that do not exist, or exclude each other."""
     return ReplyError("ERR syntax error")
 
 
 def not_an_integer() -> ReplyError:
-    """Answer where a number was wanted: in the request, or in the value that is to be counted up."""
+    """For an argument that must be an integer, or a value that is to be incremented."""
     return ReplyError("ERR value is not an integer or out of range")
 
 
 def not_positive() -> ReplyError:
-    """Answer where a number of elements was wanted."""
+    """For an argument that must be a number of elements."""
     return ReplyError("ERR value is out of range, must be positive")
 
 
 def not_a_float() -> ReplyError:
-    """Answer where a number with a decimal point was wanted."""
+    """For an argument or a value that must be a floating point number."""
     return ReplyError("ERR value is not a valid float")
 
 
 def no_such_key() -> ReplyError:
-    """Answer to a command that cannot do without its key."""
+    """For a command whose key must exist."""
     return ReplyError("ERR no such key")
 
 
 def same_object() -> ReplyError:
-    """Answer where something is to be copied or moved onto itself."""
+    """For a key that is to be copied or moved to itself."""
     return ReplyError("ERR source and destination objects are the same")
 
 
 def invalid_expire_time(command: str) -> ReplyError:
-    """Answer to a time to live that is not positive, or lies beyond what 64 bits of milliseconds can say."""
+    """For a time to live that is not positive, or that does not fit in 64 bits of milliseconds."""
     return ReplyError(f"ERR invalid expire time in '{command}' command")
 
 
 def not_authenticated() -> ReplyError:
-    """Answer to a client that has not yet said the password."""
+    """For a client that has not authenticated."""
     return ReplyError("NOAUTH Authentication required.")
 
 
 def only_while_listening(command: str) -> ReplyError:
-    """Answer to a client that listens, in RESP2, and wants something else."""
+    """For another command from a RESP2 client that has subscribed to channels."""
     return ReplyError(
         f"ERR Can't execute '{command}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET "
         "are allowed in this context"
@@ -120,12 +120,12 @@ def only_while_listening(command: str) -> ReplyError:
 
 
 def too_many_clients() -> ReplyError:
-    """Answer to who connects while there are `maxclients` already."""
+    """For a connection above `maxclients`."""
     return ReplyError("ERR max number of clients reached")
 
 
 def protected() -> ReplyError:
-    """Answer to who connects from another machine, to a server that has no password and was not opened to others."""
+    """For a connection from another machine in protected mode, without a password."""
     return ReplyError(
         "DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the "
         "default user. In this mode connections are only accepted from the loopback interface. If you want to connect "
@@ -141,22 +141,22 @@ def protected() -> ReplyError:
 
 
 def wrong_password() -> ReplyError:
-    """Answer to a password, or a user, that is not ours."""
+    """For a wrong password or user name."""
     return ReplyError("WRONGPASS invalid username-password pair or user is disabled.")
 
 
 def busy() -> ReplyError:
-    """Answer while a script runs for too long."""
+    """For a request while a script runs too long."""
     return ReplyError("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.")
 
 
 def no_script() -> ReplyError:
-    """Answer to the name of a script that is not loaded."""
+    """For the SHA1 of a script that is not loaded."""
     return ReplyError("NOSCRIPT No matching script. Please use EVAL.")
 
 
 def debug_not_allowed() -> ReplyError:
-    """Answer to DEBUG where the options do not allow it."""
+    """For DEBUG, if the options do not allow it."""
     return ReplyError(
         'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a '
         "local connection, otherwise you need to set this option in the configuration file, and then restart the "
@@ -165,10 +165,10 @@ def debug_not_allowed() -> ReplyError:
 
 
 def out_of_memory() -> ReplyError:
-    """Answer to a command that may take memory, while there is none."""
+    """For a command that may need memory, when `maxmemory` is reached."""
     return ReplyError("OOM command not allowed when used memory > 'maxmemory'.")
 
 
 def log_failed(reason: str) -> ReplyError:
-    """Answer to a write while the log cannot be written: what is not kept is not accepted."""
+    """For a write while the log cannot be written."""
     return ReplyError(f"MISCONF Errors writing to the AOF file: {reason}")

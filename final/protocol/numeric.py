@@ -1,4 +1,4 @@
-"""Numbers as Redis reads and adds them: 64-bit integers, long doubles, and sizes in bytes. It knows no keys."""
+"""Numbers as Redis parses and adds them: 64-bit integers, long doubles, and sizes in bytes."""
 
 import re
 from decimal import Decimal
@@ -7,17 +7,17 @@ from math import inf
 
 from .errors import ReplyError, not_a_float, not_an_integer
 
-# Possessive (`++`, `*+`): a word of a million digits that is no number in the end is not tried in a million ways.
+# Possessive quantifiers (`++`, `*+`): a million digits that are no number must not be matched in a million ways.
 _DECIMAL = re.compile(rb"([+-]?(?:\d++(?:\.\d*+)?|\.\d++))(?:e([+-]?)0*+(\d*+)(?<=\d))?", re.IGNORECASE)
 _INFINITY = re.compile(rb"[+-]?inf(inity)?", re.IGNORECASE)
 LONGEST_INTEGER = len("-9223372036854775808")
 UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1 << 10, "m": 10**6, "mb": 1 << 20, "g": 10**9, "gb": 1 << 30}
-LEAST, MOST = Fraction(1, 2**16445), 2**16384  # a long double that is not 0 lies between them
-LONGEST = 5 * 1024  # bytes, from which on a word is not read as a long double (Redis: MAX_LONG_DOUBLE_CHARS)
+LEAST, MOST = Fraction(1, 2**16445), 2**16384  # the range of a long double that is not 0
+LONGEST = 5 * 1024  # bytes; an argument of this length or more is not parsed as a long double (MAX_LONG_DOUBLE_CHARS)
 
 
 def parse_integer(text: bytes) -> int | None:
-    """Read a 64-bit integer as strictly as Redis does (`string2ll`): no blanks, no plus, no leading zeros.
+    """Parse a 64-bit integer as strictly as Redis (`string2ll`): no spaces, no plus, no leading zeros; else None.
 
     >>> parse_integer(b"-12"), parse_integer(b"0")
     (-12, 0)
@@ -28,15 +28,14 @@ def parse_integer(text: bytes) -> int | None:
         number = int(text) if len(text) <= LONGEST_INTEGER else None
     except ValueError:
         return None
-    # `int` forgives blanks and more; what it made of them looks different. A third of the time of the stage's pattern.
+    # `int` accepts spaces and more, but such text differs from `b"%d" % number`. Three times as fast as a regex.
     return number if number is not None and b"%d" % number == text and -(2**63) <= number < 2**63 else None
 
 
 def add_integers(text: bytes, increment: int, refusal: ReplyError | None = None) -> int:
-    """Add to the number that `text` is and give the sum.
+    """Return the integer in `text` plus `increment`.
 
-    Raises `refusal` (`not_an_integer`, if none is given) where it is no 64-bit integer, and a ReplyError where
-    the sum would not be one.
+    Raises `refusal` (default: `not_an_integer`) if `text` is not a 64-bit integer, and a ReplyError if the sum is not.
 
     >>> add_integers(b"10", -3)
     7
@@ -51,29 +50,29 @@ def add_integers(text: bytes, increment: int, refusal: ReplyError | None = None)
 
 
 def add_floats(text: bytes, increment: bytes, refusal: ReplyError | None = None) -> bytes:
-    """Add two decimal numbers the way C's long double does, and write the sum as Redis does.
+    """Add two decimal numbers as C's long double does, and write the sum as Redis does.
 
-    A long double has 64 binary digits, a Python float 53; so that the last decimal comes out the same, both
-    numbers and the sum are rounded to 64 here. The sum is written with 17 decimals, without zeros at the end.
-    Raises `not_a_float` for the increment, `refusal` (the same, if none is given) for `text`, where they are no
-    numbers, and a ReplyError where the sum is not finite.
+    A long double has 64 binary digits, a Python float 53; so both numbers and the sum are rounded to 64 here, to get
+    the same last digit. The sum is written with 17 decimals, without zeros at the end.
+    Raises `not_a_float` if `increment` is not a number, `refusal` (default: the same) if `text` is not, and a
+    ReplyError if the sum is not finite.
 
     >>> add_floats(b"0.1", b"0.2"), add_floats(b"3.0", b"1e3")
     (b'0.3', b'1003')
     """
-    wanted = long_double(increment)
+    added = long_double(increment)
     number = long_double(text)
-    if wanted is None:
+    if added is None:
         raise not_a_float()
     if number is None:
         raise refusal or not_a_float()
-    if not (isinstance(wanted, Fraction) and isinstance(number, Fraction)):
+    if not (isinstance(added, Fraction) and isinstance(number, Fraction)):
         raise ReplyError("ERR increment would produce NaN or Infinity")
-    total = round_to_64_digits(number + wanted)
+    total = round_to_64_digits(number + added)
     if abs(total) >= MOST:
         raise ReplyError("ERR increment would produce NaN or Infinity")
     scaled = round(total * 10**17)
-    digits = f"{Decimal(abs(scaled)):f}".zfill(18)  # by way of Decimal: int refuses to write more than 4300 digits
+    digits = f"{Decimal(abs(scaled)):f}".zfill(18)  # through Decimal, because int does not format more than 4300 digits
     written = f"{'-' if scaled < 0 else ''}{digits[:-17]}.{digits[-17:]}"
     return written.rstrip("0").rstrip(".").encode()
 
@@ -82,7 +81,7 @@ _HEXADECIMAL = re.compile(rb"([+-]?)0x([0-9a-f]*+)(?:\.([0-9a-f]*+))?(?:p([+-]?)
 
 
 def parse_float(arg: bytes) -> float | None:
-    """Read a number, in any way that C knows, or give None where it is none, or is NaN.
+    """Parse a floating point number in any notation of C; None if it is not a number, or NaN.
 
     >>> parse_float(b"1e3"), parse_float(b"-inf"), parse_float(b"0x10"), parse_float(b" 1"), parse_float(b"nan")
     (1000.0, -inf, 16.0, None, None)
@@ -98,7 +97,7 @@ def parse_float(arg: bytes) -> float | None:
 
 
 def strtod(arg: bytes) -> float | None:
-    """Read a number as C's `strtod` would: spaces before it do not matter, it ends at a zero byte, and nothing is zero.
+    """Parse a number as C's `strtod` does: it skips leading spaces and ends at a zero byte; empty text is 0.
 
     >>> strtod(b" 1.5"), strtod(b""), strtod(b"1.5 "), strtod(b" "), strtod(b"1\\0x")
     (1.5, 0.0, None, None, 1.0)
@@ -108,7 +107,7 @@ def strtod(arg: bytes) -> float | None:
 
 
 def long_double(text: bytes) -> Fraction | str | None:
-    """Read a number as `strtold` would: a fraction of at most 64 binary digits, "inf", or None where it is none."""
+    """Parse a number as `strtold` does: a fraction of at most 64 binary digits, "inf", or None."""
     if _INFINITY.fullmatch(text):
         return "inf"
     if len(text) >= LONGEST:
@@ -119,42 +118,42 @@ def long_double(text: bytes) -> Fraction | str | None:
     if parts is None:
         return None
     digits, sign, exponent = parts.groups(default=b"")
-    if len(exponent) > 4:  # too great or too small, however many digits stand before it
+    if len(exponent) > 4:  # too large or too small, whatever its digits are
         return None if digits.strip(b"+-0.") else Fraction(0)
     return within_range(Fraction(Decimal((digits + b"e" + sign + (exponent or b"0")).decode())))
 
 
 def hexadecimal(sign: bytes, whole: bytes, part: bytes, exponent_sign: bytes, exponent: bytes) -> Fraction | None:
-    """The number that `-0x1.8p-3` is, by its parts, as a long double; None where it is none."""
+    """The value of `-0x1.8p-3`, from its parts, as a long double; None if there are no digits, or it overflows."""
     digits = whole + part
     if not digits:
         return None
     number = int(digits, 16)
-    if len(exponent) > 5:  # too great or too small, however many digits stand before it
+    if len(exponent) > 5:  # too large or too small, whatever its digits are
         return None if number else Fraction(0)
     power = int(exponent_sign + (exponent or b"0")) - 4 * len(part)
     return within_range(Fraction(-number if sign == b"-" else number) * Fraction(2) ** power)
 
 
 def within_range(exact: Fraction) -> Fraction | None:
-    """The long double that is nearest to a number; None where there is none that is finite, and not zero instead."""
+    """The nearest long double; None if `exact` overflows, or underflows to 0."""
     number = round_to_64_digits(exact)
     return number if not exact or LEAST <= abs(number) < MOST else None
 
 
 def round_to_64_digits(number: Fraction) -> Fraction:
-    """The nearest number that has 64 binary digits, counted from its first one."""
+    """The nearest number with 64 significant binary digits."""
     if not number:
         return number
     exponent = abs(number.numerator).bit_length() - number.denominator.bit_length()
     unit = Fraction(2) ** (exponent - 63)
-    if abs(number) < unit * 2**63:  # the first digit is one place lower than the lengths let expect
+    if abs(number) < unit * 2**63:  # the lengths overestimated the exponent by one
         unit /= 2
     return round(number / unit) * unit
 
 
 def parse_memory(text: str) -> int | None:
-    """Read a number of bytes, with a unit or without; None where it is none.
+    """Parse a number of bytes, with or without a unit; None if it is invalid.
 
     >>> parse_memory("2mb"), parse_memory("2 mb")
     (2097152, None)
@@ -162,4 +161,4 @@ def parse_memory(text: str) -> int | None:
     match = re.fullmatch(r"([0-9]{0,127})([a-z]*)", text.lower())
     if match is None or match[2] not in UNITS:
         return None
-    return min(int(match[1] or 0), 2**64 - 1) * UNITS[match[2]] % 2**64  # as C multiplies
+    return min(int(match[1] or 0), 2**64 - 1) * UNITS[match[2]] % 2**64  # with the overflow of C

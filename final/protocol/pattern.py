@@ -1,4 +1,4 @@
-"""Glob patterns as Redis means them (`stringmatchlen`). It knows no keys and no channels."""
+"""Glob patterns as in Redis (`stringmatchlen`). It does not know keys or channels."""
 
 import re
 from collections import Counter
@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import groupby
 
-LONGEST = 1024  # bytes of a pattern that is worth a regular expression, which is remembered
-FEWEST, MOST = 64, 1 << 16  # places in a text that are tried at once for what stands between two stars
-# Whatever can be taken many bytes at a time is: a run of plain members is one, unless its last one begins a range.
+LONGEST = 1024  # bytes of a pattern; a longer one is not compiled to a (cached) regular expression
+FEWEST, MOST = 64, 1 << 16  # places in a text that are tried at once for a segment between two stars
+# Many bytes are matched at once where possible: plain members of a set are one run, unless the last begins a range.
 _PIECE = re.compile(
     rb"(?P<plain>(?:[^\\*?\[]+|\\.)++)|(?P<stars>\*+)|(?P<any>\?+)"
     rb"|\[(?P<set>\^?(?:\\.|[^\]]-.|[^\]\\-]+(?!-)|[^\]])*+)\]?|(?P<last>\\)",
@@ -19,14 +19,14 @@ _UNESCAPED = re.compile(rb"\\?(.[^\\]*)", re.DOTALL)
 _ALL = bytes(range(256))
 
 Test = Callable[[bytes], object]
-One = bytes  # the bytes of which one must stand at a place
+ByteSet = bytes  # a set of bytes, one of which must be at a place
 
 
 def matcher(pattern: bytes) -> Test:
-    r"""Turn a pattern into a test: called with some bytes, it gives something true where all of them match.
+    r"""Turn a pattern into a test: a function that returns a true value if all of its argument matches.
 
-    `*` is any number of bytes, `?` one, `[abc]`, `[a-z]` and `[^a]` one of a set; `\` takes what follows as it is.
-    As KEYS and SCAN, it takes a single star to match everything: see `Glob` for the exception.
+    `*` is any number of bytes, `?` one, `[abc]`, `[a-z]` and `[^a]` one of a set; `\` escapes the next byte.
+    As for KEYS and SCAN, a single star matches everything: `Glob` differs for an empty text.
 
     >>> bool(matcher(b"h[a-e]llo*")(b"hallo there")), bool(matcher(b"h?llo")(b"hllo")), bool(matcher(rb"\*")(b"*"))
     (True, False, True)
@@ -49,8 +49,8 @@ def _compiled(pattern: bytes) -> Test:
             segments[-1] += _class(_members(piece["set"]))
         else:
             segments[-1] += re.escape(_plain(piece))
-    # The first place where a segment fits is as good as any later one, so the group before the last may be
-    # atomic: a pattern of many stars cannot make the search go back, and back, and back.
+    # The first place where a segment fits is as good as any later one, so all groups but the last may be atomic:
+    # a pattern with many stars causes no exponential backtracking.
     first, *middle = segments
     if not middle:
         source = first
@@ -61,12 +61,12 @@ def _compiled(pattern: bytes) -> Test:
 
 
 def _plain(piece: re.Match[bytes]) -> bytes:
-    """The bytes that a piece without a meaning of its own stands for."""
+    """The bytes that a piece without special characters matches."""
     return unescaped(piece["plain"] or piece["last"])
 
 
 def unescaped(text: bytes) -> bytes:
-    r"""Take the backslashes away that say that what follows is to be taken as it is.
+    r"""Remove the backslashes that escape the next byte.
 
     >>> unescaped(rb"a\*b\\c")
     b'a*b\\c'
@@ -75,7 +75,7 @@ def unescaped(text: bytes) -> bytes:
 
 
 def _class(members: bytes) -> bytes:
-    """Turn the bytes of a set into a regular expression."""
+    """Turn a set of bytes into a regular expression."""
     if not members:
         return b"(?!)"
     runs = [[byte for _, byte in run] for _, run in groupby(enumerate(members), lambda pair: pair[1] - pair[0])]
@@ -84,7 +84,7 @@ def _class(members: bytes) -> bytes:
 
 @lru_cache(maxsize=256)
 def _members(inside: bytes) -> bytes:
-    r"""Read the inside of `[…]`: the bytes that it takes, in order. A range may have its ends the wrong way round.
+    r"""The bytes that `[inside]` matches, in order. A range may have its ends in reverse.
 
     >>> _members(b"c-a-"), _members(rb"\]x"), len(_members(b"^ab"))
     (b'-abc', b']x', 254)
@@ -100,11 +100,11 @@ def _members(inside: bytes) -> bytes:
 
 
 class Glob:
-    """A pattern that is matched by hand: it costs nothing to make, and a long one is read only as far as texts need it.
+    """A pattern that is matched without a regular expression, and parsed only as far as the texts need it.
 
-    A regular expression of a long pattern would take minutes to make. The text is cut at the stars: what stands before
-    the first and after the last one has its place, and each segment between is best found as early as it can be. So
-    nothing is ever tried twice. As in Redis, stars alone do not match an empty text.
+    To compile a long pattern to a regular expression would take minutes. Here the pattern is split at its stars: the
+    segments before the first and after the last one have a fixed place in the text, and each one between is matched
+    at the earliest place. So nothing is tried twice. As in Redis, stars alone do not match an empty text.
 
     >>> Glob(b"h[a-e]llo*")(b"hallo there"), Glob(b"*a*b?")(b"abab"), Glob(b"*a*b?")(b"ababc"), Glob(b"*")(b"")
     (True, False, True, False)
@@ -114,13 +114,13 @@ class Glob:
 
     def __init__(self, pattern: bytes) -> None:
         piece = _PIECE.match(pattern)
-        self.prefix = _plain(piece) if piece and piece["plain"] else b""  # what every text begins with that matches
+        self.prefix = _plain(piece) if piece and piece["plain"] else b""  # every text that matches begins with this
         self._pieces: Iterator[re.Match[bytes]] | None = _PIECE.finditer(pattern)
         self._segments = [Segment()]
-        self._width = 0  # bytes that a text must have at least, by what is read of the pattern
+        self._width = 0  # the bytes that a matching text has at least, by the part of the pattern that is parsed
 
     def __call__(self, text: bytes) -> bool:
-        """Tell whether all of a text matches."""
+        """Return whether all of `text` matches."""
         if not text.startswith(self.prefix):
             return False
         if self._pieces is not None:
@@ -141,7 +141,7 @@ class Glob:
         return True
 
     def _read(self, length: int) -> None:
-        """Read on in the pattern, to its end or up to where it wants more bytes than a text of this length has."""
+        """Parse more of the pattern, to its end or until it needs more than `length` bytes."""
         assert self._pieces is not None
         while self._width <= length:
             piece = next(self._pieces, None)
@@ -155,16 +155,16 @@ class Glob:
 
 
 class Segment:
-    """What stands between two stars: it takes a fixed number of bytes."""
+    """The part of a pattern between two stars: it matches a fixed number of bytes."""
 
     __slots__ = ("pieces", "width")
 
     def __init__(self) -> None:
         self.width = 0
-        self.pieces: list[tuple[int, bytes, bool]] = []  # where, and what must stand there: all of it, or one of it
+        self.pieces: list[tuple[int, bytes, bool]] = []  # place, bytes, whether one of them must be there (else all)
 
     def add(self, piece: re.Match[bytes]) -> int:
-        """Add a piece; give the bytes that it takes."""
+        """Add a piece; return the number of bytes that it matches."""
         if piece["any"]:
             size = len(piece["any"])
         elif piece["set"] is not None:
@@ -178,14 +178,14 @@ class Segment:
         return size
 
     def fits(self, text: bytes, start: int) -> bool:
-        """Tell whether it fits at a place in a text that is long enough."""
+        """Return whether the segment matches at `start`, in a text that is long enough."""
         for where, wanted, one in self.pieces:
             if not (text[start + where] in wanted if one else text.startswith(wanted, start + where)):
                 return False
         return True
 
     def find(self, text: bytes, start: int, end: int) -> int:
-        """Find the first place from `start` on where it fits before `end`; -1: there is none."""
+        """The first place from `start` on where the segment matches and ends before `end`; -1 if there is none."""
         if not self.pieces:
             return start if start + self.width <= end else -1
         if len(self.pieces) == 1 and not self.pieces[0][2]:
@@ -195,15 +195,15 @@ class Segment:
         window = FEWEST
         while start + self.width <= end:
             after = min(start + window, end - self.width + 1)
-            place = first_fit(self.ones(), text[start : after - 1 + self.width], after - start)
+            place = first_fit(self.byte_sets(), text[start : after - 1 + self.width], after - start)
             if place >= 0:
                 return start + place
             start, window = after, min(4 * window, MOST)
         return -1
 
-    def ones(self) -> list[tuple[int, One]]:
-        """The places for which not any byte will do, each with those that will."""
-        found: list[tuple[int, One]] = []
+    def byte_sets(self) -> list[tuple[int, ByteSet]]:
+        """The places that do not match every byte, each with the bytes that it matches."""
+        found: list[tuple[int, ByteSet]] = []
         for where, wanted, one in self.pieces:
             if one:
                 found.append((where, wanted))
@@ -212,15 +212,15 @@ class Segment:
         return found
 
 
-def first_fit(ones: list[tuple[int, One]], text: bytes, count: int) -> int:
-    """Find the first of the `count` places from which on a text has the right bytes; -1: there is none.
+def first_fit(byte_sets: list[tuple[int, ByteSet]], text: bytes, count: int) -> int:
+    """The first of the `count` places in `text` where all of `byte_sets` match; -1 if there is none.
 
-    All places are tried at once, each of them a bit of an integer: 64 in a step of the processor.
+    All places are tried at once, as bits of an integer: 64 for each step of the processor.
     """
     possible = (1 << count) - 1
-    uses = Counter(wanted for _, wanted in ones)
-    everywhere: dict[One, int] = {}  # for what is wanted often
-    for where, wanted in ones:
+    uses = Counter(wanted for _, wanted in byte_sets)
+    everywhere: dict[ByteSet, int] = {}  # for sets that occur at many places
+    for where, wanted in byte_sets:
         if uses[wanted] * count <= len(text):
             possible &= bits(text[where : where + count], wanted)
         else:
@@ -232,8 +232,8 @@ def first_fit(ones: list[tuple[int, One]], text: bytes, count: int) -> int:
     return (possible & -possible).bit_length() - 1
 
 
-def bits(text: bytes, wanted: One) -> int:
-    """An integer whose bit n tells whether the byte at n is a wanted one.
+def bits(text: bytes, wanted: ByteSet) -> int:
+    """An integer in which bit n is 1 if byte n of `text` is in `wanted`.
 
     >>> bin(bits(b"abca", b"a"))
     '0b1001'

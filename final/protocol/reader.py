@@ -1,33 +1,33 @@
-"""The reader: bytes in, requests out. It knows RESP and its limits; it does not know where the bytes come from."""
+"""The reader: bytes in, requests out. It knows RESP and its limits, but not where the bytes come from."""
 
 import re
 
 from .numeric import parse_integer
 
 MAX_LINE = 64 * 1024  # bytes in a header or an inline request (PROTO_INLINE_MAX_SIZE)
-MAX_ARGS = 2**31 - 1  # words in one request
-MAX_BULK = 512 * 1024 * 1024  # bytes in one word (proto-max-bulk-len)
-MAX_ARGS_BEFORE, MAX_BULK_BEFORE = 10, 16 * 1024  # the same two for a client that has not yet said the password
-PIECE = 16 * 1024  # bytes that are cut into requests at once, so that nobody waits for long (PROTO_IOBUF_LEN)
-_ENDS = {b"*%d" % count: 1 + 2 * count for count in range(1, 1024)}  # headers of requests that `_split` may take …
-_LENGTHS = {b"$%d" % length: length for length in range(8 * 1024)}  # … and of their words
+MAX_ARGS = 2**31 - 1  # arguments in one request
+MAX_BULK = 512 * 1024 * 1024  # bytes in one argument (proto-max-bulk-len)
+MAX_ARGS_BEFORE, MAX_BULK_BEFORE = 10, 16 * 1024  # the same two before a client has authenticated
+PIECE = 16 * 1024  # bytes that are split at once, so that no client waits for long (PROTO_IOBUF_LEN)
+_ENDS = {b"*%d" % count: 1 + 2 * count for count in range(1, 1024)}  # headers that `_split` may take: of requests …
+_LENGTHS = {b"$%d" % length: length for length in range(8 * 1024)}  # … and of arguments
 
 
 class ProtocolError(Exception):
-    """The client does not speak RESP. After this nothing it sends can be trusted: answer, and hang up."""
+    """The client does not speak RESP, so nothing after this can be parsed: reply, and close the connection."""
 
 
 class Reader:
-    """Collects the chunks of one connection and cuts them into requests.
+    """Collects the chunks of one connection and splits them into requests.
 
-    A request is a list of words, each `bytes`. It arrives as an array of bulk strings, `*2`, `$4`, `ECHO`,
-    `$2`, `hi`, every line ended by CRLF; or inline, as a person types it: `ECHO hi` and a line end.
+    A request is a list of arguments, each `bytes`. It arrives as an array of bulk strings, `*2`, `$4`, `ECHO`,
+    `$2`, `hi`, with CRLF after every line; or inline, as a person types it: `ECHO hi` and a newline.
 
     >>> reader = Reader()
     >>> reader.feed(b"*2\\r\\n$4\\r\\nECHO\\r\\n$2\\r\\nhi\\r\\nPI")
     >>> reader.next()
     [b'ECHO', b'hi']
-    >>> reader.next() is None  # PI... is not a whole request yet
+    >>> reader.next() is None  # PI... is not a complete request yet
     True
     >>> reader.feed(b"NG\\r\\n")
     >>> reader.next()
@@ -35,46 +35,46 @@ class Reader:
     """
 
     def __init__(self, max_bulk: int = MAX_BULK) -> None:
-        self.max_bulk = max_bulk  # bytes in one word
-        self.trusted = True  # the client has said the password, or there is none: it may send large requests
-        self.ready: list[list[bytes]] = []  # complete requests, the next one last; anyone may take from its end
-        self._unsplit = False  # more has come since `_split` last looked
-        self._buffer = bytearray()  # what has come in and is not yet part of a request
-        self._searched = 0  # so many bytes at its front are known to hold no line end
-        self._args: list[bytes] = []  # the words that the array under way has so far …
-        self._taken = 0  # … and how many bytes these are
-        self._missing = 0  # the words it still lacks; 0: no array is under way
-        self._length: int | None = None  # the length that the next word's header gave, once we have it
+        self.max_bulk = max_bulk  # bytes in one argument
+        self.trusted = True  # the client has authenticated, or need not: it may send large requests
+        self.ready: list[list[bytes]] = []  # complete requests, the next one last; callers may pop them
+        self._unsplit = False  # bytes have come since the last `_split`
+        self._buffer = bytearray()  # bytes that are not yet part of a request
+        self._searched = 0  # bytes at its start in which there is no line end
+        self._args: list[bytes] = []  # the arguments of the incomplete array so far …
+        self._taken = 0  # … and their bytes
+        self._missing = 0  # its missing arguments; 0: no array has begun
+        self._length: int | None = None  # the length of the next argument, once its header is read
 
     def feed(self, data: bytes) -> None:
-        """Take in a chunk, cut anywhere. What came before and is in the buffer is not looked at again."""
+        """Add a chunk, which may begin and end anywhere. Bytes that are in the buffer are not searched again."""
         if self.trusted and len(data) <= PIECE and not (self.ready or self._buffer or self._missing):
             taken = self._split(data)
-            if taken < len(data):  # mostly it is whole requests, which need not go through the buffer
+            if taken < len(data):  # mostly these are complete requests, which need not go through the buffer
                 self._buffer += data[taken:]
         else:
             self.keep(data)
 
     def keep(self, data: bytes) -> None:
-        """Take in a chunk, and leave for later all work with it."""
+        """Add a chunk, and leave all work for later."""
         self._buffer += data
         self._unsplit = True
 
     @property
     def held(self) -> int:
-        """How many bytes wait here for the rest of their request, or for those before them to be executed."""
+        """The number of bytes that wait for the rest of their request, or for earlier requests to be executed."""
         return len(self._buffer) + self._taken
 
     def next(self) -> list[bytes] | None:
-        """Give the next complete request, or None: more bytes are needed.
+        """Return the next complete request, or None: more bytes are needed.
 
-        What there is of an incomplete request is kept, so the work for a request is proportional to its size,
-        in however many pieces it comes. Requests of no words (`*0`, `*-1`, an empty line) are passed over.
-        Raises ProtocolError, with Redis's text, on what is not RESP.
+        The parsed part of an incomplete request is kept, so the work for a request is proportional to its size, in
+        however many chunks it comes. Requests without arguments (`*0`, `*-1`, an empty line) are skipped.
+        Raises ProtocolError, with Redis's text, for bytes that are not RESP.
 
         >>> reader = Reader()
         >>> reader.feed(b"\\r\\n*0\\r\\n*1\\r\\n$3\\r\\na\\r\\n\\r\\n*1\\r\\nPING\\r\\n")
-        >>> reader.next()  # a arg is counted, not searched for its end: it may contain CRLF
+        >>> reader.next()  # an argument has a length, so it may contain CRLF
         [b'a\\r\\n']
         >>> reader.next()
         Traceback (most recent call last):
@@ -114,16 +114,17 @@ class Reader:
         return args
 
     def _split(self, data: bytes) -> int:
-        """Find the complete requests at the front of `data`, the fast way; tell how many bytes they take.
+        """Move the complete requests at the start of `data` to `ready`, the fast way; return how many bytes they take.
 
-        Cut all of it at its CRLFs: in `*2 $3 GET $1 k` every second piece is a word, and its header says how long it
-        must be. Where that does not come out, because a word contains CRLF, or is not all here, or this is no RESP,
-        leave the rest to the careful way of `next`. Tried once for what each `feed` brought, so the work stays linear.
-        Measured with SETs of 64 bytes, 16 in a chunk: 0.9 µs for each request, where the stage's reader takes 6.0.
+        Split at CRLF, every second piece of `*2 $3 GET $1 k` is an argument, and the piece before it says its length.
+        If that does not match, because an argument contains CRLF or is incomplete, or this is not RESP, the rest is
+        left to `next`. It is tried once for each `feed`, so the work stays linear. `split` in log/read.py has the
+        same idea, and says why it is another function.
+        Measured with SETs of 64 bytes, 16 in a chunk: 0.9 µs for each request; the stage's reader takes 6.0.
         """
         pieces = data.split(b"\r\n")
         found = []
-        start, last = 0, len(pieces) - 1  # the last piece is not ended by CRLF
+        start, last = 0, len(pieces) - 1  # the last piece does not end with CRLF
         end_of, length_of = _ENDS.get, _LENGTHS.get
         while start < last:
             end = start + end_of(pieces[start], last + 1)
@@ -141,11 +142,11 @@ class Reader:
         return sum(map(len, pieces[:start])) + start * len(b"\r\n")
 
     def _read_bulk(self) -> bytes | None:
-        """Take one bulk string, `$4`, CRLF, four bytes, CRLF, off the buffer; None: it is not all there.
+        """Take one bulk string, `$4`, CRLF, four bytes, CRLF, from the buffer; None: it is incomplete.
 
-        Once the header is read its number stays in `self._length`, so that nobody reads it twice.
-        Raises ProtocolError where a `$` is missing, `Protocol error: expected '$', got 'x'`, and when the length
-        is negative or above `max_bulk`, `Protocol error: invalid bulk length`.
+        The number in its header stays in `self._length`, so that it is read only once.
+        Raises ProtocolError when `$` is missing, `Protocol error: expected '$', got 'x'`, and when the length is
+        negative or above `max_bulk`, `Protocol error: invalid bulk length`.
         """
         if self._length is None:
             length = self._read_header("$", self.max_bulk, "bulk count", "bulk length")
@@ -165,10 +166,10 @@ class Reader:
         return arg
 
     def _read_header(self, sign: str, limit: int, what: str, number: str) -> int | None:
-        """Take a line such as `*3` off the buffer and give its number; None: it has not ended yet.
+        """Take a line such as `*3` from the buffer and return its number; None: it is incomplete.
 
-        Raises ProtocolError, `Protocol error: invalid {number}`, where what follows the sign is no integer, or is
-        above `limit`; and, by way of `_read_line`, `Protocol error: too big {what} string`.
+        Raises ProtocolError, `Protocol error: invalid {number}`, if no integer follows the sign, or one above
+        `limit`; and, from `_read_line`, `Protocol error: too big {what} string`.
         """
         line = self._read_line(b"\r", f"{what} string")
         if line is None:
@@ -182,15 +183,15 @@ class Reader:
         return value
 
     def _read_line(self, end: bytes, what: str) -> bytes | None:
-        r"""Take a line off the buffer and give it without its end; None: it has not ended yet.
+        r"""Take a line from the buffer and return it without its end; None: it is incomplete.
 
-        `end` is b"\r" for headers, which two bytes end, and b"\n" for inline requests, where people may leave
-        out the \r. `self._searched` remembers how far we looked, so that no byte is searched twice.
-        Raises ProtocolError, `Protocol error: too big {what}`, once more than MAX_LINE bytes have come and no end.
+        `end` is b"\r" for headers, which end with CRLF, and b"\n" for inline requests, which may end with \n alone.
+        `self._searched` remembers how far the search came, so that no byte is searched twice.
+        Raises ProtocolError, `Protocol error: too big {what}`, if more than MAX_LINE bytes have come without an end.
         """
         found = self._buffer.find(end, self._searched)
         zero = self._buffer.find(b"\0", self._searched, found if found >= 0 else len(self._buffer))
-        if found < 0 or zero >= 0:  # Redis looks with `strchr`, which sees nothing behind a zero byte
+        if found < 0 or zero >= 0:  # Redis uses `strchr`, which stops at a zero byte
             self._searched = zero if zero >= 0 else len(self._buffer)
             if len(self._buffer) > MAX_LINE:
                 raise ProtocolError(f"Protocol error: too big {what}")
@@ -205,8 +206,8 @@ class Reader:
         return line
 
 
-# A word is plain bytes, then perhaps a part in quotes, and then a blank or the end (`sdssplitargs`, to which \v and \f
-# are blanks before a word and behind quotes, but not behind plain bytes).
+# An argument is plain bytes, then perhaps a part in quotes, then a space or the end (`sdssplitargs`, for which \v and
+# \f are spaces before an argument and after quotes, but not after plain bytes).
 _ARGUMENT = re.compile(
     rb"""([^ \t\r\n"']*)(?:"((?:\\.|[^"\\])*+)"(?=\s|\Z)|'((?:\\'|[^'])*+)'(?=\s|\Z)|(?=[ \t\r\n]|\Z))\s*""", re.DOTALL
 )
@@ -215,10 +216,10 @@ _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}
 
 
 def split_inline(line: bytes) -> list[bytes]:
-    r"""Split an inline request into words as a shell would: at blanks, but not inside quotes.
+    r"""Split an inline request into arguments as a shell does: at spaces, but not inside quotes.
 
-    In double quotes \n, \r, \t, \b, \a and \xHH mean what they mean in C; in single quotes only \' is special.
-    Raises ProtocolError where a quote is not closed, or is followed by more than a blank.
+    In double quotes \n, \r, \t, \b, \a and \xHH mean the same as in C; in single quotes only \' is special.
+    Raises ProtocolError if a quote is not closed, or not followed by a space.
 
     >>> split_inline(rb'''SET  "a key" 'it\'s' "\x00\n" ''')
     [b'SET', b'a key', b"it's", b'\x00\n']
@@ -241,6 +242,6 @@ def split_inline(line: bytes) -> list[bytes]:
 
 
 def _unescape(match: re.Match[bytes]) -> bytes:
-    """Give the byte that an escape in double quotes stands for."""
+    """Return the byte that an escape in double quotes means."""
     hexadecimal, letter = match.groups()
     return bytes.fromhex(hexadecimal.decode()) if hexadecimal else _ESCAPES.get(letter, letter)

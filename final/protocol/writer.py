@@ -1,13 +1,13 @@
-"""The writer: Python values in, RESP bytes out. It knows both versions of the protocol; it does not know who asked."""
+"""The writer: Python values in, RESP bytes out. It knows both versions of the protocol, but no client."""
 
 from collections.abc import Sequence
 from typing import Any, Final
 
-Value = Any  # what a command may answer with: the types that `encode` lists
+Value = Any  # a reply: one of the types that `encode` lists
 
 
 class NullArray:
-    """The null array, `*-1`: RESP2 has a null for arrays beside the one for strings; RESP3 has one for all."""
+    """The null array, `*-1`: RESP2 has one null for arrays and one for strings; RESP3 has one null."""
 
 
 class BigNumber(int):
@@ -15,19 +15,19 @@ class BigNumber(int):
 
 
 class Verbatim(bytes):
-    """Text to be shown as it is, `=15`, CRLF, `txt:Some string`, CRLF in RESP3."""
+    """Text for a person to read, `=15`, CRLF, `txt:Some string`, CRLF in RESP3."""
 
 
 class Push(list[Value]):
-    """Something the client did not ask for, such as a message it subscribed to: `>2` in RESP3."""
+    """A message that is not a reply to a request, such as one from a channel: `>2` in RESP3."""
 
 
 class Replies(list[Value]):
-    """Several replies to one request, one after the other, with nothing around them."""
+    """Several replies to one request, one after the other, without an array around them."""
 
 
 class Attributed:
-    """A reply with remarks that a client may ignore, `|1` in RESP3. RESP2 has no place for remarks."""
+    """A reply with attributes, which a client may ignore, `|1` in RESP3. RESP2 has no attributes."""
 
     def __init__(self, value: Value, attributes: dict[Value, Value]) -> None:
         self.value = value
@@ -35,14 +35,14 @@ class Attributed:
 
 
 NULL_ARRAY: Final = NullArray()
-_SAID = {arg: b"+%b\r\n" % arg.encode() for arg in ("OK", "PONG", "QUEUED")}  # they need not be encoded again
+_SAID = {arg: b"+%b\r\n" % arg.encode() for arg in ("OK", "PONG", "QUEUED")}  # frequent simple strings, encoded
 _FORMS = [b"*%d\r\n" % count + count * b"$%d\r\n%b\r\n" for count in range(16)]
 
 
 def encode(value: Value, protocol: int = 2) -> bytes:
     r"""Write `value` as RESP `protocol`, 2 or 3.
 
-    The Python type says which RESP type it is. RESP2 has five of them, so the rest become the nearest of these.
+    The Python type decides the RESP type. RESP2 has only five types, so each other type becomes the nearest of them.
 
     | Python                | RESP3                | RESP2                       |
     |-----------------------|----------------------|-----------------------------|
@@ -60,11 +60,11 @@ def encode(value: Value, protocol: int = 2) -> bytes:
     | dict                  | map `%1` …           | array of key, value, …      |
     | set, frozenset        | set `~2` …           | array                       |
     | Push                  | push `>2` …          | array                       |
-    | Replies               | its items, one after the other, nothing around them |
+    | Replies               | its items, one after the other                      |
     | Attributed            | attribute `|1` …     | the value alone             |
 
-    Simple strings and errors end at the first CRLF, so a CR or LF in their text is written as a blank.
-    Raises TypeError for any other type: that is a mistake of ours, not of the client.
+    Simple strings and errors end at the first CRLF, so a CR or LF in their text is written as a space.
+    Raises TypeError for any other type: that is a bug of the server.
 
     >>> encode("OK"), encode(b"a\r\nb"), encode([1, None, [b""]])
     (b'+OK\r\n', b'$4\r\na\r\nb\r\n', b'*3\r\n:1\r\n$-1\r\n*1\r\n$0\r\n\r\n')
@@ -73,7 +73,7 @@ def encode(value: Value, protocol: int = 2) -> bytes:
     >>> encode(ValueError("ERR one line\r\n+OK"))
     b'-ERR one line  +OK\r\n'
     """
-    kind = type(value)  # the most frequent answers first: 0.16, 0.12 and 0.10 µs, in the stage 0.43, 0.37 and 0.35
+    kind = type(value)  # the most frequent replies first: 0.16, 0.12 and 0.10 µs, in the stage 0.43, 0.37 and 0.35
     if kind is bytes:
         return b"$%d\r\n%b\r\n" % (len(value), value)
     if kind is int:
@@ -113,13 +113,13 @@ def encode(value: Value, protocol: int = 2) -> bytes:
         case dict():
             return _map(b"%", value, protocol)
         case Attributed():
-            remarks = _map(b"|", value.attributes, protocol) if resp3 else b""
-            return remarks + encode(value.value, protocol)
+            attributes = _map(b"|", value.attributes, protocol) if resp3 else b""
+            return attributes + encode(value.value, protocol)
     raise TypeError(f"no RESP type for {type(value).__name__}")
 
 
 def encode_request(args: Sequence[bytes]) -> bytes:
-    r"""Write a request, which is an array of bulk strings: as `encode` does, in half the time.
+    r"""Write a request, an array of bulk strings, as `encode` does, but in half the time.
 
     >>> encode_request([b"GET", b"k"])
     b'*2\r\n$3\r\nGET\r\n$1\r\nk\r\n'
@@ -133,22 +133,22 @@ def encode_request(args: Sequence[bytes]) -> bytes:
 
 
 def _aggregate(sign: bytes, items: Any, protocol: int) -> bytes:
-    """Write a sign, how many items follow, and the items."""
+    """Write a sign, the number of items, and the items."""
     encoded = [
         b"$%d\r\n%b\r\n" % (len(item), item) if type(item) is bytes else encode(item, protocol) for item in items
-    ]  # to ask for the type here saves a call for each item: a hundred take 16 µs, in the stage 38
+    ]  # the test for bytes saves a call for each item: a hundred take 16 µs, in the stage 38
     return b"%b%d\r\n%b" % (sign, len(items), b"".join(encoded))
 
 
 def _map(sign: bytes, pairs: dict[Value, Value], protocol: int) -> bytes:
-    """Write keys and values in turn: RESP3 counts the pairs, RESP2 sends an array and counts the items."""
+    """Write keys and values in turn. RESP3 counts the pairs; RESP2 has an array and counts the items."""
     items = b"".join(encode(key, protocol) + encode(item, protocol) for key, item in pairs.items())
     return b"%b%d\r\n%b" % (sign, len(pairs), items) if protocol >= 3 else b"*%d\r\n%b" % (2 * len(pairs), items)
 
 
 def _one_line(text: str) -> bytes:
-    """Turn text into bytes that cannot break the framing of a line.
+    """Encode text for one line: CR and LF become spaces.
 
-    What was undecodable on its way in (`errors="surrogateescape"`) goes out again as the bytes that it was.
+    Bytes that could not be decoded when they came in (`errors="surrogateescape"`) are sent as they were.
     """
     return text.replace("\r", " ").replace("\n", " ").encode(errors="surrogateescape")

@@ -136,7 +136,7 @@ def test_a_file_with_any_byte_damaged_is_told_as_by_redis_or_more_strictly(ours:
             path.write_bytes(LOG[:place] + bytes([byte]) + LOG[place + 1 :])
             expected, told = theirs(path), ours(path)
             said = f"SEED={SEED}, byte {place} is {byte}\n{expected}\n{told}"
-            if re.search("stands where EXEC is missing|no server writes|leads beyond the end", told[1]):
+            if re.search("found where EXEC is missing|no server writes|leads beyond the end", told[1]):
                 strict += 1
                 assert told[0] == 1, said
             else:
@@ -149,7 +149,7 @@ def test_what_a_server_would_not_read_is_not_valid_here(ours: Ask, tmp_path: Pat
     for data, reason in (
         (PLAIN + b"*0\r\n" + PLAIN, "a header that no server writes"),
         (PLAIN + b"*01\r\n$4\r\nPING\r\n", "a header that no server writes"),
-        (PLAIN + UNIT.replace(b"EXEC", b"EXEB") + PLAIN, "b'EXEB' stands where EXEC is missing"),
+        (PLAIN + UNIT.replace(b"EXEC", b"EXEB") + PLAIN, "b'EXEB' found where EXEC is missing"),
     ):
         path.write_bytes(data)
         status, text = ours(path)
@@ -215,7 +215,7 @@ def test_a_manifest_that_has_lost_a_line_is_not_valid_here(ours: Ask, manifest: 
     manifest.write_text("".join(lines[:-1]))
     status, text = ours(manifest)
     assert status == 1
-    assert text.endswith(f"The AOF manifest is not whole: it does not list {last.name}, which holds data\n")
+    assert text.endswith(f"The AOF manifest is not complete: it does not list {last.name}, which holds data\n")
     assert theirs(manifest)[0] == 0
 
 
@@ -243,7 +243,7 @@ def test_a_manifest_that_is_none_and_files_that_are_not_there(ours: Ask, manifes
     assert alike(ours(manifest.parent)) == alike(theirs(manifest.parent))
     manifest.write_text(manifest.read_text() + "nonsense\n")
     assert ours(manifest) == (1, "Start checking Multi Part AOF\nInvalid AOF manifest file format: "
-                                 "line 3 is no line of a manifest\n")  # fmt: skip
+                                 "line 3 is not a line of a manifest\n")  # fmt: skip
     assert theirs(manifest)[0] == 1
 
 

@@ -13,6 +13,7 @@ from final.engine.client import Client
 from final.engine.command import PLAIN
 from final.engine.engine import Engine
 from final.engine.fast_path import FastPath
+from final.log.health import Event
 from final.protocol.writer import encode
 from tests.support.folders import data_of, flush, log_in, opened
 from tests.support.oracle import InProcess, args_of
@@ -159,7 +160,7 @@ def test_a_slow_request_on_the_short_way_is_in_the_slow_log() -> None:
 def test_a_write_is_not_taken_while_the_log_cannot_be_written(tmp_path: Path) -> None:
     peer = opened(tmp_path)
     assert peer.engine.log
-    peer.engine.log.failure = "No space left on device"
+    peer.engine.log.health.happen(Event.WRITE_FAILED, OSError(28, "No space left on device"))
     assert taken(peer.engine, peer.client, SET) == 0
 
 

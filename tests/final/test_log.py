@@ -292,7 +292,7 @@ def test_only_the_last_file_may_be_torn(tmp_path: Path) -> None:
     with pytest.raises(CorruptLog, match="is not the last file"):
         opened(tmp_path)
     manifest.write_text("file ../elsewhere seq 1 type i\n")
-    with pytest.raises(CorruptLog, match="line 1 is no line of a manifest"):
+    with pytest.raises(CorruptLog, match="line 1 is not a line of a manifest"):
         opened(tmp_path)
 
 

@@ -22,7 +22,6 @@ from final.engine.fast_path import FastPath
 from final.engine.signature import describe
 from final.log import aof
 from final.log.aof import Log
-from final.log.base import Copier
 from final.net.server import Server as OurServer
 from final.options import Options
 from final.protocol.reader import Reader
@@ -210,19 +209,10 @@ def test_a_unit_for_which_memory_does_not_suffice_leaves_nothing_in_the_log(
 
     monkeypatch.setattr(aof, "encode_request", failing)
     with pytest.raises(MemoryError):
-        desk.log.append([(0, [b"SET", b"a", b"1"]), (0, [b"SET", b"b", b"2"])])
+        desk.log.append(0, [b"SET", b"a", b"1"], [(0, [b"SET", b"b", b"2"])])
     monkeypatch.undo()
-    desk.log.append([(0, [b"SET", b"c", b"3"])])
+    desk.log.append(0, [b"SET", b"c", b"3"])
     assert [key for _, key, *_ in desk.told()] == [b"c"]
-
-
-def test_a_base_that_a_thread_could_not_write_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk = Desk()
-    desk.work(desk.client, "SET", "k", "v")
-    monkeypatch.setattr("final.base.encode", lambda args: 1 // 0)
-    copier = Copier(desk.engine.stores, tmp_path, lambda: None)
-    copier.thread.join()
-    assert "division" in (copier.result() or "")
 
 
 # Those who keep the time

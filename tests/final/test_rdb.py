@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from final.log.rdb.crc import crc64
 from final.log.rdb.lzf import decompress
-from final.log.rdb.packed import intset, listpack, ziplist, zipmap
+from final.log.rdb.packed import intset, listpack, ziplist
 from final.log.rdb.read import BadSnapshot, Cursor, read_snapshot
 from final.log.read import CorruptLog
 from stages.harness.course import ROOT
@@ -157,7 +157,7 @@ def test_any_data_that_a_real_redis_keeps_is_read_as_it_was(tmp_path_factory: py
         holds()
 
 
-# Forms that no server writes any more, built by hand
+# Encodings that the recorded servers rarely write, built here
 
 
 def text(data: bytes) -> bytes:
@@ -189,14 +189,6 @@ def a_listpack(*entries: bytes) -> bytes:
 A, B, ONE = b"\x01a", b"\x01b", b"\xf2"  # in a ziplist
 LONG = b"\x41\x2c" + b"x" * 300
 BY_HAND: dict[str, tuple[int, bytes, Any]] = {
-    "list, plain": (1, b"\x02" + text(b"a") + b"\xc1\x00\x80", deque([b"a", b"-32768"])),
-    "sorted set, scores as text": (
-        3,
-        b"\x03" + text(b"a") + b"\x031.5" + text(b"b") + b"\xfe" + text(b"c") + b"\xff",
-        [(b"-inf", b"c"), (b"1.5", b"a"), (b"inf", b"b")],
-    ),
-    "hash, zipmap": (9, text(b"\x02\x01a\x02\x03vv???\x01b\x00\x00\xff"), {b"a": b"vv", b"b": b""}),
-    "list, ziplist": (10, text(a_ziplist(A, LONG, B)), deque([b"a", b"x" * 300, b"b"])),
     "set, intset": (
         11,
         text(struct.pack("<IIqq", 8, 2, -(2**63), 2**63 - 1)),
@@ -204,7 +196,11 @@ BY_HAND: dict[str, tuple[int, bytes, Any]] = {
     ),
     "sorted set, ziplist": (12, text(a_ziplist(B, ONE, A, b"\x03inf")), [(b"1", b"b"), (b"inf", b"a")]),
     "hash, ziplist": (13, text(a_ziplist(A, b"\xfe\x80", B, b"\xf0\xff\xff\x7f")), {b"a": b"-128", b"b": b"8388607"}),
-    "list, quicklist of ziplists": (14, b"\x02" + text(a_ziplist(A)) + text(a_ziplist(B)), deque([b"a", b"b"])),
+    "list, quicklist of ziplists": (
+        14,
+        b"\x02" + text(a_ziplist(A, LONG, B)) + text(a_ziplist(B)),
+        deque([b"a", b"x" * 300, b"b", b"b"]),
+    ),
     "set, listpack": (20, text(a_listpack(b"\x81a", b"\x07", b"\xf1\x00\x80")), {b"a", b"7", b"-32768"}),
 }
 
@@ -232,16 +228,9 @@ def test_a_real_redis_reads_them_so_too(tmp_path: Path, name: str) -> None:
         assert everything(ours.connect()) == everything(theirs.connect()) != {}
 
 
-@pytest.mark.parametrize(
-    ("before", "deadline"),
-    [
-        (b"\xfc" + struct.pack("<q", 4_000_000_000_123), 4_000_000_000_123),
-        (b"\xfd" + struct.pack("<i", 2**31 - 1), 2147483647000),
-    ],
-)
-def test_a_deadline_is_read_in_milliseconds_and_in_seconds(before: bytes, deadline: int) -> None:
-    data = snapshot(0, text(b"v"), before=before)
-    assert requests_of(data)[1:] == [[b"SET", b"k", b"v"], [b"PEXPIREAT", b"k", b"%d" % deadline]]
+def test_a_deadline_is_read_in_milliseconds() -> None:
+    data = snapshot(0, text(b"v"), before=b"\xfc" + struct.pack("<q", 4_000_000_000_123))
+    assert requests_of(data)[1:] == [[b"SET", b"k", b"v"], [b"PEXPIREAT", b"k", b"4000000000123"]]
 
 
 # Refused
@@ -251,7 +240,7 @@ def test_a_deadline_is_read_in_milliseconds_and_in_seconds(before: bytes, deadli
     ("name", "reason"),
     [
         ("stream", "the key b'the stream' is a stream"),
-        ("function", "there are functions"),
+        ("function", "it contains functions"),
     ],
 )
 @pytest.mark.parametrize("server", ["7.0.15", "6.2.14", "valkey-9.1.2"])
@@ -270,24 +259,27 @@ def test_what_we_do_not_have_is_refused_by_name(tmp_path: Path, server: str, nam
     [
         (SMALL.replace(b"REDIS0010", b"REDIS0012"), "version REDIS0012"),
         (snapshot(7, b""), "the key b'k' is of a module's type"),
-        (snapshot(0, b"", before=b"\xf7"), "there are the data of a module"),
-        (snapshot(99, b""), "there is no type 99 of values"),
+        (snapshot(0, b"", before=b"\xf7"), "it contains the data of a module"),
+        (snapshot(99, b""), "99 is no known type of value"),
         (snapshot(0, b"\xc4"), "expected a string"),
-        (snapshot(1, b"\xc0"), "expected a length"),
-        (snapshot(18, b"\x01\x03" + text(b"x")), "no known kind"),
-        (snapshot(13, text(a_ziplist(A))), "an odd number of what should come in pairs"),
-        (snapshot(10, text(a_ziplist(b"\xf0\xff"))), "b'k' holds a ziplist whose last element is too long"),
+        (snapshot(2, b"\xc0"), "expected a length"),
+        (snapshot(18, b"\x01\x03" + text(b"x")), "a list node of an unknown type"),
+        (snapshot(13, text(a_ziplist(A))), "an odd number of strings that should be pairs"),
+        (snapshot(13, text(a_ziplist(b"\xf0\xff"))), "b'k' holds a ziplist whose last element is too long"),
         (snapshot(16, text(a_listpack(b"\x85a"))), "b'k' holds a collection that ends too early"),
-        (snapshot(16, text(a_listpack(b"\x82a"))), "b'k' holds a listpack with an element that ends elsewhere than"),
+        (
+            snapshot(16, text(a_listpack(b"\x82a"))),
+            "element that has another length than",
+        ),
         (
             snapshot(16, text(a_listpack(b"\x81a")[:-2] + b"\x02")),
-            "b'k' holds a listpack without its right length or end",
+            "b'k' holds a listpack with a wrong length or end",
         ),
-        (snapshot(16, text(a_listpack(b"\xf5"))), "element of no known kind"),
-        (snapshot(11, text(struct.pack("<IIq", 8, 2, 1))), "b'k' holds an intset without its right length"),
-        (snapshot(9, text(b"\x01\x01a\x05b\xff")), "b'k' holds a zipmap without its right length or end"),
+        (snapshot(16, text(a_listpack(b"\xf5"))), "element of an unknown encoding"),
+        (snapshot(11, text(struct.pack("<IIq", 8, 2, 1))), "b'k' holds an intset with a wrong length"),
+        *((snapshot(old, b""), f"{old} is no known type of value") for old in (1, 3, 9, 10)),  # before Redis 4
         (snapshot(0, b"\xc3\x03\x09\x00a\x40"), "compressed text"),
-        (SMALL[:-1] + bytes([SMALL[-1] ^ 1]), "the checksum is not that of the bytes before it"),
+        (SMALL[:-1] + bytes([SMALL[-1] ^ 1]), "the checksum does not match the data"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place_and_nothing_is_changed(tmp_path: Path, data: bytes, reason: str) -> None:
@@ -343,7 +335,7 @@ def test_damage_that_no_checksum_tells_of_is_read_or_refused_and_costs_neither_t
     "data",
     [
         snapshot(0, b"\x81" + b"\x7f" + b"\xff" * 7),
-        snapshot(1, b"\x81" + b"\xff" * 8),
+        snapshot(2, b"\x81" + b"\xff" * 8),
         snapshot(18, b"\x81" + b"\xff" * 8),
         snapshot(0, b"\xc3\x02\x81" + b"\xff" * 8 + b"\x00a"),
         snapshot(11, text(struct.pack("<II", 8, 2**32 - 1))),
@@ -361,7 +353,7 @@ def test_a_length_that_is_not_there_is_refused_before_it_is_believed(data: bytes
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(st.binary(max_size=60), st.integers(0, 60))
 def test_random_bytes_are_refused_or_read_as_no_more_than_there_is(data: bytes, size: int) -> None:
-    for read in (listpack, ziplist, intset, zipmap):
+    for read in (listpack, ziplist, intset):
         for prefix in (b"", struct.pack("<I", len(data) + 4)):
             with contextlib.suppress(ValueError, IndexError):  # which `read_value` turns into the error with its place
                 items = list(read(prefix + data))

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import socket
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import final.log.aof
-import final.log.base
 from final.log.base import write_base
 from stages.harness.wire import request
 from tests.support.folders import await_rewrite, data_of, everything, flush, info, names, opened
@@ -170,29 +167,6 @@ def test_a_child_whose_server_has_gone_gives_up(tmp_path: Path) -> None:
     draft = tmp_path / "draft"
     with pytest.raises(InterruptedError):
         write_base(draft, [(0, [(b"k", b"v", None)])], wanted=lambda: False)
-
-
-def test_where_there_is_no_fork_a_copy_is_written_by_a_thread(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
-) -> None:
-    go_on = threading.Event()
-
-    def wait_first(*given: Any) -> None:
-        assert go_on.wait(PATIENCE)
-        write_base(*given)
-
-    monkeypatch.setattr(final.log.base, "write_base", wait_first)
-    monkeypatch.delattr(os, "fork")
-    peer = opened(tmp_path)
-    peer.ask_all(map(args_of, MIXED))
-    peer.ask("BGREWRITEAOF")
-    for line in ("RPUSH list d", "SADD set c", "ZADD sorted 3 c", "HSET hash h x", "SET text w"):
-        peer.ask(line)
-    flush(peer)
-    go_on.set()
-    finish(peer)
-    assert status(peer) == "ok" and "no os.fork here" in capfd.readouterr().err
-    assert data_of(opened(tmp_path)) == data_of(peer)
 
 
 # When it is time

@@ -40,7 +40,7 @@ def recover(peer: InProcess) -> None:
     """Call the rewriter's timer until the log has recovered from a failed disk."""
     assert peer.engine.log
     deadline = time.monotonic() + PATIENCE
-    while peer.engine.log.doubt:
+    while peer.engine.log.health.needs_rewrite:
         peer.engine.rewriter.tick()
         assert time.monotonic() < deadline, "the log does not recover"
     flush(peer)

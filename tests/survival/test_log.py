@@ -327,7 +327,7 @@ def test_a_lost_exec_is_no_torn_end_where_more_follows(tmp_path: Path) -> None:
     for lost in (request("EXEB"), request("E\x00EC"), b""):
         follows = request("FLUSHALL") if lost else unit + request("EXEC")
         path = write_log(tmp_path / repr(lost), incr1=unit + lost + follows) / "appendonly.aof.1.incr.aof"
-        with pytest.raises(CorruptLog, match=rf"at byte {len(unit)}: .* stands where EXEC is missing"):
+        with pytest.raises(CorruptLog, match=rf"at byte {len(unit)}: .* found where EXEC is missing"):
             opened(path.parent.parent)
         assert path.read_bytes() == unit + lost + follows
 

@@ -1,32 +1,31 @@
-"""Small collections that Redis packs into one string, read: listpack, ziplist, intset, zipmap.
+"""The encodings in which Redis packs a small collection into one string: listpack, ziplist, intset.
 
-Each gives its elements in a row, numbers as text; of a hash fields and values in turn, of a sorted set members and
-scores. They raise ValueError where they find something else than that: also where an element would reach over the end
-of the string, since then the next one does not begin where it should.
+Each function yields the elements, numbers as text; a hash has fields and values in turn, a sorted set members and
+scores. They raise ValueError for damaged data, also when an element reaches over the end of the string.
 """
 
 from collections.abc import Iterator
 
-END = 0xFF  # the last byte of all but an intset
-ZIPLIST_WIDTHS = {0xC0: 2, 0xD0: 4, 0xE0: 8, 0xF0: 3, 0xFE: 1}  # bytes of a number, by its kind
+END = 0xFF  # the last byte of a listpack and a ziplist
+ZIPLIST_WIDTHS = {0xC0: 2, 0xD0: 4, 0xE0: 8, 0xF0: 3, 0xFE: 1}  # bytes of an integer, by the first byte of its element
 
 
 def little(data: bytes, signed: bool = False) -> int:
-    """A number, its lowest byte first."""
+    """A little-endian integer."""
     return int.from_bytes(data, "little", signed=signed)
 
 
 def checked(what: str, data: bytes, header: int) -> None:
-    """Raise ValueError where this cannot be one: it begins with its length, and ends with END."""
+    """Raise ValueError unless `data`, a `what`, is longer than `header`, begins with its length, and ends with END."""
     if len(data) <= header or little(data[:4]) != len(data) or data[-1] != END:
-        raise ValueError(f"a {what} without its right length or end")
+        raise ValueError(f"a {what} with a wrong length or end")
 
 
 def listpack(data: bytes) -> Iterator[bytes]:
-    r"""The elements of a listpack: its length (4 bytes), their number (2), the elements, END.
+    r"""The elements of a listpack: its length in bytes (4 bytes), their number (2), the elements, END.
 
-    An element is a first byte with its kind, and a length or a part of a number; the rest; and the length of all that,
-    seven bits in a byte, for those who read backwards. Redis takes a byte more for some lengths than Valkey does.
+    An element is an encoding byte, which also holds a length or a part of an integer; the data; and the length of
+    both, seven bits in a byte, for reading backwards. For some lengths Redis uses a byte more than Valkey.
 
     >>> list(listpack(b"\x0f\0\0\0\x03\0" b"\x07\x01" b"\x81a\x02" b"\xdf\xff\x02" b"\xff"))
     [b'7', b'a', b'-1']
@@ -50,24 +49,24 @@ def listpack(data: bytes) -> Iterator[bytes]:
             header += (2, 3, 4, 8)[first - 0xF1]
             number = little(data[place + 1 : place + header], signed=True)
         else:
-            raise ValueError("a listpack with an element of no known kind")
+            raise ValueError("a listpack with an element of an unknown encoding")
         yield data[place + header : place + header + length] if number is None else b"%d" % number
         size = header + length
-        told, place = data[place + size], place + size + 1
-        while told < size:
-            told, place = told << 7 | data[place] & 0x7F, place + 1
-        if told != size:
-            raise ValueError("a listpack with an element that ends elsewhere than it says")
+        back_length, place = data[place + size], place + size + 1
+        while back_length < size:
+            back_length, place = back_length << 7 | data[place] & 0x7F, place + 1
+        if back_length != size:
+            raise ValueError("a listpack with an element that has another length than it says")
     if place != last:
         raise ValueError("a listpack whose last element is too long")
 
 
 def ziplist(data: bytes) -> Iterator[bytes]:
-    r"""The elements of a ziplist, which Redis wrote up to 6.2: its length (4 bytes), the place of the last element (4),
-    the number of elements (2), they themselves, END.
+    r"""The elements of a ziplist, which Redis wrote up to 6.2: its length in bytes (4 bytes), the offset of the last
+    element (4), the number of elements (2), the elements, END.
 
-    An element is the length of the one before it, in one byte or, behind 0xFE, in four; then a byte with its kind,
-    and a length or a number; then the rest.
+    An element is the length of the one before it, in one byte or, after 0xFE, in four; an encoding byte, which also
+    holds a length or a part of an integer; and the data.
 
     >>> list(ziplist(b"\x12\0\0\0\x0e\0\0\0\x02\0" b"\0\x02hi" b"\x04\xfe\x80" b"\xff"))
     [b'hi', b'-128']
@@ -89,7 +88,7 @@ def ziplist(data: bytes) -> Iterator[bytes]:
             header += ZIPLIST_WIDTHS[first]
             number = little(data[place + 1 : place + header], signed=True)
         else:
-            raise ValueError("a ziplist with an element of no known kind")
+            raise ValueError("a ziplist with an element of an unknown encoding")
         yield data[place + header : place + header + length] if number is None else b"%d" % number
         place += header + length
     if place != last:
@@ -97,34 +96,12 @@ def ziplist(data: bytes) -> Iterator[bytes]:
 
 
 def intset(data: bytes) -> Iterator[bytes]:
-    r"""The numbers of an intset: how many bytes each has (4 bytes), how many there are (4), the numbers.
+    r"""The numbers of an intset: the bytes of each (4 bytes), their count (4), the numbers.
 
     >>> list(intset(b"\x02\0\0\0\x02\0\0\0" b"\xff\xff\x07\x00"))
     [b'-1', b'7']
     """
     width, count = little(data[:4]), little(data[4:8])
     if width not in (2, 4, 8) or len(data) != 8 + width * count:
-        raise ValueError("an intset without its right length")
+        raise ValueError("an intset with a wrong length")
     return (b"%d" % little(data[place : place + width], signed=True) for place in range(8, len(data), width))
-
-
-def zipmap(data: bytes) -> Iterator[bytes]:
-    r"""The fields and values of a zipmap, which Redis wrote up to 2.4: their number (1 byte), they themselves, END.
-
-    Each begins with its length, in one byte or, behind 0xFE, in four. Between the length of a value and the value
-    stands how many bytes after it are free.
-
-    >>> list(zipmap(b"\x01" b"\x01f" b"\x02\x01vv!" b"\xff"))
-    [b'f', b'vv']
-    """
-    place, is_value = 1, False
-    while place < len(data) and data[place] != END:
-        skipped = 5 if data[place] == 0xFE else 1
-        length = little(data[place + 1 : place + 5]) if skipped == 5 else data[place]
-        free = data[place + skipped] if is_value else 0
-        place += skipped + is_value
-        yield data[place : place + length]
-        place += length + free
-        is_value = not is_value
-    if place != len(data) - 1:
-        raise ValueError("a zipmap without its right length or end")

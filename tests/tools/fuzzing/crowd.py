@@ -8,7 +8,6 @@ import struct
 from pathlib import Path
 from random import Random
 
-from stages.harness.server import Server
 from tests.tools.fuzzing import malformed, mutations
 
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close at once, with a reset
@@ -35,13 +34,6 @@ def visit(port: int, random: Random) -> int:
         except OSError:  # the server closed the connection first
             pass
     return len(data)
-
-
-def process_of(server: Server) -> int:
-    """Return the id of the server's process."""
-    info = server.connect().ask("INFO", "server")
-    assert isinstance(info, bytes)
-    return int(next(line.partition(":")[2] for line in info.decode().splitlines() if line.startswith("process_id")))
 
 
 def memory(process: int) -> int:
