@@ -46,7 +46,7 @@ def arguments() -> list[bytes]:
 
 @cache
 def passwords() -> list[bytes]:
-    """The passwords that some request sets."""
+    """Return the passwords that the requests set."""
     requests = [args for section in sections() for args in section]
     following = [args[at + 1] for args in requests for at, arg in enumerate(args[:-1]) if arg == b"requirepass"]
     return sorted({*following} - {b""})
