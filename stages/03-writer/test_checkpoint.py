@@ -428,9 +428,7 @@ def test_hello_applies_its_options_one_by_one(client: Client, rng: Dice) -> None
     Set `client.name` in the loop over the options, and `client.protocol` behind it.
     """
     name = rng.key()
-    client.check(
-        request("HELLO", 3, "SETNAME", name, "COLOR"), b"-ERR Syntax error in HELLO option 'COLOR'\r\n"
-    )
+    client.check(request("HELLO", 3, "SETNAME", name, "COLOR"), b"-ERR Syntax error in HELLO option 'COLOR'\r\n")
     client.check(request("CLIENT", "GETNAME"), b"$%d\r\n%b\r\n" % (len(name), name))
     client.check(request("DEBUG", "PROTOCOL", "null"), b"$-1\r\n")
 

@@ -1,6 +1,13 @@
 """The desk, `python3 -m stages`, as a learner meets it."""
 
+import ast
+import json
+
+import pytest
+
+from stages.desk.manifest import functions, read, sources
 from stages.desk.starter import starter
+from stages.harness.course import STAGES, stage_folder
 from tests.support.house import House
 
 CHECKPOINT = '''
@@ -56,15 +63,27 @@ def test_start_with_force_keeps_a_copy(house: House) -> None:
     assert [copy.read_text() for copy in house.folder.glob("work-*/server.py")] == ["my own"]
 
 
-def test_a_later_start_adds_what_is_new_and_says_what_has_to_grow(house: House) -> None:
+def test_a_later_start_merges_and_says_what_has_to_grow(house: House) -> None:
     house.desk("start", "01")
-    (house.work / "server.py").write_text("my own")
+    own = (house.work / "server.py").read_text().replace("raise NotImplementedError", "self.mine()")
+    (house.work / "server.py").write_text(own)
     status, said = house.desk("start", "02")
     assert status == 0
     assert (house.work / "reader.py").read_text() == starter(2)["reader.py"]
-    assert (house.work / "server.py").read_text() == "my own"
-    assert "You write in server.py: Connection.data_received" in said
-    assert "Copy into server.py from stage 02: " in said and "python3 -m stages diff 01 02" in said
+    merged = (house.work / "server.py").read_text()
+    assert merged.count("self.mine()") == own.count("self.mine()") and "NotImplementedError" not in merged
+    assert "from reader import ProtocolError, Reader" in merged and "self.reader = Reader()" in merged
+    assert "Grows in server.py, as you wrote it so far: Connection.data_received\n    A chunk of bytes" in said
+    assert "python3 -m stages diff 01 02" in said
+    assert [copy.read_text() for copy in house.folder.glob("work-*/server.py")] == [own]
+
+
+def test_a_file_that_is_no_python_is_not_merged(house: House) -> None:
+    house.desk("start", "01")
+    (house.work / "server.py").write_text("my own")
+    status, said = house.desk("start", "02")
+    assert status == 2 and "work/server.py has a syntax error in line 1, so nothing was written" in said
+    assert [path.name for path in house.work.iterdir()] == ["server.py"]
 
 
 def test_a_start_without_the_stage_before_says_what_to_type(house: House) -> None:
@@ -113,6 +132,32 @@ def test_diff_shows_the_lesson(house: House) -> None:
     assert status == 0
     assert said.startswith("--- 01-echo-server/server.py\n+++ 02-resp-reader/server.py\n@@")
     assert "+from reader import ProtocolError, Reader" in said
+
+
+def test_diff_hides_a_body_until_its_stage_has_passed_or_it_is_asked_for(house: House) -> None:
+    body = "+        self._buffer += data"
+    status, said = house.desk("diff", "01", "02")
+    assert status == 0
+    assert body not in said and "+        raise NotImplementedError" in said and "+def split_inline" in said
+    assert "is not shown before" in said and "--solution" in said
+    assert "transport.write" not in said.replace("transport.write(data)` never waits", "")
+    assert body in house.desk("diff", "01", "02", "--solution")[1]
+    (house.folder / ".progress.json").write_text(json.dumps({"02": {"passed": 2, "checks": 2}}))
+    said = house.desk("diff", "01", "02")[1]
+    assert body in said and "NotImplementedError" in said  # what is written in stage 01 is still hidden
+
+
+@pytest.mark.parametrize("stage", STAGES[1:])
+def test_no_body_that_is_to_be_written_is_in_a_diff(stage: int, house: House) -> None:
+    said = house.desk("diff", f"{stage - 1:02}", f"{stage:02}")[1]
+    now, old = sources(stage_folder(stage)), sources(stage_folder(stage - 1))
+    for row in read(stage_folder(stage)):
+        nodes, before = (dict(functions(each.get(row.file, ""))) for each in (now, old))
+        for name in row.write:
+            last = ast.unparse(nodes[name].body[-1])
+            if name not in before or ast.unparse(before[name].body[-1]) != last:
+                shown = [line[1:].strip() for line in said.splitlines() if line.startswith("+")]
+                assert not (len(last) > 25 and last in shown), f"{row.file}: {name}"
 
 
 def test_a_stage_that_does_not_exist_is_named(house: House) -> None:
