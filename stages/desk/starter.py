@@ -60,15 +60,18 @@ def is_unwritten(node: Function) -> bool:
     return ast.unparse(node.body[-1]) == UNWRITTEN and len(node.body) - (ast.get_docstring(node) is not None) == 1
 
 
-def hidden(stage: int) -> Sources:
-    """Return the files of a stage without any body that the learner writes, in this stage or in one before."""
+def hidden(stage: int, given: bool = True) -> Sources:
+    """Return the files of a stage without any body that the learner writes, in this stage or in one before.
+
+    A body that the stage gives is in them, although it was to be written before, unless `given` is False.
+    """
     texts = sources(stage_folder(stage))
     rows = {row.file: row for row in read(stage_folder(stage))}
     empty = Row("", "", (), (), (), {}, {}, "")
     found = {}
     for file, text in texts.items():
-        given = rows.get(file, empty).given
-        names = tuple(name for where, name in written(stage) if where == file and name not in given)
+        shown = rows.get(file, empty).given if given else ()
+        names = tuple(name for where, name in written(stage) if where == file and name not in shown)
         found[file] = taken_out(replace(empty, file=file, write=names), text, {})
     return found
 
