@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 
 import pytest
 
@@ -184,3 +185,52 @@ def test_a_watched_checkpoint_is_run_again_at_every_save(house: House) -> None:
         assert "1 failed, 1 passed" in watching.until("Waiting until a file")
         (house.work / "server.py").write_text("colour = 'blue'\n")
         assert "2 passed" in watching.until("Waiting until a file")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("stage", [1, 5, *(pytest.param(stage, marks=pytest.mark.slow) for stage in (2, 3, 4))])
+def test_a_check_of_a_fresh_starter_shows_one_failure_and_counts_the_others(stage: int, house: House) -> None:
+    house.desk("start", f"{stage:02}", "--from-reference")
+    status, said = house.desk("check", f"{stage:02}", "--patience=0.3")
+    assert status == 1
+    assert len(said.splitlines()) < 60, said
+    assert said.count("Run it again:") == 1
+    assert re.search(r"^    NotImplementedError: \w+(\.\w+)? ×\d+, first in test_", said, re.M), said  # noqa: RUF001
+
+
+@pytest.mark.parametrize("stage", [1, 5])
+def test_a_check_of_a_server_that_does_not_start_shows_its_traceback_once(stage: int, house: House) -> None:
+    house.desk("start", f"{stage:02}", "--from-reference")
+    path = house.work / "server.py"
+    path.write_text(path.read_text().replace("class Server:", 'raise RuntimeError("early")\n\n\nclass Server:', 1))
+    said = house.desk("check", f"{stage:02}", "--patience=0.3")[1]
+    assert "Your server did not start" in said and said.count("RuntimeError: early") == 1
+    assert "RuntimeError: line " in said and len(said.splitlines()) < 60
+
+
+def test_a_check_that_passes_runs_the_earlier_checkpoints_too(house: House) -> None:
+    first = house.folder / "stages/01-echo-server/test_checkpoint.py"
+    second = house.folder / "stages/02-resp-reader/test_checkpoint.py"
+    first.write_text(CHECKPOINT)
+    second.write_text(
+        'def test_read(modules):\n    """It is there."""\n    modules.check("import reader; result = 1", 1)\n'
+    )
+    house.desk("start", "02", "--from-reference")
+    status, said = house.desk("check", "02")
+    assert status == 1
+    assert "Stage 01: this worked, and has broken again." in said and "test_it_is_blue" in said
+    assert "02 resp reader     passed" in house.desk()[1]
+    with (house.work / "server.py").open("a") as file:
+        file.write('\ncolour = "blue"\n')
+    status, said = house.desk("check", "02")
+    assert status == 0
+    assert said.endswith("Stage 01: what is asked there still holds (2 checks).\n")
+    until = '@pytest.mark.until("02")\ndef test_it_is'
+    first.write_text("import pytest\n" + CHECKPOINT.replace("def test_it_is", until).replace('"blue"', '"red"'))
+    assert "still holds (1 checks)" in house.desk("check", "02")[1]
+
+
+def test_only_a_file_with_the_stages_own_name_in_it_begins_a_stage(house: House) -> None:
+    house.desk("start", "01")
+    (house.work / "writer.py").write_text("class Pen:\n    pass\n")
+    assert house.desk()[1].count("not begun") == 4
