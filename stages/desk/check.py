@@ -67,12 +67,13 @@ def check(stage: int, args: list[str]) -> int:
 
 def check_earlier(stages: list[int]) -> int:
     """Run the checkpoints of earlier stages, as far as they still hold; say what has broken; return pytest's status."""
+    names = f"{stages[0]:02}" if len(stages) == 1 else f"{stages[0]:02} to {stages[-1]:02}"
+    print(f"Passed. Now the checkpoints of stage {names}, on the same code …", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder, "results.xml")
         command = [*map(str, map(stage_folder, stages)), f"--junitxml={results}", *BRIEF]
         run = subprocess.run([*PYTEST, *command], cwd=ROOT, capture_output=True, text=True)
         found = outcome(results, Progress()) if results.exists() else Progress()
-    names = f"{stages[0]:02}" if len(stages) == 1 else f"{stages[0]:02} to {stages[-1]:02}"
     if run.returncode == 0:
         print(f"Stage {names}: what is asked there still holds ({found.passed} checks).")
     else:

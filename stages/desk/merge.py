@@ -184,6 +184,10 @@ class FileMerge:
     def merged(self, name: str, mine: Part | None, before: Part | None, part: Part) -> Part | None:
         """Merge one part; None when the learner does not have it and need not get it."""
         is_function = isinstance(part.node, Function)
+        if isinstance(part.node, ast.ClassDef) and mine is None and before is not None:
+            if any(each.split(".")[0] == name for each in self.row.named):  # they have renamed it, or moved it
+                self.result.conflicts[name] = "\n".join(part.lines)
+            return None
         if isinstance(part.node, ast.ClassDef) and (mine is None or isinstance(mine.node, ast.ClassDef)):
             return self.merged_class(name, mine, before, part)
         if mine is None:
@@ -231,7 +235,8 @@ class FileMerge:
             self.result.conflicts[name] = "\n".join(part.lines)
             return mine
         self.result.grows[name] = part.node
-        if before and isinstance(before.node, Function) and signature(before.node) != signature(part.node):
+        old_node = before.node if before and isinstance(before.node, Function) else mine.node
+        if signature(old_node) != signature(part.node):
             self.result.signatures[name] = signature(part.node)
         if name in self.row.given:
             self.result.conflicts[name] = "\n".join(part.lines)

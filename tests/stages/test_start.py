@@ -255,3 +255,29 @@ def test_a_function_that_moves_takes_the_learners_body_along(house: House) -> No
     ) + "\n\nReader = Engine\n"
     assert (house.work / "server.py").read_text() == new
     assert "It is now called by another signature: def run(self, args, db)\n    Run it." in said
+
+
+def test_a_class_that_the_learner_has_renamed_is_not_given_again(house: House) -> None:
+    house.desk("start", "01")
+    path = house.work / "server.py"
+    path.write_text(re.sub(r"\bConnection\b", "Session", path.read_text()))
+    own = path.read_text()
+    status, said = house.desk("start", "02")
+    assert status == 0
+    assert "You and stage 02 both changed in server.py: Connection" in said
+    merged = path.read_text()
+    assert "class Session" in merged and "class Connection" not in merged
+    assert own.partition("class Session")[2] in merged
+    assert "self.reader = Reader()" in (house.work / "server.py.new").read_text()
+
+
+def test_a_second_start_changes_nothing_unless_it_is_forced(house: House) -> None:
+    house.desk("start", "01")
+    house.desk("start", "02")
+    before = sources(house.work)
+    status, said = house.desk("start", "02")
+    assert status == 2 and "work/ has stage 02 already, and nothing was written" in said
+    (house.work / "reader.py").write_text(before["reader.py"] + "\n\nMINE = 1\n")
+    assert house.desk("start", "02", "--force")[0] == 0
+    assert sources(house.work) == before
+    assert any("MINE = 1" in copy.read_text() for copy in house.folder.glob("work-*/reader.py"))
