@@ -396,9 +396,10 @@ def docstring_lines(part: Part) -> range:
 
 
 def signature(node: Function) -> str:
-    """Return a function's first line, in one line, without decorators."""
+    """Return a function's decorators and its first line, in one line."""
     returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-    return f"def {node.name}({ast.unparse(node.args)}){returns}"
+    above = "".join(f"@{ast.unparse(each)} " for each in node.decorator_list)
+    return f"{above}def {node.name}({ast.unparse(node.args)}){returns}"
 
 
 def names_of(part: Part) -> dict[str, str]:
