@@ -1,4 +1,4 @@
-"""Run a stage's checkpoint on work/."""
+"""Run a stage's checkpoint on work/; when it has passed, the earlier ones too."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from xml.etree import ElementTree
 
 from stages.desk.progress import Progress, recall, remember
 from stages.desk.shared import WORK, Complaint, begun, reached, stage_number
-from stages.harness.course import ROOT, stage_folder
+from stages.harness.course import ROOT, TASKS, stage_folder
 
 # nbval is only for notebooks, and takes two seconds to load.
-PYTEST = [sys.executable, "-m", "pytest", "-p", "no:nbval"]
+PYTEST = [sys.executable, "-m", "pytest", "-p", "no:nbval", "--target=work"]
+BRIEF = ["-q", "--no-header", "--no-summary", "--brief"]
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -45,18 +46,39 @@ def run(options: argparse.Namespace) -> int:
 
 
 def check(stage: int, args: list[str]) -> int:
-    """Run the checkpoint once; return pytest's exit status. The outcome is stored if all tests ran."""
+    """Run the checkpoint once, then the earlier ones; return pytest's exit status.
+
+    The outcome is stored if all tests ran.
+    """
+    stopped = any(arg.startswith(("-x", "--exitfirst", "--maxfail")) for arg in args)
+    chosen = any(arg.startswith(("-k", "-m", "--lf", "--last-failed", "--deselect")) for arg in args)
+    how = [] if any(arg.startswith(("--tb", "-v")) for arg in args) else BRIEF
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder, "results.xml")
-        command = [str(stage_folder(stage)), "--target=work", f"--junitxml={results}", *args]
+        command = [str(stage_folder(stage)), f"--junitxml={results}", *how, *args]
         status = subprocess.run([*PYTEST, *command], cwd=ROOT).returncode
-        stopped = status != 0 and any(arg.startswith(("-x", "--exitfirst", "--maxfail")) for arg in args)
-        chosen = any(arg.startswith(("-k", "-m", "--lf", "--last-failed", "--deselect")) for arg in args)
-        if stopped or chosen:
+        if (stopped and status) or chosen:
             print("This was not the whole checkpoint, so its outcome is not stored.")
         elif results.exists():
             remember(stage, outcome(results, recall(stage)))
-    return status
+    earlier = [each for each in TASKS if each < stage]
+    return check_earlier(earlier) if earlier and status == 0 and not chosen else status
+
+
+def check_earlier(stages: list[int]) -> int:
+    """Run the checkpoints of earlier stages, as far as they still hold; say what has broken; return pytest's status."""
+    names = f"{stages[0]:02}" if len(stages) == 1 else f"{stages[0]:02} to {stages[-1]:02}"
+    print(f"Passed. Now the checkpoints of stage {names}, on the same code …", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        results = Path(folder, "results.xml")
+        command = [*map(str, map(stage_folder, stages)), f"--junitxml={results}", *BRIEF]
+        run = subprocess.run([*PYTEST, *command], cwd=ROOT, capture_output=True, text=True)
+        found = outcome(results, Progress()) if results.exists() else Progress()
+    if run.returncode == 0:
+        print(f"Stage {names}: what is asked there still holds ({found.passed} checks).")
+    else:
+        print(f"Stage {names}: this worked, and has broken again.\n{run.stdout}{run.stderr}", end="")
+    return run.returncode
 
 
 def saved() -> dict[str, int]:

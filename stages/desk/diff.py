@@ -1,15 +1,18 @@
-"""Show what differs between two stages: the lesson."""
+"""Show what differs between two stages: the lesson, without the bodies that are still yours to write."""
 
 from __future__ import annotations
 
 import argparse
 import difflib
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 
-from stages.desk.manifest import sources
+from stages.desk.manifest import Row, Sources, functions, read, sources
+from stages.desk.progress import recall
 from stages.desk.shared import stage_number
-from stages.harness.course import stage_folder
+from stages.desk.starter import taken_out
+from stages.harness.course import STAGES, stage_folder
 
 COLOURS = {"+": "\033[32m", "-": "\033[31m", "@": "\033[36m"}
 PLAIN = "\033[0m"
@@ -20,18 +23,46 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("old", type=stage_number, help="the earlier stage")
     parser.add_argument("new", type=stage_number, help="the later stage")
     parser.add_argument("file", nargs="?", help="show only this file")
+    parser.add_argument("--solution", action="store_true", help="show also the bodies that are still yours to write")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the diff, in colour on a terminal."""
-    for line in difference(options.old, options.new, options.file):
+    hide = [] if options.solution else [stage for stage in STAGES if not recall(stage).done]
+    for line in difference(options.old, options.new, options.file, hide):
         print(coloured(line) if sys.stdout.isatty() else line)
+    unseen = [f"{stage:02}" for stage in hide if stage in (options.old, options.new)]
+    if unseen:
+        print(f"\nWhat you write in stage {' and '.join(unseen)} is not shown before its check has passed.")
+        print("To see it now, add --solution.")
     return 0
 
 
-def difference(old: int, new: int, only: str | None = None) -> Iterator[str]:
+def shown(stage: int, hide: Collection[int]) -> Sources:
+    """Return the files of a stage without the bodies that are written in the stages `hide`.
+
+    A function that the stage before has too keeps the body that it has there, as in the starter.
+    """
+    now = sources(stage_folder(stage))
+    before = shown(stage - 1, hide) if stage - 1 in STAGES else {}
+    files = {}
+    for row in read(stage_folder(stage)):
+        if row.file in now:
+            files[row.file] = taken_out(row, now[row.file], before) if stage in hide else now[row.file]
+            files[row.file] = with_bodies(files[row.file], row, before)
+    return now | files
+
+
+def with_bodies(source: str, row: Row, before: Sources) -> str:
+    """Take the functions that a stage has not changed from the files of the stage before, where they may be hidden."""
+    named, kept = row.named, functions(source)
+    unchanged = tuple(name for name, _ in kept if name not in named)
+    return taken_out(replace(row, write=unchanged), source, before, missing=False)
+
+
+def difference(old: int, new: int, only: str | None = None, hide: Collection[int] = ()) -> Iterator[str]:
     """Yield the lines of a unified diff, file by file; `only` is the name of one file."""
-    before, now = (sources(stage_folder(stage)) for stage in (old, new))
+    before, now = (shown(stage, hide) for stage in (old, new))
     for file in sorted({*before, *now}):
         if only in (None, file):
             yield from difflib.unified_diff(

@@ -4,6 +4,7 @@
     |---|---|---|---|---|
     | `reader.py` | new | `Reader.feed` | `<module>`, `Reader` | |
     | `server.py` | grown | `Connection.data_received` | `<module>`, ~~`Server.old`~~ | `main` from `start.py` |
+    | `engine.py` | new | `Engine.run` | | `Engine.run` was `Server.execute` from `server.py` |
     | `writer.py` | carried | | | |
 
 Names are qualified. `Reader` alone means the lines of the class outside its methods, and `<module>` all lines outside
@@ -36,7 +37,12 @@ class Row:
     given: tuple[str, ...]  # new or changed; the starter has these
     removed: tuple[str, ...]
     moved: dict[str, str]  # name -> the file it was in before
+    was: dict[str, str]  # name -> the name that it had there, where that was another one
     reason: str
+
+    def origin(self, name: str) -> tuple[str, str]:
+        """Return the file and the name that a definition had in the stage before."""
+        return self.moved.get(name, self.file), self.was.get(name, name)
 
     @property
     def named(self) -> set[str]:
@@ -58,17 +64,15 @@ def row(cells: dict[str, str]) -> Row:
     """Make a row from its cells: heading of the column -> text."""
     given = cells.get("given", "")
     struck = tuple(re.findall(r"~~`([^`]+)`~~", given))
+    moves = re.findall(r"((?:`[^`]+`[, ]*)+)(?:was `([^`]+)` )?from `([^`]+)`", cells.get("moved from", ""))
     return Row(
         file=cells["file"].strip("`"),
         status=cells["status"],
         write=quoted(cells.get("you write", "")),
         given=tuple(name for name in quoted(given) if name not in struck),
         removed=struck,
-        moved={
-            name: file
-            for names, file in re.findall(r"((?:`[^`]+`[, ]*)+) from `([^`]+)`", cells.get("moved from", ""))
-            for name in quoted(names)
-        },
+        moved={name: file for names, _, file in moves for name in quoted(names)},
+        was={name: old for names, old, _ in moves for name in quoted(names) if old},
         reason=cells.get("why", ""),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from stages.harness.course import NEW_FILE, ROOT, STAGES
+from stages.harness.course import ROOT, STAGES, has_stage
 
 WORK = ROOT / "work"
 
@@ -23,7 +23,7 @@ def stage_number(text: str) -> int:
 
 def begun(stage: int) -> bool:
     """Whether the learner has begun a stage: the file that the stage adds is in work/."""
-    return (WORK / NEW_FILE[stage]).is_file()
+    return has_stage(WORK, stage)
 
 
 def reached() -> int:

@@ -1,17 +1,20 @@
-"""Put the starter of a stage into work/; your own files stay as they are."""
+"""Put a stage into work/: what it gives is merged into your own files, and nothing that you wrote is replaced."""
 
 from __future__ import annotations
 
 import argparse
+import ast
 import shutil
+import textwrap
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from stages.desk.manifest import Row, Sources, read
+from stages.desk.manifest import Row, Sources, read, sources
+from stages.desk.merge import FileMerge, Merged
 from stages.desk.shared import WORK, Complaint, begun, stage_number
-from stages.desk.starter import starter, write
-from stages.harness.course import ROOT, STAGES, stage_folder
+from stages.desk.starter import hidden, starter, write, written
+from stages.harness.course import ROOT, STAGES, TASKS, stage_folder
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -24,30 +27,53 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the files that are new; print what the learner has to change in the others."""
+    """Write the starter, or merge it into the files of the stage before; print what the learner has to write."""
     stage: int = options.stage
     rows = read(stage_folder(stage))
-    files = starter(stage)
     if not rows:
         raise Complaint(
             f"{stage_folder(stage).name} has no README.md with a table of its files: get a complete copy of the stages"
         )
-    if not options.from_reference:
-        if stage > 1 and not begun(stage - 1) and stage - 1 not in STAGES:
-            raise Complaint(
-                f"work/ has no stage {stage - 1:02} to build on: copy your own work/ of that stage here,\n"
-                f"or type `python3 -m stages start {stage:02} --from-reference`: you then write its functions again"
-            )
-        if stage > 1 and not begun(stage - 1):
-            raise Complaint(
-                f"work/ has no stage {stage - 1:02} to build on: type `python3 -m stages start {stage - 1:02}`,\n"
-                f"or `python3 -m stages start {stage:02} --from-reference` to begin here"
-            )
-        files = {row.file: files[row.file] for row in rows if row.status == "new"}
-    put(files, stage, options.force)
-    for line in to_do(rows, stage, options.from_reference):
-        print(line)
+    if options.from_reference or stage == 1:
+        files = starter(stage)
+        put(files, stage, options.force)
+        print(f"work/ has now: {', '.join(files)}")
+        for row in rows:
+            if row.write:
+                print(f"You write in {row.file}: {', '.join(row.write)}")
+    else:
+        check_order(stage, options.force)
+        for line in merge_stage(stage, rows, options.force):
+            print(line)
+    if stage - 1 in STAGES:
+        print(f"What changes, without the bodies that you write: python3 -m stages diff {stage - 1:02} {stage:02}")
+    print(f"Read stages/{stage_folder(stage).name}/README.md; then: python3 -m stages check {stage:02}")
     return 0
+
+
+def check_order(stage: int, force: bool) -> None:
+    """Raise Complaint when work/ has not begun the stage before, or has begun this one."""
+    if not begun(stage - 1) and stage - 1 not in TASKS:
+        raise Complaint(
+            f"work/ has no stage {stage - 1:02} to build on: copy your own work/ of that stage here,\n"
+            f"or type `python3 -m stages start {stage:02} --from-reference`: you then write its functions again"
+        )
+    if not begun(stage - 1):
+        raise Complaint(
+            f"work/ has no stage {stage - 1:02} to build on: type `python3 -m stages start {stage - 1:02}`,\n"
+            f"or `python3 -m stages start {stage:02} --from-reference` to begin here"
+        )
+    if begun(stage) and not force:
+        raise already(stage, f"stage {stage:02}")
+
+
+def already(stage: int, what: str) -> Complaint:
+    """Return the complaint that work/ has something already."""
+    return Complaint(
+        f"work/ has {what} already, and nothing was written.\n"
+        f"Add --force to overwrite the stage's new files; a copy of work/ is made first. "
+        f"To go on with them: `python3 -m stages check {stage:02}`"
+    )
 
 
 def put(files: Sources, stage: int, force: bool) -> None:
@@ -57,30 +83,93 @@ def put(files: Sources, stage: int, force: bool) -> None:
     """
     there = [file for file in files if (WORK / file).exists()]
     if there and not force:
-        raise Complaint(
-            f"work/ has {', '.join(there)} already, and nothing was written.\n"
-            f"Add --force to overwrite them; a copy of work/ is made first. "
-            f"To go on with them: `python3 -m stages check {stage:02}`"
-        )
+        raise already(stage, ", ".join(there))
     if there:
         print(f"A copy of your files is in {kept_copy().name}/.")
     write(files, WORK)
-    print(f"work/ has now: {', '.join(files)}")
 
 
 def kept_copy() -> Path:
     """Copy work/ to a folder next to it, with the time in its name; return that folder."""
-    copy = ROOT / f"work-{datetime.now():%Y-%m-%d-%H%M%S}"
-    return Path(shutil.copytree(WORK, copy))
+    name = f"work-{datetime.now():%Y-%m-%d-%H%M%S}"
+    taken = len(list(ROOT.glob(f"{name}*")))
+    return Path(shutil.copytree(WORK, ROOT / (f"{name}-{taken + 1}" if taken else name)))
 
 
-def to_do(rows: list[Row], stage: int, from_reference: bool) -> Iterator[str]:
-    """List what the learner has to write and, in files of their own from the stage before, what to change."""
+# Merging
+
+
+def merge_stage(stage: int, rows: list[Row], force: bool) -> Iterator[str]:
+    """Merge a stage into work/; yield what was done to each file, and what the learner has to write."""
+    base = sources(stage_folder(stage - 1)) if stage - 1 in STAGES else {}
+    ours = own_files()
+    if force:
+        ours = {file: text for file, text in ours.items() if file not in {r.file for r in rows if r.status == "new"}}
+    now, theirs = hidden(stage), written(stage - 1) if stage - 1 in STAGES else set()
+    merged = {
+        row.file: FileMerge(row, ours, base, now.get(row.file, ""), theirs).run(
+            {name for other in rows for file, name in map(other.origin, other.moved) if file == row.file}
+        )
+        for row in rows
+        if row.status != "carried"
+    }
+    for file, result in merged.items():
+        if not is_python(result.text):  # for example in a file with another indentation
+            merged[file] = Merged(ours[file], conflicts={"all of it": now.get(file, "")})
+    yield f"A copy of your files as they were is in {kept_copy().name}/."
+    write({file: result.text for file, result in merged.items()}, WORK)
+    write({f"{file}.new": stage_side(stage, each) for file, each in merged.items() if each.conflicts}, WORK)
     for row in rows:
-        if row.write:
-            yield f"You write in {row.file}: {', '.join(row.write)}"
-        if row.status == "grown" and row.given and not from_reference:
-            yield f"Copy into {row.file} from stage {stage:02}: {', '.join(row.given)}"
-    if stage - 1 in STAGES and not from_reference:
-        yield f"What changes, as a diff: python3 -m stages diff {stage - 1:02} {stage:02}"
-    yield f"Read stages/{stage_folder(stage).name}/README.md; then: python3 -m stages check {stage:02}"
+        if row.file in merged:
+            yield from told(row.file, merged[row.file], stage, row.file in ours)
+
+
+def own_files() -> Sources:
+    """Return the learner's files; raise Complaint when one of them has a syntax error."""
+    files = sources(WORK)
+    for file, text in files.items():
+        try:
+            ast.parse(text)
+        except SyntaxError as error:
+            raise Complaint(
+                f"work/{file} has a syntax error in line {error.lineno}, so nothing was written: {error.msg}"
+            ) from None
+    return files
+
+
+def is_python(text: str) -> bool:
+    """Return whether a text is a Python file."""
+    try:
+        compile(text, "merged", "exec", dont_inherit=True)
+    except SyntaxError:
+        return False
+    return True
+
+
+def stage_side(stage: int, merged: Merged) -> str:
+    """Return the text of FILE.new: the stage's side of all that both have changed."""
+    lines = [f"# Stage {stage:02} gives this; your own file has something else. Take over what you need."]
+    for name, text in merged.conflicts.items():
+        owner = name.rpartition(".")[0]
+        lines += ["", "", *([f"class {owner}:"] if owner and text.startswith(" ") else []), text]
+    return "\n".join(lines) + "\n"
+
+
+def told(file: str, merged: Merged, stage: int, was_there: bool) -> Iterator[str]:
+    """Say what was done to a file and what the learner has to do in it."""
+    if not was_there:
+        yield f"New: work/{file}"
+    elif merged.added:
+        yield f"Merged into your {file}: {', '.join(merged.added)}"
+    if merged.to_write:
+        yield f"You write in {file}: {', '.join(merged.to_write)}"
+    for name, node in merged.grows.items():
+        yield f"Grows in {file}, as you wrote it so far: {name}"
+        if name in merged.signatures:
+            yield f"    It is now called by another signature: {merged.signatures[name]}"
+        yield textwrap.indent(ast.get_docstring(node) or "", "    ")  # type: ignore[arg-type]
+    if merged.retired:
+        yield f"No longer needed in {file}, and still there: {', '.join(merged.retired)}"
+    if merged.conflicts:
+        yield f"You and stage {stage:02} both changed in {file}: {', '.join(merged.conflicts)}"
+        yield f"    Yours stays; the stage's is in work/{file}.new. Compare them, and take over what is missing."

@@ -8,10 +8,13 @@ the stage before has its body from there.
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 
 from stages.desk.manifest import Function, Row, Sources, functions, read, sources
-from stages.harness.course import stage_folder
+from stages.harness.course import STAGES, stage_folder
+
+UNWRITTEN = "raise NotImplementedError"
 
 
 def starter(stage: int) -> Sources:
@@ -25,16 +28,52 @@ def made(rows: list[Row], now: Sources, before: Sources) -> Sources:
     return {row.file: taken_out(row, now[row.file], before) for row in rows if row.file in now}
 
 
-def taken_out(row: Row, source: str, before: Sources) -> str:
-    """Return one file without the bodies that the learner writes."""
+def taken_out(row: Row, source: str, before: Sources, missing: bool = True) -> str:
+    """Return one file without the bodies that the learner writes: they have the body from the stage before.
+
+    Those that the stage before does not have are not implemented; with `missing=False` they stay.
+    """
     lines = source.splitlines()
     to_write = [(node, name) for name, node in functions(source) if name in row.write]
     for node, name in sorted(to_write, key=lambda pair: pair[0].lineno, reverse=True):  # keeps line numbers
-        old = before.get(row.moved.get(name, row.file), "")
-        lines[body_start(node) : node.end_lineno] = old_body(name, old) or [
-            " " * (node.col_offset + 4) + "raise NotImplementedError"
-        ]
+        file, old = row.origin(name)
+        body = old_body(old, before.get(file, ""))
+        if body or missing:
+            lines[body_start(node) : node.end_lineno] = body or [" " * (node.col_offset + 4) + UNWRITTEN]
     return "\n".join(lines) + "\n"
+
+
+def written(stage: int) -> set[tuple[str, str]]:
+    """Return the (file, name) of all functions that the tables up to a stage have the learner write, as named there."""
+    found: set[tuple[str, str]] = set()
+    for each in (each for each in STAGES if each <= stage):
+        for row in read(stage_folder(each)):
+            come = {row.origin(name): (row.file, name) for name in row.moved if row.origin(name) in found}
+            found = found - set(come) | set(come.values()) | {(row.file, name) for name in row.write}
+    for file, text in sources(stage_folder(stage)).items():  # a handout has no solutions, and not all tables
+        found |= {(file, name) for name, node in functions(text) if is_unwritten(node)}
+    return found
+
+
+def is_unwritten(node: Function) -> bool:
+    """Return whether nothing but NotImplementedError is below a function's docstring."""
+    return ast.unparse(node.body[-1]) == UNWRITTEN and len(node.body) - (ast.get_docstring(node) is not None) == 1
+
+
+def hidden(stage: int, given: bool = True) -> Sources:
+    """Return the files of a stage without any body that the learner writes, in this stage or in one before.
+
+    A body that the stage gives is in them, although it was to be written before, unless `given` is False.
+    """
+    texts = sources(stage_folder(stage))
+    rows = {row.file: row for row in read(stage_folder(stage))}
+    empty = Row("", "", (), (), (), {}, {}, "")
+    found = {}
+    for file, text in texts.items():
+        shown = rows.get(file, empty).given if given else ()
+        names = tuple(name for where, name in written(stage) if where == file and name not in shown)
+        found[file] = taken_out(replace(empty, file=file, write=names), text, {})
+    return found
 
 
 def old_body(name: str, source: str) -> list[str]:

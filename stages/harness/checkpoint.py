@@ -80,6 +80,7 @@ PATIENCE = pytest.StashKey[Patience]()
 SERVERS = pytest.StashKey[list[Server]]()
 TARGET = pytest.StashKey[Target]()
 FAILED = pytest.StashKey[bool]()
+MOST_KINDS = 10  # lines of `--brief`
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -92,6 +93,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--target-stage", type=int, metavar="NN", help="the target's stage, when its files do not show it")
     group.addoption("--patience", type=float, default=5, metavar="SECONDS", help="wait up to SECONDS for a reply")
+    group.addoption("--brief", action="store_true", help="show the first failure, and count the others by their kind")
     group.addoption("--seed", type=int, metavar="N", help="use the random keys and values of an earlier run")
 
 
@@ -100,7 +102,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.seed is None:
         config.option.seed = random.SystemRandom().randrange(1_000_000)
     config.stash[PATIENCE] = Patience(config.option.patience)
-    config.pluginmanager.register(Outcome())
+    config.pluginmanager.register(Outcome(config))
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -325,6 +327,8 @@ def pytest_runtest_makereport(
     if report.failed and call.excinfo:
         item.stash[FAILED] = True
         item.user_properties.append(("trouble", teaching.trouble(call.excinfo.value)))
+        if item.config.option.brief:
+            report.kind = teaching.kind(call.excinfo.value, item.stash.get(SERVERS, []))  # type: ignore[attr-defined]
         if item.config.option.tbstyle == "auto":  # pytest's own report: --tb=long
             report.longrepr = teaching.compose(lesson(item, stage, call.excinfo))
     return report
@@ -338,7 +342,7 @@ def lesson(item: pytest.Item, stage: int, failure: pytest.ExceptionInfo[BaseExce
     sections: list[teaching.Section] = [("", checked.splitlines())]
     sections += teaching.sections_of(failure, item.path, servers)
     if not isinstance(failure.value, NoAnswer) and servers:
-        sections += teaching.output_of(servers[-1])
+        sections += teaching.output_of(teaching.complaining(servers))
     more = f"python3 -m stages hint {stage:02} {function}" if len(hints) > 1 else ""
     sections.append(("Hint", [*(hints[0].splitlines() if hints else []), *([f"More: {more}"] if more else [])]))
     if read := item.get_closest_marker("read"):
@@ -351,9 +355,11 @@ def lesson(item: pytest.Item, stage: int, failure: pytest.ExceptionInfo[BaseExce
 
 
 class Outcome:
-    """Counts the tests of each stage that ran, and writes the last line of the run."""
+    """Counts the tests of each stage that ran, and writes the last line of the run; with `--brief` the failures too."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.failures: dict[str, pytest.TestReport] = {}  # test -> its first report of a failure
         self.checked: dict[int, int] = {}
         self.names: set[str] = set()
 
@@ -364,6 +370,8 @@ class Outcome:
             ran = report.failed or (report.when == "call" and report.passed)
             self.checked[stage] = self.checked.get(stage, 0) + (own and ran)
             self.names.add(name)
+        if hasattr(report, "kind"):
+            self.failures.setdefault(report.nodeid, report)
 
     @property
     def unchecked(self) -> str:
@@ -374,6 +382,25 @@ class Outcome:
         """Fail a run in which all own tests of a stage were skipped."""
         if self.unchecked and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        terminal = self.config.pluginmanager.get_plugin("terminalreporter")
+        if terminal and self.failures:
+            terminal.ensure_newline()
+            terminal.write_line("\n".join(self.brief()))
+
+    def brief(self) -> Iterator[str]:
+        """Yield the lines of the first failure, and how many others there are of each kind."""
+        first, *others = self.failures.values()
+        yield f"\n{first.nodeid.partition('::')[2]}\n\n{first.longreprtext}\n"
+        kinds: dict[str, list[str]] = {}
+        for report in others:
+            name = report.nodeid.partition("::")[2]
+            kinds.setdefault(report.kind[: teaching.WIDTH], []).append(name)
+        if kinds:
+            yield "Others that failed:"
+        for kind, names in sorted(kinds.items(), key=lambda each: -len(each[1]))[:MOST_KINDS]:
+            yield f"    {kind} ×{len(names)}, first in {names[0].split('[')[0]}"  # noqa: RUF001
+        if len(kinds) > MOST_KINDS:
+            yield f"    and {len(kinds) - MOST_KINDS} other kinds"
 
     def pytest_unconfigure(self, config: pytest.Config) -> None:
         """Write what was tested."""

@@ -6,12 +6,22 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 NEW_FILE = {1: "server.py", 2: "reader.py", 3: "writer.py", 4: "store.py", 5: "aof.py"}
+NEW_NAME = {1: "", 2: "Reader", 3: "encode", 4: "Store", 5: "Log"}  # what that file defines
 LAST = 99  # the stage of `final/` and of a real Redis: later than all others
 
 
 def stage_folder(stage: int) -> Path:
     """Return the folder of a stage. In a handout a stage can be missing: then the path does not exist."""
     return next((ROOT / "stages").glob(f"{stage:02}-*"), ROOT / "stages" / f"{stage:02}")
+
+
+def has_stage(folder: Path, stage: int) -> bool:
+    """Return whether a program at a stage is in the folder: the stage's new file, with the name that it defines.
+
+    A learner may have a file of their own that is called like a later stage's.
+    """
+    file = folder / NEW_FILE[stage]
+    return file.is_file() and NEW_NAME[stage] in file.read_text(errors="replace")
 
 
 def title(stage: int) -> str:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from stages.harness.sandbox import NoAnswer
+from stages.harness.sandbox import NoAnswer, explained
 from stages.harness.server import NotStarted, Server
 from stages.harness.wire import Mismatch
 
 WIDTH = 88  # characters in a line
 AROUND = 160  # bytes shown before the first difference
 OUTPUT_LINES = 25
+TRACEBACK = "Traceback (most recent call last):\n"
 
 Section = tuple[str, Iterable[str]]  # title, lines
 
@@ -67,7 +70,57 @@ def sections_of(failure: pytest.ExceptionInfo[BaseException], test: Path, server
     sent = b"".join(client.sent for server in servers for client in server.clients[-1:])
     text = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
     lines = [str(entry.statement).strip() for entry in failure.traceback if entry.path == test][-1:]
-    return [("Sent", show(sent) if sent else []), ("The test says", lines), ("But", text.splitlines())]
+    running = (
+        "None, instead of an exit status, means: the server was still running when the test had waited long enough."
+    )
+    asked = re.search(r"exit status|\.stop\(|\.wait\(", "\n".join((*lines, text))) and re.search(r"\bNone\b", text)
+    return [
+        ("Sent", show(sent) if sent else []),
+        ("The test says", lines),
+        ("But", [*text.splitlines(), *([running] if asked else [])]),
+    ]
+
+
+def kind(error: BaseException, servers: list[Server]) -> str:
+    """Return a failure in a few words, the same for all that fail in the same way."""
+    said = error.trace if isinstance(error, NoAnswer) else ""
+    if not said and servers and servers[-1].program:
+        said = complaining(servers).errors
+    if found := raised(said):
+        return found
+    if isinstance(error, NotStarted):
+        return "the server did not start"
+    if isinstance(error, NoAnswer):
+        return str(error)
+    if isinstance(error, Mismatch):
+        return "another reply than expected" if error.received else "no reply"
+    return "another result than expected" if isinstance(error, WrongResult) else type(error).__name__
+
+
+def raised(text: str) -> str:
+    """Return the exception of the first traceback in a text, and the learner's function that raised it; or ''."""
+    _, _, trace = text.partition(TRACEBACK)
+    found = re.search(r"^([A-Za-z_][\w.]*)(?::.*)?$", trace, re.M)
+    if not found:
+        return ""
+    frames = re.findall(r'^  File "(.+)", line (\d+), in (.+)$', trace[: found.start()], re.M)
+    own = [frame for frame in frames if not re.search(r"/lib/python3|<frozen", frame[0])] or frames
+    return f"{found[1]}: {qualified(own[-1][0], int(own[-1][1]), own[-1][2])}" if own else found[1]
+
+
+def qualified(file: str, line: int, function: str) -> str:
+    """Return the name of the function that holds a line, with its class; `function` when the file cannot be read."""
+    try:
+        tree = ast.parse(Path(file).read_text())
+    except (OSError, ValueError, SyntaxError):
+        return function
+    around = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+        and node.lineno <= line <= (node.end_lineno or 0)
+    ]
+    return ".".join(node.name for node in around) or f"line {line} of {Path(file).name}"
 
 
 def mismatch(error: Mismatch) -> list[Section]:
@@ -110,12 +163,18 @@ def marked(lines: list[str], others: list[str], caret: bool = True) -> list[str]
     return shown or ["(nothing more)"]
 
 
+def complaining(servers: list[Server]) -> Server:
+    """Return the last server that has written to standard error; the last one when none has."""
+    if servers[-1].program:
+        servers[-1].wait(0.1)  # a traceback may not have arrived yet
+    return next((each for each in reversed(servers) if each.program and each.errors), servers[-1])
+
+
 def output_of(server: Server) -> list[Section]:
     """Show what the server wrote during this test, standard error first, and whether it has ended."""
     if server.program is None:
         return []
-    server.wait(0.1)  # a traceback may not have arrived yet
-    ended = [] if server.alive else [f"It has ended, with exit status {server.program.status}."]
+    ended = [] if server.alive else [f"It has ended, with exit status {explained(server.program.status)}."]
     return [("Your server said", last_lines(server.errors or server.output) + ended)]
 
 
@@ -163,10 +222,26 @@ def shortened(source: str) -> list[str]:
 
 
 def last_lines(text: str) -> list[str]:
-    """Return the last OUTPUT_LINES lines of a program's output."""
-    lines = text.splitlines()
+    """Return the last OUTPUT_LINES lines of a program's output; of the same tracebacks only the first, and a count."""
+    lines = once(text).splitlines()
     cut = ["…"] if len(lines) > OUTPUT_LINES else []
     return [*cut, *(line[:500] for line in lines[-OUTPUT_LINES:])]
+
+
+def once(text: str) -> str:
+    """Leave out asyncio's own frames and lines, and each traceback that has been there before."""
+    text = re.sub(r'^  File "[^"]*/lib/python3[^"]*", .*\n(?:    .*\n)*', "", text, flags=re.M)
+    text = re.sub(
+        r"^(?:Exception in callback |handle: |Fatal error: |protocol: |transport: ).*\n", "", text, flags=re.M
+    )
+    first, *traces = text.split(TRACEBACK)
+    count = Counter(traces)
+    parts = [first]
+    for trace in count:
+        parts.append(TRACEBACK + trace)
+        if count[trace] > 1:
+            parts.append(f"(and the same {count[trace] - 1} times more)\n")
+    return "".join(parts)
 
 
 def compose(sections: Iterable[Section]) -> str:

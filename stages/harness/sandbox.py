@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -100,6 +101,17 @@ class Program:
         self.output.join(1)
         self.errors.join(1)
         self.status = -9 if self.status is None else self.status
+
+
+def explained(status: int | None) -> str:
+    """Return an exit status with its meaning, where it is not just a number.
+
+    >>> explained(1), explained(-9), explained(None)
+    ('1', '-9 (killed by SIGKILL)', 'None (it was still running)')
+    """
+    if status is None:
+        return "None (it was still running)"
+    return str(status) if status >= 0 else f"{status} (killed by {signal.Signals(-status).name})"
 
 
 class NoAnswer(Exception):

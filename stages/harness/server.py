@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from stages.harness.course import ROOT
-from stages.harness.sandbox import MEMORY, NoAnswer, Program
+from stages.harness.sandbox import MEMORY, NoAnswer, Program, explained
 from stages.harness.target import Target
 from stages.harness.wire import Client, Patience
 
@@ -106,7 +106,9 @@ class Server:
         seconds = 2 * self.patience.seconds
         if self.patience.unstarted >= TRIES:
             self.close()
-            raise NotStarted(f"It accepted no connection {TRIES} times in a row; this is the last try.", "")
+            raise NotStarted(
+                f"It accepted no connection {TRIES} times in a row; this is the last try.", self.patience.last_errors
+            )
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -117,11 +119,14 @@ class Server:
                 pass
             status = self.wait(0.01)
             if status is not None:
-                raise NotStarted(f"It ended with exit status {status} before it accepted connections.", self.errors)
+                raise NotStarted(
+                    f"It ended with exit status {explained(status)} before it accepted connections.", self.errors
+                )
             if time.monotonic() > deadline:
                 self.patience.lost()
                 self.patience.unstarted += 1
                 self.close()
+                self.patience.last_errors = self.errors
                 raise NotStarted(f"It accepted no connection on port {self.port} in {seconds:g} seconds.", self.errors)
 
     def has_loaded(self, seconds: float) -> bool:

@@ -16,7 +16,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.harness.course import LAST, NEW_FILE, ROOT, stage_folder
+from stages.harness.course import LAST, NEW_FILE, ROOT, has_stage, stage_folder
 
 
 class Unavailable(Exception):
@@ -62,7 +62,7 @@ def find(wanted: str | None, stage: int, here: Path) -> Target:
     if wanted == "reference":
         return Target("the reference, not your code", stage, stage_folder(stage))
     if wanted == "work":
-        if not (work / NEW_FILE[stage]).is_file():
+        if not has_stage(work, stage):
             raise Unavailable(f"work/ has no stage {stage:02} yet: type `python3 -m stages start {stage:02}`")
         return Target("your code in work/", stage_of(work), work)
     if wanted == "final" or (here / wanted).resolve() == ROOT / "final":
@@ -83,7 +83,7 @@ def find(wanted: str | None, stage: int, here: Path) -> Target:
 
 def stage_of(folder: Path) -> int:
     """Return the highest stage whose file is in the folder; 0 when there is none."""
-    return max((stage for stage, name in NEW_FILE.items() if (folder / name).is_file()), default=0)
+    return max((stage for stage in NEW_FILE if has_stage(folder, stage)), default=0)
 
 
 def split_command(command: str, here: Path) -> tuple[str, ...]:

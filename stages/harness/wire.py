@@ -40,6 +40,7 @@ class Patience:
 
     seconds: float = 5.0
     unstarted: int = 0  # how many servers in a row have not accepted connections
+    last_errors: str = ""  # what the last of these wrote to standard error
 
     def lost(self) -> None:
         """Halve the time after a wait in vain; it stays at least a second, unless it was shorter from the start."""

@@ -8,9 +8,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from stages.desk.manifest import Row, Sources, read, row, sources
+from stages.desk.manifest import Row, read, sources
 from stages.desk.shared import Complaint, stage_number
-from stages.desk.starter import starter, taken_out, write
+from stages.desk.starter import hidden, starter, write
 from stages.harness.course import ROOT, STAGES, stage_folder, title
 from stages.teacher import leaks
 
@@ -63,7 +63,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("stage", type=stage_number, help="the stage that is the task")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write, new or empty")
     parser.add_argument(
-        "--chain", action="store_true", help="leave out the earlier stages too: students build on their own"
+        "--chain", action="store_true", help="leave out earlier solutions too: students build on their own"
     )
 
 
@@ -98,8 +98,8 @@ def given(stage: int) -> set[str]:
 
 
 def lay_out(stage: int, folder: Path, chain: bool) -> None:
-    """Write the handout of a stage into a folder; with `chain` without the earlier stages."""
-    files = blank(stage) if chain else starter(stage)
+    """Write the handout of a stage into a folder; with `chain` without the solutions of earlier stages."""
+    files = hidden(stage) if chain else starter(stage)
     desk = folder / "stages"
     (folder / "notebooks").mkdir(parents=True)
     desk.mkdir()
@@ -110,9 +110,11 @@ def lay_out(stage: int, folder: Path, chain: bool) -> None:
         shutil.copy(ROOT / "stages" / name, desk)
     for name in PACKAGES:
         shutil.copytree(ROOT / "stages" / name, desk / name, ignore=NOT_HANDED_OUT)
-    for earlier in (each for each in STAGES if each < stage and not chain):
+    for earlier in (each for each in STAGES if each < stage and (each == stage - 1 or not chain)):
         copy = desk / stage_folder(earlier).name
-        write(sources(stage_folder(earlier)), copy)
+        write(
+            hidden(earlier, given=False) if chain else sources(stage_folder(earlier)), copy
+        )  # `start` merges with it as base
         shutil.copy(stage_folder(earlier) / "README.md", copy)
     task = desk / stage_folder(stage).name
     write(files, task)
@@ -123,14 +125,6 @@ def lay_out(stage: int, folder: Path, chain: bool) -> None:
     copy_notebook(f"{task.name}.ipynb", folder / "notebooks")
     (folder / "requirements.txt").write_text(requirements())
     (folder / "README.md").write_text(readme(stage, has_work=(folder / "work").exists()))
-
-
-def blank(stage: int) -> Sources:
-    """Return the starter of a stage, also without the functions that were to be written in earlier stages."""
-    names = {name for each in range(1, stage + 1) for row in read(stage_folder(each)) for name in row.write}
-    to_write = ", ".join(f"`{name}`" for name in names - given(stage))
-    everything = row({"file": "", "status": "new", "you write": to_write})
-    return {file: taken_out(everything, text, {}) for file, text in starter(stage).items()}
 
 
 def copy_notebook(name: str, folder: Path) -> None:

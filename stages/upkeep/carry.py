@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import subprocess
-import tempfile
 from pathlib import Path
 
+from stages.desk.merge import merge_lines
 from stages.desk.shared import Complaint
 from stages.harness.course import ROOT, STAGES, stage_folder
 from stages.harness.rooms import in_rooms
@@ -28,12 +28,13 @@ def run(options: argparse.Namespace) -> int:
         )
     status = 0
     for copy in later:
-        merged, conflicts = merge(copy.read_text(), base, path.read_text())
-        if conflicts:
+        here = copy.read_text()
+        merged = merge_lines(*(text.splitlines(keepends=True) for text in (base, here, path.read_text())))
+        if merged is None:
             print(f"{copy.relative_to(ROOT)}: not changed, because it differs where the fix is; apply the fix by hand")
             status = 1
-        elif merged != copy.read_text():
-            copy.write_text(merged)
+        elif "".join(merged) != here:
+            copy.write_text("".join(merged))
             print(f"{copy.relative_to(ROOT)}: carried")
         else:
             print(f"{copy.relative_to(ROOT)}: has the fix already")
@@ -61,16 +62,3 @@ def committed(path: Path) -> str:
     if shown.returncode:
         raise Complaint(f"{path.name} cannot be compared with the last commit: {shown.stderr.strip()}")
     return shown.stdout
-
-
-def merge(ours: str, base: str, theirs: str) -> tuple[str, int]:
-    """Apply the change from `base` to `theirs` to `ours`; return the text and the number of conflicts."""
-    with tempfile.TemporaryDirectory() as folder:
-        for name, text in (("here", ours), ("committed", base), ("carried", theirs)):
-            Path(folder, name).write_text(text)
-        merged = subprocess.run(
-            ["git", "merge-file", "-p", "here", "committed", "carried"], cwd=folder, capture_output=True, text=True
-        )
-    if merged.returncode > 127:  # not a number of conflicts, but an error
-        raise Complaint(f"git merge-file failed: {merged.stderr.strip()}")
-    return merged.stdout, merged.returncode

@@ -34,7 +34,7 @@ def problems(rows: list[Row], now: Sources, before: Sources, additions: bool = T
     wanted = {*before, *(now if additions else ())}
     found = [f"{file}: is not in the table" for file in sorted(wanted - set(listed))]
     found += [f"{file}: stands in the table twice" for file in sorted(set(listed)) if listed.count(file) > 1]
-    moved_away = {(file, name) for row in rows for name, file in row.moved.items()}
+    moved_away = {row.origin(name) for row in rows for name in row.moved}
     for row in rows:
         found += [f"{row.file}: {what}" for what in wrong(row, now, before, moved_away, additions)]
     return found
@@ -90,7 +90,8 @@ def wrong_names(
 def origin(row: Row, before: Sources) -> dict[str, str]:
     """Return the text in the stage before of each definition that moved into the row's file: name -> text."""
     files = {file: definitions(before.get(file, "")) for file in row.moved.values()}
-    return {name: files[file][name] for name, file in row.moved.items() if name in files[file]}
+    homes_before = {name: row.origin(name) for name in row.moved}
+    return {name: files[file][old] for name, (file, old) in homes_before.items() if old in files[file]}
 
 
 def unwritable(rows: list[Row], now: Sources) -> list[str]:

@@ -1,6 +1,14 @@
 """The commands `python3 -m stages …`, as a learner uses them."""
 
+import ast
+import json
+import re
+
+import pytest
+
+from stages.desk.manifest import functions, read, sources
 from stages.desk.starter import starter
+from stages.harness.course import STAGES, stage_folder
 from tests.support.stages_copy import StagesCopy
 
 CHECKPOINT = '''
@@ -56,15 +64,27 @@ def test_start_with_force_keeps_a_copy_of_what_it_overwrites(stages_copy: Stages
     assert [copy.read_text() for copy in stages_copy.folder.glob("work-*/server.py")] == ["my own"]
 
 
-def test_a_later_start_adds_new_files_and_names_the_files_to_change(stages_copy: StagesCopy) -> None:
+def test_a_later_start_merges_and_says_what_has_to_grow(stages_copy: StagesCopy) -> None:
     stages_copy.desk("start", "01")
-    (stages_copy.work / "server.py").write_text("my own")
+    own = (stages_copy.work / "server.py").read_text().replace("raise NotImplementedError", "self.mine()")
+    (stages_copy.work / "server.py").write_text(own)
     status, said = stages_copy.desk("start", "02")
     assert status == 0
     assert (stages_copy.work / "reader.py").read_text() == starter(2)["reader.py"]
-    assert (stages_copy.work / "server.py").read_text() == "my own"
-    assert "You write in server.py: Connection.data_received" in said
-    assert "Copy into server.py from stage 02: " in said and "python3 -m stages diff 01 02" in said
+    merged = (stages_copy.work / "server.py").read_text()
+    assert merged.count("self.mine()") == own.count("self.mine()") and "NotImplementedError" not in merged
+    assert "from reader import ProtocolError, Reader" in merged and "self.reader = Reader()" in merged
+    assert "Grows in server.py, as you wrote it so far: Connection.data_received\n    A chunk of bytes" in said
+    assert "python3 -m stages diff 01 02" in said
+    assert [copy.read_text() for copy in stages_copy.folder.glob("work-*/server.py")] == [own]
+
+
+def test_a_file_that_is_no_python_is_not_merged(stages_copy: StagesCopy) -> None:
+    stages_copy.desk("start", "01")
+    (stages_copy.work / "server.py").write_text("my own")
+    status, said = stages_copy.desk("start", "02")
+    assert status == 2 and "work/server.py has a syntax error in line 1, so nothing was written" in said
+    assert [path.name for path in stages_copy.work.iterdir()] == ["server.py"]
 
 
 def test_a_start_without_the_stage_before_says_what_to_type(stages_copy: StagesCopy) -> None:
@@ -115,6 +135,32 @@ def test_diff_shows_what_a_stage_adds(stages_copy: StagesCopy) -> None:
     assert "+from reader import ProtocolError, Reader" in said
 
 
+def test_diff_hides_a_body_until_its_stage_has_passed_or_it_is_asked_for(stages_copy: StagesCopy) -> None:
+    body = "+        self._buffer += data"
+    status, said = stages_copy.desk("diff", "01", "02")
+    assert status == 0
+    assert body not in said and "+        raise NotImplementedError" in said and "+def split_inline" in said
+    assert "is not shown before" in said and "--solution" in said
+    assert "transport.write" not in said.replace("transport.write(data)` never waits", "")
+    assert body in stages_copy.desk("diff", "01", "02", "--solution")[1]
+    (stages_copy.folder / ".progress.json").write_text(json.dumps({"02": {"passed": 2, "checks": 2}}))
+    said = stages_copy.desk("diff", "01", "02")[1]
+    assert body in said and "NotImplementedError" in said  # what is written in stage 01 is still hidden
+
+
+@pytest.mark.parametrize("stage", STAGES[1:])
+def test_no_body_that_is_to_be_written_is_in_a_diff(stage: int, stages_copy: StagesCopy) -> None:
+    said = stages_copy.desk("diff", f"{stage - 1:02}", f"{stage:02}")[1]
+    now, old = sources(stage_folder(stage)), sources(stage_folder(stage - 1))
+    for row in read(stage_folder(stage)):
+        nodes, before = (dict(functions(each.get(row.file, ""))) for each in (now, old))
+        for name in row.write:
+            last = ast.unparse(nodes[name].body[-1])
+            if name not in before or ast.unparse(before[name].body[-1]) != last:
+                shown = [line[1:].strip() for line in said.splitlines() if line.startswith("+")]
+                assert not (len(last) > 25 and last in shown), f"{row.file}: {name}"
+
+
 def test_a_stage_that_does_not_exist_is_named(stages_copy: StagesCopy) -> None:
     status, said = stages_copy.desk("start", "07")
     assert status == 2
@@ -139,3 +185,54 @@ def test_a_watched_checkpoint_is_run_again_at_every_save(stages_copy: StagesCopy
         assert "1 failed, 1 passed" in watching.until("Waiting until a file")
         (stages_copy.work / "server.py").write_text("colour = 'blue'\n")
         assert "2 passed" in watching.until("Waiting until a file")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("stage", [1, 5, *(pytest.param(stage, marks=pytest.mark.slow) for stage in (2, 3, 4))])
+def test_a_check_of_a_starter_shows_one_failure_and_counts_the_others(
+    stage: int, stages_copy: StagesCopy
+) -> None:
+    stages_copy.desk("start", f"{stage:02}", "--from-reference")
+    status, said = stages_copy.desk("check", f"{stage:02}", "--patience=0.3")
+    assert status == 1
+    assert len(said.splitlines()) < 60, said
+    assert said.count("Run it again:") == 1
+    assert re.search(r"^    NotImplementedError: \w+(\.\w+)? ×\d+, first in test_", said, re.M), said  # noqa: RUF001
+
+
+@pytest.mark.parametrize("stage", [1, 5])
+def test_a_check_of_a_server_that_does_not_start_shows_its_traceback_once(stage: int, stages_copy: StagesCopy) -> None:
+    stages_copy.desk("start", f"{stage:02}", "--from-reference")
+    path = stages_copy.work / "server.py"
+    path.write_text(path.read_text().replace("class Server:", 'raise RuntimeError("early")\n\n\nclass Server:', 1))
+    said = stages_copy.desk("check", f"{stage:02}", "--patience=0.3")[1]
+    assert "Your server did not start" in said and said.count("RuntimeError: early") == 1
+    assert "RuntimeError: line " in said and len(said.splitlines()) < 60
+
+
+def test_a_check_that_passes_runs_the_earlier_checkpoints_too(stages_copy: StagesCopy) -> None:
+    first = stages_copy.folder / "stages/01-echo-server/test_checkpoint.py"
+    second = stages_copy.folder / "stages/02-resp-reader/test_checkpoint.py"
+    first.write_text(CHECKPOINT)
+    second.write_text(
+        'def test_read(modules):\n    """It is there."""\n    modules.check("import reader; result = 1", 1)\n'
+    )
+    stages_copy.desk("start", "02", "--from-reference")
+    status, said = stages_copy.desk("check", "02")
+    assert status == 1
+    assert "Stage 01: this worked, and has broken again." in said and "test_it_is_blue" in said
+    assert "02 resp reader     passed" in stages_copy.desk()[1]
+    with (stages_copy.work / "server.py").open("a") as file:
+        file.write('\ncolour = "blue"\n')
+    status, said = stages_copy.desk("check", "02")
+    assert status == 0
+    assert said.endswith("Stage 01: what is asked there still holds (2 checks).\n")
+    until = '@pytest.mark.until("02")\ndef test_it_is'
+    first.write_text("import pytest\n" + CHECKPOINT.replace("def test_it_is", until).replace('"blue"', '"red"'))
+    assert "still holds (1 checks)" in stages_copy.desk("check", "02")[1]
+
+
+def test_only_a_file_with_the_stages_own_name_in_it_begins_a_stage(stages_copy: StagesCopy) -> None:
+    stages_copy.desk("start", "01")
+    (stages_copy.work / "writer.py").write_text("class Pen:\n    pass\n")
+    assert stages_copy.desk()[1].count("not begun") == 4

@@ -15,7 +15,7 @@ import pytest
 
 from stages.desk.manifest import sources
 from stages.desk.starter import starter
-from stages.harness.course import NEW_FILE, ROOT, STAGES, stage_folder
+from stages.harness.course import ROOT, STAGES, stage_folder
 from stages.teacher import handout, leaks
 from tests.support.stages_copy import StagesCopy, environment
 
@@ -146,13 +146,15 @@ def test_in_a_chain_students_continue_with_their_own_work(tmp_path: Path) -> Non
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2 and "copy your own work/ of that stage here" in done.stderr
     (tmp_path / "work").mkdir()
-    for file in ("server.py", NEW_FILE[2]):
-        (tmp_path / "work" / file).write_text("my own")
+    for file, text in sources(stage_folder(2)).items():
+        (tmp_path / "work" / file).write_text(text.replace("self._buffer", "self._mine"))
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "work/server.py").read_text() == "my own"
+    own = (tmp_path / "work/server.py").read_text()
+    assert "self.client = Client(" in own and "print(request, flush=True)" in own  # given in 03; written in 02
+    assert (tmp_path / "work/reader.py").read_text().count("self._mine") > 5
     assert (tmp_path / "work/writer.py").read_text() == starter(3)["writer.py"]
-    assert "diff 02 03" not in done.stdout  # there is no stage 02 to compare with
+    assert not list((tmp_path / "work").glob("*.new"))
 
 
 @each_stage

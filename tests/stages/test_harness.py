@@ -163,7 +163,7 @@ def on_modules(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("modules")
     target = write(
         folder / "target",
-        writer="",
+        writer="encode = None",
         good=MODULES,
         syntax="def f(:\n",
         hangs="while True: pass\n",
@@ -367,7 +367,7 @@ SERVER_TESTS = '''
 def on_servers(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Run the checkpoint on the wire."""
     folder = tmp_path_factory.mktemp("servers")
-    target = write(folder / "target", writer="", server=SERVER)
+    target = write(folder / "target", writer="encode = None", server=SERVER)
     return run(folder, SERVER_TESTS, str(target), "--patience=1")
 
 
@@ -411,8 +411,8 @@ def test_nothing_that_a_server_started_outlives_it(on_servers: Run) -> None:
 
 
 def test_nothing_outlives_pytest(tmp_path: Path) -> None:
-    """If pytest itself is killed, the server is killed too."""
-    target = write(tmp_path / "target", writer="", server=SERVER)
+    """When pytest itself is killed, the server ends all the same."""
+    target = write(tmp_path / "target", writer="encode = None", server=SERVER)
     checkpoint = """
         import os
         def test_killed(server):
@@ -498,8 +498,8 @@ def test_without_redis_the_oracle_is_skipped(tmp_path: Path) -> None:
 
 
 def test_a_seed_repeats_a_run(tmp_path: Path) -> None:
-    """Random values are the same with the same seed, and others without it."""
-    target = write(tmp_path / "target", writer="", server=SERVER)
+    """Random words are the same with the same seed, and others without it."""
+    target = write(tmp_path / "target", writer="encode = None", server=SERVER)
     args = [
         run(tmp_path, LITTLE, str(target), "-k", "modules", *seed).properties["test_modules"]["arg"]
         for seed in (["--seed=1"], ["--seed=1"], [])
@@ -521,7 +521,7 @@ def test_the_default_target_is_work_if_it_exists(tmp_path: Path, monkeypatch: py
     (tmp_path / "stages" / "03-writer").mkdir(parents=True)
     find = target.find.__wrapped__
     assert find(None, 3, tmp_path).name == "the reference, not your code"
-    write(tmp_path / "work", server="", reader="")
+    write(tmp_path / "work", server="", reader="class Reader: pass")
     assert (find(None, 2, tmp_path).folder, find(None, 1, tmp_path).stage) == (tmp_path / "work", 2)
     with pytest.raises(target.Unavailable, match="type `python3 -m stages start 03`"):
         find(None, 3, tmp_path)
@@ -663,3 +663,66 @@ def test_bytes_that_are_not_resp_are_refused(data: bytes) -> None:
 def test_a_caret_is_under_the_first_difference(expected: bytes, received: bytes, lines: list[str]) -> None:
     """Bytes are shown as RESP, long ones cut, with a caret under the first byte that differs."""
     assert report.show(received, report.difference(expected, received)) == lines
+
+
+# What is said briefly
+
+TRACE = """\
+Exception in callback _SelectorSocketTransport._add_reader(12)
+handle: <Handle _SelectorSocketTransport._add_reader(12)>
+Traceback (most recent call last):
+  File "/usr/lib/python3.11/asyncio/events.py", line 80, in _run
+    self._context.run(self._callback, *self._args)
+  File "FILE", line 6, in send
+    return 1 / 0
+           ~~^~~
+ZeroDivisionError: division by zero
+"""
+OWN_SERVER = "class Connection:\n    def one(self):\n        pass\n\n    def send(self):\n        return 1 / 0\n"
+
+
+def test_the_same_traceback_is_shown_once_and_without_the_frames_of_asyncio(tmp_path: Path) -> None:
+    """A traceback that comes three times is shown once, with a count; it is named by the learner's function."""
+    file = tmp_path / "server.py"
+    file.write_text(OWN_SERVER)
+    trace = TRACE.replace("FILE", str(file))
+    assert report.last_lines("listening\n" + 3 * trace) == [
+        "listening",
+        "Traceback (most recent call last):",
+        f'  File "{file}", line 6, in send',
+        "    return 1 / 0",
+        "           ~~^~~",
+        "ZeroDivisionError: division by zero",
+        "(and the same 2 times more)",
+    ]
+    assert report.raised(trace) == "ZeroDivisionError: Connection.send"
+    assert report.raised("all is well") == ""
+
+
+def test_a_brief_run_shows_the_first_failure_and_counts_the_others(tmp_path: Path) -> None:
+    """With --brief one report is whole; the others are counted by their kind."""
+    target = write(tmp_path / "target", writer="encode = None", good=MODULES)
+    checkpoint = """
+        @pytest.mark.parametrize("number", range(4))
+        def test_raises(modules, number):
+            modules.check("import good\\nresult = good.broken(1)", 1)
+
+        def test_wrong(modules):
+            modules.check("result = 2", 1)
+        """
+    output = run(tmp_path, checkpoint, str(target), "--brief", "--no-summary").output
+    assert output.count("RuntimeError: what the learner sees") == 1
+    assert "    RuntimeError: broken ×3, first in test_raises\n" in output  # noqa: RUF001
+    assert "    another result than expected ×1, first in test_wrong\n" in output  # noqa: RUF001
+
+
+def test_a_status_that_is_none_is_explained(tmp_path: Path) -> None:
+    """A server that has not ended in time has no exit status; the report says so."""
+    target = write(tmp_path / "target", writer="encode = None", server=SERVER)
+    checkpoint = """
+        def test_stop(start):
+            server = start()
+            assert server.wait(0.1) == 0, f"exit status {server.program.status}"
+        """
+    said = run(tmp_path, checkpoint, str(target)).reports["test_stop"]
+    assert "exit status None" in said and "the server was still running" in said
