@@ -7,6 +7,7 @@ hold for every later stage and for a real Redis.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
@@ -265,6 +266,34 @@ def test_halves_of_two_clients_do_not_mix(connect: Connect) -> None:
         answered(client)
 
 
+@pytest.mark.until("03")
+@pytest.mark.read("Several in one chunk, one in several chunks")
+def test_requests_cut_on_two_connections_do_not_mix(connect: Connect, server: Server, rng: Dice) -> None:
+    """Two clients send requests of several arguments in pieces, in turn; each is printed with its own arguments.
+
+    Which arguments does your server print? What it remembers of an incomplete request belongs to one connection.
+
+    The arguments read so far, how many are missing, and the last length are attributes of one reader: make them
+    in `__init__`. A list in the body of the class, or in a default of a parameter, is one list for all readers.
+    """
+    clients, other = [connect(), connect()], connect()
+    requests = [[b"SET", rng.key(), rng.key(12)], [b"HSET", rng.key(), rng.key(7), rng.key(30)]]
+    pieces = []
+    for args in requests:
+        data = request(*args)
+        cuts = sorted([len(request(*args[:1])) + 5, *rng.sample(range(30, len(data)), 5)])
+        pieces.append([data[start:end] for start, end in pairwise([0, *cuts, len(data)])])
+    for turn in zip(*pieces, strict=True):
+        for client, piece in zip(clients, turn, strict=True):
+            client.send(piece)
+            other.send(PING)  # once this is answered, the piece has been read
+            answered(other)
+    for client in clients:
+        answered(client)
+    for args in requests:
+        assert server.await_output(f"{args!r}\n"), f"{args!r} was not printed, but:\n{server.output}"
+
+
 # Inline requests
 
 
@@ -319,9 +348,12 @@ def test_a_request_of_no_words_is_passed_over(client: Client, nothing: bytes) ->
 
     `next` must not give an empty list: there is nothing in it to answer. And None would mean: wait for more.
 
-    Go on with what is behind it, in a loop.
+    Go on with what is behind it, in a loop. There may be thousands of them in a row, so `next` cannot call itself:
+    Python allows about a thousand calls inside one another.
     """
     client.send(nothing * 2 + PING + nothing)
+    answered(client)
+    client.send(nothing * 2000 + PING)
     answered(client)
     client.check(nothing + b"*x\r\n", b"-ERR Protocol error: invalid multibulk length\r\n")
 
@@ -363,10 +395,46 @@ def test_what_is_no_request_is_refused(client: Client, data: bytes, error: str) 
 
     Redis is strict about numbers: an optional minus, digits, no zero in front. `int()` takes more.
 
+    The error about a missing `$` has the very byte that came, even one that is no text, such as 0xff.
+
     Raise ProtocolError in the reader; the connection catches it, writes `-ERR Protocol error: …` and closes.
     """
     client.check(data, f"-ERR Protocol error: {error}\r\n".encode(errors="surrogateescape"))
     client.expect_closed()
+
+
+@pytest.mark.read("Protocol errors")
+def test_a_number_is_digits_with_one_minus_at_most(connect: Connect) -> None:
+    r"""What only looks like a number in a header (`--5`, `1-1`, the byte `\xb2`) is refused.
+
+    A minus may be the first byte and is allowed once. A digit is one of the ten bytes from `0` to `9`.
+
+    `"²".isdigit()` is True in Python, and `int("²")` raises ValueError: ask `bytes`, not a `str`, for its digits.
+
+    Match the whole text: `re.fullmatch(rb"0|-?[1-9][0-9]{0,18}", text)`.
+    """
+    for text in (b"--5", b"1-1", b"1-", b"-", b"-0", b"\xb2", b"-\xb2", "٣".encode(), b"1.0", b"0x1"):
+        for header, error in ((b"*", b"invalid multibulk length"), (b"*1\r\n$", b"invalid bulk length")):
+            client = connect()
+            client.check(header + text + b"\r\n", b"-ERR Protocol error: %b\r\n" % error)
+            client.expect_closed()
+
+
+@pytest.mark.read("Protocol errors")
+def test_a_header_ends_with_crlf(connect: Connect) -> None:
+    r"""A header ends with CRLF: after `*1` or `$4` an LF alone does not end the line, and the number is none.
+
+    Only an inline request may end in LF alone. Where do your headers end?
+
+    Search for `\r` in a header. What is before it is the number, and an LF in there is no digit.
+    """
+    for data, error in (
+        (b"*1\n$4\r\nPING\r\n", b"invalid multibulk length"),
+        (b"*1\r\n$4\nPING\r\n", b"invalid bulk length"),
+    ):
+        client = connect()
+        client.check(data, b"-ERR Protocol error: %b\r\n" % error)
+        client.expect_closed()
 
 
 @pytest.mark.read("Protocol errors")
@@ -379,7 +447,7 @@ def test_an_integer_is_read_as_strictly_as_redis_does(modules: Modules) -> None:
     """
     numbers = [0, 7, -1, 1000, 2**63 - 1, -(2**63)]
     beyond = [2**63, -(2**63) - 1, 2**64 - 1, 10**19, 10**30]
-    others = [b"", b"-", b"-0", b"+1", b"007", b" 1", b"1\n", b"1_0", b"1.0", "٣".encode()]
+    others = [b"", b"-", b"-0", b"--5", b"1-1", b"\xb2", b"+1", b"007", b" 1", b"1\n", b"1_0", b"1.0", "٣".encode()]
     modules.check(
         """
         from reader import parse_integer

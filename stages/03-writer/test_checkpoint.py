@@ -52,6 +52,12 @@ def same(encoded: bytes) -> tuple[bytes, bytes]:
         pytest.param("[True, False]", b"*2\r\n:1\r\n:0\r\n", b"*2\r\n#t\r\n#f\r\n", id="booleans"),
         pytest.param("-2.5", b"$4\r\n-2.5\r\n", b",-2.5\r\n", id="double"),
         pytest.param("3.0", b"$1\r\n3\r\n", b",3\r\n", id="whole-double"),
+        pytest.param(
+            "[0.1, -2 / 3, 123456789.125]",
+            b"*3\r\n$19\r\n0.10000000000000001\r\n$20\r\n-0.66666666666666663\r\n$13\r\n123456789.125\r\n",
+            b"*3\r\n,0.10000000000000001\r\n,-0.66666666666666663\r\n,123456789.125\r\n",
+            id="double-of-17-digits",
+        ),
         pytest.param("float('-inf')", b"$4\r\n-inf\r\n", b",-inf\r\n", id="infinity"),
         pytest.param(
             "BigNumber(2**70)",
@@ -69,6 +75,24 @@ def same(encoded: bytes) -> tuple[bytes, bytes]:
         pytest.param("{}", b"*0\r\n", b"%0\r\n", id="empty-map"),
         pytest.param("[{7}, frozenset()]", b"*2\r\n*1\r\n:7\r\n*0\r\n", b"*2\r\n~1\r\n:7\r\n~0\r\n", id="sets"),
         pytest.param("Push([b'news', 1])", b"*2\r\n$4\r\nnews\r\n:1\r\n", b">2\r\n$4\r\nnews\r\n:1\r\n", id="push"),
+        pytest.param(
+            "[{True}, frozenset([None])]",
+            b"*2\r\n*1\r\n:1\r\n*1\r\n$-1\r\n",
+            b"*2\r\n~1\r\n#t\r\n~1\r\n_\r\n",
+            id="protocol-inside-a-set",
+        ),
+        pytest.param(
+            "{True: {None: False}}",
+            b"*2\r\n:1\r\n*2\r\n$-1\r\n:0\r\n",
+            b"%1\r\n#t\r\n%1\r\n_\r\n#f\r\n",
+            id="protocol-inside-a-map",
+        ),
+        pytest.param(
+            "Push([None, {True}])",
+            b"*2\r\n$-1\r\n*1\r\n:1\r\n",
+            b">2\r\n_\r\n~1\r\n#t\r\n",
+            id="protocol-inside-a-push",
+        ),
         pytest.param("Attributed(1, {b'ttl': 2})", b":1\r\n", b"|1\r\n$3\r\nttl\r\n:2\r\n:1\r\n", id="attributes"),
     ],
 )
@@ -79,7 +103,8 @@ def test_a_value_is_written_as_its_type(modules: Modules, value: str, resp2: byt
 
     Ask for the narrow type before the wide one: in Python a `bool` is an `int`, and a `Push` is a `list`.
 
-    What is inside an array, a map or a set is encoded by the same function, with the same `protocol`.
+    What is inside an array, a map (its keys too), a set or a push is encoded by the same function, with the same
+    `protocol`. A double has up to 17 digits, which identify it exactly: `%.17g`, as `%g` alone keeps only six.
     """
     modules.check(ENCODE.format(value=value), [resp2, resp3])
 
@@ -387,6 +412,7 @@ def test_a_client_speaks_resp2_until_it_says_otherwise(connect: Connect) -> None
         pytest.param(["1"], "NOPROTO unsupported protocol version", id="version-1"),
         pytest.param(["three"], "ERR Protocol version is not an integer or out of range", id="no-number"),
         pytest.param(["3", "COLOR"], "ERR Syntax error in HELLO option 'COLOR'", id="unknown-option"),
+        pytest.param(["3", "FOO", "bar"], "ERR Syntax error in HELLO option 'FOO'", id="unknown-option-with-a-value"),
         pytest.param(["3", "SETNAME"], "ERR Syntax error in HELLO option 'SETNAME'", id="option-without-value"),
         pytest.param(
             ["3", "SETNAME", "two words"],
@@ -404,19 +430,39 @@ def test_hello_refuses_what_it_does_not_know(client: Client, args: list[str], er
     """
     client.check(request("HELLO", *args), f"-{error}\r\n".encode())
     client.check(request("DEBUG", "PROTOCOL", "null"), b"$-1\r\n")
+    client.check(request("CLIENT", "GETNAME"), b"$-1\r\n")
+
+
+@pytest.mark.read("HELLO, or two versions of one protocol")
+def test_hello_reads_its_version_as_strictly_as_redis(client: Client) -> None:
+    """HELLO takes `3` for a version, but not `+3`, `03`, ` 3` or other texts that Python would read as 3.
+
+    Python's `int()` accepts spaces, a plus, underscores, leading zeros and the digits of other alphabets.
+
+    Read the version with `parse_integer` of the reader. It returns None for what is no integer.
+    """
+    error = b"-ERR Protocol version is not an integer or out of range\r\n"
+    for version in ("+3", "03", " 3", "3\n", "0_3", "٣", "3.0", "", str(2**64)):
+        client.check(request("HELLO", version), error)
+    client.check(request("DEBUG", "PROTOCOL", "null"), b"$-1\r\n")
 
 
 @pytest.mark.read("HELLO, or two versions of one protocol")
 def test_hello_can_set_the_name(client: Client, rng: Dice) -> None:
-    """`HELLO 3 SETNAME name` sets the client's name as well.
+    """`HELLO 3 SETNAME name` sets the client's name as well; a HELLO without SETNAME leaves it as it is.
 
-    After the version come options, each with its value.
+    After the version come options, each with its value. A HELLO without SETNAME says nothing about the name.
 
-    Check the name as CLIENT SETNAME does, and keep it in `client.name`.
+    Check the name as CLIENT SETNAME does, and keep it in `client.name`. Change that only for SETNAME.
     """
-    name = rng.key()
+    name, other = rng.key(), rng.key()
     assert isinstance(client.ask("HELLO", 3, "SETNAME", name), dict)
     assert client.ask("CLIENT", "GETNAME") == name
+    for args in ([], [2], [3]):
+        client.ask("HELLO", *args)
+        assert client.ask("CLIENT", "GETNAME") == name, f"the name after HELLO {args}"
+    assert isinstance(client.ask("HELLO", 2, "setName", other), list)
+    assert client.ask("CLIENT", "GETNAME") == other
 
 
 @pytest.mark.read("HELLO, or two versions of one protocol")
@@ -486,6 +532,21 @@ def test_a_name_is_plain_and_without_blanks(client: Client, rng: Dice, name: byt
     error = b"-ERR Client names cannot contain spaces, newlines or special characters.\r\n"
     client.check(request("CLIENT", "SETNAME", name), error)
     assert client.ask("CLIENT", "GETNAME") == old
+
+
+@pytest.mark.read("What the server knows of a client")
+def test_a_name_may_have_every_printable_character(client: Client) -> None:
+    """A name may have every character from `!` to `~`, in CLIENT SETNAME and in HELLO.
+
+    The first allowed character is `!`, byte 33, the last one is `~`, byte 126. Which one does your server refuse?
+
+    Compare the bytes with these two, both included. `isalnum` and `isidentifier` allow fewer.
+    """
+    name = bytes(range(ord("!"), ord("~") + 1))
+    client.check(request("CLIENT", "SETNAME", name), b"+OK\r\n")
+    assert client.ask("CLIENT", "GETNAME") == name
+    assert isinstance(client.ask("HELLO", 3, "SETNAME", name[::-1]), dict)
+    assert client.ask("CLIENT", "GETNAME") == name[::-1]
 
 
 @pytest.mark.not_redis("CLIENT SETINFO came with Redis 7.2; this server answers it because redis-py sends it")

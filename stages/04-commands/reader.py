@@ -81,8 +81,8 @@ class Reader:
         """Take one bulk string, `$4`, CRLF, four bytes, CRLF, off the buffer; None: it is not all there.
 
         Once the header is read its number stays in `self._length`, so that nobody reads it twice.
-        Raises ProtocolError where a `$` is missing, `Protocol error: expected '$', got 'x'`, and when the length
-        is negative or above MAX_BULK, `Protocol error: invalid bulk length`.
+        Raises ProtocolError where a `$` is missing, `Protocol error: expected '$', got 'x'` (x: the very byte that
+        came), and when the length is negative or above MAX_BULK, `Protocol error: invalid bulk length`.
         """
         if self._length is None:
             if self._buffer and self._buffer[0] != ord("$"):

@@ -88,11 +88,15 @@ def test_a_value_is_seen_by_every_client(connect: Connect, rng: Dice) -> None:
 
 @pytest.mark.read("The first command: SET and GET")
 def test_set_replaces_whatever_was_there(client: Client, rng: Dice) -> None:
-    """SET replaces the old value of a key, even where that was a hash.
+    """SET replaces the old value of a key, even a hash; DEL then removes the key, and the hash does not come back.
 
     SET is the one command that does not care what the key held before.
 
-    Put the new value into the store without asking for the old one: `db.put(key, value)`.
+    A key has one value. Do you keep strings and hashes in two dictionaries? Then a hash can still be there
+    after SET, and the key exists again as soon as the string is deleted.
+
+    Keep all values in one dictionary, and put the new one into the store without asking for the old one:
+    `db.put(key, value)`.
     """
     key = rng.key()
     client.check(request("SET", key, "one"), OK)
@@ -103,6 +107,9 @@ def test_set_replaces_whatever_was_there(client: Client, rng: Dice) -> None:
     client.check(request("SET", key, "three"), OK)
     client.check(request("GET", key), b"$5\r\nthree\r\n")
     client.check(request("TYPE", key), b"+string\r\n")
+    client.check(request("DEL", key), b":1\r\n")
+    client.check(request("EXISTS", key), b":0\r\n")
+    client.check(request("HGET", key, "field"), NULL)
 
 
 @pytest.mark.read("Options of SET")
@@ -140,6 +147,22 @@ def test_set_obeys_its_options(
         client.check(request("SET", key, before), OK)
     client.check(request("SET", key, "new", *options.split()), answer)
     assert client.ask("GET", key) == after
+
+
+@pytest.mark.read("Options of SET")
+def test_set_nx_and_xx_accept_a_key_of_any_type(client: Client, rng: Dice) -> None:
+    """SET with NX does not replace a hash and answers null; with XX it replaces the hash and answers OK.
+
+    NX and XX ask only whether the key exists. The value is not asked for its type, so there is no WRONGTYPE.
+
+    `key in db` returns whether the key exists. Call `db.get(key, STRING)`, which raises WRONGTYPE, only for GET.
+    """
+    key, value = rng.key(), rng.key()
+    client.ask("HSET", key, "field", value)
+    client.check(request("SET", key, "new", "NX"), NULL)
+    client.check(request("HGET", key, "field"), b"$10\r\n%b\r\n" % value)
+    client.check(request("SET", key, "new", "XX"), OK)
+    client.check(request("GET", key), b"$3\r\nnew\r\n")
 
 
 @pytest.mark.read("Options of SET")
@@ -185,6 +208,23 @@ def test_append_puts_the_value_at_the_end(client: Client, rng: Dice) -> None:
     client.check(request("APPEND", key, one), b":10\r\n")
     client.check(request("APPEND", key, two), b":17\r\n")
     client.check(request("GET", key), b"$17\r\n%b\r\n" % (one + two))
+
+
+@pytest.mark.read("Strings that are numbers")
+def test_append_of_an_empty_value_creates_the_key(client: Client, rng: Dice) -> None:
+    """APPEND of an empty value creates a missing key, with an empty string; a string that is there stays as it is.
+
+    Does your APPEND return early when there is nothing to append?
+
+    An empty string is a value like any other: put the joined string into the store, whatever its length.
+    """
+    key, value = rng.key(), rng.key()
+    client.check(request("APPEND", key, ""), b":0\r\n")
+    client.check(request("EXISTS", key), b":1\r\n")
+    client.check(request("GET", key), b"$0\r\n\r\n")
+    client.check(request("APPEND", key, value), b":10\r\n")
+    client.check(request("APPEND", key, ""), b":10\r\n")
+    client.check(request("GET", key), b"$10\r\n%b\r\n" % value)
 
 
 @pytest.mark.read("Strings that are numbers")
@@ -276,10 +316,13 @@ def test_a_counter_does_not_overflow(client: Client, rng: Dice) -> None:
     client.check(request("INCR", key), b":%d\r\n" % most)
     client.check(request("INCR", key), overflow)
     client.check(request("INCRBY", key, most), overflow)
+    client.check(request("DECRBY", key, -most), overflow)
     client.check(request("GET", key), b"$19\r\n%d\r\n" % most)
     client.check(request("SET", key, least + 1), OK)
     client.check(request("DECR", key), b":%d\r\n" % least)
     client.check(request("DECR", key), overflow)
+    client.check(request("INCRBY", key, -1) + request("INCRBY", key, least), overflow * 2)
+    client.check(request("DECRBY", key, most), overflow)
     client.check(request("DECRBY", key, least), b"-ERR decrement would overflow\r\n")
     client.check(request("GET", key), b"$20\r\n%d\r\n" % least)
 
@@ -383,13 +426,16 @@ def test_hset_answers_with_the_number_of_new_fields(client: Client, rng: Dice) -
 def test_hset_wants_a_value_for_each_field(client: Client, rng: Dice) -> None:
     """HSET with a field that has no value is an error, 'wrong number of arguments', and sets nothing.
 
-    The words after the key come in pairs.
+    The words after the key come in pairs. What has been set before you see that the last one has no value?
 
     Signatures cannot say "in pairs": check it yourself, before the first field is set.
     """
     key = rng.key()
     client.check(request("HSET", key, "a", "1", "b"), arity_error("hset"))
     client.check(request("EXISTS", key), b":0\r\n")
+    client.check(request("HSET", key, "a", "old"), b":1\r\n")
+    client.check(request("HSET", key, "a", "new", "b", "2", "c"), arity_error("hset"))
+    client.check(request("HGET", key, "a") + request("HLEN", key), b"$3\r\nold\r\n:1\r\n")
 
 
 @pytest.mark.read("Hashes")
@@ -635,6 +681,24 @@ def test_keys_fields_and_values_are_any_bytes(client: Client, rng: Dice) -> None
 
 
 @pytest.mark.read("The first command: SET and GET")
+def test_spaces_belong_to_a_key(client: Client, rng: Dice) -> None:
+    """Spaces at the ends of a key belong to it: `key` and ` key ` are two keys.
+
+    The length in the header counts every byte. Which of them does your server remove, with `strip()` or `split()`?
+
+    Use the key exactly as the reader returns it.
+    """
+    key = rng.key()
+    keys = [key, b" " + key, key + b" ", b" " + key + b" ", b" ", b"  ", key + b"\t"]
+    for number, each in enumerate(keys):
+        client.check(request("SET", each, number), OK)
+    for number, each in enumerate(keys):
+        client.check(request("GET", each), b"$1\r\n%d\r\n" % number)
+        client.check(request("HSET", each + b"f", each, "value"), b":1\r\n")
+    client.check(request("DEL", *keys), b":7\r\n")
+
+
+@pytest.mark.read("The first command: SET and GET")
 def test_a_large_value_comes_back_whole(client: Client, rng: Dice) -> None:
     """A value of several megabytes is stored and comes back byte for byte.
 
@@ -729,6 +793,23 @@ def test_clients_that_count_together_lose_nothing(connect: Connect, rng: Dice) -
 
 
 # Connections
+
+
+@pytest.mark.read("One request after the other")
+def test_no_request_after_quit_is_executed(connect: Connect, rng: Dice) -> None:
+    """Requests that come after QUIT, even in the same chunk, are neither answered nor executed.
+
+    The client has said goodbye. Is there a key that it has set afterwards?
+
+    Holding the replies back is not enough: stop taking requests out of the reader as soon as the client is
+    `leaving`.
+    """
+    before, after = rng.key(), rng.key()
+    client = connect()
+    requests = [request("SET", before, "1"), request("QUIT"), request("SET", after, "1"), request("INCR", before)]
+    client.check(b"".join(requests), OK + OK)
+    client.expect_closed()
+    connect().check(request("EXISTS", after) + request("GET", before), b":0\r\n$1\r\n1\r\n")
 
 
 @pytest.mark.read("What clients ask")
