@@ -189,9 +189,7 @@ def test_a_watched_checkpoint_is_run_again_at_every_save(stages_copy: StagesCopy
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("stage", [1, 5, *(pytest.param(stage, marks=pytest.mark.slow) for stage in (2, 3, 4))])
-def test_a_check_of_a_starter_shows_one_failure_and_counts_the_others(
-    stage: int, stages_copy: StagesCopy
-) -> None:
+def test_a_check_of_a_starter_shows_one_failure_and_counts_the_others(stage: int, stages_copy: StagesCopy) -> None:
     stages_copy.desk("start", f"{stage:02}", "--from-reference")
     status, said = stages_copy.desk("check", f"{stage:02}", "--patience=0.3")
     assert status == 1
