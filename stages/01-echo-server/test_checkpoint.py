@@ -6,10 +6,13 @@ later stage and for a real Redis.
 
 from __future__ import annotations
 
+import contextlib
+import resource
 import select
 import signal
 import socket
 import struct
+import time
 from collections.abc import Callable
 
 import pytest
@@ -156,6 +159,35 @@ def test_a_hundred_clients_are_connected_at_once(connect: Connect, rng: Dice) ->
 
 
 @pytest.mark.read("Many clients, one loop")
+def test_a_thousand_clients_are_connected_at_once(start: Start) -> None:
+    """More than a thousand clients are connected at once, and the last one is answered like the first.
+
+    Does your server wait with `select()`? It knows only file descriptors below 1024, and each client needs one.
+
+    `epoll`, `kqueue` and `poll` have no such limit. `selectors.DefaultSelector` chooses the best of them, and so does
+    asyncio's own event loop.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2500:
+        pytest.skip(f"this machine allows {hard} open files only")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2500), hard))
+    with contextlib.ExitStack() as opened:
+        opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        server = start()
+        address, seconds = (server.host, server.port), server.patience.seconds
+        for number in range(1, 1101):
+            client = opened.enter_context(socket.create_connection(address, seconds))
+            if number % 100:
+                continue
+            client.sendall(b"PING\r\n")
+            try:
+                reply = client.recv(100)
+            except OSError as error:
+                reply = str(error).encode()
+            assert reply.endswith(b"\r\n"), f"client {number} of 1100 was not answered, but: {reply!r}"
+
+
+@pytest.mark.read("Many clients, one loop")
 def test_a_silent_client_holds_up_nobody(connect: Connect) -> None:
     """A client that says half a word and then nothing holds up nobody, and is answered when it goes on.
 
@@ -192,9 +224,8 @@ def test_a_client_that_never_reads_is_not_fed_for_ever(connect: Connect) -> None
     client.expect(b"x" * sent)
 
 
-def flood(client: Client, limit: int) -> int:
+def flood(client: Client, limit: int, chunk: bytes = b"x" * MEGABYTE) -> int:
     """Send without reading until nothing more is taken or the limit is reached; answer with how much."""
-    chunk = b"x" * MEGABYTE
     sent = 0
     while sent < limit and select.select([], [client.socket], [], 0.2)[1]:
         sent += client.socket.send(chunk)
@@ -283,6 +314,55 @@ def test_a_signal_stops_the_server_cleanly(start: Start, number: int) -> None:
     assert "Traceback" not in server.errors, server.errors
     for client in clients:
         client.expect_closed()
+
+
+@pytest.mark.read("Stopping cleanly")
+def test_a_stop_does_not_wait_for_a_slow_client(start: Start) -> None:
+    """A signal stops the server also while a client does not read what was written to it.
+
+    Does the server wait until everything was sent? This client never reads, so it would wait for ever.
+
+    Close the listener and the transports, then return from `run`. What was not taken by then is lost.
+    """
+    server = start()
+    client = server.connect()
+    flood(client, 24 * MEGABYTE, b"PING\r\n" * 100_000)
+    status = server.stop()
+    client.close()
+    assert status is not None, "the server still runs: it waits for a client that does not read"
+    assert status == 0, f"exit status {status}"
+
+
+@pytest.mark.not_redis("the option of Redis is called --bind")
+@pytest.mark.read("Stopping cleanly")
+def test_the_server_listens_on_the_host_that_it_is_given(start: Start) -> None:
+    """With `--host 127.0.0.2` the server listens on that address, and not on 127.0.0.1.
+
+    Which address does your server listen on, whatever `--host` says?
+
+    Hand `options.host` to `run`, and from there to `loop.create_server`.
+    """
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.2", 0))
+        except OSError:
+            pytest.skip("this machine has no address 127.0.0.2")
+    server = start(options=["--host", "127.0.0.2"], ready=False)
+    server.host = "127.0.0.2"
+    deadline = time.monotonic() + 2 * server.patience.seconds
+    while (refused := refuses("127.0.0.2", server.port)) and time.monotonic() < deadline and server.alive:
+        server.wait(0.02)
+        if not refuses("127.0.0.1", server.port):
+            break
+    assert not refused, f"with --host 127.0.0.2 nothing listens there. The server said: {server.output + server.errors}"
+    answers(server.connect())
+    assert refuses("127.0.0.1", server.port), "with --host 127.0.0.2 it listens on 127.0.0.1, too"
+
+
+def refuses(host: str, port: int) -> bool:
+    """Return whether nothing listens there."""
+    with socket.socket() as probe:
+        return probe.connect_ex((host, port)) != 0
 
 
 @pytest.mark.read("Stopping cleanly")

@@ -85,7 +85,11 @@ class Log:
             self.sync()
 
     def sync(self) -> None:
-        """See what was written onto the disk, if there is anything new. This can take many milliseconds."""
+        """Make an fsync if anything was written since the last one. This can take many milliseconds.
+
+        Under `everysec` a thread calls this while the loop goes on writing. What is written during an fsync needs
+        another one, so that write leaves `_unsynced` True.
+        """
         if self._unsynced:
             self._unsynced = False  # first: what is written while fsync works needs another one
             os.fsync(self._file.fileno())

@@ -9,7 +9,7 @@ A file imports only files above it in this list:
     sandbox.py       a program under a supervisor, seen from pytest: its output, its exit status
     wire.py          a checkpoint's client: sends requests, compares replies byte by byte, never waits for ever
     server.py        a server under test: started, connected to, killed, started again
-    counting/        counts the fsyncs of a Python server, from outside its code
+    counting/        counts, and slows down, the fsyncs of a Python server, from outside its code
     report.py        what a failed check tells the learner
     checkpoint.py    the pytest plugin: the options, the fixtures, and the report of each failure
     outcome_pipe.py  another pytest plugin: tells the program that grades how each test went

@@ -33,10 +33,11 @@ A test that needs its own server takes `start`. With `data=` the server writes i
 
 `start(…, file_size=N)` limits each of the server's files to N bytes. `start(…, counting=True)` makes
 `server.fsyncs()` list each fsync with its time (`time.monotonic()`) and whether the main thread made the call. (A
-server may listen before it has made the fsyncs of its start: send PING before you count.) `start(…, ready=False)` does
-not wait until the server accepts connections: use it for a server that has to refuse to start. `server.wait()` is then
-its exit status (None: it still runs); `server.errors` and `server.output` are what it wrote. `port=` is a fixed port,
-`options=` are more arguments.
+server may listen before it has made the fsyncs of its start: send PING before you count.) With `fsync_delay=N` each
+fsync waits N seconds before it begins, and N more after it is in the list. `start(…, ready=False)` does not wait
+until the server accepts connections: use it for a server that has to refuse to start. `server.wait()` is then its exit
+status (None: it still runs); `server.errors` and `server.output` are what it wrote. `port=` is a fixed port, `options=`
+are more arguments.
 
 A test that looks into modules takes `modules`. The source runs in its own process, with the target's folder first on
 `sys.path`. Each keyword argument is a variable of the source. What the source names `result` must be plain data:

@@ -40,7 +40,8 @@ class Server:
 
     `folder` is a folder for its files. With `data`, a folder, the server writes its append-only file there
     (`--appendonly yes`), with the policy `appendfsync`. `file_size` limits the size of each of its files, in bytes.
-    `counting` makes `fsyncs` work. `options` are more arguments, `port` is a fixed port.
+    `counting` makes `fsyncs` work; with it, `fsync_delay` delays each fsync by so many seconds before it begins, and
+    again after it is counted. `options` are more arguments, `port` is a fixed port.
     """
 
     def __init__(
@@ -53,12 +54,13 @@ class Server:
         appendfsync: str = "always",
         file_size: int = 0,
         counting: bool = False,
+        fsync_delay: float = 0,
         options: Sequence[str] = (),
         port: int = 0,
     ) -> None:
         self.target, self.patience, self.folder = target, patience, folder
         self.host, self.port = target.address or ("127.0.0.1", port or free_port())
-        self.data = data
+        self.data, self.fsync_delay = data, fsync_delay
         self.clients: list[Client] = []
         self.fsync_log = folder / f"fsyncs-{self.port}"
         self.program: Program | None = None
@@ -90,6 +92,7 @@ class Server:
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
             "FSYNC_LOG": str(self.fsync_log),
+            "FSYNC_DELAY": str(self.fsync_delay),
             "PYTHONPATH": os.pathsep.join(paths),
         }
 
@@ -99,7 +102,9 @@ class Server:
             return []
         if not shutil.which("strace"):
             pytest.skip("counting the fsyncs of a program that is not Python needs strace")
-        return ["strace", "-D", "-f", "-ttt", "-e", "trace=execve,fsync,fdatasync", "-o", str(self.fsync_log)]
+        micros = round(1_000_000 * self.fsync_delay)
+        delays = ["-e", f"inject=fsync,fdatasync:delay_enter={micros}:delay_exit={micros}"] if micros else []
+        return ["strace", "-D", "-f", "-ttt", "-e", "trace=execve,fsync,fdatasync", *delays, "-o", str(self.fsync_log)]
 
     def await_ready(self) -> None:
         """Wait until the server accepts connections and has loaded its data; raise NotStarted if that fails."""
@@ -203,7 +208,7 @@ class Server:
         lines = self.fsync_log.read_text().splitlines() if self.fsync_log.exists() else []
         if self.target.folder:
             return [Fsync(float(when), main == "1") for when, main in map(str.split, lines)]
-        calls = [line.split(None, 2) for line in lines if line.endswith(" = 0")]
+        calls = [line.split(None, 2) for line in lines if line.endswith((" = 0", " = 0 (DELAYED)"))]
         shift = time.monotonic() - time.time()
         main = calls[0][0] if calls else ""  # the thread of the execve that started the server
         return [Fsync(float(when) + shift, thread == main) for thread, when, _ in calls[1:]]
