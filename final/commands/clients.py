@@ -1,4 +1,4 @@
-"""CLIENT: commands about the client that sends them, and commands with which an administrator manages all clients."""
+"""CLIENT: commands about the client that sends them, and commands for an administrator, about all clients."""
 
 from collections.abc import Callable, Iterable
 from math import inf
@@ -18,7 +18,7 @@ GROUP = Group("connection", "@connection", "g")
 
 @command()
 def client(subcommand: bytes, *arguments: bytes) -> Value:
-    """CLIENT subcommand [argument ...]: inspect and manage clients; see the subcommands."""
+    """CLIENT subcommand [argument ...]: inspect and manage clients; each subcommand has its own function below."""
 
 
 @command(NOSCRIPT, LOADING, STALE, of="client")
@@ -65,7 +65,7 @@ def client_info(engine: Engine, client: Client) -> Value:
 
 @command(NOSCRIPT, LOADING, STALE, of="client")
 def client_reply(client: Client, mode: bytes) -> Value:
-    """CLIENT REPLY ON | OFF | SKIP: turn replies on or off, or skip the reply to the next request."""
+    """CLIENT REPLY ON | OFF | SKIP: turn replies on or off, or skip the next reply; answer OK only to ON."""
     match mode.lower():
         case b"on":
             client.replies_to_skip = 0
@@ -74,7 +74,7 @@ def client_reply(client: Client, mode: bytes) -> Value:
         case b"skip":
             client.replies_to_skip = max(
                 client.replies_to_skip, 2
-            )  # replies to skip: the one to this request, and the next one
+            )  # the reply to this request and the reply to the next one; after OFF, all replies stay off
         case _:
             raise syntax_error()
     return "OK"
@@ -82,7 +82,7 @@ def client_reply(client: Client, mode: bytes) -> Value:
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
 def client_no_evict(client: Client, mode: bytes) -> Value:
-    """CLIENT NO-EVICT ON | OFF: set the flag that CLIENT LIST shows; this server never evicts clients."""
+    """CLIENT NO-EVICT ON | OFF: set the flag `e` in CLIENT LIST; this server never evicts a client."""
     if mode.lower() not in (b"on", b"off"):
         raise syntax_error()
     client.no_evict = mode.lower() == b"on"
@@ -97,7 +97,11 @@ def client_getredir() -> Value:
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
 def client_list(engine: Engine, *options: bytes) -> Value:
-    """CLIENT LIST [TYPE type] [ID client-id ...]: answer with a line for each of the clients."""
+    """CLIENT LIST [TYPE type] [ID client-id ...]: answer with one line for each client.
+
+    TYPE selects the clients of one type, ID those with one of these IDs; a request can have only one of the two. An ID
+    that no client has is skipped.
+    """
     chosen: Iterable[Client] = engine.clients.values()
     match [option.lower() for option in options]:
         case []:
@@ -115,7 +119,10 @@ def client_list(engine: Engine, *options: bytes) -> Value:
 
 
 def of_type(arg: bytes) -> Callable[[Client], bool]:
-    """Return a function that returns whether a client is of the type `arg`. Raises ReplyError for an unknown type."""
+    """Return a test for a client: whether it is of the type `arg`. Raises ReplyError for an unknown type.
+
+    A client that is `subscribed` has the type pubsub, every other client the type normal. No client has another type.
+    """
     kind = arg.lower()
     if kind not in (b"normal", b"pubsub", b"master", b"replica", b"slave"):
         raise ReplyError(f"ERR Unknown client type '{shown(arg)}'")
@@ -124,11 +131,14 @@ def of_type(arg: bytes) -> Callable[[Client], bool]:
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
 def client_kill(engine: Engine, client: Client, option: bytes, *options: bytes) -> Value:
-    """CLIENT KILL ip:port | option [value ...]: close the connection with this address, or all that the options select.
+    """CLIENT KILL ip:port | option [value ...]: close one connection by its address, or all that match.
 
-    The options are ID client-id, TYPE type, USER username, ADDR ip:port, LADDR ip:port and SKIPME YES | NO. A client is
-    killed if all of them match. Unless SKIPME is NO, the client that sends the command is kept. The answer to an
-    address is OK, the answer to options is the number of clients.
+    The options are ID client-id, TYPE type, USER username, ADDR ip:port, LADDR ip:port and SKIPME YES | NO. A
+    client must match all options; if an option is repeated, the last one counts. SKIPME is YES by default: it excludes
+    the client that sends the command. The form with an address does not exclude it.
+
+    The form with an address answers OK, or with an error if no client has this address. The form with options answers
+    with the number of clients whose connections it closes.
     """
     if not options:
         found = [each for each in engine.clients.values() if each.address.encode() == option]
@@ -146,7 +156,7 @@ def client_kill(engine: Engine, client: Client, option: bytes, *options: bytes) 
 
 
 def parse_filters(args: tuple[bytes, ...], client: Client) -> list[Callable[[Client], bool]]:
-    """Parse the options of CLIENT KILL; return a function for each that returns whether a client matches it."""
+    """Parse the options of CLIENT KILL; return one test for each option, and one for the default of SKIPME."""
     found: dict[bytes, Callable[[Client], bool]] = {b"skipme": lambda each: each is not client}
     options = OptionCursor(args)
     for option in options:
@@ -155,7 +165,7 @@ def parse_filters(args: tuple[bytes, ...], client: Client) -> list[Callable[[Cli
 
 
 def parse_filter(option: bytes, value: bytes, client: Client) -> Callable[[Client], bool]:
-    """Parse one option of CLIENT KILL; return a function that returns whether a client matches it."""
+    """Parse one option of CLIENT KILL; return a test: whether a client matches it. Raises ReplyError."""
     match option:
         case b"id":
             number = parse_integer(value)
@@ -180,7 +190,10 @@ def parse_filter(option: bytes, value: bytes, client: Client) -> Callable[[Clien
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
 def client_pause(engine: Engine, client: Client, timeout: bytes, mode: bytes = b"ALL") -> Value:
-    """CLIENT PAUSE timeout [WRITE | ALL]: for `timeout` milliseconds delay all commands, or those that may write."""
+    """CLIENT PAUSE timeout [WRITE | ALL]: delay all commands, or those that may write.
+
+    `timeout` is in milliseconds. A pause that has begun can become longer, but not shorter.
+    """
     if mode.lower() not in (b"write", b"all"):
         raise ReplyError("ERR CLIENT PAUSE mode must be WRITE or ALL")
     milliseconds = parse_integer(timeout)
@@ -194,7 +207,7 @@ def client_pause(engine: Engine, client: Client, timeout: bytes, mode: bytes = b
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
 def client_unpause(engine: Engine) -> Value:
-    """CLIENT UNPAUSE: end the pause and execute the delayed commands."""
+    """CLIENT UNPAUSE: end the pause; the delayed commands are executed at their clients' turns."""
     engine.pause.end()
     for each in list(engine.clients.values()):
         each.resume()
@@ -203,7 +216,10 @@ def client_unpause(engine: Engine) -> Value:
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
 def client_unblock(engine: Engine, client_id: bytes, reason: bytes = b"TIMEOUT") -> Value:
-    """CLIENT UNBLOCK client-id [TIMEOUT | ERROR]: unblock a blocked client; answer 1, or 0 if it was not blocked."""
+    """CLIENT UNBLOCK client-id [TIMEOUT | ERROR]: unblock a client; answer 1, or 0 if it was not blocked.
+
+    Its blocking command is answered with the null array (TIMEOUT), or with the error UNBLOCKED (ERROR).
+    """
     if reason.lower() not in (b"timeout", b"error"):
         raise ReplyError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
     target = engine.clients.get(integer(client_id))
@@ -212,7 +228,10 @@ def client_unblock(engine: Engine, client_id: bytes, reason: bytes = b"TIMEOUT")
 
 
 def described(client: Client, now: int) -> bytes:
-    """Return a client's line of CLIENT LIST, with those of Redis's fields that have a meaning here."""
+    """Return a client's line of CLIENT LIST: the fields of Redis, without those that this server has no value for.
+
+    `now` is the time by the steady clock, in milliseconds.
+    """
     letters = {
         "O": client.monitoring,
         "P": client.subscribed,

@@ -11,12 +11,15 @@ from ..protocol.writer import Value
 
 GROUP = Group("generic", "@keyspace", "g")
 
-INT_MIN, INT_MAX = -(2**31), 2**31 - 1  # of C's int, the type of an index of a database in Redis
+INT_MIN, INT_MAX = -(2**31), 2**31 - 1  # the range of C's int: Redis stores the index of a database in one
 
 
 @command(WRITE, DENYOOM, keys="RO access, OW update")
 def copy(engine: Engine, db: Store, key: bytes, newkey: bytes, *options: bytes) -> Value:
-    """COPY source destination [DB destination-db] [REPLACE]: copy the value and its deadline; answer 1, else 0."""
+    """COPY source destination [DB destination-db] [REPLACE]: copy the value and its deadline; answer 1 or 0.
+
+    The answer is 0, and nothing is copied, if `key` is missing, or if `newkey` exists and REPLACE is not set.
+    """
     target, replace = db, False
     cursor = OptionCursor(options)
     for option in cursor:
@@ -33,14 +36,17 @@ def copy(engine: Engine, db: Store, key: bytes, newkey: bytes, *options: bytes) 
     if value is None or (newkey in target and not replace):
         return 0
     target.put(newkey, KINDS[type(value)].copy(value), db.deadline(key))
-    db.changed()  # logs the request, for the database in which it was made
-    target.changed(newkey, log=UNLOGGED, event="copy_to")  # publishes the event, for the database that has changed
+    db.changed()  # `db`, the client's database, logs the request
+    target.changed(newkey, log=UNLOGGED, event="copy_to")  # publishes the event in the database of `newkey`
     return 1
 
 
 @command(WRITE, FAST, keys="RW access update")
 def move(engine: Engine, db: Store, key: bytes, index: int) -> Value:
-    """MOVE key db: move the key and its deadline to another database, unless it has such a key; answer 1, else 0."""
+    """MOVE key db: move the key and its deadline to another database; answer 1 or 0.
+
+    The answer is 0, and nothing is moved, if the key is missing, or if database `index` has a key of this name.
+    """
     target = database(engine, index)
     if target is db:
         raise same_object()
@@ -56,14 +62,18 @@ def move(engine: Engine, db: Store, key: bytes, index: int) -> Value:
 
 @command(WRITE, FAST)
 def swapdb(engine: Engine, index1: bytes, index2: bytes) -> Value:
-    """SWAPDB index1 index2: swap the contents of two databases, for all clients."""
+    """SWAPDB index1 index2: swap the contents of two databases, for all clients; answer OK.
+
+    For the clients that watch a key of these databases or wait for one, the key has changed, unless it is missing in
+    both databases. A key that was missing before and has expired in the other database is not a change.
+    """
     indexes = [parse_integer(arg) for arg in (index1, index2)]
     for number, which in zip(indexes, ("first", "second"), strict=True):
         if number is None or not INT_MIN <= number <= INT_MAX:
             raise ReplyError(f"ERR invalid {which} DB index")
     one, other = (database(engine, number or 0) for number in indexes)
     one.swap(other)
-    observed = {*engine.watching, *engine.waiting}  # keys that clients watch, or are blocked on
+    observed = {*engine.watching, *engine.waiting}  # the keys that clients watch or wait for
     for db, before, log in ((one, other, AS_REQUESTED), (other, one, UNLOGGED)):
         changed = []
         for place in observed:
@@ -79,7 +89,7 @@ def swapdb(engine: Engine, index1: bytes, index2: bytes) -> Value:
 
 
 def database(engine: Engine, index: int) -> Store:
-    """Return the database with this index. Raises ReplyError if the index is out of range."""
+    """Return the database with this index. Raises ReplyError if there is no such database."""
     if not INT_MIN <= index <= INT_MAX:
         raise ReplyError(f"ERR value is out of range, value must between {INT_MIN} and {INT_MAX}")
     if not 0 <= index < len(engine.stores):

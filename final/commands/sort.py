@@ -1,4 +1,4 @@
-"""SORT: sort the elements of a list, a set or a sorted set, by their own values or by those of other keys."""
+"""SORT: sort the elements of a list, a set or a sorted set, by themselves or by the values of other keys."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,17 +28,20 @@ class Request:
     alpha: bool = False  # compare bytes, not numbers
     descending: bool = False
     offset: int = 0
-    count: int = -1  # -1: all
+    count: int = -1  # negative: all elements after `offset`
     destination: bytes | None = None
 
     @property
     def unsorted(self) -> bool:
-        """Return whether the elements keep their order: BY a pattern without a star means that."""
+        """Return whether BY has a pattern without a star: then the elements are not sorted, and DESC reverses them."""
         return self.by is not None and b"*" not in self.by
 
 
 def keys_of_sort(args: list[bytes]) -> Iterator[tuple[int, str]]:
-    """Yield the indexes of the key and of the last destination of STORE in a request, each with its use."""
+    """Yield the index in `args` of each key of a request, with the flags of its use.
+
+    The keys are the first argument and, if there is one, the destination of the last STORE.
+    """
     yield 1, "RO access"
     yield from [(at + 1, "OW update") for at, each in enumerate(args[:-1]) if at > 1 and each.lower() == b"store"][-1:]
 
@@ -47,8 +50,9 @@ def keys_of_sort(args: list[bytes]) -> Iterator[tuple[int, str]]:
 def sort(db: Store, key: bytes, *options: bytes) -> Value:
     """SORT key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] [ALPHA] [STORE destination]: answer with the sorted elements.
 
-    BY sorts by the values of other keys, GET answers with values of other keys. In a pattern the first star is replaced
-    by the element, `*->field` means a field of a hash, `#` the element itself. STORE stores the answer as a list.
+    BY sorts by the values of other keys, GET answers with the values of other keys. The first star of a pattern stands
+    for the element, `*->field` for a field of a hash, and the pattern `#` for the element itself. STORE stores the
+    elements in a list, null as an empty string, and answers with their number.
     """  # noqa: E501  (the first line is what redis-cli shows)
     request = parse(options, storing=True)
     result = run(db, key, request)
@@ -62,7 +66,10 @@ def sort_ro(db: Store, key: bytes, *options: bytes) -> Value:
 
 
 def parse(args: Sequence[bytes], storing: bool) -> Request:
-    """Parse the options. If one other than GET is repeated, the last one counts."""
+    """Parse the options. Each GET adds a pattern; if another option is repeated, the last one counts.
+
+    `storing` says whether STORE is allowed. Raises ReplyError.
+    """
     request = Request()
     options = OptionCursor(args)
     for option in options:
@@ -85,7 +92,7 @@ def parse(args: Sequence[bytes], storing: bool) -> Request:
 
 
 def run(db: Store, key: bytes, request: Request) -> list[bytes | None]:
-    """Return the sorted elements, or for each of them the values that GET asks for."""
+    """Return the elements that LIMIT selects, in order; with GET, one value for each element and each GET pattern."""
     elements = in_order(db, elements_at(db, key), request)
     start = max(request.offset, 0)
     chosen = elements[start:] if request.count < 0 else elements[start : start + request.count]
@@ -94,7 +101,11 @@ def run(db: Store, key: bytes, request: Request) -> list[bytes | None]:
 
 
 def elements_at(db: Store, key: bytes) -> list[bytes]:
-    """Return the elements of the value at a key. Those of a set are sorted, so that the result never varies."""
+    """Return the elements of the list, set or sorted set at `key`. Raises ReplyError for another type.
+
+    A list and a sorted set keep their order. The elements of a set, which has no order, are sorted by their bytes: so
+    the same set always has the same result.
+    """
     value: Any = db.peek(key)
     if value is None:
         return []
@@ -106,7 +117,10 @@ def elements_at(db: Store, key: bytes) -> list[bytes]:
 
 
 def in_order(db: Store, elements: list[bytes], request: Request) -> list[bytes]:
-    """Return the elements, sorted. A missing weight counts as 0, with ALPHA as an empty string."""
+    """Return the elements, sorted by their weights. A missing weight is 0, with ALPHA an empty string.
+
+    Elements with equal numbers are sorted by their bytes; with ALPHA, elements with equal weights keep their order.
+    """
     if request.unsorted:
         return elements[::-1] if request.descending else elements
     weights = [look_up(db, request.by or b"#", element) for element in elements]
@@ -118,7 +132,7 @@ def in_order(db: Store, elements: list[bytes], request: Request) -> list[bytes]:
 
 
 def number(weight: bytes) -> float:
-    """Parse a weight as a number. Raises ReplyError."""
+    """Parse a weight as a number. Raises ReplyError if it is not one."""
     value = strtod(weight)
     if value is None:
         raise ReplyError("ERR One or more scores can't be converted into double")
@@ -126,7 +140,11 @@ def number(weight: bytes) -> float:
 
 
 def look_up(db: Store, pattern: bytes, element: bytes) -> bytes | None:
-    """Return the value of the key, or of the field, that a pattern makes of an element; None if it is not a string."""
+    """Replace the first star of `pattern` by `element`; return the value of that key, or of that field of a hash.
+
+    Returns None if the key or field is missing or has another type, or if the pattern contains no star. The pattern
+    `#` returns `element`.
+    """
     if pattern == b"#":
         return element
     before, star, after = pattern.partition(b"*")
@@ -134,7 +152,7 @@ def look_up(db: Store, pattern: bytes, element: bytes) -> bytes | None:
         return None
     after, arrow, name = after.partition(b"->")
     if not name:
-        after, arrow = after + arrow, b""  # an arrow without a field is part of the key
+        after, arrow = after + arrow, b""  # no field follows the arrow: it is part of the key
     value = db.peek(before + element + after)
     if arrow:
         return value.get(name) if isinstance(value, HASH) else None
@@ -142,6 +160,9 @@ def look_up(db: Store, pattern: bytes, element: bytes) -> bytes | None:
 
 
 def store(db: Store, key: bytes, elements: list[bytes | None]) -> int:
-    """Set `key` to a list of the elements, or remove it if there are none. Return their number."""
+    """Set `key` to a list of the elements, or remove it if there are none; None is stored as an empty string.
+
+    Returns the number of elements.
+    """
     db.put_result(key, LIST(element or b"" for element in elements), event="sortstore")
     return len(elements)

@@ -23,7 +23,7 @@ GROUP = Group("transactions", "@transaction", "g")
 
 @command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY, UNQUEUED)
 def multi(client: Client) -> Value:
-    """MULTI: queue the following requests, up to EXEC or DISCARD; answer OK."""
+    """MULTI: begin a transaction, which queues requests until EXEC or DISCARD; answer OK."""
     if client.queue is not None:
         raise ReplyError("ERR MULTI calls can not be nested")
     client.queue, client.dirty_exec = [], False
@@ -34,8 +34,9 @@ def multi(client: Client) -> Value:
 def exec_(engine: Engine, client: Client) -> Value:
     """EXEC: run the queued requests as one unit; answer with an array of their replies.
 
-    If a request could not be queued, EXEC runs nothing and answers with an error. If a watched key has changed or
-    expired since WATCH, it runs nothing and answers with null.
+    EXEC runs nothing if a request could not be queued, and answers with an error; else if a watched key has changed or
+    expired since WATCH, and answers with null. In each case the transaction ends and no key is watched any more. An
+    error in one request is its reply in the array; the other requests are run.
     """
     if client.queue is None:
         raise ReplyError("ERR EXEC without MULTI")
@@ -54,7 +55,7 @@ def exec_(engine: Engine, client: Client) -> Value:
 
 @command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY, UNQUEUED)
 def discard(engine: Engine, client: Client) -> Value:
-    """DISCARD: drop the queue and the watched keys; answer OK."""
+    """DISCARD: end the transaction without running it, and watch no key any more; answer OK."""
     if client.queue is None:
         raise ReplyError("ERR DISCARD without MULTI")
     discard_queue(engine, client)
@@ -62,14 +63,14 @@ def discard(engine: Engine, client: Client) -> Value:
 
 
 def discard_queue(engine: Engine, client: Client) -> None:
-    """End the transaction: drop the queue and the watched keys."""
+    """End the transaction: delete the queue, and watch no key any more."""
     client.queue, client.dirty_exec = None, False
     engine.watching.unwatch(client)
 
 
 @command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY, UNQUEUED, UNCOUNTED, keys="RO")
 def watch(engine: Engine, client: Client, key: bytes, *keys: bytes) -> Value:
-    """WATCH key [key ...]: make the next EXEC run nothing if one of the keys changes before it; answer OK."""
+    """WATCH key [key ...]: watch the keys: if one changes before EXEC, EXEC runs nothing; answer OK."""
     if client.queue is not None:
         raise ReplyError("ERR WATCH inside MULTI is not allowed")
     for each in (key, *keys):
@@ -79,6 +80,6 @@ def watch(engine: Engine, client: Client, key: bytes, *keys: bytes) -> Value:
 
 @command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY)
 def unwatch(engine: Engine, client: Client) -> Value:
-    """UNWATCH: drop the watched keys; answer OK."""
+    """UNWATCH: watch no key any more; answer OK."""
     engine.watching.unwatch(client)
     return "OK"

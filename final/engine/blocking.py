@@ -1,4 +1,7 @@
-"""Commands that wait for a key, first come first served (`blocked.c`). It knows no command by name, and no socket."""
+"""Commands that wait for a key (`blocked.c`): the one that has waited longest is served first.
+
+A place is a database's index and a key. This module knows no command by name, and no socket.
+"""
 
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -11,17 +14,17 @@ from .wait import Wait
 
 
 class Waiting:
-    """The parked commands of each place and type of value, in the order in which they came."""
+    """The parked commands: a line (a queue) for each place and type of value, the longest wait first."""
 
     def __init__(self) -> None:
-        # No place without a line, no line without a command. A line is an OrderedDict because finding the first key
-        # of a plain dictionary takes longer with every key that was removed in front of it.
+        # Each place in `lines` has at least one line, and each line at least one command. A line is an OrderedDict:
+        # to find the first key of a plain dictionary takes longer with every key that was removed before it.
         self.lines: dict[Place, dict[type, OrderedDict[Parked, None]]] = {}
 
     def park(self, client: Client, command: Command, args: list[bytes], wait: Wait, now: int) -> None:
-        """Let a client's command wait, behind those that wait already, for each of its keys.
+        """Make a client's command wait for each key in `wait.keys`: add it to the end of the line of each key.
 
-        `now` is the time by the steady clock, in milliseconds.
+        `now` is the time by the steady clock, in milliseconds; the timeout of `wait` begins then.
         """
         places = tuple((client.db.index, key) for key in dict.fromkeys(wait.keys))
         deadline = now + wait.timeout if wait.timeout else None
@@ -30,7 +33,7 @@ class Waiting:
             self.lines.setdefault(place, {}).setdefault(wait.kind, OrderedDict())[client.parked] = None
 
     def unpark(self, client: Client) -> None:
-        """Take a client's command out of all its lines: it is served, timed out, or its client has disconnected."""
+        """Remove the command for which a client waits from all lines. Does nothing if the client waits for none."""
         parked, client.parked = client.parked, None
         if parked is None:
             return
@@ -45,7 +48,7 @@ class Waiting:
                     del self.lines[place]
 
     def unblock(self, client: Client, answer: Value) -> bool:
-        """End a client's wait with this answer; return whether it did wait."""
+        """If a client waits, end that and send it `answer`. Return whether it waited."""
         if client.parked is None:
             return False
         self.unpark(client)
@@ -53,12 +56,19 @@ class Waiting:
         return True
 
     def time_out(self, parked: Parked) -> None:
-        """The timeout of a parked command is over: answer with the null array, whatever a MULTI would answer with."""
+        """Answer a parked command, whose timeout is over, with the null array. Does nothing if it no longer waits.
+
+        The answer is the same for all commands; `wait.otherwise`, the reply inside MULTI, is not used.
+        """
         if parked.client.parked is parked:
             self.unblock(parked.client, NULL_ARRAY)
 
     def first(self, place: Place, kind: type | None) -> Parked | None:
-        """Return the command that has waited longest for a value of this type at a place and can be served, or None."""
+        """Return the command that has waited longest for a value of type `kind` at `place`; None if there is none.
+
+        Commands that cannot use the value that is there (`wait.ready`) are skipped. `kind` is None if the key is
+        missing; then the result is None.
+        """
         line = self.lines.get(place, {}).get(kind) if kind else None
         return next((parked for parked in line if parked.wait.ready(place[1])), None) if line else None
 

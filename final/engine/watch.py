@@ -1,6 +1,7 @@
 """WATCH: which clients watch which keys. It knows no command and no socket.
 
-If a watched key had expired before WATCH but was not removed yet, its removal is no change (Redis: `wk->expired`).
+A place is a database's index and a key. A key may have expired before WATCH and still be in the database. When it
+is then removed, it does not count as changed (Redis: `wk->expired`).
 """
 
 from collections.abc import Iterator
@@ -10,33 +11,34 @@ from .client import Client
 
 
 class Watching:
-    """The clients that watch each place."""
+    """For each place that is watched, the clients that watch it."""
 
     def __init__(self) -> None:
-        self.clients: dict[Place, set[Client]] = {}  # no set is empty
+        self.clients: dict[Place, set[Client]] = {}  # without empty sets
 
     def watch(self, client: Client, key: bytes) -> None:
-        """Have `client.dirty_cas` set when this key of the client's database changes."""
+        """Watch `key` in the client's database: when it changes, `touch` sets `client.dirty_cas`."""
         if client.dirty_cas:
-            return  # its EXEC fails in any case
+            return  # its next EXEC runs nothing anyway
         place = (client.db.index, key)
         client.watched.setdefault(place, client.db.overdue(key))
         self.clients.setdefault(place, set()).add(client)
 
     def unwatch(self, client: Client) -> None:
-        """Remove all that the client watches, and forget that any of it changed."""
+        """Make the client watch no place, and reset `client.dirty_cas`."""
         self._remove(client)
         client.dirty_cas = False
 
     def touch(self, place: Place, store: Store) -> None:
-        """Mark the clients that watch this place: its key, in the database `store`, was changed or removed.
+        """The key of `place`, in the database `store`, was changed or removed: set `dirty_cas` of its clients.
 
-        A marked client needs no second mark, so it watches nothing more.
+        Such a client then watches no place any more, because `dirty_cas` is set already. A client for which the key
+        had expired before WATCH is left out while the key is still expired, and when it is removed.
         """
         for client in list(self.clients.get(place, ())):
             if client.watched[place]:
                 if store.held(place[1]) is None:
-                    client.watched[place] = False  # the expired key was removed; the next change counts
+                    client.watched[place] = False  # the expired key was removed; from now on every change counts
                     continue
                 if store.overdue(place[1]):
                     continue
@@ -51,7 +53,10 @@ class Watching:
         client.watched.clear()
 
     def mark_expired(self, place: Place) -> None:
-        """An expired key replaces a missing one: that is no change (Redis: `touchAllWatchedKeysInDb`)."""
+        """SWAPDB has put an expired key at `place`, where no key was: do not count its removal as a change.
+
+        Redis: `touchAllWatchedKeysInDb`.
+        """
         for client in self.clients.get(place, ()):
             client.watched[place] = True
 

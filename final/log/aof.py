@@ -1,7 +1,7 @@
-"""The append-only file (AOF): every change, written before anyone gets a reply. It does not know what commands do.
+"""The append-only file (AOF): every change, written before its reply is sent. It does not know what commands do.
 
-The files are those of Redis 7, so that a real Redis can take over the folder: `folder.py` lists them. Each file is a
-sequence of requests, and to run them restores the data.
+The files are those of Redis 7, so a real Redis can load the folder; `folder.py` lists them. Each file is a sequence of
+requests: the server runs them in order to restore the data. A base may instead begin with a snapshot (RDB).
 """
 
 import errno
@@ -23,38 +23,38 @@ Record = tuple[int, Sequence[bytes]]  # the index of a database, and a request
 
 
 class Log:
-    """The log's folder. `load` what is there, `open` it, then `append` every unit; `flush` in every iteration.
+    """The log in its folder. Call `load`, then `open`, `append` for every unit, and `flush` in every iteration.
 
-    `appendfsync` says when the log must be on the disk, and so how much a power failure can lose. `always`: before
-    any reply, so nothing; `everysec`: once a second, so one or two seconds; `no`: when the operating system decides.
-    If only the server dies, even by `kill -9`, no policy loses anything.
+    The option `appendfsync` is the policy: when the log is fsynced, and so what a power failure can lose. `always`:
+    before each reply is sent, so nothing; `everysec`: once a second, so the last one or two seconds; `no`: when the
+    operating system decides. If only the process dies, even by `kill -9`, no policy loses anything.
 
-    To rewrite the log, `branch`, write the data of this moment to a file, and `rebase` on that file.
+    To rewrite the log, call `branch`, write the data as it is at that moment to a file, and call `rebase` with it.
     """
 
     def __init__(self, options: Options) -> None:
         self.options = options
         self.folder = Folder(Path(options.dir) / options.appenddirname, options.appendfilename)
-        self.health = Health()  # whether writes are accepted
-        self.waits_for_rewrite = False  # the last file is in no manifest until `rebase` (AOF_WAIT_REWRITE)
-        self.base_size = 0  # bytes in the log after the last rewrite; before the first one, in the base
-        self._file: FileIO | None = None  # the last increment, to which we append …
+        self.health = Health()  # its state says whether writes are accepted
+        self.waits_for_rewrite = False  # no manifest lists the last file until `rebase` (AOF_WAIT_REWRITE)
+        self.base_size = 0  # size of the log after the last rewrite; at the start, of its base
+        self._file: FileIO | None = None  # the last increment, to which `flush` writes …
         self._path = Path()  # … and its path
-        self._earlier = 0  # bytes in the files before it
-        self._written = 0  # bytes in it
+        self._earlier = 0  # bytes in the files before the last increment
+        self._written = 0  # bytes in the last increment
         self._waiting = bytearray()  # appended, and not yet written to the file
         self._unsynced = False  # the file has bytes that need an fsync
-        self._syncing = threading.Lock()  # held while `sync` works, perhaps in a thread
+        self._syncing = threading.Lock()  # held while `sync` runs, which may be in a thread
         self._database = -1  # the database that the last record selected; -1: none
 
     @property
     def failure(self) -> str:
-        """Why writes are refused; "" when they are accepted."""
+        """Return the reason why writes are refused; "" when they are accepted."""
         return self.health.failure
 
     @property
     def displaced(self) -> bool:
-        """Whether writes are refused because somebody changed our files, while the disk works."""
+        """Return whether writes are refused because somebody changed a file of the log, while the disk works."""
         return self.health.displaced
 
     def enter(self, upgrade: bool = False) -> None:
@@ -69,10 +69,10 @@ class Log:
             raise CorruptLog(self.folder.manifest_path, 0, str(error), remedy) from None
 
     def load(self) -> Iterator[Refusable]:
-        """Read the log, in order: each request, and a function that refuses it as damage, for a reason.
+        """Call `enter`, then yield each request in order, with a function for a request that cannot be run.
 
-        A request or transaction that is incomplete at the end of the last file is cut off, and the server log says
-        so. Anything else that is no request raises CorruptLog and changes nothing.
+        The function takes the reason and raises CorruptLog. An incomplete request or transaction at the end of the
+        last file is cut off, with a warning in the server log. Other damage raises CorruptLog; no file is changed.
         """
         self.enter(upgrade=True)
         files = self.folder.manifest.files
@@ -86,12 +86,12 @@ class Log:
             if torn:
                 log.warning("%s ends in half a request: %d bytes cut off at byte %d", path, torn, whole)
                 os.truncate(path, whole)
-        self._unsynced = bool(files)  # a server that was killed may not have synced what it promised
+        self._unsynced = bool(files)  # a server that crashed may have written bytes without fsync
 
     def open(self) -> None:
         """Open the last increment for appending; create it, and the manifest, if they are missing. Raises OSError.
 
-        What a crash left over is deleted only now, when the log is known to be right.
+        Also deletes the files that a crash left over: not earlier, because `load` has to find the log valid first.
         """
         self.folder.tidy()
         manifest = self.folder.manifest
@@ -107,11 +107,12 @@ class Log:
         self.folder.remember()
 
     def branch(self) -> None:
-        """Append to a new increment from now on, so that a new base can replace everything before it.
+        """Append to a new increment from now on, so that a new base can replace all files before it.
 
-        If the log waits for a rewrite, the increment gets a temporary name and is not in the manifest. So it is
-        when the files were lost: nothing that was written up to now will count.
-        Raises OSError: then the log continues as before, and is still complete.
+        The manifest lists the increment at once, with two exceptions: if `waits_for_rewrite` is set, or if fsync failed
+        or a file was changed. Then the increment has a temporary name, and `rebase` adds it to the manifest; if the
+        server stops before, the increment is not loaded. Raises OSError: then the log is as complete as before, and
+        appends to the old increment, or to the new one if the manifest lists it already.
         """
         if self.health.needs_rewrite:
             with suppress(OSError):
@@ -122,13 +123,13 @@ class Log:
             self.flush()
             if self._waiting:
                 raise OSError(self.failure)
-            self.sync()  # else a power failure could take changes from one increment and leave those of the next
+            self.sync()  # else a power failure could lose the end of one increment and keep the next
         if self.waits_for_rewrite:
             file = self._create(self.folder.draft("incr"))
-            self._waiting.clear()  # the new base contains it
+            self._waiting.clear()  # the new base will contain these changes
             self._continue_in(file)
             return
-        self.folder.forget_history()  # if the last rewrite could not
+        self.folder.forget_history()  # files that the last rewrite failed to delete
         manifest = self.folder.manifest.with_increment(self.folder.filename)
         file = self._create(manifest.increments[-1].name)
         try:
@@ -140,9 +141,10 @@ class Log:
                 file.close()
 
     def rebase(self, draft: Path) -> None:
-        """Make the file `draft`, which holds the data up to the last `branch`, the base, in place of older files.
+        """Make the file `draft` the new base, and delete the files that it replaces.
 
-        Raises OSError: then either the log is as before, or it is the new one and old files are left over.
+        `draft` holds the data as it was at the last `branch`. Before `open`, also creates an increment.
+        Raises OSError: then the log either is as before, or has the new base but old files are not deleted yet.
         """
         folder, manifest = self.folder, self.folder.manifest
         if self.waits_for_rewrite:
@@ -168,7 +170,7 @@ class Log:
         folder.forget_history()
 
     def _create(self, name: str) -> FileIO:
-        """Create an empty file in the folder, for appending. Raises OSError if it exists and is not a draft."""
+        """Create an empty file for appending, in place of a draft. Raises OSError if a file of this name holds data."""
         if name == self.folder.draft("incr"):
             self.folder.remove([name])
         file = FileIO(self.folder.path / name, "ab", opener=private)
@@ -178,7 +180,7 @@ class Log:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
 
     def _continue_in(self, file: FileIO) -> None:
-        """Append to this empty file from now on. The file before it is synced, or does not count."""
+        """Append to this empty file from now on. The file before it is synced, or a rewrite will replace it."""
         with self._syncing:
             if self._file is not None:
                 self._file.close()
@@ -190,14 +192,14 @@ class Log:
 
     @property
     def size(self) -> int:
-        """Bytes in all files of the log, with those that are not yet written."""
+        """Return the number of bytes in all files of the log, and of those that are not written yet."""
         return self._earlier + self._written + len(self._waiting)
 
     def append(self, index: int, args: Sequence[bytes], more: Sequence[Record] = ()) -> None:
-        """Add what one unit changed: the request `args` in database `index`, then `more`. `flush` writes it.
+        """Add one unit to what `flush` writes: the request `args` in database `index`, then the records `more`.
 
-        Several records are put between MULTI and EXEC: they are restored together or not at all. SELECT precedes
-        a record for another database than the last one. A unit is added in one step: if memory runs out, nothing is.
+        If there are several records, MULTI and EXEC enclose them: a restart runs all of them or none. SELECT is added
+        before a record whose database differs from that of the record before. If memory runs out, nothing is added.
         One record without SELECT, the most frequent case by far, takes 0.6 µs, nearly all of it in `encode_request`.
         """
         if index == self._database and not more:
@@ -217,10 +219,11 @@ class Log:
         self._database = database
 
     def flush(self) -> None:
-        """Write what was appended to the file, and under `always` fsync it.
+        """Write the appended bytes to the file; if the policy is `always`, also fsync it.
 
-        Raises OSError when the disk is full or fails and the policy is `always`: then no reply may be sent. Under
-        the other policies `failure` keeps the reason, and the next `flush` continues where this one stopped.
+        If a write fails, the bytes that are not written are kept. With the policy `always`, OSError is raised, also if
+        fsync fails, and no reply may be sent. With the other policies, `failure` is set to the reason, and the next
+        `flush` writes the rest.
         """
         assert self._file is not None
         always = self.options.appendfsync == "always"
@@ -241,17 +244,17 @@ class Log:
             self.sync()
 
     def sync(self) -> None:
-        """fsync what was written since the last call, if anything. This can take many milliseconds.
+        """fsync the file if it was written since the last call. This can take many milliseconds.
 
-        Raises OSError if the disk fails, or the file was moved or changed, and from then on always: the kernel may
-        have dropped what it could not write, and then the next fsync would succeed without it. Writes are refused
-        until the log is rewritten: see `branch`.
+        Raises OSError if fsync fails, or if the file was moved or changed. Every later call before `branch` raises it
+        too: the kernel may have dropped what it could not write, and then the next fsync would succeed without it.
+        Writes are refused until `rebase` and one successful `flush`.
         """
         with self._syncing:
             if self.health.state is State.LOST:
                 raise OSError(self.failure)
             if self._unsynced and self._file is not None:
-                self._unsynced = False  # first: what is written during fsync needs another one
+                self._unsynced = False  # before fsync: bytes written while it runs need another fsync
                 try:
                     os.fsync(self._file.fileno())
                     self._check_in_place(self._file)
@@ -260,7 +263,7 @@ class Log:
                     raise
 
     def look(self) -> None:
-        """Notice if somebody changed a file of the log. Call it in the thread that calls `append` and `branch`."""
+        """Refuse writes if somebody changed a file of the log. Call it in the thread of `append` and `branch`."""
         with self._syncing:
             if self._file is not None and self.health.state is not State.LOST:
                 try:
@@ -271,10 +274,11 @@ class Log:
                     self.health.happen(Event.SYNC_FAILED, error)
 
     def _check_in_place(self, file: FileIO) -> None:
-        """Raise Displaced if the file is not at its path, or does not have the size that we left.
+        """Raise Displaced if the file is not at its path, or its size is not the one that `flush` left.
 
-        Another thread may write at the same time. So the file has at least the bytes counted before its size is
-        read, and at most the waiting ones and those counted afterwards. In this order of reading none is missed.
+        `flush` may run in another thread. So the size is at least `_written` before it is read, and at most the sum
+        of `_waiting` and `_written` after it is read: `flush` increases `_written` before it shortens `_waiting`, and
+        here they are read in the other order.
         """
         least = self._written
         size = size_in_place(file.fileno(), self._path)
@@ -282,7 +286,7 @@ class Log:
             raise touched(self._path.name)
 
     def close(self) -> None:
-        """Write and sync the rest, close the file and unlock the folder. Raises OSError if something is not saved."""
+        """Write and fsync the rest, close the file and unlock the folder. Raises OSError if one of the two fails."""
         try:
             self.flush()
             if self.failure:

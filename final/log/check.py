@@ -3,13 +3,14 @@
 FILE is the manifest of a log, or one of its files. Output and exit status (0 if the log is valid, also after it was
 truncated, else 1) are those of redis-check-aof 7.0, except that:
 
-- what this server would not load is not valid: a number that no server writes (`*03`), a damaged EXEC, a length whose
-  damage hides complete requests, an unknown type in a snapshot, a manifest that may have lost a line;
-- of a snapshot (RDB) it says only whether it is valid, and if not, where, with messages of its own;
-- a manifest with a syntax error is reported in one line, and `--fix` may also follow FILE;
-- to truncate, it takes the folder's lock, so it refuses while this server uses the folder; `--truncate-to-timestamp`
+- a log is not valid if this server would not load it: a number that no server writes (`*03`), a damaged EXEC, a length
+  that is damaged and so makes complete requests part of an argument, an unknown type in a snapshot, a manifest that may
+  have lost a line;
+- for a snapshot (RDB), it reports only whether it is valid, and if not, the offset and the reason, in its own words;
+- a syntax error in a manifest is reported in one line, and `--fix` may also follow FILE;
+- to truncate a file, it locks the folder, and so refuses while this server uses the folder; `--truncate-to-timestamp`
   truncates before a transaction, not inside it;
-- where the end of the file cuts off a header, it prints `00` for the missing bytes, not what is in memory there.
+- if the file ends inside a header, it prints `00` for the bytes that are missing; redis-check-aof prints memory.
 """
 
 import os
@@ -32,15 +33,15 @@ USAGE = "Usage: {} [--fix|--truncate-to-timestamp $timestamp] <file.manifest|fil
 
 @dataclass(frozen=True)
 class Repair:
-    """How to change the file; by default, not at all."""
+    """What may be truncated; by default nothing."""
 
-    fix: bool = False  # truncate an incomplete end
-    until: int = 0  # truncate what was logged after this second since 1970; 0: do not
+    fix: bool = False  # truncate the incomplete unit at the end
+    until: int = 0  # Unix time in seconds: truncate what was logged after it; 0: do not
 
 
 @dataclass(frozen=True)
 class LogFile:
-    """One file: its name in messages, its path, and whether it is the last one, and so may be truncated."""
+    """A file of the log: its name in messages, its path, and whether it is the last one; only that may be truncated."""
 
     name: str
     path: Path
@@ -52,17 +53,17 @@ class Findings:
     """What was found in one file."""
 
     whole: int = 0  # bytes up to the end of the last complete unit
-    lines: int = 1  # the line where we stopped; redis-check-aof does not restart the count for the next file
+    lines: int = 1  # the line where the check ended; like redis-check-aof, counted over all files
     complaint: str = ""
     late: int | None = None  # the offset of the first annotation that is later than `Repair.until`
 
 
 class Stop(Exception):
-    """Ends the check with exit status 1; the message says why."""
+    """Raised to end the check with exit status 1. `main` prints the message."""
 
 
 def main(args: list[str]) -> int:
-    """Check, and truncate if `args` ask for it; return the exit status."""
+    """Check the log, and truncate it if an option in `args` says so; return the exit status."""
     try:
         path, repair = parse_arguments(args)
         with locked(path, repair):
@@ -89,7 +90,7 @@ def parse_arguments(args: list[str]) -> tuple[Path, Repair]:
 
 @contextmanager
 def locked(path: Path, repair: Repair) -> Iterator[None]:
-    """Lock the folder of a file, if the file may be changed. Raises Stop."""
+    """Lock the folder of `path` during a `with` block, if `repair` allows truncation. Raises Stop if it is locked."""
     folder = Folder(path.parent, path.name)
     if path.exists() and (repair.fix or repair.until):
         try:
@@ -103,7 +104,10 @@ def locked(path: Path, repair: Repair) -> Iterator[None]:
 
 
 def check(path: Path, repair: Repair) -> None:
-    """Check all files of the manifest at `path`, or the one file."""
+    """Check the file at `path`; if it is a manifest, check all files that it lists. Raises Stop.
+
+    A file is a manifest if one of its lines begins with `file`.
+    """
     try:
         with open(path, "rb") as file:
             is_manifest = any(line.startswith(b"file") for line in file)
@@ -119,7 +123,10 @@ def check(path: Path, repair: Repair) -> None:
 
 
 def check_all(path: Path, repair: Repair) -> None:
-    """Check the files of a manifest, up to the first that is not valid."""
+    """Check the files that a manifest lists, then whether it may have lost a line: see `Folder.verify`.
+
+    Raises Stop for the first problem.
+    """
     print("Start checking Multi Part AOF")
     try:
         manifest = parse(path.read_bytes())
@@ -143,7 +150,7 @@ def check_all(path: Path, repair: Repair) -> None:
 
 
 def is_snapshot(path: Path) -> bool:
-    """Whether a file begins with a snapshot."""
+    """Return whether a file begins with a snapshot. Raises Stop if it cannot be opened."""
     try:
         with open(path, "rb") as file:
             return file.read(8).startswith(MAGIC)
@@ -152,9 +159,10 @@ def is_snapshot(path: Path) -> bool:
 
 
 def check_file(part: LogFile, repair: Repair, title: str, lines: int = 1) -> int:
-    """Check one file, report, and truncate it if `repair` says so; return `lines` plus the lines in it.
+    """Check one file, print what was found, and truncate the file if `repair` allows it.
 
-    Raises Stop if it is not valid then.
+    `lines` is the number of the file's first line. Returns the number of the line after the last one that was checked.
+    Raises Stop if the file is not valid, and is not made valid by truncation.
     """
     is_rdb = is_snapshot(part.path)
     size = part.path.stat().st_size
@@ -183,7 +191,7 @@ def check_file(part: LogFile, repair: Repair, title: str, lines: int = 1) -> int
 
 
 def check_front(part: LogFile) -> int:
-    """Check the snapshot that a file begins with; return the offset where it ends."""
+    """Check the snapshot that a file begins with; return the offset where it ends. Raises Stop if it is damaged."""
     print(f"[offset 0] Checking RDB file {part.name}")
     try:
         ((_, end, _),) = deque(read_front(part.path), maxlen=1)
@@ -195,7 +203,10 @@ def check_front(part: LogFile) -> int:
 
 
 def examine(path: Path, found: Findings, until: int) -> None:
-    """Check the requests of a file from `found.whole` on, up to the first that is wrong; complete `found`."""
+    """Check the requests of a file from offset `found.whole` on, up to the first error; store the result in `found`.
+
+    `until` is that of `Repair`: the check also ends at the first annotation that is later.
+    """
     inside, damage = False, ""
     place = last = found.whole
     try:
@@ -211,7 +222,7 @@ def examine(path: Path, found: Findings, until: int) -> None:
                 found.whole = place
     except FormatError as error:
         found.complaint = str(error)
-        found.lines += 3  # up to the argument that is wrong
+        found.lines += 3  # the lines up to the wrong argument
         return
     except CorruptLog as error:
         damage = error.reason
@@ -224,7 +235,10 @@ def examine(path: Path, found: Findings, until: int) -> None:
 
 
 def follow(args: list[bytes], inside: bool, path: Path, start: int) -> bool:
-    """Whether a transaction is open after this request. Raises FormatError if the request cannot be here."""
+    """Return whether a transaction is open after the request `args`; `inside`: whether one was open before it.
+
+    Raises FormatError for MULTI in a transaction, EXEC outside one, and a request before which EXEC is missing.
+    """
     name = args[0].upper()
     place = start + len(b"*%d\r\n$%d\r\n" % (len(args), len(name)))
     if name == (b"MULTI" if inside else b"EXEC"):
@@ -235,7 +249,7 @@ def follow(args: list[bytes], inside: bool, path: Path, start: int) -> bool:
 
 
 def is_late(path: Path, start: int, until: int) -> bool:
-    """Whether the annotation at `start` has a timestamp after `until`. Raises Stop for an invalid timestamp."""
+    """Return whether the annotation at `start` has a timestamp later than `until`. Raises Stop if it is invalid."""
     with open(path, "rb") as file:
         file.seek(start)
         line = file.readline()
@@ -245,7 +259,10 @@ def is_late(path: Path, start: int, until: int) -> bool:
 
 
 def cut_to_timestamp(part: LogFile, place: int, until: int) -> None:
-    """Truncate the file at `place`, where what is later than `until` begins. Raises Stop if that is not allowed."""
+    """Truncate the file to `place` bytes: the rest was logged later than `until`.
+
+    Raises Stop if nothing would be left, or if the file is not the last one.
+    """
     if place == 0:
         raise Stop(f"AOF {part.path} has nothing before timestamp {until}, aborting...")
     if not part.last:
@@ -259,7 +276,10 @@ def cut_to_timestamp(part: LogFile, place: int, until: int) -> None:
 
 
 def cut(part: LogFile, size: int, whole: int, repair: Repair) -> None:
-    """Truncate the file after its last complete unit, if `repair` and the user say so; else raise Stop."""
+    """Truncate the file to its first `whole` bytes, the complete units, if the user agrees when asked.
+
+    Raises Stop if `repair` does not allow it, if the file is not the last one, or if the user does not agree.
+    """
     if not repair.fix:
         raise Stop(f"AOF {part.name} is not valid. Use the --fix option to try fixing it.")
     if not part.last:

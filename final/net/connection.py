@@ -1,6 +1,6 @@
 """One client's connection: bytes in, requests to the engine, replies out. It knows asyncio's transports, no command.
 
-It also bounds what one client may take: of an iteration of the event loop, and of the server's memory.
+It also limits each client: how much of an iteration of the event loop it may use, and how much memory.
 """
 
 import asyncio
@@ -36,16 +36,16 @@ from .connection_state import (
 from .listener import AcceptedTransport, format_address
 from .output_limit import OutputLimit
 
-SHARE = 128  # requests of one client in one iteration, some tenths of a millisecond; then other clients have a turn
-ROOM = 1 << 20  # bytes of replies to one client in one iteration: more are made when it has read these
-CHUNK = 64 * 1024  # bytes that are read at once
-SMALL = 16 * 1024  # bytes that need no limit, of a chunk or of what waits: Redis allocates as much for each client
+SHARE = 128  # requests of one client in one iteration: they take some tenths of a millisecond
+ROOM = 1 << 20  # bytes of replies to one client, after which no request is executed in this iteration
+CHUNK = 64 * 1024  # bytes that one read returns at most
+SMALL = 16 * 1024  # a chunk, input or output of this size in bytes is not limited: Redis allocates as much per client
 
 
 class Connection(asyncio.Protocol):
-    """One client's connection. The event loop calls these methods; none of them ever waits.
+    """One client's connection. The event loop calls its methods; none of them blocks.
 
-    `connections` is the set of all connections, which this one leaves when it is lost.
+    `connections` is the set of all connections; `connection_lost` removes this one.
     """
 
     def __init__(self, iteration: Iteration, connections: "set[Connection]", accepted: AcceptedTransport) -> None:
@@ -61,12 +61,12 @@ class Connection(asyncio.Protocol):
         self.output = bytearray()  # replies that wait until the log is flushed
         self.state: State = READY
         self.reading = True  # the transport reads from the client
-        self.choked = False  # the client does not read our replies: `transport` holds more than 64 KiB of them
+        self.choked = False  # the client does not read its replies: `transport` holds more than 64 KiB of them
         self.output_limit = OutputLimit()
-        self.timer: asyncio.TimerHandle | None = None  # ends BLOCKED or PAUSED
+        self.timer: asyncio.TimerHandle | None = None  # calls the function that ends the state BLOCKED or PAUSED
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The event loop serves the client from now on, through `transport`."""
+        """Use `transport`, which the event loop has made for the client, in place of `accepted`."""
         accepted, self.transport = self.transport, transport  # type: ignore[assignment]  # uvloop's is no asyncio.Transport
         assert isinstance(accepted, AcceptedTransport)
         accepted.hand_over(self.transport)
@@ -76,11 +76,12 @@ class Connection(asyncio.Protocol):
         self.update_reading()
 
     def data_received(self, data: bytes) -> None:
-        """A chunk of bytes has come in: execute each request that is now complete.
+        """The client has sent `data`: execute the complete requests, or keep them for the client's turn.
 
+        They are kept if the state is not READY, or if the time of this iteration is over; in CLOSING `data` is ignored.
         The replies are collected in `output`, in the order of the requests. `send` writes them once the log holds
         the changes that they confirm. When the reader raises ProtocolError, the requests before it are answered as
-        usual; then comes the error, `-ERR ` and its text, and the connection is CLOSING: nothing more is read.
+        usual; then follows the error, `-ERR ` and its text, and the state becomes CLOSING.
         """
         if self.state is CLOSING:
             return
@@ -98,9 +99,9 @@ class Connection(asyncio.Protocol):
         held = self.reader.held
         if held > self.engine.options.client_query_buffer_limit:
             self.cut_off("max query buffer length")
-        elif len(data) > SMALL:  # uvloop reads many chunks in an iteration from a client that sends much: read one
+        elif len(data) > SMALL:  # limit the client to one large chunk per iteration: uvloop would read many
             self.move(LATER)
-            self.iteration.wait_for_turn(self)  # also if it is BLOCKED or PAUSED: until then nothing more is read
+            self.iteration.wait_for_turn(self)  # also if it is BLOCKED or PAUSED: `take_turn` reads again
             self.update_reading()
         elif held > SMALL:
             self.update_reading()
@@ -108,7 +109,9 @@ class Connection(asyncio.Protocol):
     def run(self) -> None:
         """Execute the complete requests, in order, until none is left or the next one may not be executed now.
 
-        After its share of an iteration, or when the iteration has no time left, the client waits for its next turn.
+        After SHARE requests or ROOM bytes of replies, or when the time of the iteration is over, the rest waits for
+        the client's turn in a later iteration. The loop also ends when the client is choked, blocked or closing, or
+        when CLIENT PAUSE holds the next request.
         """
         client, reader, engine = self.client, self.reader, self.engine
         deadline = self.iteration.deadline or self.iteration.begin()
@@ -130,13 +133,13 @@ class Connection(asyncio.Protocol):
                 if args is None:
                     break
                 if engine.pause.until and engine.pause.holds(client, args, engine.steady()):
-                    reader.ready.append(args)  # its end is the front: this request is the next one again
+                    reader.ready.append(args)  # `ready` is in reverse order: this request is the next one again
                     outcome = PAUSE
                     break
                 share -= 1
                 answer = engine.execute(client, args)
                 if client.replies_to_skip:
-                    client.replies_to_skip -= 1  # CLIENT REPLY SKIP or OFF
+                    client.replies_to_skip -= 1  # set by CLIENT REPLY SKIP or OFF
                 else:
                     self.output += encode(answer, client.protocol)
                 if perf_counter() >= deadline:
@@ -144,7 +147,7 @@ class Connection(asyncio.Protocol):
         except ProtocolError as error:
             self.output += encode(ProtocolError(f"ERR {error}"))
             client.closing = True
-        except Exception as error:  # a bug of ours, or no memory
+        except Exception as error:  # a bug in the server, or no memory
             self.fail(error)
         if client.closing:
             outcome = CLOSE
@@ -154,7 +157,7 @@ class Connection(asyncio.Protocol):
         self.iteration.send_soon(self)
 
     def move(self, event: Event) -> None:
-        """Change the state as `connection_state` says for this event, and do what the new state needs."""
+        """Change the state by the table in `connection_state`; queue the client or start a timer if necessary."""
         before = self.state
         state = self.state = NEXT[before][event]
         if state is READY or state is before:
@@ -171,7 +174,7 @@ class Connection(asyncio.Protocol):
         elif state is BLOCKED:
             parked = self.client.parked
             if parked is not None and parked.deadline is not None:
-                self.start_timer(parked.deadline + 1, self.engine.waiting.time_out, parked)  # + 1: never too early
+                self.start_timer(parked.deadline + 1, self.engine.waiting.time_out, parked)  # + 1: not too early
 
     def start_timer(self, when: int, callback: Callable[..., None], *args: object) -> None:
         """Call `callback` at the time `when` of the steady clock, in milliseconds, unless the state changes before."""
@@ -179,7 +182,7 @@ class Connection(asyncio.Protocol):
         self.timer = asyncio.get_running_loop().call_later(seconds, callback, *args)
 
     def take_turn(self) -> None:
-        """It is the client's turn: execute more of its requests, and read from it again."""
+        """It is the client's turn: execute more requests and read again; after EOF, close when none is left."""
         ending = self.state is ENDING
         if ending or self.state is QUEUED:
             self.run()
@@ -190,7 +193,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def should_read(self) -> bool:
-        """Whether to read from the client: not while it is choked, or much that it sent waits for its turn."""
+        """Return whether to read from the client: not while it is choked, or queued with more than SMALL bytes."""
         return not (self.choked or (self.reader.held > SMALL and self in self.iteration.queue))
 
     def update_reading(self) -> None:
@@ -204,7 +207,7 @@ class Connection(asyncio.Protocol):
             self.transport.pause_reading()
 
     def fail(self, error: Exception) -> None:
-        """Close the connection because of a bug of ours, once the replies to earlier requests are sent."""
+        """Close the connection after an unexpected error, once the replies to earlier requests are sent."""
         self.engine.faults.in_request(error)
         client = self.client
         log.error("client %d from %s is cut off: its request has failed", client.id, client.address, exc_info=error)
@@ -212,27 +215,27 @@ class Connection(asyncio.Protocol):
         self.move(CLOSE)
 
     def refuse(self) -> None:
-        """Cut off the client, as there is no memory for its request, of which nothing is executed yet."""
-        self.reader = Reader()  # first: what the old one holds may be large
+        """Cut off the client because there is no memory to read its next request. That request is not executed."""
+        self.reader = Reader()  # before `cut_off`: frees the input that the old one holds
         self.cut_off("no memory for its request")
 
     def hang_up(self) -> None:
-        """Close the connection at once; output that the client has not read is lost."""
+        """Close the connection at once; replies that are not sent yet are lost."""
         self.move(CLOSE)
         self.transport.abort()
 
     def cut_off(self, limit: str) -> None:
-        """Hang up on a client that takes more memory than `limit` allows."""
+        """Close the connection at once and log why: `limit` is the limit that the client exceeds, or another reason."""
         log.warning("client %d from %s is cut off: %s", self.client.id, self.client.address, limit)
         self.forget_client()
         self.hang_up()
 
     def unpause(self) -> None:
-        """CLIENT PAUSE is over: the request that it held is executed at the client's turn."""
+        """CLIENT PAUSE is over: the request that it delayed is executed at the client's turn."""
         self.move(UNPAUSE)
 
     def deliver(self, value: Value) -> None:
-        """Send the client a message, or the answer to the command that blocked it: no reply to a request under way."""
+        """Send a message of publish/subscribe or MONITOR, or the reply to a blocked command, whose wait ends."""
         self.output += encode(value, self.client.protocol)
         self.client.last_interaction = self.engine.recently
         self.iteration.send_soon(self)
@@ -242,18 +245,18 @@ class Connection(asyncio.Protocol):
             self.check_output_limit()
 
     def send(self) -> None:
-        """Write the replies that waited, all at once, and close the connection of a client that is leaving."""
+        """Check the output limit, write `output`, and close the connection if `client.closing` is set."""
         if self.client.channels or self.client.patterns or self.engine.options.client_output_buffer_limit.normal:
             self.check_output_limit()
         if not self.transport.is_closing():
-            large = len(self.output) > SMALL  # asyncio keeps a slice of what it cannot write: of a view it is no copy
+            large = len(self.output) > SMALL  # asyncio keeps what it cannot write yet: a view avoids a copy
             self.transport.write(memoryview(self.output) if large else self.output)
             if self.client.closing:
                 self.transport.close()
         self.output = bytearray()
 
     def check_output_limit(self) -> None:
-        """Cut off the client if it is over the output limit of its class."""
+        """Cut off the client if its output exceeds the limit for its class, pubsub or normal."""
         client, limits = self.client, self.engine.options.client_output_buffer_limit
         limit = limits.pubsub if client.channels or client.patterns else limits.normal
         waiting = len(self.output) + self.transport.get_write_buffer_size() - SMALL
@@ -261,21 +264,22 @@ class Connection(asyncio.Protocol):
             self.cut_off("output buffer limits")
 
     def pause_writing(self) -> None:
-        """More than 64 KiB of replies wait in the transport: execute and read nothing until the client reads them."""
+        """The transport holds more than 64 KiB of replies: execute and read nothing until the client has read them."""
         self.choked = True
         self.update_reading()
 
     def resume_writing(self) -> None:
-        """The client has read its replies: execute what it sent before, at its turn, and read from it again."""
+        """The client has read its replies: execute the requests that are left at its turn, and read from it again."""
         self.choked = False
         self.move(DRAINED)
         self.update_reading()
 
     def eof_received(self) -> bool:
-        """The client will send no more: return True, to keep the connection until its last replies are written.
+        """The client has sent EOF. Return True, to keep the connection open until the last replies are written.
 
-        What it sent before is executed, but a command that waits for a key is given up at once: an element that
-        another client pushes in this iteration would be lost.
+        Requests that wait for the client's turn are still executed, and then the connection is closed. A request
+        that CLIENT PAUSE delays is not executed. A blocked command ends at once, without a reply: else it could pop an
+        element for a client that has gone.
         """
         self.move(EOF)
         if self.state is CLOSING:
@@ -284,12 +288,12 @@ class Connection(asyncio.Protocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is closed, by an error if `exc` is not None: leave `connections`."""
+        """The connection is closed, by an error if `exc` is not None: remove it, and its client from the engine."""
         self.connections.discard(self)
         self.forget_client()
 
     def forget_client(self) -> None:
-        """Do nothing more for the client. `run` may be under way: it ends, as the client is `closing`."""
+        """Remove the client from the engine. If `run` is executing, its loop ends, as `client.closing` is set."""
         self.client.closing = True
         self.move(CLOSE)
         self.engine.disconnect(self.client)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import groupby
 
-LONGEST = 1024  # bytes of a pattern; a longer one is not compiled to a (cached) regular expression
-FEWEST, MOST = 64, 1 << 16  # places in a text that are tried at once for a segment between two stars
-# Many bytes are matched at once where possible: plain members of a set are one run, unless the last begins a range.
+LONGEST = 1024  # a pattern of more bytes is not compiled to a (cached) regular expression
+FEWEST, MOST = 64, 1 << 16  # offsets in a text that are tried at once for a segment between two stars
+# Each alternative takes as many bytes as possible: in a set, all members up to the one that begins a range.
 _PIECE = re.compile(
     rb"(?P<plain>(?:[^\\*?\[]+|\\.)++)|(?P<stars>\*+)|(?P<any>\?+)"
     rb"|\[(?P<set>\^?(?:\\.|[^\]]-.|[^\]\\-]+(?!-)|[^\]])*+)\]?|(?P<last>\\)",
@@ -19,14 +19,15 @@ _UNESCAPED = re.compile(rb"\\?(.[^\\]*)", re.DOTALL)
 _ALL = bytes(range(256))
 
 Test = Callable[[bytes], object]
-ByteSet = bytes  # a set of bytes, one of which must be at a place
+ByteSet = bytes  # the bytes that may be at one offset
 
 
 def matcher(pattern: bytes) -> Test:
-    r"""Turn a pattern into a test: a function that returns a true value if all of its argument matches.
+    r"""Return a test for a pattern: a function that returns a true value if its whole argument matches.
 
-    `*` is any number of bytes, `?` one, `[abc]`, `[a-z]` and `[^a]` one of a set; `\` escapes the next byte.
-    As for KEYS and SCAN, a single star matches everything: `Glob` differs for an empty text.
+    `*` matches any number of bytes, `?` one, `[abc]`, `[a-z]` and `[^a]` one of a set; `\` escapes the next byte.
+    A set without `]` extends to the end of the pattern. `*` also matches an empty text, as for KEYS and SCAN; `**`
+    does not. In a `Glob`, neither does.
 
     >>> bool(matcher(b"h[a-e]llo*")(b"hallo there")), bool(matcher(b"h?llo")(b"hllo")), bool(matcher(rb"\*")(b"*"))
     (True, False, True)
@@ -36,7 +37,7 @@ def matcher(pattern: bytes) -> Test:
 
 @lru_cache(maxsize=256)
 def _compiled(pattern: bytes) -> Test:
-    """Turn a pattern into a regular expression."""
+    """Return the `fullmatch` method of the regular expression for a pattern."""
     if len(pattern) > 1 and not pattern.strip(b"*"):
         return re.compile(b".+", re.DOTALL).fullmatch
     segments = [b""]
@@ -49,8 +50,8 @@ def _compiled(pattern: bytes) -> Test:
             segments[-1] += _class(_members(piece["set"]))
         else:
             segments[-1] += re.escape(_plain(piece))
-    # The first place where a segment fits is as good as any later one, so all groups but the last may be atomic:
-    # a pattern with many stars causes no exponential backtracking.
+    # Of the offsets where a segment matches, only the first one has to be tried: it leaves the most text for the rest.
+    # So the groups are atomic, and a pattern with many stars causes no exponential backtracking.
     first, *middle = segments
     if not middle:
         source = first
@@ -61,12 +62,12 @@ def _compiled(pattern: bytes) -> Test:
 
 
 def _plain(piece: re.Match[bytes]) -> bytes:
-    """The bytes that a piece without special characters matches."""
+    """Return the bytes that a piece without special characters matches: without its backslashes."""
     return unescaped(piece["plain"] or piece["last"])
 
 
 def unescaped(text: bytes) -> bytes:
-    r"""Remove the backslashes that escape the next byte.
+    r"""Remove the backslashes that escape the next byte; one at the end of `text` stays.
 
     >>> unescaped(rb"a\*b\\c")
     b'a*b\\c'
@@ -75,7 +76,7 @@ def unescaped(text: bytes) -> bytes:
 
 
 def _class(members: bytes) -> bytes:
-    """Turn a set of bytes into a regular expression."""
+    """Return a regular expression, as text, for one byte of a set; without members it matches nothing."""
     if not members:
         return b"(?!)"
     runs = [[byte for _, byte in run] for _, run in groupby(enumerate(members), lambda pair: pair[1] - pair[0])]
@@ -84,7 +85,7 @@ def _class(members: bytes) -> bytes:
 
 @lru_cache(maxsize=256)
 def _members(inside: bytes) -> bytes:
-    r"""The bytes that `[inside]` matches, in order. A range may have its ends in reverse.
+    r"""Return the bytes that `[inside]` matches, in ascending order. `c-a` is the same range as `a-c`.
 
     >>> _members(b"c-a-"), _members(rb"\]x"), len(_members(b"^ab"))
     (b'-abc', b']x', 254)
@@ -100,11 +101,12 @@ def _members(inside: bytes) -> bytes:
 
 
 class Glob:
-    """A pattern that is matched without a regular expression, and parsed only as far as the texts need it.
+    """A pattern that is matched without a regular expression, which for a long pattern would take minutes to compile.
 
-    To compile a long pattern to a regular expression would take minutes. Here the pattern is split at its stars: the
-    segments before the first and after the last one have a fixed place in the text, and each one between is matched
-    at the earliest place. So nothing is tried twice. As in Redis, stars alone do not match an empty text.
+    The pattern is split at its stars. The segment before the first star must match at the start of the text, the one
+    after the last star at its end, and each one between at the first offset where it matches. So no segment has to be
+    matched again. A pattern is parsed only until it requires more bytes than the text has. As in Redis, a pattern of
+    stars alone does not match an empty text.
 
     >>> Glob(b"h[a-e]llo*")(b"hallo there"), Glob(b"*a*b?")(b"abab"), Glob(b"*a*b?")(b"ababc"), Glob(b"*")(b"")
     (True, False, True, False)
@@ -114,13 +116,13 @@ class Glob:
 
     def __init__(self, pattern: bytes) -> None:
         piece = _PIECE.match(pattern)
-        self.prefix = _plain(piece) if piece and piece["plain"] else b""  # every text that matches begins with this
+        self.prefix = _plain(piece) if piece and piece["plain"] else b""  # every matching text begins with it
         self._pieces: Iterator[re.Match[bytes]] | None = _PIECE.finditer(pattern)
         self._segments = [Segment()]
-        self._width = 0  # the bytes that a matching text has at least, by the part of the pattern that is parsed
+        self._width = 0  # the least number of bytes that the parsed part of the pattern matches
 
     def __call__(self, text: bytes) -> bool:
-        """Return whether all of `text` matches."""
+        """Return whether the whole `text` matches."""
         if not text.startswith(self.prefix):
             return False
         if self._pieces is not None:
@@ -141,7 +143,7 @@ class Glob:
         return True
 
     def _read(self, length: int) -> None:
-        """Parse more of the pattern, to its end or until it needs more than `length` bytes."""
+        """Parse more of the pattern, to its end or until the parsed part requires more than `length` bytes of text."""
         assert self._pieces is not None
         while self._width <= length:
             piece = next(self._pieces, None)
@@ -155,16 +157,16 @@ class Glob:
 
 
 class Segment:
-    """The part of a pattern between two stars: it matches a fixed number of bytes."""
+    """The part of a pattern before, between or after stars: it matches a fixed number of bytes, `width`."""
 
     __slots__ = ("pieces", "width")
 
     def __init__(self) -> None:
         self.width = 0
-        self.pieces: list[tuple[int, bytes, bool]] = []  # place, bytes, whether one of them must be there (else all)
+        self.pieces: list[tuple[int, bytes, bool]] = []  # offset; bytes; whether one of them must match (else all)
 
     def add(self, piece: re.Match[bytes]) -> int:
-        """Add a piece; return the number of bytes that it matches."""
+        """Add a piece of the pattern; return the number of bytes that it matches."""
         if piece["any"]:
             size = len(piece["any"])
         elif piece["set"] is not None:
@@ -178,14 +180,14 @@ class Segment:
         return size
 
     def fits(self, text: bytes, start: int) -> bool:
-        """Return whether the segment matches at `start`, in a text that is long enough."""
+        """Return whether the segment matches `text` at `start`. At least `width` bytes must follow `start`."""
         for where, wanted, one in self.pieces:
             if not (text[start + where] in wanted if one else text.startswith(wanted, start + where)):
                 return False
         return True
 
     def find(self, text: bytes, start: int, end: int) -> int:
-        """The first place from `start` on where the segment matches and ends before `end`; -1 if there is none."""
+        """Return the first offset where the segment matches, all of it in `text[start:end]`; -1 if there is none."""
         if not self.pieces:
             return start if start + self.width <= end else -1
         if len(self.pieces) == 1 and not self.pieces[0][2]:
@@ -202,7 +204,7 @@ class Segment:
         return -1
 
     def byte_sets(self) -> list[tuple[int, ByteSet]]:
-        """The places that do not match every byte, each with the bytes that it matches."""
+        """Return the offsets in the segment that do not match every byte, each with the bytes that it matches."""
         found: list[tuple[int, ByteSet]] = []
         for where, wanted, one in self.pieces:
             if one:
@@ -213,13 +215,13 @@ class Segment:
 
 
 def first_fit(byte_sets: list[tuple[int, ByteSet]], text: bytes, count: int) -> int:
-    """The first of the `count` places in `text` where all of `byte_sets` match; -1 if there is none.
+    """Return the first offset in `text` below `count` where all `byte_sets` match; -1 if there is none.
 
-    All places are tried at once, as bits of an integer: 64 for each step of the processor.
+    All offsets are tried at once: each is a bit of an integer, and one instruction of the processor tests many bits.
     """
     possible = (1 << count) - 1
     uses = Counter(wanted for _, wanted in byte_sets)
-    everywhere: dict[ByteSet, int] = {}  # for sets that occur at many places
+    everywhere: dict[ByteSet, int] = {}  # the bits for sets that occur at many offsets
     for where, wanted in byte_sets:
         if uses[wanted] * count <= len(text):
             possible &= bits(text[where : where + count], wanted)
@@ -233,7 +235,7 @@ def first_fit(byte_sets: list[tuple[int, ByteSet]], text: bytes, count: int) -> 
 
 
 def bits(text: bytes, wanted: ByteSet) -> int:
-    """An integer in which bit n is 1 if byte n of `text` is in `wanted`.
+    """Return an integer in which bit n is 1 if byte n of `text` is in `wanted`.
 
     >>> bin(bits(b"abca", b"a"))
     '0b1001'
