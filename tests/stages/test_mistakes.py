@@ -28,7 +28,14 @@ def make(patch: Path, folder: Path) -> Path:
     return folder
 
 
-PATCHES = [pytest.param(path, id=f"{path.parent.name[:2]}-{path.stem}") for path in sorted(MISTAKES.rglob("*.patch"))]
+QUICK = 3
+"""So many mistakes of each stage belong to `make test`; each takes some seconds, so the others are slow tests."""
+
+PATCHES = [
+    pytest.param(patch, id=f"{stage:02}-{patch.stem}", marks=[pytest.mark.slow] if place >= QUICK else [])
+    for stage in STAGES
+    for place, patch in enumerate(sorted((MISTAKES / stage_folder(stage).name).glob("*.patch")))
+]
 
 
 @pytest.mark.parametrize("patch", PATCHES)
