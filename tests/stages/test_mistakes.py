@@ -28,8 +28,8 @@ def make(patch: Path, folder: Path) -> Path:
     return folder
 
 
-QUICK = 3
-"""So many mistakes of each stage belong to `make test`; each takes some seconds, so the others are slow tests."""
+QUICK = 1
+"""So many mistakes of each stage belong to `make test`: each takes some seconds, and the others are slow tests."""
 
 PATCHES = [
     pytest.param(patch, id=f"{stage:02}-{patch.stem}", marks=[pytest.mark.slow] if place >= QUICK else [])
