@@ -32,7 +32,6 @@ from tests.support.sequences import EXAMPLES
 from tests.support.snapshots.contents import CONTENTS, FEW, Args
 
 RECORDED = {path.name: path.read_bytes() for path in sorted((ROOT / "tests" / "support" / "snapshots").glob("*.rdb"))}
-OTHERS = (b"SELECT", b"PEXPIREAT")  # what is read from a snapshot beside values
 SMALL = RECORDED["7.0.15-lru.rdb"]
 
 
