@@ -18,7 +18,7 @@ learn: $(READY) ## open the first notebook in JupyterLab
 run: ## start the server on port 6379; its log is in this folder
 	$(PYTHON) -m final
 
-test: $(READY) ## run the tests: stages, chain, final, notebooks; up to 5 minutes on two cores
+test: $(READY) ## run the tests: stages, chain, final, notebooks; about 5 minutes on two cores
 	$(PYTEST) -m "not slow"
 
 test-all: $(READY) ## run the slow tests too

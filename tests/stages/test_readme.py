@@ -75,7 +75,6 @@ def test_learning_is_on_the_first_screen() -> None:
     assert re.findall(r"^## (.*)$", text, flags=re.M)[0] == "Learn"
     for wanted in ("terminal.svg", "make learn", ".venv/bin/jupyter lab", "start 01", "check 01", "EXERCISES.md"):
         assert wanted in first
-    assert "speed" not in re.findall(r"!\[.*", text)[0]
 
 
 def test_the_readme_names_the_python_that_is_required_and_the_targets_of_make() -> None:
@@ -85,6 +84,17 @@ def test_the_readme_names_the_python_that_is_required_and_the_targets_of_make() 
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["python_version"] == NEEDED
     targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.M)
     assert set(re.findall(r"\$ make (\S+)", text)) <= set(targets)
+
+
+def test_the_time_that_make_test_takes_is_the_same_wherever_it_is_said() -> None:
+    texts = [(ROOT / name).read_text() for name in ("README.md", "Makefile", "CONTRIBUTING.md")]
+    said = [re.findall(r"about (\d+) minutes on two cores", text) for text in texts]
+    assert said[0] and said == [said[0]] * 3
+
+
+def test_the_pictures_of_the_speed_are_in_speed_md() -> None:
+    assert "pictures/speed-" not in README.read_text()
+    assert "](pictures/speed-" in (ROOT / "final" / "SPEED.md").read_text()
 
 
 def test_the_road_on_one_page_has_a_line_and_a_command_for_each_stage() -> None:

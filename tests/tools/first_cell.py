@@ -17,7 +17,7 @@ from stages.harness.course import ROOT
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TAG = "setup"
 TEXT = """\
-# Where only this notebook is, as on Colab, this gets the rest. Elsewhere it does nothing.
+# On Colab, or in an empty folder, this gets the rest of the repository. Elsewhere it does nothing.
 import os
 
 if not os.path.exists("shared"):
@@ -43,7 +43,7 @@ def with_first_cell(book: dict[str, Any], address: str) -> dict[str, Any]:
         "cell_type": "code",
         "execution_count": 1,
         "id": "first-cell",
-        "metadata": {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": [TAG]},
+        "metadata": {"jupyter": {"source_hidden": True}, "tags": [TAG]},
         "outputs": [],
         "source": text(address).splitlines(keepends=True),
     }
