@@ -56,7 +56,7 @@ def test_a_notebook_runs_in_an_empty_folder_also_after_a_restart_of_the_kernel(t
         codes = [number for number, cell in enumerate(book["cells"]) if cell["cell_type"] == "code"]
         run = nbformat.reads(json.dumps(book | {"cells": book["cells"][: codes[1] + 1]}), as_version=4)  # type: ignore[no-untyped-call]
         committed = copy.deepcopy(run.cells[-1].outputs)
-        NotebookClient(run, resources={"metadata": {"path": str(empty)}}, timeout=100, kernel_name="python3").execute()
+        NotebookClient(run, resources={"metadata": {"path": str(empty)}}, kernel_name="python3").execute()
         assert [path.name for path in empty.iterdir()] == ["build-redis"]
         assert run.cells[-1].outputs == committed
 
