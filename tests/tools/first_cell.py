@@ -21,7 +21,8 @@ TEXT = """\
 import os
 
 if not os.path.exists("shared"):
-    !test -d build-redis || git clone --quiet --depth=1 {address} build-redis
+    address = "{address}"
+    !test -d build-redis || git clone --quiet --depth=1 {{address}} build-redis
     os.chdir("build-redis/notebooks")
     %pip install --quiet --constraint ../requirements.txt redis pytest pytest-timeout matplotlib"""
 
