@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import select
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from pathlib import Path
 from final.options import Options
 from stages.harness.course import ROOT
 from stages.harness.server import free_port
+from tests.support.machine import within
 
 PICTURE = ROOT / "final" / "pictures" / "terminal.svg"
 COMMANDS = (  # each with a text in the last line that it prints
@@ -88,9 +90,11 @@ class Shell:
         return [line for line in printed.splitlines() if not re.match(NOT_SHOWN, line)]
 
     def read_until(self, *patterns: str) -> str:
-        """Read until all the patterns are found in what was printed."""
+        """Read until all the patterns are found in what was printed; raise TimeoutError when nothing comes any more."""
         printed = ""
         while not all(re.search(pattern, printed) for pattern in patterns):
+            if not select.select([self.master], [], [], within(20))[0]:
+                raise TimeoutError(f"no {patterns} in {printed!r}")
             printed += os.read(self.master, 4096).decode()
         return printed
 
@@ -117,10 +121,10 @@ def record(folder: Path) -> list[Step]:
 def with_port(command: str, port: int) -> str:
     """Return the command to type for a command to show.
 
-    The signal has ended the job before the next prompt only if bash waits for it: hence the `wait`.
+    bash says `Killed` before the prompt only if the job has ended by then, and after a `wait` not always.
     """
     typed = command.replace("-m final", f"-m final --port {port}").replace("redis-cli", f"redis-cli -p {port}")
-    return f"{typed}; wait" if typed.startswith("kill") else typed
+    return f"{typed}; while kill -0 %1 2>/dev/null; do :; done" if typed.startswith("kill") else typed
 
 
 def without_port(line: str, port: int, default: int) -> str:
