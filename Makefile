@@ -11,6 +11,7 @@ PYTEST = $(BIN)/python -m pytest -n 4 --dist worksteal -p no:nbval --target=refe
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
+# The address that JupyterLab prints leads to the notebook only if that is the default URL. Root is for containers.
 learn: $(READY) ## open the first notebook in JupyterLab
 	@echo 'JupyterLab opens in your browser. If it does not, open the last of these addresses; Ctrl+C stops it.'
 	$(BIN)/jupyter lab -y --allow-root --ip=127.0.0.1 --log-level=ERROR --LabApp.default_url=/lab/tree/$(FIRST)
@@ -45,4 +46,4 @@ $(READY): requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.PHONY: help run test test-all check bench
+.PHONY: help learn run test test-all check bench
