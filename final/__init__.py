@@ -38,8 +38,9 @@ The map of its files, from the outside in. Imports point downwards only, with on
         key_specs.py      the indexes of the keys in the requests of a command
         open_files.py     how many clients the system's limit of open files allows
     lua/           Lua for scripts; a script can reach only what is passed to it
-        interpreter.py, prelude.lua  runs a script
+        interpreter.py, prelude.lua, libraries.lua  runs a script
         libraries.py      cjson and bit, for scripts
+        msgpack.py, structs.py  cmsgpack and struct
     log/           the append-only file, AOF (05)
         rewrite.py        when and how the log is rewritten: the current data replace the history
         base.py           a child process writes the data as they were when it was forked

@@ -42,12 +42,36 @@ class Range:
         if self.by == b"score":
             first, last = (score_bound(arg, upper) for arg, upper in ((low, False), (high, True)))
         else:
-            score = next(held.entries(), (0.0, b""))[0]  # BYLEX expects that all scores are equal
+            score = next(held.entries(), (0.0, b""))[0]
             first, last = (lex_bound(arg, score, upper) for arg, upper in ((low, False), (high, True)))
+            if score != next(held.entries(reverse=True), (score, b""))[0]:
+                return self.walked(held, first, last)
         start, stop = (len(held) if bound is None else held.count_before(bound) for bound in (first, last))
         if self.reverse:
             start, stop = len(held) - stop, len(held) - start
         start += self.offset if self.offset >= 0 else len(held) + 1
+        return start, stop if self.count < 0 else min(stop, start + self.count)
+
+    def walked(self, held: SortedSet, low: Bound, high: Bound) -> tuple[int, int]:
+        """Return the range between two lexicographical bounds if the scores differ: BYLEX is not meant for that.
+
+        The result is what Redis finds: from the first member that one end allows, and as many more as LIMIT skips,
+        until the other end forbids one.
+        """
+        members = [member for _, member in held.entries(reverse=self.reverse)]
+
+        def above(member: bytes) -> bool:
+            return low is not None and member >= low[1]
+
+        def below(member: bytes) -> bool:
+            return high is None or member < high[1]
+
+        enter, stay = (below, above) if self.reverse else (above, below)
+        start = next((rank for rank, member in enumerate(members) if enter(member)), len(members))
+        if start == len(members) or not (enter(members[-1]) and stay(members[0]) and stay(members[start])):
+            return 0, 0
+        start += self.offset if self.offset >= 0 else len(members)
+        stop = next((rank for rank in range(start, len(members)) if not stay(members[rank])), len(members))
         return start, stop if self.count < 0 else min(stop, start + self.count)
 
 

@@ -103,8 +103,8 @@ class Scripts:
             )
         self._killed = True
 
-    def _call(self, args: list[bytes]) -> Value:
-        """Run a command that the script calls."""
+    def _call(self, args: list[bytes], protocol: int) -> Value:
+        """Run a command that the script calls. `protocol`: see `redis.setresp`; it decides the form of some replies."""
         try:
             command = look_up(args)
         except ReplyError:
@@ -122,6 +122,7 @@ class Scripts:
                 raise log_failed(self._log_failure_at_start)
             self._wrote = self._wrote or WRITE in command.flags
         assert self._client is not None
+        self._client.protocol = protocol
         return self.call(self._client, command, args)
 
     def _check(self) -> bool:

@@ -1,8 +1,8 @@
 """Runs scripts in Lua, through the library lupa, in a sandbox.
 
 A script has Lua's own functions and tables, without those for files, modules or the interpreter, and the tables
-`redis`, `cjson` and `bit`. Every Python function is wrapped in a Lua function and never raises: it returns an error as
-a value, and Lua raises it. So no script ever gets a Python object.
+`redis`, `cjson`, `cmsgpack`, `struct` and `bit`. Every Python function is wrapped in a Lua function and never raises:
+it returns an error as a value, and Lua raises it. So no script ever gets a Python object.
 """
 
 import re
@@ -14,9 +14,9 @@ from typing import Any
 
 from ..protocol.errors import ReplyError
 from ..protocol.writer import BigNumber, NullArray, Value, Verbatim
-from .libraries import decode, encode, operate
+from .libraries import calls
 
-Call = Callable[[list[bytes]], Value]  # runs a command for a script and returns its reply; an error is a reply too
+Call = Callable[[list[bytes], int], Value]  # runs a command for a script in RESP 2 or 3; an error is a reply too
 STEPS = 100_000  # instructions of Lua between two calls of `check`
 FRAMES = 5000  # of Python's stack: tables may be nested 1000 deep, and each level needs up to three frames
 DEEPEST = 1000  # levels of nested tables in the result of a script
@@ -61,8 +61,7 @@ class Interpreter:
             raise ReplyError("ERR scripts need the Python package lupa: pip install lupa") from None
         self._error = LuaError
         self._type = lua_type
-        self._call = call
-        self._check = check
+        self._call, self._check = call, check
         self._memory = MOST_MEMORY
         self._left = self._next_look = 0  # bytes that the current conversion may still use; when to call `check` again
         self._scripts: dict[bytes, tuple[Any, int]] = {}  # by SHA1: the function, and its number of lines
@@ -74,15 +73,16 @@ class Interpreter:
             attribute_filter=never,
             max_memory=0,  # no limit yet; None would mean that none can be set
         )
-        prelude = (files(__package__) / "prelude.lua").read_bytes()
-        self._compile, self._run, self._get, self._null = self._lua.compile(prelude)(
+        sources = [(files(__package__) / f"{name}.lua").read_bytes() for name in ("prelude", "libraries")]
+        prelude, libraries = map(self._lua.compile, sources)
+        called = calls(self._type, self._table, lambda: self._null, self._charge)
+        self._compile, self._run, self._get, self._null = prelude(
             self._answer,
             self._hook,
             self._guarded(lambda level, text: log(int(level), text.decode(errors="replace"))),
             self._guarded(sha),
-            self._guarded(lambda value: encode(value, self._type, self._charge)),
-            self._guarded(lambda text: decode(text, self._table, self._null, self._charge)),
-            self._guarded(operate),
+            libraries,
+            self._lua.table_from({name: self._guarded(call) for name, call in called.items()}),
             STEPS,
             self._restrict,
             self._lift,
@@ -172,7 +172,7 @@ class Interpreter:
         """Run a command for `redis.call`, and return its reply as a Lua value; an error is a table with `err`."""
         self._lift()
         try:
-            answer = self._call([args[place] for place in range(1, int(count) + 1)])
+            answer = self._call([args[place] for place in range(1, int(count) + 1)], int(resp))
             self._begin()
             return self._lua_value(answer, int(resp))
         except ReplyError as error:

@@ -1,7 +1,7 @@
-"""The Lua libraries `cjson` and `bit`: they take and return values of Lua, as lupa converts them.
+"""The Lua libraries `cjson` and `bit`, and what `libraries.lua` calls of `cmsgpack` and `struct`.
 
-Both are written in C in Redis. Results and error texts are the same here, except that an error in JSON always has its
-position, but not always the same token.
+They take and return values of Lua, as lupa converts them. In Redis all are written in C. Results and error texts are
+the same here, except that an error in JSON always has its position, but not always the same token.
 """
 
 import json
@@ -9,12 +9,17 @@ import math
 import re
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+from . import msgpack, structs
+
+Kind = Callable[[Any], str | None]
+Table = Callable[[Any], Any]
+Charge = Callable[[int], None]
 DEEPEST = 1000  # levels of nested tables
 VALUE = 48  # bytes of a value at least, here and in Lua
 SEPARATORS = b"[{,:"  # in JSON one of these precedes every value but the first
-SPARSE = 10  # a longer array of which more than half is missing is refused
 ESCAPED = {b'"': b'\\"', b"\\": b"\\\\", b"/": b"\\/", b"\b": b"\\b", b"\t": b"\\t", b"\n": b"\\n", b"\f": b"\\f",
            b"\r": b"\\r"}  # fmt: skip
 EXPECTED = {  # messages of Python's json -> what cjson expects
@@ -26,57 +31,99 @@ EXPECTED = {  # messages of Python's json -> what cjson expects
 }
 
 
-def encode(value: Any, kind: Callable[[Any], str | None], charge: Callable[[int], None], depth: int = 1) -> bytes:
-    """Encode a Lua value as JSON. `kind` returns the Lua type of an object; `charge` is called with each value's size.
+def calls(kind: Kind, table: Table, null: Callable[[], Any], charge: Charge) -> dict[bytes, Callable[..., Any]]:
+    """Return the functions that `libraries.lua` calls.
 
-    Raises ValueError if the value has no JSON, and what `charge` raises.
+    `kind` returns the Lua type of an object, `table` makes a table, `null` returns `cjson.null`, and `charge` is called
+    with the size of each value.
     """
-    charge(VALUE + len(value) if isinstance(value, bytes) else VALUE)
-    if value is None or value is True or value is False:
-        return json.dumps(value).encode()
-    if isinstance(value, (int, float)):
-        if not math.isfinite(value):
+
+    def kind_of(value: Any) -> str:
+        known = {type(None): "nil", bool: "boolean", bytes: "string", int: "number", float: "number"}
+        return known.get(type(value)) or str(kind(value))
+
+    return {
+        b"encode": lambda value, *how: Encoder(kind, charge, *how).encode(value),
+        b"decode": lambda text, *how: decode(text, table, null(), charge, *how),
+        b"operate": operate,
+        b"msgpack": lambda *values: b"".join(msgpack.pack(value, kind, charge) for value in values),
+        b"unmsgpack": lambda data, limit, start: msgpack.unpack(data, limit, start, table, charge),
+        b"pack": lambda form, *values: structs.pack(form, kind_of, charge, *values),
+        b"unpack": lambda form, data, start: structs.unpack(form, data, start, table),
+        b"size": structs.size,
+    }
+
+
+@dataclass
+class Encoder:
+    """Encodes Lua values as JSON, with the settings of `cjson`.
+
+    `kind` returns the Lua type of an object; `charge` is called with each value's size.
+    """
+
+    kind: Callable[[Any], str | None]
+    charge: Callable[[int], None]
+    precision: float = 14  # digits of a number
+    deepest: float = DEEPEST  # levels of nested tables
+    convert: Any = False  # an array with too many gaps: true, an object; false, an error
+    ratio: float = 2  # how many times as long as its number of items an array may be; 0: any
+    longest: float = 10  # but arrays of up to this length may have any gaps
+    invalid: Any = False  # NaN and infinities: false, an error; true, as C writes them; b"null"
+
+    def encode(self, value: Any, depth: int = 1) -> bytes:
+        """Encode a value. Raises ValueError if it has no JSON, and what `charge` raises."""
+        self.charge(VALUE + len(value) if isinstance(value, bytes) else VALUE)
+        if value is None or value is True or value is False:
+            return json.dumps(value).encode()
+        if isinstance(value, (int, float)):
+            return self.number(value)
+        if isinstance(value, bytes):
+            return quoted(value)
+        if (found := self.kind(value)) == "userdata":  # cjson.null
+            return b"null"
+        if found != "table":
+            raise ValueError(f"Cannot serialise {found}: type not supported")
+        if depth > min(self.deepest, DEEPEST):
+            raise ValueError(f"Cannot serialise, excessive nesting ({depth})")
+        pairs = list(value.items())
+        if length := self.array_length([key for key, _ in pairs]):
+            items = dict(pairs)
+            return b"[%b]" % b",".join(self.encode(items.get(place), depth + 1) for place in range(1, length + 1))
+        return b"{%b}" % b",".join(b"%b:%b" % (self.name(key), self.encode(item, depth + 1)) for key, item in pairs)
+
+    def number(self, value: float) -> bytes:
+        """Encode a number. Raises ValueError."""
+        if not math.isfinite(value) and self.invalid is not True:
+            if self.invalid == b"null":
+                return b"null"
             raise ValueError("Cannot serialise number: must not be NaN or Inf")
-        return b"%.14g" % value
-    if isinstance(value, bytes):
-        return quoted(value)
-    if (found := kind(value)) == "userdata":  # cjson.null
-        return b"null"
-    if found != "table":
-        raise ValueError(f"Cannot serialise {found}: type not supported")
-    if depth > DEEPEST:
-        raise ValueError(f"Cannot serialise, excessive nesting ({depth})")
-    depth += 1
-    pairs = list(value.items())
-    if length := array_length([key for key, _ in pairs]):
-        items = dict(pairs)
-        return b"[%b]" % b",".join(encode(items.get(place), kind, charge, depth) for place in range(1, length + 1))
-    return b"{%b}" % b",".join(b"%b:%b" % (name(key), encode(item, kind, charge, depth)) for key, item in pairs)
+        return b"%.*g" % (int(self.precision), value)
 
+    def array_length(self, keys: list[Any]) -> int:
+        """The length of the array that has these keys; 0 if they are not the keys of an array. Raises ValueError.
 
-def array_length(keys: list[Any]) -> int:
-    """The length of the array that has these keys; 0 if they are not the keys of an array. Raises ValueError.
+        >>> encoder = Encoder(lambda value: None, lambda size: None)
+        >>> [encoder.array_length(keys) for keys in ([1, 2, 3], [1, 3], [1, b"a"], [])]
+        [3, 3, 0, 0]
+        """
+        if not keys or not all(type(key) is int and key > 0 for key in keys):
+            return 0
+        longest = max(keys)
+        if longest >= 2**31:  # overflows C's int, and becomes negative there
+            return 0
+        if self.ratio and longest > max(self.longest, self.ratio * len(keys)):
+            if self.convert:
+                return 0
+            raise ValueError("Cannot serialise table: excessively sparse array")
+        return int(longest)
 
-    >>> array_length([1, 2, 3]), array_length([1, 3]), array_length([1, b"a"]), array_length([])
-    (3, 3, 0, 0)
-    """
-    if not keys or not all(type(key) is int and key > 0 for key in keys):
-        return 0
-    longest = max(keys)
-    if longest >= 2**31:  # overflows C's int, and becomes negative there
-        return 0
-    if longest > max(SPARSE, 2 * len(keys)):
-        raise ValueError("Cannot serialise table: excessively sparse array")
-    return int(longest)
-
-
-def name(key: Any) -> bytes:
-    """A key of a table as a name in a JSON object. Raises ValueError."""
-    if isinstance(key, bytes):
-        return quoted(key)
-    if type(key) in (int, float):
-        return b'"%.14g"' % key
-    raise ValueError("Cannot serialise boolean: table key must be a number or string")
+    def name(self, key: Any) -> bytes:
+        """A key of a table as a name in a JSON object. Raises ValueError."""
+        if isinstance(key, bytes):
+            return quoted(key)
+        if type(key) in (int, float):
+            return b'"%b"' % self.number(key)
+        raise ValueError("Cannot serialise boolean: table key must be a number or string")
 
 
 def quoted(text: bytes) -> bytes:
@@ -89,8 +136,13 @@ def quoted(text: bytes) -> bytes:
     return b'"%b"' % escaped
 
 
-def decode(text: bytes, table: Callable[[Any], Any], null: Any, charge: Callable[[int], None]) -> Any:
+def decode(
+    text: bytes, table: Callable[[Any], Any], null: Any, charge: Callable[[int], None], deepest: float = DEEPEST,
+    invalid: Any = True,
+) -> Any:  # fmt: skip
     """Decode JSON to Lua values. `table` makes a table; `null` is used for null; `charge` is called with the size.
+
+    `deepest` is the number of levels that may be nested. NaN and infinities are numbers if `invalid` is true.
 
     Raises ValueError, and what `charge` and `table` raise.
     """
@@ -105,7 +157,9 @@ def decode(text: bytes, table: Callable[[Any], Any], null: Any, charge: Callable
             return table({converted(key): converted(item) for key, item in value.items()})
         return null if value is None else value
 
-    check_depth(text)
+    check_depth(text, min(int(deepest), DEEPEST))
+    if not invalid:
+        check_numbers(text)
     try:
         return converted(json.loads(text.decode(errors="surrogateescape"), parse_int=float))
     except json.JSONDecodeError as error:
@@ -114,13 +168,21 @@ def decode(text: bytes, table: Callable[[Any], Any], null: Any, charge: Callable
         raise ValueError(f"{expected} {found} at character {error.pos + 1}") from None
 
 
-def check_depth(text: bytes) -> None:
+def check_depth(text: bytes, deepest: int) -> None:
     """Raise ValueError if JSON is nested too deep, before the recursive parser runs."""
     depth = 0
     for found in re.finditer(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', text, re.DOTALL):
         depth += (found[0] in b"[{") - (found[0] in b"]}")
-        if depth > DEEPEST:
+        if depth > deepest:
             raise ValueError(f"Found too many nested data structures ({depth}) at character {found.end()}")
+
+
+def check_numbers(text: bytes) -> None:
+    """Raise ValueError if JSON has NaN or an infinity, which Python's parser takes for numbers."""
+    for found in re.finditer(rb'"(?:[^"\\]|\\.)*+"?|NaN|-?Infinity', text, re.DOTALL):
+        if not found[0].startswith(b'"'):
+            token = "number" if found[0].startswith(b"-") else "token"
+            raise ValueError(f"Expected value but found invalid {token} at character {found.start() + 1}")
 
 
 def operate(name: bytes, *numbers: float) -> int | bytes:

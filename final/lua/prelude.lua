@@ -1,9 +1,9 @@
--- The environment of scripts: the safe functions of Lua, and the tables redis, cjson and bit.
+-- The environment of scripts: the safe functions of Lua, and the table redis. `libraries.lua` has cjson, cmsgpack, struct and bit.
 -- Called once with the Python functions that it wraps; returns a function that compiles a script, and one that runs it.
 --
 -- A script must never get a Python function or exception, nor be able to change a table that other scripts use too,
 -- nor to avoid the hook that ends scripts.
-local answer, check, log, sha1hex, encode, decode, operate, steps, restrict, lift, most = ...
+local answer, check, log, sha1hex, libraries, calls, steps, restrict, lift, most = ...
 
 local error, type, tostring, tonumber, pcall, xpcall, select = error, type, tostring, tonumber, pcall, xpcall, select
 local loadstring, setfenv, setmetatable, rawget, rawset, next = loadstring, setfenv, setmetatable, rawget, rawset, next
@@ -47,7 +47,6 @@ local function python(call)
 end
 
 answer, log, sha1hex = python(answer), python(log), python(sha1hex)
-encode, decode, operate = python(encode), python(decode), python(operate)
 
 local function args_of(...)
     local args, count = {}, select("#", ...)
@@ -125,48 +124,10 @@ local redis = {
     end,
     replicate_commands = function() return true end,
     breakpoint = function() return false end,
+    debug = function() end,  -- output for the debugger
 }
 
-local function bad(place, name, wanted)
-    error(format("bad argument #%d to '%s' (%s)", place, name, wanted), 3)
-end
-
-local cjson = {
-    null = null,
-    encode = function(...)
-        if select("#", ...) ~= 1 then bad(1, "encode", "expected 1 argument") end
-        local result, failure = encode((...))
-        if failure then error(failure, 2) end
-        return result
-    end,
-    decode = function(...)
-        if select("#", ...) ~= 1 then bad(1, "decode", "expected 1 argument") end
-        local text = ...
-        if type(text) == "number" then text = tostring(text) end
-        if type(text) ~= "string" then bad(1, "decode", "string expected, got " .. type(text)) end
-        local result, failure = decode(text)
-        if failure then error(failure, 2) end
-        return result
-    end,
-}
-
-local bit = {}
-for name, count in pairs({tobit = 1, tohex = 1, bnot = 1, bswap = 1, band = 1, bor = 1, bxor = 1,
-                          lshift = 2, rshift = 2, arshift = 2, rol = 2, ror = 2}) do
-    bit[name] = function(...)
-        local numbers, given = {...}, select("#", ...)
-        for i = 1, given > count and given or count do
-            local number = tonumber(numbers[i])
-            if not number then
-                bad(i, name, "number expected, got " .. (i > given and "no value" or type(numbers[i])))
-            end
-            numbers[i] = number
-        end
-        local result, failure = operate(name, unpack(numbers))
-        if failure then error(failure, 2) end
-        return result
-    end
-end
+local made = libraries(python, calls, null)
 
 local globals  -- the table _G of scripts
 
@@ -257,7 +218,7 @@ for _, name in ipairs({"find", "match", "gmatch", "gsub"}) do
     end
 end
 
-string.dump, string.gfind = nil, nil
+string.gfind = string.gmatch
 getmetatable("").__metatable = false
 
 local known = {
@@ -265,7 +226,8 @@ local known = {
     rawequal = rawequal, select = select, tonumber = tonumber, tostring = tostring, type = type, unpack = unpack,
     _VERSION = _VERSION, setmetatable = guarded(setmetatable), rawset = guarded(rawset), loadstring = compile,
     string = readonly(string), table = readonly(table), math = readonly(math), coroutine = readonly(coroutine),
-    redis = readonly(redis), cjson = readonly(cjson), bit = readonly(bit),
+    redis = readonly(redis), cjson = readonly(made.cjson), cmsgpack = readonly(made.cmsgpack),
+    struct = readonly(made.struct), bit = readonly(made.bit), gcinfo = gcinfo,
 }
 
 -- All scripts share the garbage collector: a script may run it, but its settings are only stored, until it ends.

@@ -38,6 +38,7 @@ GLOBALS = {
     *("_G", "_VERSION", "KEYS", "ARGV", "assert", "collectgarbage", "error", "getmetatable", "ipairs", "load"),
     *("loadstring", "next", "pairs", "pcall", "rawequal", "rawget", "rawset", "select", "setmetatable", "tonumber"),
     *("tostring", "type", "unpack", "xpcall", "string", "table", "math", "coroutine", "redis", "cjson", "bit"),
+    *("cmsgpack", "struct", "gcinfo"),
 }
 WALK = """
 local seen, kinds = {}, {}
@@ -78,7 +79,7 @@ def test_no_python_object_is_anywhere_in_reach() -> None:
     ],
 )
 def test_a_bug_of_ours_is_no_value_that_a_script_could_catch(catch: str) -> None:
-    def call(args: list[bytes]) -> Value:
+    def call(args: list[bytes], resp: int) -> Value:
         raise KeyError("a bug")
 
     interpreter = Interpreter(call, lambda: False, lambda level, text: None)
@@ -91,7 +92,7 @@ def test_a_bug_in_the_hook_ends_the_script(wrap: str) -> None:
     def check() -> bool:
         raise KeyError("a bug")
 
-    interpreter = Interpreter(lambda args: None, check, lambda level, text: None)
+    interpreter = Interpreter(lambda args, resp: None, check, lambda level, text: None)
     with pytest.raises(KeyError, match="a bug"):
         interpreter.run(interpreter.load((wrap % ENDLESS).encode()), [], [])
 
@@ -270,7 +271,7 @@ def test_a_script_is_stopped_whatever_it_does(script: str) -> None:
         asked[0] += 1
         return asked[0] > 3
 
-    interpreter = Interpreter(lambda args: None, check, lambda level, text: None)
+    interpreter = Interpreter(lambda args, resp: None, check, lambda level, text: None)
     answer = interpreter.run(interpreter.load(script.encode()), [], [])
     assert isinstance(answer, ReplyError) and KILLED.decode() in str(answer)
 

@@ -89,6 +89,7 @@ REQUESTS = """
     ZRANGE key score score BYSCORE rev | ZRANGE key score score BYSCORE LIMIT count count | ZCOUNT key score score
     ZRANGEBYSCORE key score score LIMIT count count | ZREVRANGEBYSCORE key score score WITHSCORES
     ZRANGE same bytes bytes BYLEX rev | ZRANGEBYLEX same bytes bytes LIMIT count count | ZLEXCOUNT same bytes bytes
+    ZRANGEBYLEX key bytes bytes LIMIT count count | ZREVRANGEBYLEX key bytes bytes | ZREMRANGEBYLEX key bytes bytes
     ZREVRANGEBYLEX same bytes bytes | ZREMRANGEBYLEX same bytes bytes | ZRANGESTORE key same bytes bytes BYLEX
     ZRANGESTORE key key place place | ZRANGESTORE key key score score BYSCORE LIMIT count count
     ZREMRANGEBYRANK key place place | ZREMRANGEBYSCORE key score score | ZPOPMIN key | ZPOPMAX key count
