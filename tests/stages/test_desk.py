@@ -196,7 +196,7 @@ def test_a_watched_checkpoint_is_run_again_at_every_save(stages_copy: StagesCopy
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("stage", [1, 5, *(pytest.param(stage, marks=pytest.mark.slow) for stage in (2, 3, 4))])
+@pytest.mark.parametrize("stage", [1, *(pytest.param(stage, marks=pytest.mark.slow) for stage in STAGES[1:])])
 def test_a_check_of_a_starter_shows_one_failure_and_counts_the_others(stage: int, stages_copy: StagesCopy) -> None:
     stages_copy.desk("start", f"{stage:02}", "--from-reference")
     status, said = stages_copy.desk("check", f"{stage:02}", "--patience=0.3")
@@ -206,7 +206,7 @@ def test_a_check_of_a_starter_shows_one_failure_and_counts_the_others(stage: int
     assert re.search(r"^    NotImplementedError: \w+(\.\w+)? ×\d+, first in test_", said, re.M), said  # noqa: RUF001
 
 
-@pytest.mark.parametrize("stage", [1, 5])
+@pytest.mark.parametrize("stage", [pytest.param(1, marks=pytest.mark.slow), 5])
 def test_a_check_of_a_server_that_does_not_start_shows_its_traceback_once(stage: int, stages_copy: StagesCopy) -> None:
     stages_copy.desk("start", f"{stage:02}", "--from-reference")
     path = stages_copy.work / "server.py"
