@@ -120,6 +120,7 @@ def test_an_array_and_a_set_are_written_with_their_items(
 @pytest.mark.parametrize(
     ("value", "resp2", "resp3"),
     [
+        pytest.param("[True, False]", b"*2\r\n:1\r\n:0\r\n", b"*2\r\n#t\r\n#f\r\n", id="booleans"),
         pytest.param(
             "{b'a': 1, b'b': [None]}",
             b"*4\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n*1\r\n$-1\r\n",
@@ -133,7 +134,6 @@ def test_an_array_and_a_set_are_written_with_their_items(
             b"%1\r\n#t\r\n%1\r\n_\r\n#f\r\n",
             id="protocol-inside-a-map",
         ),
-        pytest.param("[True, False]", b"*2\r\n:1\r\n:0\r\n", b"*2\r\n#t\r\n#f\r\n", id="booleans"),
         pytest.param("-2.5", b"$4\r\n-2.5\r\n", b",-2.5\r\n", id="double"),
         pytest.param("3.0", b"$1\r\n3\r\n", b",3\r\n", id="whole-double"),
         pytest.param(
