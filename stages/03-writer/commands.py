@@ -132,17 +132,17 @@ def hello(client: Client, *options: bytes) -> Value:
 
 
 def client_command(client: Client, subcommand: bytes, *arguments: bytes) -> Value:
-    """Call the function of a subcommand of CLIENT, named in upper or lower case; return what it returns.
+    """CLIENT subcommand [argument ...]: answer to a client that asks about itself, or tells about itself.
 
-    | request                     | function                        |
-    |-----------------------------|---------------------------------|
-    | CLIENT ID                   | `client_id(client)`             |
-    | CLIENT SETNAME name         | `client_setname(client, name)`  |
-    | CLIENT GETNAME              | `client_getname(client)`        |
-    | CLIENT SETINFO option value | `client_setinfo(option, value)` |
+    | request                     | answer                                                                   |
+    |-----------------------------|--------------------------------------------------------------------------|
+    | CLIENT ID                   | the client's number, an integer                                          |
+    | CLIENT SETNAME name         | OK; the name is kept in `client.name`, if `valid_name` does not raise    |
+    | CLIENT GETNAME              | the name; null if there is none, or an empty one                         |
+    | CLIENT SETINFO option value | OK; nothing is kept. redis-py sends the name and version of itself       |
 
-    Raises `wrong_number_of_arguments`, here of `client|setname` and so on, for one of these with another number of
-    arguments, and `unknown_subcommand` for any other name.
+    The subcommand may be in upper or lower case. Raises `wrong_number_of_arguments`, here of `client|setname` and so
+    on, for one of these with another number of arguments, and `unknown_subcommand` for any other.
 
     >>> client_command(Client(id=7), b"Id")
     7
@@ -152,38 +152,18 @@ def client_command(client: Client, subcommand: bytes, *arguments: bytes) -> Valu
     """
     match [subcommand.lower(), *arguments]:
         case [b"id"]:
-            return client_id(client)
+            return client.id
         case [b"setname", name]:
-            return client_setname(client, name)
+            client.name = valid_name(name)
+            return "OK"
         case [b"getname"]:
-            return client_getname(client)
-        case [b"setinfo", option, value]:
-            return client_setinfo(option, value)
+            return client.name or None
+        case [b"setinfo", _, _]:
+            return "OK"
         case [b"id" | b"setname" | b"getname" | b"setinfo" as name, *_]:
             raise wrong_number_of_arguments(f"client|{name.decode()}")
         case _:
             raise unknown_subcommand("CLIENT", subcommand)
-
-
-def client_id(client: Client) -> Value:
-    """CLIENT ID: answer with the client's number, which no other client has had."""
-    return client.id
-
-
-def client_setname(client: Client, name: bytes) -> Value:
-    """CLIENT SETNAME name: keep the name."""
-    client.name = valid_name(name)
-    return "OK"
-
-
-def client_getname(client: Client) -> Value:
-    """CLIENT GETNAME: answer with the name, or null where there is none."""
-    return client.name or None
-
-
-def client_setinfo(option: bytes, value: bytes) -> Value:
-    """CLIENT SETINFO option value: the client's library tells its name; accept it, as redis-py wishes."""
-    return "OK"
 
 
 def valid_name(name: bytes) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stages.harness.checkpoint import Dice, Modules
+from stages.harness.checkpoint import Dice, Modules, step
 from stages.harness.server import Server
 from stages.harness.wire import Client, Error, request
 
@@ -25,10 +25,11 @@ def same(encoded: bytes) -> tuple[bytes, bytes]:
     return encoded, encoded
 
 
-# Step 1: integers, bulk strings, null
+# Step 1: integers, bulk strings and null
 
 
-@pytest.mark.read("Step 1")
+@step(1)
+@pytest.mark.read("Step 1: integers, bulk strings and null")
 @pytest.mark.parametrize(
     ("value", "resp2", "resp3"),
     [
@@ -54,10 +55,11 @@ def test_an_integer_a_bulk_string_and_null_are_written(
     modules.check(ENCODE.format(value=value), [resp2, resp3])
 
 
-# Step 2: simple strings and errors
+# Step 2: a text that cannot break its line
 
 
-@pytest.mark.read("Step 2")
+@step(2)
+@pytest.mark.read("Step 2: a text that cannot break its line")
 @pytest.mark.parametrize(
     ("value", "written"),
     [
@@ -82,7 +84,8 @@ def test_a_text_is_written_as_one_line(modules: Modules, value: str, written: by
 # Step 3: arrays and sets
 
 
-@pytest.mark.read("Step 3")
+@step(3)
+@pytest.mark.read("Step 3: arrays and sets")
 @pytest.mark.parametrize(
     ("value", "resp2", "resp3"),
     [
@@ -113,10 +116,11 @@ def test_an_array_and_a_set_are_written_with_their_items(
     modules.check(ENCODE.format(value=value), [resp2, resp3])
 
 
-# Step 4: maps, booleans, doubles
+# Step 4: maps, booleans and doubles
 
 
-@pytest.mark.read("Step 4")
+@step(4)
+@pytest.mark.read("Step 4: maps, booleans and doubles")
 @pytest.mark.parametrize(
     ("value", "resp2", "resp3"),
     [
@@ -157,7 +161,8 @@ def test_a_map_a_boolean_and_a_double_are_written(modules: Modules, value: str, 
     modules.check(ENCODE.format(value=value), [resp2, resp3])
 
 
-@pytest.mark.read("Step 4")
+@step(4)
+@pytest.mark.read("Step 4: maps, booleans and doubles")
 @pytest.mark.parametrize("value", ["object()", "[1, b'two', 3j]"], ids=["alone", "in-an-array"])
 def test_a_value_without_a_type_is_an_error_of_ours(modules: Modules, value: str) -> None:
     """`encode` raises TypeError for a value that has no row in its table, also if it is an item of an array.
@@ -181,7 +186,8 @@ def test_a_value_without_a_type_is_an_error_of_ours(modules: Modules, value: str
 # Step 5: the first commands
 
 
-@pytest.mark.read("Step 5")
+@step(5)
+@pytest.mark.read("Step 5: the first commands")
 def test_ping_is_answered_with_pong(client: Client, rng: Dice) -> None:
     """PING is answered with PONG; PING with a message, with the message.
 
@@ -194,7 +200,8 @@ def test_ping_is_answered_with_pong(client: Client, rng: Dice) -> None:
     client.check(request("PING", message), b"$20\r\n" + message + b"\r\n")
 
 
-@pytest.mark.read("Step 5")
+@step(5)
+@pytest.mark.read("Step 5: the first commands")
 @pytest.mark.parametrize("size", [0, 1, 1000, 8 << 20], ids=["0", "1", "1000", "8-MB"])
 def test_echo_gives_back_its_argument(client: Client, rng: Dice, size: int) -> None:
     """ECHO gives its argument back, whatever bytes are in it and however many.
@@ -207,7 +214,8 @@ def test_echo_gives_back_its_argument(client: Client, rng: Dice, size: int) -> N
     client.check(request("ECHO", arg), b"$%d\r\n%b\r\n" % (size, arg))
 
 
-@pytest.mark.read("Step 5")
+@step(5)
+@pytest.mark.read("Step 5: the first commands")
 @pytest.mark.parametrize(
     ("typed", "arg"),
     [
@@ -230,7 +238,8 @@ def test_what_is_typed_in_quotes_comes_back_as_one_argument(client: Client, type
     client.check(b"ECHO " + typed + b"\r\n", b"$%d\r\n%b\r\n" % (len(arg), arg))
 
 
-@pytest.mark.read("Step 5")
+@step(5)
+@pytest.mark.read("Step 5: the first commands")
 def test_the_name_of_a_command_may_be_in_any_case(client: Client, rng: Dice) -> None:
     """ECHO, echo and eChO are the same command; its argument is not changed.
 
@@ -243,7 +252,8 @@ def test_the_name_of_a_command_may_be_in_any_case(client: Client, rng: Dice) -> 
         assert client.ask(name, arg) == arg
 
 
-@pytest.mark.read("Step 5")
+@step(5)
+@pytest.mark.read("Step 5: the first commands")
 def test_replies_come_in_the_order_of_the_requests(client: Client, rng: Dice) -> None:
     """Two hundred requests in one chunk get two hundred replies, in their order.
 
@@ -256,7 +266,8 @@ def test_replies_come_in_the_order_of_the_requests(client: Client, rng: Dice) ->
     client.check(sent, b"".join(b"$%d\r\n%b\r\n+PONG\r\n" % (len(arg), arg) for arg in args))
 
 
-@pytest.mark.read("Step 5")
+@step(5)
+@pytest.mark.read("Step 5: the first commands")
 def test_a_request_may_still_be_cut_anywhere(connect: Connect, rng: Dice) -> None:
     """A request that is cut in two, at whatever byte, gets one reply, when it is complete.
 
@@ -274,7 +285,8 @@ def test_a_request_may_still_be_cut_anywhere(connect: Connect, rng: Dice) -> Non
         client.check(data[cut:], answer)
 
 
-@pytest.mark.read("Step 5")
+@step(5)
+@pytest.mark.read("Step 5: the first commands")
 def test_quit_says_ok_and_hangs_up(client: Client) -> None:
     """QUIT is answered with OK, then the connection is closed; what was sent after it is not answered.
 
@@ -287,7 +299,7 @@ def test_quit_says_ok_and_hangs_up(client: Client) -> None:
 
 
 @pytest.mark.carried
-@pytest.mark.read("Step 5")
+@pytest.mark.read("Step 5: the first commands")
 def test_a_protocol_error_still_ends_the_connection(client: Client, rng: Dice) -> None:
     """What is not RESP is answered with an error, after the replies before it, and the connection is closed.
 
@@ -304,7 +316,8 @@ def test_a_protocol_error_still_ends_the_connection(client: Client, rng: Dice) -
 # Step 6: errors in Redis's words
 
 
-@pytest.mark.read("Step 6")
+@step(6)
+@pytest.mark.read("Step 6: errors in Redis's words")
 @pytest.mark.parametrize(
     ("args", "name"),
     [
@@ -326,7 +339,8 @@ def test_a_wrong_number_of_arguments_is_an_error(client: Client, args: list[str]
     client.check(request(*args), error.encode())
 
 
-@pytest.mark.read("Step 6")
+@step(6)
+@pytest.mark.read("Step 6: errors in Redis's words")
 @pytest.mark.parametrize(
     ("args", "error"),
     [
@@ -372,7 +386,8 @@ def test_an_unknown_command_is_named(client: Client, args: list[bytes], error: b
     client.check(request(*args), b"-ERR " + error + b"\r\n")
 
 
-@pytest.mark.read("Step 6")
+@step(6)
+@pytest.mark.read("Step 6: errors in Redis's words")
 def test_an_error_is_only_a_reply(client: Client, rng: Dice) -> None:
     """After an error the connection goes on: requests before and after it get their replies, in their order.
 
@@ -391,13 +406,14 @@ def test_an_error_is_only_a_reply(client: Client, rng: Dice) -> None:
 # Step 7: what the server knows of a client
 
 
-@pytest.mark.read("Step 7")
+@step(7)
+@pytest.mark.read("Step 7: what the server knows of a client")
 def test_every_client_has_a_number(connect: Connect) -> None:
     """CLIENT ID is an integer that a client keeps; a later client has a greater one.
 
     The number is `client.id`. No number is given twice, also not after a client has left.
 
-    `client_command` runs `client_id(client)`: each connection has its own `client`.
+    `case [b"id"]:` in `client_command`. Each connection has its own `client`.
     """
     first, second = connect(), connect()
     numbers: list[Any] = [client.ask("CLIENT", "ID") for client in (first, second, first)]
@@ -408,11 +424,12 @@ def test_every_client_has_a_number(connect: Connect) -> None:
     assert numbers[0] < numbers[1] < numbers[3]
 
 
-@pytest.mark.read("Step 7")
+@step(7)
+@pytest.mark.read("Step 7: what the server knows of a client")
 def test_a_client_can_have_a_name(connect: Connect, rng: Dice) -> None:
     """CLIENT GETNAME is null until CLIENT SETNAME has set a name; an empty name removes it. Any case will do.
 
-    `client_setname` keeps the name in `client.name`, one for each client.
+    Keep the name in `client.name`. GETNAME answers with null, None in Python, if that is empty.
 
     Compare the subcommand in lower case: `subcommand.lower()`. `valid_name` returns an empty name as it is.
     """
@@ -426,7 +443,8 @@ def test_a_client_can_have_a_name(connect: Connect, rng: Dice) -> None:
     client.check(request("CLIENT", "GETNAME"), b"$-1\r\n")
 
 
-@pytest.mark.read("Step 7")
+@step(7)
+@pytest.mark.read("Step 7: what the server knows of a client")
 @pytest.mark.parametrize("name", [b"two words", b"line\n", b"tab\t", b"\x7f", b"na\xc3\xafve", b"\0"], ids=repr)
 def test_a_name_is_plain_and_without_spaces(client: Client, rng: Dice, name: bytes) -> None:
     """A name with spaces, line ends or special characters is refused, and the old one kept.
@@ -442,7 +460,8 @@ def test_a_name_is_plain_and_without_spaces(client: Client, rng: Dice, name: byt
     assert client.ask("CLIENT", "GETNAME") == old
 
 
-@pytest.mark.read("Step 7")
+@step(7)
+@pytest.mark.read("Step 7: what the server knows of a client")
 def test_a_name_may_have_every_printable_character(client: Client) -> None:
     """A name may have every character from `!` to `~`.
 
@@ -455,12 +474,13 @@ def test_a_name_may_have_every_printable_character(client: Client) -> None:
     assert client.ask("CLIENT", "GETNAME") == name
 
 
+@step(7)
 @pytest.mark.not_redis("CLIENT SETINFO came with Redis 7.2; this server answers it because redis-py sends it")
-@pytest.mark.read("Step 7")
+@pytest.mark.read("Step 7: what the server knows of a client")
 def test_a_library_may_say_its_name(client: Client) -> None:
     """CLIENT SETINFO is answered with OK: redis-py tells its name and version when it connects.
 
-    `client_setinfo` accepts an option and a value, and does nothing with them.
+    SETINFO has an option and a value. Nothing has to be done with them.
 
     With another number of arguments it is an error.
     """
@@ -469,7 +489,8 @@ def test_a_library_may_say_its_name(client: Client) -> None:
     assert client.ask("CLIENT", "SETINFO") == Error("ERR wrong number of arguments for 'client|setinfo' command")
 
 
-@pytest.mark.read("Step 7")
+@step(7)
+@pytest.mark.read("Step 7: what the server knows of a client")
 @pytest.mark.parametrize(
     ("args", "error"),
     [
@@ -489,10 +510,11 @@ def test_a_wrong_subcommand_is_an_error(client: Client, args: list[str], error: 
     client.check(request("CLIENT", *args), f"-ERR {error}\r\n".encode())
 
 
-# Step 8: HELLO
+# Step 8: HELLO, or two versions of one protocol
 
 
-@pytest.mark.read("Step 8")
+@step(8)
+@pytest.mark.read("Step 8: HELLO, or two versions of one protocol")
 @pytest.mark.parametrize("version", [2, 3])
 def test_hello_says_who_is_there(client: Client, version: int) -> None:
     """HELLO answers with what the server is: a map in RESP3, and in RESP2 an array of its keys and values.
@@ -519,7 +541,8 @@ def test_hello_says_who_is_there(client: Client, version: int) -> None:
     }
 
 
-@pytest.mark.read("Step 8")
+@step(8)
+@pytest.mark.read("Step 8: HELLO, or two versions of one protocol")
 def test_a_client_speaks_resp2_until_it_says_otherwise(connect: Connect) -> None:
     """A client speaks RESP2 until it says `HELLO 3`, and again after `HELLO 2`; other clients do not change.
 
@@ -540,7 +563,8 @@ def test_a_client_speaks_resp2_until_it_says_otherwise(connect: Connect) -> None
     assert isinstance(client.ask("HELLO"), list)
 
 
-@pytest.mark.read("Step 8")
+@step(8)
+@pytest.mark.read("Step 8: HELLO, or two versions of one protocol")
 @pytest.mark.parametrize(
     ("kind", "resp2", "resp3"),
     [
@@ -568,7 +592,8 @@ def test_debug_protocol_shows_a_type_in_both_versions(client: Client, kind: str,
     client.check(request("DEBUG", "protocol", kind.upper()), resp3)
 
 
-@pytest.mark.read("Step 8")
+@step(8)
+@pytest.mark.read("Step 8: HELLO, or two versions of one protocol")
 @pytest.mark.parametrize(
     ("args", "error"),
     [
@@ -596,7 +621,8 @@ def test_hello_refuses_what_it_does_not_know(client: Client, args: list[str], er
     client.check(request("CLIENT", "GETNAME"), b"$-1\r\n")
 
 
-@pytest.mark.read("Step 8")
+@step(8)
+@pytest.mark.read("Step 8: HELLO, or two versions of one protocol")
 def test_hello_reads_its_version_as_strictly_as_redis(client: Client) -> None:
     """HELLO takes `3` for a version, but not `+3`, `03`, ` 3` or other texts that Python would read as 3.
 
@@ -610,7 +636,8 @@ def test_hello_reads_its_version_as_strictly_as_redis(client: Client) -> None:
     client.check(request("CLIENT", "GETNAME"), b"$-1\r\n")
 
 
-@pytest.mark.read("Step 8")
+@step(8)
+@pytest.mark.read("Step 8: HELLO, or two versions of one protocol")
 def test_hello_can_set_the_name(client: Client, rng: Dice) -> None:
     """`HELLO 3 SETNAME name` sets the client's name as well; a HELLO without SETNAME leaves it as it is.
 
@@ -628,7 +655,8 @@ def test_hello_can_set_the_name(client: Client, rng: Dice) -> None:
     assert client.ask("CLIENT", "GETNAME") == other
 
 
-@pytest.mark.read("Step 8")
+@step(8)
+@pytest.mark.read("Step 8: HELLO, or two versions of one protocol")
 def test_hello_applies_its_options_one_by_one(client: Client, rng: Dice) -> None:
     """`HELLO 3 SETNAME name COLOR` is an error; the name is kept all the same, and the version is what it was.
 
@@ -642,7 +670,8 @@ def test_hello_applies_its_options_one_by_one(client: Client, rng: Dice) -> None
     client.check(request("DEBUG", "PROTOCOL", "null"), b"$-1\r\n")
 
 
-@pytest.mark.read("Step 8")
+@step(8)
+@pytest.mark.read("Step 8: HELLO, or two versions of one protocol")
 @pytest.mark.parametrize("version", [2, 3], ids=["RESP2", "RESP3"])
 def test_redis_py_connects(server: Server, rng: Dice, version: int) -> None:
     """redis-py, the client that most Python programs use, connects, and gets PING and ECHO answered.
