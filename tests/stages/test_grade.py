@@ -149,10 +149,8 @@ def test_a_proxy_to_a_real_redis_does_not_get_the_points_of_the_modules(
     file = tmp_path / "results.json"
     stages_copy.desk("grade", "--one", one, "--stage", "03", "--results", file, "--patience", 1)
     tests = json.loads(file.read_text())["tests"]
-    on_modules = [
-        test for test in tests if test["name"].split(": ")[-1].startswith("test_a_value_is_written_as_its_type")
-    ]
-    assert on_modules and all(test["status"] == "failed" for test in on_modules)
+    on_modules = [test for test in tests if "are_written" in test["name"]]
+    assert len(on_modules) > 15 and all(test["status"] == "failed" for test in on_modules)
     assert any(test["status"] == "passed" for test in tests)
 
 
