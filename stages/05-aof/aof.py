@@ -74,6 +74,7 @@ class CorruptLog(Exception):
     """The log is damaged, and not only cut off at its end. The message says where, and what one can do."""
 
     def __init__(self, path: Path, offset: int, reason: str) -> None:
+        # What is no UTF-8 came in by `surrogateescape` (stage 03), as characters that a terminal cannot print.
         reason = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in reason)
         super().__init__(
             f"{path} is damaged at byte {offset}: {reason}. Nothing was changed. Make a copy of the file; "

@@ -21,9 +21,6 @@ from tests.support.stages_copy import StagesCopy
 GIVEN_AFTER_WRITTEN = {
     (4, "commands.py", "hello"),
     (4, "server.py", "Connection.data_received"),
-    (5, "server.py", "Connection.data_received"),
-    (5, "server.py", "Server.stop"),
-    (5, "store.py", "Store.changed"),
 }
 
 OWN_HEAD = """import time
