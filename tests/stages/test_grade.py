@@ -15,12 +15,14 @@ from xml.etree import ElementTree
 import pytest
 
 from stages.desk.manifest import sources
-from stages.harness.course import ROOT, stage_folder
+from stages.desk.starter import write
+from stages.harness.course import ROOT, STAGES, stage_folder
 from tests.support import hostile
 from tests.support.checkpoints import need_redis
 from tests.support.machine import within
 from tests.support.stages_copy import desk, points
 
+QUICK = 4  # the stage whose reference is graded in `make test`
 ALL = "test_what_a_client_sends_comes_back"
 
 
@@ -98,6 +100,20 @@ def test_an_endless_loop_in_one_test_costs_only_the_points_of_that_test(tmp_path
     assert failed == ["Step 1: test_bytes_are_not_changed_on_the_way[not-utf-8]"]
     step = [test for test in found["tests"] if test["name"].startswith("Step 1: ")]
     assert found["score"] == round(100 - 40 / len(step), 2)
+
+
+@pytest.mark.parametrize(
+    "stage", [pytest.param(stage, marks=[pytest.mark.slow] if stage != QUICK else []) for stage in STAGES]
+)
+def test_a_full_score_needs_no_redis(stage: int, tmp_path: Path) -> None:
+    write(sources(stage_folder(stage)), tmp_path / "one")
+    file = tmp_path / "results.json"
+    one = ("--one", tmp_path / "one", "--stage", f"{stage:02}", "--results", file)
+    (tmp_path / "empty").mkdir()
+    done = desk("grade", *one, PATH=str(tmp_path / "empty"))
+    found = json.loads(file.read_text())
+    lost = [test for test in found["tests"] if test["score"] < test["max_score"]]
+    assert found["score"] == points(stage) and not lost, lost or done.stderr
 
 
 def test_a_proxy_to_a_real_redis_does_not_get_the_points_of_the_modules(tmp_path: Path) -> None:
