@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from . import keeper
 from .folders import ROOT, code_folder
 
 PATIENCE = 5.0  # seconds that an experiment waits for a server before it raises TimeoutError
@@ -51,6 +52,7 @@ class Program:
         self.process = subprocess.Popen(
             command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
+        keeper.keep("process", self.process.pid)
         self.output: list[str] = []
         self._said = threading.Condition()
         self._listener = threading.Thread(target=self._collect, daemon=True)
@@ -106,6 +108,7 @@ class Program:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        keeper.forget("process", self.process.pid)
         self._listener.join(PATIENCE)
 
     close = stop
@@ -231,6 +234,7 @@ class RealRedis:
         options = (*address, "--appendonly", "yes", "--save", "")
         command = [real_redis() or "redis-server", *options]
         self.process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+        keeper.keep("process", self.process.pid)
         _open.append(self)
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and not self._answers():
@@ -251,6 +255,7 @@ class RealRedis:
         """Stop the server."""
         self.process.terminate()
         self.process.wait()
+        keeper.forget("process", self.process.pid)
 
 
 def real_redis() -> str | None:

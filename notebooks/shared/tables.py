@@ -28,6 +28,7 @@ SIGNS = {
     "_": "null",
 }
 TINTS = {"header": BLUE, "length": ORANGE, "payload": GREEN, "CRLF": GREY, "other": RED}
+LINES = {"header": "solid", "length": "dashed", "payload": "dotted", "CRLF": "none", "other": "double"}  # under a chip
 
 
 class Page:
@@ -83,15 +84,16 @@ def printable(data: bytes) -> str:
 
 
 def chip(kind: str, data: bytes) -> str:
-    """Return bytes as HTML, in the colour of their kind."""
+    """Return bytes as HTML, in the colour of their kind, with the line of their kind below."""
     tint, text = TINTS[kind], printable(data)
     wrap = "white-space:nowrap" if len(text) < 16 else "overflow-wrap:anywhere"
-    style = f"background-color:{tint}33;border-bottom:2px solid {tint};padding:1px 2px;{wrap}"
+    line = f"border-bottom:{4 if LINES[kind] == 'double' else 2}px {LINES[kind]} {tint}"
+    style = f"background-color:{tint}33;{line};padding:1px 2px;{wrap}"
     return f'<code style="{style}">{html.escape(text)}</code><wbr>'
 
 
 def chips(data: bytes) -> str:
-    """Return RESP as HTML, each piece in the colour of its kind."""
+    """Return RESP as HTML, each piece with the colour and line of its kind."""
     return "".join(chip(kind, part) for kind, part, _ in dissect(data))
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import pytest
 
-from stages.harness.checkpoint import Dice, Modules
+from stages.harness.checkpoint import Dice, Modules, step
 from stages.harness.server import Server
 from stages.harness.target import Target
 from stages.harness.wire import Client
@@ -34,9 +34,18 @@ def answers(client: Client) -> None:
     client.expect_line()
 
 
+def flood(client: Client, limit: int, chunk: bytes = b"x" * MEGABYTE) -> int:
+    """Send without reading until nothing more is taken or the limit is reached; answer with how much."""
+    sent = 0
+    while sent < limit and select.select([], [client.socket], [], 0.2)[1]:
+        sent += client.socket.send(chunk)
+    return sent
+
+
 # Bytes come back
 
 
+@step(1)
 @pytest.mark.until("02")
 @pytest.mark.read("Bytes in, bytes out")
 def test_what_a_client_sends_comes_back(client: Client, rng: Dice) -> None:
@@ -52,6 +61,7 @@ def test_what_a_client_sends_comes_back(client: Client, rng: Dice) -> None:
     client.check(arg + b"\r\n", arg + b"\r\n")
 
 
+@step(1)
 @pytest.mark.until("02")
 @pytest.mark.read("Bytes in, bytes out")
 @pytest.mark.parametrize(
@@ -75,6 +85,7 @@ def test_bytes_are_not_changed_on_the_way(client: Client, data: bytes) -> None:
     client.check(data, data)
 
 
+@step(1)
 @pytest.mark.until("02")
 @pytest.mark.read("A chunk is not a message")
 def test_each_piece_comes_back_at_once(client: Client, rng: Dice) -> None:
@@ -90,6 +101,7 @@ def test_each_piece_comes_back_at_once(client: Client, rng: Dice) -> None:
         client.check(bytes([byte]), bytes([byte]))
 
 
+@step(1)
 @pytest.mark.until("02")
 @pytest.mark.read("A chunk is not a message")
 def test_megabytes_come_back_in_order(client: Client, rng: Dice) -> None:
@@ -103,6 +115,7 @@ def test_megabytes_come_back_in_order(client: Client, rng: Dice) -> None:
     client.check(data, data)
 
 
+@step(1)
 @pytest.mark.until("02")
 @pytest.mark.read("Saying goodbye")
 def test_who_has_finished_sending_still_gets_the_rest(client: Client, rng: Dice) -> None:
@@ -123,6 +136,7 @@ def test_who_has_finished_sending_still_gets_the_rest(client: Client, rng: Dice)
 # Many clients
 
 
+@step(1)
 @pytest.mark.until("02")
 @pytest.mark.read("Many clients, one loop")
 def test_each_client_gets_its_own_bytes(connect: Connect, rng: Dice) -> None:
@@ -141,6 +155,7 @@ def test_each_client_gets_its_own_bytes(connect: Connect, rng: Dice) -> None:
         client.expect(arg)
 
 
+@step(1)
 @pytest.mark.read("Many clients, one loop")
 def test_a_hundred_clients_are_connected_at_once(connect: Connect, rng: Dice) -> None:
     """A hundred clients are connected at once, and each is answered, whoever asks first.
@@ -158,6 +173,7 @@ def test_a_hundred_clients_are_connected_at_once(connect: Connect, rng: Dice) ->
         answers(client)
 
 
+@step(1)
 @pytest.mark.read("Many clients, one loop")
 def test_a_thousand_clients_are_connected_at_once(start: Start) -> None:
     """More than a thousand clients are connected at once, and the last one is answered like the first.
@@ -187,6 +203,7 @@ def test_a_thousand_clients_are_connected_at_once(start: Start) -> None:
             assert reply.endswith(b"\r\n"), f"client {number} of 1100 was not answered, but: {reply!r}"
 
 
+@step(1)
 @pytest.mark.read("Many clients, one loop")
 def test_a_silent_client_holds_up_nobody(connect: Connect) -> None:
     """A client that says half a word and then nothing holds up nobody, and is answered when it goes on.
@@ -205,33 +222,10 @@ def test_a_silent_client_holds_up_nobody(connect: Connect) -> None:
     silent.expect_line()
 
 
-@pytest.mark.until("02")
-@pytest.mark.read("The client that never reads")
-def test_a_client_that_never_reads_is_not_fed_for_ever(connect: Connect) -> None:
-    """A client that sends and never reads is made to wait: the server does not keep all its echoes in memory.
-
-    What you write and the client does not take is kept in the transport. How much may that become?
-
-    The loop calls `pause_writing` when too much is waiting. That is the moment to take nothing more in.
-
-    `self.transport.pause_reading()` there, and `self.transport.resume_reading()` in `resume_writing`.
-    """
-    client, other = connect(), connect()
-    sent = flood(client, limit=96 * MEGABYTE)
-    other.check(b"still there?\r\n", b"still there?\r\n")
-    assert sent < 96 * MEGABYTE, "the server took 96 MB from a client that read none of its answers"
-    client.sent = b"(some megabytes of x)"
-    client.expect(b"x" * sent)
+# Who is connected
 
 
-def flood(client: Client, limit: int, chunk: bytes = b"x" * MEGABYTE) -> int:
-    """Send without reading until nothing more is taken or the limit is reached; answer with how much."""
-    sent = 0
-    while sent < limit and select.select([], [client.socket], [], 0.2)[1]:
-        sent += client.socket.send(chunk)
-    return sent
-
-
+@step(2)
 @pytest.mark.read("Saying goodbye")
 def test_a_client_that_breaks_off_disturbs_nobody(connect: Connect, server: Server) -> None:
     """Clients that break off without a word disturb nobody.
@@ -253,6 +247,7 @@ def test_a_client_that_breaks_off_disturbs_nobody(connect: Connect, server: Serv
     assert "Traceback" not in server.errors, server.errors
 
 
+@step(2)
 @pytest.mark.read("Many clients, one loop")
 def test_the_server_knows_who_is_connected(modules: Modules, target: Target) -> None:
     """`server.connections` holds those who are connected: who comes is added, who goes is taken out.
@@ -294,6 +289,7 @@ def test_the_server_knows_who_is_connected(modules: Modules, target: Target) -> 
 # Starting and stopping
 
 
+@step(3)
 @pytest.mark.read("Stopping cleanly")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_a_signal_stops_the_server_cleanly(start: Start, number: int) -> None:
@@ -316,6 +312,7 @@ def test_a_signal_stops_the_server_cleanly(start: Start, number: int) -> None:
         client.expect_closed()
 
 
+@step(3)
 @pytest.mark.read("Stopping cleanly")
 def test_a_stop_does_not_wait_for_a_slow_client(start: Start) -> None:
     """A signal stops the server also while a client does not read what was written to it.
@@ -333,6 +330,22 @@ def test_a_stop_does_not_wait_for_a_slow_client(start: Start) -> None:
     assert status == 0, f"exit status {status}"
 
 
+@step(3)
+@pytest.mark.read("Stopping cleanly")
+def test_the_port_is_free_again_at_once(start: Start) -> None:
+    """After a stop the server can be started again on the same port at once.
+
+    The system keeps the addresses of closed connections for a minute, unless the listener says otherwise.
+
+    asyncio's `create_server` sets SO_REUSEADDR by itself; a socket of your own needs it set before `bind`.
+    """
+    first = start()
+    answers(first.connect())
+    assert first.stop() == 0
+    answers(start(port=first.port).connect())
+
+
+@step(3)
 @pytest.mark.not_redis("the option of Redis is called --bind")
 @pytest.mark.read("Stopping cleanly")
 def test_the_server_listens_on_the_host_that_it_is_given(start: Start) -> None:
@@ -365,20 +378,7 @@ def refuses(host: str, port: int) -> bool:
         return probe.connect_ex((host, port)) != 0
 
 
-@pytest.mark.read("Stopping cleanly")
-def test_the_port_is_free_again_at_once(start: Start) -> None:
-    """After a stop the server can be started again on the same port at once.
-
-    The system keeps the addresses of closed connections for a minute, unless the listener says otherwise.
-
-    asyncio's `create_server` sets SO_REUSEADDR by itself; a socket of your own needs it set before `bind`.
-    """
-    first = start()
-    answers(first.connect())
-    assert first.stop() == 0
-    answers(start(port=first.port).connect())
-
-
+@step(3)
 @pytest.mark.read("Stopping cleanly")
 def test_a_port_that_is_taken_is_said_in_words(start: Start) -> None:
     """When the port is taken, the server says so, names the port and ends with an exit status that is not 0.
@@ -399,3 +399,44 @@ def test_a_port_that_is_taken_is_said_in_words(start: Start) -> None:
     assert str(first.port) in said, f"the port is not named in what it said: {said!r}"
     assert "Traceback" not in said, said
     answers(first.connect())
+
+
+# The client that never reads
+
+
+@step(4)
+@pytest.mark.until("02")
+@pytest.mark.read("The client that never reads")
+def test_a_client_that_never_reads_is_not_fed_for_ever(connect: Connect) -> None:
+    """A client that sends and never reads is made to wait: the server does not keep all its echoes in memory.
+
+    What you write and the client does not take is kept in the transport. How much may that become?
+
+    The loop calls `pause_writing` when too much is waiting. That is the moment to take nothing more in.
+
+    `self.transport.pause_reading()` is all that it takes.
+    """
+    client, other = connect(), connect()
+    sent = flood(client, limit=96 * MEGABYTE)
+    other.check(b"still there?\r\n", b"still there?\r\n")
+    client.close()
+    assert sent < 96 * MEGABYTE, "the server took 96 MB from a client that read none of its answers"
+
+
+@step(5)
+@pytest.mark.until("02")
+@pytest.mark.read("The client that never reads")
+def test_a_client_that_reads_again_is_served_again(connect: Connect) -> None:
+    """A client that had to wait gets all its bytes as soon as it reads, and is then served like any other.
+
+    Your server has stopped reading from this client. Who tells it that the client has caught up?
+
+    The loop calls `resume_writing` then.
+
+    `self.transport.resume_reading()` is all that it takes.
+    """
+    client = connect()
+    sent = flood(client, limit=24 * MEGABYTE)
+    client.sent = b"(some megabytes of x)"
+    client.expect(b"x" * sent)
+    client.check(b"and now?\r\n", b"and now?\r\n")

@@ -12,6 +12,10 @@ from stages.harness.course import STAGES, stage_folder
 from tests.support.stages_copy import StagesCopy
 
 CHECKPOINT = '''
+from stages.harness.checkpoint import step
+
+
+@step(1)
 def test_it_has_a_server(modules):
     """There is a server.
 
@@ -23,6 +27,7 @@ def test_it_has_a_server(modules):
     modules.check("import server; result = 1", 1)
 
 
+@step(2)
 def test_it_is_blue(modules):
     """The server is blue.
 
@@ -104,7 +109,10 @@ def test_road_and_hint_use_the_outcome_of_check(stages_copy: StagesCopy) -> None
     stages_copy.desk("start", "01")
     status, said = stages_copy.desk("check")
     assert status == 1 and "1 failed, 1 passed" in said and "this was your code in work/" in said
-    assert "1 of 2 checks" in stages_copy.desk()[1]
+    assert "step  1  ✓ 1 checks   Connection.connection_made, Connection.data_received\n" in said
+    assert "step  2  failed       Connection.connection_lost\n               first  test_it_is_blue\n" in said
+    assert "step  3  not yet      Server.stop\n" in said and "Stage 01: 1 of 5 steps, 40 of 100 points\n" in said
+    assert "1 of 5 steps" in stages_copy.desk()[1]
     assert "test_it_is_blue: The server is blue.\n\nHint 1 of 1:\n    Paint it." in stages_copy.desk("hint", "01")[1]
     with (stages_copy.work / "server.py").open("a") as file:
         file.write('\ncolour = "blue"\n')
@@ -174,7 +182,7 @@ def test_only_the_outcome_of_a_whole_checkpoint_is_stored(stages_copy: StagesCop
     assert "is not stored" in stages_copy.desk("check", "01", "-x")[1]
     assert "begun, not checked" in stages_copy.desk()[1]
     assert "is not stored" not in stages_copy.desk("check", "01", "-q")[1]
-    assert "1 of 2 checks" in stages_copy.desk()[1]
+    assert "1 of 5 steps" in stages_copy.desk()[1]
 
 
 def test_a_watched_checkpoint_is_run_again_at_every_save(stages_copy: StagesCopy) -> None:

@@ -1,0 +1,112 @@
+"""Reads notebooks, and runs their cells in a kernel."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS_PER_CELL = 60
+
+Output = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a notebook's file; `source` is without the line `%%solution`."""
+
+    number: int
+    kind: str
+    text: str
+    tags: frozenset[str] = frozenset()
+    outputs: list[Output] = field(default_factory=list)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    count: int | None = None
+
+    @property
+    def source(self) -> str:
+        """The cell's Python, without the first line `%%solution`."""
+        return re.sub(r"\A%%solution.*\n", "", self.text)
+
+
+def cells(path: Path) -> list[Cell]:
+    """Read a notebook."""
+    return [
+        Cell(
+            number,
+            cell["cell_type"],
+            "".join(cell["source"]),
+            frozenset(cell["metadata"].get("tags", ())),
+            cell.get("outputs", []),
+            cell["metadata"],
+            cell.get("execution_count"),
+        )
+        for number, cell in enumerate(json.loads(path.read_text())["cells"])
+    ]
+
+
+def code(path: Path) -> list[Cell]:
+    """Read a notebook's code cells."""
+    return [cell for cell in cells(path) if cell.kind == "code"]
+
+
+@dataclass
+class Ran:
+    """What running a cell gave: its outputs, and the error's text if it raised one."""
+
+    outputs: list[Output]
+    error: str = ""
+
+    @property
+    def text(self) -> str:
+        """All that it printed, and the error."""
+        return "".join(output.get("text", "") for output in self.outputs) + self.error
+
+
+class Kernel:
+    """A running kernel in the folder notebooks/."""
+
+    def __init__(self, client: NotebookClient) -> None:
+        self.client = client
+
+    @property
+    def pid(self) -> int:
+        """The pid of the kernel's process."""
+        manager: Any = self.client.km
+        return int(manager.provisioner.pid)
+
+    def run(self, source: str) -> Ran:
+        """Run a cell."""
+        cell: Any = nbformat.v4.new_code_cell(source)  # type: ignore[no-untyped-call]
+        self.client.nb.cells = [cell]
+        try:
+            self.client.execute_cell(cell, 0)
+        except CellExecutionError as error:
+            return Ran(json.loads(json.dumps(cell.outputs)), f"{error.ename}: {error.evalue}")
+        return Ran(json.loads(json.dumps(cell.outputs)))
+
+
+@contextmanager
+def kernel(stage: int, target: str = "reference", **environment: str) -> Iterator[Kernel]:
+    """Start a kernel as notebooks/conftest.py does, for the notebook of a stage (0: the tour), without a network."""
+    settings = {"NOTEBOOK_TARGET": target, "NOTEBOOK_STAGE": str(stage), "NOTEBOOK_STATIC": "1"}
+    offline = {"PYTHONPATH": str(ROOT / "tests" / "support" / "offline")}
+    client = NotebookClient(
+        nbformat.v4.new_notebook(),  # type: ignore[no-untyped-call]
+        timeout=SECONDS_PER_CELL,
+        store_widget_state=False,
+        record_timing=False,
+        resources={"metadata": {"path": str(ROOT / "notebooks")}},
+    )
+    with client.setup_kernel(env={**os.environ, **settings, **offline, **environment}):
+        yield Kernel(client)
