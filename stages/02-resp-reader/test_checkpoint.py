@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import pytest
 
-from stages.harness.checkpoint import Dice, Modules
+from stages.harness.checkpoint import Dice, Modules, step
 from stages.harness.server import Server
 from stages.harness.wire import Client, request
 
@@ -35,6 +35,7 @@ READ_NUMBERS = """
     """
 
 
+@step(1)
 @pytest.mark.read("Step 1: numbers, read strictly")
 def test_a_64_bit_integer_is_parsed(modules: Modules) -> None:
     """`parse_integer` reads digits, perhaps with a minus before them, if the number fits into 64 bits.
@@ -49,6 +50,7 @@ def test_a_64_bit_integer_is_parsed(modules: Modules) -> None:
     modules.check(READ_NUMBERS, [], texts=texts)
 
 
+@step(1)
 @pytest.mark.read("Step 1: numbers, read strictly")
 def test_what_only_int_accepts_is_not_an_integer(modules: Modules) -> None:
     r"""`parse_integer` returns None for a plus, leading zeros, spaces, `_`, and digits of other alphabets.
@@ -85,6 +87,7 @@ READ_CUT = """
     """
 
 
+@step(2)
 @pytest.mark.read("Step 2: a line, as a person types it")
 @pytest.mark.parametrize(
     ("line", "args"),
@@ -108,6 +111,7 @@ def test_an_inline_request_is_read_as_its_arguments(modules: Modules, line: byte
     modules.check(READ_ALL, [args], data=line)
 
 
+@step(2)
 @pytest.mark.read("Step 2: a line, as a person types it")
 def test_several_lines_in_one_chunk_are_all_read(modules: Modules, rng: Dice) -> None:
     """Three lines in one chunk are three requests, in their order; then `next` returns None.
@@ -120,6 +124,7 @@ def test_several_lines_in_one_chunk_are_all_read(modules: Modules, rng: Dice) ->
     modules.check(READ_ALL, requests, data=b"".join(b" ".join(args) + b"\r\n" for args in requests))
 
 
+@step(2)
 @pytest.mark.read("Step 2: a line, as a person types it")
 def test_a_line_may_be_cut_anywhere(modules: Modules, rng: Dice) -> None:
     r"""A line that comes in two chunks is read when its second half has come, and not before.
@@ -132,6 +137,7 @@ def test_a_line_may_be_cut_anywhere(modules: Modules, rng: Dice) -> None:
     modules.check(READ_CUT, [], data=b" ".join(args) + b"\r\n", args=args)
 
 
+@step(2)
 @pytest.mark.read("A line that never ends")
 def test_a_line_of_more_than_64_kB_is_refused(modules: Modules) -> None:
     r"""65536 bytes without `\n` are kept, since a `\n` may follow; for 65537 bytes `next` raises ProtocolError.
@@ -159,6 +165,7 @@ def test_a_line_of_more_than_64_kB_is_refused(modules: Modules) -> None:
 # Step 3: a reply to each request
 
 
+@step(3)
 @pytest.mark.until("03")
 @pytest.mark.read("Step 3: print and reply")
 def test_every_request_is_answered_with_ok(client: Client, rng: Dice) -> None:
@@ -173,6 +180,7 @@ def test_every_request_is_answered_with_ok(client: Client, rng: Dice) -> None:
     client.check(b"x\n", b"+OK\r\n")
 
 
+@step(3)
 @pytest.mark.until("03")
 @pytest.mark.read("Step 3: print and reply")
 def test_every_request_is_printed(client: Client, server: Server, rng: Dice) -> None:
@@ -191,6 +199,7 @@ def test_every_request_is_printed(client: Client, server: Server, rng: Dice) -> 
         assert server.await_output(f"{args!r}\n"), f"{args!r} was not printed, but:\n{server.output}"
 
 
+@step(3)
 @pytest.mark.read("Step 3: print and reply")
 def test_requests_in_one_chunk_are_each_answered(client: Client) -> None:
     """A hundred requests that are sent at once get a hundred answers.
@@ -203,6 +212,7 @@ def test_requests_in_one_chunk_are_each_answered(client: Client) -> None:
     answered(client, 100)
 
 
+@step(3)
 @pytest.mark.read("Step 3: print and reply")
 def test_a_request_in_two_halves_is_answered_once(connect: Connect) -> None:
     """A request that is cut in two, at any byte, is answered once, when it is complete.
@@ -221,6 +231,7 @@ def test_a_request_in_two_halves_is_answered_once(connect: Connect) -> None:
         answered(client)
 
 
+@step(3)
 @pytest.mark.read("Step 3: print and reply")
 def test_halves_of_two_clients_do_not_mix(connect: Connect) -> None:
     """Two clients send the first half of a request, then both send the second half: both are answered.
@@ -237,6 +248,7 @@ def test_halves_of_two_clients_do_not_mix(connect: Connect) -> None:
         answered(client)
 
 
+@step(3)
 @pytest.mark.read("Requests without arguments")
 @pytest.mark.parametrize("line", [b"\r\n", b"\n", b"   \r\n"], ids=repr)
 def test_an_empty_line_is_skipped(client: Client, line: bytes) -> None:
@@ -252,6 +264,7 @@ def test_an_empty_line_is_skipped(client: Client, line: bytes) -> None:
     answered(client)
 
 
+@step(3)
 @pytest.mark.read("Protocol errors")
 @pytest.mark.parametrize(
     ("data", "error"),
@@ -275,6 +288,7 @@ def test_a_protocol_error_is_answered_and_the_connection_is_closed(client: Clien
     client.expect_closed()
 
 
+@step(3)
 @pytest.mark.read("Protocol errors")
 def test_requests_before_an_error_are_answered_first(client: Client) -> None:
     """Requests before a protocol error are answered before the error, even if all come in one chunk.
@@ -289,6 +303,7 @@ def test_requests_before_an_error_are_answered_first(client: Client) -> None:
     client.expect_closed()
 
 
+@step(3)
 @pytest.mark.read("Protocol errors")
 def test_nothing_after_an_error_is_answered(client: Client) -> None:
     """After a protocol error no request of that client is answered: nobody knows where the next one begins.
@@ -301,6 +316,7 @@ def test_nothing_after_an_error_is_answered(client: Client) -> None:
     client.expect_closed()
 
 
+@step(3)
 @pytest.mark.read("Protocol errors")
 def test_an_error_of_one_client_does_not_affect_another(connect: Connect) -> None:
     """When one client is refused, the others go on.
@@ -320,6 +336,7 @@ def test_an_error_of_one_client_does_not_affect_another(connect: Connect) -> Non
 # Step 4: the header of an array
 
 
+@step(4)
 @pytest.mark.read("Requests without arguments")
 @pytest.mark.parametrize("header", [b"*0\r\n", b"*-1\r\n", b"*-9\r\n"], ids=repr)
 def test_an_array_without_arguments_is_skipped(client: Client, header: bytes) -> None:
@@ -336,6 +353,7 @@ def test_an_array_without_arguments_is_skipped(client: Client, header: bytes) ->
     client.check(header + b"*x\r\n", b"-ERR Protocol error: invalid multibulk length\r\n")
 
 
+@step(4)
 @pytest.mark.read("Step 4: the header of an array")
 def test_a_header_may_be_cut_anywhere(modules: Modules) -> None:
     r"""A header that comes in two chunks, cut at any byte, is read when it is complete, and not before.
@@ -347,6 +365,7 @@ def test_a_header_may_be_cut_anywhere(modules: Modules) -> None:
     modules.check(READ_CUT, [], data=b"*0\r\n*-1\r\nPING\r\n", args=[b"PING"])
 
 
+@step(4)
 @pytest.mark.read("Step 4: the header of an array")
 @pytest.mark.parametrize(
     "count",
@@ -372,6 +391,7 @@ def test_a_count_that_is_not_a_number_is_refused(client: Client, count: bytes) -
     client.expect_closed()
 
 
+@step(4)
 @pytest.mark.read("Step 4: the header of an array")
 def test_the_header_of_an_array_ends_with_crlf(client: Client) -> None:
     r"""The header of an array ends with CRLF: if it ends with `\n` alone, it is refused.
@@ -384,6 +404,7 @@ def test_the_header_of_an_array_ends_with_crlf(client: Client) -> None:
     client.expect_closed()
 
 
+@step(4)
 @pytest.mark.read("A line that never ends")
 def test_the_header_of_an_array_has_a_limit(client: Client) -> None:
     """A header that has not ended after 64 kB is refused, with a text of its own.
@@ -400,6 +421,7 @@ def test_the_header_of_an_array_has_a_limit(client: Client) -> None:
 # Step 5: a bulk string
 
 
+@step(5)
 @pytest.mark.read("Step 5: a bulk string")
 @pytest.mark.parametrize(
     "args",
@@ -424,6 +446,7 @@ def test_a_request_is_read_as_its_arguments(modules: Modules, args: list[bytes])
     modules.check(READ_ALL, [args], data=request(*args))
 
 
+@step(5)
 @pytest.mark.read("Step 5: a bulk string")
 def test_several_requests_in_one_chunk_are_all_read(modules: Modules, rng: Dice) -> None:
     """Three requests in one chunk are read as three, in their order; then `next` returns None.
@@ -437,6 +460,7 @@ def test_several_requests_in_one_chunk_are_all_read(modules: Modules, rng: Dice)
     modules.check(READ_ALL, requests, data=data)
 
 
+@step(5)
 @pytest.mark.read("Step 5: a bulk string")
 def test_a_request_may_be_cut_anywhere(modules: Modules, rng: Dice) -> None:
     """A request cut in two, at any byte, is read when its second half has come, and not before.
@@ -452,6 +476,7 @@ def test_a_request_may_be_cut_anywhere(modules: Modules, rng: Dice) -> None:
     modules.check(READ_CUT, [], data=request(*args), args=args)
 
 
+@step(5)
 @pytest.mark.read("Step 5: a bulk string")
 def test_requests_may_come_in_any_pieces(modules: Modules, rng: Dice) -> None:
     """Requests that come byte by byte, or in pieces of any sizes, are read as if they came at once.
@@ -488,6 +513,7 @@ def test_requests_may_come_in_any_pieces(modules: Modules, rng: Dice) -> None:
     )
 
 
+@step(5)
 @pytest.mark.until("03")
 @pytest.mark.read("Step 5: a bulk string")
 def test_requests_cut_on_two_connections_do_not_mix(connect: Connect, server: Server, rng: Dice) -> None:
@@ -516,6 +542,7 @@ def test_requests_cut_on_two_connections_do_not_mix(connect: Connect, server: Se
         assert server.await_output(f"{args!r}\n"), f"{args!r} was not printed, but:\n{server.output}"
 
 
+@step(5)
 @pytest.mark.read("Time that grows with the square")
 @pytest.mark.parametrize(
     ("pieces", "size"),
@@ -552,6 +579,7 @@ def test_twice_as_much_takes_twice_as_long(modules: Modules, pieces: str, size: 
     )
 
 
+@step(5)
 @pytest.mark.read("Step 5: a bulk string")
 @pytest.mark.parametrize(
     ("data", "error"),
@@ -586,6 +614,7 @@ def test_what_is_not_a_bulk_string_is_refused(client: Client, data: bytes, error
     client.expect_closed()
 
 
+@step(5)
 @pytest.mark.read("Step 5: a bulk string")
 @pytest.mark.parametrize("data", [b"*2147483647\r\n", b"*1\r\n$536870912\r\n"], ids=["arguments", "bytes"])
 def test_the_largest_request_is_waited_for(modules: Modules, data: bytes) -> None:
