@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import inspect
+import os
 import re
 import shutil
 import socket
@@ -20,7 +21,8 @@ from typing import Protocol
 from . import keeper
 from .folders import ROOT, code_folder
 
-PATIENCE = 5.0  # seconds that an experiment waits for a server before it raises TimeoutError
+# seconds that an experiment waits for a server before it raises TimeoutError
+PATIENCE = float(os.environ.get("NOTEBOOK_PATIENCE", 5))
 
 
 class Stoppable(Protocol):

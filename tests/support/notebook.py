@@ -16,6 +16,9 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+COMPANIONS = [path for path in NOTEBOOKS if re.match(r"\d\d-", path.name)]
+TOUR = ROOT / "notebooks" / "final-tour.ipynb"
 SECONDS_PER_CELL = 60
 
 Output = dict[str, Any]
@@ -23,7 +26,7 @@ Output = dict[str, Any]
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a notebook's file; `source` is without the line `%%solution`."""
+    """A cell of a notebook's file. `text` is what is run."""
 
     number: int
     kind: str
@@ -37,6 +40,11 @@ class Cell:
     def source(self) -> str:
         """The cell's Python, without the first line `%%solution`."""
         return re.sub(r"\A%%solution.*\n", "", self.text)
+
+    @property
+    def is_solution(self) -> bool:
+        """Whether it shows what a learner writes."""
+        return "solution" in self.tags
 
 
 def cells(path: Path) -> list[Cell]:
@@ -58,6 +66,12 @@ def cells(path: Path) -> list[Cell]:
 def code(path: Path) -> list[Cell]:
     """Read a notebook's code cells."""
     return [cell for cell in cells(path) if cell.kind == "code"]
+
+
+def stage_of(path: Path) -> int:
+    """Return the stage that a notebook is about; 0 for the tour of final/."""
+    number = re.match(r"\d\d", path.name)
+    return int(number[0]) if number else 0
 
 
 @dataclass

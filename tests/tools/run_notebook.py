@@ -1,6 +1,7 @@
 """Run notebooks in a new kernel, and store the outputs: `python3 -m tests.tools.run_notebook notebooks/01-….ipynb …`.
 
-Stops at the first cell that raises an error, and shows it; the file is then as it was.
+Stops at the first cell that raises an error, and shows it; the file is then as it was. Code of a stage is formatted to
+100 columns, the width of a cell; in the stage's own files it has 120.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ import re
 import sys
 from pathlib import Path
 
-from tests.support.notebook import Kernel, Output, kernel
+from tests.support.narrow import narrow
+from tests.support.notebook import Kernel, Output, kernel, stage_of
 
 
 def main(paths: list[str]) -> None:
     """Run each of the notebooks."""
     for path in map(Path, paths):
-        number = re.match(r"\d\d", path.name)
-        with kernel(int(number[0]) if number else 0) as running:
+        with kernel(stage_of(path)) as running:
             store(path, running)
 
 
@@ -28,6 +29,10 @@ def store(path: Path, running: Kernel) -> None:
         "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
         "language_info": {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"},
     }
+    for cell in book["cells"]:
+        if {"stage", "exercise"} & set(cell["metadata"].get("tags", ())):
+            magic, source = re.findall(r"\A(%%solution.*\n)?((?:.|\n)*)", "".join(cell["source"]))[0]
+            cell["source"] = (magic + narrow(source)).splitlines(keepends=True)
     for count, cell in enumerate((each for each in book["cells"] if each["cell_type"] == "code"), 1):
         ran = running.run("".join(cell["source"]))
         if ran.error and "raises-exception" not in cell["metadata"].get("tags", ()):
