@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from notebooks.shared.learner import CheckFailed, check
+from notebooks.shared.tables import LINES, TINTS
 from tests.notebooks.test_running import check_nothing_is_left, children
 from tests.support.notebook import Kernel, kernel
 
@@ -82,6 +83,10 @@ def test_a_check_compares(got: object, expected: object, equal: bool) -> None:
     else:
         with pytest.raises(CheckFailed, match=r"(?s)^got .*\nexpected .*\n *\^\nhint      Think."):
             check(got, expected, "Think.")
+
+
+def test_bytes_of_different_kinds_are_told_apart_without_their_colour() -> None:
+    assert LINES.keys() == TINTS.keys() and len(set(LINES.values())) == len(LINES)
 
 
 MOVE = """
