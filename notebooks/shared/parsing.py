@@ -45,10 +45,10 @@ def draw_parse(reader: Any, data: bytes, at: int) -> Page:
         [plain("taken from the buffer"), part(data, 0, at - len(reader._buffer))],
         [plain("in the buffer"), buffer],
         [plain("not here yet"), part(data, at, len(data))],
-        [plain("_args, complete arguments"), args],
-        [plain("_missing, so many arguments"), missing],
-        [plain("_length, of the next argument"), length],
-        [plain("next() has returned"), plain(", ".join(map(repr, requests)))],
+        [plain("_args: complete arguments"), args],
+        [plain("_missing: arguments to come"), missing],
+        [plain("_length: bytes of the next one"), length],
+        [plain("next() has returned"), plain(", ".join(map(repr, requests)) or "nothing yet")],
         [plain("next() now"), plain(error or "returns None")],
     ]
     return drawn_table([f"after {at} of {len(data)} bytes", ""], rows)

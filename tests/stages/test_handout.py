@@ -70,7 +70,6 @@ def test_handout_deletes_a_folder_with_a_solution_in_it(stages_copy: StagesCopy,
     checkpoint = stages_copy.folder / "stages/03-writer/test_checkpoint.py"
     reference = sources(stage_folder(3))["writer.py"]
     checkpoint.write_text(checkpoint.read_text() + "\nSOLUTION = '''\n" + reference.replace("'''", "") + "'''\n")
-    (stages_copy.folder / "requirements.txt").write_text("pytest>=9.0\n")
     status, said = stages_copy.desk("handout", "03", "--out", str(tmp_path / "task"))
     assert status == 2
     assert "stages/03-writer/test_checkpoint.py: 03-writer/writer.py: encode" in said
