@@ -10,5 +10,6 @@ The files:
     moving.py   pictures that move with a slider
     colours.py  colours that can be seen on a white and on a dark page
     tables.py   draws bytes, commands and logs as tables of HTML; a page without HTML shows the same as text
+    parsing.py  draws the Reader of stage 02 at work, byte by byte
     charts.py   draws measurements with matplotlib
 """
