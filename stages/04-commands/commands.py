@@ -1,10 +1,8 @@
 """Commands about the connection and the server itself. They know no bytes of RESP, no socket and no keys."""
 
-import inspect
-
 from client import Client
-from command import COMMANDS, Command, command
-from errors import ReplyError, shown, unknown_subcommand
+from command import command
+from errors import ReplyError, shown, unknown_subcommand, wrong_number_of_arguments
 from reader import parse_integer
 from writer import Value
 
@@ -23,26 +21,26 @@ EXAMPLES: dict[bytes, Value] = {  # values of several types: `DEBUG PROTOCOL` of
 }
 
 
-@command()
+@command
 def ping(message: bytes | None = None) -> Value:
     """PING [message]: answer with PONG, or with the message."""
     return "PONG" if message is None else message
 
 
-@command()
+@command
 def echo(message: bytes) -> Value:
     """ECHO message: answer with the message."""
     return message
 
 
-@command()
+@command
 def quit_(client: Client, *ignored: bytes) -> Value:
     """QUIT: answer OK and hang up."""
     client.leaving = True
     return "OK"
 
 
-@command()
+@command
 def hello(client: Client, *options: bytes) -> Value:
     """HELLO [protover [SETNAME name]]: switch to RESP `protover`; answer with what we are, as a map.
 
@@ -87,35 +85,40 @@ def hello(client: Client, *options: bytes) -> Value:
     }
 
 
-@command()
-def client(subcommand: bytes, *arguments: bytes) -> Value:
-    """CLIENT subcommand [argument ...]: what a client asks about itself, or tells us. See the subcommands below."""
-    raise unknown_subcommand("CLIENT", subcommand)
+@command
+def client(client: Client, subcommand: bytes, *arguments: bytes) -> Value:
+    """CLIENT subcommand [argument ...]: answer to a client that asks about itself, or tells about itself.
 
+    | request                     | answer                                                                   |
+    |-----------------------------|--------------------------------------------------------------------------|
+    | CLIENT ID                   | the client's number, an integer                                          |
+    | CLIENT SETNAME name         | OK; the name is kept in `client.name`, if `valid_name` does not raise    |
+    | CLIENT GETNAME              | the name; null if there is none, or an empty one                         |
+    | CLIENT SETINFO option value | OK; nothing is kept. redis-py sends the name and version of itself       |
 
-@command(of="client")
-def client_id(client: Client) -> Value:
-    """CLIENT ID: answer with the client's number, which no other client has had."""
-    return client.id
+    The subcommand may be in upper or lower case. Raises `wrong_number_of_arguments`, here of `client|setname` and so
+    on, for one of these with another number of arguments, and `unknown_subcommand` for any other.
 
-
-@command(of="client")
-def client_setname(client: Client, name: bytes) -> Value:
-    """CLIENT SETNAME name: keep the name."""
-    client.name = valid_name(name)
-    return "OK"
-
-
-@command(of="client")
-def client_getname(client: Client) -> Value:
-    """CLIENT GETNAME: answer with the name, or null where there is none."""
-    return client.name or None
-
-
-@command(of="client")
-def client_setinfo(option: bytes, value: bytes) -> Value:
-    """CLIENT SETINFO option value: the client's library tells its name; accept it, as redis-py wishes."""
-    return "OK"
+    >>> client(Client(id=7), b"Id")
+    7
+    >>> client(Client(id=7), b"ID", b"x")
+    Traceback (most recent call last):
+    errors.ReplyError: ERR wrong number of arguments for 'client|id' command
+    """
+    match [subcommand.lower(), *arguments]:
+        case [b"id"]:
+            return client.id
+        case [b"setname", name]:
+            client.name = valid_name(name)
+            return "OK"
+        case [b"getname"]:
+            return client.name or None
+        case [b"setinfo", _, _]:
+            return "OK"
+        case [b"id" | b"setname" | b"getname" | b"setinfo" as name, *_]:
+            raise wrong_number_of_arguments(f"client|{name.decode()}")
+        case _:
+            raise unknown_subcommand("CLIENT", subcommand)
 
 
 def valid_name(name: bytes) -> bytes:
@@ -134,7 +137,7 @@ def valid_name(name: bytes) -> bytes:
     return name
 
 
-@command()
+@command
 def debug(subcommand: bytes, *arguments: bytes) -> Value:
     """DEBUG PROTOCOL type: answer with the value of EXAMPLES that `type` names, so that one sees the types of RESP."""
     if subcommand.lower() != b"protocol" or len(arguments) != 1:
@@ -147,43 +150,7 @@ def debug(subcommand: bytes, *arguments: bytes) -> Value:
     return EXAMPLES[kind]
 
 
-@command()
-def command_(*args: bytes) -> Value:
-    """COMMAND: answer with the table of commands; with a subcommand, see below."""
-    if args:
-        raise unknown_subcommand("COMMAND", args[0])
-    return [described(entry) for entry in COMMANDS.values()]
-
-
-@command(of="command")
-def command_count() -> Value:
-    """COMMAND COUNT: answer with the number of commands."""
-    return len(COMMANDS)
-
-
-@command(of="command")
-def command_docs(*names: bytes) -> Value:
-    """COMMAND DOCS [name ...]: answer with what each command is for. redis-cli asks, to help one type."""
-    known = [entry for entry in COMMANDS.values() if not names or entry.name.encode() in names]
-    return {entry.name.encode(): {b"summary": summary(entry)} for entry in known}
-
-
-def described(entry: Command) -> Value:
-    """One command as COMMAND shows it: name, arity, flags, first key, last key, step, and four lists more.
-
-    The four are Redis's ACL categories, tips, key specifications (all empty here) and the subcommands.
-    """
-    subcommands = [described(each) for each in entry.subcommands.values()]
-    return [entry.name.encode(), entry.arity, set(entry.flags), *entry.keys, set(), [], [], subcommands]
-
-
-def summary(entry: Command) -> bytes:
-    """The docstring's first line, without the syntax before its colon."""
-    docstring = inspect.getdoc(entry.function) or ""
-    return docstring.split("\n")[0].partition(": ")[2].encode()
-
-
-@command()
+@command
 def select(index: int) -> Value:
     """SELECT index: choose a database; we have one, number 0."""
     if index != 0:

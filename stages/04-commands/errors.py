@@ -56,15 +56,15 @@ def wrong_number_of_arguments(command: str) -> ReplyError:
 
 
 def wrong_type() -> ReplyError:
-    """Answer to a command for one kind of value whose key holds another."""
+    """Return the error for a command on one kind of value, if the key holds another kind."""
     return ReplyError("WRONGTYPE Operation against a key holding the wrong kind of value")
 
 
 def syntax_error() -> ReplyError:
-    """Answer to options that do not exist, or do not go together."""
+    """Return the error for options that do not exist, or that exclude each other."""
     return ReplyError("ERR syntax error")
 
 
 def not_an_integer() -> ReplyError:
-    """Answer where a number was wanted: in the request, or in the value that is to be counted up."""
+    """Return the error for an argument, or the value of a key, that should be an integer and is not."""
     return ReplyError("ERR value is not an integer or out of range")
