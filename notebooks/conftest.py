@@ -27,11 +27,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Replace each cell tagged `stage` by imports from the target."""
+    """Mark each cell tagged `slow`, and replace each cell tagged `stage` by imports from the target."""
     for item in items:
         cell = getattr(item, "cell", None)
+        tags = cell.metadata.get("tags", []) if cell is not None else []
+        if "slow" in tags:
+            item.add_marker(pytest.mark.slow)
         folder = target_folder(item)
-        if cell is not None and folder and "stage" in cell.metadata.get("tags", []):
+        if cell is not None and folder and "stage" in tags:
             cell.source = as_imports(cell.source, folder, course.stage_folder(stage_of(item)))
 
 

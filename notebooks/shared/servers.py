@@ -15,11 +15,13 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from . import keeper
 from .folders import ROOT, code_folder
+from .learner import Message
 
 # seconds that an experiment waits for a server before it raises TimeoutError
 PATIENCE = float(os.environ.get("NOTEBOOK_PATIENCE", 5))
@@ -138,7 +140,7 @@ print("listening on 127.0.0.1:%d" % listener.getsockname()[1], flush=True)
 
 
 def connect(port: int) -> socket.socket:
-    """Connect to a server on this machine. A read that takes longer than PATIENCE seconds raises TimeoutError."""
+    """Connect to a server on this machine. `client.recv` raises TimeoutError after PATIENCE seconds."""
     client = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     _open.append(client)
@@ -146,11 +148,12 @@ def connect(port: int) -> socket.socket:
 
 
 def receive(client: socket.socket, count: int) -> bytes:
-    """Read exactly `count` bytes; fewer when the server closes the connection first."""
-    data = b""
-    while len(data) < count and (chunk := client.recv(count - len(data))):
-        data += chunk
-    return data
+    """Read `count` bytes; fewer if the server closes the connection, or sends nothing for PATIENCE seconds."""
+    data = bytearray()
+    with suppress(TimeoutError):
+        while len(data) < count and (chunk := client.recv(count - len(data))):
+            data += chunk
+    return bytes(data)
 
 
 def receive_all(client: socket.socket) -> bytes:
@@ -176,11 +179,13 @@ async def serve(connection: Callable[[], asyncio.BaseProtocol]) -> int:
     return port
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Run the notebook's event loop until `condition()` is true; raise TimeoutError after PATIENCE seconds."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(0.001)
+async def until(condition: Callable[[], object], hint: str = "") -> None:
+    """Run the notebook's event loop until `condition()` is true; after PATIENCE seconds raise Message with the hint."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            raise Message(f"waited {PATIENCE:g} seconds in vain\nhint      {hint}")
+        await asyncio.sleep(0.001)
 
 
 class Tap:

@@ -28,6 +28,53 @@ class Signature:
     most: float  # arguments that it may have; infinite with `*args`
 
 
+def convert(arg: bytes, kind: object) -> bytes | int:
+    """Convert an argument to the type of its parameter: to an integer if `kind` is int; else return it unchanged.
+
+    Use `parse_integer` of the reader, which is as strict as Redis. Raises `not_an_integer` for what is no integer.
+
+    >>> convert(b"-12", int), convert(b"-12", bytes)
+    (-12, b'-12')
+    """
+    if kind is not int:
+        return arg
+    number = parse_integer(arg)
+    if number is None:
+        raise not_an_integer()
+    return number
+
+
+def describe(function: Callable[..., Value]) -> Signature:
+    """Read the signature of a function.
+
+    `inspect.signature(function, eval_str=True).parameters.values()` are its parameters. Each has an `annotation`; a
+    `default`, which is `inspect.Parameter.empty` if there is none; and a `kind`, which is
+    `inspect.Parameter.VAR_POSITIONAL` for `*args`.
+
+    The first parameters may have annotations that are not in ARGUMENTS: the function is handed an object of each of
+    these types. The other parameters are the arguments of the request. One with a default may be missing; `*args`
+    takes any number.
+
+    >>> def getrange(db: Store, key: bytes, start: int, end: int = -1) -> Value: ...
+    >>> found = describe(getrange)
+    >>> found.handed == (Store,), found.types == (bytes, int, int), found.fewest, found.most
+    (True, True, 2, 3)
+    >>> def quit_(client: Client, *ignored: bytes) -> Value: ...
+    >>> describe(quit_).fewest, describe(quit_).most
+    (0, inf)
+    """
+    parameters = list(inspect.signature(function, eval_str=True).parameters.values())
+    handed = [each.annotation for each in parameters if each.annotation not in ARGUMENTS]
+    arguments = parameters[len(handed) :]
+    single = [each for each in arguments if each.kind is not each.VAR_POSITIONAL]
+    return Signature(
+        handed=tuple(handed),
+        types=tuple(each.annotation for each in single),
+        fewest=sum(each.default is each.empty for each in single),
+        most=len(single) if single == arguments else inf,
+    )
+
+
 @dataclass
 class Command:
     """A command: its name, in lower case, and its function."""
@@ -64,53 +111,6 @@ def command(function: F) -> F:
     name = function.__name__.rstrip("_")
     COMMANDS[name.encode()] = Command(name, function)
     return function
-
-
-def describe(function: Callable[..., Value]) -> Signature:
-    """Read the signature of a function.
-
-    `inspect.signature(function, eval_str=True).parameters.values()` are its parameters. Each has an `annotation`; a
-    `default`, which is `inspect.Parameter.empty` if there is none; and a `kind`, which is
-    `inspect.Parameter.VAR_POSITIONAL` for `*args`.
-
-    The first parameters may have annotations that are not in ARGUMENTS: the function is handed an object of each of
-    these types. The other parameters are the arguments of the request. One with a default may be missing; `*args`
-    takes any number.
-
-    >>> def getrange(db: Store, key: bytes, start: int, end: int = -1) -> Value: ...
-    >>> found = describe(getrange)
-    >>> found.handed == (Store,), found.types == (bytes, int, int), found.fewest, found.most
-    (True, True, 2, 3)
-    >>> def quit_(client: Client, *ignored: bytes) -> Value: ...
-    >>> describe(quit_).fewest, describe(quit_).most
-    (0, inf)
-    """
-    parameters = list(inspect.signature(function, eval_str=True).parameters.values())
-    handed = [each.annotation for each in parameters if each.annotation not in ARGUMENTS]
-    arguments = parameters[len(handed) :]
-    single = [each for each in arguments if each.kind is not each.VAR_POSITIONAL]
-    return Signature(
-        handed=tuple(handed),
-        types=tuple(each.annotation for each in single),
-        fewest=sum(each.default is each.empty for each in single),
-        most=len(single) if single == arguments else inf,
-    )
-
-
-def convert(arg: bytes, kind: object) -> bytes | int:
-    """Convert an argument to the type of its parameter: to an integer if `kind` is int; else return it unchanged.
-
-    Use `parse_integer` of the reader, which is as strict as Redis. Raises `not_an_integer` for what is no integer.
-
-    >>> convert(b"-12", int), convert(b"-12", bytes)
-    (-12, b'-12')
-    """
-    if kind is not int:
-        return arg
-    number = parse_integer(arg)
-    if number is None:
-        raise not_an_integer()
-    return number
 
 
 def find(args: list[bytes]) -> Command:

@@ -106,8 +106,19 @@ class Kernel:
         try:
             self.client.execute_cell(cell, 0)
         except CellExecutionError as error:
-            return Ran(json.loads(json.dumps(cell.outputs)), f"{error.ename}: {error.evalue}")
-        return Ran(json.loads(json.dumps(cell.outputs)))
+            return Ran(merged(cell.outputs), f"{error.ename}: {error.evalue}")
+        return Ran(merged(cell.outputs))
+
+
+def merged(outputs: list[Output]) -> list[Output]:
+    """Return outputs in which what was printed in a row is one output."""
+    found: list[Output] = []
+    for output in json.loads(json.dumps(outputs)):
+        if found and output["output_type"] == "stream" and output["name"] == found[-1].get("name"):
+            found[-1]["text"] += output["text"]
+        else:
+            found.append(output)
+    return found
 
 
 @contextmanager
