@@ -141,9 +141,8 @@ def valid_name(name: bytes) -> bytes:
 def debug(subcommand: bytes, *arguments: bytes) -> Value:
     """DEBUG PROTOCOL type: answer with the value of EXAMPLES that `type` names, so that one sees the types of RESP."""
     if subcommand.lower() != b"protocol" or len(arguments) != 1:
-        raise ReplyError(
-            f"ERR unknown subcommand or wrong number of arguments for '{shown(subcommand)}'. Try DEBUG HELP."
-        )
+        wrong = "unknown subcommand or wrong number of arguments for"
+        raise ReplyError(f"ERR {wrong} '{shown(subcommand)}'. Try DEBUG HELP.")
     kind = arguments[0].lower()
     if kind not in EXAMPLES:
         names = b"|".join(EXAMPLES).decode()
