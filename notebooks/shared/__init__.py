@@ -7,5 +7,6 @@ The files:
     learner.py  finds the learner's own version of a function in work/, so that the checks run on it
     colours.py  colours that can be seen on a white and on a dark page
     tables.py   draws bytes, commands and logs as tables of HTML; a page without HTML shows the same as text
+    parsing.py  draws the Reader of stage 02 at work, byte by byte
     charts.py   draws measurements with matplotlib
 """
