@@ -143,6 +143,5 @@ def told(stage: int, cases: list[Case]) -> Iterator[str]:
         yield f"step {step.number:>2}  {state:<11}  {', '.join(step.write)}"
         if state == "failed":
             yield f"{'first':>20}  {failed[0].name}"
-    if found:
-        points = sum(case.points for case in cases if not case.kind)
-        yield f"Stage {stage:02}: {len(progress.steps)} of {len(found)} steps, {points:.4g} of 100 points"
+    points = sum(case.points for case in cases if not case.kind)
+    yield f"Stage {stage:02}: {len(progress.steps)} of {len(found)} steps, {points:.4g} of 100 points"

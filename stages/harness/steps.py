@@ -43,7 +43,6 @@ def steps(folder: Path) -> list[Step]:
             frozenset(re.findall(r"`([^`]+)` \(", row["write"])),
         )
         for row in table(folder, ORDER)
-        if "step" in row  # the table of a stage that is not yet divided into steps has no such column
     ]
 
 
