@@ -195,10 +195,11 @@ def test_the_exercises_are_the_steps_of_the_stage_in_their_order(path: Path) -> 
 
 
 def steps_of(folder: Path) -> dict[int, list[str]]:
-    """Return what each step of a stage has the learner write, sorted."""
+    """Return what each step of a stage has the learner write, sorted; not the steps in which a function only grows."""
     section = (folder / "README.md").read_text().partition("## An order to write in")[2].partition("\n## ")[0]
     rows = [line.strip("| ").split("|") for line in section.splitlines() if re.match(r"\| *\d+ *\|", line)]
-    return {int(row[0]): sorted(re.findall(r"`([\w.]+)`(?! \()", row[3])) for row in rows}
+    found = {int(row[0]): sorted(re.findall(r"`([\w.]+)`(?! \()", row[3])) for row in rows}
+    return {step: names for step, names in found.items() if names}
 
 
 # They have all their parts
