@@ -128,12 +128,12 @@ def lay_out(stage: int, folder: Path, chain: bool) -> None:
 
 
 def copy_notebook(name: str, folder: Path) -> None:
-    """Copy a stage's notebook without solutions and outputs, and the folders of what notebooks share."""
+    """Copy a stage's notebook without solutions and outputs, and the folder of what notebooks share."""
     if not (ROOT / "notebooks" / name).exists():
         return
     shutil.copy(ROOT / "notebooks" / "conftest.py", folder)
-    for each in ("shared", "pictures"):
-        shutil.copytree(ROOT / "notebooks" / each, folder / each, ignore=NOT_HANDED_OUT)
+    for part in ("shared", "pictures"):
+        shutil.copytree(ROOT / "notebooks" / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     book = json.loads((ROOT / "notebooks" / name).read_text())
     book["cells"] = [cleared(cell) for cell in book["cells"] if "solution" not in cell["metadata"].get("tags", ())]
     (folder / name).write_text(json.dumps(book, indent=1, ensure_ascii=False) + "\n")
