@@ -18,6 +18,7 @@ import final.commands  # noqa: F401  (fills the table)
 from final.engine.command import COMMANDS
 from stages.desk import manifest
 from stages.harness.course import stage_folder
+from stages.harness.steps import steps
 from tests.support.narrow import COLUMNS, narrow
 from tests.support.notebook import COMPANIONS, NOTEBOOKS, ROOT, TOUR, Cell, cells, code, stage_of
 
@@ -195,10 +196,9 @@ def test_the_exercises_are_the_steps_of_the_stage_in_their_order(path: Path) -> 
 
 
 def steps_of(folder: Path) -> dict[int, list[str]]:
-    """Return what each step of a stage has the learner write, sorted."""
-    section = (folder / "README.md").read_text().partition("## An order to write in")[2].partition("\n## ")[0]
-    rows = [line.strip("| ").split("|") for line in section.splitlines() if re.match(r"\| *\d+ *\|", line)]
-    return {int(row[0]): sorted(re.findall(r"`([\w.]+)`(?! \()", row[3])) for row in rows}
+    """Return what each step of a stage has the learner write, sorted; not the steps in which a function only grows."""
+    found = {step.number: sorted(set(step.write) - step.again) for step in steps(folder)}
+    return {step: names for step, names in found.items() if names}
 
 
 # They have all their parts
