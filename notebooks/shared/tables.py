@@ -181,31 +181,6 @@ def parameter_chip(parameter: inspect.Parameter) -> str:
     return chip(kind, parameter_name(parameter).encode())
 
 
-def draw_reader(reader: Any, data: bytes) -> Page:
-    """Feed a Reader of stage 02 one byte at a time; draw its attributes after each byte, and what `next` returns."""
-    kinds = [kind for kind, part, _ in dissect(data) for _ in part]
-    headings = ["byte", "buffer", "length", "args", "missing", "next() returns"]
-    markup = "".join(f'<th style="text-align:left">{heading}</th>' for heading in headings)
-    markup, text = f"<tr>{markup}</tr>", " | ".join(headings) + "\n"
-    for kind, byte in zip(kinds, data, strict=True):
-        reader.feed(bytes([byte]))
-        answer = repr(reader.next())
-        buffer, length = bytes(reader._buffer), "" if reader._length is None else str(reader._length)
-        args, missing = reader._args, str(reader._missing or "")
-        drawn = [
-            chip(kind, bytes([byte])),
-            chips(buffer) if reader._length is None else chip("payload", buffer) if buffer else "",
-            length,
-            "".join(chip("payload", arg) for arg in args),
-            missing,
-            f"<b>{html.escape(answer)}</b>" if answer != "None" else "",
-        ]
-        markup += "<tr>" + "".join(cell(item) for item in drawn) + "</tr>"
-        plain = [printable(bytes([byte])), printable(buffer), length, str(args), missing, answer]
-        text += " | ".join(plain) + "\n"
-    return Page(f"<table>{markup}</table>", text.rstrip())
-
-
 def records(log: bytes) -> Iterator[tuple[bytes, bool]]:
     """Yield each complete request of an append-only file with True, then what is left at its end with False."""
     start = position = 0

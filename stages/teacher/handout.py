@@ -132,7 +132,8 @@ def copy_notebook(name: str, folder: Path) -> None:
     if not (ROOT / "notebooks" / name).exists():
         return
     shutil.copy(ROOT / "notebooks" / "conftest.py", folder)
-    shutil.copytree(ROOT / "notebooks" / "shared", folder / "shared", ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("shared", "pictures"):
+        shutil.copytree(ROOT / "notebooks" / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     book = json.loads((ROOT / "notebooks" / name).read_text())
     book["cells"] = [cleared(cell) for cell in book["cells"] if "solution" not in cell["metadata"].get("tags", ())]
     (folder / name).write_text(json.dumps(book, indent=1, ensure_ascii=False) + "\n")
