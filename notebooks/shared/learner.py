@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from .finding import Function, find_in_work, from_stage, is_empty, load_work
 from .folders import ROOT, TARGET, WORK
-from .work import Function, find_in_work, from_stage, is_empty, load_work
 
-__all__ = ["check", "from_stage", "put_yours_into", "refused", "yours"]
+__all__ = ["check", "continue_in_place", "from_stage", "put_yours_into", "refused", "yours"]
 
 CELL, SOLUTION = "your cell", "the SOLUTION"
 WIDTH = 72  # characters of a value that `check` shows around the first difference
@@ -109,7 +109,9 @@ def put_yours_into(table: dict[bytes, Any], *commands: Callable[..., Any]) -> No
         found = find_in_work(function, ()) if looks_in_work([sources[name]]) else None
         if found:
             own = getattr(load_work(found), name)
-            table[name.rstrip("_").encode()].function = with_the_notebooks_error(own)
+            adapted = with_the_notebooks_error(own)
+            adapted.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]  # the notebook's classes
+            table[name.rstrip("_").encode()].function = adapted
             sources[name] = f"work/{found}.py"
     report(sources)
 
@@ -127,6 +129,30 @@ def with_the_notebooks_error(function: Callable[..., Any]) -> Callable[..., Any]
             raise importlib.import_module("errors").ReplyError(str(error)) from None
 
     return call
+
+
+# Classes in parts
+
+
+def continue_in_place(*names: str) -> None:
+    """Let a cell with `class NAME(NAME):` change the class itself, for each name, instead of making a subclass.
+
+    Then its objects, and what refers to it in annotations or as a key, have the new methods too. A class of a file,
+    such as work/store.py, is not changed.
+    """
+    first = {name: _shell().user_ns[name] for name in names if _shell().user_ns[name].__module__ == "__main__"}
+
+    def merge(_result: object) -> None:
+        for name, there in first.items():
+            continued = _shell().user_ns[name]
+            for part, value in vars(continued).items() if continued is not there else ():
+                if part not in ("__dict__", "__weakref__"):
+                    setattr(there, part, value)
+            _shell().user_ns[name] = there
+
+    for callback in [each for each in _shell().events.callbacks["post_run_cell"] if each.__name__ == "merge"]:
+        _shell().events.unregister("post_run_cell", callback)
+    _shell().events.register("post_run_cell", merge)
 
 
 # The check
@@ -219,7 +245,7 @@ def solution(line: str, cell: str) -> None:
     if defined:
         filename = f"<solution {abs(hash(cell)):x}>"
         linecache.cache[filename] = (len(cell), None, cell.splitlines(keepends=True), filename)
-        exec(compile(ast.fix_missing_locations(tree), filename, "exec"), namespace)
+        exec(compile(ast.fix_missing_locations(tree), filename, "exec", dont_inherit=True), namespace)
         print(f"now runs {SOLUTION}: {', '.join(defined)}")
     if kept:
         print(f"stays as you wrote it: {', '.join(kept)}")

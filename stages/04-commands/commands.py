@@ -89,12 +89,12 @@ def hello(client: Client, *options: bytes) -> Value:
 def client(client: Client, subcommand: bytes, *arguments: bytes) -> Value:
     """CLIENT subcommand [argument ...]: answer to a client that asks about itself, or tells about itself.
 
-    | request                     | answer                                                                   |
-    |-----------------------------|--------------------------------------------------------------------------|
-    | CLIENT ID                   | the client's number, an integer                                          |
-    | CLIENT SETNAME name         | OK; the name is kept in `client.name`, if `valid_name` does not raise    |
-    | CLIENT GETNAME              | the name; null if there is none, or an empty one                         |
-    | CLIENT SETINFO option value | OK; nothing is kept. redis-py sends the name and version of itself       |
+    | request                     | answer                                                      |
+    |-----------------------------|-------------------------------------------------------------|
+    | CLIENT ID                   | the client's number, an integer                             |
+    | CLIENT SETNAME name         | OK; keep the name in `client.name`, checked by `valid_name` |
+    | CLIENT GETNAME              | the name; null if there is none, or an empty one            |
+    | CLIENT SETINFO option value | OK; keep nothing. redis-py tells its name and version       |
 
     The subcommand may be in upper or lower case. Raises `wrong_number_of_arguments`, here of `client|setname` and so
     on, for one of these with another number of arguments, and `unknown_subcommand` for any other.
@@ -141,9 +141,8 @@ def valid_name(name: bytes) -> bytes:
 def debug(subcommand: bytes, *arguments: bytes) -> Value:
     """DEBUG PROTOCOL type: answer with the value of EXAMPLES that `type` names, so that one sees the types of RESP."""
     if subcommand.lower() != b"protocol" or len(arguments) != 1:
-        raise ReplyError(
-            f"ERR unknown subcommand or wrong number of arguments for '{shown(subcommand)}'. Try DEBUG HELP."
-        )
+        wrong = "unknown subcommand or wrong number of arguments for"
+        raise ReplyError(f"ERR {wrong} '{shown(subcommand)}'. Try DEBUG HELP.")
     kind = arguments[0].lower()
     if kind not in EXAMPLES:
         names = b"|".join(EXAMPLES).decode()

@@ -17,11 +17,11 @@ def shown(arg: bytes) -> str:
 
 
 def unknown_command(args: list[bytes]) -> ReplyError:
-    """Return the error for a command that does not exist. It shows the name (`shown`), then the arguments.
+    """Return the error for a command that does not exist.
 
-    Each argument is shown up to its first zero byte, in single quotes and followed by a space. Once 128 bytes or
-    more are shown, quotes and spaces included, no further argument is. If n bytes are shown, at most 128 - n bytes
-    of the next argument are, without its quotes.
+    The name is shown by `shown`. Each argument is shown up to its first zero byte, in single quotes and followed by a
+    space. Once 128 bytes or more of arguments are shown, quotes and spaces included, no further argument is. If n
+    bytes are shown, at most 128 - n bytes of the next argument are, not counting its quotes.
 
     >>> unknown_command([b"GETT", b"my", b"key"])
     ReplyError("ERR unknown command 'GETT', with args beginning with: 'my' 'key' ")
@@ -45,9 +45,9 @@ def unknown_subcommand(command: str, subcommand: bytes) -> ReplyError:
 
 
 def wrong_number_of_arguments(command: str) -> ReplyError:
-    """Return the error for a request with too few or too many arguments; `command` is in lower case.
+    """Return the error for a request with too few or too many arguments.
 
-    A subcommand is named together with its command: `client|setname`.
+    `command` is in lower case; a subcommand stands behind its command, as in `client|setname`.
 
     >>> wrong_number_of_arguments("echo")
     ReplyError("ERR wrong number of arguments for 'echo' command")

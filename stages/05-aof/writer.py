@@ -8,7 +8,7 @@ Value = Any  # a reply: one of the types that `encode` lists
 def encode(value: Value, protocol: int = 2) -> bytes:
     r"""Write `value` as RESP `protocol`, 2 or 3.
 
-    The Python type decides the RESP type. RESP2 has only five types, so each other type becomes the nearest of them.
+    The Python type decides the RESP type. RESP2 has five types: any other becomes the nearest of these.
 
     | Python          | RESP3                  | RESP2                             |
     |-----------------|------------------------|-----------------------------------|
@@ -59,7 +59,7 @@ def encode(value: Value, protocol: int = 2) -> bytes:
 
 
 def _aggregate(sign: bytes, items: Any, protocol: int) -> bytes:
-    r"""Write the sign, the number of items, CRLF, and each item as `encode` writes it in this protocol.
+    r"""Write the sign, the number of items, CRLF, and each item as `encode` does in this protocol.
 
     >>> _aggregate(b"~", {7}, 3)
     b'~1\r\n:7\r\n'
@@ -68,7 +68,9 @@ def _aggregate(sign: bytes, items: Any, protocol: int) -> bytes:
 
 
 def _map(pairs: dict[Value, Value], protocol: int) -> bytes:
-    r"""Write each key and its value, one after the other. RESP3 counts the pairs; RESP2 has an array, counts the items.
+    r"""Write a map: its sign is `%`, its number that of the pairs; each key is followed by its value.
+
+    In RESP2 it is an array, and its number that of keys and values together.
 
     >>> _map({b"pi": 3.5}, 3), _map({b"pi": 3.5}, 2)
     (b'%1\r\n$2\r\npi\r\n,3.5\r\n', b'*2\r\n$2\r\npi\r\n$3\r\n3.5\r\n')
@@ -78,9 +80,9 @@ def _map(pairs: dict[Value, Value], protocol: int) -> bytes:
 
 
 def _one_line(text: str) -> bytes:
-    r"""Encode the text of a simple string or an error: a space replaces each CR and each LF, which would end the line.
+    r"""Encode the text of a simple string or an error, with a space for each CR and each LF in it.
 
-    Text that was decoded with `errors="surrogateescape"` is encoded with it: its bytes are then what they were.
+    Encode with `errors="surrogateescape"`: text that was decoded so becomes the bytes that it was.
 
     >>> _one_line("OK"), _one_line("a\r\n+b"), _one_line(b"\xff".decode(errors="surrogateescape"))
     (b'OK', b'a  +b', b'\xff')

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from notebooks.shared.learner import CheckFailed, check
+from notebooks.shared.tables import LINES, TINTS
 from tests.notebooks.test_running import check_nothing_is_left, children
 from tests.support.notebook import Kernel, kernel
 
@@ -84,6 +85,10 @@ def test_a_check_compares(got: object, expected: object, equal: bool) -> None:
             check(got, expected, "Think.")
 
 
+def test_bytes_of_different_kinds_are_told_apart_without_their_colour() -> None:
+    assert LINES.keys() == TINTS.keys() and len(set(LINES.values())) == len(LINES)
+
+
 MOVE = """
 from shared.moving import move
 from shared.tables import Page
@@ -107,7 +112,8 @@ def test_a_picture_is_drawn_again_when_a_control_moves(running: Kernel) -> None:
         assert live.run(MOVE + DRAG).outputs[-1]["data"]["text/plain"] == "ABCD"
 
 
-def test_nothing_is_left_when_a_kernel_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kill", [os.kill, os.killpg], ids=["process", "group"])  # Jupyter kills the group
+def test_nothing_is_left_when_a_kernel_is_killed(kill: Callable[[int, int], None], tmp_path: Path) -> None:
     with kernel(1, TMPDIR=str(tmp_path)) as running:
         ran = running.run(
             "from shared.servers import start; from shared.folders import temporary_folder\n"
@@ -116,5 +122,5 @@ def test_nothing_is_left_when_a_kernel_is_killed(tmp_path: Path) -> None:
         assert not ran.error
         started = children(running.pid)
         assert len(started) == 2 and os.listdir(tmp_path)  # the server, and the program that cleans up
-        os.kill(running.pid, 9)
+        kill(running.pid, 9)
         check_nothing_is_left(started, tmp_path)

@@ -110,7 +110,7 @@ def test_road_and_hint_use_the_outcome_of_check(stages_copy: StagesCopy) -> None
     stages_copy.desk("start", "01")
     status, said = stages_copy.desk("check")
     assert status == 1 and "1 failed, 1 passed" in said and "this was your code in work/" in said
-    assert "step  1  ✓ 1 checks   Connection.connection_made, Connection.data_received\n" in said
+    assert "step  1  ✓ 1 check    Connection.connection_made, Connection.data_received\n" in said
     assert "step  2  failed       Connection.connection_lost\n               first  test_it_is_blue\n" in said
     assert "step  3  not yet      Server.stop\n" in said and "Stage 01: 1 of 5 steps, 40 of 100 points\n" in said
     assert "1 of 5 steps" in stages_copy.desk()[1]
@@ -144,7 +144,7 @@ def test_diff_shows_what_a_stage_adds(stages_copy: StagesCopy) -> None:
     assert "+from reader import ProtocolError, Reader" in said
 
 
-def test_diff_hides_a_body_until_its_stage_has_passed_or_it_is_asked_for(stages_copy: StagesCopy) -> None:
+def test_diff_hides_a_body_until_its_step_has_passed_or_it_is_asked_for(stages_copy: StagesCopy) -> None:
     body = "+        self._buffer += data"
     status, said = stages_copy.desk("diff", "01", "02")
     assert status == 0
@@ -152,6 +152,9 @@ def test_diff_hides_a_body_until_its_stage_has_passed_or_it_is_asked_for(stages_
     assert "is not shown before" in said and "--solution" in said
     assert "transport.write" not in said.replace("transport.write(data)` never waits", "")
     assert body in stages_copy.desk("diff", "01", "02", "--solution")[1]
+    (stages_copy.folder / ".progress.json").write_text(json.dumps({"02": {"passed": 1, "checks": 9, "steps": [2]}}))
+    said = stages_copy.desk("diff", "01", "02")[1]
+    assert body in said and "+        raise NotImplementedError" in said
     (stages_copy.folder / ".progress.json").write_text(json.dumps({"02": {"passed": 2, "checks": 2}}))
     said = stages_copy.desk("diff", "01", "02")[1]
     assert body in said and "NotImplementedError" in said  # what is written in stage 01 is still hidden
@@ -212,9 +215,11 @@ def test_a_check_of_a_starter_shows_one_failure_and_counts_the_others(
     assert re.search(r"^    NotImplementedError: \w+(\.\w+)? ×\d+, first in test_", said, re.M), said  # noqa: RUF001
 
 
-@pytest.mark.parametrize("stage", [1, 5])
-def test_a_check_of_a_server_that_does_not_start_shows_its_traceback_once(stage: int, stages_copy: StagesCopy) -> None:
-    stages_copy.shorten(stage, *list(docstrings(stage))[:8])
+@pytest.mark.parametrize(("stage", "first"), [(1, 0), (5, 3)])
+def test_a_check_of_a_server_that_does_not_start_shows_its_traceback_once(
+    stage: int, first: int, stages_copy: StagesCopy
+) -> None:
+    stages_copy.shorten(stage, *list(docstrings(stage))[first : first + 6])  # tests that start a server
     stages_copy.desk("start", f"{stage:02}", "--from-reference")
     path = stages_copy.work / "server.py"
     path.write_text(path.read_text().replace("class Server:", 'raise RuntimeError("early")\n\n\nclass Server:', 1))

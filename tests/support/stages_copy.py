@@ -12,7 +12,6 @@ from pathlib import Path
 
 from stages.desk.manifest import first_line
 from stages.harness.course import ROOT, stage_folder
-from stages.harness.steps import steps
 
 Note = Callable[[str], None]
 
@@ -98,12 +97,3 @@ def desk(*args: object, **more: str) -> subprocess.CompletedProcess[str]:
     """Run `python3 -m stages …` on the stages themselves."""
     command = [sys.executable, "-B", "-m", "stages", *map(str, args)]
     return subprocess.run(command, cwd=ROOT, env=environment() | more, capture_output=True, text=True, timeout=290)
-
-
-def points(stage: int) -> float:
-    """Return the points of a stage."""
-    folder = stage_folder(stage)
-    if found := steps(folder):
-        return sum(step.points for step in found)
-    lines = (folder / "README.md").read_text().splitlines()  # no steps yet
-    return next(float(line.removeprefix("Points: ")) for line in lines if line.startswith("Points: "))
