@@ -63,6 +63,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         events.py         keyspace events: which are published, and on which channels
     protocol/      bytes to requests, values to replies (02, 03)
         reader.py         parses bytes into requests; knows no socket
+        inline.py         splits a request that a person has typed into arguments
         writer.py         encodes Python values as RESP2 or RESP3
         pattern.py        glob patterns as Redis matches them
         numeric.py        64-bit integers, long doubles, sizes in bytes

@@ -27,11 +27,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Replace each cell tagged `stage` by imports from the target."""
+    """Mark each cell tagged `slow`, and replace each cell tagged `stage` by imports from the target."""
     for item in items:
         cell = getattr(item, "cell", None)
+        tags = cell.metadata.get("tags", []) if cell is not None else []
+        if "slow" in tags:
+            item.add_marker(pytest.mark.slow)
         folder = target_folder(item)
-        if cell is not None and folder and "stage" in cell.metadata.get("tags", []):
+        if cell is not None and folder and "stage" in tags:
             cell.source = as_imports(cell.source, folder, course.stage_folder(stage_of(item)))
 
 
@@ -40,6 +43,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Set the environment of the kernel that is about to start: shared/folders.py reads the target from there."""
     os.environ["NOTEBOOK_TARGET"] = str(target_folder(item) or "reference")
     os.environ["NOTEBOOK_STAGE"] = str(stage_of(item))
+    os.environ["NOTEBOOK_STATIC"] = "1"
 
 
 def stage_of(item: pytest.Item) -> int:
@@ -71,7 +75,7 @@ def as_imports(source: str, folder: Path, reference: Path) -> str:
     """
     here, there = names_in(folder), names_in(reference)
     lines = []
-    for node in ast.parse(source).body:
+    for node in ast.parse(re.sub(r"^%%solution.*", "", source)).body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             lines.append(ast.unparse(node))
         for name in defined(node):

@@ -18,7 +18,7 @@ import re
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from ..protocol.reader import ProtocolError, split_inline
+from ..protocol.inline import split_inline
 
 LINE = 1024  # bytes in a line at most, with its newline: as in Redis (MANIFEST_MAX_LINE)
 NUMBER = re.compile("[1-9][0-9]{0,17}")
@@ -153,7 +153,7 @@ def parse(data: bytes) -> Manifest:
         if not line.startswith(b"#"):
             try:
                 entry = parse_line(line)
-            except (KeyError, ValueError, ProtocolError):
+            except (KeyError, ValueError):
                 raise ValueError(f"line {number} is not a line of a manifest") from None
             if not entry.agrees:
                 raise ValueError(f"line {number} does not match the name of its file")
@@ -169,7 +169,7 @@ def parse(data: bytes) -> Manifest:
 
 
 def parse_line(line: bytes) -> Entry:
-    """Parse a line: three pairs of a field and a value. Raises KeyError, ValueError or ProtocolError."""
+    """Parse a line: three pairs of a field and a value. Raises KeyError or ValueError."""
     args = [os.fsdecode(arg) for arg in split_inline(line)]
     pairs = {key.lower(): arg for key, arg in zip(args[::2], args[1::2], strict=True)}
     entry = Entry(pairs["file"], int(pairs["seq"]), pairs["type"])

@@ -1,7 +1,6 @@
 """The reader: bytes in, requests out. It knows RESP and its limits, but not where the bytes come from."""
 
-import re
-
+from .inline import split_inline
 from .numeric import parse_integer
 
 MAX_LINE = 64 * 1024  # bytes in a header or an inline request (PROTO_INLINE_MAX_SIZE)
@@ -82,27 +81,37 @@ class Reader:
         """
         if self.ready:
             return self.ready.pop()
-        while self._missing == 0:
-            if not self._buffer:
+        args: list[bytes] | None = []
+        while args == []:
+            in_array = self._missing or self._buffer.startswith(b"*")
+            args = self._read_array() if in_array else self._read_inline()
+        return args
+
+    def _read_inline(self) -> list[bytes] | None:
+        """Take an inline request from the buffer and return its arguments; None: it is incomplete."""
+        line = self._read_line(b"\n", "inline request")
+        try:
+            return None if line is None else split_inline(line)
+        except ValueError as error:
+            raise ProtocolError(f"Protocol error: {error}") from None
+
+    def _read_array(self) -> list[bytes] | None:
+        """Take an array of bulk strings from the buffer and return them, its arguments; None: it is incomplete.
+
+        If the fast way can take several arrays, the first one is returned, and `ready` has the others.
+        """
+        if self._missing == 0:
+            if self._unsplit and self.trusted and not self._searched:
+                self._unsplit = len(self._buffer) > PIECE
+                del self._buffer[: self._split(bytes(self._buffer[:PIECE]))]
+                if self.ready:
+                    return self.ready.pop()
+            count = self._read_header(b"*", MAX_ARGS, "mbulk count", "multibulk length")
+            if count is None:
                 return None
-            if self._buffer[0] == ord("*"):
-                if self._unsplit and self.trusted and not self._searched:
-                    self._unsplit = len(self._buffer) > PIECE
-                    del self._buffer[: self._split(bytes(self._buffer[:PIECE]))]
-                    if self.ready:
-                        return self.ready.pop()
-                count = self._read_header("*", MAX_ARGS, "mbulk count", "multibulk length")
-                if count is None:
-                    return None
-                if count > MAX_ARGS_BEFORE and not self.trusted:
-                    raise ProtocolError("Protocol error: unauthenticated multibulk length")
-                self._missing = max(count, 0)
-            else:
-                line = self._read_line(b"\n", "inline request")
-                if line is None:
-                    return None
-                if args := split_inline(line):
-                    return args
+            if count > MAX_ARGS_BEFORE and not self.trusted:
+                raise ProtocolError("Protocol error: unauthenticated multibulk length")
+            self._missing = max(count, 0)
         while self._missing:
             arg = self._read_bulk()
             if arg is None:
@@ -149,7 +158,7 @@ class Reader:
         negative or above `max_bulk`, `Protocol error: invalid bulk length`.
         """
         if self._length is None:
-            length = self._read_header("$", self.max_bulk, "bulk count", "bulk length")
+            length = self._read_header(b"$", self.max_bulk, "bulk count", "bulk length")
             if length is None:
                 return None
             if length < 0:
@@ -165,18 +174,19 @@ class Reader:
         self._length = None
         return arg
 
-    def _read_header(self, sign: str, limit: int, what: str, number: str) -> int | None:
+    def _read_header(self, sign: bytes, limit: int, what: str, number: str) -> int | None:
         """Take a line such as `*3` from the buffer and return its number; None: it is incomplete.
 
         Raises ProtocolError, `Protocol error: invalid {number}`, if no integer follows the sign, or one above
         `limit`; and, from `_read_line`, `Protocol error: too big {what} string`.
         """
+        first = self._buffer[:1]
         line = self._read_line(b"\r", f"{what} string")
         if line is None:
             return None
-        if not line.startswith(sign.encode()):
-            got = line[:1].decode(errors="surrogateescape") or "\r"
-            raise ProtocolError(f"Protocol error: expected '{sign}', got '{got}'")
+        if first != sign:
+            got = first.decode(errors="surrogateescape")
+            raise ProtocolError(f"Protocol error: expected '{sign.decode()}', got '{got}'")
         value = parse_integer(line[1:])
         if value is None or value > limit:
             raise ProtocolError(f"Protocol error: invalid {number}")
@@ -204,44 +214,3 @@ class Reader:
         del self._buffer[:after]
         self._searched = 0
         return line
-
-
-# An argument is plain bytes, then perhaps a part in quotes, then a space or the end (`sdssplitargs`, for which \v and
-# \f are spaces before an argument and after quotes, but not after plain bytes).
-_ARGUMENT = re.compile(
-    rb"""([^ \t\r\n"']*)(?:"((?:\\.|[^"\\])*+)"(?=\s|\Z)|'((?:\\'|[^'])*+)'(?=\s|\Z)|(?=[ \t\r\n]|\Z))\s*""", re.DOTALL
-)
-_ESCAPE = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)
-_ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}
-
-
-def split_inline(line: bytes) -> list[bytes]:
-    r"""Split an inline request into arguments as a shell does: at spaces, but not inside quotes.
-
-    In double quotes \n, \r, \t, \b, \a and \xHH mean the same as in C; in single quotes only \' is special.
-    Raises ProtocolError if a quote is not closed, or not followed by a space.
-
-    >>> split_inline(rb'''SET  "a key" 'it\'s' "\x00\n" ''')
-    [b'SET', b'a key', b"it's", b'\x00\n']
-    """
-    args = []
-    rest = line.removesuffix(b"\r").lstrip()
-    position = 0
-    while position < len(rest):
-        match = _ARGUMENT.match(rest, position)
-        if match is None or match.end() == position:
-            raise ProtocolError("Protocol error: unbalanced quotes in request")
-        plain, double, single = match.groups()
-        if double is not None:
-            plain += _ESCAPE.sub(_unescape, double)
-        if single is not None:
-            plain += single.replace(rb"\'", b"'")
-        args.append(plain)
-        position = match.end()
-    return args
-
-
-def _unescape(match: re.Match[bytes]) -> bytes:
-    """Return the byte that an escape in double quotes means."""
-    hexadecimal, letter = match.groups()
-    return bytes.fromhex(hexadecimal.decode()) if hexadecimal else _ESCAPES.get(letter, letter)

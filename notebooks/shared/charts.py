@@ -68,6 +68,26 @@ def draw_lines(
     return picture(drawing, description)
 
 
+def draw_visits(visits: dict[str, list[tuple[float, float]]], description: str) -> Any:
+    """Draw when clients were answered and when they left: a panel for each server, (answered, left) in ms for each.
+
+    Until its answer a client is drawn as a thin line, from then on as a block.
+    """
+    drawing, panels = figure(height=3.2, panels=len(visits))
+    longest = max(left for times in visits.values() for _, left in times)
+    for axes, (name, times) in zip(panels, visits.items(), strict=True):
+        for row, (answered, left) in enumerate(sorted(times), 1):
+            axes.plot([0, answered], [row, row], color=ORANGE, linewidth=1)
+            axes.barh(row, left - answered, 0.7, answered, color=BLUE)
+        last = max(answered for answered, _ in times)
+        axes.set_title(f"{name}\nlast answer after {last:.0f} ms", fontsize=10)
+        axes.set(xlim=(0, 1.05 * longest), ylim=(len(times) + 1, 0), yticks=sorted({1, len(times)}))
+        axes.set_xlabel("milliseconds")
+        axes.grid(axis="y", visible=False)
+    panels[0].set_ylabel("client")
+    return picture(drawing, description)
+
+
 def draw_pipeline(rates: dict[int, float], description: str) -> Any:
     """Draw the rate for each depth of the pipeline: depth -> requests a second."""
     drawing, axes = figure()
@@ -110,8 +130,8 @@ def draw_latencies(waits: dict[str, list[float]], description: str) -> Any:
         ordered = sorted(times)
         median, slow = (1000 * ordered[int(len(ordered) * part)] for part in (0.5, 0.99))
         axes.plot([median, slow], [row, row], color=GREY, linewidth=2, zorder=1)
-        for value, colour, title in ((median, BLUE, "p50"), (slow, ORANGE, "p99")):
-            axes.scatter(value, row, s=60, color=colour, zorder=2, label=title if row == 0 else None)
+        for value, colour, marker, title in ((median, BLUE, "o", "p50"), (slow, ORANGE, "D", "p99")):
+            axes.scatter(value, row, s=60, color=colour, marker=marker, zorder=2, label=title if row == 0 else None)
             label = {"xytext": (0, 8), "textcoords": "offset points", "ha": "center", "fontsize": 9}
             axes.annotate(f"{value:.2f}", (value, row), color=colour, **label)
     axes.set_xscale("log")
@@ -170,7 +190,8 @@ def draw_files(history: Sequence[dict[str, int]], writes: int, marks: dict[int, 
     layers = [[sizes.get(name, 0) / 1000 for sizes in history] for name in names]
     increments = itertools.cycle((BLUE, ORANGE))
     tints = [GREEN if "base" in name else next(increments) for name in names]
-    axes.stackplot(across, layers, colors=tints, alpha=0.75, step="post")
+    hatches = ["///" if "base" in name else "" for name in names]
+    axes.stackplot(across, layers, colors=tints, hatch=hatches, edgecolor="white", alpha=0.75, step="post")
     for number, (name, layer) in enumerate(zip(names, layers, strict=True)):
         if "base" not in name:
             highest = layer.index(max(layer))
@@ -193,12 +214,13 @@ def draw_ratios(rates: dict[str, dict[tuple[str, int], float]], baseline: str, d
     others = [name for name in rates if name != baseline]
     for axes, command in zip(panels, dict.fromkeys(command for command, _ in rates[baseline]), strict=True):
         depths = [depth for each, depth in rates[baseline] if each == command]
-        for number, (name, colour) in enumerate(zip(others, (BLUE, ORANGE), strict=False)):
+        for number, (name, colour, hatch) in enumerate(zip(others, (BLUE, ORANGE), ("", "//"), strict=False)):
             for place, depth in enumerate(depths):
                 rate = rates[name][command, depth]
                 ratio = rate / rates[baseline][command, depth]
                 across = place + 0.42 * (number - (len(others) - 1) / 2)
-                axes.bar(across, ratio, 0.38, color=colour, label=name if place == 0 else None)
+                label_once = name if place == 0 else None
+                axes.bar(across, ratio, 0.38, color=colour, hatch=hatch, edgecolor="white", label=label_once)
                 label = {"xytext": (0, 3), "textcoords": "offset points", "ha": "center", "fontsize": 9}
                 axes.annotate(f"{ratio:.2f}\n{rate / 1000:.0f}k", (across, ratio), color=colour, **label)
         axes.axhline(1, color=RED, linewidth=2)

@@ -1,19 +1,26 @@
-"""Where the stages' code is, and which code an experiment runs on."""
+"""Where the stages' code is, which code an experiment runs on, and temporary folders for experiments."""
 
 from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
+
+from . import keeper
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# conftest.py sets these two. When a person runs the notebook, TARGET is empty.
+# conftest.py sets these. When a person runs the notebook, TARGET is empty.
 TARGET = os.environ.get("NOTEBOOK_TARGET", "")  # a folder, or `reference`
 STAGE = int(os.environ.get("NOTEBOOK_STAGE", "0"))  # the notebook's stage
+STATIC = os.environ.get("NOTEBOOK_STATIC") == "1"  # whether nobody can move a slider
 
-if TARGET not in ("", "reference"):
-    sys.path.insert(0, TARGET)  # conftest.py has replaced the stage's cells by imports from there
+HAS_TARGET = TARGET not in ("", "reference")
+WORK = Path(TARGET).resolve() if HAS_TARGET else ROOT / "work"  # the learner's files
+
+if HAS_TARGET:
+    sys.path.insert(0, str(WORK))  # conftest.py has replaced the stage's cells by imports from there
 
 
 def stage_folder(stage: int) -> Path:
@@ -23,4 +30,11 @@ def stage_folder(stage: int) -> Path:
 
 def code_folder(stage: int) -> Path:
     """Return the folder of the code that an experiment runs on: TARGET for the notebook's stage, else the reference."""
-    return stage_folder(stage) if TARGET in ("", "reference") or stage != STAGE else Path(TARGET)
+    return WORK if HAS_TARGET and stage == STAGE else stage_folder(stage)
+
+
+def temporary_folder() -> Path:
+    """Make an empty folder. It is removed when the kernel ends, in whatever way."""
+    folder = Path(tempfile.mkdtemp(prefix="notebook-")).resolve()
+    keeper.keep("folder", folder)
+    return folder

@@ -1,4 +1,8 @@
-"""Finds the learner's own version of a function in work/, so that the checks of a notebook run on it."""
+"""What the exercises use: `%%solution`, `yours`, `check` and `refused`. Importing it makes `%%solution` known.
+
+A function can come from four places, and its code object says from which: a cell that the learner has run, a folded
+solution, a file in work/, or an earlier stage. The learner's own code always comes first.
+"""
 
 from __future__ import annotations
 
@@ -6,99 +10,112 @@ import ast
 import functools
 import importlib
 import inspect
-import sys
+import itertools
+import linecache
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from .folders import ROOT, TARGET, stage_folder
+from .finding import Function, find_in_work, from_stage, is_empty, load_work
+from .folders import ROOT, TARGET, WORK
 
-WORK = ROOT / "work"
-_modules: dict[Path, dict[str, ModuleType]] = {}  # folder -> module name -> the module imported from there
+__all__ = ["check", "continue_in_place", "from_stage", "put_yours_into", "refused", "yours"]
+
+CELL, SOLUTION = "your cell", "the SOLUTION"
+WIDTH = 72  # characters of a value that `check` shows around the first difference
 
 
-def load(folder: Path, name: str) -> ModuleType:
-    """Import module `name` from `folder`; the modules that it imports are searched there first.
+class CheckFailed(AssertionError):
+    """A failed check. Jupyter shows its text only, without a traceback."""
 
-    Modules of different stages have the same names. So after the import, the modules of this folder are taken out of
-    `sys.modules` again, and kept in `_modules`.
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+# Whose code runs
+
+
+def whose(function: Any) -> str:
+    """Return where a function comes from: CELL, SOLUTION, or "work/FILE"; "" if it is not written yet.
+
+    A function without a body is not written, and neither is one that comes from an earlier stage: it has to grow.
     """
-    names = {path.stem for path in folder.glob("*.py")}
-    others = {module: sys.modules.pop(module) for module in names if module in sys.modules}
-    sys.modules.update(_modules.get(folder, {}))
-    sys.path.insert(0, str(folder))
-    importlib.invalidate_caches()
+    code = getattr(inspect.unwrap(function), "__code__", None) if function else None
+    if code is None:
+        return ""
+    if code.co_filename.startswith("<solution"):
+        return SOLUTION
+    path = Path(code.co_filename)
+    if path.is_relative_to(WORK):
+        return f"work/{path.name}"
+    if path.is_relative_to(ROOT):
+        return ""
     try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(folder))
-        _modules[folder] = {module: sys.modules.pop(module) for module in names if module in sys.modules}
-        sys.modules.update(others)
-
-
-def from_stage(stage: int, module: str, name: str) -> Any:
-    """Return the class or function `name` of a stage's reference code."""
-    return getattr(load(stage_folder(stage), module), name)
+        (node,) = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function)))).body
+    except (OSError, SyntaxError):
+        return CELL
+    return "" if isinstance(node, Function) and is_empty(node) else CELL
 
 
 def yours(code: Any, *methods: str) -> Any:
-    """Return the learner's version of a function or class from work/, or `code`, the notebook's, when there is none.
+    """Return the code that a check should run, and print whose it is; raise CheckFailed if it is not written yet.
 
-    When `methods` are given, only these methods of the class must have been written. Prints which version it is.
+    `code` is the notebook's function or class; of a class, `methods` names what the exercise has the learner write.
+    It is `code` itself if the learner has written a part in a cell, else the version of work/ if that is complete,
+    else `code` with the solution's parts.
     """
-    name = code.__name__
-    found = None if TARGET else _find_in_work(code, methods)
-    if found is None:
-        unwritten = "" if TARGET or not WORK.is_dir() else " (work/ does not have it yet)"
-        print(f"checking {name} of this notebook{unwritten}")
-        return code
-    print(f"checking your {name} in work/{found}.py")
-    _modules.pop(WORK, None)  # the learner may have edited it since
-    return getattr(load(WORK, found), name)
+    if inspect.isclass(code):
+        names = methods or tuple(name for name, each in vars(code).items() if inspect.isfunction(each))
+        parts = {f"{code.__name__}.{name}": getattr(code, name, None) for name in names}
+    else:
+        parts = {code.__name__: code}
+    sources = {name: whose(part) for name, part in parts.items()}
+    found = find_in_work(code, methods) if looks_in_work(sources.values()) else None
+    if found:
+        report(dict.fromkeys(parts, f"work/{found}.py"))
+        return getattr(load_work(found), code.__name__)
+    report(sources)
+    return code
+
+
+def looks_in_work(sources: Iterable[str]) -> bool:
+    """Whether the learner's files come first: no part is from a cell, and not all are from there already."""
+    return TARGET != "reference" and any(source in ("", SOLUTION) for source in sources) and CELL not in sources
+
+
+def report(sources: dict[str, str]) -> None:
+    """Print whose code is checked, from name -> what `whose` says; raise CheckFailed if a part is not written."""
+    missing = [name for name, source in sources.items() if not source]
+    if missing:
+        elsewhere = "in work/" if WORK.is_dir() else "in a file (`python3 -m stages start`)"
+        text = f"not written yet: {', '.join(missing)}\n"
+        raise CheckFailed(
+            f"{text}Write it in the exercise's cell and run that cell, write it {elsewhere}, or run the solution."
+        )
+    for source in dict.fromkeys(sources.values()):
+        print(f"checking {source}: {', '.join(name for name, each in sources.items() if each == source)}")
 
 
 def put_yours_into(table: dict[bytes, Any], *commands: Callable[..., Any]) -> None:
-    """Replace functions of a command table by the learner's versions from work/, where written (see `yours`)."""
-    _modules.pop(WORK, None)  # the learner may have edited it since
-    unwritten = "" if TARGET or not WORK.is_dir() else " (work/ does not have it yet)"
-    sources: dict[str, list[str]] = {}
+    """Do for functions in a table of commands what `yours` does: replace them by those of work/ where those come first.
+
+    Prints whose code the table then has; raises CheckFailed if a function is not written yet.
+    """
+    sources: dict[str, str] = {}
     for function in commands:
         name = function.__name__
-        found = None if TARGET else _find_in_work(function, ())
+        entry = table[name.rstrip("_").encode()]
+        entry.function = function  # with --target it is imported, and the table has the exercise's empty one
+        sources[name] = whose(function)
+        found = find_in_work(function, ()) if looks_in_work([sources[name]]) else None
         if found:
-            table[name.rstrip("_").encode()].function = with_the_notebooks_error(getattr(load(WORK, found), name))
-        source = f"checking your {{}} in work/{found}.py" if found else f"checking {{}} of this notebook{unwritten}"
-        sources.setdefault(source, []).append(name)
-    for source, names in sources.items():
-        print(source.format(", ".join(names)))
-
-
-def _find_in_work(code: Any, methods: Sequence[str]) -> str | None:
-    """Return the name of the module in work/ that defines `code`; None when it is missing or not written yet."""
-    for path in sorted((WORK).glob("*.py")):
-        for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == code.__name__:
-                parts = [part for part in node.body if getattr(part, "name", "") in methods] or [node]
-                return None if any(_is_unwritten(part, code) for part in parts) else path.stem
-    return None
-
-
-def _is_unwritten(part: ast.stmt, code: Any) -> bool:
-    """Whether `part` has no body yet, or still the body of the stage before (`code` is a subclass of that class)."""
-    if "raise NotImplementedError" in ast.unparse(part):
-        return True
-    name = getattr(part, "name", "")
-    earlier = [vars(base).get(name) for base in getattr(code, "__mro__", ()) if base.__module__ != "__main__"]
-    sources = [textwrap.dedent(inspect.getsource(each)) for each in earlier if inspect.isfunction(each)]
-    return _body(part) in [_body(ast.parse(source).body[0]) for source in sources]
-
-
-def _body(function: ast.stmt) -> str:
-    """Return the source of a function's body in a normal form, without its docstring."""
-    body = getattr(function, "body", [])
-    return "\n".join(ast.unparse(each) for each in body[1 if ast.get_docstring(function) else 0 :])  # type: ignore[arg-type]
+            own = getattr(load_work(found), name)
+            adapted = with_the_notebooks_error(own)
+            adapted.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]  # the notebook's classes
+            entry.function = adapted
+            sources[name] = f"work/{found}.py"
+    report(sources)
 
 
 def with_the_notebooks_error(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -116,6 +133,81 @@ def with_the_notebooks_error(function: Callable[..., Any]) -> Callable[..., Any]
     return call
 
 
+# Classes in parts
+
+
+def continue_in_place(*names: str) -> None:
+    """Let a cell with `class NAME(NAME):` change the class itself, for each name, instead of making a subclass.
+
+    Then its objects, and what refers to it in annotations or as a key, have the new methods too. A class of a file,
+    such as work/store.py, is not changed.
+    """
+    first = {name: _shell().user_ns[name] for name in names if _shell().user_ns[name].__module__ == "__main__"}
+
+    def merge(_result: object) -> None:
+        for name, there in first.items():
+            continued = _shell().user_ns[name]
+            for part, value in vars(continued).items() if continued is not there else ():
+                if part not in ("__dict__", "__weakref__"):
+                    setattr(there, part, value)
+            _shell().user_ns[name] = there
+
+    for callback in [each for each in _shell().events.callbacks["post_run_cell"] if each.__name__ == "merge"]:
+        _shell().events.unregister("post_run_cell", callback)
+    _shell().events.register("post_run_cell", merge)
+
+
+# The check
+
+
+def check(got: object, expected: object, hint: str = "") -> None:
+    """Compare what the code returned with what it should return; raise CheckFailed, with both and `hint`, if not equal.
+
+    Bytes may equal a bytearray, and errors of one type are equal if their texts are. True and 1 are not equal.
+    """
+    if isinstance(got, Exception) and isinstance(expected, Exception):
+        equal = repr(got) == repr(expected)
+    else:
+        equal = got == expected and (type(got) is bool) == (type(expected) is bool)
+    if equal:
+        return
+    text = difference(got, expected)
+    raise CheckFailed(f"{text}\nhint      {hint}" if hint else text)
+
+
+def difference(got: object, expected: object) -> str:
+    r"""Show two values that differ, one above the other, with a caret under the first difference.
+
+    >>> print(difference(b"$4\r\nPIN\r\n", b"$4\r\nPING\r\n"))
+    they differ at byte 7
+    got       b'$4\r\nPIN\r\n'
+    expected  b'$4\r\nPING\r\n'
+                         ^
+    >>> print(difference(None, [b"GET", b"k"]))
+    got       None
+    expected  [b'GET', b'k']
+              ^
+    """
+    one, other = pieces(got), pieces(expected)
+    same = len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))))
+    both_bytes = isinstance(got, bytes | bytearray) and isinstance(expected, bytes | bytearray)
+    title = f"they differ at byte {same - 1}\n" if both_bytes else ""
+    at = len("".join(one[:same]))
+    start = max(0, at - WIDTH // 2)
+    rows = []
+    for label, text in (("got", "".join(one)), ("expected", "".join(other))):
+        cut = ("… " if start else "") + text[start : start + WIDTH] + (" …" if len(text) > start + WIDTH else "")
+        rows.append(f"{label:<10}{cut}")
+    return title + "\n".join(rows) + "\n" + " " * (10 + (2 if start else 0) + at - start) + "^"
+
+
+def pieces(value: object) -> list[str]:
+    """Cut the text of a value into what is compared: a piece for each byte of bytes, else for each character."""
+    if isinstance(value, bytes | bytearray):
+        return ["b'", *(repr(bytes([byte]))[2:-1] if byte != 0x27 else "\\'" for byte in value), "'"]
+    return list(repr(value))
+
+
 def refused(call: Callable[[], object]) -> str:
     """Call `call`, which must raise ReplyError or CorruptLog, and return the error's message."""
     try:
@@ -124,4 +216,71 @@ def refused(call: Callable[[], object]) -> str:
         if type(error).__name__ not in ("ReplyError", "CorruptLog"):
             raise
         return str(error)
-    raise AssertionError(f"this must raise an error, but it returned {answer!r}")
+    raise CheckFailed(f"got       {answer!r}\nexpected  an error")
+
+
+# The solution
+
+
+def solution(line: str, cell: str) -> None:
+    """Run a cell that begins with `%%solution`, without the functions that the learner has written in a cell.
+
+    With `%%solution replace` it replaces those too, and says so.
+    """
+    namespace = _shell().user_ns
+    tree = ast.parse(cell)
+    kept, defined = [], []
+    for owner, body, function in list(functions(tree)):
+        holder = namespace.get(owner.name) if owner else None
+        name = f"{owner.name}.{function.name}" if owner else function.name
+        present = getattr(holder, function.name, None) if owner else namespace.get(name)
+        if whose(present) != CELL:
+            defined.append(name)
+        elif line.strip() == "replace":
+            defined.append(f"{name} (yours is replaced)")
+        else:
+            kept.append(name)
+            body.remove(function)
+            if owner:  # the class stays the learner's, the rest of the solution is added
+                owner.bases = [ast.Name(owner.name, ast.Load())]
+                owner.body = owner.body or [ast.Pass()]
+    if defined:
+        filename = f"<solution {abs(hash(cell)):x}>"
+        linecache.cache[filename] = (len(cell), None, cell.splitlines(keepends=True), filename)
+        exec(compile(ast.fix_missing_locations(tree), filename, "exec", dont_inherit=True), namespace)
+        print(f"now runs {SOLUTION}: {', '.join(defined)}")
+    if kept:
+        print(f"stays as you wrote it: {', '.join(kept)}")
+        print("To replace it, make the first line `%%solution replace` and run this cell again.")
+
+
+def functions(tree: ast.Module) -> Iterator[tuple[ast.ClassDef | None, list[ast.stmt], Function]]:
+    """Yield each function of a cell with its class, and with the list of statements that it is in."""
+    for node in tree.body:
+        if isinstance(node, Function):
+            yield None, tree.body, node
+        elif isinstance(node, ast.ClassDef):
+            yield from ((node, node.body, part) for part in node.body if isinstance(part, Function))
+
+
+def _not_written(
+    shell: Any, kind: type, error: BaseException, trace: Any, tb_offset: int | None = None
+) -> Iterable[str]:
+    """Show a NotImplementedError in one line, with the name of the function that raised it."""
+    while trace.tb_next:
+        trace = trace.tb_next
+    text = [f"not written yet: {trace.tb_frame.f_code.co_qualname}"]
+    shell._showtraceback(kind, error, text)
+    return text
+
+
+def _shell() -> Any:
+    """Return the notebook's IPython shell; None outside a notebook."""
+    from IPython import get_ipython
+
+    return get_ipython()
+
+
+if _shell():
+    _shell().register_magic_function(solution, "cell")
+    _shell().set_custom_exc((NotImplementedError,), _not_written)

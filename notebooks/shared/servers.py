@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import inspect
+import os
 import re
 import shutil
 import socket
@@ -14,12 +15,16 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from . import keeper
 from .folders import ROOT, code_folder
+from .learner import CheckFailed
 
-PATIENCE = 5.0  # seconds that an experiment waits for a server before it raises TimeoutError
+# seconds that an experiment waits for a server before it raises TimeoutError
+PATIENCE = float(os.environ.get("NOTEBOOK_PATIENCE", 5))
 
 
 class Stoppable(Protocol):
@@ -51,6 +56,7 @@ class Program:
         self.process = subprocess.Popen(
             command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
+        keeper.keep("process", self.process.pid)
         self.output: list[str] = []
         self._said = threading.Condition()
         self._listener = threading.Thread(target=self._collect, daemon=True)
@@ -106,6 +112,7 @@ class Program:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        keeper.forget("process", self.process.pid)
         self._listener.join(PATIENCE)
 
     close = stop
@@ -133,7 +140,7 @@ print("listening on 127.0.0.1:%d" % listener.getsockname()[1], flush=True)
 
 
 def connect(port: int) -> socket.socket:
-    """Connect to a server on this machine. A read that takes longer than PATIENCE seconds raises TimeoutError."""
+    """Connect to a server on this machine. `client.recv` raises TimeoutError after PATIENCE seconds."""
     client = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     _open.append(client)
@@ -141,11 +148,12 @@ def connect(port: int) -> socket.socket:
 
 
 def receive(client: socket.socket, count: int) -> bytes:
-    """Read exactly `count` bytes; fewer when the server closes the connection first."""
-    data = b""
-    while len(data) < count and (chunk := client.recv(count - len(data))):
-        data += chunk
-    return data
+    """Read `count` bytes; fewer if the server closes the connection, or sends nothing for PATIENCE seconds."""
+    data = bytearray()
+    with suppress(TimeoutError):
+        while len(data) < count and (chunk := client.recv(count - len(data))):
+            data += chunk
+    return bytes(data)
 
 
 def receive_all(client: socket.socket) -> bytes:
@@ -171,11 +179,13 @@ async def serve(connection: Callable[[], asyncio.BaseProtocol]) -> int:
     return port
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Run the notebook's event loop until `condition()` is true; raise TimeoutError after PATIENCE seconds."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(0.001)
+async def until(condition: Callable[[], object], hint: str = "") -> None:
+    """Run the notebook's event loop until `condition()`; after PATIENCE seconds raise CheckFailed with the hint."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            raise CheckFailed(f"waited {PATIENCE:g} seconds in vain\nhint      {hint}")
+        await asyncio.sleep(0.001)
 
 
 class Tap:
@@ -231,6 +241,7 @@ class RealRedis:
         options = (*address, "--appendonly", "yes", "--save", "")
         command = [real_redis() or "redis-server", *options]
         self.process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+        keeper.keep("process", self.process.pid)
         _open.append(self)
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and not self._answers():
@@ -251,6 +262,7 @@ class RealRedis:
         """Stop the server."""
         self.process.terminate()
         self.process.wait()
+        keeper.forget("process", self.process.pid)
 
 
 def real_redis() -> str | None:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import pytest
 
-from stages.harness.checkpoint import Dice, Modules
+from stages.harness.checkpoint import Dice, Modules, step
 from stages.harness.server import Server
 from stages.harness.target import Target
 from stages.harness.wire import Client
@@ -29,22 +29,31 @@ MEGABYTE = 1 << 20
 
 
 def answers(client: Client) -> None:
-    """The client is served: something that ends with a line end comes back."""
+    """Assert that the client is served: some line comes back."""
     client.send(b"PING\r\n")
     client.expect_line()
+
+
+def flood(client: Client, limit: int, chunk: bytes = b"x" * MEGABYTE) -> int:
+    """Send without reading until nothing more is taken or the limit is reached; return the number of bytes."""
+    sent = 0
+    while sent < limit and select.select([], [client.socket], [], 0.2)[1]:
+        sent += client.socket.send(chunk)
+    return sent
 
 
 # Bytes come back
 
 
+@step(1)
 @pytest.mark.until("02")
 @pytest.mark.read("Bytes in, bytes out")
 def test_what_a_client_sends_comes_back(client: Client, rng: Dice) -> None:
     """What a client sends comes back to it, byte for byte.
 
-    Look at `data_received`: it is called with the bytes that have come in.
+    Look at `data_received`: the event loop calls it with the bytes that were received.
 
-    The way back to the client is `self.transport`, which `connection_made` has kept.
+    What you write to `self.transport`, which `connection_made` has kept, is sent to the client.
 
     `self.transport.write(data)` is all that it takes.
     """
@@ -52,6 +61,7 @@ def test_what_a_client_sends_comes_back(client: Client, rng: Dice) -> None:
     client.check(arg + b"\r\n", arg + b"\r\n")
 
 
+@step(1)
 @pytest.mark.until("02")
 @pytest.mark.read("Bytes in, bytes out")
 @pytest.mark.parametrize(
@@ -61,57 +71,60 @@ def test_what_a_client_sends_comes_back(client: Client, rng: Dice) -> None:
         pytest.param(b"\xff\xfe\x80 not UTF-8", id="not-utf-8"),
         pytest.param(b"\0", id="a-zero-byte"),
         pytest.param(b"\r\n\r\n\n\r", id="line-ends-only"),
-        pytest.param(b"  blanks around  ", id="blanks-around"),
+        pytest.param(b"  spaces around  ", id="spaces-around"),
         pytest.param("naïve ✓".encode(), id="utf-8"),
     ],
 )
 def test_bytes_are_not_changed_on_the_way(client: Client, data: bytes) -> None:
     """Any bytes come back unchanged: the server does not read them as text.
 
-    Bytes are not text. Does something in your code decode, strip or split what has come in?
+    Bytes are not text. Does your code decode, strip or split what was received?
 
-    Leave `data` the `bytes` object that it is, and write that same object back.
+    Write the object `data` as it is.
     """
     client.check(data, data)
 
 
+@step(1)
 @pytest.mark.until("02")
 @pytest.mark.read("A chunk is not a message")
 def test_each_piece_comes_back_at_once(client: Client, rng: Dice) -> None:
-    """Each piece comes back at once: the server does not wait for the end of a line.
+    """Each chunk comes back at once: the server does not wait for the end of a line.
 
-    TCP carries bytes, not messages: what you get is whatever has arrived by now.
+    TCP delivers bytes, not messages: a chunk is what has arrived until now.
 
-    Do not collect pieces until something looks complete. That is stage 02's work.
+    Do not collect chunks until something looks complete. Stage 02 does that.
 
-    Write in `data_received` what it was called with, each time, even if it is a single byte.
+    Write in each call of `data_received` what it was called with, even if it is a single byte.
     """
     for byte in rng.key() + b"\r\n":
         client.check(bytes([byte]), bytes([byte]))
 
 
+@step(1)
 @pytest.mark.until("02")
 @pytest.mark.read("A chunk is not a message")
 def test_megabytes_come_back_in_order(client: Client, rng: Dice) -> None:
     """Three megabytes come back whole and in order.
 
-    So much never comes in one piece: `data_received` is called many times.
+    So many bytes arrive in many chunks: `data_received` is called for each.
 
-    Write each piece as it comes. There is nothing to put together, and no fixed size to read.
+    Write each chunk when it comes. There is nothing to put together, and no fixed size to read.
     """
     data = rng.randbytes(3 * MEGABYTE)
     client.check(data, data)
 
 
+@step(1)
 @pytest.mark.until("02")
 @pytest.mark.read("Saying goodbye")
 def test_who_has_finished_sending_still_gets_the_rest(client: Client, rng: Dice) -> None:
-    """A client that has said all it has to say gets everything back before the connection is closed.
+    """A client that has finished sending gets everything back before the connection is closed.
 
-    Try `printf hello | nc 127.0.0.1 6379`: nc says that it has finished and still wants to hear the answer.
+    Try `printf hello | nc -N 127.0.0.1 6379`: nc ends its side of the connection, and still reads.
 
-    asyncio closes the transport for you when the client has finished, after what was written has been sent.
-    Look for an `abort()`, or for a socket that is closed by hand.
+    asyncio closes the transport when the client has finished, after it has sent what was written. Does your code call
+    `abort()`, or close the socket?
     """
     data = rng.randbytes(MEGABYTE)
     client.send(data)
@@ -123,16 +136,17 @@ def test_who_has_finished_sending_still_gets_the_rest(client: Client, rng: Dice)
 # Many clients
 
 
+@step(1)
 @pytest.mark.until("02")
 @pytest.mark.read("Many clients, one loop")
 def test_each_client_gets_its_own_bytes(connect: Connect, rng: Dice) -> None:
-    """Fifty clients talk at the same time, and each gets its own bytes and nobody else's.
+    """Fifty clients send at the same time, and each gets its own bytes, and no others.
 
     What belongs to one client must not be kept where all of them share it.
 
-    Each connection is an object of its own: keep its transport in `self`, not in a global or class variable.
+    Each connection is an object: keep its transport in `self`, not in a variable of the module or the class.
 
-    `loop.create_server` takes a factory, which has to make a new `Connection` each time it is called.
+    `loop.create_server` calls its first argument for each client: it has to make a new `Connection` each time.
     """
     clients = {connect(): rng.key() for _ in range(50)}
     for client, arg in clients.items():
@@ -141,16 +155,16 @@ def test_each_client_gets_its_own_bytes(connect: Connect, rng: Dice) -> None:
         client.expect(arg)
 
 
+@step(1)
 @pytest.mark.read("Many clients, one loop")
 def test_a_hundred_clients_are_connected_at_once(connect: Connect, rng: Dice) -> None:
-    """A hundred clients are connected at once, and each is answered, whoever asks first.
+    """A hundred clients are connected at once, and each is answered, in any order.
 
     Does the server accept the second client only after the first has gone?
 
-    With asyncio nothing has to be accepted by hand: `loop.create_server(factory, host, port)` goes on
-    accepting while the loop runs.
+    `loop.create_server(factory, host, port)` accepts clients as long as the event loop runs.
 
-    Await nothing for one client alone; the only thing that `run` waits for is the event that stops it.
+    `run` awaits nothing but the event that stops it.
     """
     clients = [connect() for _ in range(100)]
     rng.shuffle(clients)
@@ -158,11 +172,12 @@ def test_a_hundred_clients_are_connected_at_once(connect: Connect, rng: Dice) ->
         answers(client)
 
 
+@step(1)
 @pytest.mark.read("Many clients, one loop")
 def test_a_thousand_clients_are_connected_at_once(start: Start) -> None:
     """More than a thousand clients are connected at once, and the last one is answered like the first.
 
-    Does your server wait with `select()`? It knows only file descriptors below 1024, and each client needs one.
+    Does your server wait with `select()`? It takes only file descriptors below 1024, and each client needs one.
 
     `epoll`, `kqueue` and `poll` have no such limit. `selectors.DefaultSelector` chooses the best of them, and so does
     asyncio's own event loop.
@@ -187,15 +202,16 @@ def test_a_thousand_clients_are_connected_at_once(start: Start) -> None:
             assert reply.endswith(b"\r\n"), f"client {number} of 1100 was not answered, but: {reply!r}"
 
 
+@step(1)
 @pytest.mark.read("Many clients, one loop")
 def test_a_silent_client_holds_up_nobody(connect: Connect) -> None:
-    """A client that says half a word and then nothing holds up nobody, and is answered when it goes on.
+    """Other clients are served while one has sent half a line only; it is answered when it goes on.
 
-    Somewhere the server waits for this client, and while it waits it serves no one else.
+    Somewhere the server waits for this client, and serves no other meanwhile.
 
-    Nothing in a connection's methods may wait: no `time.sleep`, no blocking `recv`, no loop.
+    No method of a connection may wait: no `time.sleep`, no blocking `recv`, no loop until more comes.
 
-    `data_received` takes what has come and returns. The loop calls it again when there is more.
+    `data_received` takes what has come and returns. The event loop calls it again when there is more.
     """
     silent = connect()
     silent.send(b"PI")
@@ -205,61 +221,39 @@ def test_a_silent_client_holds_up_nobody(connect: Connect) -> None:
     silent.expect_line()
 
 
-@pytest.mark.until("02")
-@pytest.mark.read("The client that never reads")
-def test_a_client_that_never_reads_is_not_fed_for_ever(connect: Connect) -> None:
-    """A client that sends and never reads is made to wait: the server does not keep all its echoes in memory.
-
-    What you write and the client does not take is kept in the transport. How much may that become?
-
-    The loop calls `pause_writing` when too much is waiting. That is the moment to take nothing more in.
-
-    `self.transport.pause_reading()` there, and `self.transport.resume_reading()` in `resume_writing`.
-    """
-    client, other = connect(), connect()
-    sent = flood(client, limit=96 * MEGABYTE)
-    other.check(b"still there?\r\n", b"still there?\r\n")
-    assert sent < 96 * MEGABYTE, "the server took 96 MB from a client that read none of its answers"
-    client.sent = b"(some megabytes of x)"
-    client.expect(b"x" * sent)
+# Who is connected
 
 
-def flood(client: Client, limit: int, chunk: bytes = b"x" * MEGABYTE) -> int:
-    """Send without reading until nothing more is taken or the limit is reached; answer with how much."""
-    sent = 0
-    while sent < limit and select.select([], [client.socket], [], 0.2)[1]:
-        sent += client.socket.send(chunk)
-    return sent
-
-
+@step(2)
 @pytest.mark.read("Saying goodbye")
 def test_a_client_that_breaks_off_disturbs_nobody(connect: Connect, server: Server) -> None:
-    """Clients that break off without a word disturb nobody.
+    """Clients that reset their connection disturb no other client, and cause no traceback.
 
     A connection can end at any moment, also while you are writing to it.
 
-    `connection_lost` is called then. Take the connection out of `server.connections`.
+    The event loop calls `connection_lost` then. Remove the connection from `server.connections`.
 
-    `discard` does not mind when it is not there any more; `remove` raises KeyError.
+    `discard` accepts a connection that is no longer there; `remove` raises KeyError.
     """
     answers(stays := connect())
     for _ in range(20):
         rude = connect()
         rude.send(b"PING\r\n" * 100)
         rude.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        rude.close()  # with no lingering this is a reset, not a goodbye
+        rude.close()  # this linger option makes it a reset
     answers(stays)
     answers(connect())
     assert "Traceback" not in server.errors, server.errors
 
 
+@step(2)
 @pytest.mark.read("Many clients, one loop")
 def test_the_server_knows_who_is_connected(modules: Modules, target: Target) -> None:
-    """`server.connections` holds those who are connected: who comes is added, who goes is taken out.
+    """`server.connections` has the connections of all clients that are connected, and no others.
 
-    What is never taken out is never forgotten: after a million visitors the server holds a million connections.
+    Is a connection removed when its client has gone? If not, the server keeps an object for each client that ever came.
 
-    `connection_made` says `self.server.connections.add(self)`, and `connection_lost` says `discard(self)`.
+    `connection_made` calls `self.server.connections.add(self)`, and `connection_lost` calls `discard(self)`.
     """
     if target.is_final:
         pytest.skip("final/ has grown out of the form that its modules have here")
@@ -269,7 +263,7 @@ def test_the_server_knows_who_is_connected(modules: Modules, target: Target) -> 
         from server import Connection, Server
 
         async def counted(server, wanted):
-            for _ in range(100):
+            for _ in range(50):
                 if len(server.connections) == wanted:
                     break
                 await asyncio.sleep(0.01)
@@ -294,6 +288,7 @@ def test_the_server_knows_who_is_connected(modules: Modules, target: Target) -> 
 # Starting and stopping
 
 
+@step(3)
 @pytest.mark.read("Stopping cleanly")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_a_signal_stops_the_server_cleanly(start: Start, number: int) -> None:
@@ -301,8 +296,7 @@ def test_a_signal_stops_the_server_cleanly(start: Start, number: int) -> None:
 
     Press Ctrl-C in the terminal where it runs. What do you see? `echo $?` then shows the exit status.
 
-    `loop.add_signal_handler(signal.SIGTERM, self.stop)` lets the loop call a function of yours, between two
-    other things it does.
+    `loop.add_signal_handler(signal.SIGTERM, self.stop)` makes the event loop call a function of yours.
 
     `stop` sets the event that `run` awaits. Then `run` closes the listener and the connections, and returns.
     """
@@ -316,13 +310,14 @@ def test_a_signal_stops_the_server_cleanly(start: Start, number: int) -> None:
         client.expect_closed()
 
 
+@step(3)
 @pytest.mark.read("Stopping cleanly")
 def test_a_stop_does_not_wait_for_a_slow_client(start: Start) -> None:
     """A signal stops the server also while a client does not read what was written to it.
 
     Does the server wait until everything was sent? This client never reads, so it would wait for ever.
 
-    Close the listener and the transports, then return from `run`. What was not taken by then is lost.
+    Close the listener and the transports, then return from `run`. What was not sent by then is lost.
     """
     server = start()
     client = server.connect()
@@ -333,6 +328,22 @@ def test_a_stop_does_not_wait_for_a_slow_client(start: Start) -> None:
     assert status == 0, f"exit status {status}"
 
 
+@step(3)
+@pytest.mark.read("Stopping cleanly")
+def test_the_port_is_free_again_at_once(start: Start) -> None:
+    """After a stop the server can be started again on the same port at once.
+
+    The operating system keeps the addresses of closed connections for a minute, unless SO_REUSEADDR is set.
+
+    asyncio's `create_server` sets it; on a socket of your own, set it before `bind`.
+    """
+    first = start()
+    answers(first.connect())
+    assert first.stop() == 0
+    answers(start(port=first.port).connect())
+
+
+@step(3)
 @pytest.mark.not_redis("the option of Redis is called --bind")
 @pytest.mark.read("Stopping cleanly")
 def test_the_server_listens_on_the_host_that_it_is_given(start: Start) -> None:
@@ -340,7 +351,7 @@ def test_the_server_listens_on_the_host_that_it_is_given(start: Start) -> None:
 
     Which address does your server listen on, whatever `--host` says?
 
-    Hand `options.host` to `run`, and from there to `loop.create_server`.
+    Pass `options.host` to `run`, and from there to `loop.create_server`.
     """
     with socket.socket() as probe:
         try:
@@ -365,25 +376,12 @@ def refuses(host: str, port: int) -> bool:
         return probe.connect_ex((host, port)) != 0
 
 
-@pytest.mark.read("Stopping cleanly")
-def test_the_port_is_free_again_at_once(start: Start) -> None:
-    """After a stop the server can be started again on the same port at once.
-
-    The system keeps the addresses of closed connections for a minute, unless the listener says otherwise.
-
-    asyncio's `create_server` sets SO_REUSEADDR by itself; a socket of your own needs it set before `bind`.
-    """
-    first = start()
-    answers(first.connect())
-    assert first.stop() == 0
-    answers(start(port=first.port).connect())
-
-
+@step(3)
 @pytest.mark.read("Stopping cleanly")
 def test_a_port_that_is_taken_is_said_in_words(start: Start) -> None:
     """When the port is taken, the server says so, names the port and ends with an exit status that is not 0.
 
-    Start your server twice. A traceback says what Python thinks of it; say what happened.
+    Start your server twice. It must not show a traceback, but say what happened.
 
     `create_server` raises OSError. Catch it in `main`.
 
@@ -399,3 +397,45 @@ def test_a_port_that_is_taken_is_said_in_words(start: Start) -> None:
     assert str(first.port) in said, f"the port is not named in what it said: {said!r}"
     assert "Traceback" not in said, said
     answers(first.connect())
+
+
+# The client that never reads
+
+
+@step(4)
+@pytest.mark.until("02")
+@pytest.mark.read("The client that never reads")
+def test_a_client_that_never_reads_is_not_fed_for_ever(connect: Connect) -> None:
+    """A client that sends and never reads has to wait: the server does not keep all its echoes in memory.
+
+    The transport keeps what you write until the client reads it. How much may that become?
+
+    The event loop calls `pause_writing` when it is too much. Read nothing more from this client then.
+
+    `self.transport.pause_reading()` is all that it takes.
+    """
+    client, other = connect(), connect()
+    sent = flood(client, limit=96 * MEGABYTE)
+    other.check(b"still there?\r\n", b"still there?\r\n")
+    client.close()
+    assert sent < 96 * MEGABYTE, "the server took 96 MB from a client that read none of its answers"
+
+
+@step(5)
+@pytest.mark.until("02")
+@pytest.mark.read("The client that never reads")
+def test_a_client_that_reads_again_is_served_again(connect: Connect) -> None:
+    """A client that had to wait gets all its bytes as soon as it reads, and is then served like any other.
+
+    Your server has stopped reading from this client. When does it read again?
+
+    The event loop calls `resume_writing` when the client has read enough.
+
+    `self.transport.resume_reading()` is all that it takes.
+    """
+    client = connect()
+    sent = flood(client, limit=96 * MEGABYTE)
+    assert sent < 96 * MEGABYTE, "the server never stopped reading from this client"
+    client.sent = b"(some megabytes of x)"
+    client.expect(b"x" * sent)
+    client.check(b"and now?\r\n", b"and now?\r\n")

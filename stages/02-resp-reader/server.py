@@ -24,11 +24,12 @@ class Connection(asyncio.Protocol):
         self.server.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
-        """A chunk of bytes has come in: print each request that is now complete, and answer each with `+OK`.
+        """A chunk of bytes has come in: print each request that is now complete, and answer each with `+OK` and CRLF.
 
-        What one chunk brings is answered by one write, in the order of the requests. When the reader raises
-        ProtocolError, the requests before it are answered as usual; then comes `-ERR `, the error's text and
-        CRLF, with a blank for any CR or LF in the text, and the connection is closed.
+        Print the list as it is, with `flush=True`. Write all answers to a chunk together, in the order of the requests.
+        If the reader raises ProtocolError, write the answers to the requests before it, then `-ERR `, the error's text
+        and CRLF, with a space in place of each CR or LF in the text; then close the connection. Encode the text with
+        `errors="surrogateescape"`: it may contain a byte of the client's that is not text (see the README).
         """
         self.reader.feed(data)
         output = bytearray()

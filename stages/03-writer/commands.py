@@ -1,24 +1,20 @@
-"""The commands: each takes a request's words and answers with a value. They know no bytes of RESP and no socket."""
+"""The commands: each is a function of its arguments that returns a value. They know no bytes of RESP and no socket."""
 
 from client import Client
 from errors import ReplyError, shown, unknown_command, unknown_subcommand, wrong_number_of_arguments
 from reader import parse_integer
-from writer import Attributed, BigNumber, Push, Replies, Value, Verbatim
+from writer import Value
 
 VERSION = b"7.0.15"  # the Redis that we answer like
 
-EXAMPLES: dict[bytes, Value] = {  # one value of each RESP type, as `DEBUG PROTOCOL` of Redis shows them
+EXAMPLES: dict[bytes, Value] = {  # values of several types: `DEBUG PROTOCOL` of Redis shows the same
     b"string": b"Hello World",
     b"integer": 12345,
     b"double": 3.141,
-    b"bignum": BigNumber(1234567999999999999999999999999999999),
     b"null": None,
     b"array": [0, 1, 2],
     b"set": {0, 1, 2},
     b"map": {0: False, 1: True, 2: False},
-    b"attrib": Attributed(b"Some real reply following the attribute", {b"key-popularity": [b"key:123", 90]}),
-    b"push": Replies([Push([b"server-cpu-usage", 42]), b"Some real reply following the push reply"]),
-    b"verbatim": Verbatim(b"This is a verbatim\nstring"),
     b"true": True,
     b"false": False,
 }
@@ -33,18 +29,20 @@ def execute(client: Client, args: list[bytes]) -> Value:
 
 
 def call(client: Client, args: list[bytes]) -> Value:
-    """Find the command that the first word names, in capitals or not, and run it on the other words.
+    """Call the function of the command that the first argument names, in upper or lower case; return what it returns.
 
-    | request                     | answer                                                                |
-    |-----------------------------|-----------------------------------------------------------------------|
-    | PING                        | the simple string PONG                                                |
-    | PING message, ECHO message  | the message, as a bulk string                                         |
-    | HELLO …                     | see `hello`                                                           |
-    | CLIENT subcommand …         | see `client_command`                                                  |
-    | DEBUG PROTOCOL type         | see `debug`                                                           |
-    | QUIT …                      | the simple string OK, and `client.leaving` is set                     |
-    | one of these, other words   | raises `wrong_number_of_arguments`, with the name in lower case       |
-    | anything else               | raises `unknown_command`                                              |
+    | request                          | function                                         |
+    |----------------------------------|--------------------------------------------------|
+    | PING                             | `ping()`                                         |
+    | PING message                     | `ping(message)`                                  |
+    | ECHO message                     | `echo(message)`                                  |
+    | QUIT [argument ...]              | `quit_(client, *arguments)`                      |
+    | HELLO [option ...]               | `hello(client, *options)`                        |
+    | CLIENT subcommand [argument ...] | `client_command(client, subcommand, *arguments)` |
+    | DEBUG subcommand [argument ...]  | `debug(subcommand, *arguments)`                  |
+
+    Raises `wrong_number_of_arguments` for one of these commands with another number of arguments, and
+    `unknown_command` for any other name.
 
     >>> call(Client(id=1), [b"ping"]), call(Client(id=1), [b"Echo", b"hi"])
     ('PONG', b'hi')
@@ -54,38 +52,56 @@ def call(client: Client, args: list[bytes]) -> Value:
     """
     match [args[0].lower(), *args[1:]]:
         case [b"ping"]:
-            return "PONG"
-        case [b"ping" | b"echo", message]:
-            return message
+            return ping()
+        case [b"ping", message]:
+            return ping(message)
+        case [b"echo", message]:
+            return echo(message)
+        case [b"quit", *arguments]:
+            return quit_(client, *arguments)
         case [b"hello", *options]:
-            return hello(client, options)
+            return hello(client, *options)
         case [b"client", subcommand, *arguments]:
-            return client_command(client, subcommand, arguments)
+            return client_command(client, subcommand, *arguments)
         case [b"debug", subcommand, *arguments]:
-            return debug(client, subcommand, arguments)
-        case [b"quit", *_]:
-            client.leaving = True
-            return "OK"
+            return debug(subcommand, *arguments)
         case [b"ping" | b"echo" | b"client" | b"debug" as name, *_]:
             raise wrong_number_of_arguments(name.decode())
         case _:
             raise unknown_command(args)
 
 
-def hello(client: Client, options: list[bytes]) -> Value:
+def ping(message: bytes | None = None) -> Value:
+    """PING [message]: answer with PONG, or with the message."""
+    return "PONG" if message is None else message
+
+
+def echo(message: bytes) -> Value:
+    """ECHO message: answer with the message."""
+    return message
+
+
+def quit_(client: Client, *ignored: bytes) -> Value:
+    """QUIT: answer OK and hang up."""
+    client.leaving = True
+    return "OK"
+
+
+def hello(client: Client, *options: bytes) -> Value:
     """HELLO [protover [SETNAME name]]: switch to RESP `protover`; answer with what we are, as a map.
 
     A client that speaks RESP3 sends `HELLO 3` before anything else. The map has, in this order: server, version,
-    proto (the version now in use), id (the client's), mode, role and modules. Each option is applied as it is read,
-    so that what stands before a wrong one holds; the version changes last. Raises ReplyError:
+    proto (the version now in use), id (the client's), mode, role and modules. Without options nothing changes. Each
+    SETNAME is applied as it is read, so that one before an error holds; `client.protocol` changes last, when all
+    options are right. Raises ReplyError:
 
-    - `ERR Protocol version is not an integer or out of range` where protover is no integer,
-    - `NOPROTO unsupported protocol version` where it is neither 2 nor 3,
-    - `ERR Syntax error in HELLO option '…'` for a word that is no option, or an option without its value.
+    - `ERR Protocol version is not an integer or out of range` if protover is no integer,
+    - `NOPROTO unsupported protocol version` if it is neither 2 nor 3,
+    - `ERR Syntax error in HELLO option '…'` for an unknown option, or an option without its value.
 
-    >>> hello(Client(id=7), [b"3"])[b"proto"]
+    >>> hello(Client(id=7), b"3")[b"proto"]
     3
-    >>> hello(Client(id=7), [b"4"])
+    >>> hello(Client(id=7), b"4")
     Traceback (most recent call last):
     errors.ReplyError: NOPROTO unsupported protocol version
     """
@@ -115,17 +131,24 @@ def hello(client: Client, options: list[bytes]) -> Value:
     }
 
 
-def client_command(client: Client, subcommand: bytes, arguments: list[bytes]) -> Value:
-    """CLIENT subcommand [argument ...]: what a client asks about itself, or tells us.
+def client_command(client: Client, subcommand: bytes, *arguments: bytes) -> Value:
+    """CLIENT subcommand [argument ...]: answer to a client that asks about itself, or tells about itself.
 
-    | request                      | answer                                                              |
-    |------------------------------|---------------------------------------------------------------------|
-    | CLIENT ID                    | the client's number, an integer                                     |
-    | CLIENT SETNAME name          | OK, and the name is kept (see `valid_name`)                         |
-    | CLIENT GETNAME               | the name, or null where there is none                               |
-    | CLIENT SETINFO option value  | OK: the client's library tells its name; redis-py does this         |
-    | one of these, other words    | raises `wrong_number_of_arguments` of, for instance, client|setname |
-    | anything else                | raises `unknown_subcommand`                                         |
+    | request                     | answer                                                      |
+    |-----------------------------|-------------------------------------------------------------|
+    | CLIENT ID                   | the client's number, an integer                             |
+    | CLIENT SETNAME name         | OK; keep the name in `client.name`, checked by `valid_name` |
+    | CLIENT GETNAME              | the name; null if there is none, or an empty one            |
+    | CLIENT SETINFO option value | OK; keep nothing. redis-py tells its name and version       |
+
+    The subcommand may be in upper or lower case. Raises `wrong_number_of_arguments`, here of `client|setname` and so
+    on, for one of these with another number of arguments, and `unknown_subcommand` for any other.
+
+    >>> client_command(Client(id=7), b"Id")
+    7
+    >>> client_command(Client(id=7), b"ID", b"x")
+    Traceback (most recent call last):
+    errors.ReplyError: ERR wrong number of arguments for 'client|id' command
     """
     match [subcommand.lower(), *arguments]:
         case [b"id"]:
@@ -144,8 +167,12 @@ def client_command(client: Client, subcommand: bytes, arguments: list[bytes]) ->
 
 
 def valid_name(name: bytes) -> bytes:
-    """Give the name back, or raise: only the characters from `!` to `~`, so that lists of names stay readable.
+    """Return the name if it has only characters from `!` to `~`, so that lists of names stay readable; else raise.
 
+    An empty name is allowed: the client then has none.
+
+    >>> valid_name(b"worker-7")
+    b'worker-7'
     >>> valid_name(b"two words")
     Traceback (most recent call last):
     errors.ReplyError: ERR Client names cannot contain spaces, newlines or special characters.
@@ -155,21 +182,13 @@ def valid_name(name: bytes) -> bytes:
     return name
 
 
-def debug(client: Client, subcommand: bytes, arguments: list[bytes]) -> Value:
-    """DEBUG PROTOCOL type: answer with the value of EXAMPLES that `type` names, so that one sees every RESP type.
-
-    Raises ReplyError for any other request, and for `push` in RESP2, which has no pushes.
-    """
+def debug(subcommand: bytes, *arguments: bytes) -> Value:
+    """DEBUG PROTOCOL type: answer with the value of EXAMPLES that `type` names, so that one sees the types of RESP."""
     if subcommand.lower() != b"protocol" or len(arguments) != 1:
-        raise ReplyError(
-            f"ERR unknown subcommand or wrong number of arguments for '{shown(subcommand)}'. Try DEBUG HELP."
-        )
+        wrong = "unknown subcommand or wrong number of arguments for"
+        raise ReplyError(f"ERR {wrong} '{shown(subcommand)}'. Try DEBUG HELP.")
     kind = arguments[0].lower()
     if kind not in EXAMPLES:
-        raise ReplyError(
-            "ERR Wrong protocol type name. Please use one of the following: "
-            "string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false"
-        )
-    if kind == b"push" and client.protocol < 3:
-        raise ReplyError("ERR RESP2 is not supported by this command")
+        names = b"|".join(EXAMPLES).decode()
+        raise ReplyError(f"ERR Wrong protocol type name. Please use one of the following: {names}")
     return EXAMPLES[kind]

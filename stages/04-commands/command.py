@@ -1,9 +1,11 @@
-"""The table of commands, filled from function signatures, and the way through it. It knows no command by name."""
+"""The table of commands, and the way from a request to a function. It knows no command by name."""
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import inf
+from typing import Any, TypeVar
 
 from client import Client
 from errors import ReplyError, not_an_integer, unknown_command, wrong_number_of_arguments
@@ -11,101 +13,29 @@ from reader import parse_integer
 from store import Store
 from writer import Value
 
-WRITE, READONLY = "write", "readonly"  # flags, as COMMAND shows them
+ARGUMENTS: tuple[object, ...] = (bytes, int, bytes | None)  # annotations of arguments; others say what is handed in
 
 F = TypeVar("F", bound=Callable[..., Value])
 
 
 @dataclass
-class Command:
-    """One command: the function, and what its signature says, worked out once."""
+class Signature:
+    """What the signature of a function says about its command."""
 
-    name: str  # in lower case; "client|setname" for a subcommand
-    function: Callable[..., Value]
-    flags: tuple[str, ...]
-    handed: tuple[type, ...]  # what the function gets before the words: Store, Client, both or neither
-    types: tuple[type, ...]  # of the words that follow: int, or else bytes
-    fewest: int  # words in a request, those of the name among them
-    most: float  # the same; infinite where the function takes *args
-    keys: tuple[int, int, int]  # first key, last key (-1: the last word), step; zeros where there is none
-    subcommands: dict[bytes, "Command"] = field(default_factory=dict)
-
-    @property
-    def arity(self) -> int:
-        """The number of words as COMMAND shows it: negative means at least so many."""
-        return self.fewest if self.fewest == self.most else -self.fewest
-
-    def call(self, db: Store, client: Client, args: list[bytes]) -> Value:
-        """Hand the function what it asked for and the words after its name, integers already read.
-
-        Raises `wrong_number_of_arguments` for too few or too many words, `not_an_integer` where an int was wanted.
-
-        >>> def greet(client: Client, times: int) -> Value: return client.id, times
-        >>> describe(greet, (), of="").call(Store(), Client(id=7), [b"GREET", b"3"])
-        (7, 3)
-        """
-        if not self.fewest <= len(args) <= self.most:
-            raise wrong_number_of_arguments(self.name)
-        given = [db if kind is Store else client for kind in self.handed]
-        arguments = args[self.name.count("|") + 1 :]
-        head = [convert(arg, kind) for arg, kind in zip(arguments, self.types, strict=False)]
-        return self.function(*given, *head, *arguments[len(head) :])
+    handed: tuple[type, ...]  # the types of the objects that the function is handed first, such as Store
+    types: tuple[object, ...]  # the annotations of the arguments that follow, without `*args`
+    fewest: int  # arguments that a request must have after the command's name
+    most: float  # arguments that it may have; infinite with `*args`
 
 
-COMMANDS: dict[bytes, Command] = {}  # name in lower case -> command
+def convert(arg: bytes, kind: object) -> bytes | int:
+    """Convert an argument to the type of its parameter: to an integer if `kind` is int; else return it unchanged.
 
+    Use `parse_integer` of the reader, which is as strict as Redis. Raises `not_an_integer` for what is no integer.
 
-def command(*flags: str, of: str = "") -> Callable[[F], F]:
-    """Enter the decorated function into the table: `def get` is GET, `def del_` is DEL.
-
-    With `of="client"`, `def client_setname` is the subcommand CLIENT SETNAME.
+    >>> convert(b"-12", int), convert(b"-12", bytes)
+    (-12, b'-12')
     """
-
-    def register(function: F) -> F:
-        entry = describe(function, flags, of)
-        table = COMMANDS[of.encode()].subcommands if of else COMMANDS
-        table[entry.name.split("|")[-1].encode()] = entry
-        return function
-
-    return register
-
-
-def describe(function: Callable[..., Value], flags: tuple[str, ...], of: str) -> Command:
-    """Read a function's signature: the signature is the syntax.
-
-    Parameters annotated Store or Client come first and are handed in. Each further one is a word of the request:
-    `bytes` as it came, `int` read as a number; with a default it may be missing; `*args` takes any number.
-    One called `key`, and `*keys`, say where the keys stand.
-
-    >>> def mset(db: Store, key: bytes, value: bytes, *more: bytes) -> Value: ...
-    >>> entry = describe(mset, (WRITE,), of="")
-    >>> entry.name, entry.arity, entry.keys
-    ('mset', -3, (1, 1, 1))
-    """
-    name = function.__name__.rstrip("_")
-    if of:
-        name = f"{of}|{name.removeprefix(of + '_')}"
-    depth = name.count("|") + 1
-    parameters = list(inspect.signature(function, eval_str=True).parameters.values())
-    handed = tuple(each.annotation for each in parameters if each.annotation in (Store, Client))
-    args = parameters[len(handed) :]
-    single = [each for each in args if each.kind is not each.VAR_POSITIONAL]
-    names = [each.name for each in args]
-    first = depth + names.index("key") if "key" in names else 0
-    return Command(
-        name=name,
-        function=function,
-        flags=flags,
-        handed=handed,
-        types=tuple(each.annotation for each in single),
-        fewest=depth + sum(each.default is each.empty for each in single),
-        most=depth + len(single) if single == args else float("inf"),
-        keys=(first, -1 if "keys" in names else first, 1) if first else (0, 0, 0),
-    )
-
-
-def convert(arg: bytes, kind: type) -> bytes | int:
-    """Turn a word into what a parameter wants. Raises `not_an_integer`."""
     if kind is not int:
         return arg
     number = parse_integer(arg)
@@ -114,30 +44,99 @@ def convert(arg: bytes, kind: type) -> bytes | int:
     return number
 
 
+def describe(function: Callable[..., Value]) -> Signature:
+    """Read the signature of a function.
+
+    `inspect.signature(function, eval_str=True).parameters.values()` are its parameters. Each has an `annotation`; a
+    `default`, which is `inspect.Parameter.empty` if there is none; and a `kind`, which is
+    `inspect.Parameter.VAR_POSITIONAL` for `*args`.
+
+    The first parameters may have annotations that are not in ARGUMENTS: the function is handed an object of each of
+    these types. The other parameters are the arguments of the request. One with a default may be missing; `*args`
+    takes any number.
+
+    >>> def getrange(db: Store, key: bytes, start: int, end: int = -1) -> Value: ...
+    >>> found = describe(getrange)
+    >>> found.handed == (Store,), found.types == (bytes, int, int), found.fewest, found.most
+    (True, True, 2, 3)
+    >>> def quit_(client: Client, *ignored: bytes) -> Value: ...
+    >>> describe(quit_).fewest, describe(quit_).most
+    (0, inf)
+    """
+    parameters = list(inspect.signature(function, eval_str=True).parameters.values())
+    handed = [each.annotation for each in parameters if each.annotation not in ARGUMENTS]
+    arguments = parameters[len(handed) :]
+    single = [each for each in arguments if each.kind is not each.VAR_POSITIONAL]
+    return Signature(
+        handed=tuple(handed),
+        types=tuple(each.annotation for each in single),
+        fewest=sum(each.default is each.empty for each in single),
+        most=len(single) if single == arguments else inf,
+    )
+
+
+@dataclass
+class Command:
+    """A command: its name, in lower case, and its function."""
+
+    name: str
+    function: Callable[..., Value]
+
+    @cached_property
+    def signature(self) -> Signature:
+        """The signature of the function. It is read when it is first needed."""
+        return describe(self.function)
+
+    def call(self, handed: Mapping[type, Any], args: list[bytes]) -> Value:
+        """Call the function for the request `args`, whose number of arguments is right; return its answer.
+
+        `handed` maps a type to the object of this type that a function can ask for. The function gets the objects
+        that its signature names in `handed`; then the arguments behind the command's name, each converted to the
+        type of its parameter; then those for `*args`, unchanged.
+
+        >>> def greet(client: Client, times: int, *names: bytes) -> Value: return client.id, times, names
+        >>> Command("greet", greet).call({Store: Store(), Client: Client(id=7)}, [b"GREET", b"3", b"5"])
+        (7, 3, (b'5',))
+        """
+        objects = [handed[kind] for kind in self.signature.handed]
+        converted = [convert(arg, kind) for arg, kind in zip(args[1:], self.signature.types, strict=False)]
+        return self.function(*objects, *converted, *args[1 + len(converted) :])
+
+
+COMMANDS: dict[bytes, Command] = {}  # name in lower case -> command
+
+
+def command(function: F) -> F:
+    """Put the decorated function into the table of commands: `def get` is GET, `def del_` is DEL."""
+    name = function.__name__.rstrip("_")
+    COMMANDS[name.encode()] = Command(name, function)
+    return function
+
+
 def find(args: list[bytes]) -> Command:
-    """Look up the command that a request names, in capitals or not: by one word, or by two for a subcommand.
+    """Return the command that a request names, in upper or lower case, if its number of arguments is right.
 
-    A second word that is no subcommand goes to the command itself, which knows what to say to it.
-    Raises `unknown_command`.
+    Raises `unknown_command`, and `wrong_number_of_arguments` for fewer or more arguments than the signature allows.
 
-    >>> @command()
-    ... def greet() -> Value: ...
-    >>> @command(of="greet")
-    ... def greet_politely() -> Value: ...
-    >>> find([b"GREET"]).name, find([b"greet", b"Politely"]).name, find([b"greet", b"rudely"]).name
-    ('greet', 'greet|politely', 'greet')
+    >>> @command
+    ... def greet(name: bytes) -> Value: ...
+    >>> find([b"Greet", b"Ann"]).name
+    'greet'
+    >>> find([b"GREET"])
+    Traceback (most recent call last):
+    errors.ReplyError: ERR wrong number of arguments for 'greet' command
     """
     found = COMMANDS.get(args[0].lower())
     if found is None:
         raise unknown_command(args)
-    if found.subcommands and len(args) > 1:
-        return found.subcommands.get(args[1].lower(), found)
+    if not found.signature.fewest <= len(args) - 1 <= found.signature.most:
+        raise wrong_number_of_arguments(found.name)
     return found
 
 
 def execute(db: Store, client: Client, args: list[bytes]) -> Value:
-    """Answer one request. A ReplyError, whoever raised it, is the answer."""
+    """Execute one request; return its answer. A ReplyError is an answer, too."""
     try:
-        return find(args).call(db, client, args)
+        return find(args).call({Store: db, Client: client}, args)
     except ReplyError as error:
         return error

@@ -1,62 +1,57 @@
 """Commands about the connection and the server itself. They know no bytes of RESP, no socket and no keys."""
 
-import inspect
-
 from client import Client
-from command import COMMANDS, Command, command
-from errors import ReplyError, shown, unknown_subcommand
+from command import command
+from errors import ReplyError, shown, unknown_subcommand, wrong_number_of_arguments
 from reader import parse_integer
-from writer import Attributed, BigNumber, Push, Replies, Value, Verbatim
+from writer import Value
 
 VERSION = b"7.0.15"  # the Redis that we answer like
 
-EXAMPLES: dict[bytes, Value] = {  # one value of each RESP type, as `DEBUG PROTOCOL` of Redis shows them
+EXAMPLES: dict[bytes, Value] = {  # values of several types: `DEBUG PROTOCOL` of Redis shows the same
     b"string": b"Hello World",
     b"integer": 12345,
     b"double": 3.141,
-    b"bignum": BigNumber(1234567999999999999999999999999999999),
     b"null": None,
     b"array": [0, 1, 2],
     b"set": {0, 1, 2},
     b"map": {0: False, 1: True, 2: False},
-    b"attrib": Attributed(b"Some real reply following the attribute", {b"key-popularity": [b"key:123", 90]}),
-    b"push": Replies([Push([b"server-cpu-usage", 42]), b"Some real reply following the push reply"]),
-    b"verbatim": Verbatim(b"This is a verbatim\nstring"),
     b"true": True,
     b"false": False,
 }
 
 
-@command()
+@command
 def ping(message: bytes | None = None) -> Value:
     """PING [message]: answer with PONG, or with the message."""
     return "PONG" if message is None else message
 
 
-@command()
+@command
 def echo(message: bytes) -> Value:
     """ECHO message: answer with the message."""
     return message
 
 
-@command()
+@command
 def quit_(client: Client, *ignored: bytes) -> Value:
     """QUIT: answer OK and hang up."""
     client.leaving = True
     return "OK"
 
 
-@command()
+@command
 def hello(client: Client, *options: bytes) -> Value:
     """HELLO [protover [SETNAME name]]: switch to RESP `protover`; answer with what we are, as a map.
 
     A client that speaks RESP3 sends `HELLO 3` before anything else. The map has, in this order: server, version,
-    proto (the version now in use), id (the client's), mode, role and modules. Each option is applied as it is read,
-    so that what stands before a wrong one holds; the version changes last. Raises ReplyError:
+    proto (the version now in use), id (the client's), mode, role and modules. Without options nothing changes. Each
+    SETNAME is applied as it is read, so that one before an error holds; `client.protocol` changes last, when all
+    options are right. Raises ReplyError:
 
-    - `ERR Protocol version is not an integer or out of range` where protover is no integer,
-    - `NOPROTO unsupported protocol version` where it is neither 2 nor 3,
-    - `ERR Syntax error in HELLO option '…'` for a word that is no option, or an option without its value.
+    - `ERR Protocol version is not an integer or out of range` if protover is no integer,
+    - `NOPROTO unsupported protocol version` if it is neither 2 nor 3,
+    - `ERR Syntax error in HELLO option '…'` for an unknown option, or an option without its value.
 
     >>> hello(Client(id=7), b"3")[b"proto"]
     3
@@ -90,40 +85,49 @@ def hello(client: Client, *options: bytes) -> Value:
     }
 
 
-@command()
-def client(subcommand: bytes, *arguments: bytes) -> Value:
-    """CLIENT subcommand [argument ...]: what a client asks about itself, or tells us. See the subcommands below."""
-    raise unknown_subcommand("CLIENT", subcommand)
+@command
+def client(client: Client, subcommand: bytes, *arguments: bytes) -> Value:
+    """CLIENT subcommand [argument ...]: answer to a client that asks about itself, or tells about itself.
 
+    | request                     | answer                                                      |
+    |-----------------------------|-------------------------------------------------------------|
+    | CLIENT ID                   | the client's number, an integer                             |
+    | CLIENT SETNAME name         | OK; keep the name in `client.name`, checked by `valid_name` |
+    | CLIENT GETNAME              | the name; null if there is none, or an empty one            |
+    | CLIENT SETINFO option value | OK; keep nothing. redis-py tells its name and version       |
 
-@command(of="client")
-def client_id(client: Client) -> Value:
-    """CLIENT ID: answer with the client's number, which no other client has had."""
-    return client.id
+    The subcommand may be in upper or lower case. Raises `wrong_number_of_arguments`, here of `client|setname` and so
+    on, for one of these with another number of arguments, and `unknown_subcommand` for any other.
 
-
-@command(of="client")
-def client_setname(client: Client, name: bytes) -> Value:
-    """CLIENT SETNAME name: keep the name."""
-    client.name = valid_name(name)
-    return "OK"
-
-
-@command(of="client")
-def client_getname(client: Client) -> Value:
-    """CLIENT GETNAME: answer with the name, or null where there is none."""
-    return client.name or None
-
-
-@command(of="client")
-def client_setinfo(option: bytes, value: bytes) -> Value:
-    """CLIENT SETINFO option value: the client's library tells its name; accept it, as redis-py wishes."""
-    return "OK"
+    >>> client(Client(id=7), b"Id")
+    7
+    >>> client(Client(id=7), b"ID", b"x")
+    Traceback (most recent call last):
+    errors.ReplyError: ERR wrong number of arguments for 'client|id' command
+    """
+    match [subcommand.lower(), *arguments]:
+        case [b"id"]:
+            return client.id
+        case [b"setname", name]:
+            client.name = valid_name(name)
+            return "OK"
+        case [b"getname"]:
+            return client.name or None
+        case [b"setinfo", _, _]:
+            return "OK"
+        case [b"id" | b"setname" | b"getname" | b"setinfo" as name, *_]:
+            raise wrong_number_of_arguments(f"client|{name.decode()}")
+        case _:
+            raise unknown_subcommand("CLIENT", subcommand)
 
 
 def valid_name(name: bytes) -> bytes:
-    """Give the name back, or raise: only the characters from `!` to `~`, so that lists of names stay readable.
+    """Return the name if it has only characters from `!` to `~`, so that lists of names stay readable; else raise.
 
+    An empty name is allowed: the client then has none.
+
+    >>> valid_name(b"worker-7")
+    b'worker-7'
     >>> valid_name(b"two words")
     Traceback (most recent call last):
     errors.ReplyError: ERR Client names cannot contain spaces, newlines or special characters.
@@ -133,64 +137,20 @@ def valid_name(name: bytes) -> bytes:
     return name
 
 
-@command()
-def debug(client: Client, subcommand: bytes, *arguments: bytes) -> Value:
-    """DEBUG PROTOCOL type: answer with the value of EXAMPLES that `type` names, so that one sees every RESP type.
-
-    Raises ReplyError for any other request, and for `push` in RESP2, which has no pushes.
-    """
+@command
+def debug(subcommand: bytes, *arguments: bytes) -> Value:
+    """DEBUG PROTOCOL type: answer with the value of EXAMPLES that `type` names, so that one sees the types of RESP."""
     if subcommand.lower() != b"protocol" or len(arguments) != 1:
-        raise ReplyError(
-            f"ERR unknown subcommand or wrong number of arguments for '{shown(subcommand)}'. Try DEBUG HELP."
-        )
+        wrong = "unknown subcommand or wrong number of arguments for"
+        raise ReplyError(f"ERR {wrong} '{shown(subcommand)}'. Try DEBUG HELP.")
     kind = arguments[0].lower()
     if kind not in EXAMPLES:
-        raise ReplyError(
-            "ERR Wrong protocol type name. Please use one of the following: "
-            "string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false"
-        )
-    if kind == b"push" and client.protocol < 3:
-        raise ReplyError("ERR RESP2 is not supported by this command")
+        names = b"|".join(EXAMPLES).decode()
+        raise ReplyError(f"ERR Wrong protocol type name. Please use one of the following: {names}")
     return EXAMPLES[kind]
 
 
-@command()
-def command_(*args: bytes) -> Value:
-    """COMMAND: answer with the table of commands; with a subcommand, see below."""
-    if args:
-        raise unknown_subcommand("COMMAND", args[0])
-    return [described(entry) for entry in COMMANDS.values()]
-
-
-@command(of="command")
-def command_count() -> Value:
-    """COMMAND COUNT: answer with the number of commands."""
-    return len(COMMANDS)
-
-
-@command(of="command")
-def command_docs(*names: bytes) -> Value:
-    """COMMAND DOCS [name ...]: answer with what each command is for. redis-cli asks, to help one type."""
-    known = [entry for entry in COMMANDS.values() if not names or entry.name.encode() in names]
-    return {entry.name.encode(): {b"summary": summary(entry)} for entry in known}
-
-
-def described(entry: Command) -> Value:
-    """One command as COMMAND shows it: name, arity, flags, first key, last key, step, and four lists more.
-
-    The four are Redis's ACL categories, tips, key specifications (all empty here) and the subcommands.
-    """
-    subcommands = [described(each) for each in entry.subcommands.values()]
-    return [entry.name.encode(), entry.arity, set(entry.flags), *entry.keys, set(), [], [], subcommands]
-
-
-def summary(entry: Command) -> bytes:
-    """The docstring's first line, without the syntax before its colon."""
-    docstring = inspect.getdoc(entry.function) or ""
-    return docstring.split("\n")[0].partition(": ")[2].encode()
-
-
-@command()
+@command
 def select(index: int) -> Value:
     """SELECT index: choose a database; we have one, number 0."""
     if index != 0:

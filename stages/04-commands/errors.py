@@ -1,4 +1,4 @@
-"""Errors as replies: what a command raises to say no, and the texts, which are Redis's to the letter."""
+"""Errors as replies: what a command raises instead of returning a value, with Redis's texts, byte for byte."""
 
 
 class ReplyError(Exception):
@@ -6,9 +6,9 @@ class ReplyError(Exception):
 
 
 def shown(arg: bytes) -> str:
-    """Quote a client's word in an error text: 128 bytes of it at most, and up to the first zero byte.
+    """Return a client's argument as an error text shows it: up to its first zero byte, and at most 128 bytes.
 
-    `errors="surrogateescape"` keeps bytes that are not UTF-8, so that the client gets back what it sent.
+    `errors="surrogateescape"` decodes bytes that are not UTF-8 too; the writer turns them back into the same bytes.
 
     >>> shown(b"GETT"), shown(b"a\\x00b"), len(shown(b"x" * 1000))
     ('GETT', 'a', 128)
@@ -17,7 +17,11 @@ def shown(arg: bytes) -> str:
 
 
 def unknown_command(args: list[bytes]) -> ReplyError:
-    """Answer to a command that does not exist: names it, and the arguments as far as 128 bytes go.
+    """Return the error for a command that does not exist.
+
+    The name is shown by `shown`. Each argument is shown up to its first zero byte, in single quotes and followed by a
+    space. Once 128 bytes or more of arguments are shown, quotes and spaces included, no further argument is. If n
+    bytes are shown, at most 128 - n bytes of the next argument are, not counting its quotes.
 
     >>> unknown_command([b"GETT", b"my", b"key"])
     ReplyError("ERR unknown command 'GETT', with args beginning with: 'my' 'key' ")
@@ -32,7 +36,7 @@ def unknown_command(args: list[bytes]) -> ReplyError:
 
 
 def unknown_subcommand(command: str, subcommand: bytes) -> ReplyError:
-    """Answer to a subcommand that does not exist.
+    """Return the error for a subcommand that does not exist.
 
     >>> unknown_subcommand("CLIENT", b"FOO")
     ReplyError("ERR unknown subcommand 'FOO'. Try CLIENT HELP.")
@@ -41,7 +45,9 @@ def unknown_subcommand(command: str, subcommand: bytes) -> ReplyError:
 
 
 def wrong_number_of_arguments(command: str) -> ReplyError:
-    """Answer to a request with too few or too many words; `command` in lower case, `client|setname` and so on.
+    """Return the error for a request with too few or too many arguments.
+
+    `command` is in lower case; a subcommand stands behind its command, as in `client|setname`.
 
     >>> wrong_number_of_arguments("echo")
     ReplyError("ERR wrong number of arguments for 'echo' command")
@@ -50,15 +56,15 @@ def wrong_number_of_arguments(command: str) -> ReplyError:
 
 
 def wrong_type() -> ReplyError:
-    """Answer to a command for one kind of value whose key holds another."""
+    """Return the error for a command on one kind of value, if the key holds another kind."""
     return ReplyError("WRONGTYPE Operation against a key holding the wrong kind of value")
 
 
 def syntax_error() -> ReplyError:
-    """Answer to options that do not exist, or do not go together."""
+    """Return the error for options that do not exist, or that exclude each other."""
     return ReplyError("ERR syntax error")
 
 
 def not_an_integer() -> ReplyError:
-    """Answer where a number was wanted: in the request, or in the value that is to be counted up."""
+    """Return the error for an argument, or the value of a key, that should be an integer and is not."""
     return ReplyError("ERR value is not an integer or out of range")

@@ -1,19 +1,22 @@
-"""Commands for strings: bytes, which are also numbers when they look like one."""
+"""Commands for strings: bytes, which are numbers too if they look like one."""
 
-from command import READONLY, WRITE, command
+from command import command
 from errors import ReplyError, not_an_integer, syntax_error
 from reader import parse_integer
 from store import STRING, Store
 from writer import Value
 
 
-@command(WRITE)
+@command
 def set_(db: Store, key: bytes, value: bytes, *options: bytes) -> Value:
-    """SET key value [NX | XX] [GET]: set the key, whatever it held; answer OK.
+    """SET key value [NX | XX] [GET]: set the key, whatever its old value is; answer OK.
 
-    With NX only where there is no such key, with XX only where there is one; answer null when it was not set.
-    With GET answer with the value from before, or null, whether the key was set or not; WRONGTYPE where the old
-    value is no string, and then nothing is set. Options in capitals or not, in any order; else `syntax_error`.
+    With NX it is set only if there is no such key, with XX only if there is one; otherwise the answer is null.
+    With GET the answer is the old value, or null if there is none, whether the key was set or not.
+    Options come in any order, in upper or lower case. If the key was set, call `db.changed(key)`.
+
+    Raises, before anything is set: `syntax_error` for any other option and for NX together with XX; with GET also
+    `wrong_type`, if the old value is not a string.
     """
     chosen = {option.lower() for option in options}
     if chosen - {b"nx", b"xx", b"get"} or {b"nx", b"xx"} <= chosen:
@@ -28,58 +31,63 @@ def set_(db: Store, key: bytes, value: bytes, *options: bytes) -> Value:
     return "OK" if possible else None
 
 
-@command(READONLY)
+@command
 def get(db: Store, key: bytes) -> Value:
-    """GET key: answer with the string, or null where there is no such key."""
+    """GET key: answer with the string, or null if there is no such key."""
     return db.get(key, STRING)
 
 
-@command(READONLY)
+@command
 def strlen(db: Store, key: bytes) -> Value:
-    """STRLEN key: answer with the string's length in bytes; 0 where there is no such key."""
+    """STRLEN key: answer with the length of the string in bytes; 0 if there is no such key."""
     return len(db.get(key, STRING) or b"")
 
 
-@command(WRITE)
+@command
 def append(db: Store, key: bytes, value: bytes) -> Value:
-    """APPEND key value: put the value at the string's end (no key: an empty string); answer with the new length."""
+    """APPEND key value: add the value at the end of the string; answer with the new length.
+
+    If there is no such key, the old string is empty. Call `db.changed(key)`, whatever the value.
+    """
     joined = (db.get(key, STRING) or b"") + value
     db.put(key, joined)
     db.changed(key)
     return len(joined)
 
 
-@command(WRITE)
+@command
 def incr(db: Store, key: bytes) -> Value:
-    """INCR key: add 1; answer with the new number."""
+    """INCR key: add 1 to the number at the key (see `add`); answer with the sum."""
     return add(db, key, 1)
 
 
-@command(WRITE)
+@command
 def decr(db: Store, key: bytes) -> Value:
-    """DECR key: subtract 1; answer with the new number."""
+    """DECR key: subtract 1 from the number at the key; answer with the difference."""
     return add(db, key, -1)
 
 
-@command(WRITE)
+@command
 def incrby(db: Store, key: bytes, increment: int) -> Value:
-    """INCRBY key increment: add; answer with the new number."""
+    """INCRBY key increment: add the increment to the number at the key (see `add`); answer with the sum."""
     return add(db, key, increment)
 
 
-@command(WRITE)
+@command
 def decrby(db: Store, key: bytes, decrement: int) -> Value:
-    """DECRBY key decrement: subtract; answer with the new number."""
+    """DECRBY key decrement: subtract the decrement from the number at the key; answer with the difference."""
     if decrement == -(2**63):  # its opposite does not fit into 64 bits
         raise ReplyError("ERR decrement would overflow")
     return add(db, key, -decrement)
 
 
 def add(db: Store, key: bytes, increment: int) -> int:
-    """Add to the number at `key` (no key: 0) and give the sum. The value stays a string: `10`, not ten.
+    """Add to the number at `key`, which is 0 if there is no such key; call `db.changed(key)`; return the sum.
 
-    Raises `not_an_integer` where the string is no 64-bit integer, and a ReplyError,
-    `ERR increment or decrement would overflow`, where the sum would not be one.
+    The value is still a string of decimal digits. `parse_integer` of the reader reads it.
+
+    Raises, before anything is set: `not_an_integer` if the value is no 64-bit integer, and
+    `ReplyError("ERR increment or decrement would overflow")` if the sum is none.
 
     >>> db = Store()
     >>> add(db, b"visits", 5), add(db, b"visits", -7), db.get(b"visits", STRING)

@@ -1,9 +1,8 @@
-"""The server: many clients at once, and nobody hears of a change before the log has it. It knows sockets."""
+"""The server: many clients at once, and no reply is sent before the log has the change. It knows sockets."""
 
 import argparse
 import asyncio
 import itertools
-import os
 import signal
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import commands  # noqa: F401  (these four fill the table that `execute` looks i
 import hashes  # noqa: F401
 import keys  # noqa: F401
 import strings  # noqa: F401
-from aof import CorruptLog, Log, load
+from aof import CorruptLog, Log, restore
 from client import Client
 from command import execute
 from reader import ProtocolError, Reader
@@ -38,11 +37,11 @@ class Connection(asyncio.Protocol):
         self.server.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
-        """A chunk of bytes has come in: execute each request that is now complete.
+        """A chunk of bytes has come in: execute each request that is now complete, with `self.server.execute`.
 
-        The replies are collected in `output`, in the order of the requests, and sent by `send`, once the log has
-        what they claim. When the reader raises ProtocolError, the requests before it are answered as usual; then
-        comes the error, `-ERR ` and its text, and the client counts as `leaving`: nothing more is read from it.
+        Append the replies to `self.output`, in the order of the requests. If the reader raises ProtocolError, append
+        the error, `-ERR ` and its text; then the client is `leaving`. After the request of a client that is `leaving`,
+        read no more of its requests. At the end call `self.server.send_soon(self)`: nothing is sent here.
         """
         client = self.client
         self.reader.feed(data)
@@ -55,7 +54,10 @@ class Connection(asyncio.Protocol):
         self.server.send_soon(self)
 
     def send(self) -> None:
-        """Send the replies that waited, all in one write, and hang up on a client that is leaving."""
+        """Send `self.output` in one write, and close the connection of a client that is `leaving`.
+
+        The transport may keep the bytearray until the client reads it, so do not change it: take a new one.
+        """
         self.transport.write(self.output)
         self.output = bytearray()
         if self.client.leaving:
@@ -79,16 +81,15 @@ class Connection(asyncio.Protocol):
 
 
 class Server:
-    """The listening side, the data and the log: it accepts clients, executes, and stops cleanly."""
+    """The listening side, the data and the log: it accepts clients, executes requests, and stops cleanly."""
 
     def __init__(self) -> None:
         self.connections: set[Connection] = set()
         self.db = Store()
-        self.log: Log | None = None  # without one, nothing is kept
+        self.log: Log | None = None  # None with `--appendonly no`
         self.client_ids = itertools.count(1)
-        self.unsent: list[Connection] = []  # those whose replies go out at the end of this turn of the loop
+        self.unsent: list[Connection] = []  # `before_sleep` sends their replies
         self.stopping = asyncio.Event()
-        self.failure: str | None = None  # why we stop, where it is not because we were asked to
 
     async def run(self, host: str, port: int) -> None:
         """Serve on `host` and `port` (0: any free one) until `stop` is called or a signal asks for it.
@@ -105,58 +106,61 @@ class Server:
         await self.stopping.wait()
         listener.close()
         ticker.cancel()
-        if self.failure is None:
-            self.before_sleep()
         for connection in self.connections:
             connection.transport.close()
 
-    def stop(self, failure: str | None = None) -> None:
-        """Let `run` come to its end, because we were asked to, or because of a `failure`."""
-        self.failure = self.failure or failure
+    def stop(self) -> None:
+        """Let `run` come to its end."""
         self.stopping.set()
 
     def execute(self, client: Client, args: list[bytes]) -> Value:
-        """Answer one request; where it changed something (`db.changes` tells), append it to the log.
+        """Execute a request and return its reply; if it has changed something, append it to the log.
 
-        A request that changed nothing, such as GET or the DEL of a missing key, is not logged: replaying it
-        would change nothing either.
+        It has changed something if `self.db.changes` is not what it was before. Other requests, such as GET or the DEL
+        of a missing key, are not logged: to run them again would change nothing either.
         """
         before = self.db.changes
-        answer = execute(self.db, client, args)
+        reply = execute(self.db, client, args)
         if self.log is not None and self.db.changes != before:
             self.log.append(args)
-        return answer
+        return reply
+
+    def replay(self, args: list[bytes]) -> Value:
+        """Execute a request that was read from the log, for a new client, and return its reply.
+
+        It is in the log already, so it is not appended again.
+        """
+        return execute(self.db, Client(id=0), args)
 
     def send_soon(self, connection: Connection) -> None:
-        """Have this connection's replies sent at the end of this turn of the event loop, by `before_sleep`."""
+        """Have this connection's replies sent by `before_sleep`, when this iteration of the event loop is over."""
         if not self.unsent:
             asyncio.get_running_loop().call_soon(self.before_sleep)
         self.unsent.append(connection)
 
     def before_sleep(self) -> None:
-        """The turn is over, everything that had come in is executed: flush the log, then send the replies.
+        """Flush the log, if there is one, then call `send` of each connection in `unsent`, and empty that list.
 
-        All requests of one turn, of whatever clients, share one write to the log and, with the policy `always`,
-        one fsync. When the log cannot be written, nobody gets a reply: `stop` with the reason.
+        All requests of one iteration of the event loop, of all clients, share this one flush. If it raises OSError,
+        nothing may be sent: end the server with `sys.exit(f"cannot write the log: {error}")`.
         """
         try:
             if self.log is not None:
                 self.log.flush()
         except OSError as error:
-            self.stop(f"cannot write the log: {error}")
-            return
+            sys.exit(f"cannot write the log: {error}")
         unsent, self.unsent = self.unsent, []
         for connection in unsent:
             connection.send()
 
     async def sync_every_second(self) -> None:
-        """With the policy `everysec`, sync the log each second, in a thread: the loop does not wait for the disk."""
+        """With the policy `everysec`, call `sync` each second, in a thread: the event loop does not wait for it."""
         while self.log is not None and self.log.policy == "everysec":
             await asyncio.sleep(1)
             try:
                 await asyncio.to_thread(self.log.sync)
-            except OSError as error:
-                self.stop(f"cannot sync the log: {error}")
+            except OSError as error:  # exit from a callback: from a task it would leave a traceback
+                asyncio.get_running_loop().call_soon(sys.exit, f"cannot sync the log: {error}")
 
 
 def parse_options(args: list[str]) -> argparse.Namespace:
@@ -175,38 +179,22 @@ def parse_options(args: list[str]) -> argparse.Namespace:
     return parser.parse_args(args)
 
 
-def restore(server: Server, path: Path) -> None:
-    """Bring back what the log at `path` says, if there is one, and cut off half a request at its end.
-
-    Raises CorruptLog where the log is damaged; then it is left as it is.
-    """
-    if not path.exists():
-        return
-    nobody = Client(id=0)
-    end = load(path, lambda args: execute(server.db, nobody, args))
-    torn = path.stat().st_size - end
-    if torn:
-        print(f"{path} ends in half a request: {torn} bytes cut off at byte {end}", file=sys.stderr, flush=True)
-        os.truncate(path, end)
-
-
 def main() -> None:
-    """Run the server until it is told to stop; complain in one line where it cannot start or go on."""
+    """Run the server until it is told to stop; say in one line why it cannot start or go on."""
     options = parse_options(sys.argv[1:])
     server = Server()
-    try:
-        if options.appendonly == "yes":
-            path = options.dir / "appendonly.aof"
-            restore(server, path)
+    if options.appendonly == "yes":
+        path = options.dir / "appendonly.aof"
+        try:
+            if path.exists():
+                restore(path, server.replay)
             server.log = Log(path, options.appendfsync)
-    except (CorruptLog, OSError) as error:
-        sys.exit(f"cannot use the log: {error}")
+        except (CorruptLog, OSError) as error:
+            sys.exit(f"cannot use the log: {error}")
     try:
         asyncio.run(server.run(options.host, options.port))
     except (OSError, OverflowError) as error:
         sys.exit(f"cannot listen on {options.host}:{options.port}: {error}")
-    if server.failure:
-        sys.exit(server.failure)
     if server.log is not None:
         server.log.close()
 

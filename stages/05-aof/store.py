@@ -1,5 +1,6 @@
 """The keyspace: keys and their typed values. It knows no command and no client."""
 
+from collections.abc import Iterator
 from typing import TypeVar
 
 from errors import wrong_type
@@ -13,7 +14,7 @@ NAMES: dict[type, str] = {STRING: "string", HASH: "hash"}  # as TYPE calls them
 
 
 class Store:
-    """Keys and values, behind four verbs (`get`, `make`, `put`, `delete`) and one signal (`changed`).
+    """Keys and values. Commands `get`, `make`, `put` and `delete` values, and report changes with `changed`.
 
     >>> db = Store()
     >>> db.put(b"greeting", b"hi")
@@ -26,16 +27,16 @@ class Store:
         self.changes = 0  # how often something was changed: who wants to know compares (Redis: `dirty`)
 
     def get(self, key: bytes, kind: type[T]) -> T | None:
-        """Give the value at `key`, or None where there is no such key. Raises `wrong_type` if it is not a `kind`."""
+        """Return the value at `key`, or None if there is no such key. Raises `wrong_type` if it is not a `kind`."""
         value = self._values.get(key)
         if value is None or isinstance(value, kind):
             return value
         raise wrong_type()
 
     def make(self, key: bytes, kind: type[Hash]) -> Hash:
-        """Give the container at `key`, a new empty one where there is none, to be changed in place.
+        """Return the container at `key`; if there is no such key, set it to a new empty container first.
 
-        The caller changes it and then says `changed(key)`. Raises `wrong_type` if it is not a `kind`.
+        The caller changes it in place and then calls `changed(key)`. Raises `wrong_type` if it is not a `kind`.
 
         >>> db = Store()
         >>> db.make(b"user", HASH)[b"name"] = b"Alice"
@@ -48,17 +49,18 @@ class Store:
         return value
 
     def put(self, key: bytes, value: bytes) -> None:
-        """Set `key` to `value`, whatever was there before, of whatever kind."""
+        """Set `key` to `value`. An old value is replaced, whatever its kind."""
         self._values[key] = value
 
     def delete(self, key: bytes) -> bool:
-        """Remove `key`; tell whether it was there."""
+        """Remove `key`; return whether it was there."""
         return self._values.pop(key, None) is not None
 
     def changed(self, *keys: bytes) -> None:
-        """A command says so when it has changed what is at `keys`: it counts, and an emptied container goes away.
+        """Count a change; remove those of the values at `keys` that are empty containers now.
 
-        Redis knows no empty containers: after the last HDEL, EXISTS answers 0. An empty string stays.
+        In Redis there are no empty containers: after the last HDEL, EXISTS answers 0. An empty string stays. A key
+        that does not exist, because DEL has removed it, is right, too.
 
         >>> db = Store()
         >>> fields = db.make(b"user", HASH)
@@ -72,12 +74,16 @@ class Store:
                 del self._values[key]
 
     def kind(self, key: bytes) -> type | None:
-        """Tell the kind of the value at `key`, or None where there is no such key."""
+        """Return the kind of the value at `key`, or None if there is no such key."""
         return type(self._values[key]) if key in self._values else None
 
     def clear(self) -> None:
         """Remove every key."""
         self._values.clear()
+
+    def items(self) -> Iterator[tuple[bytes, bytes | Hash]]:
+        """Yield each key with its value."""
+        yield from self._values.items()
 
     def __contains__(self, key: bytes) -> bool:
         return key in self._values

@@ -8,12 +8,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 from stages.desk.progress import Progress, recall, remember
 from stages.desk.shared import WORK, Complaint, begun, reached, stage_number
 from stages.harness.course import ROOT, TASKS, stage_folder
+from stages.harness.steps import steps
 
 # nbval is only for notebooks, and takes two seconds to load.
 PYTEST = [sys.executable, "-m", "pytest", "-p", "no:nbval", "--target=work"]
@@ -60,7 +63,10 @@ def check(stage: int, args: list[str]) -> int:
         if (stopped and status) or chosen:
             print("This was not the whole checkpoint, so its outcome is not stored.")
         elif results.exists():
-            remember(stage, outcome(results, recall(stage)))
+            cases = read(results)
+            for line in told(stage, cases):
+                print(line)
+            remember(stage, outcome(cases, recall(stage)))
     earlier = [each for each in TASKS if each < stage]
     return check_earlier(earlier) if earlier and status == 0 and not chosen else status
 
@@ -73,7 +79,7 @@ def check_earlier(stages: list[int]) -> int:
         results = Path(folder, "results.xml")
         command = [*map(str, map(stage_folder, stages)), f"--junitxml={results}", *BRIEF]
         run = subprocess.run([*PYTEST, *command], cwd=ROOT, capture_output=True, text=True)
-        found = outcome(results, Progress()) if results.exists() else Progress()
+        found = outcome(read(results), Progress()) if results.exists() else Progress()
     if run.returncode == 0:
         print(f"Stage {names}: what is asked there still holds ({found.passed} checks).")
     else:
@@ -86,13 +92,58 @@ def saved() -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in WORK.glob("*.py")}
 
 
-def outcome(results: Path, before: Progress) -> Progress:
-    """Count the tests that passed in a JUnit file. One that fails in its body and in its teardown counts once."""
-    cases: dict[str, bool] = {}
-    for case in ElementTree.parse(results).iter("testcase"):
-        if case.find("skipped") is None:
-            failed = case.find("failure") is not None or case.find("error") is not None
-            name = case.get("name", "")
-            cases[name] = cases.get(name, True) and not failed
-    failed_ones = [name for name, passed in cases.items() if not passed]
-    return Progress(len(cases) - len(failed_ones), len(cases), failed_ones, before.hints)
+# The outcome
+
+
+@dataclass
+class Case:
+    """One test that ran: its step (0: none), its points, and how it failed (`kind` is empty when it passed)."""
+
+    name: str
+    step: int
+    points: float
+    kind: str
+
+
+def read(results: Path) -> list[Case]:
+    """Read the tests in a JUnit file that were not skipped. One that fails in its body and its teardown is one case."""
+    cases: dict[str, Case] = {}
+    for node in ElementTree.parse(results).iter("testcase"):
+        if node.find("skipped") is None:
+            said = {each.get("name"): each.get("value", "") for each in node.iter("property")}
+            failed = node.find("failure") is not None or node.find("error") is not None
+            case = Case(node.get("name", ""), int(said.get("step", 0)), float(said.get("points", 0)), "")
+            cases.setdefault(case.name, case).kind += said.get("kind", "failed") if failed else ""
+    return list(cases.values())
+
+
+def outcome(cases: list[Case], before: Progress) -> Progress:
+    """Return the progress that the cases show."""
+    failed = [case.name for case in cases if case.kind]
+    open_steps = {case.step for case in cases if case.kind}
+    passed = sorted({case.step for case in cases} - open_steps - {0})
+    return Progress(len(cases) - len(failed), len(cases), failed, passed, before.hints)
+
+
+def told(stage: int, cases: list[Case]) -> Iterator[str]:
+    """Yield a line for each step, and the sum."""
+    found, progress = steps(stage_folder(stage)), outcome(cases, Progress())
+    following = False  # a step before has failed
+    for step in found:
+        own = [case for case in cases if case.step == step.number]
+        failed = [case for case in own if case.kind]
+        unwritten = all(case.kind.startswith("NotImplementedError") for case in failed)
+        if own and not failed:
+            state = f"✓ {len(own)} check{'s' * (len(own) > 1)}"
+        elif not own or (following and (unwritten or failed == own)):
+            state = "not yet"
+        else:
+            state = "failed"
+        following = following or bool(failed)
+        yield f"step {step.number:>2}  {state:<11}  {step.text}"
+        if state == "failed":
+            yield f"{'first':>20}  {failed[0].name}"
+    if carried := [case.name for case in cases if case.kind and not case.step]:
+        yield f"earlier  failed       what an earlier stage asks, too\n{'first':>20}  {carried[0]}"
+    points = int(sum(case.points for case in cases if not case.kind) + 0.001)  # shares of a step are no whole numbers
+    yield f"Stage {stage:02}: {len(progress.steps)} of {len(found)} steps, {points} of 100 points"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from stages.desk.manifest import Row, Sources, functions, read, sources
@@ -13,6 +13,7 @@ from stages.desk.progress import recall
 from stages.desk.shared import stage_number
 from stages.desk.starter import taken_out
 from stages.harness.course import STAGES, stage_folder
+from stages.harness.steps import steps
 
 COLOURS = {"+": "\033[32m", "-": "\033[31m", "@": "\033[36m"}
 PLAIN = "\033[0m"
@@ -28,18 +29,29 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the diff, in colour on a terminal."""
-    hide = [] if options.solution else [stage for stage in STAGES if not recall(stage).done]
+    hide = {} if options.solution else {stage: names for stage in STAGES if (names := unpassed(stage))}
     for line in difference(options.old, options.new, options.file, hide):
         print(coloured(line) if sys.stdout.isatty() else line)
     unseen = [f"{stage:02}" for stage in hide if stage in (options.old, options.new)]
     if unseen:
-        print(f"\nWhat you write in stage {' and '.join(unseen)} is not shown before its check has passed.")
+        print(f"\nWhat you write in stage {' and '.join(unseen)} is not shown before its step has passed.")
         print("To see it now, add --solution.")
     return 0
 
 
-def shown(stage: int, hide: Collection[int]) -> Sources:
-    """Return the files of a stage without the bodies that are written in the stages `hide`.
+def unpassed(stage: int) -> set[str]:
+    """Return the functions of a stage that are written in steps which have not passed yet."""
+    progress = recall(stage)
+    return {
+        name
+        for step in steps(stage_folder(stage))
+        if not progress.done and step.number not in progress.steps
+        for name in step.write
+    }
+
+
+def shown(stage: int, hide: Mapping[int, Collection[str]]) -> Sources:
+    """Return the files of a stage without the bodies of the functions `hide`: stage -> names.
 
     A function that the stage before has too keeps the body that it has there, as in the starter.
     """
@@ -48,7 +60,8 @@ def shown(stage: int, hide: Collection[int]) -> Sources:
     files = {}
     for row in read(stage_folder(stage)):
         if row.file in now:
-            files[row.file] = taken_out(row, now[row.file], before) if stage in hide else now[row.file]
+            hidden = replace(row, write=tuple(name for name in row.write if name in hide.get(stage, ())))
+            files[row.file] = taken_out(hidden, now[row.file], before)
             files[row.file] = with_bodies(files[row.file], row, before)
     return now | files
 
@@ -60,7 +73,7 @@ def with_bodies(source: str, row: Row, before: Sources) -> str:
     return taken_out(replace(row, write=unchanged), source, before, missing=False)
 
 
-def difference(old: int, new: int, only: str | None = None, hide: Collection[int] = ()) -> Iterator[str]:
+def difference(old: int, new: int, only: str | None, hide: Mapping[int, Collection[str]]) -> Iterator[str]:
     """Yield the lines of a unified diff, file by file; `only` is the name of one file."""
     before, now = (shown(stage, hide) for stage in (old, new))
     for file in sorted({*before, *now}):

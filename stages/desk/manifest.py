@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from stages.harness.steps import quoted, table
+
 HEADING = "## The files"
 MODULE = "<module>"
 
@@ -52,12 +54,7 @@ class Row:
 
 def read(folder: Path) -> list[Row]:
     """Return the rows of the table in a folder's README.md; an empty list when there is no table."""
-    readme = folder / "README.md"
-    text = readme.read_text() if readme.exists() else ""
-    _, _, section = text.partition(f"\n{HEADING}\n")
-    lines = [line for line in section.split("\n## ")[0].splitlines() if line.startswith("|")]
-    table = [[cell.strip() for cell in line.strip("|\n ").split("|")] for line in lines]
-    return [row(dict(zip(table[0], cells, strict=False))) for cells in table[2:]]
+    return [row(cells) for cells in table(folder, HEADING)]
 
 
 def row(cells: dict[str, str]) -> Row:
@@ -75,11 +72,6 @@ def row(cells: dict[str, str]) -> Row:
         was={name: old for names, old, _ in moves for name in quoted(names) if old},
         reason=cells.get("why", ""),
     )
-
-
-def quoted(text: str) -> tuple[str, ...]:
-    """Return the names in backticks."""
-    return tuple(re.findall(r"`([^`]+)`", text))
 
 
 def sources(folder: Path) -> Sources:

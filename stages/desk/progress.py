@@ -18,6 +18,7 @@ class Progress:
     passed: int = 0
     checks: int = 0  # 0: not checked yet
     failed: list[str] = field(default_factory=list)  # the names of the failed tests, in the order of the checkpoint
+    steps: list[int] = field(default_factory=list)  # the numbers of the steps that passed
     hints: dict[str, int] = field(default_factory=dict)  # test -> number of its hints that were shown
 
     @property

@@ -6,7 +6,8 @@ import argparse
 
 from stages.desk.progress import recall
 from stages.desk.shared import begun
-from stages.harness.course import ROOT, TASKS, title
+from stages.harness.course import ROOT, TASKS, stage_folder, title
+from stages.harness.steps import steps
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +29,9 @@ def state(stage: int) -> str:
         return "not begun"
     if not progress.checks:
         return "begun, not checked"
-    return "passed" if progress.done else f"{progress.passed} of {progress.checks} checks"
+    if progress.done:
+        return "passed"
+    return f"{len(progress.steps)} of {len(steps(stage_folder(stage)))} steps"
 
 
 def next_step() -> str:

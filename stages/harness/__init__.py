@@ -3,6 +3,7 @@
 A file imports only files above it in this list:
 
     course.py        the stages by number: their folders, and the file by which each is recognised
+    steps.py         the steps of a stage: the table 'An order to write in' in its README
     rooms.py         which file of `final/` is which file of the stages
     target.py        what `--target` means: what is tested, and how to start it
     supervisor.py    a process that runs one program under limits, and kills everything the program leaves behind

@@ -4,6 +4,7 @@ A test that talks to a server takes `client` (or `connect`, for several connecti
 server. It is started when it is first needed, and again after a test has failed. So each test uses new keys: `rng` is
 a random generator, seeded by `--seed` and the test's name; `rng.key()` makes a new word.
 
+    @step(1)                                                # of the README's table 'An order to write in'
     def test_ping_is_answered_with_pong(client):
         """PING is answered with PONG.
 
@@ -62,8 +63,10 @@ import os
 import random
 import re
 import shlex
+import shutil
 import string
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
@@ -74,10 +77,12 @@ from stages.harness.course import LAST, ROOT
 from stages.harness.rooms import in_package, in_rooms
 from stages.harness.sandbox import NoAnswer, TooSlow, answer
 from stages.harness.server import Server
+from stages.harness.steps import steps
 from stages.harness.target import Target, Unavailable, find
 from stages.harness.wire import Client, Patience
 
 PATIENCE = pytest.StashKey[Patience]()
+step = pytest.mark.step
 SERVERS = pytest.StashKey[list[Server]]()
 TARGET = pytest.StashKey[Target]()
 FAILED = pytest.StashKey[bool]()
@@ -133,11 +138,12 @@ def target_of(config: pytest.Config, stage: int) -> Target:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Find each test's target. Deselect tests that the target's stage replaces, skip those that Redis does not pass."""
     replaced = []
+    shares = Counter((item.path.parent, step_of(item)) for item in items if not item.get_closest_marker("needs"))
     for item in items:
         if (stage := stage_of(item)) is None:
             continue
-        points = item.get_closest_marker("points")
-        item.user_properties.append(("points", points.args[0] if points else 1))
+        item.user_properties.append(("step", step_of(item)))
+        item.user_properties.append(("points", worth(item, shares[item.path.parent, step_of(item)])))
         try:
             target = target_of(config, stage)
         except Unavailable as error:
@@ -146,6 +152,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             target = Target("redis, which is not installed", LAST, is_redis=True)
             item.add_marker(pytest.mark.skip(reason=str(error)))
         item.stash[TARGET] = target
+        needs = item.get_closest_marker("needs")
+        if needs and not shutil.which(needs.args[0]) and not os.environ.get("CI"):
+            item.add_marker(pytest.mark.skip(reason=f"{needs.args[0]} is not installed"))
         until = item.get_closest_marker("until")
         not_redis = item.get_closest_marker("not_redis")
         if until and target.stage >= int(until.args[0]):
@@ -154,6 +163,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason=not_redis.args[0]))
     config.hook.pytest_deselected(items=replaced)
     items[:] = [item for item in items if item not in replaced]
+
+
+def step_of(item: pytest.Item) -> int:
+    """Return the number of the step to which a test belongs; 0 when it belongs to none."""
+    mark = item.get_closest_marker("step")
+    return int(mark.args[0]) if mark else 0
+
+
+def worth(item: pytest.Item, share: int) -> float:
+    """Return the points of a test: of its step's points one part of `share`; of a teacher's own test what it says.
+
+    A test that does not run on every machine is worth nothing, nor is one that an earlier checkpoint has too.
+    """
+    found = steps(item.path.parent)
+    if item.get_closest_marker("needs") or (found and not step_of(item)):
+        return 0
+    if number := step_of(item):
+        return sum(each.points for each in found if each.number == number) / share
+    points = item.get_closest_marker("points")
+    return points.args[0] if points else 1
 
 
 # What tests take
@@ -330,6 +359,7 @@ def pytest_runtest_makereport(
         item.user_properties.append(("trouble", teaching.trouble(call.excinfo.value)))
         if item.config.option.brief:
             report.kind = teaching.kind(call.excinfo.value, item.stash.get(SERVERS, []))  # type: ignore[attr-defined]
+            item.user_properties.append(("kind", report.kind))
         if item.config.option.tbstyle == "auto":  # pytest's own report: --tb=long
             report.longrepr = teaching.compose(lesson(item, stage, call.excinfo))
     return report

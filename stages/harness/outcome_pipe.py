@@ -43,9 +43,9 @@ class OutcomePipe:
             line = line[os.write(self.descriptor, line) :]
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Write the tests: [name, points] for each."""
-        worth = [(item.nodeid, dict(item.user_properties).get("points", 1)) for item in session.items]
-        self.write(tests=worth)
+        """Write the tests: [name, step, points] for each."""
+        properties = [(item.nodeid, dict(item.user_properties)) for item in session.items]
+        self.write(tests=[(name, found["step"], found["points"]) for name, found in properties])
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write the outcome of a test, after its teardown."""

@@ -165,8 +165,10 @@ def marked(lines: list[str], others: list[str], caret: bool = True) -> list[str]
 
 def complaining(servers: list[Server]) -> Server:
     """Return the last server that has written to standard error; the last one when none has."""
-    if servers[-1].program:
-        servers[-1].wait(0.1)  # a traceback may not have arrived yet
+    last = servers[-1]
+    if last.program and last.alive:
+        with last.program.errors.grown:  # a traceback may not have arrived yet
+            last.program.errors.grown.wait_for(lambda: raised(last.errors), 0.1)
     return next((each for each in reversed(servers) if each.program and each.errors), servers[-1])
 
 

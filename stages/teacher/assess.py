@@ -47,9 +47,10 @@ class Limits:
 
 @dataclass
 class Check:
-    """One test: its points, and its outcome."""
+    """One test: its step (0: none), its points, and its outcome."""
 
     name: str
+    step: int
     points: float
     outcome: str = "not run"  # or passed, failed, skipped
     seconds: float = 0
@@ -74,18 +75,24 @@ class Grade:
 
     @property
     def score(self) -> float:
-        """The points earned."""
-        return sum(check.score for check in self.checks.values())
+        """The points earned. They are rounded, because a step's points are shared by its tests."""
+        return round(sum(check.score for check in self.checks.values()), 2)
 
     @property
     def out_of(self) -> float:
         """The points that can be earned."""
-        return sum(check.points for check in self.checks.values())
+        return round(sum(check.points for check in self.checks.values()), 2)
+
+    @property
+    def steps(self) -> dict[int, list[Check]]:
+        """The tests of each step in order; those of no step have the number 0, and come last."""
+        numbers = sorted({check.step for check in self.checks.values()}, key=lambda number: (not number, number))
+        return {number: [check for check in self.checks.values() if check.step == number] for number in numbers}
 
     def update(self, line: dict[str, Any]) -> None:
         """Take in a line from the pipe; of several lines about one test the first counts."""
-        for name, points in line.get("tests", ()) if not self.checks else ():
-            self.checks[name] = Check(name.rpartition("/")[2].removeprefix("test_checkpoint.py::"), points)
+        for name, step, points in line.get("tests", ()) if not self.checks else ():
+            self.checks[name] = Check(name.rpartition("/")[2].removeprefix("test_checkpoint.py::"), step, points)
         check = self.checks.get(line.get("test", ""))
         if check and check.outcome == "not run":
             check.outcome, check.seconds, check.said = line["outcome"], line["seconds"], line["said"]

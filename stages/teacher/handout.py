@@ -45,12 +45,12 @@ The experiments of the notebook then run on your own code.
 ## Check
 
 ```
-python3 -m stages check {stage:02}       what is right, what is not, and where to read on
+python3 -m stages check {stage:02}       which steps have passed, what is wrong, and where to read on
 python3 -m stages hint {stage:02}        one more hint each time
 ```
 
-You can get {points}. A check counts as many as its mark `points` in
-[the checkpoint](stages/{folder}/test_checkpoint.py) says, or 1.
+You can get 100 points. The table *An order to write in* in [the stage's README](stages/{folder}/README.md) has the
+steps and the points of each; the checks of a step share its points. You need no Redis on your machine for all of them.
 
 ## Hand in
 
@@ -133,7 +133,8 @@ def copy_notebook(name: str, folder: Path) -> None:
     if not (ROOT / "notebooks" / name).exists():
         return
     shutil.copy(ROOT / "notebooks" / "conftest.py", folder)
-    shutil.copytree(ROOT / "notebooks" / "shared", folder / "shared", ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("shared", "pictures"):
+        shutil.copytree(ROOT / "notebooks" / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     book = json.loads((ROOT / "notebooks" / name).read_text())
     book["cells"] = [cleared(cell) for cell in book["cells"] if LEFT_OUT.isdisjoint(cell["metadata"].get("tags", ()))]
     (folder / name).write_text(json.dumps(book, indent=1, ensure_ascii=False) + "\n")
@@ -151,10 +152,9 @@ def requirements() -> str:
 
 
 def readme(stage: int, has_work: bool) -> str:
-    """Return the README: what the task is, how many points it has, how to check and to hand in."""
+    """Return the README: what the task is, how to check and to hand in."""
     text = (stage_folder(stage) / "README.md").read_text()
     rows: list[Row] = [each for each in read(stage_folder(stage)) if each.write]
-    points = next((line for line in text.splitlines() if line.startswith("Points: ")), "Points: 0")
     begin = "# the starter is in work/ already"
     if not has_work:
         begin = f"# copy your own work/ of the stage before here, then type:\npython3 -m stages start {stage:02}"
@@ -165,5 +165,4 @@ def readme(stage: int, has_work: bool) -> str:
         folder=stage_folder(stage).name,
         stage=stage,
         begin=begin,
-        points=f"{points.removeprefix('Points: ')} points",
     )

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from stages.teacher.assess import Check, Grade
 
-COLUMNS = ("submission", "score", "out_of", "status", "seconds")
+COLUMNS = ("submission", "score", "out_of", "steps", "status", "seconds")
 SIGNS = {"passed": "+", "failed": "-", "skipped": "s", "not run": "."}
 
 
@@ -22,24 +22,40 @@ def write(file: Path, text: str) -> None:
     os.replace(new, file)
 
 
-def cells(grade: Grade) -> tuple[str, str, str, str, str]:
+def cells(grade: Grade) -> tuple[str, str, str, str, str, str]:
     """Return the row of grades.csv."""
-    return grade.submission, f"{grade.score:g}", f"{grade.out_of:g}", grade.status, f"{grade.seconds:.1f}"
+    score, out_of, seconds = f"{grade.score:g}", f"{grade.out_of:g}", f"{grade.seconds:.1f}"
+    return grade.submission, score, out_of, str(len(passed(grade))), grade.status, seconds
+
+
+def passed(grade: Grade) -> list[int]:
+    """Return the steps that earned all their points."""
+    return [number for number, checks in grade.steps.items() if number and all(c.score == c.points for c in checks)]
 
 
 def row(grade: Grade) -> str:
     """Return the line that is printed while grading."""
-    return f"{grade.submission}: {grade.score:g} of {grade.out_of:g}, {grade.status}, {grade.seconds:.1f} s"
+    steps = f"{len(passed(grade))} of {len(grade.steps.keys() - {0})} steps"
+    points = f"{grade.score:g} of {grade.out_of:g} points"
+    return f"{grade.submission}: {points}, {steps}, {grade.status}, {grade.seconds:.1f} s"
 
 
 def feedback(grade: Grade) -> str:
-    """Return the page for the student: the outcome of each check, then the report of each failure."""
+    """Return the page for the student: the points of each step, the outcome of each check, and reports of failures."""
     parts = [f"Stage {grade.stage:02}: {grade.score:g} of {grade.out_of:g} points ({grade.status})"]
     parts += [grade.said] if grade.said else []
+    parts.append("\n\n".join(step(number, checks) for number, checks in grade.steps.items()))
     checks = grade.checks.values()
-    parts.append("\n".join(f"{SIGNS[each.outcome]} {each.points:g}  {each.name}: {each.outcome}" for each in checks))
     parts += [f"{check.name}\n\n{textwrap.indent(check.said, '    ')}" for check in checks if check.said]
     return f"\n\n{'-' * 80}\n\n".join(parts) + "\n"
+
+
+def step(number: int, checks: list[Check]) -> str:
+    """Return the lines about one step: its points, and the outcome of each check."""
+    score, points = (round(sum(each), 2) for each in zip(*((c.score, c.points) for c in checks), strict=True))
+    title = f"Step {number}" if number else "Other checks"
+    lines = [f"{SIGNS[check.outcome]} {check.name}: {check.outcome}" for check in checks]
+    return "\n".join([f"{title}: {score:g} of {points:g} points", *lines])
 
 
 def gradescope(grade: Grade) -> str:
@@ -59,9 +75,9 @@ def gradescope(grade: Grade) -> str:
 def gradescope_test(check: Check) -> dict[str, object]:
     """Return one test of results.json; one that was not run is failed, and its output says so."""
     return {
-        "name": check.name,
-        "score": check.score,
-        "max_score": check.points,
+        "name": f"Step {check.step}: {check.name}" if check.step else check.name,
+        "score": round(check.score, 2),
+        "max_score": round(check.points, 2),
         "status": "passed" if check.outcome == "passed" else "failed",
         "output": check.said or check.outcome,
         "output_format": "text",

@@ -1,19 +1,16 @@
-"""The notebooks run with the outputs that are committed, show the stages' code, and have all their parts."""
+"""The notebooks show the stages' code, and have all their parts; see test_running.py for whether they run."""
 
 from __future__ import annotations
 
 import ast
 import doctest
 import importlib
+import itertools
 import json
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,58 +18,21 @@ import final.commands  # noqa: F401  (fills the table)
 from final.engine.command import COMMANDS
 from stages.desk import manifest
 from stages.harness.course import stage_folder
+from stages.harness.steps import steps
+from tests.support.narrow import COLUMNS, narrow
+from tests.support.notebook import COMPANIONS, NOTEBOOKS, ROOT, TOUR, Cell, cells, code, stage_of
 
-ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-COMPANIONS = [path for path in NOTEBOOKS if re.match(r"\d\d-", path.name)]
-TOUR = ROOT / "notebooks" / "final-tour.ipynb"
 PARTS = (
     "Where we are on the road",
+    "What it is for",
     "The question",
     "The checkpoint",
     "What real Redis does differently",
     "Going further",
+    "Five questions",
+    "What you can do now",
 )
 CONTINUED = re.compile(r"class (\w+)\(\1\):")  # a class shown in parts
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell of a notebook's file."""
-
-    number: int
-    kind: str
-    source: str
-    tags: frozenset[str] = frozenset()
-    outputs: list[dict[str, Any]] = field(default_factory=list)
-    metadata: dict[str, Any] = field(default_factory=dict)
-    count: int | None = None
-
-    @property
-    def is_solution(self) -> bool:
-        """Whether it shows what a learner writes."""
-        return "solution" in self.tags
-
-
-def cells(path: Path) -> list[Cell]:
-    """Read a notebook."""
-    return [
-        Cell(
-            number,
-            cell["cell_type"],
-            "".join(cell["source"]),
-            frozenset(cell["metadata"].get("tags", ())),
-            cell.get("outputs", []),
-            cell["metadata"],
-            cell.get("execution_count"),
-        )
-        for number, cell in enumerate(json.loads(path.read_text())["cells"])
-    ]
-
-
-def code(path: Path) -> list[Cell]:
-    """Read a notebook's code cells."""
-    return [cell for cell in cells(path) if cell.kind == "code"]
 
 
 def prose(path: Path) -> str:
@@ -90,35 +50,15 @@ def headings(text: str) -> list[str]:
     return re.findall(r"^#+ (.+?) *$", without_fences(text), flags=re.M)
 
 
-def stage_of(path: Path) -> int:
-    """Return the stage that a notebook is about."""
-    return int(path.name[:2])
-
-
 notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 companion = pytest.mark.parametrize("path", COMPANIONS, ids=lambda path: path.stem)
 
 
-# They run
-
-
-@notebook
-def test_a_notebook_runs_with_the_outputs_that_are_committed(path: Path) -> None:
-    """On a new kernel, without a network, with every output compared (see notebooks/conftest.py)."""
-    options = ["--nbval", "--target=reference", "-q", "--color=no", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", str(path), *options],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "tests" / "support" / "offline")},
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-2000:]
-
-
 @notebook
 def test_a_notebook_is_committed_as_run_from_top_to_bottom(path: Path) -> None:
-    assert json.loads(path.read_text())["metadata"]["kernelspec"]["name"] == "python3"
+    metadata = json.loads(path.read_text())["metadata"]
+    assert metadata["kernelspec"]["name"] == "python3"
+    assert metadata["language_info"]["name"] == "python" and metadata["language_info"]["file_extension"] == ".py"
     assert [cell.count for cell in code(path)] == list(range(1, len(code(path)) + 1))
 
 
@@ -139,23 +79,29 @@ def test_the_last_cell_closes_everything(path: Path) -> None:
     assert "close_all()" in code(path)[-1].source
 
 
+@notebook
+def test_no_line_of_code_is_wider_than_a_cell(path: Path) -> None:
+    wide = [(cell.number, line) for cell in code(path) for line in cell.text.splitlines() if len(line) > COLUMNS]
+    assert wide == []
+
+
 # Their code is the stage's code
 
 
 def shown(path: Path) -> Iterator[tuple[Cell, str, str]]:
-    """Yield the definitions in the cells of the stage: (cell, qualified name, text)."""
+    """Yield the definitions in the cells of the stage: (cell, qualified name, text, as narrow as a cell)."""
     for cell in code(path):
         if "stage" in cell.tags:
-            for name, text in manifest.definitions(cell.source).items():
+            for name, text in manifest.definitions(narrow(cell.source)).items():
                 if not CONTINUED.fullmatch(text):
                     yield cell, name, text
 
 
 def of_stage(stage: int) -> dict[str, set[str]]:
-    """Map each qualified name of a stage to its text (texts, where two files have the name)."""
+    """Map each qualified name of a stage to its text, as narrow as a cell (texts, if two files have the name)."""
     texts: dict[str, set[str]] = {}
     for source in manifest.sources(stage_folder(stage)).values():
-        for name, text in manifest.definitions(source).items():
+        for name, text in manifest.definitions(narrow(source)).items():
             texts.setdefault(name, set()).add(text)
     return texts
 
@@ -197,53 +143,61 @@ def test_only_what_a_learner_writes_is_shown_in_solutions(path: Path) -> None:
 
 
 @companion
-def test_solutions_are_cells_of_the_stage_and_collapsed(path: Path) -> None:
+def test_solutions_are_cells_of_the_stage_and_folded(path: Path) -> None:
     solutions = [cell for cell in code(path) if cell.is_solution]
     assert solutions
     for cell in solutions:
         assert "stage" in cell.tags, cell.source
         assert cell.metadata.get("jupyter", {}).get("source_hidden") is True, cell.source
-        assert cell.metadata.get("collapsed") is True, cell.source
 
 
 @companion
-def test_a_solution_comes_after_its_specification(path: Path) -> None:
-    """Signature and docstring are in the text before it, or in a cell tagged `exercise`, as in the stage."""
-    text = ""
-    for cell in cells(path):
-        if cell.kind == "markdown" or "exercise" in cell.tags:
-            text += cell.source
-        elif cell.is_solution:
+def test_an_exercise_is_the_solution_without_the_bodies(path: Path) -> None:
+    """Signatures and docstrings are those of the stage; the bodies say that they are to be written."""
+    everything = code(path)
+    for cell, following in itertools.pairwise(everything):
+        if "exercise" in cell.tags:
+            assert heads(cell.source) == heads(following.source), f"cell {cell.number}"
             for name, function in manifest.functions(cell.source):
-                assert specification(cell.source, function) in unindented(text), f"cell {cell.number}: {name}"
-        else:
-            text = ""
+                rest = [ast.unparse(each) for each in function.body[1:]]
+                assert rest == ["raise NotImplementedError"], f"cell {cell.number}: {name}"
 
 
-def specification(source: str, function: manifest.Function) -> str:
-    """Return a function up to the end of its docstring."""
-    lines = source.splitlines()[manifest.first_line(function) - 1 : function.body[0].end_lineno]
-    assert ast.get_docstring(function)
-    return unindented("\n".join(lines))
-
-
-def unindented(text: str) -> str:
-    """Remove the indent of all lines, so that a method is found in or outside its class."""
-    return "\n".join(line.strip() for line in text.splitlines())
+def heads(source: str) -> dict[str, str]:
+    """Map each function of a cell to its text up to the end of its docstring."""
+    lines = narrow(source).splitlines()
+    return {
+        name: "\n".join(lines[manifest.first_line(function) - 1 : function.body[0].end_lineno])
+        for name, function in manifest.functions(narrow(source))
+    }
 
 
 @companion
-def test_a_solution_is_followed_by_assertions(path: Path) -> None:
-    waiting: Cell | None = None
+def test_a_check_says_whose_code_it_runs_and_gives_hints(path: Path) -> None:
     for cell in code(path):
+        if "check" in cell.tags:
+            assert re.search(r"\b(yours|put_yours_into)\(", cell.source), f"cell {cell.number}"
+            assert re.search(r"^\s*(check\(|say\(|assert )", cell.source, flags=re.M), f"cell {cell.number}"
+
+
+@companion
+def test_the_exercises_are_the_steps_of_the_stage_in_their_order(path: Path) -> None:
+    """Below the heading `Step N: …` are the exercises for what the README's row N has the learner write."""
+    written: dict[int, list[str]] = {}
+    number = 0
+    for cell in cells(path):
+        for title in headings(cell.source) if cell.kind == "markdown" else ():
+            step = re.match(r"Step (\d+): ", title)
+            number = int(step[1]) if step else 0
         if cell.is_solution:
-            assert waiting is None, f"cell {waiting and waiting.number}: no assertions before the next solution"
-            waiting = cell
-        elif waiting and "stage" not in cell.tags:
-            checks = re.search(r"^\s*assert ", cell.source, flags=re.M)
-            assert checks, f"cell {cell.number} should check what cell {waiting.number} defines"
-            waiting = None
-    assert waiting is None
+            written.setdefault(number, []).extend(name for name, _ in manifest.functions(cell.source))
+    assert {step: sorted(names) for step, names in written.items()} == steps_of(stage_folder(stage_of(path)))
+
+
+def steps_of(folder: Path) -> dict[int, list[str]]:
+    """Return what each step of a stage has the learner write, sorted; not the steps in which a function only grows."""
+    found = {step.number: sorted(set(step.write) - step.again) for step in steps(folder)}
+    return {step: names for step, names in found.items() if names}
 
 
 # They have all their parts
@@ -260,7 +214,7 @@ def test_the_first_code_cell_starts_the_server_and_the_question_is_asked_by_an_e
     assert "start(" in next(cell for cell in code(path) if "setup" not in cell.tags).source
     everything = cells(path)
     begin = next(cell.number for cell in everything if "## The question" in cell.source)
-    following = next(cell for cell in everything[begin:] if cell.kind == "code")
+    following = next(cell for cell in everything[begin:] if cell.kind == "code" and "guess" not in cell.tags)
     assert following.outputs
 
 
@@ -268,6 +222,26 @@ def test_the_first_code_cell_starts_the_server_and_the_question_is_asked_by_an_e
 def test_going_further_has_three_tasks(path: Path) -> None:
     tasks = prose(path).split("## Going further", 1)[1]
     assert re.findall(r"^(\d)\. \*\*", tasks, flags=re.M) == ["1", "2", "3"]
+
+
+@notebook
+def test_one_guesses_before_each_experiment_that_answers(path: Path) -> None:
+    """There are three or more guesses, each announced by the text before, with room to write and nothing to see."""
+    everything = cells(path)
+    guesses = [cell for cell in everything if "guess" in cell.tags]
+    assert len(guesses) >= 3
+    for cell in guesses:
+        before, after = everything[cell.number - 1], everything[cell.number + 1]
+        assert "**Guess first.**" in before.source, f"cell {cell.number}"
+        assert re.match(r"\w+ = (\"\"|None)( |\n|$)", cell.source) and cell.outputs == [], f"cell {cell.number}"
+        assert after.kind == "code" and after.outputs, f"cell {cell.number}: no experiment follows"
+
+
+@notebook
+def test_five_questions_have_folded_answers(path: Path) -> None:
+    section = prose(path).partition("## Five questions\n")[2].partition("\n## ")[0]
+    folded = re.findall(r"<details><summary>(\d)\. .+?\?</summary>\n\n(?:.|\n)+?\n\n</details>", section)
+    assert folded == ["1", "2", "3", "4", "5"]
 
 
 @companion
@@ -301,6 +275,7 @@ def test_sections_that_the_checkpoint_refers_to_exist(path: Path) -> None:
 @notebook
 def test_links_lead_to_files_and_sections_that_exist(path: Path) -> None:
     for text, link in re.findall(r"\[([^\]]+)\]\(([^)\s]+)\)", without_fences(prose(path))):
+        assert not re.fullmatch("`[^`]*`", text), f"{text} does not look like a link in every program"
         if re.match(r"https?:", link):
             continue
         file, _, section = link.partition("#")

@@ -6,12 +6,17 @@ import re
 
 import pytest
 
+from stages.desk.hint import docstrings
 from stages.desk.manifest import functions, read, sources
 from stages.desk.starter import starter
 from stages.harness.course import STAGES, stage_folder
 from tests.support.stages_copy import StagesCopy
 
 CHECKPOINT = '''
+from stages.harness.checkpoint import step
+
+
+@step(1)
 def test_it_has_a_server(modules):
     """There is a server.
 
@@ -23,6 +28,7 @@ def test_it_has_a_server(modules):
     modules.check("import server; result = 1", 1)
 
 
+@step(2)
 def test_it_is_blue(modules):
     """The server is blue.
 
@@ -104,13 +110,24 @@ def test_road_and_hint_use_the_outcome_of_check(stages_copy: StagesCopy) -> None
     stages_copy.desk("start", "01")
     status, said = stages_copy.desk("check")
     assert status == 1 and "1 failed, 1 passed" in said and "this was your code in work/" in said
-    assert "1 of 2 checks" in stages_copy.desk()[1]
+    assert "step  1  ✓ 1 check    Connection.connection_made, Connection.data_received\n" in said
+    assert "step  2  failed       Connection.connection_lost\n               first  test_it_is_blue\n" in said
+    assert "step  3  not yet      Server.stop\n" in said and "Stage 01: 1 of 5 steps, 40 of 100 points\n" in said
+    assert "1 of 5 steps" in stages_copy.desk()[1]
     assert "test_it_is_blue: The server is blue.\n\nHint 1 of 1:\n    Paint it." in stages_copy.desk("hint", "01")[1]
     with (stages_copy.work / "server.py").open("a") as file:
         file.write('\ncolour = "blue"\n')
     assert stages_copy.desk("check", "01")[0] == 0
     assert "passed" in stages_copy.desk()[1]
     assert "no failed test of stage 01 is known" in stages_copy.desk("hint", "01")[1]
+
+
+def test_a_check_that_belongs_to_no_step_is_named_when_it_fails(stages_copy: StagesCopy) -> None:
+    carried = CHECKPOINT.replace("@step(2)", "import pytest\n@pytest.mark.carried")
+    (stages_copy.folder / "stages/01-echo-server/test_checkpoint.py").write_text(carried)
+    stages_copy.desk("start", "01")
+    said = stages_copy.desk("check", "01")[1]
+    assert "earlier  failed       what an earlier stage asks, too\n               first  test_it_is_blue\n" in said
 
 
 def test_each_call_of_hint_shows_one_hint_more(stages_copy: StagesCopy) -> None:
@@ -135,7 +152,7 @@ def test_diff_shows_what_a_stage_adds(stages_copy: StagesCopy) -> None:
     assert "+from reader import ProtocolError, Reader" in said
 
 
-def test_diff_hides_a_body_until_its_stage_has_passed_or_it_is_asked_for(stages_copy: StagesCopy) -> None:
+def test_diff_hides_a_body_until_its_step_has_passed_or_it_is_asked_for(stages_copy: StagesCopy) -> None:
     body = "+        self._buffer += data"
     status, said = stages_copy.desk("diff", "01", "02")
     assert status == 0
@@ -143,6 +160,9 @@ def test_diff_hides_a_body_until_its_stage_has_passed_or_it_is_asked_for(stages_
     assert "is not shown before" in said and "--solution" in said
     assert "transport.write" not in said.replace("transport.write(data)` never waits", "")
     assert body in stages_copy.desk("diff", "01", "02", "--solution")[1]
+    (stages_copy.folder / ".progress.json").write_text(json.dumps({"02": {"passed": 1, "checks": 9, "steps": [2]}}))
+    said = stages_copy.desk("diff", "01", "02")[1]
+    assert body in said and "+        raise NotImplementedError" in said
     (stages_copy.folder / ".progress.json").write_text(json.dumps({"02": {"passed": 2, "checks": 2}}))
     said = stages_copy.desk("diff", "01", "02")[1]
     assert body in said and "NotImplementedError" in said  # what is written in stage 01 is still hidden
@@ -174,7 +194,7 @@ def test_only_the_outcome_of_a_whole_checkpoint_is_stored(stages_copy: StagesCop
     assert "is not stored" in stages_copy.desk("check", "01", "-x")[1]
     assert "begun, not checked" in stages_copy.desk()[1]
     assert "is not stored" not in stages_copy.desk("check", "01", "-q")[1]
-    assert "1 of 2 checks" in stages_copy.desk()[1]
+    assert "1 of 5 steps" in stages_copy.desk()[1]
 
 
 def test_a_watched_checkpoint_is_run_again_at_every_save(stages_copy: StagesCopy) -> None:
@@ -188,22 +208,30 @@ def test_a_watched_checkpoint_is_run_again_at_every_save(stages_copy: StagesCopy
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("stage", [1, 5, *(pytest.param(stage, marks=pytest.mark.slow) for stage in (2, 3, 4))])
-def test_a_check_of_a_starter_shows_one_failure_and_counts_the_others(stage: int, stages_copy: StagesCopy) -> None:
+@pytest.mark.parametrize(
+    ("stage", "most"), [(1, 8), *(pytest.param(stage, 1000, marks=pytest.mark.slow) for stage in STAGES)]
+)
+def test_a_check_of_a_starter_shows_one_failure_and_counts_the_others(
+    stage: int, most: int, stages_copy: StagesCopy
+) -> None:
+    stages_copy.shorten(stage, *list(docstrings(stage))[:most])
     stages_copy.desk("start", f"{stage:02}", "--from-reference")
-    status, said = stages_copy.desk("check", f"{stage:02}", "--patience=0.3")
+    status, said = stages_copy.desk("check", f"{stage:02}", "--patience=2")
     assert status == 1
     assert len(said.splitlines()) < 60, said
     assert said.count("Run it again:") == 1
     assert re.search(r"^    NotImplementedError: \w+(\.\w+)? ×\d+, first in test_", said, re.M), said  # noqa: RUF001
 
 
-@pytest.mark.parametrize("stage", [1, 5])
-def test_a_check_of_a_server_that_does_not_start_shows_its_traceback_once(stage: int, stages_copy: StagesCopy) -> None:
+@pytest.mark.parametrize(("stage", "first"), [(1, 0), (5, 3)])
+def test_a_check_of_a_server_that_does_not_start_shows_its_traceback_once(
+    stage: int, first: int, stages_copy: StagesCopy
+) -> None:
+    stages_copy.shorten(stage, *list(docstrings(stage))[first : first + 6])  # tests that start a server
     stages_copy.desk("start", f"{stage:02}", "--from-reference")
     path = stages_copy.work / "server.py"
     path.write_text(path.read_text().replace("class Server:", 'raise RuntimeError("early")\n\n\nclass Server:', 1))
-    said = stages_copy.desk("check", f"{stage:02}", "--patience=0.3")[1]
+    said = stages_copy.desk("check", f"{stage:02}", "--patience=5")[1]
     assert "Your server did not start" in said and said.count("RuntimeError: early") == 1
     assert "RuntimeError: line " in said and len(said.splitlines()) < 60
 

@@ -12,7 +12,7 @@ import pytest
 
 from stages.teacher import leaks
 from tests.support import hostile
-from tests.support.stages_copy import desk, points
+from tests.support.stages_copy import desk
 
 KILOBYTES = 768 << 10
 
@@ -47,7 +47,7 @@ def grade(autograder: Path) -> dict[str, object]:
 def test_it_grades_in_gradescopes_folders_and_memory(autograder: Path) -> None:
     (autograder / "submission" / "server.py").write_text(hostile.REFERENCE)
     found = grade(autograder)
-    assert found["score"] == points(1) + 1
+    assert found["score"] == 101
     tests = found["tests"]
     assert isinstance(tests, list) and all(test["score"] == test["max_score"] for test in tests)
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -53,11 +54,12 @@ class Run:
         return f"{names}\n\nThe first:\n\n{first}\n\nAll of it: {self.command}"
 
 
-def run(stage: int, target: str | Path, folder: Path, *options: str) -> Run:
-    """Run the checkpoint of a stage on a target; pytest writes its results into `folder`."""
+def run(stage: int, target: str | Path, folder: Path, *options: str, tests: Collection[str] = ()) -> Run:
+    """Run the checkpoint of a stage, or some of its tests, on a target; pytest writes its results into `folder`."""
     results = folder / "results.xml"
+    name = f"stages/{stage_folder(stage).name}"
     args = [
-        f"stages/{stage_folder(stage).name}",
+        *([f"{name}/test_checkpoint.py::{test}" for test in tests] or [name]),
         f"--target={target}",
         f"--junitxml={results}",
         "-p",
@@ -74,7 +76,7 @@ def run(stage: int, target: str | Path, folder: Path, *options: str) -> Run:
     )
     output = done.stdout + done.stderr
     assert results.exists(), output
-    command = f"pytest {args[0]} {args[1]}"
+    command = f"pytest {args[0]} --target={target}"
     return Run(command, output, done.returncode, [read(case) for case in ElementTree.parse(results).iter("testcase")])
 
 
@@ -97,7 +99,7 @@ def marked(stage: int, mark: str) -> dict[str, object]:
     for test in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
         for decorator in test.decorator_list:
             name, _, argument = ast.unparse(decorator).partition("(")
-            if name == f"pytest.mark.{mark}":
+            if name in (f"pytest.mark.{mark}", mark):
                 found[test.name] = ast.literal_eval(argument.rstrip(")")) if argument.rstrip(")") else None
     return found
 

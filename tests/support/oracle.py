@@ -31,7 +31,7 @@ import pytest
 from final.engine.client import Client
 from final.engine.engine import Engine
 from final.options import Options
-from final.protocol.reader import split_inline
+from final.protocol.inline import split_inline
 from final.protocol.writer import Value, encode
 from stages.harness import wire
 from stages.harness.server import Server

@@ -1,5 +1,6 @@
 """A copy of the stages for tests to change, and the type of the fixture `note`."""
 
+import ast
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from stages.desk.manifest import first_line
 from stages.harness.course import ROOT, stage_folder
 
 Note = Callable[[str], None]
@@ -30,14 +32,23 @@ class StagesCopy:
         self.folder = folder
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / "stages", folder / "stages", ignore=ignore)
-        for name in ("conftest.py", "pyproject.toml"):
+        for name in ("conftest.py", "pyproject.toml", "requirements.txt"):
             shutil.copy(ROOT / name, folder)
         self.work = folder / "work"
 
-    def desk(self, *args: str) -> tuple[int, str]:
+    def shorten(self, stage: int, *names: str) -> None:
+        """Leave only the tests with these names in a checkpoint."""
+        path = self.folder / "stages" / stage_folder(stage).name / "test_checkpoint.py"
+        lines = path.read_text().splitlines(keepends=True)
+        for node in reversed(ast.parse("".join(lines)).body):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and node.name not in names:
+                del lines[first_line(node) - 1 : node.end_lineno]
+        path.write_text("".join(lines))
+
+    def desk(self, *args: object) -> tuple[int, str]:
         """Run `python3 -m stages …`; return its status and its output."""
         done = subprocess.run(
-            [sys.executable, "-B", "-m", "stages", *args],
+            [sys.executable, "-B", "-m", "stages", *map(str, args)],
             cwd=self.folder,
             env=environment(),
             stdout=subprocess.PIPE,
@@ -86,9 +97,3 @@ def desk(*args: object, **more: str) -> subprocess.CompletedProcess[str]:
     """Run `python3 -m stages …` on the stages themselves."""
     command = [sys.executable, "-B", "-m", "stages", *map(str, args)]
     return subprocess.run(command, cwd=ROOT, env=environment() | more, capture_output=True, text=True, timeout=290)
-
-
-def points(stage: int) -> float:
-    """Return the points of a stage, as its README says."""
-    lines = (stage_folder(stage) / "README.md").read_text().splitlines()
-    return next(float(line.removeprefix("Points: ")) for line in lines if line.startswith("Points: "))

@@ -1,0 +1,210 @@
+"""The notebooks run as committed, twice, after a kernel was killed, and with right and wrong code in exercises."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.support.machine import within
+from tests.support.notebook import (
+    COMPANIONS,
+    NOTEBOOKS,
+    ROOT,
+    TOUR,
+    Cell,
+    Kernel,
+    Output,
+    code,
+    kernel,
+    merged,
+    stage_of,
+)
+
+notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+companion = pytest.mark.parametrize("path", COMPANIONS, ids=lambda path: path.stem)
+
+
+def compared(outputs: list[Output]) -> list[Any]:
+    """Return what is compared of outputs; a picture only has to be there."""
+    found = []
+    for output in merged(outputs):
+        data = {kind: "".join(value) for kind, value in output.get("data", {}).items() if kind != "image/png"}
+        found.append((output["output_type"], output.get("name"), "".join(output.get("text", "")), data))
+    return found
+
+
+def run(running: Kernel, cell: Cell) -> list[Any]:
+    """Run a cell, which must raise no error; return what is compared of its outputs, [] if nothing is."""
+    ran = running.run(cell.text)
+    assert not ran.error or "raises-exception" in cell.tags, f"cell {cell.number}:\n{cell.text}\n\n{ran.text}"
+    return [] if "nbval-ignore-output" in cell.tags else compared(ran.outputs)
+
+
+def committed(cell: Cell) -> list[Any]:
+    """Return what `run` has to return."""
+    return [] if "nbval-ignore-output" in cell.tags else compared(cell.outputs)
+
+
+def children(process: int) -> list[psutil.Process]:
+    """List the processes that a process has started, and those that they have started."""
+    return list(psutil.Process(process).children(recursive=True))
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    """Wait until `condition()` is true; fail, saying `what`, if it is not within some seconds."""
+    deadline = time.monotonic() + within(10)
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def check_nothing_is_left(processes: list[psutil.Process], folder: Path) -> None:
+    """Fail unless the processes end, and the kernel's folder for temporary files becomes empty."""
+    wait_until(lambda: not any(alive(each) for each in processes), f"still running: {processes}")
+    wait_until(lambda: not os.listdir(folder), f"still in the folder: {os.listdir(folder)}")
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether a process runs."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+@notebook
+def test_a_notebook_runs_with_the_outputs_that_are_committed(path: Path, tmp_path: Path) -> None:
+    """From a new kernel, top to bottom. Cells that are tagged `slow` run in the test after this one."""
+    with kernel(stage_of(path), TMPDIR=str(tmp_path)) as running:
+        for cell in code(path):
+            if "slow" not in cell.tags:
+                assert run(running, cell) == committed(cell), f"cell {cell.number}: another output"
+        started = children(running.pid)
+    check_nothing_is_left(started, tmp_path)
+
+
+@pytest.mark.slow
+@notebook
+def test_every_cell_can_be_run_twice_also_after_the_kernel_was_killed(path: Path, tmp_path: Path) -> None:
+    everything = code(path)
+    with kernel(stage_of(path), TMPDIR=str(tmp_path)) as running:
+        for cell in everything[: len(everything) // 2]:
+            run(running, cell)
+        started = children(running.pid)
+        os.kill(running.pid, 9)
+        check_nothing_is_left(started, tmp_path)
+    with kernel(stage_of(path), TMPDIR=str(tmp_path)) as running:
+        for cell in everything:
+            first = run(running, cell)
+            assert first == committed(cell), f"cell {cell.number}: another output"
+            second = first if "slow" in cell.tags else run(running, cell)
+            if cell.tags & {"check", "stage", "exercise", "guess"}:
+                assert second == first, f"cell {cell.number}: another output the second time"
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """The three cells of an exercise."""
+
+    empty: Cell
+    solution: Cell
+    check: Cell
+
+    @property
+    def functions(self) -> list[str]:
+        """The names of the functions that the learner writes."""
+        return [node.name for node in ast.walk(ast.parse(self.solution.source)) if isinstance(node, ast.FunctionDef)]
+
+    def with_wrong(self, name: str) -> str:
+        """Return the solution, but the function `name` does nothing."""
+        tree = ast.parse(self.solution.source)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and node.name == name:
+                node.body = [*node.body[: ast.get_docstring(node) is not None], ast.Return()]
+        return ast.unparse(tree)
+
+
+def exercises(path: Path) -> dict[int, Exercise]:
+    """Return the exercises of a notebook: number of the cell with the check -> exercise."""
+    everything = code(path)
+    found = {}
+    for place, cell in enumerate(everything):
+        if "exercise" in cell.tags:
+            following = everything[place + 1 : place + 3]
+            tags = [each.tags & {"solution", "check"} for each in following]
+            assert tags == [{"solution"}, {"check"}], f"cell {cell.number}: no solution and check after the exercise"
+            found[following[1].number] = Exercise(cell, *following)
+    return found
+
+
+@companion
+def test_every_solution_belongs_to_an_exercise_with_a_check(path: Path) -> None:
+    assert [each.solution for each in exercises(path).values()] == [each for each in code(path) if each.is_solution]
+
+
+@pytest.mark.slow
+@companion
+def test_an_exercise_fails_while_it_is_empty_or_wrong_and_passes_with_the_right_code(path: Path) -> None:
+    """The answers are typed into the cell of the exercise. The rest of the notebook then runs on them."""
+    waiting = exercises(path)
+    with kernel(stage_of(path), NOTEBOOK_PATIENCE="2") as running:
+        for cell in code(path):
+            if cell.number in waiting:
+                try_out(running, waiting[cell.number])
+            elif not cell.tags & {"slow", "exercise", "solution"}:
+                run(running, cell)
+
+
+def try_out(running: Kernel, exercise: Exercise) -> None:
+    """Run an exercise empty, with each function wrong, with its solution, and with the right code, in this order."""
+    place = f"cell {exercise.check.number}"
+    run(running, exercise.empty)
+    answer = running.run(exercise.check.text)
+    assert "not written yet" in answer.error, f"{place}: the exercise is empty\n{answer.text}"
+    for name in exercise.functions:
+        assert not running.run(exercise.with_wrong(name)).error
+        answer = running.run(exercise.check.text)
+        assert answer.error, f"{place} passes, though {name} does nothing"
+        assert "your cell" in answer.text, f"{place}: {name} was typed into the exercise\n{answer.text}"
+    assert not running.run(exercise.solution.source).error
+    assert running.run(exercise.solution.text).text.startswith("stays as you wrote it")
+    answer = running.run(exercise.check.text)
+    assert not answer.error and "your cell" in answer.text, f"{place}: the right code\n{answer.text}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [COMPANIONS[0], TOUR], ids=lambda path: path.stem)
+def test_pytest_runs_a_notebook_with_every_output_compared(path: Path) -> None:
+    """By nbval; the first test compares the same for all notebooks, in less time."""
+    run_pytest(path, "--nbval", "--target=reference")
+
+
+@pytest.mark.slow
+@companion
+def test_pytest_runs_a_notebook_on_code_in_another_folder(path: Path, tmp_path: Path) -> None:
+    """As a learner does it on work/, but without the cells tagged `slow`."""
+    for file in (ROOT / "stages" / path.stem).glob("*.py"):
+        (tmp_path / file.name).write_text(file.read_text())
+    run_pytest(path, "--nbval-lax", f"--target={tmp_path}", "-m", "not slow")
+
+
+def run_pytest(path: Path, *options: str) -> None:
+    """Run pytest on a notebook, without a network. All its cells must pass."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", str(path), *options, "-q", "-p", "no:cacheprovider", "-p", "no:xdist"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests" / "support" / "offline")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]

@@ -1,0 +1,64 @@
+"""Formats the code of a stage, which has lines of 120 columns, to the 100 columns of a notebook's cell."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import itertools
+import re
+import subprocess
+import sys
+import textwrap
+
+COLUMNS = 100
+DEFINITION = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+QUOTES = '"""'
+
+
+@functools.cache
+def narrow(source: str) -> str:
+    """Format Python to COLUMNS columns, its docstrings and comments too."""
+    lines = source.splitlines()
+    docstrings = [
+        node.body[0] for node in ast.walk(ast.parse(source)) if isinstance(node, DEFINITION) and ast.get_docstring(node)
+    ]
+    for text in sorted(docstrings, key=lambda node: node.lineno, reverse=True):  # keeps line numbers
+        lines[text.lineno - 1 : text.end_lineno] = narrow_docstring(lines[text.lineno - 1 : text.end_lineno])
+    source = "\n".join(part for line in lines for part in narrow_comment(line))
+    command = [sys.executable, "-m", "ruff", "format", f"--line-length={COLUMNS}", "-"]
+    return subprocess.run(command, input=source, capture_output=True, text=True, check=True).stdout.rstrip("\n")
+
+
+def narrow_docstring(lines: list[str]) -> list[str]:
+    """Wrap the paragraphs of a docstring that are too wide; one with examples, a list or a table line by line."""
+    wrapped: list[str] = []
+    for apart, group in itertools.groupby(lines, lambda line: line.strip() in ("", QUOTES)):
+        paragraph = list(group)
+        wide = max(map(len, paragraph)) > COLUMNS
+        if apart or not wide:
+            wrapped += paragraph
+        elif any(re.match(r" *(>>>|\.\.\.|[-*|]) ", line) for line in paragraph):
+            wrapped += [part for line in paragraph for part in wrap(line)]
+        else:
+            wrapped += wrap(indent_of(paragraph[0]) + " ".join(map(str.strip, paragraph)))
+    return wrapped
+
+
+def narrow_comment(line: str) -> list[str]:
+    """Put a comment that makes a line too wide above the line, in lines of its own."""
+    code, sign, comment = line.partition("  # ")
+    if len(line) <= COLUMNS or not sign:
+        return [line]
+    start = indent_of(line) + "# "
+    return [*wrap(start + comment, start), code]
+
+
+def wrap(text: str, start: str | None = None) -> list[str]:
+    """Break a text into lines that begin with `start`, by default the indent of the text."""
+    start = indent_of(text) if start is None else start
+    return textwrap.wrap(text, COLUMNS, subsequent_indent=start, break_on_hyphens=False, break_long_words=False)
+
+
+def indent_of(line: str) -> str:
+    """Return the spaces at the start of a line."""
+    return line[: len(line) - len(line.lstrip())]
