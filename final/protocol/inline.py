@@ -2,10 +2,14 @@
 
 import re
 
-# An argument is plain bytes, then perhaps a part in quotes, then a space or the end (`sdssplitargs`, for which \v and
-# \f are spaces before an argument and after quotes, but not after plain bytes).
+# One argument and the spaces after it (`sdssplitargs`, for which \v and \f are spaces before an argument and after
+# quotes, but not after plain bytes). Possessive `*+`: a quote that is not closed is not tried in many ways.
 _ARGUMENT = re.compile(
-    rb"""([^ \t\r\n"']*)(?:"((?:\\.|[^"\\])*+)"(?=\s|\Z)|'((?:\\'|[^'])*+)'(?=\s|\Z)|(?=[ \t\r\n]|\Z))\s*""", re.DOTALL
+    rb"""([^ \t\r\n"']*)"""  # plain bytes, then one of these:
+    rb"""(?:"((?:\\.|[^"\\])*+)"(?=\s|\Z)"""  # a part in double quotes
+    rb"""|'((?:\\'|[^'])*+)'(?=\s|\Z)"""  # a part in single quotes
+    rb"""|(?=[ \t\r\n]|\Z))\s*""",  # no quotes
+    re.DOTALL,
 )
 _ESCAPE = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}

@@ -21,8 +21,8 @@ def parse_integer(text: bytes) -> int | None:
 
     >>> parse_integer(b"-12"), parse_integer(b"0")
     (-12, 0)
-    >>> parse_integer(b"+1"), parse_integer(b"01"), parse_integer(b" 1"), parse_integer(b"9223372036854775808")
-    (None, None, None, None)
+    >>> [parse_integer(text) for text in (b"+1", b"01", b" 1", b"1_000", b"9223372036854775808")]
+    [None, None, None, None, None]
     """
     try:
         number = int(text) if len(text) <= LONGEST_INTEGER else None

@@ -190,7 +190,8 @@ def draw_files(history: Sequence[dict[str, int]], writes: int, marks: dict[int, 
     layers = [[sizes.get(name, 0) / 1000 for sizes in history] for name in names]
     increments = itertools.cycle((BLUE, ORANGE))
     tints = [GREEN if "base" in name else next(increments) for name in names]
-    axes.stackplot(across, layers, colors=tints, alpha=0.75, step="post")
+    hatches = ["///" if "base" in name else "" for name in names]
+    axes.stackplot(across, layers, colors=tints, hatch=hatches, edgecolor="white", alpha=0.75, step="post")
     for number, (name, layer) in enumerate(zip(names, layers, strict=True)):
         if "base" not in name:
             highest = layer.index(max(layer))

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # conftest.py sets these. When a person runs the notebook, TARGET is empty.
 TARGET = os.environ.get("NOTEBOOK_TARGET", "")  # a folder, or `reference`
 STAGE = int(os.environ.get("NOTEBOOK_STAGE", "0"))  # the notebook's stage
-STATIC = "NOTEBOOK_STATIC" in os.environ  # whether nobody can move a slider
+STATIC = os.environ.get("NOTEBOOK_STATIC") == "1"  # whether nobody can move a slider
 
 HAS_TARGET = TARGET not in ("", "reference")
 WORK = Path(TARGET).resolve() if HAS_TARGET else ROOT / "work"  # the learner's files

@@ -10,6 +10,7 @@ import ast
 import functools
 import importlib
 import inspect
+import itertools
 import linecache
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
@@ -19,13 +20,13 @@ from typing import Any
 from .folders import ROOT, TARGET, WORK
 from .work import Function, find_in_work, from_stage, is_empty, load_work
 
-__all__ = ["check", "from_stage", "put_yours_into", "refused", "yours"]
+__all__ = ["check", "continue_in_place", "from_stage", "put_yours_into", "refused", "yours"]
 
 CELL, SOLUTION = "your cell", "the SOLUTION"
 WIDTH = 72  # characters of a value that `check` shows around the first difference
 
 
-class Message(AssertionError):
+class CheckFailed(AssertionError):
     """A failed check. Jupyter shows its text only, without a traceback."""
 
     def _render_traceback_(self) -> list[str]:
@@ -58,7 +59,7 @@ def whose(function: Any) -> str:
 
 
 def yours(code: Any, *methods: str) -> Any:
-    """Return the code that a check should run, and print whose it is; raise Message if it is not written yet.
+    """Return the code that a check should run, and print whose it is; raise CheckFailed if it is not written yet.
 
     `code` is the notebook's function or class; of a class, `methods` names what the exercise has the learner write.
     It is `code` itself if the learner has written a part in a cell, else the version of work/ if that is complete,
@@ -84,12 +85,12 @@ def looks_in_work(sources: Iterable[str]) -> bool:
 
 
 def report(sources: dict[str, str]) -> None:
-    """Print whose code is checked; raise Message if a part is not written: name of the part -> what `whose` says."""
+    """Print whose code is checked, from name -> what `whose` says; raise CheckFailed if a part is not written."""
     missing = [name for name, source in sources.items() if not source]
     if missing:
         elsewhere = "in work/" if WORK.is_dir() else "in a file (`python3 -m stages start`)"
         text = f"not written yet: {', '.join(missing)}\n"
-        raise Message(
+        raise CheckFailed(
             f"{text}Write it in the exercise's cell and run that cell, write it {elsewhere}, or run the solution."
         )
     for source in dict.fromkeys(sources.values()):
@@ -99,7 +100,7 @@ def report(sources: dict[str, str]) -> None:
 def put_yours_into(table: dict[bytes, Any], *commands: Callable[..., Any]) -> None:
     """Do for functions in a table of commands what `yours` does: replace them by those of work/ where those come first.
 
-    Prints whose code the table then has; raises Message if a function is not written yet.
+    Prints whose code the table then has; raises CheckFailed if a function is not written yet.
     """
     sources: dict[str, str] = {}
     for function in commands:
@@ -108,7 +109,9 @@ def put_yours_into(table: dict[bytes, Any], *commands: Callable[..., Any]) -> No
         found = find_in_work(function, ()) if looks_in_work([sources[name]]) else None
         if found:
             own = getattr(load_work(found), name)
-            table[name.rstrip("_").encode()].function = with_the_notebooks_error(own)
+            adapted = with_the_notebooks_error(own)
+            adapted.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]  # the notebook's classes
+            table[name.rstrip("_").encode()].function = adapted
             sources[name] = f"work/{found}.py"
     report(sources)
 
@@ -128,18 +131,46 @@ def with_the_notebooks_error(function: Callable[..., Any]) -> Callable[..., Any]
     return call
 
 
+# Classes in parts
+
+
+def continue_in_place(*names: str) -> None:
+    """Let a cell with `class NAME(NAME):` change the class itself, for each name, instead of making a subclass.
+
+    Then its objects, and what refers to it in annotations or as a key, have the new methods too. A class of a file,
+    such as work/store.py, is not changed.
+    """
+    first = {name: _shell().user_ns[name] for name in names if _shell().user_ns[name].__module__ == "__main__"}
+
+    def merge(_result: object) -> None:
+        for name, there in first.items():
+            continued = _shell().user_ns[name]
+            for part, value in vars(continued).items() if continued is not there else ():
+                if part not in ("__dict__", "__weakref__"):
+                    setattr(there, part, value)
+            _shell().user_ns[name] = there
+
+    for callback in [each for each in _shell().events.callbacks["post_run_cell"] if each.__name__ == "merge"]:
+        _shell().events.unregister("post_run_cell", callback)
+    _shell().events.register("post_run_cell", merge)
+
+
 # The check
 
 
 def check(got: object, expected: object, hint: str = "") -> None:
-    """Compare what the code returned with what it should return; raise Message, with both and `hint`, if they differ.
+    """Compare what the code returned with what it should return; raise CheckFailed, with both and `hint`, if not equal.
 
-    Bytes and bytearray may be equal, True and 1 are not.
+    Bytes may equal a bytearray, and errors of one type are equal if their texts are. True and 1 are not equal.
     """
-    if got == expected and (type(got) is bool) == (type(expected) is bool):
+    if isinstance(got, Exception) and isinstance(expected, Exception):
+        equal = repr(got) == repr(expected)
+    else:
+        equal = got == expected and (type(got) is bool) == (type(expected) is bool)
+    if equal:
         return
     text = difference(got, expected)
-    raise Message(f"{text}\nhint      {hint}" if hint else text)
+    raise CheckFailed(f"{text}\nhint      {hint}" if hint else text)
 
 
 def difference(got: object, expected: object) -> str:
@@ -156,11 +187,7 @@ def difference(got: object, expected: object) -> str:
               ^
     """
     one, other = pieces(got), pieces(expected)
-    if one == other:
-        one, other = ([f"{type(each).__name__}: ", *pieces(each)] for each in (got, expected))
-    same = next(
-        (at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), min(len(one), len(other))
-    )
+    same = len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))))
     both_bytes = isinstance(got, bytes | bytearray) and isinstance(expected, bytes | bytearray)
     title = f"they differ at byte {same - 1}\n" if both_bytes else ""
     at = len("".join(one[:same]))
@@ -187,7 +214,7 @@ def refused(call: Callable[[], object]) -> str:
         if type(error).__name__ not in ("ReplyError", "CorruptLog"):
             raise
         return str(error)
-    raise Message(f"got       {answer!r}\nexpected  an error")
+    raise CheckFailed(f"got       {answer!r}\nexpected  an error")
 
 
 # The solution
@@ -218,7 +245,7 @@ def solution(line: str, cell: str) -> None:
     if defined:
         filename = f"<solution {abs(hash(cell)):x}>"
         linecache.cache[filename] = (len(cell), None, cell.splitlines(keepends=True), filename)
-        exec(compile(ast.fix_missing_locations(tree), filename, "exec"), namespace)
+        exec(compile(ast.fix_missing_locations(tree), filename, "exec", dont_inherit=True), namespace)
         print(f"now runs {SOLUTION}: {', '.join(defined)}")
     if kept:
         print(f"stays as you wrote it: {', '.join(kept)}")

@@ -21,7 +21,7 @@ from typing import Protocol
 
 from . import keeper
 from .folders import ROOT, code_folder
-from .learner import Message
+from .learner import CheckFailed
 
 # seconds that an experiment waits for a server before it raises TimeoutError
 PATIENCE = float(os.environ.get("NOTEBOOK_PATIENCE", 5))
@@ -180,11 +180,11 @@ async def serve(connection: Callable[[], asyncio.BaseProtocol]) -> int:
 
 
 async def until(condition: Callable[[], object], hint: str = "") -> None:
-    """Run the notebook's event loop until `condition()` is true; after PATIENCE seconds raise Message with the hint."""
+    """Run the notebook's event loop until `condition()`; after PATIENCE seconds raise CheckFailed with the hint."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > deadline:
-            raise Message(f"waited {PATIENCE:g} seconds in vain\nhint      {hint}")
+            raise CheckFailed(f"waited {PATIENCE:g} seconds in vain\nhint      {hint}")
         await asyncio.sleep(0.001)
 
 

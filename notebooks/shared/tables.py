@@ -7,6 +7,7 @@ import inspect
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from math import inf
 from typing import Any
 
 from .colours import BLUE, GREEN, GREY, ORANGE, RED
@@ -153,54 +154,31 @@ def lanes(trace: Iterable[tuple[object, str]], names: Sequence[str]) -> Page:
 
 
 def command_table(table: dict[bytes, Any]) -> Page:
-    """Draw a table of commands: the syntax of each request, and its arity, keys and flags."""
-    entries = [each for entry in table.values() for each in (entry, *entry.subcommands.values())]
-    markup = "".join(f'<th style="text-align:left">{title}</th>' for title in ("request", "arity", "keys", "flags"))
-    markup, text = f"<tr>{markup}</tr>", "request | arity | keys | flags\n"
-    for entry in sorted(entries, key=lambda entry: entry.name):
-        parameters = list(inspect.signature(entry.function).parameters.values())[len(entry.handed) :]
-        chips = [chip("header", entry.name.replace("|", " ").upper().encode()), *map(parameter_chip, parameters)]
-        keys = ", ".join(map(str, entry.keys)) if any(entry.keys) else ""
-        row = [str(entry.arity), keys, ", ".join(entry.flags)]
-        markup += f"<tr>{cell(' '.join(chips))}{''.join(map(cell, row))}</tr>"
-        text += " | ".join([" ".join([entry.name, *(each.name for each in parameters)]), *row]) + "\n"
-    return Page(f"<table>{markup}</table>", text.rstrip())
+    """Draw a table of commands: the syntax of each request, and the number of its arguments."""
+    markup, text = "", "request | arguments\n"
+    for entry in sorted(table.values(), key=lambda entry: entry.name):
+        fewest, most = entry.signature.fewest, entry.signature.most
+        count = f"{fewest}" if fewest == most else f"{fewest} or more" if most == inf else f"{fewest} to {most}"
+        parameters = list(inspect.signature(entry.function).parameters.values())[len(entry.signature.handed) :]
+        syntax = [chip("header", entry.name.upper().encode()), *map(parameter_chip, parameters)]
+        markup += f"<tr>{cell(' '.join(syntax))}{cell(count)}</tr>"
+        text += " ".join([entry.name.upper(), *map(parameter_name, parameters)]) + f" | {count}\n"
+    headings = "".join(f'<th style="text-align:left">{title}</th>' for title in ("request", "arguments"))
+    return Page(f"<table><tr>{headings}</tr>{markup}</table>", text.rstrip())
+
+
+def parameter_name(parameter: inspect.Parameter) -> str:
+    """Return a parameter as the syntax of a command shows it: optional ones in brackets, integers marked."""
+    name = parameter.name.rstrip("_") + (": int" if parameter.annotation is int else "")
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        return f"[{name} …]"
+    return name if parameter.default is parameter.empty else f"[{name}]"
 
 
 def parameter_chip(parameter: inspect.Parameter) -> str:
-    """Return a parameter of a command's function as HTML: integers orange, keys green, optional ones in brackets."""
-    name = parameter.name.rstrip("_")
-    kind = "length" if "int" in str(parameter.annotation) else "payload" if name in ("key", "keys") else "CRLF"
-    if parameter.kind is parameter.VAR_POSITIONAL:
-        name = f"[{name} …]"
-    elif parameter.default is not parameter.empty:
-        name = f"[{name}]"
-    return chip(kind, name.encode())
-
-
-def draw_reader(reader: Any, data: bytes) -> Page:
-    """Feed a Reader of stage 02 one byte at a time; draw its attributes after each byte, and what `next` returns."""
-    kinds = [kind for kind, part, _ in dissect(data) for _ in part]
-    headings = ["byte", "buffer", "length", "args", "missing", "next() returns"]
-    markup = "".join(f'<th style="text-align:left">{heading}</th>' for heading in headings)
-    markup, text = f"<tr>{markup}</tr>", " | ".join(headings) + "\n"
-    for kind, byte in zip(kinds, data, strict=True):
-        reader.feed(bytes([byte]))
-        answer = repr(reader.next())
-        buffer, length = bytes(reader._buffer), "" if reader._length is None else str(reader._length)
-        args, missing = reader._args, str(reader._missing or "")
-        drawn = [
-            chip(kind, bytes([byte])),
-            chips(buffer) if reader._length is None else chip("payload", buffer) if buffer else "",
-            length,
-            "".join(chip("payload", arg) for arg in args),
-            missing,
-            f"<b>{html.escape(answer)}</b>" if answer != "None" else "",
-        ]
-        markup += "<tr>" + "".join(cell(item) for item in drawn) + "</tr>"
-        plain = [printable(bytes([byte])), printable(buffer), length, str(args), missing, answer]
-        text += " | ".join(plain) + "\n"
-    return Page(f"<table>{markup}</table>", text.rstrip())
+    """Return a parameter as HTML: integers with a dashed line, keys with a dotted one."""
+    kind = "length" if parameter.annotation is int else "payload" if parameter.name in ("key", "keys") else "CRLF"
+    return chip(kind, parameter_name(parameter).encode())
 
 
 def records(log: bytes) -> Iterator[tuple[bytes, bool]]:

@@ -138,7 +138,7 @@ def test_a_line_may_be_cut_anywhere(modules: Modules, rng: Dice) -> None:
 
 
 @step(2)
-@pytest.mark.read("A line that never ends")
+@pytest.mark.read("Step 2: a line, as a person types it")
 def test_a_line_of_more_than_64_kB_is_refused(modules: Modules) -> None:
     r"""65536 bytes without `\n` are kept, since a `\n` may follow; for 65537 bytes `next` raises ProtocolError.
 
@@ -249,7 +249,7 @@ def test_halves_of_two_clients_do_not_mix(connect: Connect) -> None:
 
 
 @step(3)
-@pytest.mark.read("Requests without arguments")
+@pytest.mark.read("Step 3: print and reply")
 @pytest.mark.parametrize("line", [b"\r\n", b"\n", b"   \r\n"], ids=repr)
 def test_an_empty_line_is_skipped(client: Client, line: bytes) -> None:
     """An empty line is a request without arguments: it gets no answer, and the request after it is read.
@@ -265,7 +265,7 @@ def test_an_empty_line_is_skipped(client: Client, line: bytes) -> None:
 
 
 @step(3)
-@pytest.mark.read("Protocol errors")
+@pytest.mark.read("Step 3: print and reply")
 @pytest.mark.parametrize(
     ("data", "error"),
     [
@@ -289,7 +289,7 @@ def test_a_protocol_error_is_answered_and_the_connection_is_closed(client: Clien
 
 
 @step(3)
-@pytest.mark.read("Protocol errors")
+@pytest.mark.read("Step 3: print and reply")
 def test_requests_before_an_error_are_answered_first(client: Client) -> None:
     """Requests before a protocol error are answered before the error, even if all come in one chunk.
 
@@ -304,7 +304,7 @@ def test_requests_before_an_error_are_answered_first(client: Client) -> None:
 
 
 @step(3)
-@pytest.mark.read("Protocol errors")
+@pytest.mark.read("Step 3: print and reply")
 def test_nothing_after_an_error_is_answered(client: Client) -> None:
     """After a protocol error no request of that client is answered: nobody knows where the next one begins.
 
@@ -317,7 +317,7 @@ def test_nothing_after_an_error_is_answered(client: Client) -> None:
 
 
 @step(3)
-@pytest.mark.read("Protocol errors")
+@pytest.mark.read("Step 3: print and reply")
 def test_an_error_of_one_client_does_not_affect_another(connect: Connect) -> None:
     """When one client is refused, the others go on.
 
@@ -337,7 +337,7 @@ def test_an_error_of_one_client_does_not_affect_another(connect: Connect) -> Non
 
 
 @step(4)
-@pytest.mark.read("Requests without arguments")
+@pytest.mark.read("Step 4: the header of an array")
 @pytest.mark.parametrize("header", [b"*0\r\n", b"*-1\r\n", b"*-9\r\n"], ids=repr)
 def test_an_array_without_arguments_is_skipped(client: Client, header: bytes) -> None:
     """An array of 0 or fewer arguments gets no answer, and the request after it is read.
@@ -405,7 +405,7 @@ def test_the_header_of_an_array_ends_with_crlf(client: Client) -> None:
 
 
 @step(4)
-@pytest.mark.read("A line that never ends")
+@pytest.mark.read("Step 4: the header of an array")
 def test_the_header_of_an_array_has_a_limit(client: Client) -> None:
     """A header that has not ended after 64 kB is refused, with a text of its own.
 

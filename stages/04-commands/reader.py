@@ -153,8 +153,8 @@ def parse_integer(text: bytes) -> int | None:
 
     >>> parse_integer(b"-12"), parse_integer(b"0")
     (-12, 0)
-    >>> parse_integer(b"+1"), parse_integer(b"01"), parse_integer(b" 1"), parse_integer(b"9223372036854775808")
-    (None, None, None, None)
+    >>> [parse_integer(text) for text in (b"+1", b"01", b" 1", b"1_000", b"9223372036854775808")]
+    [None, None, None, None, None]
     """
     if not re.fullmatch(rb"0|-?[1-9][0-9]{0,18}", text):
         return None

@@ -77,8 +77,8 @@ class CorruptLog(Exception):
         # What is no UTF-8 came in by `surrogateescape` (stage 03), as characters that a terminal cannot print.
         reason = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in reason)
         super().__init__(
-            f"{path} is damaged at byte {offset}: {reason}. Nothing was changed. Make a copy of the file; "
-            f"then fix that place, or give up what follows it: truncate -s {offset} {quote(str(path))}"
+            f"{path} is damaged at byte {offset}: {reason}. Nothing was changed. Make a copy; then "
+            f"fix that place, or give up what follows it: truncate -s {offset} {quote(str(path))}"
         )
 
 
@@ -119,7 +119,8 @@ def restore(path: Path, replay: Callable[[list[bytes]], Value]) -> None:
     how many bytes were cut off, and the offset. Otherwise the next request would be appended to that half.
 
     Raises CorruptLog, with the start of the request, if `replay` returns an exception: the request succeeded when it
-    was logged. Then, and if `read_requests` raises it, the file stays as it is.
+    was logged. The reason names the command and the reply. Then, and if `read_requests` raises CorruptLog, the file
+    stays as it is.
     """
     whole = 0
     for start, end, args in read_requests(path):
@@ -129,5 +130,5 @@ def restore(path: Path, replay: Callable[[list[bytes]], Value]) -> None:
         whole = end
     torn = path.stat().st_size - whole
     if torn:
-        print(f"{path} ends in half a request: {torn} bytes cut off at byte {whole}", file=sys.stderr, flush=True)
+        print(f"{path} ends in half a request: {torn} bytes cut off at byte {whole}", file=sys.stderr)
         os.truncate(path, whole)

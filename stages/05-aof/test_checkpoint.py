@@ -216,8 +216,8 @@ UNCHANGED = [
 def test_execute_appends_what_has_changed_something(modules: Modules) -> None:
     """`Server.execute` returns the reply of each request, and appends to the log those that have changed something.
 
-    The log is a list here. The result is the replies, and what was appended. The last request is executed without a
-    log.
+    The log is a list here. The result is the replies, what was appended, and `db.changes`. The last request is executed
+    without a log.
 
     Only the count of changes in the store tells: compare `self.db.changes` before and after the request.
 
@@ -238,9 +238,9 @@ def test_execute_appends_what_has_changed_something(modules: Modules) -> None:
             if args[0] == b"APPEND":
                 server.log = None
             replies.append(server.execute(client, args))
-        result = (replies, logged)
+        result = (replies, logged, server.db.changes)
         """,
-        (replies, [requests[number] for number in (0, 2, 4, 5, 7)]),
+        (replies, [requests[number] for number in (0, 2, 4, 5, 7)], 6),
         requests=requests,
     )
 
@@ -562,6 +562,74 @@ def test_damage_is_reported_with_the_offset_of_the_request(modules: Modules, tmp
 # What was answered is kept
 
 
+@step(5)
+@pytest.mark.read("Step 5: restore the data")
+def test_restore_replays_each_request_and_cuts_off_half_a_request(modules: Modules, tmp_path: Path) -> None:
+    """`restore` calls `replay` for each request, cuts off half a request, and says how much and where.
+
+    The result has, for each log: the requests that were replayed; the size of the file after it; the numbers in what
+    was printed to standard error, without the path.
+
+    Remember the end of the last complete request: the file is cut off there, with `os.truncate`.
+
+    A log that has only half a request is cut off at byte 0. One that is complete needs no message.
+    """
+    size = len(RECORD)
+    modules.check(
+        """
+        import contextlib, io, re
+        from pathlib import Path
+        from aof import restore
+
+        result = []
+        for log in logs:
+            Path(path).write_bytes(log)
+            replayed = []
+            with contextlib.redirect_stderr(io.StringIO()) as said:
+                restore(Path(path), replayed.append)
+            numbers = re.findall(r"\\b[0-9]+", said.getvalue().replace(path, ""))
+            result.append((replayed, Path(path).stat().st_size, sorted(map(int, numbers))))
+        """,
+        [
+            ([[b"SET", b"key", b"hello"]] * count, size * count, sorted([torn, size * count] if torn else []))
+            for count, torn in ((0, 0), (2, 0), (0, 5), (2, size - 1))
+        ],
+        logs=[b"", RECORD * 2, RECORD[:5], RECORD * 2 + RECORD[:-1]],
+        path=str(tmp_path / "appendonly.aof"),
+    )
+
+
+@step(5)
+@pytest.mark.read("Step 5: restore the data")
+def test_an_error_during_the_replay_is_damage(modules: Modules, tmp_path: Path) -> None:
+    """`restore` raises CorruptLog if a replayed request is answered with an error, and leaves the file as it is.
+
+    The result is the message, from the offset on, and whether the file has changed. The log ends in half a request.
+
+    A request was logged because it has succeeded. If it fails now, the data is not what it was then.
+
+    `replay` returns the reply. If it is an exception, raise CorruptLog with the start of this request.
+    """
+    modules.check(
+        """
+        import re
+        from pathlib import Path
+        from aof import CorruptLog, restore
+
+        Path(path).write_bytes(log)
+        try:
+            restore(Path(path), lambda args: "OK" if args[0] == b"SET" else ValueError("ERR no number"))
+            result = "no error"
+        except CorruptLog as error:
+            named = [re.search(rf"\\b{each}\\b", str(error)) is not None for each in ("INCR", "ERR no number")]
+            result = (str(error).partition(" is damaged ")[2].partition(":")[0], named, Path(path).read_bytes() == log)
+        """,
+        (f"at byte {len(RECORD)}", [True, True], True),
+        log=RECORD + request("INCR", "key") + RECORD[:-1],
+        path=str(tmp_path / "appendonly.aof"),
+    )
+
+
 KEPT: list[
     tuple[list[str], str, object]
 ] = [  # what is written; a question after the restart, and its answer. KEY and VALUE are random
@@ -585,7 +653,7 @@ KEPT: list[
 
 
 @step(5)
-@pytest.mark.read("Step 5: do it again")
+@pytest.mark.read("Step 5: restore the data")
 def test_data_survives_kill_9(start: Start, tmp_path: Path, rng: Dice) -> None:
     """After `kill -9` and a new start, all that was answered is there: strings, counters, hashes, any bytes.
 
@@ -631,7 +699,7 @@ def test_data_survives_kill_9(start: Start, tmp_path: Path, rng: Dice) -> None:
 
 
 @step(5)
-@pytest.mark.read("Step 5: do it again")
+@pytest.mark.read("Step 5: restore the data")
 def test_a_clean_stop_keeps_everything(start: Start, written: Written, rng: Dice) -> None:
     """On SIGTERM the server ends with status 0, and the log has what clients have written, after what was there.
 
@@ -656,7 +724,7 @@ def test_a_clean_stop_keeps_everything(start: Start, written: Written, rng: Dice
 
 
 @step(5)
-@pytest.mark.read("Step 5: do it again")
+@pytest.mark.read("Step 5: restore the data")
 def test_replaying_adds_nothing_to_the_log(start: Start, written: Written, rng: Dice) -> None:
     """A start reads the log and does not write to it: after it the log is as long as before, and INCR counts right.
 
@@ -674,7 +742,7 @@ def test_replaying_adds_nothing_to_the_log(start: Start, written: Written, rng: 
 
 
 @step(5)
-@pytest.mark.read("Step 5: do it again")
+@pytest.mark.read("Step 5: restore the data")
 def test_a_torn_log_recovers_to_its_last_complete_record(start: Start, written: Written, rng: Dice) -> None:
     r"""A log that ends within a record, at whatever byte, is cut off there, and the server says where.
 
@@ -718,7 +786,7 @@ def gives_up(server: Server, why: str) -> None:
 
 
 @step(5)
-@pytest.mark.read("Step 5: do it again")
+@pytest.mark.read("Step 5: restore the data")
 def test_a_damaged_log_stops_the_start(start: Start, written: Written, rng: Dice) -> None:
     """When the middle of the log is no request, the server does not start, and leaves the file as it is.
 
@@ -745,7 +813,7 @@ def test_a_damaged_log_stops_the_start(start: Start, written: Written, rng: Dice
 
 @step(5)
 @pytest.mark.not_redis("Redis names the file only; for the offset one asks redis-check-aof")
-@pytest.mark.read("Step 5: do it again")
+@pytest.mark.read("Step 5: restore the data")
 def test_the_message_says_where_the_damage_is(start: Start, written: Written, rng: Dice) -> None:
     """The message about a damaged log gives the offset of the record that is damaged, in bytes.
 
@@ -798,7 +866,7 @@ def holds_what_redis_wrote(client: Client) -> None:
 
 
 @step(5)
-@pytest.mark.read("Step 5: do it again")
+@pytest.mark.read("Step 5: restore the data")
 def test_a_log_that_redis_wrote_is_loaded(start: Start, written: Written) -> None:
     """A log that a real Redis has written with these commands is loaded.
 

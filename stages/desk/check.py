@@ -134,14 +134,14 @@ def told(stage: int, cases: list[Case]) -> Iterator[str]:
         failed = [case for case in own if case.kind]
         unwritten = all(case.kind.startswith("NotImplementedError") for case in failed)
         if own and not failed:
-            state = f"✓ {len(own)} checks"
+            state = f"✓ {len(own)} check{'s' * (len(own) > 1)}"
         elif not own or (following and (unwritten or failed == own)):
             state = "not yet"
         else:
             state = "failed"
         following = following or bool(failed)
-        yield f"step {step.number:>2}  {state:<11}  {', '.join(step.write)}"
+        yield f"step {step.number:>2}  {state:<11}  {step.text}"
         if state == "failed":
             yield f"{'first':>20}  {failed[0].name}"
-    points = sum(case.points for case in cases if not case.kind)
-    yield f"Stage {stage:02}: {len(progress.steps)} of {len(found)} steps, {points:.4g} of 100 points"
+    points = int(sum(case.points for case in cases if not case.kind) + 0.001)  # shares of a step are no whole numbers
+    yield f"Stage {stage:02}: {len(progress.steps)} of {len(found)} steps, {points} of 100 points"

@@ -4,6 +4,7 @@ A test that talks to a server takes `client` (or `connect`, for several connecti
 server. It is started when it is first needed, and again after a test has failed. So each test uses new keys: `rng` is
 a random generator, seeded by `--seed` and the test's name; `rng.key()` makes a new word.
 
+    @step(1)                                                # of the README's table 'An order to write in'
     def test_ping_is_answered_with_pong(client):
         """PING is answered with PONG.
 

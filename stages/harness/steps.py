@@ -27,7 +27,8 @@ class Step:
     number: int
     minutes: int
     points: int
-    write: tuple[str, ...]
+    text: str  # what the table says is written
+    write: tuple[str, ...]  # the names in it
     again: frozenset[str]  # those of them that an earlier step has too
 
 
@@ -39,6 +40,7 @@ def steps(folder: Path) -> list[Step]:
             int(row["step"]),
             int(row["minutes"]),
             int(row["points"]),
+            row["write"].replace("`", ""),
             quoted(row["write"]),
             frozenset(re.findall(r"`([^`]+)` \(", row["write"])),
         )

@@ -18,6 +18,7 @@ import final.commands  # noqa: F401  (fills the table)
 from final.engine.command import COMMANDS
 from stages.desk import manifest
 from stages.harness.course import stage_folder
+from stages.harness.steps import steps
 from tests.support.narrow import COLUMNS, narrow
 from tests.support.notebook import COMPANIONS, NOTEBOOKS, ROOT, TOUR, Cell, cells, code, stage_of
 
@@ -195,10 +196,9 @@ def test_the_exercises_are_the_steps_of_the_stage_in_their_order(path: Path) -> 
 
 
 def steps_of(folder: Path) -> dict[int, list[str]]:
-    """Return what each step of a stage has the learner write, sorted."""
-    section = (folder / "README.md").read_text().partition("## An order to write in")[2].partition("\n## ")[0]
-    rows = [line.strip("| ").split("|") for line in section.splitlines() if re.match(r"\| *\d+ *\|", line)]
-    return {int(row[0]): sorted(re.findall(r"`([\w.]+)`(?! \()", row[3])) for row in rows}
+    """Return what each step of a stage has the learner write, sorted; not the steps in which a function only grows."""
+    found = {step.number: sorted(set(step.write) - step.again) for step in steps(folder)}
+    return {step: names for step, names in found.items() if names}
 
 
 # They have all their parts
@@ -212,7 +212,7 @@ def test_a_notebook_has_its_parts_in_their_order(path: Path) -> None:
 
 @notebook
 def test_the_first_code_cell_starts_the_server_and_the_question_is_asked_by_an_experiment(path: Path) -> None:
-    assert "start(" in code(path)[0].source
+    assert "start(" in next(cell for cell in code(path) if "setup" not in cell.tags).source
     everything = cells(path)
     begin = next(cell.number for cell in everything if "## The question" in cell.source)
     following = next(cell for cell in everything[begin:] if cell.kind == "code" and "guess" not in cell.tags)
@@ -225,7 +225,7 @@ def test_going_further_has_three_tasks(path: Path) -> None:
     assert re.findall(r"^(\d)\. \*\*", tasks, flags=re.M) == ["1", "2", "3"]
 
 
-@companion
+@notebook
 def test_one_guesses_before_each_experiment_that_answers(path: Path) -> None:
     """There are three or more guesses, each announced by the text before, with room to write and nothing to see."""
     everything = cells(path)

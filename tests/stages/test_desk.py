@@ -110,7 +110,7 @@ def test_road_and_hint_use_the_outcome_of_check(stages_copy: StagesCopy) -> None
     stages_copy.desk("start", "01")
     status, said = stages_copy.desk("check")
     assert status == 1 and "1 failed, 1 passed" in said and "this was your code in work/" in said
-    assert "step  1  ✓ 1 checks   Connection.connection_made, Connection.data_received\n" in said
+    assert "step  1  ✓ 1 check    Connection.connection_made, Connection.data_received\n" in said
     assert "step  2  failed       Connection.connection_lost\n               first  test_it_is_blue\n" in said
     assert "step  3  not yet      Server.stop\n" in said and "Stage 01: 1 of 5 steps, 40 of 100 points\n" in said
     assert "1 of 5 steps" in stages_copy.desk()[1]

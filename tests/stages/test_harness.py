@@ -247,6 +247,55 @@ def test_the_last_line_says_what_was_tested(on_modules: Run) -> None:
     assert on_modules.output.splitlines()[-1].endswith("/target")
 
 
+# Steps and points
+
+IN_STEPS = """
+    from stages.harness.checkpoint import step
+
+    @step(1)
+    @pytest.mark.parametrize("number", [1, 2])
+    def test_first(modules, number):
+        modules.check("result = 1", 1)
+
+    @step(1)
+    @pytest.mark.needs("no-such-program")
+    def test_elsewhere():
+        raise AssertionError
+
+    @step(2)
+    def test_second(modules):
+        modules.check("result = 1", 1)
+
+    @pytest.mark.carried
+    def test_carried(modules):
+        modules.check("result = 1", 1)
+    """
+TABLE = """
+## An order to write in
+
+| step | minutes | points | write | what to know |
+|---|--:|--:|---|---|
+| 1 | 5 | 30 | `one` | |
+| 2 | 5 | 70 | `two`, `one` (more) | |
+"""
+
+
+def test_the_checks_of_a_step_share_its_points_except_one_that_needs_a_program(tmp_path: Path) -> None:
+    (tmp_path / "03-trial").mkdir()
+    (tmp_path / "03-trial" / "README.md").write_text(TABLE)
+    done = run(tmp_path, IN_STEPS, str(write(tmp_path / "target", writer="encode = None")), CI="")
+    assert {name: (found["step"], found["points"]) for name, found in done.properties.items()} == {
+        "test_first[1]": ("1", "15.0"),
+        "test_first[2]": ("1", "15.0"),
+        "test_elsewhere": ("1", "0"),
+        "test_second": ("2", "70.0"),
+        "test_carried": ("0", "0"),
+    }
+    assert done.outcomes["test_elsewhere"] == "skipped"
+    elsewhere = run(tmp_path, IN_STEPS, str(tmp_path / "target"), CI="true")
+    assert elsewhere.outcomes["test_elsewhere"] == "failure"
+
+
 # Servers that misbehave
 
 SERVER = """

@@ -7,7 +7,8 @@ import re
 import pytest
 
 from stages.__main__ import parser
-from stages.harness.course import ROOT
+from stages.harness.course import ROOT, STAGES, stage_folder
+from stages.harness.steps import steps
 from tests.support.planted import MISTAKES, read
 
 TEXT = (ROOT / "stages" / "TEACHING.md").read_text()
@@ -18,6 +19,13 @@ def test_the_table_of_mistakes_lists_planted_mistakes() -> None:
     told = re.findall(r"^\| 0\d \| (.*) \| `(.*?)` \| `(.*)` \|$", TEXT, flags=re.M)
     assert len(told) > 20
     assert set(told) - planted == set()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_table_of_tasks_has_the_steps_and_minutes_of_each_stage(stage: int) -> None:
+    found = re.search(rf"^\| {stage:02} [^|]*\|[^|]*\| (\d+) \| (\d+) \|", TEXT, flags=re.M)
+    rows = steps(stage_folder(stage))
+    assert found and (int(found[1]), int(found[2])) == (len(rows), sum(row.minutes for row in rows))
 
 
 @pytest.mark.parametrize("line", sorted(set(re.findall(r"python3 -m stages ([a-z]+ [^`\n]+)", TEXT))))

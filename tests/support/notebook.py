@@ -82,6 +82,11 @@ class Ran:
     error: str = ""
 
     @property
+    def shown(self) -> str:
+        """What Jupyter shows of the error."""
+        return "".join("\n".join(output.get("traceback", ())) for output in self.outputs)
+
+    @property
     def text(self) -> str:
         """All that it printed, and the error."""
         return "".join(output.get("text", "") for output in self.outputs) + self.error

@@ -1,0 +1,126 @@
+"""What the notebooks share: whose code is checked, what a solution replaces, what moves, and what is cleaned up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from notebooks.shared.learner import CheckFailed, check
+from notebooks.shared.tables import LINES, TINTS
+from tests.notebooks.test_running import check_nothing_is_left, children
+from tests.support.notebook import Kernel, kernel
+
+GIVEN = "from shared.learner import check, yours\nclass Reader:\n    pass"
+READER = "class Reader(Reader):\n    def feed(self):\n        {feed}\n    def next(self):\n        {next}"
+EMPTY = READER.format(feed='"""Take bytes."""', next="raise NotImplementedError")
+SOLUTION = "%%solution\n" + READER.format(feed="return b'solved'", next="return 2")
+CHECK = "check(yours(Reader, 'feed', 'next')().feed(), b'solved', 'Think.')"
+
+
+@pytest.fixture
+def running() -> Iterator[Kernel]:
+    """A kernel without a work/, in which the class of the exercises is defined."""
+    with kernel(1) as started:
+        started.run(GIVEN)
+        yield started
+
+
+def test_an_empty_exercise_is_not_written_yet(running: Kernel) -> None:
+    running.run(EMPTY)
+    assert "not written yet: Reader.feed, Reader.next" in running.run(CHECK).error
+    assert running.run("Reader().next()").shown == "not written yet: Reader.next"
+
+
+def test_a_solution_stands_in_for_what_is_empty_and_replaces_nothing(running: Kernel) -> None:
+    running.run(EMPTY)
+    assert running.run(SOLUTION).text == "now runs the SOLUTION: Reader.feed, Reader.next\n"
+    assert running.run(CHECK).text == "checking the SOLUTION: Reader.feed, Reader.next\n"
+    running.run(READER.format(feed="return b'solver'", next="pass"))
+    ran = running.run(SOLUTION).text
+    assert ran.startswith("now runs the SOLUTION: Reader.next\nstays as you wrote it: Reader.feed\n")
+    ran = running.run(CHECK).text
+    assert "checking your cell: Reader.feed\nchecking the SOLUTION: Reader.next" in ran
+    assert "differ at byte 5\ngot       b'solver'\nexpected  b'solved'\n" + " " * 17 + "^\nhint      Think." in ran
+
+
+def test_a_solution_replaces_what_was_written_only_if_told_to(running: Kernel) -> None:
+    running.run(READER.format(feed="return b'mine'", next="return 1"))
+    assert "now runs" not in running.run(SOLUTION).text
+    assert "Reader.feed (yours is replaced)" in running.run(SOLUTION.replace("solution", "solution replace")).text
+    assert running.run(CHECK).text == "checking the SOLUTION: Reader.feed, Reader.next\n"
+
+
+def test_what_is_in_work_comes_before_the_solution_and_after_the_cell(tmp_path: Path) -> None:
+    own = "class Reader:\n    def feed(self):\n        return b'solved'\n    def next(self):\n        return 3\n"
+    (tmp_path / "reader.py").write_text(own)
+    with kernel(1, target=str(tmp_path)) as running:
+        for cell in (GIVEN, EMPTY, SOLUTION):
+            running.run(cell)
+        assert running.run(CHECK).text == "checking work/reader.py: Reader.feed, Reader.next\n"
+        (tmp_path / "reader.py").write_text(own.replace("solved", "saved!"))
+        assert "got       b'saved!'" in running.run(CHECK).text
+        running.run(READER.format(feed="return b'solved'", next="return 1"))
+        assert running.run(CHECK).text == "checking your cell: Reader.feed, Reader.next\n"
+
+
+@pytest.mark.parametrize(
+    ("got", "expected", "equal"),
+    [
+        (bytearray(b"a"), b"a", True),
+        (True, 1, False),
+        (ValueError("no"), ValueError("no"), True),
+        (ValueError("no"), ValueError("yes"), False),
+        (ValueError("no"), "no", False),
+        (None, b"", False),
+    ],
+)
+def test_a_check_compares(got: object, expected: object, equal: bool) -> None:
+    if equal:
+        check(got, expected)
+    else:
+        with pytest.raises(CheckFailed, match=r"(?s)^got .*\nexpected .*\n *\^\nhint      Think."):
+            check(got, expected, "Think.")
+
+
+def test_bytes_of_different_kinds_are_told_apart_without_their_colour() -> None:
+    assert LINES.keys() == TINTS.keys() and len(set(LINES.values())) == len(LINES)
+
+
+MOVE = """
+from shared.moving import move
+from shared.tables import Page
+move(lambda data, at: Page(data[:at], data[:at]), data="abcdef", at=(range(7), 2))
+"""
+DRAG = """
+from ipywidgets import SelectionSlider, Text
+from ipywidgets.widgets.widget import _instances
+for widget in list(_instances.values()):
+    if isinstance(widget, SelectionSlider): widget.value = 4
+    if isinstance(widget, Text): widget.value = "ABCDEF"
+"""
+
+
+def test_a_picture_is_drawn_again_when_a_control_moves(running: Kernel) -> None:
+    assert [output["data"]["text/plain"] for output in running.run(MOVE).outputs] == ["ab"]
+    with kernel(1, NOTEBOOK_STATIC="") as live:
+        controls, picture = live.run(MOVE).outputs
+        assert "application/vnd.jupyter.widget-view+json" in controls["data"]
+        assert picture["data"]["text/plain"] == "ab"
+        assert live.run(MOVE + DRAG).outputs[-1]["data"]["text/plain"] == "ABCD"
+
+
+@pytest.mark.parametrize("kill", [os.kill, os.killpg], ids=["process", "group"])  # Jupyter kills the group
+def test_nothing_is_left_when_a_kernel_is_killed(kill: Callable[[int, int], None], tmp_path: Path) -> None:
+    with kernel(1, TMPDIR=str(tmp_path)) as running:
+        ran = running.run(
+            "from shared.servers import start; from shared.folders import temporary_folder\n"
+            "start(1); (temporary_folder() / 'log').write_text('x')"
+        )
+        assert not ran.error
+        started = children(running.pid)
+        assert len(started) == 2 and os.listdir(tmp_path)  # the server, and the program that cleans up
+        kill(running.pid, 9)
+        check_nothing_is_left(started, tmp_path)
