@@ -16,7 +16,19 @@ import psutil
 import pytest
 
 from tests.support.machine import within
-from tests.support.notebook import COMPANIONS, NOTEBOOKS, ROOT, Cell, Kernel, Output, code, kernel, merged, stage_of
+from tests.support.notebook import (
+    COMPANIONS,
+    NOTEBOOKS,
+    ROOT,
+    TOUR,
+    Cell,
+    Kernel,
+    Output,
+    code,
+    kernel,
+    merged,
+    stage_of,
+)
 
 notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 companion = pytest.mark.parametrize("path", COMPANIONS, ids=lambda path: path.stem)
@@ -171,8 +183,9 @@ def try_out(running: Kernel, exercise: Exercise) -> None:
 
 
 @pytest.mark.slow
-@notebook
+@pytest.mark.parametrize("path", [COMPANIONS[0], TOUR], ids=lambda path: path.stem)
 def test_pytest_runs_a_notebook_with_every_output_compared(path: Path) -> None:
+    """By nbval; the first test compares the same for all notebooks, in less time."""
     run_pytest(path, "--nbval", "--target=reference")
 
 
