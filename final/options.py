@@ -130,6 +130,8 @@ class Options:
     tcp_keepalive: int = option(300, "after this many idle seconds, probe the connection; 0: never",
                                 settable=True, most=2**31 - 1)  # fmt: skip
     hz: int = option(10, "how many times a second expired keys are removed", settable=True, most=2**31 - 1)
+    hll_sparse_max_bytes: int = option(3000, "a HyperLogLog with more bytes is encoded as dense", settable=True,
+                                       memory=True)  # fmt: skip
     slowlog_log_slower_than: int = option(
         10_000, "SLOWLOG keeps requests that take at least this many microseconds; -1: none", settable=True, least=-1
     )

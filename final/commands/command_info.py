@@ -116,6 +116,8 @@ def specification(spec: KeySpec) -> Value:
         kind, where = b"range", {b"lastkey": spec.last, b"keystep": spec.step, b"limit": 0}
     begin: Value = {b"type": b"index", b"spec": {b"index": spec.begin}}
     find: Value = {b"type": kind, b"spec": where}
+    if spec.keyword:
+        begin = {b"type": b"keyword", b"spec": {b"keyword": spec.keyword.encode(), b"startfrom": spec.begin}}
     if not spec.begin:
         begin = find = {b"type": b"unknown", b"spec": {}}
     return {b"flags": set(spec.access.split()), b"begin_search": begin, b"find_keys": find}

@@ -8,7 +8,7 @@ from math import isinf, isnan
 from ..data.memory import estimate, pair_size
 from ..data.random_members import one_of, sample
 from ..data.sorted_set import FEW, SortedSet
-from ..data.store import KINDS, PIECE, Args, Kind, Store
+from ..data.store import AS_REQUESTED, KINDS, PIECE, Args, Kind, Store
 from ..engine.args import parse_random
 from ..engine.client import Client
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
@@ -90,7 +90,9 @@ def zadd(db: Store, key: bytes, first: bytes, second: bytes, *more: bytes) -> Va
     return set_scores(db, key, pairs, options)
 
 
-def set_scores(db: Store, key: bytes, pairs: list[tuple[float, bytes]], options: set[bytes]) -> Value:
+def set_scores(
+    db: Store, key: bytes, pairs: list[tuple[float, bytes]], options: set[bytes], log: Args | None = AS_REQUESTED
+) -> Value:
     """Set the scores of `pairs`, or add to one, as the options of ZADD say; return ZADD's answer."""
     incr = b"incr" in options
     if b"xx" in options and db.get(key, SORTED_SET) is None:
@@ -112,7 +114,7 @@ def set_scores(db: Store, key: bytes, pairs: list[tuple[float, bytes]], options:
             updated += old is not None and old != score
     finally:
         if added or updated:
-            db.changed(key, event="zincr" if incr else "zadd")
+            db.changed(key, log=log, event="zincr" if incr else "zadd")
         elif not held:
             db.delete(key)
     return answer if incr else added + updated * (b"ch" in options)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import inf, nextafter
 
 from ..data.sorted_set import FEW, SHORT, Entry, SortedSet
-from ..data.store import Store
+from ..data.store import AS_COMMANDED, Store
 from ..engine.args import OptionCursor, index_range, integer
 from ..engine.client import Client
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
@@ -193,13 +193,13 @@ def zrangestore(db: Store, key: bytes, source: bytes, low: bytes, high: bytes, *
     return store(db, key, dict((member, score) for score, member in entries(db, source, chosen)))
 
 
-def store(db: Store, key: bytes, scores: dict[bytes, float]) -> int:
+def store(db: Store, key: bytes, scores: dict[bytes, float], event: str = AS_COMMANDED) -> int:
     """Set `key` to a new sorted set, or remove it if there are no members. Return their number."""
     held = SortedSet()
     held.small = len(scores) <= FEW and max(map(len, scores), default=0) <= SHORT
     for member, score in scores.items():
         held.add(member, score)
-    db.put_result(key, held)
+    db.put_result(key, held, event)
     return len(scores)
 
 

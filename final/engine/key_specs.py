@@ -17,12 +17,18 @@ class KeySpec:
     last: int = 0  # the index of the last key, from the first; where negative, from the end: -1 is the last argument
     step: int = 1  # from one key to the next
     counted: bool = False
+    keyword: str = ""  # the key is behind this argument, which is searched for from the index `begin` on
     access: str = READ  # RO, RW, OW (overwrite) or RM (remove), and access, update, insert, delete
 
     def positions(self, args: Sequence[bytes]) -> range:
         """The indexes of the keys in a request; none where the number of keys is missing or wrong."""
         if not self.begin:
             return range(0)
+        if self.keyword:
+            names = [arg.lower() for arg in args[self.begin : -1]]
+            keyword = self.keyword.lower().encode()
+            first = self.begin + names.index(keyword) + 1 if keyword in names else 0
+            return range(first, first + 1) if first else range(0)
         if not self.counted:
             stop = self.begin + self.last if self.last >= 0 else len(args) + self.last
             return range(self.begin, min(stop + 1, len(args)), self.step)
@@ -36,34 +42,50 @@ def derive(parameters: Sequence[str], depth: int, step: int, access: str) -> Ite
 
     A parameter of `NAMES` is a key, `key2` and `*keys` behind one are more of them, `numkeys` says how many follow.
     `access` has the words for each specification, separated by commas; `step` is 2 for keys with values between them.
+    If `*keys` has words of its own, it has a specification of its own. Words left over are for `beyond`.
 
     >>> [(each.begin, each.last) for each in derive(("key", "keys", "timeout"), 1, 1, "RW access delete")]
     [(1, -2)]
     >>> [(each.begin, each.counted) for each in derive(("destination", "numkeys", "key", "more"), 1, 1, "OW, RO")]
     [(1, False), (2, True)]
     """
+    named = sum(name in NAMES for name in parameters)
+    apart = "keys" in parameters and len(access.split(", ")) > named
     uses, found = iter(access.split(", ")), False
     for at, name in enumerate(parameters):
         if name == "numkeys":
             yield KeySpec(depth + at, counted=True, access=next(uses, READ))
             return
-        if name in NAMES:
+        if name in NAMES or (name == "keys" and apart):
             found = True
             behind = parameters[at + 1 :]
-            if step > 1:
+            if step > 1 or name == "keys":
                 last = -1
+            elif apart:
+                last = 0
             elif behind[:1] == ("keys",):
                 last = -len(behind)
             else:
                 last = int(behind[:1] == ("key2",))
             yield KeySpec(depth + at, last, step, access=next(uses, READ))
     if found:
-        yield from (KeySpec(0, access=each) for each in uses)  # for keys that only `find_keys` can find
+        yield from map(beyond, uses)
+
+
+def beyond(use: str) -> KeySpec:
+    """Return the specification of a key that is no parameter: only `find_keys` can find it, or a keyword says where.
+
+    >>> beyond("OW update after STORE from 5").positions([b"GEORADIUSBYMEMBER", b"k", b"m", b"1", b"m", b"store", b"d"])
+    range(6, 7)
+    """
+    access, _, place = use.partition(" after ")
+    keyword, _, begin = place.partition(" from ")
+    return KeySpec(int(begin or 0), keyword=keyword, access=access)
 
 
 def legacy(specs: Sequence[KeySpec]) -> tuple[int, int, int]:
     """First key, last key and step, as COMMAND showed them before Redis 7; zeros where they cannot say it."""
-    ranges = [each for each in specs if each.begin and not each.counted]
+    ranges = [each for each in specs if each.begin and not each.counted and not each.keyword]
     if len(specs) == len(ranges) == 1:
         (only,) = ranges
         return only.begin, only.last if only.last < 0 else only.begin + only.last, only.step

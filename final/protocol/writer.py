@@ -18,6 +18,10 @@ class Verbatim(bytes):
     """Text for a person to read, `=15`, CRLF, `txt:Some string`, CRLF in RESP3."""
 
 
+class Digits(bytes):
+    """A double in these digits, which may be more than a float's 17: `,3.25` in RESP3."""
+
+
 class Push(list[Value]):
     """A message that is not a reply to a request, such as one from a channel: `>2` in RESP3."""
 
@@ -57,6 +61,7 @@ def encode(value: Value, protocol: int = 2) -> bytes:
     | float                 | double `,3.5`        | bulk string, 17 digits both |
     | BigNumber             | big number `(1` …    | bulk string                 |
     | Verbatim              | verbatim `=7` `txt:` | bulk string                 |
+    | Digits                | double `,3.25`       | bulk string                 |
     | dict                  | map `%1` …           | array of key, value, …      |
     | set, frozenset        | set `~2` …           | array                       |
     | Push                  | push `>2` …          | array                       |
@@ -84,6 +89,8 @@ def encode(value: Value, protocol: int = 2) -> bytes:
     match value:
         case Verbatim() if resp3:
             return b"=%d\r\ntxt:%b\r\n" % (len(value) + len(b"txt:"), value)
+        case Digits() if resp3:
+            return b",%b\r\n" % value
         case bytes():
             return b"$%d\r\n%b\r\n" % (len(value), value)
         case str():

@@ -142,10 +142,17 @@ def test_a_command_is_documented_with_the_syntax_that_its_signature_has(entry: C
     needed = syntax.removeprefix(name)
     while (without := re.sub(r"\[[^\[\]]*\]", "", needed)) != needed:
         needed = without
+    while (without := re.sub(r"<([^<>]*)>", fewest_words, needed)) != needed:
+        needed = without
     needed = re.sub(r" \| \S+", "", needed)  # alternatives are one argument
     if entry.name not in ANY_ARGS:
         assert len(name.split()) + len(needed.split()) == entry.fewest
         assert ("[" in syntax) == (entry.most > entry.fewest), "brackets mean optional arguments"
+
+
+def fewest_words(alternatives: re.Match[str]) -> str:
+    """Return the shortest alternative of `<FROMMEMBER member | FROMLONLAT longitude latitude>`."""
+    return min(alternatives[1].split(" | "), key=lambda each: len(each.split()))
 
 
 # Examples

@@ -43,6 +43,19 @@ ARGUMENTS: dict[str, SearchStrategy[bytes]] = {
     "min": st.sampled_from([b"MIN", b"MAX"]),
     "rev": st.sampled_from([b"REV", b"WITHSCORES"]),
     "aggregate": st.sampled_from([b"SUM", b"MIN", b"MAX"]),
+    "bit": st.sampled_from([b"0", b"1", b"2"]),
+    "offset": st.sampled_from([b"0", b"1", b"7", b"8", b"23", b"100", b"-1", b"#2", b"x"]),
+    "unit": st.sampled_from([b"BIT", b"BYTE", b"bit", b"x"]),
+    "operation": st.sampled_from([b"AND", b"or", b"XOR", b"NOT"]),
+    "width": st.sampled_from([b"u1", b"i1", b"u4", b"i5", b"u8", b"i16", b"u63", b"i64", b"u64"]),
+    "overflow": st.sampled_from([b"WRAP", b"SAT", b"FAIL"]),
+    "element": st.integers(0, 2000).map(b"%d".__mod__),
+    "longitude": st.sampled_from([b"0", b"13.361389", b"15.087269", b"-180", b"179.9999", b"181", b"x"]),
+    "latitude": st.sampled_from([b"0", b"38.115556", b"37.502669", b"85.05", b"-80.5", b"86"]),
+    "distance": st.sampled_from([b"0", b"1", b"200", b"12000", b"-1", b"x"]),
+    "length": st.sampled_from([b"m", b"km", b"KM", b"ft", b"mi", b"yd"]),
+    "order": st.sampled_from([b"ASC", b"DESC"]),
+    "shows": st.sampled_from([b"WITHCOORD", b"WITHDIST", b"WITHHASH"]),
     "database": st.sampled_from([b"0", b"1"]),
 }
 REQUESTS = """
@@ -53,6 +66,13 @@ REQUESTS = """
     MGET key key | MSET key value key value | MSETNX key value key value | APPEND key value | STRLEN key
     GETRANGE key place place | SETRANGE key place value | INCR key | DECR key | INCRBY key integer
     DECRBY key integer | INCRBYFLOAT key float
+    SETBIT key offset bit | GETBIT key offset | BITCOUNT key | BITCOUNT key place place | BITCOUNT key place place unit
+    BITPOS key bit | BITPOS key bit place | BITPOS key bit place place unit | BITOP operation key key
+    BITOP operation key key key | BITFIELD key GET width offset | BITFIELD key SET width offset integer
+    BITFIELD key OVERFLOW overflow INCRBY width offset integer GET width offset
+    BITFIELD key INCRBY width offset integer OVERFLOW overflow SET width offset integer | BITFIELD_RO key GET width 0
+    PFADD log element element element | PFADD key element | PFADD key | PFCOUNT log | PFCOUNT key log | PFCOUNT key
+    PFMERGE key log | PFMERGE log key key | PFDEBUG TODENSE log
     HSET key field value | HSET key field value field value | HMSET key field value | HSETNX key field value
     HGET key field | HMGET key field field | HDEL key field | HDEL key field field | HGETALL key | HKEYS key
     HVALS key | HLEN key | HEXISTS key field | HSTRLEN key field | HINCRBY key field integer
@@ -80,6 +100,13 @@ REQUESTS = """
     ZDIFF 2 key key WITHSCORES | ZDIFF 3 key key key | ZINTERCARD 2 key key LIMIT count | ZDIFFSTORE key 2 key key
     ZUNIONSTORE key 2 key key WEIGHTS 2 score | ZINTERSTORE key 2 key key AGGREGATE aggregate
     ZRANDMEMBER key 0 | ZSCAN same 0 MATCH pattern
+    GEOADD key longitude latitude field longitude latitude field | GEOADD key how longitude latitude field
+    GEOPOS key field field | GEODIST key field field length | GEOHASH key field
+    GEOSEARCH key FROMLONLAT longitude latitude BYRADIUS distance length order shows
+    GEOSEARCH key FROMMEMBER field BYBOX distance distance length COUNT count order
+    GEOSEARCHSTORE key key FROMLONLAT longitude latitude BYBOX distance distance length STOREDIST
+    GEOSEARCHSTORE key key FROMMEMBER field BYRADIUS distance length COUNT count ANY
+    GEORADIUS key longitude latitude distance length STORE key | GEORADIUSBYMEMBER key field distance length shows
     SADD key field field | SADD key value integer | SREM key field | SREM key field field value | SISMEMBER key field
     SMISMEMBER key field value | SMEMBERS key | SCARD key | SMOVE key key field | SPOP key 100 | SRANDMEMBER key 100
     SINTER key key | SUNION key key | SDIFF key key | SINTERSTORE key key key | SUNIONSTORE key key key
@@ -116,4 +143,7 @@ SEQUENCES = {
     "mostly lists": mostly("list"),
     "mostly sets": mostly("set"),
     "mostly sorted sets": mostly("sorted-set"),
+    "mostly places": mostly("geo"),
+    "mostly bitmaps": mostly("bitmap"),
+    "mostly HyperLogLog": mostly("hyperloglog"),
 }

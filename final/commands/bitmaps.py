@@ -1,0 +1,293 @@
+"""Commands for bitmaps: strings whose bits are numbered, 0 being the highest bit of the first byte.
+
+Python's integers do the work: a part of a string becomes one integer, on which every operation on bits is one step.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import and_, or_, xor
+
+from ..data.store import Store
+from ..engine.args import OptionCursor, integer
+from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
+from ..engine.context import Engine
+from ..engine.signature import command
+from ..protocol.errors import ReplyError, syntax_error
+from ..protocol.numeric import parse_integer
+from ..protocol.writer import Value
+from .strings import STRING
+
+GROUP = Group("bitmap", "@bitmap", "$")
+
+BINARY: dict[bytes, Callable[[int, int], int]] = {b"and": and_, b"or": or_, b"xor": xor}
+
+
+def parse_bit(arg: bytes) -> int:
+    """Parse the value of a bit to set. Raises ReplyError."""
+    if arg not in (b"0", b"1"):
+        raise ReplyError("ERR bit is not an integer or out of range")
+    return int(arg)
+
+
+def parse_offset(engine: Engine, arg: bytes, width: int = 0) -> int:
+    """Parse the offset of a bit, such as `100`; with `width`, also `#3`, the third field of that many bits.
+
+    Raises ReplyError, also if the bit is beyond `proto-max-bulk-len`.
+    """
+    numbered = width > 0 and arg.startswith(b"#")
+    offset = parse_integer(arg[numbered:])
+    if offset is not None and numbered:
+        offset *= width
+    if offset is None or not 0 <= offset >> 3 < engine.options.proto_max_bulk_len:
+        raise ReplyError("ERR bit offset is not an integer or out of range")
+    return offset
+
+
+def padded(value: bytes, length: int) -> bytearray:
+    """Return a copy of the string that can be changed, with zero bytes behind it up to `length` bytes."""
+    return bytearray(value.ljust(length, b"\0"))
+
+
+def part(value: bytes | bytearray, offset: int, width: int) -> int:
+    """Return `width` bits from `offset` on as an unsigned integer. Bits behind the string are zeros.
+
+    >>> part(b"\\x0f\\xf0", 4, 8)
+    255
+    """
+    first, after = offset >> 3, (offset + width + 7) >> 3
+    held = int.from_bytes(value[first:after].ljust(after - first, b"\0"))
+    return held >> (8 * after - offset - width) & ((1 << width) - 1)
+
+
+@command(WRITE, DENYOOM, keys="RW access update")
+def setbit(engine: Engine, db: Store, key: bytes, offset: bytes, value: bytes) -> Value:
+    """SETBIT key offset value: set the bit to 0 or 1; answer with the old bit.
+
+    If the string is too short, it is padded with zero bytes.
+    """
+    at, bit = parse_offset(engine, offset), parse_bit(value)
+    held = db.get(key, STRING)
+    first, mask = at >> 3, 0x80 >> (at & 7)
+    if held is not None and first < len(held):
+        old = held[first]
+        if bool(old & mask) == bit:
+            return bit
+        changed = bytearray(held)
+    else:
+        old = 0
+        changed = padded(held or b"", first + 1)
+    changed[first] = old | mask if bit else old & ~mask
+    db.replace(key, bytes(changed))
+    db.changed(key)
+    return int(old & mask > 0)
+
+
+@command(READONLY, FAST)
+def getbit(engine: Engine, db: Store, key: bytes, offset: bytes) -> Value:
+    """GETBIT key offset: answer with the bit; 0 if it is behind the string, or the key does not exist."""
+    at = parse_offset(engine, offset)
+    return part(db.get(key, STRING) or b"", at, 1)
+
+
+def bit_range(length: int, args: Sequence[bytes]) -> tuple[int, int]:
+    """Parse `start [end [BYTE | BIT]]` for a string of `length` bytes; return its first bit, and the one after it.
+
+    Negative indexes count from the end. Raises ReplyError.
+    """
+    if len(args) > 3:
+        raise syntax_error()
+    start, end = integer(args[0]), integer(args[1]) if len(args) > 1 else -1
+    unit = args[2].lower() if len(args) > 2 else b"byte"
+    if unit not in (b"byte", b"bit"):
+        raise syntax_error()
+    size = 8 if unit == b"byte" else 1
+    total = length * 8 // size
+    if start < 0 and end < 0 and start > end:
+        return 0, 0
+    start, end = (max(index + total, 0) if index < 0 else index for index in (start, end))
+    return start * size, (min(end, total - 1) + 1) * size
+
+
+@command(READONLY)
+def bitcount(db: Store, key: bytes, *range: bytes) -> Value:
+    """BITCOUNT key [start end [BYTE | BIT]]: answer with the number of bits that are 1, in the range or in all.
+
+    Indexes count bytes, or bits if BIT is given; -1 is the last one.
+    """
+    value = db.get(key, STRING)
+    if value is None:
+        return 0
+    if not range:
+        return int.from_bytes(value).bit_count()
+    if len(range) == 1:
+        raise syntax_error()
+    first, after = bit_range(len(value), range)
+    return part(value, first, after - first).bit_count() if first < after else 0
+
+
+@command(READONLY)
+def bitpos(db: Store, key: bytes, bit: bytes, *range: bytes) -> Value:
+    """BITPOS key bit [start [end [BYTE | BIT]]]: answer with the index of the first bit that is 0 or 1; -1 if none is.
+
+    The string is followed by zeros without end, unless the request says where to stop.
+    """
+    wanted = integer(bit)
+    if wanted not in (0, 1):
+        raise ReplyError("ERR The bit argument must be 1 or 0.")
+    value = db.get(key, STRING)
+    if value is None:
+        return -1 if wanted else 0
+    first, after = bit_range(len(value), range) if range else (0, len(value) * 8)
+    if first >= after:
+        return -1
+    held = part(value, first, after - first)
+    if not wanted:
+        held ^= (1 << (after - first)) - 1
+    if held:
+        return after - held.bit_length()
+    return len(value) * 8 if not wanted and len(range) < 2 else -1
+
+
+@command(WRITE, DENYOOM, keys="OW update, RO access")
+def bitop(engine: Engine, db: Store, operation: bytes, destination: bytes, key: bytes, *keys: bytes) -> Value:
+    """BITOP AND | OR | XOR | NOT destkey key [key ...]: store the result; answer with its length.
+
+    Shorter strings are taken to end in zero bytes.
+    """
+    name = operation.lower()
+    if name not in (*BINARY, b"not"):
+        raise syntax_error()
+    if name == b"not" and keys:
+        raise ReplyError("ERR BITOP NOT must be called with a single source key.")
+    values = [db.get(each, STRING) or b"" for each in (key, *keys)]
+    length = max(map(len, values))
+    numbers = [int.from_bytes(value, "little") for value in values]  # the first byte is the lowest: no padding needed
+    result = numbers[0] ^ ((1 << 8 * length) - 1) if name == b"not" else reduce(BINARY[name], numbers)
+    if length:
+        db.put(destination, result.to_bytes(length, "little"))
+        db.changed(destination, event="set")
+    elif db.delete(destination):
+        db.changed(destination, event="del")
+    return length
+
+
+@dataclass(frozen=True)
+class Field:
+    """A subcommand of BITFIELD: what to do with which bits."""
+
+    action: bytes  # get, set or incrby
+    signed: bool
+    width: int  # bits
+    offset: int
+    number: int  # the value to set, or the increment
+    overflow: bytes  # wrap, sat or fail
+
+    def read(self, value: bytes | bytearray) -> int:
+        """Return the integer in these bits of a string."""
+        held = part(value, self.offset, self.width)
+        return held - (1 << self.width) if self.signed and held >> (self.width - 1) else held
+
+    def write(self, value: bytearray, number: int) -> None:
+        """Replace these bits of a string, which is long enough, by an integer that fits."""
+        first, after = self.offset >> 3, (self.offset + self.width + 7) >> 3
+        shift = 8 * after - self.offset - self.width
+        mask = (1 << self.width) - 1
+        held = int.from_bytes(value[first:after]) & ~(mask << shift)
+        value[first:after] = (held | (number & mask) << shift).to_bytes(after - first)
+
+    def fitted(self, number: int) -> int | None:
+        """Return the integer as it fits into the bits, or None if it does not and `overflow` is fail.
+
+        >>> [Field(b"set", False, 4, 0, 0, overflow).fitted(17) for overflow in (b"wrap", b"sat", b"fail")]
+        [1, 15, None]
+        """
+        low = -(1 << (self.width - 1)) if self.signed else 0
+        high = low + (1 << self.width) - 1
+        if low <= number <= high:
+            return number
+        if self.overflow == b"fail":
+            return None
+        if self.overflow == b"sat":
+            return low if number < low else high
+        return (number - low) % (1 << self.width) + low
+
+
+def parse_type(arg: bytes) -> tuple[bool, int]:
+    """Parse the type of a field, such as `u8` or `i64`; return whether it is signed, and its width in bits."""
+    width = parse_integer(arg[1:])
+    if arg[:1] not in (b"i", b"u") or width is None or not 1 <= width <= (64 if arg[:1] == b"i" else 63):
+        raise ReplyError(
+            "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is."
+        )
+    return arg[:1] == b"i", width
+
+
+def parse_fields(engine: Engine, args: Sequence[bytes]) -> Iterator[Field]:
+    """Parse the subcommands of BITFIELD. OVERFLOW holds for those behind it. Raises ReplyError."""
+    overflow = b"wrap"
+    options = OptionCursor(args)
+    for option in options:
+        if option == b"overflow":
+            overflow = options.value().lower()
+            if overflow not in (b"wrap", b"sat", b"fail"):
+                raise ReplyError("ERR Invalid OVERFLOW type specified")
+        elif option in (b"get", b"set", b"incrby"):
+            kind, place, *number = options.values(2 if option == b"get" else 3)
+            signed, width = parse_type(kind)
+            offset = parse_offset(engine, place, width)
+            chosen = integer(number[0]) if number else 0
+            if option == b"set" and not signed:
+                chosen %= 1 << 64  # as in Redis, where -1 is a large unsigned integer
+            yield Field(option, signed, width, offset, chosen, overflow)
+        else:
+            raise syntax_error()
+
+
+def uses_of_bitfield(args: list[bytes]) -> Iterator[tuple[int, str]]:
+    """Yield the index of BITFIELD's key, with how it is used: without SET and INCRBY, it is only read."""
+    writes = {b"set", b"incrby"} & set(map(bytes.lower, args[2:]))
+    yield 1, "RW access update" if writes else "RO access"
+
+
+@command(WRITE, DENYOOM, keys="RW access update variable_flags", find_keys=uses_of_bitfield)
+def bitfield(engine: Engine, db: Store, key: bytes, *subcommands: bytes) -> Value:
+    """BITFIELD key [GET type offset | SET type offset value | INCRBY type offset increment | OVERFLOW WRAP | SAT | FAIL ...]: read and write integers of any width; answer with each result.
+
+    A type is `i` (signed) or `u` (unsigned) and the number of bits. The offset counts bits, or, written as `#3`, fields
+    of that type. SET answers with the old integer, INCRBY with the sum, or with null if OVERFLOW FAIL prevented it.
+    """  # noqa: E501  (the first line is what redis-cli shows)
+    fields = list(parse_fields(engine, subcommands))
+    held = db.get(key, STRING)
+    writes = [field for field in fields if field.action != b"get"]
+    if not writes:
+        return [field.read(held or b"") for field in fields]
+    value = padded(held or b"", (max(field.offset + field.width - 1 for field in writes) >> 3) + 1)
+    grew = held is None or len(value) > len(held)
+    changed = False
+    replies: list[Value] = []
+    for field in fields:
+        old = field.read(value)
+        if field.action == b"get":
+            replies.append(old)
+            continue
+        new = field.fitted(field.number + (old if field.action == b"incrby" else 0))
+        if new is not None:
+            field.write(value, new)
+            changed = changed or grew or new != old
+        replies.append(None if new is None else old if field.action == b"set" else new)
+    if changed or grew:
+        db.replace(key, bytes(value))
+    if changed:
+        db.changed(key, event="setbit")
+    return replies
+
+
+@command(READONLY, FAST)
+def bitfield_ro(engine: Engine, db: Store, key: bytes, *subcommands: bytes) -> Value:
+    """BITFIELD_RO key [GET type offset ...]: BITFIELD that only reads."""
+    fields = list(parse_fields(engine, subcommands))
+    if any(field.action != b"get" for field in fields):
+        raise ReplyError("ERR BITFIELD_RO only supports the GET subcommand")
+    held = db.get(key, STRING) or b""
+    return [field.read(held) for field in fields]
