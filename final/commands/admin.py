@@ -2,6 +2,7 @@
 
 import time
 
+from ..data.store import announce
 from ..engine.client import Client
 from ..engine.command import ADMIN, ALLOW_BUSY, FAST, LOADING, NO_MULTI, NOSCRIPT, STALE
 from ..engine.context import Engine
@@ -54,6 +55,7 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
         vars(engine.options).update(before)
         reason = "The operating system is not able to handle the specified number of clients, try with"
         raise config_failed("maxclients", f"{reason} {supported}")
+    announce(engine.stores, "n" in engine.options.notify_keyspace_events)
     if "maxmemory" in before:
         engine.eviction.forget_all()
     return "OK"

@@ -8,7 +8,7 @@ from time import perf_counter
 
 from .. import commands  # noqa: F401  (the commands enter themselves into the table)
 from ..data.scan import Order
-from ..data.store import UNLOGGED, Place, Store, Unit
+from ..data.store import UNLOGGED, Place, Store, Unit, announce
 from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..options import Options
@@ -58,6 +58,7 @@ class Engine:
         self.stop = on_stop
         self.unit = Unit(clock)
         self.stores = [Store(index, self.unit) for index in range(options.databases)]
+        announce(self.stores, "n" in options.notify_keyspace_events)
         self.order = Order()
         self.counters = Counters()
         self.pubsub = PubSub()
