@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 READY = .venv/ready
+FIRST = notebooks/01-echo-server.ipynb
 MACHINERY = stages/desk stages/harness stages/teacher stages/upkeep
 # Many tests wait, so that there are more of them at once than cores. nbval is loaded where notebooks run.
 PYTEST = $(BIN)/python -m pytest -n 4 --dist worksteal -p no:nbval --target=reference
@@ -10,10 +11,15 @@ PYTEST = $(BIN)/python -m pytest -n 4 --dist worksteal -p no:nbval --target=refe
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
+# The address that JupyterLab prints leads to the notebook only if that is the default URL. Root is for containers.
+learn: $(READY) ## open the first notebook in JupyterLab
+	@echo 'JupyterLab opens in your browser. If it does not, open the last of these addresses; Ctrl+C stops it.'
+	$(BIN)/jupyter lab -y --allow-root --ip=127.0.0.1 --log-level=ERROR --LabApp.default_url=/lab/tree/$(FIRST)
+
 run: ## start the server on port 6379; its log is in this folder
 	$(PYTHON) -m final
 
-test: $(READY) ## run the tests: stages, chain, final, notebooks; up to 5 minutes on two cores
+test: $(READY) ## run the tests: stages, chain, final, notebooks; about 5 minutes on two cores
 	$(PYTEST) -m "not slow"
 
 test-all: $(READY) ## run the slow tests too
@@ -34,8 +40,10 @@ bench: $(READY) ## measure how fast final/ is beside redis-server, fakeredis and
 	$(BIN)/python -m tests.tools.bench
 
 $(READY): requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "this needs Python 3.11: type make PYTHON=python3.11 …")'
+	@echo 'Making .venv; this takes a minute or two.'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.PHONY: help run test test-all check bench
+.PHONY: help learn run test test-all check bench

@@ -91,7 +91,7 @@ def hmget(db: Store, key: bytes, field: bytes, *fields: bytes) -> Value:
 
 @command(WRITE, FAST, keys="RW delete")
 def hdel(db: Store, key: bytes, field: bytes, *fields: bytes) -> Value:
-    """HDEL key field [field ...]: remove fields; answer with the number of removed fields."""
+    """HDEL key field [field ...]: remove fields; answer with how many there were."""
     held = db.get(key, HASH) or {}
     gone = [each for each in (field, *fields) if held.pop(each, None) is not None]
     if gone:

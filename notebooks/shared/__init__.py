@@ -6,7 +6,7 @@ The files:
     servers.py  starts servers for the experiments, connects to them, and stops them all at the end
     keeper.py   a program that stops servers and removes folders when a kernel has ended, also by `kill -9`
     learner.py  what exercises use: whose code a check runs, the check itself, and solutions that replace nothing
-    work.py     finds and imports functions of the learner's files in work/, and of the stages
+    finding.py  finds and imports functions of the learner's files in work/, and of the stages
     moving.py   pictures that move with a slider
     colours.py  colours that can be seen on a white and on a dark page
     tables.py   draws bytes, commands and logs as tables of HTML; a page without HTML shows the same as text

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from .finding import Function, find_in_work, from_stage, is_empty, load_work
 from .folders import ROOT, TARGET, WORK
-from .work import Function, find_in_work, from_stage, is_empty, load_work
 
 __all__ = ["check", "continue_in_place", "from_stage", "put_yours_into", "refused", "yours"]
 

@@ -16,6 +16,7 @@ from stages.teacher import leaks
 
 PACKAGES = ("harness", "desk")  # what students need of the machinery
 NOT_HANDED_OUT = shutil.ignore_patterns("__pycache__", "solution.py")
+LEFT_OUT = {"solution", "setup"}  # tags of cells; `setup` gets the repository, which has the solutions
 NEEDED = ("pytest", "pytest-timeout", "redis", "jupyter", "nbval", "matplotlib")
 
 README = """# {title}
@@ -128,14 +129,14 @@ def lay_out(stage: int, folder: Path, chain: bool) -> None:
 
 
 def copy_notebook(name: str, folder: Path) -> None:
-    """Copy a stage's notebook without solutions and outputs, and the folder of what notebooks share."""
+    """Copy a stage's notebook without outputs and the cells of LEFT_OUT, and the folder of what notebooks share."""
     if not (ROOT / "notebooks" / name).exists():
         return
     shutil.copy(ROOT / "notebooks" / "conftest.py", folder)
     for part in ("shared", "pictures"):
         shutil.copytree(ROOT / "notebooks" / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     book = json.loads((ROOT / "notebooks" / name).read_text())
-    book["cells"] = [cleared(cell) for cell in book["cells"] if "solution" not in cell["metadata"].get("tags", ())]
+    book["cells"] = [cleared(cell) for cell in book["cells"] if LEFT_OUT.isdisjoint(cell["metadata"].get("tags", ()))]
     (folder / name).write_text(json.dumps(book, indent=1, ensure_ascii=False) + "\n")
 
 

@@ -143,13 +143,12 @@ def test_only_what_a_learner_writes_is_shown_in_solutions(path: Path) -> None:
 
 
 @companion
-def test_solutions_are_cells_of_the_stage_and_collapsed(path: Path) -> None:
+def test_solutions_are_cells_of_the_stage_and_folded(path: Path) -> None:
     solutions = [cell for cell in code(path) if cell.is_solution]
     assert solutions
     for cell in solutions:
         assert "stage" in cell.tags, cell.source
         assert cell.metadata.get("jupyter", {}).get("source_hidden") is True, cell.source
-        assert cell.metadata.get("collapsed") is True, cell.source
 
 
 @companion

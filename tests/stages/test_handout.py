@@ -100,6 +100,7 @@ def test_its_notebook_has_no_solutions_and_no_outputs(tmp_path: Path) -> None:
     cells = json.loads((tmp_path / "notebooks/02-resp-reader.ipynb").read_text())["cells"]
     assert len(cells) > 50
     assert not any("solution" in cell["metadata"].get("tags", ()) for cell in cells)
+    assert not any("git clone" in "".join(cell["source"]) for cell in cells), "the repository has the solutions"
     assert not any(cell.get("outputs") for cell in cells)
 
 

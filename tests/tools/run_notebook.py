@@ -30,6 +30,7 @@ def store(path: Path, running: Kernel) -> None:
         "language_info": {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"},
     }
     for cell in book["cells"]:
+        cell["metadata"].pop("collapsed", None)  # outputs are shown
         if {"stage", "exercise"} & set(cell["metadata"].get("tags", ())):
             magic, source = re.findall(r"\A(%%solution.*\n)?((?:.|\n)*)", "".join(cell["source"]))[0]
             cell["source"] = (magic + narrow(source)).splitlines(keepends=True)
