@@ -105,13 +105,15 @@ def put_yours_into(table: dict[bytes, Any], *commands: Callable[..., Any]) -> No
     sources: dict[str, str] = {}
     for function in commands:
         name = function.__name__
+        entry = table[name.rstrip("_").encode()]
+        entry.function = function  # with --target it is imported, and the table has the exercise's empty one
         sources[name] = whose(function)
         found = find_in_work(function, ()) if looks_in_work([sources[name]]) else None
         if found:
             own = getattr(load_work(found), name)
             adapted = with_the_notebooks_error(own)
             adapted.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]  # the notebook's classes
-            table[name.rstrip("_").encode()].function = adapted
+            entry.function = adapted
             sources[name] = f"work/{found}.py"
     report(sources)
 

@@ -434,7 +434,8 @@ def test_a_client_that_reads_again_is_served_again(connect: Connect) -> None:
     `self.transport.resume_reading()` is all that it takes.
     """
     client = connect()
-    sent = flood(client, limit=24 * MEGABYTE)
+    sent = flood(client, limit=96 * MEGABYTE)
+    assert sent < 96 * MEGABYTE, "the server never stopped reading from this client"
     client.sent = b"(some megabytes of x)"
     client.expect(b"x" * sent)
     client.check(b"and now?\r\n", b"and now?\r\n")

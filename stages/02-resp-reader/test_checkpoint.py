@@ -22,7 +22,7 @@ MAX_LINE = 64 * 1024
 
 
 def answered(client: Client, times: int = 1) -> None:
-    """Assert that so many requests are answered, each with a simple string."""
+    """Assert that `times` requests are answered, each with a simple string."""
     for _ in range(times):
         client.expect_line(b"+")
 

@@ -57,7 +57,7 @@ def append(db: Store, key: bytes, value: bytes) -> Value:
 
 @command
 def incr(db: Store, key: bytes) -> Value:
-    """INCR key: add 1 to the number at the key (see `add`); answer with the sum."""
+    """INCR key: add 1 to the number at the key (`add`); answer with the sum."""
     return add(db, key, 1)
 
 
@@ -69,7 +69,7 @@ def decr(db: Store, key: bytes) -> Value:
 
 @command
 def incrby(db: Store, key: bytes, increment: int) -> Value:
-    """INCRBY key increment: add the increment to the number at the key (see `add`); answer with the sum."""
+    """INCRBY key increment: add to the number at the key (`add`); answer with the sum."""
     return add(db, key, increment)
 
 

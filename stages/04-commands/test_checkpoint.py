@@ -360,6 +360,8 @@ def test_hello_still_answers_and_switches_the_protocol(connect: Connect, rng: Di
     assert again == {**told, b"proto": 3}, f"HELLO 3 answers: {again}"
     client.check(request("CLIENT", "GETNAME"), b"$3\r\n%b\r\n" % name[:3])
     assert client.ask("HELLO") == again
+    client.ask("HELLO", 2)
+    client.check(request("CLIENT", "SETNAME", "") + request("CLIENT", "GETNAME"), OK + NULL)
 
 
 @pytest.mark.carried

@@ -159,7 +159,7 @@ class Server:
             await asyncio.sleep(1)
             try:
                 await asyncio.to_thread(self.log.sync)
-            except OSError as error:  # a callback ends the server; asyncio would only report what a task raises
+            except OSError as error:  # exit from a callback: from a task it would leave a traceback
                 asyncio.get_running_loop().call_soon(sys.exit, f"cannot sync the log: {error}")
 
 

@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from stages.desk.manifest import Function, functions, read, sources
-from stages.harness.course import stage_folder
+from stages.desk.starter import old_body
+from stages.harness.course import STAGES, stage_folder
 
 Bodies = dict[str, set[str]]  # the function's name, for the report -> its body, normalised in two ways
 
@@ -17,15 +18,18 @@ Bodies = dict[str, set[str]]  # the function's name, for the report -> its body,
 def bodies(stage: int, but: Collection[str] = ()) -> Bodies:
     """Return the bodies of the functions that learners write in a stage, those of two statements or more.
 
-    The functions named in `but` are left out.
+    The functions named in `but` are left out, and bodies that the stage before has too: only their signature grows.
     """
     found: Bodies = {}
-    now = sources(stage_folder(stage))
+    now, before = sources(stage_folder(stage)), sources(stage_folder(stage - 1)) if stage - 1 in STAGES else {}
     for row in read(stage_folder(stage)):
         text = now.get(row.file, "")
         for name, node in functions(text):
             if name in row.write and name not in but and statements(body := below_docstring(node)) > 1:
                 written = "\n".join(text.splitlines()[body[0].lineno - 1 : node.end_lineno])
+                file, old = row.origin(name)
+                if squeezed("\n".join(old_body(old, before.get(file, "")))) == squeezed(written):
+                    continue
                 parsed = "\n".join(ast.unparse(statement) for statement in body)
                 found[f"{stage_folder(stage).name}/{row.file}: {name}"] = {squeezed(written), squeezed(parsed)}
     return found

@@ -122,6 +122,14 @@ def test_road_and_hint_use_the_outcome_of_check(stages_copy: StagesCopy) -> None
     assert "no failed test of stage 01 is known" in stages_copy.desk("hint", "01")[1]
 
 
+def test_a_check_that_belongs_to_no_step_is_named_when_it_fails(stages_copy: StagesCopy) -> None:
+    carried = CHECKPOINT.replace("@step(2)", "import pytest\n@pytest.mark.carried")
+    (stages_copy.folder / "stages/01-echo-server/test_checkpoint.py").write_text(carried)
+    stages_copy.desk("start", "01")
+    said = stages_copy.desk("check", "01")[1]
+    assert "earlier  failed       what an earlier stage asks, too\n               first  test_it_is_blue\n" in said
+
+
 def test_each_call_of_hint_shows_one_hint_more(stages_copy: StagesCopy) -> None:
     (stages_copy.folder / "stages/01-echo-server/test_checkpoint.py").write_text(CHECKPOINT)
     first, second, third = (stages_copy.desk("hint", "01", "it_has_a_server")[1] for _ in range(3))

@@ -104,6 +104,15 @@ def test_its_notebook_has_no_solutions_and_no_outputs(tmp_path: Path) -> None:
     assert not any(cell.get("outputs") for cell in cells)
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_it_has_the_pictures_that_its_pages_show(stage: int, tmp_path: Path) -> None:
+    handout.lay_out(stage, tmp_path, chain=False)
+    folder = stage_folder(stage).name
+    for page in (tmp_path / f"stages/{folder}/README.md", tmp_path / f"notebooks/{folder}.ipynb"):
+        for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text()):
+            assert (page.parent / picture).is_file(), f"{page.name}: {picture}"
+
+
 @pytest.mark.parametrize(("stage", "chain"), [(1, False), (3, True)], ids=["01", "03-chain"])
 def test_its_checkpoint_fails_as_it_comes_and_passes_with_the_reference(
     stage: int, chain: bool, tmp_path: Path
