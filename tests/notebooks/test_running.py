@@ -157,7 +157,7 @@ def test_every_solution_belongs_to_an_exercise_with_a_check(path: Path) -> None:
 def test_an_exercise_fails_while_it_is_empty_or_wrong_and_passes_with_the_right_code(path: Path) -> None:
     """The answers are typed into the cell of the exercise. The rest of the notebook then runs on them."""
     waiting = exercises(path)
-    with kernel(stage_of(path), NOTEBOOK_PATIENCE="2") as running:
+    with kernel(stage_of(path), NOTEBOOK_PATIENCE=str(within(1))) as running:
         for cell in code(path):
             if cell.number in waiting:
                 try_out(running, waiting[cell.number])

@@ -15,6 +15,8 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from tests.support.machine import within
+
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 COMPANIONS = [path for path in NOTEBOOKS if re.match(r"\d\d-", path.name)]
@@ -133,7 +135,7 @@ def kernel(stage: int, target: str = "reference", **environment: str) -> Iterato
     offline = {"PYTHONPATH": str(ROOT / "tests" / "support" / "offline")}
     client = NotebookClient(
         nbformat.v4.new_notebook(),  # type: ignore[no-untyped-call]
-        timeout=SECONDS_PER_CELL,
+        timeout=int(within(SECONDS_PER_CELL)),
         store_widget_state=False,
         record_timing=False,
         resources={"metadata": {"path": str(ROOT / "notebooks")}},
