@@ -242,6 +242,7 @@ def test_five_questions_have_folded_answers(path: Path) -> None:
     section = prose(path).partition("## Five questions\n")[2].partition("\n## ")[0]
     folded = re.findall(r"<details><summary>(\d)\. .+?\?</summary>\n\n(?:.|\n)+?\n\n</details>", section)
     assert folded == ["1", "2", "3", "4", "5"]
+    assert not re.findall(r"<summary>.*[`*].*</summary>", section), "a summary is HTML: <code> and <i>"
 
 
 @companion
