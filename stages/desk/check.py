@@ -49,10 +49,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def check(stage: int, args: list[str]) -> int:
-    """Run the checkpoint once, then the earlier ones; return pytest's exit status.
-
-    The outcome is stored if all tests ran.
-    """
+    """Run the checkpoint once, then the earlier ones; return pytest's status. Store the outcome if all tests ran."""
     stopped = any(arg.startswith(("-x", "--exitfirst", "--maxfail")) for arg in args)
     chosen = any(arg.startswith(("-k", "-m", "--lf", "--last-failed", "--deselect")) for arg in args)
     how = [] if any(arg.startswith(("--tb", "-v")) for arg in args) else BRIEF
@@ -64,8 +61,7 @@ def check(stage: int, args: list[str]) -> int:
             print("This was not the whole checkpoint, so its outcome is not stored.")
         elif results.exists():
             cases = read(results)
-            for line in told(stage, cases):
-                print(line)
+            print("\n".join(told(stage, cases)))
             remember(stage, outcome(cases, recall(stage)))
     earlier = [each for each in TASKS if each < stage]
     return check_earlier(earlier) if earlier and status == 0 and not chosen else status

@@ -35,17 +35,12 @@ class Step:
 @functools.cache
 def steps(folder: Path) -> list[Step]:
     """Return the steps of the stage in a folder, in their order; an empty list when its README has none."""
-    return [
-        Step(
-            int(row["step"]),
-            int(row["minutes"]),
-            int(row["points"]),
-            row["write"].replace("`", ""),
-            quoted(row["write"]),
-            frozenset(re.findall(r"`([^`]+)` \(", row["write"])),
-        )
-        for row in table(folder, ORDER)
-    ]
+    found = []
+    for row in table(folder, ORDER):
+        number, minutes, points = (int(row[title]) for title in ("step", "minutes", "points"))
+        write, again = row["write"], frozenset(re.findall(r"`([^`]+)` \(", row["write"]))
+        found.append(Step(number, minutes, points, write.replace("`", ""), quoted(write), again))
+    return found
 
 
 def table(folder: Path, heading: str) -> list[dict[str, str]]:
