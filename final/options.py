@@ -104,6 +104,7 @@ class Options:
         most=2**31 - 1,
     )
     auto_aof_rewrite_min_size: int = option(64 << 20, "but not while it has fewer bytes", settable=True, memory=True)
+    rdbcompression: str = option("yes", "compress long strings in snapshots", choices=("yes", "no"), settable=True)
     proto_max_bulk_len: int = option(512 << 20, "bytes in one argument", settable=True, memory=True, least=1 << 20)
     client_query_buffer_limit: int = option(1 << 30, "bytes of requests that wait to be executed or completed",
                                             settable=True, memory=True, least=1 << 20)  # fmt: skip

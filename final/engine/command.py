@@ -14,6 +14,7 @@ WRITE, READONLY, DENYOOM, FAST, ADMIN = "write", "readonly", "denyoom", "fast", 
 NOSCRIPT, LOADING, STALE, NO_AUTH, ALLOW_BUSY = "noscript", "loading", "stale", "no_auth", "allow_busy"
 NO_MULTI, PUBSUB, BLOCKING, MOVABLEKEYS = "no_multi", "pubsub", "blocking", "movablekeys"
 SKIP_MONITOR, SKIP_SLOWLOG, NO_MANDATORY_KEYS = "skip_monitor", "skip_slowlog", "no_mandatory_keys"
+ASKING = "asking"
 
 # Flags of this server, not shown. Redis compares functions in their place, as in `c->cmd->proc == execCommand`.
 UNQUEUED = "unqueued"  # after MULTI it runs at once, and is not queued

@@ -1,4 +1,4 @@
-"""Reads a snapshot (RDB), the format in which Redis 7 writes the base of its log. We do not write it.
+"""Reads a snapshot (RDB), the format of Redis's files, of the base of its log, and of DUMP. `write.py` writes it.
 
 The contents are returned as the requests that recreate them, as from any other file of the log: `SET`, `RPUSH`,
 `SADD`, `ZADD`, `HMSET`, `PEXPIREAT`, `SELECT`. So this file does not depend on how we store a list.
@@ -22,6 +22,7 @@ from .packed import intset, listpack, little, ziplist
 
 MAGIC = (b"REDIS", b"VALKEY")
 KNOWN = {b"REDIS0008", b"REDIS0009", b"REDIS0010", b"REDIS0011", b"VALKEY080"}  # Redis 4 to 7.2, Valkey 9
+VERSION = 10  # of Redis 7.0: what `write.py` writes
 STRING = 0  # a type of value (RDB_TYPE_…)
 EXPIRE_MS, SELECT, END = 252, 254, 255  # opcodes (RDB_OPCODE_…)
 Args = list[bytes]
@@ -33,6 +34,10 @@ class BadSnapshot(Exception):
     def __init__(self, offset: int, reason: str, foreign: bool = False) -> None:
         super().__init__(f"at byte {offset}: {reason}")
         self.offset, self.reason, self.foreign = offset, reason, foreign
+
+
+class WrongDump(Exception):
+    """What should be restored has another version, or a wrong checksum."""
 
 
 class Cursor:
@@ -126,6 +131,7 @@ class Form(NamedTuple):
 
 
 FORMS = {  # by type of value
+    1: Form(b"RPUSH", 1, plain(1)),
     2: Form(b"SADD", 1, plain(1)),
     4: Form(b"HMSET", 2, plain(2)),
     5: Form(b"ZADD", 2, with_doubles),
@@ -168,15 +174,17 @@ def read_snapshot(cursor: Cursor) -> Iterator[tuple[int, Args]]:
         elif code in FOREIGN:
             raise BadSnapshot(start, f"it contains {FOREIGN[code]}", foreign=True)
         else:
-            yield from ((start, args) for args in read_value(cursor, code, deadline))
+            key = cursor.string()
+            yield from ((start, args) for args in read_value(cursor, code, key))
+            if deadline is not None:
+                yield start, [b"PEXPIREAT", key, b"%d" % deadline]
             deadline = None
     check_sum(cursor)
 
 
-def read_value(cursor: Cursor, code: int, deadline: int | None) -> Iterator[Args]:
-    """The requests that recreate one key: for each piece of its value, and for its deadline, if any."""
-    start = cursor.place - 1
-    key = cursor.string()
+def read_value(cursor: Cursor, code: int, key: bytes) -> Iterator[Args]:
+    """The requests that recreate a value of the type `code` at a key, one for each piece. Raises BadSnapshot."""
+    start = cursor.place
     if code in FOREIGN_VALUES:
         raise BadSnapshot(start, f"the key {key!r} is {FOREIGN_VALUES[code]}", foreign=True)
     if code == STRING:
@@ -190,8 +198,6 @@ def read_value(cursor: Cursor, code: int, deadline: int | None) -> Iterator[Args
             raise BadSnapshot(start, f"the key {key!r} holds a collection that ends too early") from None
     else:
         raise BadSnapshot(start, f"{code} is no known type of value")
-    if deadline is not None:
-        yield [b"PEXPIREAT", key, b"%d" % deadline]
 
 
 def pieces(key: bytes, form: Form, cursor: Cursor) -> Iterator[Args]:
@@ -203,6 +209,14 @@ def pieces(key: bytes, form: Form, cursor: Cursor) -> Iterator[Args]:
         if form.command == b"ZADD":
             args = [arg for member, score in zip(args[::2], args[1::2], strict=True) for arg in (score, member)]
         yield [form.command, key, *args]
+
+
+def read_dump(payload: bytes) -> Iterator[Args]:
+    """The requests that recreate, at the key b"", what DUMP answered. Raises WrongDump and BadSnapshot."""
+    if len(payload) < 10 or little(payload[-10:-8]) > VERSION or little(payload[-8:]) != crc64(payload[:-8]):
+        raise WrongDump
+    cursor = Cursor(payload[:-10])
+    yield from read_value(cursor, cursor.byte(), b"")
 
 
 def check_sum(cursor: Cursor) -> None:
