@@ -68,6 +68,7 @@ class Unit:
         self.clock = clock  # milliseconds since 1970
         self.stopped: int | None = None  # the time of this unit; None: the clock was not read yet
         self.notes: list[Note] = []
+        self.changes = 0  # of keys since the last snapshot, in this unit and those before (Redis: `dirty`)
 
     @property
     def now(self) -> int:
@@ -165,13 +166,15 @@ class Store:
         >>> b"user" in db, [(note.keys, note.log, note.event) for note in db.unit.notes]
         (False, [((b'user',), None, ''), ((b'user',), (), 'del')])
         """
-        self.unit.notes.append(Note(self, keys, log, event))
+        unit = self.unit
+        unit.notes.append(Note(self, keys, log, event))
+        unit.changes += len(keys)
         for key in keys:
             value = self._values.get(key)
             if value is not None and not value and type(value) is not bytes:
                 del self._values[key]
                 self._deadlines.pop(key, None)
-                self.unit.notes.append(Note(self, (key,), UNLOGGED, "del"))
+                unit.notes.append(Note(self, (key,), UNLOGGED, "del"))
 
     def peek(self, key: bytes) -> Any:
         """Return the value at `key`, of any type, or None if there is no such key."""

@@ -30,7 +30,7 @@ class FastPath:
             and client.queue is None
             and not (client.channels or client.patterns or client.replies_to_skip or engine.scripts.busy)
             and not (engine.monitors.clients or engine.pause.until or engine.options.maxmemory)
-            and not (engine.log is not None and engine.log.failure)
+            and engine.disk_failure is None
         )
 
     def take(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import final.log.aof
-import final.log.base
+import final.log.rewrite
 from final.log.base import write_base
 from tests.support.oracle import InProcess
 
@@ -30,7 +30,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[InProcess], Call
         os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WNOWAIT)
         return lambda: os.kill(worker.pid, signal.SIGCONT)
 
-    monkeypatch.setattr(final.log.base, "write_base", stop_first)
+    monkeypatch.setattr(final.log.rewrite, "write_base", stop_first)
     yield wait
     for pid in pids:
         try:

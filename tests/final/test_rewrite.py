@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from final.data.store import Store, Unit
 from final.log.base import write_base
 from stages.harness.wire import request
 from tests.support.folders import await_rewrite, data_of, everything, flush, info, names, opened
@@ -165,8 +166,11 @@ def test_the_end_of_the_server_ends_the_rewrite_and_leaves_nothing_over(tmp_path
 
 def test_a_child_whose_server_has_gone_gives_up(tmp_path: Path) -> None:
     draft = tmp_path / "draft"
+    store = Store(0, Unit())
+    store.put(b"k", b"v")
     with pytest.raises(InterruptedError):
-        write_base(draft, [(0, [(b"k", b"v", None)])], wanted=lambda: False)
+        write_base(draft, [store], wanted=lambda: False)
+    assert not draft.exists()
 
 
 # When it is time

@@ -459,7 +459,7 @@ def test_a_server_told_to_stop_while_its_log_loads_ends_at_once_with_one_line(tm
         process.send_signal(number)
         assert process.wait(20) == 0
         said = [line for line in process.stderr.read().splitlines() if not line.startswith("loading the log: ")]
-        assert said == ["told to stop while the log was loading"] and process.stdout.read() == ""
+        assert said == ["told to stop while the data was loading"] and process.stdout.read() == ""
 
 
 def test_words_of_any_size_are_read_whatever_the_pieces_in_which_the_file_is(tmp_path: Path) -> None:

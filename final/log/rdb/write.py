@@ -5,19 +5,21 @@ the plainest that Redis reads; Redis packs small collections again when it has l
 """
 
 import struct
+import sys
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ...data.store import KINDS, Item, Raw
+from ...data.memory import memory_in_use
+from ...data.store import KINDS, Item, Raw, Store
+from ...options import RELEASE
 from ...protocol.numeric import parse_integer
 from .crc import crc64
 from .lzf import compress
-from .read import VERSION
+from .read import END, EXPIRE_MS, MAGIC, SELECT, VERSION
 
 AUXILIARY, SIZES = 250, 251  # opcodes
 SHORTEST = 21  # bytes of a string that is worth compressing
-
-Items = Iterable[tuple[bytes, Any, int | None]]  # keys with their values and deadlines
 
 
 def size(number: int) -> bytes:
@@ -66,3 +68,41 @@ def dump(value: Any, compressed: bool) -> bytes:
     """Return a value as DUMP answers: its type, the value, the version, and a checksum."""
     data = bytes([KINDS[type(value)].code]) + b"".join(body(value, compressed)) + VERSION.to_bytes(2, "little")
     return data + crc64(data).to_bytes(8, "little")
+
+
+def snapshot(stores: Iterable[Store], compressed: bool, base: bool = False) -> Iterator[bytes]:
+    """Yield the parts of a snapshot, up to its checksum. `base`: it is the base of a log."""
+    yield MAGIC[0] + b"%04d" % VERSION
+    for name, text in auxiliary(base).items():
+        yield bytes([AUXILIARY]) + string(name, compressed) + string(text, compressed)
+    for store in stores:
+        if len(store):
+            yield bytes([SELECT]) + size(store.index) + bytes([SIZES]) + size(len(store)) + size(store.deadlines)
+        for key, value, deadline in store.items():
+            if deadline is not None:
+                yield bytes([EXPIRE_MS]) + deadline.to_bytes(8, "little", signed=True)
+            yield bytes([KINDS[type(value)].code])
+            yield string(key, compressed)
+            yield from body(value, compressed)
+    yield bytes([END])
+
+
+def auxiliary(base: bool) -> dict[bytes, bytes]:
+    """Return what a snapshot says about the server that wrote it."""
+    return {
+        b"redis-ver": RELEASE,
+        b"redis-bits": b"64" if sys.maxsize > 2**32 else b"32",
+        b"ctime": b"%d" % time.time(),
+        b"used-mem": b"%d" % memory_in_use(),
+        b"aof-base": b"%d" % base,
+    }
+
+
+def with_checksum(pieces: Iterable[bytes], checked: bool) -> Iterator[bytes]:
+    """Yield the pieces of a snapshot, then its checksum, or the one that stands for none."""
+    crc = 0
+    for piece in pieces:
+        if checked:
+            crc = crc64(piece, crc)
+        yield piece
+    yield crc.to_bytes(8, "little")
