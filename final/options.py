@@ -133,7 +133,9 @@ class Options:
     )
     dbfilename: str = option("dump.rdb", "the name of the snapshot", protected=True,
                              read=lambda text, _: check_name("dbfilename", text))  # fmt: skip
-    rdbcompression: str = option("yes", "compress long strings in snapshots", choices=("yes", "no"), settable=True)
+    rdbcompression: str = option(
+        "no", "compress long strings in snapshots, which takes time", choices=("yes", "no"), settable=True
+    )
     rdbchecksum: str = option("yes", "end snapshots with a checksum", choices=("yes", "no"))
     stop_writes_on_bgsave_error: str = option(
         "yes", "refuse writes after a snapshot could not be written", choices=("yes", "no"), settable=True

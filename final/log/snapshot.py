@@ -185,8 +185,12 @@ class Snapshots:
 
     def replace(self, draft: Path) -> None:
         """Replace the last snapshot by a file that is complete and on the disk. Raises OSError."""
-        draft.rename(self.path)
-        sync_names(self.path.parent)
+        try:
+            draft.rename(self.path)
+            sync_names(self.path.parent)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
 
     def load(self) -> Iterator[Refusable]:
         """Yield the requests of the snapshot, if there is one, each with a function that refuses it.

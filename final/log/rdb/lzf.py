@@ -29,7 +29,8 @@ def compress(data: bytes) -> bytes | None:
         if distance > FARTHEST:
             place += 1
             continue
-        length, most = 3, min(LONGEST, size - place)
+        most = min(LONGEST, size - place)
+        length = most if data[before : before + most] == data[place : place + most] else 3
         while length < most and data[before + length] == data[place + length]:
             length += 1
         write_literal(output, data[literal:place])
