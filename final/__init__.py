@@ -56,6 +56,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         store.py          one database: typed values, expiry, what has changed; no other file knows expiry
         memory.py         how much memory a key takes
         sorted_set.py     members with scores, in order
+        stream.py, stream_node.py, stream_groups.py  streams: entries, the nodes that they are packed into, groups
         random_members.py, scan.py  random members of a collection; cursors through one that changes
         events.py         keyspace events: which are published, and on which channels
     protocol/      bytes to requests, values to replies (02, 03)

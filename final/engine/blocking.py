@@ -64,13 +64,18 @@ class Waiting:
             self.unblock(parked.client, NULL_ARRAY)
 
     def first(self, place: Place, kind: type | None) -> Parked | None:
-        """Return the command that has waited longest for a value of type `kind` at `place`; None if there is none.
+        """Return the command to serve first at `place`, where a value of type `kind` is; None if there is none.
 
-        Commands that cannot use the value that is there (`wait.ready`) are skipped. `kind` is None if the key is
-        missing; then the result is None.
+        It is the one that has waited longest for this type, and can use the value (`wait.ready`); or one that has
+        waited for another type and is to know that there is no such value (`wait.if_gone`). `kind` is None if the key
+        is missing.
         """
-        line = self.lines.get(place, {}).get(kind) if kind else None
-        return next((parked for parked in line if parked.wait.ready(place[1])), None) if line else None
+        lines = self.lines.get(place, {})
+        for parked in lines.get(kind, ()) if kind else ():
+            if parked.wait.ready(place[1]):
+                return parked
+        others = (parked for each, line in lines.items() if each is not kind for parked in line)
+        return next((parked for parked in others if parked.wait.if_gone), None)
 
     def __contains__(self, place: Place) -> bool:
         return place in self.lines

@@ -13,16 +13,24 @@ NAMES = {"key", "source", "destination", "newkey"}  # parameters that are keys
 class KeySpec:
     """Some of a command's keys, which it uses in the same way."""
 
-    begin: int  # the index of the first key, or, where the keys are counted, of their number; 0: no index can say it
+    # The index of the first key; where the keys are counted, of their number; where a keyword precedes them, the first
+    # that it may have. 0: no index can say it.
+    begin: int
     last: int = 0  # the index of the last key, from the first; where negative, from the end: -1 is the last argument
     step: int = 1  # from one key to the next
     counted: bool = False
+    keyword: str = ""  # where given, the keys follow this argument, and are the first half of those behind it
     access: str = READ  # RO, RW, OW (overwrite) or RM (remove), and access, update, insert, delete
 
     def positions(self, args: Sequence[bytes]) -> range:
         """The indexes of the keys in a request; none where the number of keys is missing or wrong."""
         if not self.begin:
             return range(0)
+        if self.keyword:
+            found = (at for at in range(self.begin, len(args)) if args[at].upper() == self.keyword.encode())
+            first = next(found, len(args)) + 1
+            count, odd = divmod(len(args) - first, 2)
+            return range(first, first if odd else first + count)
         if not self.counted:
             stop = self.begin + self.last if self.last >= 0 else len(args) + self.last
             return range(self.begin, min(stop + 1, len(args)), self.step)
@@ -35,6 +43,7 @@ def derive(parameters: Sequence[str], depth: int, step: int, access: str) -> Ite
     """Make the specifications from the names of a command's parameters; its own name takes `depth` arguments.
 
     A parameter of `NAMES` is a key, `key2` and `*keys` behind one are more of them, `numkeys` says how many follow.
+    From `streams` on, the argument STREAMS is searched: behind it are keys, and as many IDs.
     `access` has the words for each specification, separated by commas; `step` is 2 for keys with values between them.
 
     >>> [(each.begin, each.last) for each in derive(("key", "keys", "timeout"), 1, 1, "RW access delete")]
@@ -46,6 +55,9 @@ def derive(parameters: Sequence[str], depth: int, step: int, access: str) -> Ite
     for at, name in enumerate(parameters):
         if name == "numkeys":
             yield KeySpec(depth + at, counted=True, access=next(uses, READ))
+            return
+        if name == "streams":
+            yield KeySpec(depth + at, last=-1, keyword="STREAMS", access=next(uses, READ))
             return
         if name in NAMES:
             found = True
@@ -63,7 +75,7 @@ def derive(parameters: Sequence[str], depth: int, step: int, access: str) -> Ite
 
 def legacy(specs: Sequence[KeySpec]) -> tuple[int, int, int]:
     """First key, last key and step, as COMMAND showed them before Redis 7; zeros where they cannot say it."""
-    ranges = [each for each in specs if each.begin and not each.counted]
+    ranges = [each for each in specs if each.begin and not (each.counted or each.keyword)]
     if len(specs) == len(ranges) == 1:
         (only,) = ranges
         return only.begin, only.last if only.last < 0 else only.begin + only.last, only.step

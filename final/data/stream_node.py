@@ -1,0 +1,143 @@
+"""A node of a stream: some entries in a row, packed. `stream.py` explains it."""
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from sys import getsizeof
+
+from ..protocol.numeric import parse_integer
+
+SEQUENCE = 2**64 - 1  # the bits of the sequence in an ID, and the highest sequence
+LAST = 2**128 - 1  # the highest ID
+Entry = tuple[int, list[bytes]]  # an ID, and fields and values in turn
+
+
+def make_id(milliseconds: int, sequence: int) -> int:
+    """Return the ID with these parts."""
+    return milliseconds << 64 | sequence
+
+
+def shown(id: int) -> bytes:
+    """Write an ID as Redis does.
+
+    >>> shown(make_id(5, 1))
+    b'5-1'
+    """
+    return b"%d-%d" % (id >> 64, id & SEQUENCE)
+
+
+class Node:
+    """Some entries in a row, as parallel sequences. The entries before `begin` are trimmed."""
+
+    __slots__ = ("added", "base", "begin", "ends", "fields", "firsts", "last", "ms", "seq", "size", "text")
+
+    def __init__(self, base: int, fields: tuple[bytes, ...]) -> None:
+        self.base = self.last = base  # the first and the last ID that it ever had
+        self.added = 0  # the number of entries that it ever had
+        self.begin = 0
+        self.ms, self.seq = array("Q"), array("Q")
+        self.fields: list[tuple[bytes, ...]] = []
+        self.firsts = array("I")
+        self.ends = array("Q")
+        self.text = b""
+        # Redis begins a listpack with a header, the counts of entries and deleted ones, the fields, and a zero.
+        self.size = 7 + 2 + 2 + packed_number(len(fields)) + sum(map(packed, fields)) + 2
+
+    def __len__(self) -> int:
+        return len(self.ms) - self.begin
+
+    def append(self, id: int, fields: tuple[bytes, ...], values: Sequence[bytes], same: bool) -> None:
+        """Add an entry behind the others. `same`: it has the fields of the first (STREAM_ITEM_FLAG_SAMEFIELDS)."""
+        self.last = id
+        self.added += 1
+        self.ms.append(id >> 64)
+        self.seq.append(id & SEQUENCE)
+        self.fields.append(fields)
+        self.firsts.append(len(self.ends))
+        end = len(self.text)
+        for value in values:
+            end += len(value)
+            self.ends.append(end)
+        self.text += b"".join(values)
+        elements = len(fields) + 3 if same else 2 * len(fields) + 4
+        self.size += 2 + sum(map(packed, values)) + packed_number(elements)
+        self.size += sum(map(packed_number, (signed(id >> 64, self.base >> 64), signed(id, self.base))))
+        if not same:
+            self.size += packed_number(len(fields)) + sum(map(packed, fields))
+
+    def before(self, id: int) -> int:
+        """The index of the first entry with this ID or a higher one."""
+        milliseconds = id >> 64
+        at = bisect_left(self.ms, milliseconds, self.begin)
+        if at == len(self.ms) or self.ms[at] != milliseconds:
+            return at
+        return bisect_left(self.seq, id & SEQUENCE, at, bisect_right(self.ms, milliseconds, at))
+
+    def id(self, at: int) -> int:
+        """The ID of an entry, by its index."""
+        return self.ms[at] << 64 | self.seq[at]
+
+    def entry(self, at: int) -> Entry:
+        """An entry, by its index."""
+        ends, text = self.ends, self.text
+        pairs: list[bytes] = []
+        place = self.firsts[at]
+        start = ends[place - 1] if place else 0
+        for field in self.fields[at]:
+            end = ends[place]
+            pairs += (field, text[start:end])
+            place, start = place + 1, end
+        return self.ms[at] << 64 | self.seq[at], pairs
+
+    def delete(self, at: int) -> None:
+        """Delete an entry, by its index."""
+        if at == self.begin:
+            self.begin += 1
+            return
+        first, count = self.firsts[at], len(self.fields[at])
+        start, end = self.ends[first - 1], self.ends[first + count - 1]
+        self.text = self.text[:start] + self.text[end:]
+        rest = [each - (end - start) for each in self.ends[first + count :]]
+        self.ends = self.ends[:first] + array("Q", rest)
+        self.firsts = self.firsts[:at] + array("I", [each - count for each in self.firsts[at + 1 :]])
+        del self.ms[at], self.seq[at], self.fields[at]
+
+    def copy(self) -> "Node":
+        """A copy, which can be changed independently."""
+        other = Node.__new__(Node)
+        for name in self.__slots__:
+            value = getattr(self, name)
+            setattr(other, name, value[:] if isinstance(value, (array, list)) else value)
+        return other
+
+    def own_size(self) -> int:
+        """Bytes of memory, without the names of the fields, which nodes share."""
+        parts = (self, self.ms, self.seq, self.fields, self.firsts, self.ends, self.text)
+        return sum(map(getsizeof, parts)) + 2 * getsizeof(self.base)
+
+
+def signed(part: int, base: int) -> int:
+    """The difference of the low 64 bits of two numbers, as the signed 64-bit number that Redis stores."""
+    difference = (part - base) & SEQUENCE
+    return difference - 2**64 if difference >> 63 else difference
+
+
+def packed_number(number: int) -> int:
+    """The bytes that an integer takes in a listpack, with the length that is stored behind it.
+
+    >>> [packed_number(number) for number in (0, 127, 128, -4096, 40000, 2**40)]
+    [2, 2, 3, 3, 5, 10]
+    """
+    if 0 <= number < 128:
+        return 2
+    bits = (number if number >= 0 else ~number).bit_length() + 1
+    return 3 if bits <= 13 else 4 if bits <= 16 else 5 if bits <= 24 else 6 if bits <= 32 else 10
+
+
+def packed(element: bytes) -> int:
+    """The bytes that a string takes in a listpack; one that is written as an integer is stored as an integer."""
+    size = len(element)
+    if size <= 20 and element[-1:].isdigit() and (number := parse_integer(element)) is not None:
+        return packed_number(number)
+    size += 1 if size < 64 else 2 if size < 4096 else 5
+    return size + (1 if size < 128 else 2 if size < 16383 else 3 if size < 2097151 else 4 if size < 268435455 else 5)
