@@ -126,7 +126,8 @@ def xadd(db: Store, key: bytes, id: bytes, field: bytes, value: bytes, *more: by
     log: Args | None = AS_REQUESTED
     if asked.id is None or asked.partial or (asked.trim and asked.trim.whole_nodes):
         options = asked.trim.logged(held, args) if asked.trim else args
-        log = (b"XADD", key, *options[: asked.behind - 1], shown(added), *pairs)
+        id = args[asked.behind - 1] if asked.id is not None and not asked.partial else shown(added)
+        log = (b"XADD", key, *options[: asked.behind - 1], id, *pairs)
     db.changed(key, log=log)
     if removed:
         db.changed(key, log=UNLOGGED, event="xtrim")
