@@ -49,7 +49,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         read.py           reads and checks one file of the log
         folder.py         the folder: which server owns it, and which files may be deleted
         manifest.py       the list of the log's files
-        rdb/              reads a snapshot (RDB) of a real Redis as requests: read, packed, lzf, crc
+        rdb/              reads a snapshot (RDB) of a real Redis as requests: read, streams, cursor, packed, lzf, crc
     options.py     the options, as in redis.conf and CONFIG
     server_log.py  messages for the administrator, on standard error
     data/          the databases (04)

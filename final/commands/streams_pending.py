@@ -90,7 +90,7 @@ class Claim:
         self.time: int | None = None  # to be set as that of the last delivery
         self.count = -1  # how often it was delivered; negative: once more
         self.force = self.just_id = False
-        self.last_id = 0
+        self.last_id: int | None = None
         options = OptionCursor(args)
         for option in options:
             if option == b"force":
@@ -133,13 +133,15 @@ def xclaim(
             break
     now = db.unit.now
     asked = Claim(args[len(ids) :], now, db.unit.replaying)
-    advanced = asked.last_id > found.last_id
-    found.last_id = max(found.last_id, asked.last_id)
+    last = max(found.last_id, asked.last_id or 0)
+    advanced = last > found.last_id
+    found.last_id = last
+    restoring = db.unit.replaying and asked.force and asked.last_id is None  # a request of `Group.requests`
     answer: list[Value] = []
     for each, name in zip(ids, args, strict=False):
         delivery = found.pending.get(each)
         entry = held.get(each)
-        if entry is None:
+        if entry is None and not restoring:
             if delivery is not None:
                 note(db, key, claim_request(key, found, group, name, delivery))
                 found.acknowledge(each)
@@ -150,7 +152,7 @@ def xclaim(
         count = (delivery.count if delivery else 1) + (not asked.just_id) if asked.count < 0 else asked.count
         owner = use_consumer(db, key, found, consumer)
         delivery = found.deliver(each, owner, asked.time or 0, count)
-        answer.append(shown(each) if asked.just_id else replies([entry])[0])
+        answer += [shown(each)] if asked.just_id or entry is None else replies([entry])
         note(db, key, claim_request(key, found, group, name, delivery))
         advanced = False
     if advanced:
