@@ -1,11 +1,12 @@
 """XADD and XTRIM: add entries to a stream, and remove the first ones."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..data.store import AS_REQUESTED, UNLOGGED, Args, Store
 from ..data.stream import MOST_ENTRIES, Stream
 from ..data.stream_node import LAST, SEQUENCE, make_id, shown
-from ..engine.args import OptionCursor, integer
+from ..engine.args import OptionCursor
 from ..engine.command import DENYOOM, FAST, WRITE, Group
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error, wrong_number_of_arguments
@@ -18,19 +19,21 @@ LIMIT = 100 * MOST_ENTRIES  # entries that trimming with `~` removes at most, un
 MOST_TEXT = 1 << 30  # bytes of all fields and values of an entry (STREAM_LISTPACK_MAX_SIZE)
 
 
-class Trim(NamedTuple):
+@dataclass(slots=True)
+class Trim:
     """How to trim: the options of XTRIM, which XADD has, too."""
 
     by_id: bool  # MINID, not MAXLEN
     threshold: int
     whole_nodes: bool  # `~`
-    limit: int  # 0: none
     at: int  # where the threshold is among the arguments
+    limit: int = 0  # 0: none
 
     def apply(self, value: Stream) -> int:
         """Trim a stream; return the number of entries removed."""
-        bounds = {"before": self.threshold} if self.by_id else {"length": self.threshold}
-        return value.trim(**bounds, whole_nodes=self.whole_nodes, limit=self.limit)
+        if self.by_id:
+            return value.trim(before=self.threshold, whole_nodes=self.whole_nodes, limit=self.limit)
+        return value.trim(self.threshold, whole_nodes=self.whole_nodes, limit=self.limit)
 
     def logged(self, value: Stream, args: Args) -> list[bytes]:
         """The arguments for the log, which trim exactly what was removed now."""
@@ -83,8 +86,8 @@ def parse_options(args: Args, adding: bool, replaying: bool) -> Additions:
         raise ReplyError("ERR syntax error, XTRIM must be called with a trimming strategy")
     if limit is not None and not replaying and not (trim and trim.whole_nodes):
         raise ReplyError("ERR syntax error, LIMIT cannot be used without the special ~ option")
-    if trim and trim.whole_nodes:
-        trim = trim._replace(limit=LIMIT if limit is None else limit)
+    if trim and trim.whole_nodes and not replaying:
+        trim.limit = LIMIT if limit is None else limit
     return Additions(make, trim, id, partial, options.position)
 
 
@@ -93,12 +96,10 @@ def parse_trim(options: OptionCursor, by_id: bool) -> Trim:
     sign = options.args[options.position] if len(options) > 1 else b""
     if sign in (b"~", b"="):
         options.value()
-    threshold = parse_id(options.value()) if by_id else integer(options.args[options.position])
-    if not by_id:
-        options.value()
-        if threshold < 0:
-            raise ReplyError("ERR The MAXLEN argument must be >= 0.")
-    return Trim(by_id, threshold, sign == b"~", 0, options.position - 1)
+    threshold = parse_id(options.value()) if by_id else options.integer()
+    if threshold < 0:
+        raise ReplyError("ERR The MAXLEN argument must be >= 0.")
+    return Trim(by_id, threshold, sign == b"~", options.position - 1)
 
 
 @command(WRITE, DENYOOM, FAST, keys="RW update")
@@ -115,23 +116,25 @@ def xadd(db: Store, key: bytes, id: bytes, field: bytes, value: bytes, *more: by
         raise wrong_number_of_arguments("xadd")
     if asked.id == 0 and not asked.partial:
         raise ReplyError("ERR The ID specified in XADD must be greater than 0-0")
-    if db.get(key, STREAM) is None and not asked.make:
+    if not asked.make and key not in db:
         return None
     held = db.make(key, STREAM)
     added = next_id(held, asked, db)
-    if sum(map(len, pairs)) > MOST_TEXT:
+    length = sum(map(len, pairs))
+    if length > MOST_TEXT:
         raise ReplyError("ERR Elements are too large to be stored")
-    held.append(added, pairs)
+    held.append(added, pairs, length)
+    answer = shown(added)
     removed = asked.trim.apply(held) if asked.trim else 0
     log: Args | None = AS_REQUESTED
     if asked.id is None or asked.partial or (asked.trim and asked.trim.whole_nodes):
         options = asked.trim.logged(held, args) if asked.trim else args
-        id = args[asked.behind - 1] if asked.id is not None and not asked.partial else shown(added)
+        id = args[asked.behind - 1] if asked.id is not None and not asked.partial else answer
         log = (b"XADD", key, *options[: asked.behind - 1], id, *pairs)
     db.changed(key, log=log)
     if removed:
         db.changed(key, log=UNLOGGED, event="xtrim")
-    return shown(added)
+    return answer
 
 
 def next_id(held: Stream, asked: Additions, db: Store) -> int:

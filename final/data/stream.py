@@ -51,13 +51,17 @@ class Stream:
     def __bool__(self) -> bool:
         return True  # `Store.changed` removes containers that are false
 
-    def append(self, id: int, pairs: Sequence[bytes]) -> None:
-        """Add an entry of fields and values in turn, whose ID must be higher than `last_id`."""
+    def append(self, id: int, pairs: Sequence[bytes], length: int | None = None) -> None:
+        """Add an entry of fields and values in turn, whose ID must be higher than `last_id`.
+
+        `length` is the number of bytes of all of them, if the caller has it.
+        """
+        length = sum(map(len, pairs)) if length is None else length
         fields, values = tuple(pairs[::2]), pairs[1::2]
         node = self.nodes[-1] if self.nodes else None
         if node is not None and node.fields[-1] == fields:
             fields = node.fields[-1]
-        if node is None or node.added >= MOST_ENTRIES or node.size + sum(map(len, pairs)) >= MOST_BYTES:
+        if node is None or node.added >= MOST_ENTRIES or node.size + length >= MOST_BYTES:
             node = Node(id, fields)
             self.nodes.append(node)
         node.append(id, fields, values, same=not node.fields or node.fields[0] == fields)

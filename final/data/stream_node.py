@@ -9,6 +9,7 @@ from ..protocol.numeric import parse_integer
 
 SEQUENCE = 2**64 - 1  # the bits of the sequence in an ID, and the highest sequence
 LAST = 2**128 - 1  # the highest ID
+NINE = ord("9")
 Entry = tuple[int, list[bytes]]  # an ID, and fields and values in turn
 
 
@@ -48,22 +49,27 @@ class Node:
 
     def append(self, id: int, fields: tuple[bytes, ...], values: Sequence[bytes], same: bool) -> None:
         """Add an entry behind the others. `same`: it has the fields of the first (STREAM_ITEM_FLAG_SAMEFIELDS)."""
+        milliseconds, sequence = id >> 64, id & SEQUENCE
         self.last = id
         self.added += 1
-        self.ms.append(id >> 64)
-        self.seq.append(id & SEQUENCE)
+        self.ms.append(milliseconds)
+        self.seq.append(sequence)
         self.fields.append(fields)
         self.firsts.append(len(self.ends))
-        end = len(self.text)
+        end, size = len(self.text), 2
         for value in values:
-            end += len(value)
+            length = len(value)
+            end += length
             self.ends.append(end)
-        self.text += b"".join(values)
-        elements = len(fields) + 3 if same else 2 * len(fields) + 4
-        self.size += 2 + sum(map(packed, values)) + packed_number(elements)
-        self.size += sum(map(packed_number, (signed(id >> 64, self.base >> 64), signed(id, self.base))))
+            short = length < 64 and (not length or value[-1] > NINE)  # a short text that is no integer
+            size += length + 2 if short else packed(value)
+        self.text += values[0] if len(values) == 1 else b"".join(values)
+        later = milliseconds - (self.base >> 64), sequence - (self.base & SEQUENCE)
+        size += 4 if 0 <= later[0] < 128 and 0 <= later[1] < 128 else sum(map(packed_difference, later))
+        size += packed_number(len(fields) + 3 if same else 2 * len(fields) + 4)
         if not same:
-            self.size += packed_number(len(fields)) + sum(map(packed, fields))
+            size += packed_number(len(fields)) + sum(map(packed, fields))
+        self.size += size
 
     def before(self, id: int) -> int:
         """The index of the first entry with this ID or a higher one."""
@@ -116,12 +122,6 @@ class Node:
         return sum(map(getsizeof, parts)) + 2 * getsizeof(self.base)
 
 
-def signed(part: int, base: int) -> int:
-    """The difference of the low 64 bits of two numbers, as the signed 64-bit number that Redis stores."""
-    difference = (part - base) & SEQUENCE
-    return difference - 2**64 if difference >> 63 else difference
-
-
 def packed_number(number: int) -> int:
     """The bytes that an integer takes in a listpack, with the length that is stored behind it.
 
@@ -132,6 +132,12 @@ def packed_number(number: int) -> int:
         return 2
     bits = (number if number >= 0 else ~number).bit_length() + 1
     return 3 if bits <= 13 else 4 if bits <= 16 else 5 if bits <= 24 else 6 if bits <= 32 else 10
+
+
+def packed_difference(number: int) -> int:
+    """The same, of the difference of two 64-bit numbers, which Redis stores as a signed one."""
+    number &= SEQUENCE
+    return packed_number(number - 2**64 if number >> 63 else number)
 
 
 def packed(element: bytes) -> int:

@@ -84,6 +84,8 @@ def encode(value: Value, protocol: int = 2) -> bytes:
         return b":%d\r\n" % value
     if kind is str and value in _SAID:
         return _SAID[value]
+    if kind is list:
+        return _aggregate(b"*", value, protocol)
     resp3 = protocol >= 3
     match value:
         case Verbatim() if resp3:
