@@ -5,6 +5,7 @@ from itertools import islice
 
 from ..data.store import Store
 from ..data.stream import Stream
+from ..data.stream_groups import MOST
 from ..data.stream_groups import Group as ConsumerGroup
 from ..data.stream_node import LAST, shown
 from ..engine.args import OptionCursor
@@ -187,7 +188,7 @@ def deliver(db: Store, key: bytes, held: Stream, asked: Reading, count: int | No
 def advance(held: Stream, group: ConsumerGroup, id: int) -> None:
     """Count an entry as read by a group."""
     if group.entries_read is not None and not held.has_deleted_since(id):
-        group.entries_read += 1
+        group.entries_read = min(group.entries_read + 1, MOST)
     else:
         group.entries_read = held.count_up_to(id)
     group.last_id = id
@@ -203,5 +204,5 @@ def history(db: Store, key: bytes, held: Stream, asked: Reading, behind: int) ->
         answer.append([shown(id), NULL_ARRAY if entry is None else entry[1]])
         if entry is not None:
             delivery = consumer.pending.deliveries[id]
-            delivery.time, delivery.count = db.unit.now, delivery.count + 1
+            delivery.time, delivery.count = db.unit.now, min(delivery.count + 1, MOST)
     return answer

@@ -27,7 +27,7 @@ from itertools import groupby
 from operator import attrgetter
 
 from .store import Args
-from .stream_groups import Group
+from .stream_groups import MOST, Group
 from .stream_node import LAST, Entry, Node, shown
 
 MOST_ENTRIES, MOST_BYTES = 100, 4096  # of a node (stream-node-max-entries, stream-node-max-bytes)
@@ -67,7 +67,7 @@ class Stream:
         node.append(id, fields, values, same=not node.fields or node.fields[0] == fields)
         self.length += 1
         self.last_id = id
-        self.entries_added += 1
+        self.entries_added = min(self.entries_added + 1, MOST)
 
     def entries(self, start: int = 0, stop: int = LAST, reverse: bool = False) -> Iterator[Entry]:
         """The entries with IDs from `start` to `stop`, both included; with `reverse` from the last to the first.

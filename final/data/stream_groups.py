@@ -18,6 +18,7 @@ from .store import Args
 from .stream_node import shown
 
 LONGEST = 512  # IDs in a block of a list
+MOST = 2**63 - 1  # where counters end, so that each fits into a reply, and into the log
 last_of = itemgetter(-1)
 
 
@@ -121,6 +122,7 @@ class Group:
 
     def deliver(self, id: int, consumer: Consumer, time: int, count: int) -> Delivery:
         """Make the entry with this ID pending for a consumer, and for no other."""
+        count = min(count, MOST)
         delivery = self.pending.get(id)
         if delivery is None:
             delivery = Delivery(consumer, time, count)

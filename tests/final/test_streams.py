@@ -228,3 +228,37 @@ def test_after_a_restart_consumers_were_seen_just_now_and_deliveries_when_they_w
     again = opened(tmp_path, now=peer.now + 5000)
     assert again.ask("XPENDING s g - + 1") == "*1 *4 $3 1-1 $5 alice :5000 :1"
     assert again.ask("XINFO CONSUMERS s g").endswith("idle :0")
+
+
+def test_counters_end_where_a_reply_and_the_log_can_still_hold_them(tmp_path: Path) -> None:
+    peer = opened(tmp_path)
+    most = 2**63 - 1
+    for line in (
+        "XADD s 1-1 f v",
+        f"XSETID s 1-1 ENTRIESADDED {most}",
+        f"XGROUP CREATE s g 0 ENTRIESREAD {most}",
+        "XADD s 2-1 f v",
+        "XREADGROUP GROUP g alice NOACK STREAMS s >",
+        f"XCLAIM s g alice 0 1-1 FORCE RETRYCOUNT {most}",
+        "XCLAIM s g bob 0 1-1",
+        "XREADGROUP GROUP g bob STREAMS s 0",
+    ):
+        assert not peer.ask(line).startswith("-")
+    assert f"entries-added :{most}" in peer.ask("XINFO STREAM s") and peer.ask("XPENDING s g - + 1").endswith(
+        f":{most}"
+    )
+    assert f"entries-read :{most}" in peer.ask("XINFO GROUPS s")
+    flush(peer)
+    told = opened(tmp_path).ask("XINFO STREAM s FULL")
+    assert told.count(f":{most}") == 4
+
+
+def test_a_huge_count_takes_no_more_than_there_is() -> None:
+    peer = InProcess()
+    peer.ask_all([[b"XADD", b"s", b"*", b"f", b"v"] for _ in range(5)])
+    most = 2**63 - 1
+    peer.ask("XGROUP CREATE s g 0")
+    assert peer.ask(f"XREADGROUP GROUP g alice COUNT {most} STREAMS s >").count("$1 f") == 5
+    assert peer.ask(f"XAUTOCLAIM s g bob 0 0 COUNT {2**43 - 1} JUSTID").startswith("*3 $3 0-0 *5 ")
+    assert peer.ask(f"XPENDING s g - + {most}").startswith("*5 ")
+    assert peer.ask(f"XTRIM s MAXLEN ~ 0 LIMIT {most}") == ":5"

@@ -18,7 +18,7 @@ If the flags do not say that an entry has the fields of the first one, each valu
 from collections.abc import Iterator
 
 from ...data.stream import Stream
-from ...data.stream_groups import Consumer, Group
+from ...data.stream_groups import MOST, Consumer, Group
 from ...data.stream_node import SEQUENCE, Entry, make_id, shown
 from ...protocol.numeric import parse_integer
 from .cursor import Cursor
@@ -42,7 +42,7 @@ def read_stream(key: bytes, form: int, cursor: Cursor) -> Iterator[list[bytes]]:
     if form > 15:
         sized_id(cursor)  # the first ID
         state.max_deleted_id = sized_id(cursor)
-        state.entries_added = cursor.size()
+        state.entries_added = min(cursor.size(), MOST)
     for _ in range(cursor.size()):
         name = cursor.string()
         state.groups[name] = read_group(cursor, form, state)
@@ -84,7 +84,7 @@ def read_group(cursor: Cursor, form: int, state: Stream) -> Group:
     group = Group(last_id, state.count_up_to(last_id))
     if form > 15:
         read = cursor.size()
-        group.entries_read = None if read == SEQUENCE else read  # -1, as an unsigned number
+        group.entries_read = None if read == SEQUENCE else min(read, MOST)  # -1, as an unsigned number
     deliveries = {}
     for _ in range(cursor.size()):
         id = raw_id(cursor)
