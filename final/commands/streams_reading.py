@@ -6,9 +6,9 @@ from itertools import islice
 from ..data.store import Store
 from ..data.stream import Stream
 from ..data.stream_groups import MOST
-from ..data.stream_groups import Group as ConsumerGroup
 from ..data.stream_node import LAST, shown
 from ..engine.args import OptionCursor
+from ..engine.client import Client
 from ..engine.command import BLOCKING, MOVABLEKEYS, READONLY, WRITE, Group
 from ..engine.signature import command
 from ..engine.wait import Wait
@@ -27,7 +27,7 @@ AT_ONCE = 1000  # entries for a client that was blocked, unless COUNT says other
 class Reading:
     """The parsed arguments of XREAD or, if `grouped`, of XREADGROUP."""
 
-    def __init__(self, args: Sequence[bytes], grouped: bool) -> None:
+    def __init__(self, client: Client, args: Sequence[bytes], grouped: bool) -> None:
         self.timeout: int | None = None  # milliseconds, 0: none; None: do not block
         self.count: int | None = None  # entries of each stream; None: all
         self.names: tuple[bytes, bytes] | None = None  # of the group and the consumer
@@ -36,6 +36,9 @@ class Reading:
         options = OptionCursor(args)
         for option in options:
             if option == b"block" and len(options):
+                if client.is_script:
+                    name = "XREADGROUP" if grouped else "XREAD"
+                    raise ReplyError(f"ERR {name} command is not allowed with BLOCK option from scripts")
                 self.timeout = parse_milliseconds(options.value())
             elif option == b"count" and len(options):
                 self.count = max(options.integer(), 0) or None
@@ -73,12 +76,12 @@ def parse_milliseconds(arg: bytes) -> int:
 
 
 @command(READONLY, BLOCKING, MOVABLEKEYS)
-def xread(db: Store, streams: bytes, key: bytes, id: bytes, *more: bytes) -> Value:
+def xread(db: Store, client: Client, streams: bytes, key: bytes, id: bytes, *more: bytes) -> Value:
     """XREAD [COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]: answer with the entries behind the IDs.
 
     The ID `$` is the last one, so that BLOCK waits for entries that will be added. Without entries, the answer is null.
     """  # noqa: E501  (the first line is what redis-cli shows)
-    asked = Reading((streams, key, id, *more), grouped=False)
+    asked = Reading(client, (streams, key, id, *more), grouped=False)
     behind = [read_behind(db, *pair) for pair in zip(asked.keys, asked.ids, strict=True)]
     found = Pairs()
     for name, last in zip(asked.keys, behind, strict=True):
@@ -114,14 +117,22 @@ def read_behind(db: Store, key: bytes, id: bytes) -> int:
 
 @command(WRITE, BLOCKING, MOVABLEKEYS, keys="RO access")
 def xreadgroup(
-    db: Store, option: bytes, group: bytes, consumer: bytes, streams: bytes, key: bytes, id: bytes, *more: bytes
+    db: Store,
+    client: Client,
+    option: bytes,
+    group: bytes,
+    consumer: bytes,
+    streams: bytes,
+    key: bytes,
+    id: bytes,
+    *more: bytes,
 ) -> Value:
     """XREADGROUP GROUP group consumer [COUNT count] [BLOCK milliseconds] [NOACK] STREAMS key [key ...] id [id ...]: answer with entries for a consumer.
 
     The ID `>` asks for entries that were not delivered to any consumer of the group. They are pending until XACK, unless
     NOACK is given. Any other ID asks for what is pending for the consumer behind it.
     """  # noqa: E501  (the first line is what redis-cli shows)
-    asked = Reading((option, group, consumer, streams, key, id, *more), grouped=True)
+    asked = Reading(client, (option, group, consumer, streams, key, id, *more), grouped=True)
     assert asked.names is not None
     name = asked.names[0]
     behind = [delivered_behind(db, each, name, last) for each, last in zip(asked.keys, asked.ids, strict=True)]
@@ -175,7 +186,7 @@ def deliver(db: Store, key: bytes, held: Stream, asked: Reading, count: int | No
     consumer = use_consumer(db, key, group, consumer_name, log=making)
     answer = []
     for id, pairs in islice(held.entries(group.last_id + 1), count):
-        advance(held, group, id)
+        held.read_by(group, id)
         answer.append([shown(id), pairs])
         if not asked.noack:
             delivery = group.deliver(id, consumer, db.unit.now, 1)
@@ -183,15 +194,6 @@ def deliver(db: Store, key: bytes, held: Stream, asked: Reading, count: int | No
     if answer and asked.noack:
         note(db, key, last_id_request(key, group, name))
     return answer
-
-
-def advance(held: Stream, group: ConsumerGroup, id: int) -> None:
-    """Count an entry as read by a group."""
-    if group.entries_read is not None and not held.has_deleted_since(id):
-        group.entries_read = min(group.entries_read + 1, MOST)
-    else:
-        group.entries_read = held.count_up_to(id)
-    group.last_id = id
 
 
 def history(db: Store, key: bytes, held: Stream, asked: Reading, behind: int) -> Value:

@@ -154,6 +154,14 @@ class Stream:
             return self.entries_added - self.length + (id == first)
         return None
 
+    def read_by(self, group: Group, id: int) -> None:
+        """Count an entry as the last one that a group has read."""
+        if group.entries_read is not None and not self.has_deleted_since(id):
+            group.entries_read = min(group.entries_read + 1, MOST)
+        else:
+            group.entries_read = self.count_up_to(id)
+        group.last_id = id
+
     def copy(self) -> "Stream":
         """A copy, which can be changed independently."""
         other = Stream()
