@@ -141,9 +141,12 @@ def packed_difference(number: int) -> int:
 
 
 def packed(element: bytes) -> int:
-    """The bytes that a string takes in a listpack; one that is written as an integer is stored as an integer."""
+    """The bytes that a string takes in a listpack; one that is written as an integer is stored as an integer.
+
+    Of 4096 bytes or more, it takes a few bytes more, but such a one fills its node anyway.
+    """
     size = len(element)
     if size <= 20 and element[-1:].isdigit() and (number := parse_integer(element)) is not None:
         return packed_number(number)
-    size += 1 if size < 64 else 2 if size < 4096 else 5
-    return size + (1 if size < 128 else 2 if size < 16383 else 3 if size < 2097151 else 4 if size < 268435455 else 5)
+    size += 1 if size < 64 else 2
+    return size + (1 if size < 128 else 2)
