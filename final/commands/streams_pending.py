@@ -7,7 +7,7 @@ from ..data.store import Store
 from ..data.stream_groups import Group as ConsumerGroup
 from ..data.stream_node import shown
 from ..engine.args import OptionCursor, integer
-from ..engine.command import FAST, READONLY, WRITE, Group
+from ..engine.command import COUNTED, FAST, READONLY, WRITE, Group
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.numeric import parse_integer
@@ -21,7 +21,7 @@ ATTEMPTS = 10  # XAUTOCLAIM looks at that many pending entries for each one that
 TOO_MANY = 2**47  # bytes; Redis asks for 16 for each entry that XAUTOCLAIM may claim, and no process can have more
 
 
-@command(WRITE, FAST, keys="RW update")
+@command(WRITE, FAST, COUNTED, keys="RW update")
 def xack(db: Store, key: bytes, group: bytes, id: bytes, *ids: bytes) -> Value:
     """XACK key group id [id ...]: acknowledge entries, which are pending no more; answer with their number."""
     held = db.get(key, STREAM)
@@ -113,7 +113,7 @@ class Claim:
             self.time = now
 
 
-@command(WRITE, FAST, keys="RW update")
+@command(WRITE, FAST, COUNTED, keys="RW update")
 def xclaim(
     db: Store, key: bytes, group: bytes, consumer: bytes, min_idle_time: bytes, id: bytes, *more: bytes
 ) -> Value:
@@ -162,7 +162,7 @@ def xclaim(
     return answer
 
 
-@command(WRITE, FAST, keys="RW delete")
+@command(WRITE, FAST, COUNTED, keys="RW delete")
 def xautoclaim(
     db: Store, key: bytes, group: bytes, consumer: bytes, min_idle_time: bytes, start: bytes, *options: bytes
 ) -> Value:

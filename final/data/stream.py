@@ -89,10 +89,8 @@ class Stream:
 
     def get(self, id: int) -> Entry | None:
         """The entry with this ID, or None."""
-        return next(self.entries(id, id), None)
-
-    def __contains__(self, id: int) -> bool:
-        return self._find(id) is not None
+        found = self._find(id)
+        return None if found is None else self.nodes[found[0]].entry(found[1])
 
     def delete(self, id: int) -> bool:
         """Delete an entry; return whether it was there."""

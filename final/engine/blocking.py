@@ -73,8 +73,9 @@ class Waiting:
     def first(self, place: Place, kind: type | None) -> Parked | None:
         """Return the command to serve first at `place`, where a value of type `kind` is; None if there is none.
 
-        It is the one that has waited longest for this type, and can use the value (`wait.ready`); or one that has
-        waited for another type and is told that there is none (`wait.if_gone`). `kind` is None if the key is missing.
+        It is the one that has waited longest for this type, and can use the value (`wait.ready`), those first that are
+        not told when it is gone. Or it is one that has waited for another type and is told that there is none
+        (`wait.if_gone`). `kind` is None if the key is missing.
         """
         lines = self.lines.get(place, {})
         for if_gone in (False, True):

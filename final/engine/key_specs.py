@@ -29,8 +29,7 @@ class KeySpec:
         if self.keyword:
             found = (at for at in range(self.begin, len(args)) if args[at].upper() == self.keyword.encode())
             first = next(found, len(args)) + 1
-            count, odd = divmod(len(args) - first, 2)
-            return range(first, first if odd else first + count)
+            return range(first, first + (len(args) - first) // 2)
         if not self.counted:
             stop = self.begin + self.last if self.last >= 0 else len(args) + self.last
             return range(self.begin, min(stop + 1, len(args)), self.step)
