@@ -10,7 +10,8 @@ from ..engine.command import ASKING, DENYOOM, READONLY, WRITE, Group, find
 from ..engine.context import Engine
 from ..engine.signature import command
 from ..log.rdb import write
-from ..log.rdb.read import BadSnapshot, WrongDump, read_dump
+from ..log.rdb.cursor import BadSnapshot
+from ..log.rdb.read import WrongDump, read_dump
 from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.writer import Value
 

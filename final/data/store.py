@@ -49,6 +49,8 @@ class Note:
     keys: tuple[bytes, ...]
     log: Args | None  # a request for the log, AS_REQUESTED or UNLOGGED
     event: str | None  # the event for keyspace notifications, AS_COMMANDED or NO_EVENT
+    touch: bool = True  # transactions that WATCH the keys fail
+    wake: bool = True  # commands that wait for the keys may be served
 
 
 class Unit:
@@ -76,6 +78,11 @@ class Unit:
         if self.stopped is None:
             self.stopped = self.clock()
         return self.stopped
+
+    @property
+    def replaying(self) -> bool:
+        """Whether the log is replayed, at the start: then the clock is stopped at 0 (`restore.py`)."""
+        return self.stopped == 0
 
 
 class Store:
@@ -153,12 +160,20 @@ class Store:
             self._deadlines.pop(key, None)
         return self._values.pop(key, None) is not None
 
-    def changed(self, *keys: bytes, log: Args | None = AS_REQUESTED, event: str | None = AS_COMMANDED) -> None:
+    def changed(
+        self,
+        *keys: bytes,
+        log: Args | None = AS_REQUESTED,
+        event: str | None = AS_COMMANDED,
+        touch: bool = True,
+        wake: bool = True,
+    ) -> None:
         """Note that a command has changed the values at `keys`. A container that is empty now is removed, as in Redis.
 
         `log` is the request for the log: AS_REQUESTED, the request of the command; another one with the same effect
         whenever it runs, so with results and absolute times; or UNLOGGED. `event` is the name of the keyspace event,
-        AS_COMMANDED or NO_EVENT.
+        AS_COMMANDED or NO_EVENT. Without `touch`, transactions that WATCH the keys do not fail; without `wake`, no
+        command that waits for the keys is served.
 
         >>> db = Store(0, Unit())
         >>> fields = db.make(b"user", dict)
@@ -167,7 +182,7 @@ class Store:
         (False, [((b'user',), None, ''), ((b'user',), (), 'del')])
         """
         unit = self.unit
-        unit.notes.append(Note(self, keys, log, event))
+        unit.notes.append(Note(self, keys, log, event, touch, wake))
         unit.changes += len(keys)
         for key in keys:
             value = self._values.get(key)

@@ -245,10 +245,12 @@ class Engine:
             if self.log is not None and (records := [(note.store.index, note.log) for note in notes if note.log]):
                 self.log.append(*records[0], records[1:])
             if self.watching or self.waiting:
-                for place in ((note.store.index, key) for note in notes for key in note.keys):
-                    self.watching.touch(place, self.stores[place[0]])
-                    if place in self.waiting:
-                        ready.append(place)
+                for note in notes:
+                    for place in ((note.store.index, key) for key in note.keys):
+                        if note.touch:
+                            self.watching.touch(place, note.store)
+                        if note.wake and place in self.waiting:
+                            ready.append(place)
             while ready and not self.unit.notes:
                 if not self.serve(ready[0]):
                     ready.popleft()

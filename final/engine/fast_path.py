@@ -67,9 +67,10 @@ class FastPath:
                     engine.eviction.touch(client.db.index, command, args)
                 answer = perform(client, command, args)
                 if unit.notes:
-                    if unheard and len(unit.notes) == 1 and unit.notes[0].log is None:
-                        if engine.log is not None:
-                            engine.log.append(client.db.index, args)
+                    note = unit.notes[0]
+                    if unheard and len(unit.notes) == 1 and note.event != "expired":  # `publish` counts expired keys
+                        if engine.log is not None and (log := args if note.log is None else note.log):
+                            engine.log.append(client.db.index, log)
                         unit.notes.clear()
                     else:
                         engine.complete(command, args)

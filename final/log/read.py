@@ -22,7 +22,8 @@ from shlex import quote
 from typing import NoReturn
 
 from ..server_log import log
-from .rdb.read import MAGIC, BadSnapshot, Cursor, read_snapshot
+from .rdb.cursor import BadSnapshot, Cursor
+from .rdb.read import MAGIC, read_snapshot
 
 CHUNK = 1 << 20  # bytes read at once while loading
 Args = list[bytes]

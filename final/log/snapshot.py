@@ -18,7 +18,7 @@ from ..protocol.errors import ReplyError
 from ..server_log import log
 from .child import Child, Wanted, joined, write_file
 from .folder import sync_names
-from .rdb.read import BadSnapshot
+from .rdb.cursor import BadSnapshot
 from .rdb.write import snapshot, with_checksum
 from .read import Progress, Refusable, read_rdb, unusable
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from final.data.store import Store, Unit
 from final.log.base import write_base
-from stages.harness.wire import request
+from stages.harness.wire import Client, request
 from tests.support.folders import await_rewrite, data_of, everything, flush, info, names, opened
 from tests.support.oracle import NOW, OverTheWire, args_of, final_server, redis_server, shown, transcripts
 from tests.support.rewriting import MIXED, PATIENCE, finish, rewrite, status
@@ -283,12 +283,25 @@ def without_minus_zero(data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def without_deleted(client: Client) -> None:
+    """Drop what is pending of deleted entries of streams: Redis, too, drops it when it loads a log."""
+    for database in range(16):
+        client.ask("SELECT", database)
+        keys: Any = client.ask("KEYS", "*")
+        for key in keys:
+            groups: Any = client.ask("XINFO", "GROUPS", key) if client.ask("TYPE", key) == "stream" else []
+            for group in groups:
+                client.ask("XAUTOCLAIM", key, group[1], "nobody", 10**12, 0, "COUNT", 1000)
+
+
 def test_a_real_redis_starts_on_our_rewritten_log_with_the_same_data(tmp_path: Path) -> None:
     with final_server(data=tmp_path / "ours", appendfsync="no") as server:
         client = server.connect()
         for database, section in enumerate(DATA):
             peer = OverTheWire(server.connect())
             peer.ask_all([[b"SELECT", b"%d" % (database % 16)], *(args_of(line) for line, _ in section)])
+        without_deleted(client)
+        client.ask("SELECT", 0)
         half = len(CONTENTS) // 2
         for args in CONTENTS[:half]:
             client.ask(*args)
