@@ -50,13 +50,14 @@ The map of its files, from the outside in. Imports point downwards only, with on
         read.py           reads and checks one file of the log
         folder.py         the folder: which server owns it, and which files may be deleted
         manifest.py       the list of the log's files
-        rdb/              reads a snapshot (RDB) of a real Redis as requests: read, packed, lzf, crc
+        rdb/              reads a snapshot (RDB) of a real Redis as requests: read, streams, cursor, packed, lzf, crc
     options.py     the options, as in redis.conf and CONFIG
     server_log.py  messages for the administrator, on standard error
     data/          the databases (04)
         store.py          one database: typed values, expiry, what has changed; no other file knows expiry
         memory.py         how much memory a key takes
         sorted_set.py     members with scores, in order
+        stream.py, stream_node.py, stream_groups.py  streams: entries, the nodes that they are packed into, groups
         hyperloglog.py, hll_registers.py  HyperLogLog: counting, and the bytes in which Redis keeps the counters
         geohash.py        places as integers, so that a sorted set finds what is near
         random_members.py, scan.py  random members of a collection; cursors through one that changes

@@ -77,12 +77,13 @@ def main() -> None:
     server = Server(options)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as in Redis: closing the terminal does not end the server
     on_signal(server.interrupt, server.leave)
+    source = "log" if options.appendonly == "yes" else "snapshot"
     try:
         restore(server.engine)
     except (CorruptLog, OSError) as error:
-        give_up(f"cannot use the log: {error}")
+        give_up(f"cannot use the {source}: {error}")
     except MemoryError:
-        give_up("cannot load the log: out of memory")
+        give_up(f"cannot load the {source}: out of memory")
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(server.run())

@@ -10,6 +10,7 @@ from .data.events import chosen
 from .protocol.errors import ReplyError
 from .protocol.numeric import parse_memory
 
+RELEASE = b"7.0.15"  # of the Redis whose replies this server matches
 NAME_MAX = 255  # bytes in a file name
 POLICIES = (
     *("volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"),
@@ -64,6 +65,26 @@ class Limits:
 USUAL = Limits()
 
 
+class SavePoints(tuple[tuple[int, int], ...]):
+    """Seconds and changes: a snapshot is written when so many seconds have passed and there were so many changes.
+
+    >>> print(SavePoints.parse("900 1 60 10000"), len(SavePoints.parse("900 1 60 10000")), len(SavePoints.parse("")))
+    900 1 60 10000 2 0
+    """
+
+    @classmethod
+    def parse(cls, text: str) -> "SavePoints":
+        """Raises ValueError with Redis's text."""
+        numbers = [int(arg) if re.fullmatch("[+-]?[0-9]{1,18}", arg) else -1 for arg in text.split(" ")] if text else []
+        seconds, changes = numbers[::2], numbers[1::2]
+        if len(numbers) % 2 or min(seconds, default=1) < 1 or min(changes, default=0) < 0:
+            raise ValueError("Invalid save parameters")
+        return cls(zip(seconds, changes, strict=True))
+
+    def __str__(self) -> str:
+        return " ".join(f"{seconds} {changes}" for seconds, changes in self)
+
+
 def option(default: Any, help: str, *, choices: tuple[str, ...] = (), settable: bool = False, protected: bool = False,
            memory: bool = False, least: int = 0, most: int = 2**63 - 1,
            read: Callable[[str, Any], Any] | None = None) -> Any:  # fmt: skip
@@ -85,7 +106,7 @@ class Options:
     protected_mode: str = option(
         "yes", "without a password, accept connections only from this machine", choices=("yes", "no"), settable=True
     )
-    dir: str = option(".", "folder that contains the log's folder", protected=True,
+    dir: str = option(".", "folder of the snapshot, and of the log's folder", protected=True,
                       read=lambda text, _: not_empty(text))  # fmt: skip
     databases: int = option(16, "how many databases SELECT can choose from", least=1, most=2**31 - 1)
     requirepass: str = option("", "password that clients must send with AUTH", settable=True)
@@ -104,6 +125,21 @@ class Options:
         most=2**31 - 1,
     )
     auto_aof_rewrite_min_size: int = option(64 << 20, "but not while it has fewer bytes", settable=True, memory=True)
+    save: SavePoints = option(  # noqa: RUF009  (it is a field)
+        SavePoints(),
+        "when to write a snapshot: after so many seconds, if there were so many changes; several pairs are possible",
+        settable=True,
+        read=lambda text, _: SavePoints.parse(text),
+    )
+    dbfilename: str = option("dump.rdb", "the name of the snapshot", protected=True,
+                             read=lambda text, _: check_name("dbfilename", text))  # fmt: skip
+    rdbcompression: str = option(
+        "no", "compress long strings in snapshots, which takes time", choices=("yes", "no"), settable=True
+    )
+    rdbchecksum: str = option("yes", "end snapshots with a checksum", choices=("yes", "no"))
+    stop_writes_on_bgsave_error: str = option(
+        "yes", "refuse writes after a snapshot could not be written", choices=("yes", "no"), settable=True
+    )
     proto_max_bulk_len: int = option(512 << 20, "bytes in one argument", settable=True, memory=True, least=1 << 20)
     client_query_buffer_limit: int = option(1 << 30, "bytes of requests that wait to be executed or completed",
                                             settable=True, memory=True, least=1 << 20)  # fmt: skip
@@ -146,7 +182,6 @@ class Options:
         "auto", "the event loop: asyncio's own, or uvloop; auto: uvloop if it is installed",
         choices=("auto", "asyncio", "uvloop"),
     )  # fmt: skip
-    save: str = option("", "when to write a snapshot; this server writes none, so always empty", choices=("",))
 
     def get(self, name: str) -> bytes:
         """The value of an option as CONFIG GET shows it."""
@@ -209,11 +244,12 @@ def parse(name: str, value: str, now: Any = None) -> Any:
 
 
 def check_name(option: str, name: str) -> str:
-    """Return `name` if the log's files, or its folder, can have it. Raises ValueError with Redis's text."""
-    what, room = ("filename", len(".9999999999.incr.aof")) if option == "appendfilename" else ("dirname", 0)
+    """Return `name` if the log's files, its folder or the snapshot can have it. Raises ValueError with Redis's text."""
+    what = "dirname" if option == "appenddirname" else "filename"
+    room = len(".9999999999.incr.aof") if option == "appendfilename" else 0
     if not name:
         raise ValueError(f"{option} can't be empty")
-    if any(sign in name for sign in "/\\\0") or (what == "dirname" and name in (".", "..")):
+    if any(sign in name for sign in "/\\\0") or (name in (".", "..") and not room):
         raise ValueError(f"{option} can't be a path, just a {what}")
     if len(os.fsencode(name)) + room > NAME_MAX:
         raise ValueError(f"{option} is too long")

@@ -1,19 +1,23 @@
-"""Restores the data at the start: reads the log and runs its requests. It does not know the log's files."""
+"""Restores the data at the start: reads the log, or the snapshot, and runs its requests. It knows no file."""
+
+from collections.abc import Iterable
 
 from .engine.client import Client
 from .engine.command import ADMIN, PUBSUB, WRITE, find
 from .engine.engine import Engine
 from .log.aof import Log
+from .log.read import Refusable
 from .protocol.errors import ReplyError
 
 
 def restore(engine: Engine) -> None:
-    """If the options ask for a log, restore the data from it and open it. Raises CorruptLog and OSError."""
+    """Restore the data: from the log, and open it; without a log, from the snapshot. Raises CorruptLog and OSError."""
     if engine.options.appendonly == "no":
+        restore_snapshot(engine)
         return
     log = Log(engine.options)
     try:
-        replay(engine, log)
+        replay(engine, log.load())
         log.open()
     except BaseException:
         log.folder.leave()
@@ -21,15 +25,28 @@ def restore(engine: Engine) -> None:
     engine.log = log
 
 
-def replay(engine: Engine, log: Log) -> None:
-    """Run the requests of the log.
+def restore_snapshot(engine: Engine) -> None:
+    """Restore the data from the snapshot, without the keys whose deadline has passed."""
+    replay(engine, engine.snapshots.load())
+    engine.snapshots.loaded = sum(map(len, engine.stores))
+    engine.unit.stopped = None
+    for store in engine.stores:
+        while store.expire_due(1000):
+            pass
+    engine.snapshots.expired = len(engine.unit.notes)
+    engine.unit.notes.clear()
+
+
+def replay(engine: Engine, requests: Iterable[Refusable]) -> None:
+    """Run the requests.
 
     The clock is stopped at 0: a key whose deadline has passed must not expire before all its changes are repeated.
     Commands for the server or its clients, such as SHUTDOWN, are skipped: they change no data.
     """
     engine.unit.stopped = 0
+    engine.snapshots.loading = True
     nobody = Client(id=0, db=engine.stores[0])
-    for args, refuse in log.load():
+    for args, refuse in requests:
         try:
             command = find(args)
             if ADMIN in command.flags or PUBSUB in command.flags:
@@ -41,6 +58,8 @@ def replay(engine: Engine, log: Log) -> None:
         if isinstance(answer, ReplyError) and matters(args):
             refuse(f"{args[0]!r} was answered with {answer}")
         engine.unit.notes.clear()
+    engine.unit.changes = 0
+    engine.snapshots.loading = False
 
 
 def matters(args: list[bytes]) -> bool:

@@ -1,4 +1,4 @@
-"""Commands for administrators: CONFIG, TIME, BGREWRITEAOF, SHUTDOWN."""
+"""Commands for administrators: CONFIG, TIME, BGREWRITEAOF, SAVE, BGSAVE, LASTSAVE, SHUTDOWN."""
 
 import time
 
@@ -9,7 +9,7 @@ from ..engine.context import Engine
 from ..engine.open_files import adjust_open_files_limit
 from ..engine.signature import command
 from ..options import config_failed
-from ..protocol.errors import ReplyError, syntax_error
+from ..protocol.errors import ReplyError, busy, syntax_error
 from ..protocol.pattern import matcher
 from ..protocol.writer import Replies, Value
 
@@ -83,14 +83,47 @@ def time_() -> Value:
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, NO_MULTI, ALLOW_BUSY)
 def shutdown(engine: Engine, *options: bytes) -> Value:
-    """SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]: flush and fsync the log and stop the server, without a reply."""
+    """SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]: stop the server, without a reply.
+
+    The log is flushed and fsynced. With SAVE, or if there are save points and no NOSAVE, a snapshot is written first;
+    if that fails, the server does not stop, unless FORCE is given.
+    """
     args = {option.lower() for option in options}
     if args - {b"nosave", b"save", b"now", b"force", b"abort"} or {b"nosave", b"save"} <= args:
         raise syntax_error()
     if b"abort" in args:
         raise syntax_error() if len(args) > 1 else ReplyError("ERR No shutdown in progress.")
+    if engine.scripts.busy and b"nosave" not in args:
+        raise busy()
+    wanted = b"save" in args or (engine.options.save and b"nosave" not in args)
+    if wanted and not engine.snapshots.save_at_end() and b"force" not in args:
+        raise ReplyError("ERR Errors trying to SHUTDOWN. Check logs.")
     engine.stop()
     return Replies()
+
+
+@command(ADMIN, NOSCRIPT, "no_async_loading", NO_MULTI)
+def save(engine: Engine) -> Value:
+    """SAVE: write a snapshot; answer when it is complete."""
+    if engine.snapshots.worker is not None:
+        raise ReplyError("ERR Background save already in progress")
+    if not engine.snapshots.save():
+        raise ReplyError("ERR")
+    return "OK"
+
+
+@command(ADMIN, NOSCRIPT, "no_async_loading")
+def bgsave(engine: Engine, client: Client, *options: bytes) -> Value:
+    """BGSAVE [SCHEDULE]: start to write a snapshot in a child process; answer at once."""
+    if options and [option.lower() for option in options] != [b"schedule"]:
+        raise syntax_error()
+    return engine.snapshots.ask(now=not in_transaction(client), schedule=bool(options))
+
+
+@command(LOADING, STALE, FAST)
+def lastsave(engine: Engine) -> Value:
+    """LASTSAVE: answer with the Unix time of the last snapshot, or of the server's start."""
+    return engine.snapshots.saved_at // 1000
 
 
 @command(ADMIN, NOSCRIPT, "no_async_loading")
@@ -100,5 +133,5 @@ def bgrewriteaof(engine: Engine, client: Client) -> Value:
 
 
 def in_transaction(client: Client) -> bool:
-    """Return whether EXEC runs this command. If so, a rewrite must wait: the transaction is not yet in the log."""
+    """Return whether EXEC runs this command. If so, no child may be forked: it would have half of the transaction."""
     return client.last_command == "exec"

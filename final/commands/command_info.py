@@ -110,10 +110,11 @@ def described(entry: Command) -> Value:
 
 def specification(spec: KeySpec) -> Value:
     """Return a key specification as COMMAND describes it."""
+    limit = 2 if spec.keyword and spec.last else 0  # 2: the keys are half of the arguments
     if spec.counted:
         kind, where = b"keynum", {b"keynumidx": 0, b"firstkey": 1, b"keystep": 1}
     else:
-        kind, where = b"range", {b"lastkey": spec.last, b"keystep": spec.step, b"limit": 0}
+        kind, where = b"range", {b"lastkey": spec.last, b"keystep": spec.step, b"limit": limit}
     begin: Value = {b"type": b"index", b"spec": {b"index": spec.begin}}
     find: Value = {b"type": kind, b"spec": where}
     if spec.keyword:

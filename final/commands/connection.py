@@ -20,6 +20,7 @@ from ..engine.command import (
 )
 from ..engine.context import Engine
 from ..engine.signature import command
+from ..options import RELEASE
 from ..protocol.errors import ReplyError, shown, syntax_error, wrong_password
 from ..protocol.numeric import parse_integer
 from ..protocol.writer import Push, Value
@@ -27,7 +28,6 @@ from .databases import database
 
 GROUP = Group("connection", "@connection", "g")
 
-VERSION = b"7.0.15"  # of the Redis whose replies this server matches
 BEFORE_AUTH = (NOSCRIPT, LOADING, STALE, FAST, NO_AUTH, ALLOW_BUSY)  # flags of commands allowed before authentication
 
 
@@ -134,7 +134,7 @@ def hello(engine: Engine, client: Client, *options: bytes) -> Value:
     client.protocol = protocol
     return {
         b"server": b"redis",
-        b"version": VERSION,
+        b"version": RELEASE,
         b"proto": protocol,
         b"id": client.id,
         b"mode": b"standalone",

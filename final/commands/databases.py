@@ -1,6 +1,6 @@
 """Commands that use two databases: COPY, MOVE, SWAPDB."""
 
-from ..data.store import AS_REQUESTED, KINDS, NO_EVENT, UNLOGGED, Store
+from ..data.store import KINDS, NO_EVENT, UNLOGGED, Store
 from ..engine.args import OptionCursor
 from ..engine.command import DENYOOM, FAST, WRITE, Group
 from ..engine.context import Engine
@@ -61,7 +61,7 @@ def move(engine: Engine, db: Store, key: bytes, index: int) -> Value:
 
 
 @command(WRITE, FAST)
-def swapdb(engine: Engine, index1: bytes, index2: bytes) -> Value:
+def swapdb(engine: Engine, db: Store, index1: bytes, index2: bytes) -> Value:
     """SWAPDB index1 index2: swap the contents of two databases, for all clients; answer OK.
 
     For the clients that watch a key of these databases or wait for one, the key has changed, unless it is missing in
@@ -73,16 +73,17 @@ def swapdb(engine: Engine, index1: bytes, index2: bytes) -> Value:
             raise ReplyError(f"ERR invalid {which} DB index")
     one, other = (database(engine, number or 0) for number in indexes)
     one.swap(other)
+    db.changed(event=NO_EVENT)  # logs the request for the client's database
     observed = {*engine.watching, *engine.waiting}  # the keys that clients watch or wait for
-    for db, before, log in ((one, other, AS_REQUESTED), (other, one, UNLOGGED)):
+    for now, before in ((one, other), (other, one)):
         changed = []
         for place in observed:
             index, key = place
-            if index == db.index and before.held(key) is None and db.overdue(key):
+            if index == now.index and before.held(key) is None and now.overdue(key):
                 engine.watching.mark_expired(place)
-            elif index == db.index and not (before.held(key) is None and db.held(key) is None):
+            elif index == now.index and not (before.held(key) is None and now.held(key) is None):
                 changed.append(key)
-        db.changed(*changed, log=log, event=NO_EVENT)
+        now.changed(*changed, log=UNLOGGED, event=NO_EVENT)
     if engine.eviction.keeping:
         engine.eviction.forget_all()
     return "OK"

@@ -1,11 +1,12 @@
 """Commands for hashes, which map fields to values."""
 
 from collections.abc import Iterator
+from itertools import chain
 from sys import getsizeof
 
 from ..data.memory import estimate, pair_size
 from ..data.random_members import one_of, sample
-from ..data.store import KINDS, PIECE, Args, Kind, Store
+from ..data.store import KINDS, PIECE, Args, Item, Kind, Store
 from ..engine.args import parse_random
 from ..engine.client import Client
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
@@ -41,7 +42,13 @@ def size(value: Hash, samples: int) -> int:
     return getsizeof(value) + estimate(value.items(), samples, pair_size)
 
 
-KINDS[HASH] = Kind("hash", dump, encoding, size, copy=dict.copy)
+def rdb(value: Hash) -> Iterator[Item]:
+    """Yield what this hash consists of in a snapshot."""
+    yield len(value)
+    yield from chain.from_iterable(value.items())
+
+
+KINDS[HASH] = Kind("hash", dump, encoding, size, copy=dict.copy, code=4, rdb=rdb)
 
 
 @command(WRITE, DENYOOM, FAST, keys="RW update")

@@ -5,16 +5,16 @@ import platform
 import resource
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
+from ..data.memory import memory_in_use, memory_peak
 from ..engine.args import integer
 from ..engine.command import FAST, LOADING, NOSCRIPT, READONLY, STALE
 from ..engine.context import Engine
 from ..engine.signature import command
+from ..options import RELEASE
 from ..protocol.errors import ReplyError
 from ..protocol.numeric import parse_integer
 from ..protocol.writer import Value, Verbatim
-from .connection import VERSION
 
 Fields = dict[str, object]
 
@@ -36,7 +36,7 @@ def about_server(engine: Engine) -> Fields:
     """Return the Server section: version, platform, process, uptime."""
     uptime = (engine.steady() - engine.started) // 1000
     return {
-        "redis_version": VERSION.decode(),
+        "redis_version": RELEASE.decode(),
         "redis_mode": "standalone",
         "os": f"{platform.system()} {platform.release()} {platform.machine()}",
         "arch_bits": 64 if sys.maxsize > 2**32 else 32,
@@ -84,20 +84,6 @@ def about_memory(engine: Engine) -> Fields:
         "mem_fragmentation_ratio": "1.00",
         "mem_allocator": "python",
     }
-
-
-def memory_in_use() -> int:
-    """Return the resident size of the process in bytes; on systems without /proc, its peak."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-    except OSError:
-        return memory_peak()
-
-
-def memory_peak() -> int:
-    """Return the peak resident size of the process in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def human(size: int) -> str:
@@ -152,7 +138,7 @@ SECTIONS: dict[str, Callable[[Engine], Fields]] = {
     "Server": about_server,
     "Clients": about_clients,
     "Memory": about_memory,
-    "Persistence": lambda engine: {"loading": 0, **engine.rewriter.state()},
+    "Persistence": lambda engine: {"loading": 0, **engine.snapshots.state(), **engine.rewriter.state()},
     "Stats": about_work,
     "Replication": lambda engine: {"role": "master", "connected_slaves": 0, "master_repl_offset": 0},
     "CPU": about_processor,
@@ -183,4 +169,4 @@ def lolwut(*args: bytes) -> Value:
     """LOLWUT [VERSION version]: answer with the version of Redis; Redis draws a picture for some versions."""
     if len(args) > 1 and args[0].lower() == b"version":
         integer(args[1])
-    return Verbatim(b"Redis ver. %b\n" % VERSION)
+    return Verbatim(b"Redis ver. %b\n" % RELEASE)

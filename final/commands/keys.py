@@ -151,6 +151,7 @@ def flushall(engine: Engine, db: Store, *mode: bytes) -> Value:
     check_mode(mode)
     for each in engine.stores:
         each.changed(*each.clear(), log=AS_REQUESTED if each is db else UNLOGGED, event=NO_EVENT)
+    engine.snapshots.flushed()
     return "OK"
 
 

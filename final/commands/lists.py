@@ -6,7 +6,7 @@ from itertools import islice
 from sys import getsizeof
 
 from ..data.memory import estimate
-from ..data.store import AS_REQUESTED, KINDS, PIECE, UNLOGGED, Args, Kind, Store
+from ..data.store import AS_REQUESTED, KINDS, PIECE, UNLOGGED, Args, Item, Kind, Store
 from ..engine.args import OptionCursor, index_range, integer
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
 from ..engine.signature import command
@@ -46,7 +46,13 @@ def size(value: List, samples: int) -> int:
     return getsizeof(value) + estimate(value, samples)
 
 
-KINDS[LIST] = Kind("list", dump, encoding, size, copy=deque.copy)
+def rdb(value: List) -> Iterator[Item]:
+    """Yield what this list consists of in a snapshot."""
+    yield len(value)
+    yield from value
+
+
+KINDS[LIST] = Kind("list", dump, encoding, size, copy=deque.copy, code=1, rdb=rdb)
 
 
 @command(WRITE, DENYOOM, FAST, keys="RW insert")

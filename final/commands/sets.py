@@ -6,7 +6,7 @@ from sys import getsizeof
 
 from ..data.memory import estimate
 from ..data.random_members import one_of, sample
-from ..data.store import KINDS, NO_EVENT, PIECE, UNLOGGED, Args, Kind, Store
+from ..data.store import KINDS, NO_EVENT, PIECE, UNLOGGED, Args, Item, Kind, Store
 from ..engine.args import parse_limit, parse_random
 from ..engine.command import DENYOOM, FAST, MOVABLEKEYS, READONLY, WRITE, Group
 from ..engine.context import Engine
@@ -42,7 +42,13 @@ def size(value: Set, samples: int) -> int:
     return getsizeof(value) + estimate(value, samples)
 
 
-KINDS[SET] = Kind("set", dump, encoding, size, copy=set.copy)
+def rdb(value: Set) -> Iterator[Item]:
+    """Yield what this set consists of in a snapshot."""
+    yield len(value)
+    yield from value
+
+
+KINDS[SET] = Kind("set", dump, encoding, size, copy=set.copy, code=2, rdb=rdb)
 
 
 def members_of(db: Store, key: bytes) -> Set:

@@ -29,7 +29,15 @@ def encoding(value: bytes) -> str:
     return "int" if parse_integer(value) is not None else "embstr" if len(value) <= 44 else "raw"
 
 
-KINDS[STRING] = Kind("string", dump, encoding, size=lambda value, _: getsizeof(value), copy=bytes)
+KINDS[STRING] = Kind(
+    "string",
+    dump,
+    encoding,
+    size=lambda value, _: getsizeof(value),
+    copy=bytes,
+    code=0,
+    rdb=lambda value: iter((value,)),
+)
 
 
 def parse_options(args: Sequence[bytes], allowed: tuple[bytes, ...]) -> dict[bytes, bytes]:

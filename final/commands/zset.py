@@ -8,7 +8,7 @@ from math import isinf, isnan
 from ..data.memory import estimate, pair_size
 from ..data.random_members import one_of, sample
 from ..data.sorted_set import FEW, SortedSet
-from ..data.store import AS_REQUESTED, KINDS, PIECE, Args, Kind, Store
+from ..data.store import AS_REQUESTED, KINDS, PIECE, Args, Item, Kind, Store
 from ..engine.args import parse_random
 from ..engine.client import Client
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
@@ -43,7 +43,15 @@ def size(value: SortedSet, samples: int) -> int:
     return value.own_size() + estimate(value.scores.items(), samples, pair_size)
 
 
-KINDS[SORTED_SET] = Kind("zset", dump, encoding, size, copy=SortedSet.copy)
+def rdb(value: SortedSet) -> Iterator[Item]:
+    """Yield what this sorted set consists of in a snapshot."""
+    yield len(value)
+    for score, member in value.entries(reverse=True):
+        yield member
+        yield score
+
+
+KINDS[SORTED_SET] = Kind("zset", dump, encoding, size, copy=SortedSet.copy, code=5, rdb=rdb)
 
 
 def written(score: float) -> bytes:

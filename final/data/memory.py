@@ -1,7 +1,10 @@
-"""How much memory a key takes: the sizes of its Python objects."""
+"""How much memory a key takes, by the sizes of its Python objects, and how much the process takes."""
 
+import resource
+import sys
 from collections.abc import Callable, Collection
 from itertools import islice
+from pathlib import Path
 from sys import getsizeof
 from typing import Any
 
@@ -33,3 +36,17 @@ def estimate(elements: Collection[Any], samples: int, size: Callable[[Any], int]
 def pair_size(pair: tuple[bytes, bytes | float]) -> int:
     """Bytes of a field and its value, or of a member and its score."""
     return getsizeof(pair[0]) + getsizeof(pair[1])
+
+
+def memory_in_use() -> int:
+    """Return the resident size of the process in bytes; on systems without /proc, its peak."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    except OSError:
+        return memory_peak()
+
+
+def memory_peak() -> int:
+    """Return the peak resident size of the process in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -9,6 +9,13 @@ from ..protocol.errors import wrong_type
 
 T = TypeVar("T")
 Args = Sequence[bytes]
+
+
+class Raw(bytes):
+    """Bytes of a snapshot that are written as they are."""
+
+
+Item = bytes | int | float | Raw  # a part of a value in a snapshot: a string, a length, a double of 8 bytes, raw bytes
 Place = tuple[int, bytes]  # the number of a database, and a key in it
 
 
@@ -21,6 +28,8 @@ class Kind:
     encoding: Callable[[Any], str]  # the encoding that Redis would use, for OBJECT ENCODING
     size: Callable[[Any, int], int]  # bytes of memory, estimated from that many elements (0: all); see `memory.py`
     copy: Callable[[Any], Any]  # a copy that can be changed independently
+    code: int  # the type in a snapshot (RDB_TYPE_…), and …
+    rdb: Callable[[Any], Iterator[Item]]  # … what the value consists of there
 
 
 PIECE = 64  # elements in one request of a dump (Redis: AOF_REWRITE_ITEMS_PER_CMD)
@@ -40,6 +49,8 @@ class Note:
     keys: tuple[bytes, ...]
     log: Args | None  # a request for the log, AS_REQUESTED or UNLOGGED
     event: str | None  # the event for keyspace notifications, AS_COMMANDED or NO_EVENT
+    touch: bool = True  # transactions that WATCH the keys fail
+    wake: bool = True  # commands that wait for the keys may be served
 
 
 class Unit:
@@ -59,6 +70,7 @@ class Unit:
         self.clock = clock  # milliseconds since 1970
         self.stopped: int | None = None  # the time of this unit; None: the clock was not read yet
         self.notes: list[Note] = []
+        self.changes = 0  # of keys since the last snapshot, in this unit and those before (Redis: `dirty`)
 
     @property
     def now(self) -> int:
@@ -66,6 +78,11 @@ class Unit:
         if self.stopped is None:
             self.stopped = self.clock()
         return self.stopped
+
+    @property
+    def replaying(self) -> bool:
+        """Whether the log is replayed, at the start: then the clock is stopped at 0 (`restore.py`)."""
+        return self.stopped == 0
 
 
 class Store:
@@ -143,12 +160,20 @@ class Store:
             self._deadlines.pop(key, None)
         return self._values.pop(key, None) is not None
 
-    def changed(self, *keys: bytes, log: Args | None = AS_REQUESTED, event: str | None = AS_COMMANDED) -> None:
+    def changed(
+        self,
+        *keys: bytes,
+        log: Args | None = AS_REQUESTED,
+        event: str | None = AS_COMMANDED,
+        touch: bool = True,
+        wake: bool = True,
+    ) -> None:
         """Note that a command has changed the values at `keys`. A container that is empty now is removed, as in Redis.
 
         `log` is the request for the log: AS_REQUESTED, the request of the command; another one with the same effect
         whenever it runs, so with results and absolute times; or UNLOGGED. `event` is the name of the keyspace event,
-        AS_COMMANDED or NO_EVENT.
+        AS_COMMANDED or NO_EVENT. Without `touch`, transactions that WATCH the keys do not fail; without `wake`, no
+        command that waits for the keys is served.
 
         >>> db = Store(0, Unit())
         >>> fields = db.make(b"user", dict)
@@ -156,13 +181,15 @@ class Store:
         >>> b"user" in db, [(note.keys, note.log, note.event) for note in db.unit.notes]
         (False, [((b'user',), None, ''), ((b'user',), (), 'del')])
         """
-        self.unit.notes.append(Note(self, keys, log, event))
+        unit = self.unit
+        unit.notes.append(Note(self, keys, log, event, touch, wake))
+        unit.changes += len(keys)
         for key in keys:
             value = self._values.get(key)
             if value is not None and not value and type(value) is not bytes:
                 del self._values[key]
                 self._deadlines.pop(key, None)
-                self.unit.notes.append(Note(self, (key,), UNLOGGED, "del"))
+                unit.notes.append(Note(self, (key,), UNLOGGED, "del"))
 
     def peek(self, key: bytes) -> Any:
         """Return the value at `key`, of any type, or None if there is no such key."""

@@ -12,14 +12,21 @@ from .client import Client, Parked
 from .command import Command
 from .wait import Wait
 
+Line = tuple[type, bool]  # the type of value that commands wait for, and whether they are told that it is gone
+
+
+def line_of(wait: Wait) -> Line:
+    """Return the line to which a command belongs."""
+    return wait.kind, wait.if_gone
+
 
 class Waiting:
-    """The parked commands: a line (a queue) for each place and type of value, the longest wait first."""
+    """The parked commands: at each place a line (a queue) for each `Line`, the longest wait first."""
 
     def __init__(self) -> None:
         # Each place in `lines` has at least one line, and each line at least one command. A line is an OrderedDict:
         # to find the first key of a plain dictionary takes longer with every key that was removed before it.
-        self.lines: dict[Place, dict[type, OrderedDict[Parked, None]]] = {}
+        self.lines: dict[Place, dict[Line, OrderedDict[Parked, None]]] = {}
 
     def park(self, client: Client, command: Command, args: list[bytes], wait: Wait, now: int) -> None:
         """Make a client's command wait for each key in `wait.keys`: add it to the end of the line of each key.
@@ -30,20 +37,20 @@ class Waiting:
         deadline = now + wait.timeout if wait.timeout else None
         client.parked = Parked(client, command, args, wait, places, deadline)
         for place in places:
-            self.lines.setdefault(place, {}).setdefault(wait.kind, OrderedDict())[client.parked] = None
+            self.lines.setdefault(place, {}).setdefault(line_of(wait), OrderedDict())[client.parked] = None
 
     def unpark(self, client: Client) -> None:
         """Remove the command for which a client waits from all lines. Does nothing if the client waits for none."""
         parked, client.parked = client.parked, None
         if parked is None:
             return
-        kind = parked.wait.kind
+        line = line_of(parked.wait)
         for place in parked.places:
             lines = self.lines.get(place, {})
-            if kind in lines:
-                lines[kind].pop(parked, None)
-                if not lines[kind]:
-                    del lines[kind]
+            if line in lines:
+                lines[line].pop(parked, None)
+                if not lines[line]:
+                    del lines[line]
                 if not lines:
                     del self.lines[place]
 
@@ -64,13 +71,18 @@ class Waiting:
             self.unblock(parked.client, NULL_ARRAY)
 
     def first(self, place: Place, kind: type | None) -> Parked | None:
-        """Return the command that has waited longest for a value of type `kind` at `place`; None if there is none.
+        """Return the command to serve first at `place`, where a value of type `kind` is; None if there is none.
 
-        Commands that cannot use the value that is there (`wait.ready`) are skipped. `kind` is None if the key is
-        missing; then the result is None.
+        It is the one that has waited longest for this type, and can use the value (`wait.ready`), those first that are
+        not told when it is gone. Or it is one that has waited for another type and is told that there is none
+        (`wait.if_gone`). `kind` is None if the key is missing.
         """
-        line = self.lines.get(place, {}).get(kind) if kind else None
-        return next((parked for parked in line if parked.wait.ready(place[1])), None) if line else None
+        lines = self.lines.get(place, {})
+        for if_gone in (False, True):
+            for parked in lines.get((kind, if_gone), ()) if kind else ():
+                if parked.wait.ready(place[1]):
+                    return parked
+        return next((next(iter(lines[line])) for line in lines if line[1] and line[0] is not kind), None)
 
     def __contains__(self, place: Place) -> bool:
         return place in self.lines

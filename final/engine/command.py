@@ -14,6 +14,7 @@ WRITE, READONLY, DENYOOM, FAST, ADMIN = "write", "readonly", "denyoom", "fast", 
 NOSCRIPT, LOADING, STALE, NO_AUTH, ALLOW_BUSY = "noscript", "loading", "stale", "no_auth", "allow_busy"
 NO_MULTI, PUBSUB, BLOCKING, MOVABLEKEYS = "no_multi", "pubsub", "blocking", "movablekeys"
 SKIP_MONITOR, SKIP_SLOWLOG, NO_MANDATORY_KEYS = "skip_monitor", "skip_slowlog", "no_mandatory_keys"
+ASKING = "asking"
 
 # Flags of this server, not shown. Redis compares functions in their place, as in `c->cmd->proc == execCommand`.
 UNQUEUED = "unqueued"  # after MULTI it runs at once, and is not queued
@@ -21,10 +22,11 @@ RUNS_QUEUE = "runs_queue"  # it runs the queued requests: EXEC
 WHILE_SUBSCRIBED = "while_subscribed"  # it is allowed for a subscribed client that uses RESP2
 NO_TOUCH = "no_touch"  # it does not count as a use of its keys, for LRU and LFU
 UNCOUNTED = "uncounted"  # its look-ups count neither as hits nor as misses
+COUNTED = "counted"  # its look-up counts, though it changes the value
 MAY_REPLICATE = "may_replicate"  # it may have effects on other clients or replicas, though it does not write
 REFUSED_LIKE_WRITES = "refused_like_writes"  # while the log cannot be written: PING, for health checks
 INTERNAL = {
-    *(UNQUEUED, RUNS_QUEUE, WHILE_SUBSCRIBED, NO_TOUCH, UNCOUNTED, MAY_REPLICATE, REFUSED_LIKE_WRITES),
+    *(UNQUEUED, RUNS_QUEUE, WHILE_SUBSCRIBED, NO_TOUCH, UNCOUNTED, COUNTED, MAY_REPLICATE, REFUSED_LIKE_WRITES),
 }
 
 
@@ -60,7 +62,7 @@ class Command:
 
     def __post_init__(self) -> None:
         reads = any(each.access.startswith("RO") for each in self.key_specs)
-        self.counts_lookups = reads and UNCOUNTED not in self.flags
+        self.counts_lookups = (reads and UNCOUNTED not in self.flags) or COUNTED in self.flags
         only = self.key_specs[0] if len(self.key_specs) == 1 else None
         self.only_key = only.begin if only and not (only.last or only.counted) else 0  # index of the one key; else 0
 

@@ -7,6 +7,7 @@ from ..data.scan import Order
 from ..data.store import Store
 from ..log.aof import Log
 from ..log.rewrite import Rewriter
+from ..log.snapshot import Snapshots
 from ..options import Options
 from ..protocol.writer import Value
 from .blocking import Waiting
@@ -32,6 +33,7 @@ class Engine(Protocol):
     order: Order
     pubsub: PubSub
     rewriter: Rewriter
+    snapshots: Snapshots
     eviction: Eviction
     scripts: Scripts
     monitors: Monitors

@@ -11,8 +11,9 @@ from ..data.scan import Order
 from ..data.store import UNLOGGED, Place, Store, Unit, announce
 from ..log.aof import Log
 from ..log.rewrite import Rewriter
+from ..log.snapshot import Snapshots
 from ..options import Options
-from ..protocol.errors import ReplyError, busy, out_of_memory
+from ..protocol.errors import ReplyError, busy, log_failed, out_of_memory, snapshot_failed
 from ..protocol.writer import Replies, Value
 from .admit import admit
 from .blocking import Waiting
@@ -68,11 +69,12 @@ class Engine:
         self.clients: dict[int, Client] = {}
         self.log: Log | None = None  # None: nothing is logged
         self.rewriter = Rewriter(self, in_child)
+        self.snapshots = Snapshots(self, in_child)
         self.monitors = Monitors()
         self.slowlog = SlowLog(options)
         self.pause = Pause()
         self.eviction = Eviction(options, self.stores, steady)
-        self.scripts = Scripts(options, self.call, lambda: self.eviction.full, lambda: self.log_failure, while_busy)
+        self.scripts = Scripts(options, self.call, lambda: self.eviction.full, lambda: self.disk_failure, while_busy)
         self.faults = Faults(self.unit, on_broken, self.settle_expired)
         self.started = self.recently = steady()  # the latter is set some ten times a second
         self.run_id = token_hex(20)  # random for each start: a tool sees a restart by it
@@ -109,7 +111,7 @@ class Engine:
         try:
             command = find(args)
             client.last_command = command.name
-            admit(client, command, self.options.requirepass, self.log_failure)
+            admit(client, command, self.options.requirepass, self.disk_failure)
             if self.eviction.keeping:
                 self.make_room(client, command, args)
         except ReplyError as error:
@@ -132,7 +134,7 @@ class Engine:
             command = find(args)
             if ALLOW_BUSY not in command.flags:
                 raise busy()
-            admit(client, command, self.options.requirepass, self.log_failure)
+            admit(client, command, self.options.requirepass, self.disk_failure)
             return command.run(self, client, args)
         except ReplyError as error:
             return self.reject(client, args, error)
@@ -149,9 +151,16 @@ class Engine:
         return ReplyError(f"EXECABORT Transaction discarded because of: {str(error).removeprefix('ERR ')}")
 
     @property
-    def log_failure(self) -> str:
-        """Why the log cannot be written now; "" if it can, or if there is no log."""
-        return self.log.failure if self.log is not None else ""
+    def disk_failure(self) -> ReplyError | None:
+        """The error for writes while changes cannot be kept on the disk; None: they can."""
+        if self.snapshots.refuses_writes:
+            return snapshot_failed()
+        return log_failed(self.log.failure) if self.log is not None and self.log.failure else None
+
+    @property
+    def forked(self) -> bool:
+        """Whether a child process runs, for a rewrite or a snapshot. There is at most one."""
+        return self.rewriter.worker is not None or self.snapshots.worker is not None
 
     def make_room(self, client: Client, command: Command, args: list[bytes]) -> None:
         """Evict keys before a request runs, until `maxmemory` is kept.
@@ -237,10 +246,12 @@ class Engine:
             if self.log is not None and (records := [(note.store.index, note.log) for note in notes if note.log]):
                 self.log.append(*records[0], records[1:])
             if self.watching or self.waiting:
-                for place in ((note.store.index, key) for note in notes for key in note.keys):
-                    self.watching.touch(place, self.stores[place[0]])
-                    if place in self.waiting:
-                        ready.append(place)
+                for note in notes:
+                    for place in ((note.store.index, key) for key in note.keys):
+                        if note.touch:
+                            self.watching.touch(place, note.store)
+                        if note.wake and place in self.waiting:
+                            ready.append(place)
             while ready and not self.unit.notes:
                 if not self.serve(ready[0]):
                     ready.popleft()

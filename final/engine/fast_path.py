@@ -30,7 +30,7 @@ class FastPath:
             and client.queue is None
             and not (client.channels or client.patterns or client.replies_to_skip or engine.scripts.busy)
             and not (engine.monitors.clients or engine.pause.until or engine.options.maxmemory)
-            and not (engine.log is not None and engine.log.failure)
+            and engine.disk_failure is None
         )
 
     def take(
@@ -67,9 +67,10 @@ class FastPath:
                     engine.eviction.touch(client.db.index, command, args)
                 answer = perform(client, command, args)
                 if unit.notes:
-                    if unheard and len(unit.notes) == 1 and unit.notes[0].log is None:
-                        if engine.log is not None:
-                            engine.log.append(client.db.index, args)
+                    note = unit.notes[0]
+                    if unheard and len(unit.notes) == 1 and note.event != "expired":  # `publish` counts expired keys
+                        if engine.log is not None and (log := args if note.log is None else note.log):
+                            engine.log.append(client.db.index, log)
                         unit.notes.clear()
                     else:
                         engine.complete(command, args)

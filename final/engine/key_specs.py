@@ -13,11 +13,13 @@ NAMES = {"key", "source", "destination", "newkey"}  # parameters that are keys
 class KeySpec:
     """Some of a command's keys, which it uses in the same way."""
 
-    begin: int  # the index of the first key, or, where the keys are counted, of their number; 0: no index can say it
+    # The index of the first key; where the keys are counted, of their number; where a keyword precedes them, the first
+    # that it may have. 0: no index can say it.
+    begin: int
     last: int = 0  # the index of the last key, from the first; where negative, from the end: -1 is the last argument
     step: int = 1  # from one key to the next
     counted: bool = False
-    keyword: str = ""  # the key is behind this argument, which is searched for from the index `begin` on
+    keyword: str = ""  # the key follows this argument; if `last` is -1, keys are the first half of what follows it
     access: str = READ  # RO, RW, OW (overwrite) or RM (remove), and access, update, insert, delete
 
     def positions(self, args: Sequence[bytes]) -> range:
@@ -25,10 +27,11 @@ class KeySpec:
         if not self.begin:
             return range(0)
         if self.keyword:
-            names = [arg.lower() for arg in args[self.begin : -1]]
+            names = [arg.lower() for arg in args[self.begin :]]
             keyword = self.keyword.lower().encode()
-            first = self.begin + names.index(keyword) + 1 if keyword in names else 0
-            return range(first, first + 1) if first else range(0)
+            first = self.begin + names.index(keyword) + 1 if keyword in names else len(args)
+            behind = len(args) - first
+            return range(first, first + (behind // 2 if self.last else min(behind, 1)))
         if not self.counted:
             stop = self.begin + self.last if self.last >= 0 else len(args) + self.last
             return range(self.begin, min(stop + 1, len(args)), self.step)
@@ -41,6 +44,7 @@ def derive(parameters: Sequence[str], depth: int, step: int, access: str) -> Ite
     """Make the specifications from the names of a command's parameters; its own name takes `depth` arguments.
 
     A parameter of `NAMES` is a key, `key2` and `*keys` behind one are more of them, `numkeys` says how many follow.
+    From `streams` on, the argument STREAMS is searched: behind it are keys, and as many IDs.
     `access` has the words for each specification, separated by commas; `step` is 2 for keys with values between them.
     If `*keys` has words of its own, it has a specification of its own. Words left over are for `beyond`.
 
@@ -55,6 +59,9 @@ def derive(parameters: Sequence[str], depth: int, step: int, access: str) -> Ite
     for at, name in enumerate(parameters):
         if name == "numkeys":
             yield KeySpec(depth + at, counted=True, access=next(uses, READ))
+            return
+        if name == "streams":
+            yield KeySpec(depth + at, last=-1, keyword="STREAMS", access=next(uses, READ))
             return
         if name in NAMES or (name == "keys" and apart):
             found = True
@@ -85,7 +92,7 @@ def beyond(use: str) -> KeySpec:
 
 def legacy(specs: Sequence[KeySpec]) -> tuple[int, int, int]:
     """First key, last key and step, as COMMAND showed them before Redis 7; zeros where they cannot say it."""
-    ranges = [each for each in specs if each.begin and not each.counted and not each.keyword]
+    ranges = [each for each in specs if each.begin and not (each.counted or each.keyword)]
     if len(specs) == len(ranges) == 1:
         (only,) = ranges
         return only.begin, only.last if only.last < 0 else only.begin + only.last, only.step

@@ -25,7 +25,7 @@ def command(
     find_keys: FindKeys | None = None,
     secrets: Callable[[list[bytes]], Iterable[int]] | None = None,
 ) -> Callable[[F], F]:
-    """Register the decorated function in the table of commands: `def get` is GET, `def del_` is DEL.
+    """Register the decorated function in the table of commands: `def get` is GET, `def del_` is DEL, `def a__b` is A-B.
 
     With `of="client"`, `def client_setname` is the subcommand CLIENT SETNAME. `keys` says how the command uses its
     keys, and `step` is the distance from one key to the next: see `key_specs.py`. `find_keys` is for commands whose
@@ -61,7 +61,7 @@ def describe(
     >>> entry.name, entry.arity, entry.keys_in([b"APPEND", b"k", b"v"])
     ('append', 3, [b'k'])
     """
-    name = function.__name__.rstrip("_")
+    name = function.__name__.rstrip("_").replace("__", "-")
     if of:
         name = f"{of}|{name.removeprefix(of + '_').replace('_', '-')}"
     depth = name.count("|") + 1

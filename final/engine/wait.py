@@ -22,6 +22,7 @@ class Wait:
     otherwise: Value  # the reply where a command must not wait: in MULTI and in scripts
     serve: Callable[[bytes], Value]  # takes the key that now holds a value, and returns the reply
     ready: Callable[[bytes], bool] = lambda key: True  # takes such a key: whether `serve` can use its value
+    if_gone: bool = False  # call `serve` also when a key changes that holds no value of type `kind` then
 
 
 def serve_or_wait(

@@ -22,7 +22,8 @@ from shlex import quote
 from typing import NoReturn
 
 from ..server_log import log
-from .rdb.read import MAGIC, BadSnapshot, Cursor, read_snapshot
+from .rdb.cursor import BadSnapshot, Cursor
+from .rdb.read import MAGIC, read_snapshot
 
 CHUNK = 1 << 20  # bytes read at once while loading
 Args = list[bytes]
@@ -50,20 +51,22 @@ class Malformed(Exception):
 
 
 class Progress:
-    """Logs how far the log is read, once a second; nothing if reading takes less than a second."""
+    """Logs how far the data is read, once a second; nothing if reading takes less than a second."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, what: str = "the log") -> None:
         self.total = total  # bytes in all files
+        self.what = what
         self.before = 0  # bytes in the files already read
         self.requests = 0
         self.due = time.monotonic() + 1
 
-    def at(self, place: int) -> None:
-        """`place` bytes of the current file are read: log it if a second has passed."""
-        if (now := time.monotonic()) >= self.due:
+    def count(self, place: int) -> None:
+        """Another request is read, at `place` bytes of the current file: log it if a second has passed."""
+        self.requests += 1
+        if self.requests % 4096 == 0 and (now := time.monotonic()) >= self.due:
             self.due = now + 1
             part = (self.before + place) * 100 // self.total
-            log.info("loading the log: %d requests, %d%%", self.requests, part)
+            log.info("loading %s: %d requests, %d%%", self.what, self.requests, part)
 
 
 def read_file(path: Path, progress: Progress) -> Generator[Refusable, None, int]:
@@ -76,9 +79,7 @@ def read_file(path: Path, progress: Progress) -> Generator[Refusable, None, int]
     for start, end, args in read_all(path):
         if args:
             yield args, refuse
-            progress.requests += 1
-            if progress.requests % 4096 == 0:
-                progress.at(start)
+            progress.count(start)
         whole = end
     progress.before += whole
     return whole
@@ -94,20 +95,29 @@ def read_all(path: Path) -> Iterator[Request]:
 
 
 def read_front(path: Path) -> Iterator[Request]:
-    """The requests of the snapshot that a file begins with, if any; then an entry without arguments, for its end.
+    """The requests of the snapshot that a file begins with, if any."""
+    with open(path, "rb") as file:
+        snapshot = file.read(9).startswith(MAGIC)
+    if snapshot:
+        yield from read_rdb(path)
 
-    All requests have the end 0, because half a snapshot is never valid: Redis renames it only when it is complete.
+
+def read_rdb(path: Path) -> Iterator[Request]:
+    """The requests of a snapshot, then an entry without arguments, for its end. Raises CorruptLog.
+
+    All requests have the end 0, because half a snapshot is never valid: it gets its name only when it is complete.
     """
     with open(path, "rb") as file:
-        if file.read(9).startswith(MAGIC):
-            with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-                cursor = Cursor(data)
-                try:
-                    for start, args in read_snapshot(cursor):
-                        yield start, 0, args
-                except BadSnapshot as error:
-                    raise unusable(path, error) from None
-                yield cursor.place, cursor.place, []
+        if not file.read(9).startswith(MAGIC):
+            raise unusable(path, BadSnapshot(0, "a snapshot begins with REDIS"))
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+            cursor = Cursor(data)
+            try:
+                for start, args in read_snapshot(cursor):
+                    yield start, 0, args
+            except BadSnapshot as error:
+                raise unusable(path, error) from None
+            yield cursor.place, cursor.place, []
 
 
 def unusable(path: Path, error: BadSnapshot) -> CorruptLog:

@@ -1,7 +1,7 @@
 """The rewrite of the log: a copy of the data replaces the changes that led to it. This file says when, and how.
 
-    the server                                            its child process (base.py)
-    ----------                                            ---------------------------
+    the server                                            its child process (child.py, base.py)
+    ----------                                            -------------------------------------
     closes the increment, and opens another one
     forks                                                 has all data as it is at that moment
     serves on, and appends to the new increment           writes it to temp-rewriteaof-bg-PID.aof, fsyncs, exits
@@ -22,7 +22,8 @@ from ..options import Options
 from ..protocol.errors import ReplyError
 from ..server_log import log as server_log
 from .aof import Log
-from .base import Child
+from .base import write_base
+from .child import Child
 from .read import CorruptLog
 
 PATIENT_FAILURES = 3  # after this many in a row the next automatic try waits 1, 2, 4 … minutes (as in Redis)
@@ -35,6 +36,10 @@ class Engine(Protocol):
     options: Options
     stores: list[Store]
     log: Log | None
+
+    @property
+    def forked(self) -> bool:
+        """Whether a child process runs, for a rewrite or a snapshot."""
 
 
 class Rewriter:
@@ -59,7 +64,7 @@ class Rewriter:
         """BGREWRITEAOF: begin a rewrite, or schedule it; return Redis's answer. Raises ReplyError."""
         if self.worker is not None:
             raise ReplyError("ERR Background append only file rewriting already in progress")
-        if not now:
+        if not now or self.engine.forked:
             self.schedule()
             return "Background append only file rewriting scheduled"
         if not self.begin():
@@ -76,7 +81,7 @@ class Rewriter:
     def turn_on(self, now: bool) -> bool:
         """Begin to rewrite, and to log; return whether that succeeded. With `now` False, `tick` begins."""
         self.cancel()
-        if not now:
+        if not now or self.engine.forked:
             self.schedule()
         elif not self.begin():
             self.turn_off()
@@ -107,7 +112,11 @@ class Rewriter:
                 self.enter(log)
             if self.engine.log is not None:
                 log.branch()
-            self.worker = Child.start(self.engine.stores, log.folder.path, self.prepare)
+            self.worker = Child.start(
+                lambda path, wanted: write_base(path, self.engine.stores, wanted),
+                lambda pid: log.folder.path / f"temp-rewriteaof-bg-{pid}.aof",  # as in Redis
+                self.prepare,
+            )
         except (OSError, CorruptLog) as error:
             self.record(str(error))
             return False
@@ -130,8 +139,12 @@ class Rewriter:
             problem = self.worker.result()
             if problem is not None:
                 self.finish(problem)
-        elif (self.scheduled or self.needed or self.grown()) and time.monotonic() >= self.not_before:
+        elif self.due() and not self.engine.forked:
             self.begin()
+
+    def due(self) -> bool:
+        """Return whether a rewrite is scheduled, needed, or worth its while. After failures it has to wait."""
+        return (self.scheduled or self.needed or self.grown()) and time.monotonic() >= self.not_before
 
     @property
     def needed(self) -> bool:

@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Any
 
 from ..protocol.errors import ReplyError
-from ..protocol.writer import BigNumber, NullArray, Value, Verbatim
+from ..protocol.writer import BigNumber, NullArray, Pairs, Value, Verbatim
 from .libraries import calls
 
 Call = Callable[[list[bytes], int], Value]  # runs a command for a script in RESP 2 or 3; an error is a reply too
@@ -224,8 +224,8 @@ class Interpreter:
                 return value
             case None | NullArray():
                 return None if resp == 3 else False
-            case dict() if resp == 3:
-                pairs = {convert(key, resp): convert(item, resp) for key, item in value.items()}
+            case dict() | Pairs() if resp == 3:
+                pairs = {convert(key, resp): convert(item, resp) for key, item in dict(value).items()}
                 return table({b"map": table(pairs)})
             case dict():
                 return table([convert(arg, resp) for pair in value.items() for arg in pair])

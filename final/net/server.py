@@ -21,7 +21,7 @@ from .while_busy import WhileBusy
 
 MAX_HZ = 500  # cycles of removing expired keys in a second, however great `hz` is (CONFIG_MAX_HZ)
 RESERVE = 1 << 20  # bytes to free when memory is used up, for the line in the log that says so
-REWRITE_TICK = 0.1  # seconds between two checks of the log's rewrite
+CHILD_TICK = 0.1  # seconds between two checks whether a child process has ended, or is needed
 PATIENCE = 0.6  # seconds that a clean stop may take
 
 
@@ -42,6 +42,7 @@ class Server:
         self.listener = Listener(self.create_connection, self.iteration.queue)
         self.while_busy = WhileBusy(self.iteration, self.connections, self.listener)
         self.stopping = asyncio.Event()
+        self.told = False  # a signal has asked for a stop, which begins with a snapshot
         self.loop: asyncio.AbstractEventLoop | None = None  # None while the log is loading
         self.failure: str | None = None  # the reason to stop, unless somebody asked for it
         self.reserve = bytes(RESERVE)
@@ -55,7 +56,7 @@ class Server:
         if self.options.maxclients < asked:
             log.warning("the system allows too few open files: maxclients is %d", self.options.maxclients)
         host, self.options.port = self.listener.open(self.options.bind, self.options.port)
-        timers = (self.expire_regularly(), self.rewrite_when_due(), self.sync_every_second(), self.check_clients())
+        timers = (self.expire_regularly(), self.save_when_due(), self.sync_every_second(), self.check_clients())
         tasks = [asyncio.create_task(self.guard(each)) for each in timers]
         announce(f"listening on {host}:{self.options.port}")
         await self.stopping.wait()
@@ -63,6 +64,7 @@ class Server:
         for task in tasks:
             task.cancel()
         self.engine.rewriter.cancel()
+        self.engine.snapshots.cancel()
         if self.failure is None:
             self.iteration.before_sleep()
         for connection in self.connections:
@@ -86,31 +88,47 @@ class Server:
         accepted.write(encode(refusal))
         return None
 
-    def interrupt(self) -> float:
-        """Have the event loop stop the server, and return the seconds that it has. The signal thread calls this."""
+    def interrupt(self) -> float | None:
+        """Have the event loop stop the server, and return the seconds that it has. The signal thread calls this.
+
+        None: with save points, a snapshot is written first, however long that takes. The next signal ends the process.
+        """
         if self.loop is None:
-            log.info("told to stop while the log was loading")
+            log.info("told to stop while the data was loading")
             return 0
-        if self.engine.scripts.busy:
+        patient = bool(self.options.save) and not self.told
+        if self.told or (self.engine.scripts.busy and not patient):
             return 0
+        self.told = patient
         with suppress(RuntimeError):  # the event loop is closed already
-            self.loop.call_soon_threadsafe(self.stop)
-        return PATIENCE
+            self.loop.call_soon_threadsafe(self.save_and_stop if patient else self.stop)
+        return None if patient else PATIENCE
+
+    def save_and_stop(self) -> None:
+        """Write a snapshot, and stop; if the snapshot cannot be written, do not stop, as Redis."""
+        if self.engine.snapshots.save_at_end():
+            self.stop()
+        else:
+            log.error("told to stop, but the snapshot cannot be written: the server goes on")
+            self.told = False
 
     def leave(self, status: int = 0) -> None:
         """End the process at once. Every change that a client has a reply for is in the log."""
         try:
             self.engine.rewriter.cancel()
+            self.engine.snapshots.cancel()
         finally:
             os._exit(status)
 
     def stop(self, failure: str | None = None) -> None:
-        """End `run`, because somebody asked for it, or because of a `failure`."""
+        """End `run`, because somebody asked for it, or because of a `failure`. No request is executed after this."""
         if self.engine.scripts.busy:  # the event loop has no further iteration
             if failure:
                 log.critical("%s", failure)
             self.leave(1 if failure else 0)
         self.failure = self.failure or failure
+        for client in self.engine.clients.values():
+            client.closing = True
         self.stopping.set()
 
     def end(self, error: BaseException) -> NoReturn:
@@ -166,11 +184,12 @@ class Server:
             if client.last_interaction < oldest and not (client.parked or client.subscribed or client.monitoring):
                 connection.transport.close()
 
-    async def rewrite_when_due(self) -> None:
-        """Start a rewrite of the log when one is due, and switch to the new log when its child process is done."""
+    async def save_when_due(self) -> None:
+        """Start a rewrite of the log, or a snapshot, when one is due, and finish it when its child process is done."""
         while True:
             self.engine.rewriter.tick()
-            await asyncio.sleep(REWRITE_TICK)
+            self.engine.snapshots.tick()
+            await asyncio.sleep(CHILD_TICK)
 
     async def sync_every_second(self) -> None:
         """Each second, fsync the log under `everysec`, in a thread, and check that nobody has changed its files.

@@ -15,18 +15,26 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LATEST = 0.95  # seconds after the signal at which the process ends, whatever happens
 
 
-def on_signal(ask: Callable[[], float], leave: Callable[[], None]) -> None:
-    """Start the thread. At a signal it calls `ask`, which begins a clean stop and returns its seconds; then `leave`."""
+def on_signal(ask: Callable[[], float | None], leave: Callable[[], None]) -> None:
+    """Start the thread. At a signal it calls `ask`, which begins a clean stop and returns its seconds; then `leave`.
+
+    If the seconds are None, the stop takes as long as it takes, and the thread waits for the next signal.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     threading.Thread(target=listen, args=[ask, leave], daemon=True).start()
 
 
-def listen(ask: Callable[[], float], leave: Callable[[], None]) -> None:
+def listen(ask: Callable[[], float | None], leave: Callable[[], None]) -> None:
     """Wait for a signal, then end the process: this is what the thread runs."""
-    signal.sigwait(SIGNALS)
-    signal.setitimer(signal.ITIMER_REAL, LATEST)  # SIGALRM ends the process if `leave` does not
     try:
-        time.sleep(ask())
+        while True:
+            signal.sigwait(SIGNALS)
+            signal.setitimer(signal.ITIMER_REAL, LATEST)  # SIGALRM ends the process if `leave` does not
+            seconds = ask()
+            if seconds is not None:
+                break
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        time.sleep(seconds)
         leave()
     finally:
         os._exit(0)

@@ -172,3 +172,13 @@ def out_of_memory() -> ReplyError:
 def log_failed(reason: str) -> ReplyError:
     """For a write while the log cannot be written."""
     return ReplyError(f"MISCONF Errors writing to the AOF file: {reason}")
+
+
+def snapshot_failed() -> ReplyError:
+    """For a write after a snapshot could not be written."""
+    return ReplyError(
+        "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands "
+        "that may modify the data set are disabled, because this instance is configured to report errors during "
+        "writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for "
+        "details about the RDB error."
+    )

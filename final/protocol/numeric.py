@@ -32,6 +32,25 @@ def parse_integer(text: bytes) -> int | None:
     return number if number is not None and b"%d" % number == text and -(2**63) <= number < 2**63 else None
 
 
+_UNSIGNED = re.compile(rb"[ \t\n\v\f\r]*+([+-]?)0*(\d{1,20})")
+
+
+def parse_unsigned(text: bytes) -> int | None:
+    """Parse an unsigned 64-bit integer as Redis's `string2ull`: like C's `strtoull`, but -1 is refused; else None.
+
+    >>> parse_unsigned(b"18446744073709551615"), parse_unsigned(b" +007"), parse_unsigned(b"0")
+    (18446744073709551615, 7, 0)
+    >>> parse_unsigned(b"18446744073709551616"), parse_unsigned(b"-1"), parse_unsigned(b""), parse_unsigned(b"1 ")
+    (None, None, None, None)
+    """
+    parts = _UNSIGNED.fullmatch(text)
+    if parts is None or (number := int(parts[2])) >= 2**64:
+        return None
+    if parts[1] != b"-":
+        return number
+    return None if parse_integer(text) else -number % 2**64  # `strtoull` negates the number, if `string2ll` refuses it
+
+
 def add_integers(text: bytes, increment: int, refusal: ReplyError | None = None) -> int:
     """Return the integer in `text` plus `increment`.
 

@@ -30,6 +30,10 @@ class Replies(list[Value]):
     """Several replies to one request, one after the other, without an array around them."""
 
 
+class Pairs(list[tuple[Value, Value]]):
+    """Keys and values of a map, in which a key may occur twice, `%1` in RESP3; an array of pairs in RESP2."""
+
+
 class Attributed:
     """A reply with attributes, which a client may ignore, `|1` in RESP3. RESP2 has no attributes."""
 
@@ -85,6 +89,8 @@ def encode(value: Value, protocol: int = 2) -> bytes:
         return b":%d\r\n" % value
     if kind is str and value in _SAID:
         return _SAID[value]
+    if kind is list:
+        return _aggregate(b"*", value, protocol)
     resp3 = protocol >= 3
     match value:
         case Verbatim() if resp3:
@@ -113,6 +119,9 @@ def encode(value: Value, protocol: int = 2) -> bytes:
             return b"".join(encode(item, protocol) for item in value)
         case Push() if resp3:
             return _aggregate(b">", value, protocol)
+        case Pairs() if resp3:
+            items = b"".join(encode(item, protocol) for pair in value for item in pair)
+            return b"%%%d\r\n%b" % (len(value), items)
         case list() | tuple():
             return _aggregate(b"*", value, protocol)
         case set() | frozenset():

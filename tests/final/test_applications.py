@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 import time
@@ -55,17 +56,90 @@ def test_rq_runs_jobs_in_order(client: Any, server: Server, monkeypatch: pytest.
     rq = pytest.importorskip("rq")
     monkeypatch.setattr(sys.modules[count_up.__module__], "PORT", server.port)
     low, high = (rq.Queue(name, connection=client) for name in ("low", "high"))
-    # rq keeps results in a stream, which final/ does not have: result_ttl=0 means no results.
-    first = low.enqueue(count_up, "n", result_ttl=0)
+    first = low.enqueue(count_up, "n")
     low.enqueue(count_up, "n", result_ttl=0)
-    high.enqueue_many([rq.Queue.prepare_data(count_up, ("many",), result_ttl=0) for _ in range(20)])
-    gone = low.enqueue(count_up, "gone", result_ttl=0)
+    high.enqueue_many([rq.Queue.prepare_data(count_up, ("many",)) for _ in range(20)])
+    gone = low.enqueue(count_up, "gone")
     gone.cancel()
     assert len(low) == 2 and high.count == 20
     rq.SimpleWorker([high, low], connection=client).work(burst=True)
     assert client.mget("n", "many", "gone") == [b"2", b"20", None]
     assert low.is_empty() and high.is_empty() and len(low.failed_job_registry) == 0
-    assert rq.job.Job.exists(gone.id, connection=client) and not rq.job.Job.exists(first.id, connection=client)
+    assert first.return_value() == 1 and len(high.finished_job_registry) == 20
+    assert client.type(f"rq:results:{first.id}") == b"stream"
+
+
+def test_rq_keeps_the_results_of_each_run_and_retries(client: Any) -> None:
+    rq = pytest.importorskip("rq")
+    queue = rq.Queue("default", connection=client)
+    added, failing = queue.enqueue(add, 20, 22), queue.enqueue(fail, retry=rq.Retry(max=2))
+    rq.SimpleWorker([queue], connection=client).work(burst=True)
+    assert added.latest_result().return_value == 42 and added.latest_result().type.name == "SUCCESSFUL"
+    assert "this task always fails" in failing.latest_result().exc_string
+    failing.refresh()
+    assert [each.type.name for each in failing.results()] == ["FAILED"] and failing.retries_left == 0
+    queue.enqueue_job(added)
+    rq.SimpleWorker([queue], connection=client).work(burst=True)
+    assert [each.return_value for each in added.results()] == [42, 42] and failing.is_failed
+
+
+def test_taskiq_runs_tasks_from_a_stream_and_takes_over_those_of_a_dead_worker(client: Any, server: Server) -> None:
+    taskiq_api = pytest.importorskip("taskiq.api")
+    taskiq_redis = pytest.importorskip("taskiq_redis")
+    url = f"redis://127.0.0.1:{server.port}"
+
+    def broker(**options: Any) -> Any:
+        results = taskiq_redis.RedisAsyncResultBackend(url)
+        return taskiq_redis.RedisStreamBroker(url, xread_block=10, **options).with_result_backend(results)
+
+    async def main() -> None:
+        dead, living = broker(), broker(idle_timeout=1)
+        added, failed = (each.task(task_name="add")(add) for each in (dead, living))
+        await dead.startup()
+        lost = await added.kiq(20, 22)
+        listening = dead.listen()
+        await anext(listening)  # the worker takes the task, and dies without acknowledging it
+        await living.startup()
+        worker = asyncio.create_task(taskiq_api.run_receiver_task(living))
+        tasks = [await failed.kiq(number, 1) for number in range(20)]
+        assert [(await each.wait_result(timeout=60)).return_value for each in tasks] == list(range(1, 21))
+        assert (await lost.wait_result(timeout=60)).return_value == 42
+        while client.xpending("taskiq", "taskiq")["pending"]:
+            await asyncio.sleep(0.01)
+        worker.cancel()
+        await asyncio.gather(worker, return_exceptions=True)
+        await listening.aclose()
+        await dead.shutdown()
+        await living.shutdown()
+
+    asyncio.run(main())
+    assert client.xlen("taskiq") == 21
+
+
+def test_walrus_reads_streams_alone_and_in_groups(client: Any, server: Server) -> None:
+    walrus = pytest.importorskip("walrus")
+    database = walrus.Database(port=server.port)
+    stream = database.Stream("events")
+    ids = [stream.add({"n": number}) for number in range(10)]
+    assert len(stream) == 10 and stream[ids[3]] == (ids[3], {b"n": b"3"})
+    assert [id for id, _ in stream[ids[2] : ids[4]]] == ids[2:5] and next(iter(stream))[0] == ids[0]
+    del stream[ids[0]]
+    assert stream.trim(5, approximate=False) == 4 and stream.length() == 5
+    group = database.consumer_group("g", ["events", "others"])
+    group.create()
+    group.set_id("0")
+    database.Stream("others").add({"x": "y"})
+    found = dict(group.read(count=2))
+    assert [id for id, _ in found[b"events"]] == ids[5:7] and found[b"others"][0][1] == {b"x": b"y"}
+    assert [each["message_id"] for each in group.events.pending()] == ids[5:7] and group.events.ack(*ids[5:7]) == 2
+    second = group.consumer("second")
+    (last,) = second.events.read(count=1)
+    assert group.events.claim(last[0]) == [last] and second.others.read() == []
+    series = database.time_series("series", ["events", "others"])
+    series.create()
+    series.set_id("0")
+    assert [each.stream for each in series.read(count=1)] == ["events", "others"]
+    group.destroy()
 
 
 def test_huey_runs_tasks_in_threads_and_on_schedule(client: Any, server: Server) -> None:

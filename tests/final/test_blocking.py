@@ -119,6 +119,84 @@ def test_a_key_that_expires_wakes_nobody(peer: InProcess) -> None:
     assert peer.ask("RENAME b a") == "-ERR no such key" and one.heard == []
 
 
+# Streams
+
+
+READING = ["XREAD BLOCK 250 STREAMS s t $ $", "XREADGROUP GROUP g alice BLOCK 250 STREAMS s t > >"]
+each_reading = pytest.mark.parametrize("line", READING)
+
+
+@pytest.fixture
+def groups(peer: InProcess) -> InProcess:
+    """The same, with two streams that have a group."""
+    assert peer.ask("XGROUP CREATE s g 0 MKSTREAM") == peer.ask("XGROUP CREATE t g 0 MKSTREAM") == "+OK"
+    return peer
+
+
+@each_reading
+def test_a_reader_waits_until_its_time_is_up_and_no_longer(groups: InProcess, line: str) -> None:
+    one = Ears(groups)
+    assert one.ask(line) == ""
+    assert one.client.parked is not None and one.client.parked.deadline == groups.now + 250
+    groups.engine.waiting.time_out(one.client.parked)
+    assert one.heard == ["*-1"] and groups.ask("XADD s 1-1 f v") == "$3 1-1" and len(one.heard) == 1
+
+
+@each_reading
+def test_nothing_is_kept_of_readers_who_wait_no_more(groups: InProcess, line: str) -> None:
+    served, gone, late, unblocked = (Ears(groups) for _ in range(4))
+    for one in served, gone, late, unblocked:
+        one.ask(line)
+    groups.engine.disconnect(gone.client)
+    assert late.client.parked
+    groups.engine.waiting.time_out(late.client.parked)
+    assert groups.ask(f"CLIENT UNBLOCK {unblocked.client.id} ERROR") == ":1"
+    groups.ask("XADD t 1-1 f v")
+    assert served.heard == ["*1 *2 $1 t *1 *2 $3 1-1 *2 $1 f $1 v"] and late.heard == ["*-1"] and gone.heard == []
+    assert unblocked.heard == ["-UNBLOCKED client unblocked via CLIENT UNBLOCK"]
+    assert len(groups.engine.waiting) == 0
+
+
+def test_hundreds_of_consumers_get_an_entry_each_in_the_order_in_which_they_came(groups: InProcess) -> None:
+    crowd = [Ears(groups) for _ in range(300)]
+    for number, one in enumerate(crowd):
+        one.ask(f"XREADGROUP GROUP g c{number} COUNT 1 BLOCK 0 STREAMS s >")
+    for number in range(1, 300):
+        groups.ask(f"XADD s {number} f v")
+    expected = [[f"*1 *2 $1 s *1 *2 ${len(str(n)) + 2} {n}-0 *2 $1 f $1 v"] for n in range(1, 300)]
+    assert [one.heard for one in crowd] == [*expected, []]
+
+
+def test_everybody_who_reads_without_a_group_gets_the_same_entry(peer: InProcess) -> None:
+    crowd = [Ears(peer) for _ in range(300)]
+    for one in crowd:
+        one.ask("XREAD BLOCK 0 STREAMS s $")
+    peer.ask("XADD s 1-1 f v")
+    assert [one.heard for one in crowd] == [["*1 *2 $1 s *1 *2 $3 1-1 *2 $1 f $1 v"]] * 300
+
+
+def test_a_reader_who_is_served_after_a_long_wait_gets_a_thousand_entries_at_most(peer: InProcess) -> None:
+    one, two = Ears(peer), Ears(peer)
+    one.ask("XREAD BLOCK 0 STREAMS s 0")
+    two.ask("XREAD COUNT 2000 BLOCK 0 STREAMS s 0")
+    peer.ask("MULTI")
+    peer.ask_all([[b"XADD", b"s", b"%d" % number, b"f", b"v"] for number in range(1, 1501)])
+    peer.ask("EXEC")
+    assert one.heard[0].startswith("*1 *2 $1 s *1000 ") and two.heard[0].startswith("*1 *2 $1 s *1500 ")
+
+
+def test_a_consumer_is_told_when_nobody_asks_for_a_key_whose_time_is_up(groups: InProcess) -> None:
+    reader, consumer = Ears(groups), Ears(groups)
+    groups.ask("PEXPIRE s 100")
+    reader.ask("XREAD BLOCK 0 STREAMS s $")
+    consumer.ask("XREADGROUP GROUP g alice BLOCK 0 STREAMS t s > >")
+    groups.now += 101
+    groups.engine.expire()
+    assert consumer.heard == ["-UNBLOCKED the stream key no longer exists"]
+    groups.ask("RPUSH s 1")
+    assert reader.heard == [] and reader.client.parked is not None
+
+
 # A client that leaves while it is being served
 
 

@@ -314,7 +314,15 @@ def test_how_long_a_key_was_idle_is_known_from_the_first_time_on_that_someone_as
 def test_what_is_larger_takes_more_memory() -> None:
     peer = InProcess()
     sizes = []
-    for line in ("SET k v", f"SET k {'v' * 1000}", "RPUSH l 1 2 3", "SADD s 1 2 3", "HSET h f v", "ZADD z 1 a"):
+    for line in (
+        "SET k v",
+        f"SET k {'v' * 1000}",
+        "RPUSH l 1 2 3",
+        "SADD s 1 2 3",
+        "HSET h f v",
+        "ZADD z 1 a",
+        "XADD x * f v",
+    ):
         peer.ask(line)
         sizes.append(int(peer.ask(f"MEMORY USAGE {line.split()[1]}")[1:]))
     assert sizes[1] - sizes[0] == 999
@@ -326,7 +334,11 @@ def test_the_size_of_a_large_collection_is_near_that_of_all_its_parts() -> None:
     for number in range(1000):
         peer.ask(f"ZADD z {number} member:{number:04}")
         peer.ask(f"HSET h field:{number:04} value:{number:04}")
-    for key in "zh":
+        peer.ask(f"XADD x * field value:{number:04}")
+    for key in "zhx":
         few, everything = (int(peer.ask(f"MEMORY USAGE {key} SAMPLES {count}")[1:]) for count in (5, 0))
         assert few == pytest.approx(everything, rel=0.1)
-        assert everything > 1000 * 100
+        assert everything > 1000 * (50 if key == "x" else 100)
+    peer.ask("XGROUP CREATE x g 0")
+    peer.ask("XREADGROUP GROUP g c STREAMS x >")
+    assert int(peer.ask("MEMORY USAGE x")[1:]) > few + 1000 * 150  # what is pending

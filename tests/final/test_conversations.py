@@ -17,7 +17,10 @@ from tests.support.shared import Shared
 from tests.support.talk import OPTIONS, Step, Talk, conversations
 
 CONVERSATIONS = conversations()
-BLOCKING = ["BLPOP a 0.023", "BLMOVE a b LEFT LEFT 0.023", "BRPOPLPUSH a b 0.023", "BLMPOP 0.023 2 a b LEFT COUNT 3"]
+BLOCKING = [
+    *("BLPOP a 0.023", "BLMOVE a b LEFT LEFT 0.023", "BRPOPLPUSH a b 0.023", "BLMPOP 0.023 2 a b LEFT COUNT 3"),
+    "XREAD BLOCK 23 STREAMS a b $ $",
+]
 
 
 @pytest.fixture(scope="module", params=[final_server, redis_server], ids=["final", "redis"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from final.engine.engine import Engine
 from final.engine.fast_path import FastPath
 from final.log.health import Event
 from final.protocol.writer import encode
+from stages.harness.wire import request
 from tests.support.folders import data_of, flush, log_in, opened
 from tests.support.oracle import InProcess, args_of
 from tests.support.sequences import ANY, EXAMPLES
@@ -167,3 +169,13 @@ def test_a_write_is_not_taken_while_the_log_cannot_be_written(tmp_path: Path) ->
 def test_what_is_plain_can_reach_nothing_but_the_data() -> None:
     assert {b"GET", b"get", b"SET", b"LPUSH", b"ZADD"} <= PLAIN.keys()
     assert not {b"BLPOP", b"PING", b"EVAL", b"MULTI", b"FLUSHALL", b"CONFIG", b"CLIENT"} & PLAIN.keys()
+
+
+@pytest.mark.parametrize("way", [the_long_way, the_short_way])
+def test_a_key_that_is_found_expired_is_counted_and_logged(tmp_path: Path, way: Callable[..., bytes]) -> None:
+    peer = opened(tmp_path)
+    peer.ask("SET k v PX 100")
+    peer.now += 101
+    assert way(peer, [GET]) == b"$-1\r\n" and peer.engine.counters.expired == 1
+    flush(peer)
+    assert log_in(tmp_path).read_bytes().endswith(request("DEL", "k"))

@@ -91,6 +91,15 @@ def writes_to_what_others_wait_for(size: int) -> tuple[int, Run]:
     return 100, lambda: [peer.by(peer.client, "SET", "k", "v") for _ in range(100)]
 
 
+def writes_to_what_a_consumer_waits_for(size: int) -> tuple[int, Run]:
+    """Many wait for a list, and one is to be told that its stream is gone."""
+    peer = Talk()
+    peer.all_ask(size, "BLPOP", "k", 0)
+    peer.by(peer.client, "XGROUP", "CREATE", "k", "g", 0, "MKSTREAM")
+    peer.all_ask(1, "XREADGROUP", "GROUP", "g", "c", "BLOCK", 0, "STREAMS", "k", ">")
+    return 100, lambda: [peer.by(peer.client, "SET", "k", "v") for _ in range(100)]
+
+
 def writes_to_what_others_watch(size: int) -> tuple[int, Run]:
     """The first write tells all who watch the key: the next ones have nobody to tell."""
     peer = Talk()
@@ -162,6 +171,22 @@ def deadlines(size: int) -> tuple[int, Run]:
     return size, lambda: [peer.by(peer.client, "PEXPIRE", "k", 10**6 + number) for number in range(size)]
 
 
+def stream(*args: object, pending: bool = False) -> Case:
+    """A command on a stream of so many entries, which are `pending` for a consumer or not; `{n}` counts, from 1."""
+
+    def case(size: int) -> tuple[int, Run]:
+        peer = Talk()
+        for number in range(size):
+            peer.by(peer.client, "XADD", "s", f"{number + 1}-1", "field", f"value {number}")
+        peer.by(peer.client, "XGROUP", "CREATE", "s", "g", 0)
+        if pending:
+            peer.by(peer.client, "XREADGROUP", "GROUP", "g", "c", "STREAMS", "s", ">")
+        requests = [[str(arg).replace("{n}", str(number + 1)) for arg in args] for number in range(FEW)]
+        return FEW, lambda: [peer.by(peer.client, *each) for each in requests]
+
+    return case
+
+
 CASES: dict[str, Case] = {
     "INCR in MULTI": transaction("INCR", "k"),
     "INCR in MULTI, with events": transaction("INCR", "k", notify_keyspace_events="KEA"),
@@ -170,10 +195,25 @@ CASES: dict[str, Case] = {
     "WATCH leaves": leaves("WATCH", "k"),
     "SUBSCRIBE leaves": leaves("SUBSCRIBE", "k"),
     "MONITOR leaves": leaves("MONITOR"),
+    "XADD": stream("XADD", "s", "*", "field", "value"),
+    "XADD MAXLEN": stream("XADD", "s", "MAXLEN", 100, "*", "field", "value"),
+    "XDEL": stream("XDEL", "s", "{n}-1"),
+    "XRANGE": stream("XRANGE", "s", "{n}", "+", "COUNT", 3),
+    "XREVRANGE": stream("XREVRANGE", "s", "+", "-", "COUNT", 3),
+    "XREAD": stream("XREAD", "COUNT", 3, "STREAMS", "s", "{n}"),
+    "XREADGROUP": stream("XREADGROUP", "GROUP", "g", "c", "COUNT", 3, "STREAMS", "s", ">"),
+    "XREADGROUP of what is pending": stream(
+        "XREADGROUP", "GROUP", "g", "c", "COUNT", 3, "STREAMS", "s", "{n}", pending=True
+    ),
+    "XACK": stream("XACK", "s", "g", "{n}-1", pending=True),
+    "XPENDING": stream("XPENDING", "s", "g", "{n}", "+", 3, "c", pending=True),
+    "XCLAIM": stream("XCLAIM", "s", "g", "d", 0, "{n}-1", pending=True),
+    "XAUTOCLAIM": stream("XAUTOCLAIM", "s", "g", "d", 0, "{n}", "COUNT", 3, pending=True),
     **{
         each.__name__: each
         for each in (
-            script, served, served_behind_others, writes_to_what_others_wait_for, writes_to_what_others_watch, patterns,
+            script, served, served_behind_others, writes_to_what_others_wait_for,
+            writes_to_what_a_consumer_waits_for, writes_to_what_others_watch, patterns,
             after_many_patterns, channels, one_of_the_clients, newest_slow_ones, deadlines,
         )
     },

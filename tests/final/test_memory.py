@@ -37,7 +37,14 @@ def full(server: Server) -> Iterator[Client]:
     client = server.connect()
     client.ask("CONFIG", "SET", "maxmemory", 0, "maxmemory-policy", "noeviction")
     client.ask("FLUSHALL")
-    for args in (["SET", "k", "v"], ["SADD", "s", 1], ["RPUSH", "l", 1], ["HSET", "h", "f", 1], ["ZADD", "z", 1, 1]):
+    for args in (
+        ["SET", "k", "v"],
+        ["SADD", "s", 1],
+        ["RPUSH", "l", 1],
+        ["HSET", "h", "f", 1],
+        ["ZADD", "z", 1, 1],
+        ["XADD", "x", "1-1", "f", "v"],
+    ):
         client.ask(*args)
     client.ask("CONFIG", "SET", "maxmemory", 1)
     yield client
@@ -52,6 +59,7 @@ def ask(client: Client, *args: str | int) -> str:
 
 REQUESTS = {
     "SET k v": OOM, "APPEND k v": OOM, "LPUSH l 1": OOM, "HSET h f 1": OOM, "ZADD z 1 1": OOM, "INCR n": OOM,
+    "XADD x * f v": OOM, "XGROUP CREATE x g 0": OOM, "XTRIM x MAXLEN 5": ":0",
     "COPY k j": OOM, "SORT l STORE j": OOM, "SINTERSTORE j s s": OOM, "LMOVE l l LEFT LEFT": OOM,
     "GET k": "$1 v", "DEL missing": ":0", "EXPIRE k 100": ":1", "RENAME k j": "+OK", "SREM s 2": ":0",
     "LPOP missing": "$-1", "PING": "+PONG", "CONFIG GET maxmemory": "*2 $9 maxmemory $1 1",

@@ -14,7 +14,7 @@ import redis
 import redis.asyncio
 
 from stages.harness.server import Server
-from tests.support.oracle import final_server
+from tests.support.oracle import final_server, redis_server
 from tests.support.shared import Shared
 
 needs_lua = pytest.mark.skipif(find_spec("lupa") is None, reason="locks are scripts")
@@ -47,6 +47,21 @@ def message(pubsub: Any, seconds: float = 60) -> Any:
         if (found := pubsub.get_message(timeout=0.1)) is not None:
             return found
     raise AssertionError("no message")
+
+
+@pytest.fixture(scope="module")
+def real_shared() -> Iterator[Shared]:
+    with Shared(redis_server) as shared:
+        yield shared
+
+
+@pytest.fixture
+def real(r: Any, real_shared: Shared) -> Iterator[Any]:
+    """Yield a client like `r`, of a real Redis."""
+    protocol = r.connection_pool.connection_kwargs["protocol"]
+    with redis.Redis(port=real_shared.clean().port, protocol=protocol, decode_responses=True) as client:
+        client.flushall()
+        yield client
 
 
 def test_strings(r: Any) -> None:
@@ -114,6 +129,53 @@ def test_sorted_sets(r: Any) -> None:
     assert dict(r.zscan_iter("x")) == {"b": 6.0} and r.zremrangebyscore("z", 5, 5) == 1 and r.zrem("z", "b") == 1
     r.zadd("w", dict.fromkeys("abc", 0))
     assert r.zrangebylex("w", "[a", "(c") == ["a", "b"] and r.zlexcount("w", "-", "+") == 3
+
+
+def use_streams(r: Any) -> Iterator[Any]:
+    """Call all that redis-py has for streams; yield the results."""
+    for number in range(1, 6):
+        yield r.xadd("s", {"n": number, "text": "t" * number}, id=f"{number}-0")
+    yield r.xadd("s", {"f": "v"}, id="6-*", maxlen=100, approximate=True, limit=10)
+    yield r.xadd("s", {"f": "v"}, id="7-1", minid="2", approximate=False)
+    yield r.xadd("none", {"f": "v"}, nomkstream=True)
+    yield from (r.xlen("s"), r.xrange("s"), r.xrange("s", "(2-0", "4", count=1), r.xrevrange("s", "5", "-", count=2))
+    yield from (r.xread({"s": "5-0"}), r.xread({"s": "0", "none": "0"}, count=1), r.xread({"s": "$"}, block=1))
+    yield from (r.xgroup_create("s", "g", "2-0"), r.xgroup_create("new", "g", mkstream=True, entries_read=0))
+    yield from (r.xgroup_createconsumer("s", "g", "idle"), r.xgroup_setid("new", "g", "5-5", entries_read=3))
+    yield from (r.xreadgroup("g", "alice", {"s": ">"}, count=3), r.xreadgroup("g", "bob", {"s": ">"}, noack=True))
+    yield from (r.xreadgroup("g", "alice", {"s": "0"}), r.xreadgroup("g", "bob", {"s": ">"}, block=1))
+    yield from (r.xack("s", "g", "3-0", "99"), r.xpending("s", "g"), r.xpending("new", "g"))
+    yield [each | {"time_since_delivered": 0} for each in r.xpending_range("s", "g", "-", "+", 10, "alice", idle=0)]
+    yield from (r.xclaim("s", "g", "carol", 0, ["4-0"]), r.xclaim("s", "g", "carol", 0, ["5-0"], justid=True))
+    yield from (r.xclaim("s", "g", "carol", 0, ["2-0"], force=True, retrycount=9, idle=100), r.xdel("s", "5-0", "99"))
+    yield from (r.xautoclaim("s", "g", "dave", 0, count=2), r.xautoclaim("s", "g", "dave", 0, "5", justid=True))
+    yield [each | {"idle": 0, "inactive": 0} for each in r.xinfo_consumers("s", "g")]
+    yield from (r.xinfo_stream("s"), r.xinfo_groups("s"), r.xinfo_stream("new", full=True))
+    yield from (r.xgroup_delconsumer("s", "g", "dave"), r.xgroup_destroy("s", "g"), r.xtrim("s", maxlen=3))
+    yield from (r.xtrim("s", minid="6", approximate=False), r.type("s"), r.exists("s"))
+    for call in lambda: r.xadd("s", {"f": "v"}, id="1-1"), lambda: r.xreadgroup("g", "c", {"s": ">"}):
+        with pytest.raises(redis.ResponseError) as refused:
+            call()  # type: ignore[no-untyped-call]
+        yield str(refused.value)
+
+
+def test_streams(r: Any, real: Any) -> None:
+    calls = enumerate(zip(use_streams(r), use_streams(real), strict=True))
+    for number, (ours, theirs) in calls:
+        assert ours == theirs, f"result {number}"
+
+
+def test_a_consumer_waits_for_entries(r: Any, server: Server) -> None:
+    r.xgroup_create("s", "g", mkstream=True)
+    with redis.Redis(port=server.port) as other:
+        found: list[Any] = []
+        reading = threading.Thread(target=lambda: found.append(r.xreadgroup("g", "alice", {"s": ">"}, block=100_000)))
+        reading.start()
+        while other.info("clients")["blocked_clients"] == 0:
+            time.sleep(0.005)
+        added = other.xadd("s", {"job": "1"})
+        reading.join()
+    assert added.decode() in str(found) and r.xpending("s", "g")["pending"] == 1
 
 
 def test_blocking_pops(r: Any, server: Server) -> None:

@@ -17,6 +17,7 @@ LOOKS = {
     "set": ("SMEMBERS",),
     "zset": ("ZRANGE", 0, -1, "WITHSCORES"),
     "hash": ("HGETALL",),
+    "stream": ("XRANGE", "-", "+"),
 }
 
 
@@ -93,10 +94,25 @@ def everything(client: Client) -> dict[str, Any]:
             value: Any = client.ask(verb, key, *rest)
             if kind == "set":
                 value = sorted(value)
+            elif kind == "stream":
+                value = [value, told_of(client.ask("XINFO", "STREAM", key, "FULL", "COUNT", 0))]
             elif kind == "hash":
                 value = sorted(zip(value[::2], value[1::2], strict=True))
             found[f"{database} {key!r}"] = (kind, value, client.ask("PEXPIRETIME", key))
     return found
+
+
+def told_of(stream: Any) -> Any:
+    """Return a reply of XINFO STREAM FULL without what a log does not keep: nodes, and when consumers were seen."""
+    if not isinstance(stream, list):
+        return stream
+    passing = {b"radix-tree-keys", b"radix-tree-nodes", b"seen-time"}
+    names = [None, *stream]
+    return [
+        told_of(each)
+        for name, each in zip(names, stream, strict=False)
+        if not (isinstance(name, bytes) and name in passing) and not (isinstance(each, bytes) and each in passing)
+    ]
 
 
 def info(client: Client) -> dict[str, str]:

@@ -15,6 +15,9 @@ HSET hash f v g w
 RPUSH list a b c
 SADD set a b
 ZADD sorted 1 a 2.5 b
+XADD stream 1-1 f v
+XGROUP CREATE stream g 0
+XREADGROUP GROUP g c STREAMS stream >
 SELECT 3
 SET elsewhere v PXAT 4000000000123
 SELECT 0

@@ -57,6 +57,17 @@ ARGUMENTS: dict[str, SearchStrategy[bytes]] = {
     "order": st.sampled_from([b"ASC", b"DESC"]),
     "shows": st.sampled_from([b"WITHCOORD", b"WITHDIST", b"WITHHASH"]),
     "database": st.sampled_from([b"0", b"1"]),
+    "new": st.sampled_from([b"1-1", b"1-2", b"1-*", b"2-0", b"2-*", b"2-3", b"3", b"3-1", b"4-*", b"5-5", b"9-9"]),
+    "id": st.sampled_from([b"0", b"1-1", b"1-2", b"2-0", b"2-1", b"3", b"4-0", b"5-5", b"9-9", b"99", b"x"]),
+    "start": st.sampled_from([b"-", b"0", b"1-1", b"(1-1", b"(1-2", b"2", b"3-1", b"9-9", b"+", b"(", b"x"]),
+    "stop": st.sampled_from([b"+", b"9-9", b"(5-5", b"4", b"(2-0", b"1-2", b"1-1", b"-", b"x"]),
+    "sign": st.sampled_from([b"=", b"~"]),
+    "group": st.sampled_from([b"g", b"h"]),
+    "consumer": st.sampled_from([b"alice", b"bob"]),
+    "idle": st.sampled_from([b"0", b"0", b"0", b"100000000", b"-1", b"x"]),
+    "newest": st.sampled_from([b"$", b"0", b"1-1", b">"]),
+    "unread": st.sampled_from([b">", b">", b">", b"0", b"1-1", b"$"]),
+    "claiming": st.sampled_from([b"FORCE", b"JUSTID", b"x"]),
 }
 REQUESTS = """
     GET key | SET key value | SET key value which | SET key value which which | SET key value EX seconds which
@@ -111,6 +122,24 @@ REQUESTS = """
     SMISMEMBER key field value | SMEMBERS key | SCARD key | SMOVE key key field | SPOP key 100 | SRANDMEMBER key 100
     SINTER key key | SUNION key key | SDIFF key key | SINTERSTORE key key key | SUNIONSTORE key key key
     SDIFFSTORE key key key | SINTERCARD 2 key key | SINTERCARD 2 key key LIMIT count | SSCAN key 0 COUNT 1000
+    XADD key new field value | XADD key new field value field value | XADD same new field field
+    XADD key MAXLEN sign count new field value | XADD key MINID id new field value | XADD key NOMKSTREAM new field value
+    XADD key MAXLEN ~ count LIMIT count new field value | XADD key MINID ~ id new field value | XLEN key
+    XRANGE key start stop | XREVRANGE key stop start COUNT count | XRANGE same - + COUNT count | XREVRANGE same + -
+    XREAD STREAMS key id | XREAD COUNT count STREAMS key key id newest | XREAD BLOCK 1 STREAMS key newest
+    XDEL key id | XDEL key id id | XTRIM key MAXLEN count | XTRIM key MINID id | XTRIM key MAXLEN sign count
+    XTRIM key MINID sign id LIMIT count | XSETID key id | XSETID key id ENTRIESADDED count MAXDELETEDID id
+    XGROUP CREATE key group id MKSTREAM | XGROUP CREATE key group $ | XGROUP CREATE key group id ENTRIESREAD count
+    XGROUP SETID key group id | XGROUP SETID key group $ ENTRIESREAD count | XGROUP DESTROY key group
+    XGROUP CREATECONSUMER key group consumer | XGROUP DELCONSUMER key group consumer
+    XREADGROUP GROUP group consumer STREAMS key unread | XREADGROUP GROUP group consumer COUNT 1 STREAMS key >
+    XREADGROUP GROUP group consumer NOACK STREAMS key unread | XREADGROUP GROUP g alice COUNT count STREAMS key unread
+    XREADGROUP GROUP group consumer BLOCK 1 COUNT count STREAMS key key unread unread | XACK key group id id
+    XPENDING key group | XPENDING key group start stop count | XPENDING key group IDLE idle start stop 9 consumer
+    XCLAIM key group consumer idle id id | XCLAIM key group consumer 0 id claiming claiming
+    XCLAIM key group consumer 0 id IDLE count RETRYCOUNT count claiming | XCLAIM key group consumer 0 id LASTID id
+    XAUTOCLAIM key group consumer idle start | XAUTOCLAIM key group consumer 0 start COUNT count JUSTID
+    XINFO STREAM key | XINFO STREAM key FULL COUNT count | XINFO GROUPS key | XINFO CONSUMERS key group
     DEL key | DEL key key | UNLINK key key | EXISTS key key | TOUCH key | TYPE key | KEYS pattern
     SCAN 0 COUNT 1000 | SCAN 0 COUNT 1000 TYPE hash | RENAME key key | RENAMENX key key | DBSIZE | SELECT database
     COPY key key | COPY key key DB database | COPY key key REPLACE | MOVE key database | SWAPDB 0 1
@@ -131,10 +160,10 @@ ABOUT_DEADLINES = [shape for shape in SHAPES if "at" in shape or "EX" in shape o
 ANY = st.sampled_from(SHAPES).flatmap(request)
 
 
-def mostly(group: str) -> SearchStrategy[list[list[bytes]]]:
+def mostly(group: str, longest: int = 20) -> SearchStrategy[list[list[bytes]]]:
     """Return a strategy for sequences of requests, most of them of one family."""
     shapes = [shape for shape in SHAPES if COMMANDS[shape.split()[0].lower().encode()].group.name == group]
-    return st.lists(st.sampled_from(shapes).flatmap(request) | ANY, max_size=20)
+    return st.lists(st.sampled_from(shapes).flatmap(request) | ANY, max_size=longest)
 
 
 SEQUENCES = {
@@ -146,4 +175,5 @@ SEQUENCES = {
     "mostly places": mostly("geo"),
     "mostly bitmaps": mostly("bitmap"),
     "mostly HyperLogLog": mostly("hyperloglog"),
+    "mostly streams": mostly("stream", 40),
 }

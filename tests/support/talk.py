@@ -134,7 +134,7 @@ def main() -> None:
                 talk.ask(asked)
                 answered = talk.heard()
                 if "…" not in expected:
-                    line = f"{asked} -> {answered}".rstrip(" ->")
+                    line = f"{asked} -> {answered}" if answered else asked
             print(line)
 
 

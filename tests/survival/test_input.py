@@ -109,6 +109,9 @@ TAKING = """
     KEYS $ | SCAN 0 MATCH $ | SCAN $ | CONFIG GET $ | ZADD z $ m | ZRANGEBYSCORE z $ $ | ZCOUNT z ($ $ | INCRBYFLOAT f $
     HINCRBYFLOAT h f $ | SET k $ | INCRBYFLOAT k 1 | INCR k | BLPOP none none 0.001 $ | SORT l BY $ | LPOS l a RANK $
     CONFIG SET maxmemory $ | CONFIG SET hz $ | SPOP s $ | SRANDMEMBER s $ | CLIENT KILL ID $ | SINTERCARD $ s
+    XADD x $ f v | XADD x MAXLEN ~ $ 1-1 f v | XADD x MAXLEN 1 LIMIT $ 1-1 f v | XRANGE x $ + | XRANGE x - + COUNT $
+    XREAD BLOCK $ STREAMS x 0 | XREAD STREAMS x $ | XGROUP CREATE x g $ MKSTREAM | XGROUP CREATE x $ 0 MKSTREAM
+    XCLAIM x g c $ 1-1 | XCLAIM x g c 0 $ | XAUTOCLAIM x $ c 0 0 | XPENDING x $ | XSETID x 1-1 ENTRIESADDED $
     SELECT $ | EXPIRE k $ | CLIENT UNBLOCK $ | OBJECT FREQ $ | PUNSUBSCRIBE $ | $
 """
 REQUESTS = [each.split() for line in TAKING.strip().splitlines() for each in line.split("|")]

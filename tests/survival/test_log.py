@@ -45,6 +45,7 @@ SET text "binary \\x00\\xff\\r\\n$1\\r\\n"
 HSET hash field value "" empty
 RPUSH list a b c d e f g h i j
 SET soon v PXAT 1800000001000
+XADD stream 1-1 field value
 SELECT 3
 SADD set x y z
 """.strip().splitlines()
@@ -55,6 +56,8 @@ EXPIRE sorted 100
 MULTI; INCR count; APPEND text "*1\\r\\n$4\\r\\nEXEC\\r\\n"; DEL nothing; SADD set w; EXEC
 SELECT 0
 LPOP list
+XADD events MAXLEN ~ 100 1-* field value
+XGROUP CREATE readers group 0 MKSTREAM
 INCRBYFLOAT float 0.1
 HDEL hash field
 SET long 0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345
@@ -459,7 +462,7 @@ def test_a_server_told_to_stop_while_its_log_loads_ends_at_once_with_one_line(tm
         process.send_signal(number)
         assert process.wait(20) == 0
         said = [line for line in process.stderr.read().splitlines() if not line.startswith("loading the log: ")]
-        assert said == ["told to stop while the log was loading"] and process.stdout.read() == ""
+        assert said == ["told to stop while the data was loading"] and process.stdout.read() == ""
 
 
 def test_words_of_any_size_are_read_whatever_the_pieces_in_which_the_file_is(tmp_path: Path) -> None:

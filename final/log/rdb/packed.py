@@ -1,12 +1,17 @@
 """The encodings in which Redis packs a small collection into one string: listpack, ziplist, intset.
 
-Each function yields the elements, numbers as text; a hash has fields and values in turn, a sorted set members and
-scores. They raise ValueError for damaged data, also when an element reaches over the end of the string.
+The functions for reading yield the elements, numbers as text; a hash has fields and values in turn, a sorted set
+members and scores. They raise ValueError for damaged data, also when an element reaches over the end of the string.
 """
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+
+from ...protocol.numeric import parse_integer
 
 END = 0xFF  # the last byte of a listpack and a ziplist
+WIDTHS = ((0xF1, 2), (0xF2, 3), (0xF3, 4), (0xF4, 8))  # encoding bytes of a listpack's integers, and their bytes
+BACK_LENGTHS = (127, 16382, 2097150, 268435454)  # the highest that Redis writes in one byte, in two …
 ZIPLIST_WIDTHS = {0xC0: 2, 0xD0: 4, 0xE0: 8, 0xF0: 3, 0xFE: 1}  # bytes of an integer, by the first byte of its element
 
 
@@ -59,6 +64,52 @@ def listpack(data: bytes) -> Iterator[bytes]:
             raise ValueError("a listpack with an element that has another length than it says")
     if place != last:
         raise ValueError("a listpack whose last element is too long")
+
+
+def pack_listpack(elements: Iterable[bytes | int]) -> bytes:
+    r"""A listpack of these elements. A text that is an integer is stored as one.
+
+    >>> pack_listpack([7, b"a", b"-1"]), list(listpack(pack_listpack([-(10**12), b"007"])))
+    (b'\x0f\x00\x00\x00\x03\x00\x07\x01\x81a\x02\xdf\xff\x02\xff', [b'-1000000000000', b'007'])
+    """
+    body, count = bytearray(), 0
+    for element in elements:
+        data = packed(element)
+        length = len(data)
+        body += data
+        if length < 128:
+            body.append(length)
+        else:
+            body += back_length(length)
+        count += 1
+    return (len(body) + 7).to_bytes(4, "little") + min(count, 0xFFFF).to_bytes(2, "little") + body + bytes([END])
+
+
+def packed(element: bytes | int) -> bytes:
+    """An element of a listpack: its encoding byte, and the data."""
+    number = element if isinstance(element, int) else parse_integer(element) if len(element) <= 20 else None
+    if number is not None:
+        if 0 <= number < 128:
+            return bytes([number])
+        if -(1 << 12) <= number < 1 << 12:
+            return (0xC000 | number & 0x1FFF).to_bytes(2, "big")
+        code, width = next(
+            (code, width) for code, width in WIDTHS if -1 << 8 * width - 1 <= number < 1 << 8 * width - 1
+        )
+        return bytes([code]) + number.to_bytes(width, "little", signed=True)
+    assert isinstance(element, bytes)
+    length = len(element)
+    if length < 64:
+        return bytes([0x80 | length]) + element
+    if length < 4096:
+        return (0xE000 | length).to_bytes(2, "big") + element
+    return b"\xf0" + length.to_bytes(4, "little") + element
+
+
+def back_length(length: int) -> bytes:
+    """A length for reading backwards: seven bits in a byte, the highest first, all but the first marked."""
+    width = bisect_left(BACK_LENGTHS, length) + 1
+    return bytes(length >> 7 * at & 0x7F | (0x80 if at < width - 1 else 0) for at in range(width - 1, -1, -1))
 
 
 def ziplist(data: bytes) -> Iterator[bytes]:

@@ -1,7 +1,7 @@
-"""Reads a snapshot (RDB), the format in which Redis 7 writes the base of its log. We do not write it.
+"""Reads a snapshot (RDB), the format of Redis's files, of the base of its log, and of DUMP. `write.py` writes it.
 
 The contents are returned as the requests that recreate them, as from any other file of the log: `SET`, `RPUSH`,
-`SADD`, `ZADD`, `HMSET`, `PEXPIREAT`, `SELECT`. So this file does not depend on how we store a list.
+`SADD`, `ZADD`, `HMSET`, `XADD`, `PEXPIREAT`, `SELECT`. So this file does not depend on how we store a list.
 
     REDIS0010   FA "redis-ver" "7.0.15"  …   FE 0   FC deadline  00 "key" "value"  …   FF checksum
     version     auxiliary fields             database            a key and its value   end
@@ -12,78 +12,24 @@ Types and opcodes that only Redis before version 4 wrote, such as zipmaps and ex
 import struct
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
-from mmap import mmap
 from typing import NamedTuple
 
 from ...data.store import PIECE
 from .crc import crc64
-from .lzf import decompress
+from .cursor import BadSnapshot, Cursor
 from .packed import intset, listpack, little, ziplist
+from .streams import STREAMS, read_stream
 
 MAGIC = (b"REDIS", b"VALKEY")
 KNOWN = {b"REDIS0008", b"REDIS0009", b"REDIS0010", b"REDIS0011", b"VALKEY080"}  # Redis 4 to 7.2, Valkey 9
+VERSION = 10  # of Redis 7.0: what `write.py` writes
 STRING = 0  # a type of value (RDB_TYPE_…)
 EXPIRE_MS, SELECT, END = 252, 254, 255  # opcodes (RDB_OPCODE_…)
 Args = list[bytes]
 
 
-class BadSnapshot(Exception):
-    """The snapshot cannot be read at an offset: it is damaged, or `foreign`, valid but not supported here."""
-
-    def __init__(self, offset: int, reason: str, foreign: bool = False) -> None:
-        super().__init__(f"at byte {offset}: {reason}")
-        self.offset, self.reason, self.foreign = offset, reason, foreign
-
-
-class Cursor:
-    """The bytes of a snapshot and a position in them. Raises BadSnapshot if they end too early."""
-
-    def __init__(self, data: bytes | mmap) -> None:
-        self.data = data
-        self.place = 0
-
-    def take(self, count: int) -> bytes:
-        """The next `count` bytes."""
-        start = self.place
-        if count > len(self.data) - start:
-            raise BadSnapshot(start, "the file ends too early")
-        self.place += count
-        return self.data[start : self.place]
-
-    def byte(self) -> int:
-        """The next byte."""
-        return self.take(1)[0]
-
-    def size(self) -> int:
-        """A length or an integer of 6, 14, 32 or 64 bits, as the first bits say."""
-        first = self.byte()
-        if first < 0x40:
-            return first
-        if first < 0x80:
-            return (first & 0x3F) << 8 | self.byte()
-        if first in (0x80, 0x81):
-            return int.from_bytes(self.take(4 if first == 0x80 else 8), "big")
-        raise BadSnapshot(self.place - 1, "expected a length")
-
-    def string(self) -> bytes:
-        """A string: a length and that many bytes, or an integer, or LZF-compressed bytes."""
-        first = self.byte()
-        if first < 0xC0:
-            self.place -= 1
-            return self.take(self.size())
-        if first in (0xC0, 0xC1, 0xC2):
-            return b"%d" % little(self.take(1 << (first & 3)), signed=True)
-        if first == 0xC3:
-            start, packed, size = self.place - 1, self.size(), self.size()
-            try:
-                return decompress(self.take(packed), size)
-            except ValueError as error:
-                raise BadSnapshot(start, str(error)) from None
-        raise BadSnapshot(self.place - 1, "expected a string")
-
-    def strings(self, count: int) -> Iterator[bytes]:
-        """The next `count` strings."""
-        return (self.string() for _ in range(count))
+class WrongDump(Exception):
+    """What should be restored has another version, or a wrong checksum."""
 
 
 def plain(per_element: int) -> Callable[[Cursor], Iterator[bytes]]:
@@ -126,6 +72,7 @@ class Form(NamedTuple):
 
 
 FORMS = {  # by type of value
+    1: Form(b"RPUSH", 1, plain(1)),
     2: Form(b"SADD", 1, plain(1)),
     4: Form(b"HMSET", 2, plain(2)),
     5: Form(b"ZADD", 2, with_doubles),
@@ -145,7 +92,7 @@ SKIPPED: dict[int, Callable[[Cursor], object]] = {
     251: lambda cursor: (cursor.size(), cursor.size()),  # the number of keys, and of those with a deadline
 }
 FOREIGN = {245: "functions", 246: "functions", 247: "the data of a module"}
-FOREIGN_VALUES = {15: "a stream", 19: "a stream", 21: "a stream", 6: "of a module's type", 7: "of a module's type"}
+FOREIGN_VALUES = {6: "of a module's type", 7: "of a module's type"}
 
 
 def read_snapshot(cursor: Cursor) -> Iterator[tuple[int, Args]]:
@@ -168,30 +115,30 @@ def read_snapshot(cursor: Cursor) -> Iterator[tuple[int, Args]]:
         elif code in FOREIGN:
             raise BadSnapshot(start, f"it contains {FOREIGN[code]}", foreign=True)
         else:
-            yield from ((start, args) for args in read_value(cursor, code, deadline))
+            key = cursor.string()
+            yield from ((start, args) for args in read_value(cursor, code, key))
+            if deadline is not None:
+                yield start, [b"PEXPIREAT", key, b"%d" % deadline]
             deadline = None
     check_sum(cursor)
 
 
-def read_value(cursor: Cursor, code: int, deadline: int | None) -> Iterator[Args]:
-    """The requests that recreate one key: for each piece of its value, and for its deadline, if any."""
-    start = cursor.place - 1
-    key = cursor.string()
+def read_value(cursor: Cursor, code: int, key: bytes) -> Iterator[Args]:
+    """The requests that recreate a value of the type `code` at a key, one for each piece. Raises BadSnapshot."""
+    start = cursor.place
     if code in FOREIGN_VALUES:
         raise BadSnapshot(start, f"the key {key!r} is {FOREIGN_VALUES[code]}", foreign=True)
     if code == STRING:
         yield [b"SET", key, cursor.string()]
-    elif code in FORMS:
+    elif code in FORMS or code in STREAMS:
         try:
-            yield from pieces(key, FORMS[code], cursor)
+            yield from read_stream(key, code, cursor) if code in STREAMS else pieces(key, FORMS[code], cursor)
         except ValueError as error:
             raise BadSnapshot(start, f"the key {key!r} holds {error}") from None
         except IndexError:
             raise BadSnapshot(start, f"the key {key!r} holds a collection that ends too early") from None
     else:
         raise BadSnapshot(start, f"{code} is no known type of value")
-    if deadline is not None:
-        yield [b"PEXPIREAT", key, b"%d" % deadline]
 
 
 def pieces(key: bytes, form: Form, cursor: Cursor) -> Iterator[Args]:
@@ -203,6 +150,14 @@ def pieces(key: bytes, form: Form, cursor: Cursor) -> Iterator[Args]:
         if form.command == b"ZADD":
             args = [arg for member, score in zip(args[::2], args[1::2], strict=True) for arg in (score, member)]
         yield [form.command, key, *args]
+
+
+def read_dump(payload: bytes) -> Iterator[Args]:
+    """The requests that recreate, at the key b"", what DUMP answered. Raises WrongDump and BadSnapshot."""
+    if len(payload) < 10 or little(payload[-10:-8]) > VERSION or little(payload[-8:]) != crc64(payload[:-8]):
+        raise WrongDump
+    cursor = Cursor(payload[:-10])
+    yield from read_value(cursor, cursor.byte(), b"")
 
 
 def check_sum(cursor: Cursor) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import redis
 
 from stages.harness.server import free_port
-from tests.support.snapshots.contents import CONTENTS, FEW, Args
+from tests.support.snapshots.contents import CONTENTS, FEW, STREAM, STREAMS, Args
 
 FOLDER = Path(__file__).parent
 BIG = ["--list-max-ziplist-size", "-5"]  # pieces of 64 KB
@@ -62,7 +62,11 @@ def main() -> None:
     record(program, "-lru", FEW, "--maxmemory-policy", "allkeys-lru")
     bare = ["--rdbcompression", "no", "--rdbchecksum", "no"]
     record(program, "-lfu", FEW, "--maxmemory-policy", "allkeys-lfu", *bare)
-    record(program, "-stream", [["SET", "k", "v"], ["XADD", "the stream", "1-1", "f", "v"]])
+    record(program, "-stream", STREAM)
+    try:
+        record(program, "-streams", STREAMS)
+    except redis.ResponseError:
+        print("this server does not know how much groups have read")  # before 7.0
     try:
         function = "#!lua name=library\nredis.register_function('f', function() return 1 end)"
         record(program, "-function", [["FUNCTION", "LOAD", function]])

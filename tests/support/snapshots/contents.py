@@ -88,3 +88,29 @@ FEW: list[Args] = [
     ["ZADD", "sorted set", "1", "a", "2.5", "b"],
     ["HSET", "hash", "f", "v", "n", 300],
 ]
+STREAM: list[Args] = [["SET", "k", "v"], ["XADD", "the stream", "1-1", "f", "v"]]
+AT = 1_700_000_000_000
+STREAMS: list[Args] = [  # entries of every form, and groups with all that they may have
+    *(["XADD", "long", f"{number}-{number % 3 + 1}", "name", f"v{number}", "n", number] for number in range(1, 500)),
+    ["XDEL", "long", "7-2", "8-3", "100-2", "499-2"],
+    ["XTRIM", "long", "MINID", "5"],
+    *(["XADD", "integers", f"{number}-1", number, -number] for number in range(300)),
+    *(["XADD", "integers", f"1000-{1 << bits}", 1 << bits, -1 << bits] for bits in range(63)),
+    *(["XADD", "sizes", f"{at}-1", b"f" * length, b"v" * length] for at, length in enumerate(LENGTHS)),
+    ["XADD", "ids", "0-1", "first", ""],
+    ["XADD", "ids", "18446744073709551615-18446744073709551615", "last", ""],
+    ["XADD", "deleted", "5-5", "f", "v"],
+    ["XDEL", "deleted", "5-5"],
+    ["XGROUP", "CREATE", "deleted", "group", "0"],
+    ["XADD", "trimmed", "5-5", "f", "v"],
+    ["XTRIM", "trimmed", "MAXLEN", "0"],
+    ["XGROUP", "CREATE", "new", "group", "3-3", "MKSTREAM"],
+    *(["XGROUP", "CREATE", "long", f"group{id}", id] for id in ("0", "$", "5-3", "50-1", "5000-1")),
+    ["XGROUP", "CREATE", "long", "told", "50", "ENTRIESREAD", "40"],
+    ["XGROUP", "CREATECONSUMER", "long", "group0", "idle"],
+    ["XCLAIM", "long", "group0", "alice", "0", "5-3", "6-1", "9-1", "TIME", AT, "RETRYCOUNT", "3", "FORCE"],
+    ["XCLAIM", "long", "group0", "bob", "0", "10-2", "300-1", "TIME", AT + 1, "FORCE", "LASTID", "300-1"],
+    ["XDEL", "long", "6-1", "300-1"],
+    ["XTRIM", "long", "MINID", "9"],
+    ["XSETID", "long", "600-1"],
+]

@@ -26,6 +26,7 @@ SECTIONS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "keys": growth.keys,
     "idle": growth.idle,
     "sorted sets": growth.sorted_sets,
+    "streams": growth.streams,
     "huge": growth.huge,
     "memory": weight.memory,
     "start": weight.start,

@@ -67,6 +67,29 @@ def sorted_sets(bench: Bench) -> Iterator[Row]:
                             yield bench.row(server.name, f"{verb}, {label}", measured.rate, "requests/s", round)
 
 
+def streams(bench: Bench) -> Iterator[Row]:
+    """A stream of a million entries: its memory, and how fast it is added to and read, 16 requests at once."""
+    number = bench.size(1_000_000)
+    with running(THREE) as servers:
+        for server in servers:
+            before = server.memory()
+            for start in range(0, number, 1000):
+                ids = [b"10%012d-1" % n for n in range(start, min(start + 1000, number))]
+                sent = [request("XADD", "events", id, "name", "x" * 64) for id in ids]
+                server.client.check(b"".join(sent), b"".join(b"$16\r\n%b\r\n" % id for id in ids))
+            yield bench.row(server.name, "a million entries: grown by", (server.memory() - before) / 2**20, "MB")
+            server.ask("XGROUP", "CREATE", "events", "group", "0")
+        texts = {
+            "XADD": "XADD events * name VALUE",
+            "XADD MAXLEN ~": f"XADD events MAXLEN ~ {number} * name VALUE",
+            "XRANGE 10 anywhere": f"XRANGE events 10{RANDOM} + COUNT 10",
+            "XREVRANGE 10": "XREVRANGE events + - COUNT 10",
+            "XREADGROUP 1": "XREADGROUP GROUP group consumer COUNT 1 STREAMS events >",
+        }
+        loads = {name: Load(name, tuple(text.split()), keys=number, pipeline=16) for name, text in texts.items()}
+        yield from bench.rates(servers, loads)
+
+
 def huge(bench: Bench) -> Iterator[Row]:
     """SET and GET of 4 and 64 megabytes: the time for each megabyte, and the most copies in memory at once."""
     for round in bench.every_round():

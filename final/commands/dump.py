@@ -1,0 +1,106 @@
+"""DUMP and RESTORE: a value in the bytes of a snapshot, to be kept elsewhere, or sent to another server."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..data.store import Store, Unit
+from ..engine.args import OptionCursor, integer
+from ..engine.client import Client
+from ..engine.command import ASKING, DENYOOM, READONLY, WRITE, Group, find
+from ..engine.context import Engine
+from ..engine.signature import command
+from ..log.rdb import write
+from ..log.rdb.cursor import BadSnapshot
+from ..log.rdb.read import WrongDump, read_dump
+from ..protocol.errors import ReplyError, syntax_error
+from ..protocol.writer import Value
+
+GROUP = Group("generic", "@keyspace", "g")
+
+
+@command(READONLY)
+def dump(engine: Engine, db: Store, key: bytes) -> Value:
+    """DUMP key: answer with the value as RESTORE takes it, or null if the key does not exist."""
+    value = db.peek(key)
+    return None if value is None else write.dump(value, engine.options.rdbcompression == "yes")
+
+
+@command(WRITE, DENYOOM, keys="OW update")
+def restore(engine: Engine, db: Store, key: bytes, ttl: bytes, payload: bytes, *options: bytes) -> Value:
+    """RESTORE key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]: create a key from what DUMP answered; answer OK.
+
+    `ttl` is in milliseconds, 0 for no deadline; with ABSTTL it is a Unix time.
+    """  # noqa: E501  (the first line is what redis-cli shows)
+    return create(engine, db, b"RESTORE", key, ttl, payload, options)
+
+
+def create(
+    engine: Engine, db: Store, name: bytes, key: bytes, ttl: bytes, payload: bytes, options: Sequence[bytes]
+) -> Value:
+    """Do what RESTORE does; `name` is the command's name in the log."""
+    chosen = parse_options(options)
+    exists = key in db
+    if exists and b"replace" not in chosen:
+        raise ReplyError("BUSYKEY Target key name already exists.")
+    deadline = integer(ttl)
+    if deadline < 0:
+        raise ReplyError("ERR Invalid TTL value, must be >= 0")
+    value = rebuilt(engine, payload)
+    if deadline and b"absttl" not in chosen:
+        deadline += db.unit.now
+    if exists:
+        db.delete(key)
+    if deadline and (deadline <= db.unit.now or deadline >= 2**63):  # in Redis, a number too high becomes negative
+        if exists:
+            db.changed(key, log=(b"DEL", key), event="del")
+        return "OK"
+    db.put(key, value, deadline or None)
+    how = [option for option in options if option.lower() != b"absttl"]
+    log = (name, key, b"%d" % deadline, payload, *how, *([b"ABSTTL"] if deadline else []))
+    db.changed(key, log=log)
+    return "OK"
+
+
+def parse_options(args: Sequence[bytes]) -> set[bytes]:
+    """Parse the options of RESTORE; return those that are there, in lower case. Raises ReplyError.
+
+    IDLETIME and FREQ are checked. They say how the key was used before, which this server does not take over.
+    """
+    chosen: set[bytes] = set()
+    options = OptionCursor(args)
+    for option in options:
+        if option in (b"replace", b"absttl"):
+            pass
+        elif option == b"idletime" and options and b"freq" not in chosen:
+            if integer(options.value()) < 0:
+                raise ReplyError("ERR Invalid IDLETIME value, must be >= 0")
+        elif option == b"freq" and options and b"idletime" not in chosen:
+            if not 0 <= integer(options.value()) <= 255:
+                raise ReplyError("ERR Invalid FREQ value, must be >= 0 and <= 255")
+        else:
+            raise syntax_error()
+        chosen.add(option)
+    return chosen
+
+
+def rebuilt(engine: Engine, payload: bytes) -> Any:
+    """Return the value that DUMP answered with `payload`: made in an empty database. Raises ReplyError."""
+    scratch = Store(0, Unit())
+    nobody = Client(id=0, db=scratch)
+    try:
+        for args in read_dump(payload):
+            find(args).run(engine, nobody, args)
+    except WrongDump:
+        raise ReplyError("ERR DUMP payload version or checksum are wrong") from None
+    except (BadSnapshot, ReplyError):
+        raise ReplyError("ERR Bad data format") from None
+    value = scratch.peek(b"")
+    if value is None:  # an empty collection
+        raise ReplyError("ERR Bad data format")
+    return value
+
+
+@command(WRITE, DENYOOM, ASKING, keys="OW update")
+def restore__asking(engine: Engine, db: Store, key: bytes, ttl: bytes, payload: bytes, *options: bytes) -> Value:
+    """RESTORE-ASKING key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]: RESTORE, as nodes of a cluster send it."""  # noqa: E501
+    return create(engine, db, b"RESTORE-ASKING", key, ttl, payload, options)

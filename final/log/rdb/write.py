@@ -1,0 +1,108 @@
+"""Writes a snapshot (RDB) of version 10, which Redis 7.0 and later read. `read.py` describes the format.
+
+It knows no type of value: a `Kind` says what its value consists of (`data/store.py`). For each type there is one form,
+the plainest that Redis reads; Redis packs small collections again when it has loaded them.
+"""
+
+import struct
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ...data.memory import memory_in_use
+from ...data.store import KINDS, Item, Raw, Store
+from ...options import RELEASE
+from ...protocol.numeric import parse_integer
+from .crc import crc64
+from .lzf import compress
+from .read import END, EXPIRE_MS, MAGIC, SELECT, VERSION
+
+AUXILIARY, SIZES = 250, 251  # opcodes
+SHORTEST = 21  # bytes of a string that is worth compressing
+
+
+def size(number: int) -> bytes:
+    """Encode a length, in 6, 14, 32 or 64 bits.
+
+    >>> size(5), size(1000), size(100000)
+    (b'\\x05', b'C\\xe8', b'\\x80\\x00\\x01\\x86\\xa0')
+    """
+    if number < 1 << 6:
+        return bytes([number])
+    if number < 1 << 14:
+        return bytes([0x40 | number >> 8, number & 0xFF])
+    return b"\x80" + number.to_bytes(4) if number < 1 << 32 else b"\x81" + number.to_bytes(8)
+
+
+def string(text: bytes, compressed: bool) -> bytes:
+    """Encode a string: as an integer of 8, 16 or 32 bits if it is one, else with its length.
+
+    With `compressed`, a long string that LZF makes shorter is compressed.
+    """
+    length = len(text)
+    if length <= 11 and (number := parse_integer(text)) is not None:
+        for code, width in ((0xC0, 1), (0xC1, 2), (0xC2, 4)):
+            if -(1 << 8 * width - 1) <= number < 1 << 8 * width - 1:
+                return bytes([code]) + number.to_bytes(width, "little", signed=True)
+    if compressed and length >= SHORTEST and (packed := compress(text)) is not None:
+        return b"\xc3" + size(len(packed)) + size(length) + packed
+    return size(length) + text
+
+
+def encode(item: Item, compressed: bool) -> bytes:
+    """Encode one of the items that a value consists of."""
+    if isinstance(item, Raw):
+        return item
+    if isinstance(item, bytes):
+        return string(item, compressed)
+    return size(item) if isinstance(item, int) else struct.pack("<d", item)
+
+
+def body(value: Any, compressed: bool) -> Iterator[bytes]:
+    """Yield the parts of a value, without its type."""
+    return (encode(item, compressed) for item in KINDS[type(value)].rdb(value))
+
+
+def dump(value: Any, compressed: bool) -> bytes:
+    """Return a value as DUMP answers: its type, the value, the version, and a checksum."""
+    data = bytes([KINDS[type(value)].code]) + b"".join(body(value, compressed)) + VERSION.to_bytes(2, "little")
+    return data + crc64(data).to_bytes(8, "little")
+
+
+def snapshot(stores: Iterable[Store], compressed: bool, base: bool = False) -> Iterator[bytes]:
+    """Yield the parts of a snapshot, up to its checksum. `base`: it is the base of a log."""
+    yield MAGIC[0] + b"%04d" % VERSION
+    for name, text in auxiliary(base).items():
+        yield bytes([AUXILIARY]) + string(name, compressed) + string(text, compressed)
+    for store in stores:
+        if len(store):
+            yield bytes([SELECT]) + size(store.index) + bytes([SIZES]) + size(len(store)) + size(store.deadlines)
+        for key, value, deadline in store.items():
+            if deadline is not None:
+                yield bytes([EXPIRE_MS]) + deadline.to_bytes(8, "little", signed=True)
+            yield bytes([KINDS[type(value)].code])
+            yield string(key, compressed)
+            yield from body(value, compressed)
+    yield bytes([END])
+
+
+def auxiliary(base: bool) -> dict[bytes, bytes]:
+    """Return what a snapshot says about the server that wrote it."""
+    return {
+        b"redis-ver": RELEASE,
+        b"redis-bits": b"64" if sys.maxsize > 2**32 else b"32",
+        b"ctime": b"%d" % time.time(),
+        b"used-mem": b"%d" % memory_in_use(),
+        b"aof-base": b"%d" % base,
+    }
+
+
+def with_checksum(pieces: Iterable[bytes], checked: bool) -> Iterator[bytes]:
+    """Yield the pieces of a snapshot, then its checksum, or the one that stands for none."""
+    crc = 0
+    for piece in pieces:
+        if checked:
+            crc = crc64(piece, crc)
+        yield piece
+    yield crc.to_bytes(8, "little")
