@@ -2,7 +2,7 @@
 
 import time
 
-from ..data.store import announce
+from ..data.announcing_store import announce
 from ..engine.client import Client
 from ..engine.command import ADMIN, ALLOW_BUSY, FAST, LOADING, NO_MULTI, NOSCRIPT, STALE
 from ..engine.context import Engine

@@ -7,8 +7,9 @@ from secrets import token_hex
 from time import perf_counter
 
 from .. import commands  # noqa: F401  (the commands enter themselves into the table)
+from ..data.announcing_store import announce
 from ..data.scan import Order
-from ..data.store import UNLOGGED, Place, Store, Unit, announce
+from ..data.store import UNLOGGED, Place, Store, Unit
 from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
