@@ -1,4 +1,4 @@
-"""The event `new`, for keys that are created, at no cost while nobody asks for it (`notify-keyspace-events`, class n)."""
+"""The event `new`, for keys that are created: it costs nothing while nobody asks for it (notify-keyspace-events, n)."""
 
 from typing import Any, TypeVar
 
