@@ -17,8 +17,10 @@ QUOTES = '"""'
 
 @functools.cache
 def narrow(source: str) -> str:
-    """Format Python to COLUMNS columns, its docstrings and comments too."""
+    """Format Python to COLUMNS columns, its docstrings and comments too. What is narrow enough stays as it is."""
     lines = source.splitlines()
+    if max(map(len, lines), default=0) <= COLUMNS:
+        return source.rstrip("\n")
     docstrings = [
         node.body[0] for node in ast.walk(ast.parse(source)) if isinstance(node, DEFINITION) and ast.get_docstring(node)
     ]
