@@ -133,28 +133,39 @@ def with_the_notebooks_error(function: Callable[..., Any]) -> Callable[..., Any]
     return call
 
 
-# Classes in parts
+# What later cells continue
+
+_first: dict[str, Any] = {}  # name -> the class or table that was defined first
 
 
 def continue_in_place(*names: str) -> None:
     """Let a cell with `class NAME(NAME):` change the class itself, for each name, instead of making a subclass.
 
-    Then its objects, and what refers to it in annotations or as a key, have the new methods too. A class of a file,
-    such as work/store.py, is not changed.
+    Then its objects, and what refers to it in annotations or as a key, have the new methods too. A table, which is a
+    dict, keeps its items if its cell is run again. What comes from a file, such as work/store.py, is not changed.
     """
-    first = {name: _shell().user_ns[name] for name in names if _shell().user_ns[name].__module__ == "__main__"}
+    for name in names:
+        there = _shell().user_ns[name]
+        if isinstance(there, dict) or there.__module__ == "__main__":
+            _first.setdefault(name, there)
+    if _merge not in _shell().events.callbacks["post_run_cell"]:
+        _shell().events.register("post_run_cell", _merge)
 
-    def merge(_result: object) -> None:
-        for name, there in first.items():
-            continued = _shell().user_ns[name]
-            for part, value in vars(continued).items() if continued is not there else ():
-                if part not in ("__dict__", "__weakref__"):
-                    setattr(there, part, value)
-            _shell().user_ns[name] = there
 
-    for callback in [each for each in _shell().events.callbacks["post_run_cell"] if each.__name__ == "merge"]:
-        _shell().events.unregister("post_run_cell", callback)
-    _shell().events.register("post_run_cell", merge)
+def _merge(_result: object) -> None:
+    """Move what the cell has defined under a name of `_first` into what was defined first."""
+    namespace = _shell().user_ns
+    for name, there in _first.items():
+        continued = namespace.get(name, there)
+        namespace[name] = there
+        if continued is there:
+            continue
+        if isinstance(there, dict):
+            there.update(continued)
+            continue
+        for part, value in vars(continued).items():
+            if part not in ("__dict__", "__weakref__"):
+                setattr(there, part, value)
 
 
 # The check
