@@ -163,8 +163,8 @@ def test_a_crowd_that_talks_nonsense_and_leaves_does_no_harm() -> None:
             ports = [server.port] * VISITS
             seeds = map(random.Random, range(SEED, SEED + VISITS))
             list(pool.map(crowd.visit, ports, seeds))
-        client = server.connect()
         assert server.alive, f"SEED={SEED}: it has ended: {server.errors}"
+        client = server.connect()
         for password in corpus.passwords():  # one of the crowd may have set one of them
             client.ask("AUTH", password)
         client.check(encoded("PING"), b"+PONG\r\n")
