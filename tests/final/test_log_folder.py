@@ -24,6 +24,7 @@ from final.restore import restore
 from stages.harness.server import NotStarted
 from stages.harness.wire import request
 from tests.support.folders import await_rewrite, data_of, flush, opened, write_log
+from tests.support.observing import await_true
 from tests.support.oracle import InProcess, final_server, redis_server
 from tests.support.rewriting import finish, recover, rewrite
 
@@ -288,7 +289,7 @@ def test_under_always_replies_wait_until_what_somebody_has_cut_is_rewritten(tmp_
         os.truncate(next(tmp_path.glob("*/*.incr.aof")), 0)
         client.check(request("SET", "after", "v"), b"+OK\r\n")
         server.kill()
-        assert "was changed by someone else" in server.errors
+        await_true(lambda: "was changed by someone else" in server.errors, "was changed by someone else")
     with final_server(data=tmp_path) as server:
         assert server.connect().ask("DBSIZE") == 11
 

@@ -24,6 +24,7 @@ from stages.harness.server import Server
 from stages.harness.target import Target, find
 from stages.harness.wire import Client, Error, Mismatch, request
 from tests.support.folders import info
+from tests.support.observing import await_true
 from tests.support.oracle import PATIENCE, redis_target, serving
 
 VALUE = "x" * 60_000
@@ -191,7 +192,7 @@ def test_a_server_that_dies_while_the_disk_is_full_comes_back_with_whole_request
     with serving(target, disk.folder, data=disk.folder, appendfsync=policy) as server:
         *before, last = acknowledged  # the last one's turn is the one that found the disk full
         assert held(server.connect(), acknowledged) == {key: VALUE for key in before}
-        assert "cut off at byte" in server.errors
+        await_true(lambda: "cut off at byte" in server.errors, "cut off at byte")
         assert last
 
 
@@ -373,7 +374,10 @@ def test_under_always_a_disk_that_fails_ends_it_before_the_reply(
         client.send(request("SET", "k", "w") + request("GET", "k"))
         client.expect_closed()
         assert server.wait() == 1
-        assert "cannot write the log: [Errno 5] Input/output error" in server.errors
+        await_true(
+            lambda: "cannot write the log: [Errno 5] Input/output error" in server.errors,
+            "cannot write the log: [Errno 5] Input/output error",
+        )
     with serving(target, tmp_path, data=tmp_path, appendfsync="always") as server:
         assert server.connect().ask("GET", "k") in ((b"v",) if what == "write" else (b"v", b"w"))
 
@@ -383,7 +387,10 @@ def test_stage_05_ends_when_the_sync_of_each_second_fails(faults: Faults, tmp_pa
         faults.begin("fsync", once=True)
         server.connect().check(request("SET", "k", "v"), b"+OK\r\n")
         assert server.wait() == 1
-        assert "cannot sync the log: [Errno 5] Input/output error" in server.errors
+        await_true(
+            lambda: "cannot sync the log: [Errno 5] Input/output error" in server.errors,
+            "cannot sync the log: [Errno 5] Input/output error",
+        )
 
 
 def test_while_fsync_fails_under_everysec_writes_are_refused_and_reads_are_not(faults: Faults, tmp_path: Path) -> None:
