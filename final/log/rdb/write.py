@@ -19,6 +19,7 @@ from .lzf import compress
 from .read import END, EXPIRE_MS, MAGIC, SELECT, VERSION
 
 AUXILIARY, SIZES = 250, 251  # opcodes
+SIGNS = frozenset(b"-0123456789")  # with which an integer begins
 SHORTEST = 21  # bytes of a string that is worth compressing
 
 
@@ -41,7 +42,7 @@ def string(text: bytes, compressed: bool) -> bytes:
     With `compressed`, a long string that LZF makes shorter is compressed.
     """
     length = len(text)
-    if length <= 11 and (number := parse_integer(text)) is not None:
+    if 0 < length <= 11 and text[0] in SIGNS and (number := parse_integer(text)) is not None:
         for code, width in ((0xC0, 1), (0xC1, 2), (0xC2, 4)):
             if -(1 << 8 * width - 1) <= number < 1 << 8 * width - 1:
                 return bytes([code]) + number.to_bytes(width, "little", signed=True)
@@ -52,10 +53,8 @@ def string(text: bytes, compressed: bool) -> bytes:
 
 def encode(item: Item, compressed: bool) -> bytes:
     """Encode one of the items that a value consists of."""
-    if isinstance(item, Raw):
-        return item
     if isinstance(item, bytes):
-        return string(item, compressed)
+        return item if isinstance(item, Raw) else string(item, compressed)
     return size(item) if isinstance(item, int) else struct.pack("<d", item)
 
 
