@@ -51,7 +51,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         read.py           reads and checks one file of the log
         folder.py         the folder: which server owns it, and which files may be deleted
         manifest.py       the list of the log's files
-        rdb/              snapshots (RDB): read as requests, written from values: read, write, streams, cursor, packed, lzf, crc
+        rdb/              snapshots (RDB), read as requests, written from values: read, write, and the encodings inside
     options.py     the options, as in redis.conf and CONFIG
     server_log.py  messages for the administrator, on standard error
     data/          the databases (04)
