@@ -108,7 +108,7 @@ def test_a_key_that_expired_meanwhile_is_not_loaded(tmp_path: Path) -> None:
     peer.ask("SAVE")
     again = peer_in(tmp_path, NOW + 1001)
     assert again.ask("EXISTS soon text") == ":1"
-    assert fields(again, "last_load_keys_loaded", "last_load_keys_expired") == [7, 1]
+    assert fields(again, "last_load_keys_loaded", "last_load_keys_expired") == [8, 1]
 
 
 def test_without_a_snapshot_a_server_starts_empty(tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_flushall_ends_the_child_and_with_save_points_saves(tmp_path: Path, held
     held(peer)
     peer.ask("FLUSHALL")
     assert peer.engine.snapshots.worker is None and files(tmp_path) == ["dump.rdb"]
-    assert peer_in(tmp_path).ask("DBSIZE") == ":6"
+    assert peer_in(tmp_path).ask("DBSIZE") == ":7"
     assert fields(peer, "last_bgsave_status") == ["ok"]
     peer.ask(f"CONFIG SET save '{POINTS}'")
     peer.ask("SET k v")

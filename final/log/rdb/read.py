@@ -114,13 +114,13 @@ def read_snapshot(cursor: Cursor) -> Iterator[tuple[int, Args]]:
             SKIPPED[code](cursor)
         elif code in FOREIGN:
             raise BadSnapshot(start, f"it contains {FOREIGN[code]}", foreign=True)
-        elif code == STRING:
-            key = cursor.string()
-            yield start, [b"SET", key, cursor.string()]
         else:
             key = cursor.string()
-            for args in read_value(cursor, code, key):
-                yield start, args
+            if code == STRING:
+                yield start, [b"SET", key, cursor.string()]
+            else:
+                for args in read_value(cursor, code, key):
+                    yield start, args
             if deadline is not None:
                 yield start, [b"PEXPIREAT", key, b"%d" % deadline]
             deadline = None
