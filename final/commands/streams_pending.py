@@ -87,7 +87,7 @@ class Claim:
     """The parsed options of XCLAIM."""
 
     def __init__(self, args: Sequence[bytes], now: int, replaying: bool) -> None:
-        self.time: int | None = None  # to be set as that of the last delivery
+        self.time = now  # to be set as that of the last delivery
         self.count = -1  # how often it was delivered; negative: once more
         self.force = self.just_id = False
         self.last_id: int | None = None
@@ -109,7 +109,7 @@ class Claim:
                 self.last_id = parse_id(options.value())
             else:
                 raise ReplyError(f"ERR Unrecognized XCLAIM option '{text(args[options.position - 1])}'")
-        if self.time is None or self.time < 0 or (self.time > now and not replaying):
+        if self.time < 0 or (self.time > now and not replaying):
             self.time = now
 
 
@@ -153,7 +153,7 @@ def xclaim(
             continue
         count = (delivery.count if delivery else 1) + (not asked.just_id) if asked.count < 0 else asked.count
         owner = use_consumer(db, key, found, consumer)
-        delivery = found.deliver(each, owner, asked.time or 0, count)
+        delivery = found.deliver(each, owner, asked.time, count)
         answer += [shown(each)] if asked.just_id or entry is None else replies([entry])
         note(db, key, claim_request(key, found, group, name, delivery))
         advanced = False

@@ -7,10 +7,10 @@ the next ID is `id + 1`, and IDs compare as numbers.
     fields     name     name     name,age              three references to two tuples
     values     Al       Bob      Cy, 30                text b"AlBobCy30", ends 2 5 7 9, firsts 0 1 2
 
-A node holds up to 100 entries, or 4096 bytes. Its values are one string, cut at `ends`; those of entry n begin at the
-one that `firsts[n]` counts. Entries nearly always have the fields of the entry before, so they share one tuple of
-names. An entry with one field takes some 40 bytes and its value. As a tuple of bytes objects it would take 150 more,
-and a child process that writes the data would copy the memory of all these objects, because it counts references.
+A node holds up to 100 entries, or 4096 bytes. Its values are one string, cut at `ends`; `firsts` has the index of each
+entry's first value. Entries nearly always have the fields of the entry before, so they share one tuple of names. An
+entry with one field takes 44 bytes and its value; as objects, an ID and a tuple of values, it would take three times as
+much, and a child process that writes the data would copy the memory of them all, because it counts references.
 
 To add an entry, append to the last node. To find one, search the nodes, and then the node, by bisection. The head of
 a node is trimmed by moving `begin`; what is trimmed stays in memory until the node goes. Deleting from the middle of

@@ -92,11 +92,12 @@ def requests_in(data: bytes) -> list[list[bytes]]:
 
 
 def same(ours: bytes, real: bytes) -> bool:
-    """Return whether two arguments or replies are the same; times of the present may differ by an hour."""
+    """Return whether two arguments or replies are the same; times of the present, and IDs, may differ by an hour."""
     if ours == real:
         return True
     try:
-        return abs(int(ours.strip(b":\r\n")) - int(real.strip(b":\r\n"))) < HOUR
+        one, other = (int(each.strip(b":\r\n").removesuffix(b"-0")) for each in (ours, real))
+        return abs(one - other) < HOUR
     except ValueError:
         return False
 
