@@ -25,8 +25,8 @@ from tests.support.folders import await_rewrite, data_of, everything, info
 from tests.support.observing import info_number
 from tests.support.oracle import NOW, InProcess, OverTheWire, args_of, final_server, redis_server, transcripts
 from tests.support.rewriting import MIXED, PATIENCE
-from tests.support.sequences import ANY, EXAMPLES
-from tests.support.snapshots.contents import CONTENTS
+from tests.support.sequences import ANY, EXAMPLES, SEQUENCES
+from tests.support.snapshots.contents import CONTENTS, STREAMS
 
 Held = Callable[[InProcess], Callable[[], None]]
 DATA = [section for name, section in transcripts().items() if not name.startswith(("connection", "admin", "scripts"))]
@@ -147,7 +147,7 @@ def test_a_real_redis_reads_what_final_has_saved_and_the_other_way_round(
     where = ("--dir", str(tmp_path), *options)
     with final_server(*where) as ours:
         client = ours.connect()
-        for args in CONTENTS:
+        for args in (*CONTENTS, *STREAMS):
             client.ask(*args)
         client.ask("EXPIRE", "list of texts", 100_000)
         assert client.ask("SAVE") == "OK"
@@ -174,7 +174,7 @@ def test_any_value_travels_by_dump_and_restore_in_both_directions() -> None:
         client = server.connect()
 
         @settings(max_examples=max(EXAMPLES // 5, 10), deadline=None)
-        @given(st.lists(ANY, max_size=25))
+        @given(st.lists(ANY, max_size=25) | SEQUENCES["mostly streams"])
         def holds(requests: list[list[bytes]]) -> None:
             ours, theirs = InProcess(), OverTheWire(client)
             for peer in (ours, theirs):
@@ -203,15 +203,21 @@ def test_any_value_travels_by_dump_and_restore_in_both_directions() -> None:
 def test_a_save_point_is_reached_by_time_and_changes(tmp_path: Path) -> None:
     peer = peer_in(tmp_path)
     peer.ask("CONFIG SET save '1000 1 60 3'")
-    ticks = []
-    for seconds, change in ((61, "MSET a 1 b 2"), (0, "SET a 2"), (60, "SET a 3"), (1, "SET a 4"), (1000, "GET a")):
+    steps = {
+        "MSET a 1 b 2": (61, False),  # too few changes for 60 seconds
+        "SET a 2": (0, True),
+        "MSET a 3 b 3 c 3": (60, False),  # 60 seconds have to be over
+        "GET a": (1, True),
+        "SET a 4": (1000, False),
+        "GET b": (1, True),
+    }
+    for line, (seconds, begins) in steps.items():
         peer.now += seconds * 1000
-        peer.ask(change)
+        peer.ask(line)
         peer.engine.snapshots.tick()
-        ticks.append(peer.engine.snapshots.worker is not None)
+        assert (peer.engine.snapshots.worker is not None) == begins, line
         finish(peer)
-    assert ticks == [False, True, False, False, True]
-    assert fields(peer, "changes_since_last_save", "last_save_time", "saves") == [0, peer.now // 1000, 2]
+    assert fields(peer, "changes_since_last_save", "last_save_time", "saves") == [0, peer.now // 1000, 3]
 
 
 def test_changes_since_the_fork_count_for_the_next_snapshot(tmp_path: Path, held: Held) -> None:
@@ -469,11 +475,12 @@ def test_a_server_that_cannot_save_does_not_stop_unless_it_must(tmp_path: Path) 
 
 
 def test_what_is_sent_after_shutdown_is_neither_executed_nor_answered(tmp_path: Path) -> None:
-    with final_server("--dir", str(tmp_path), "--save", POINTS) as server:
+    with final_server("--dir", str(tmp_path), "--save", POINTS, "--enable-debug-command", "yes") as server:
         clients = [server.connect() for _ in range(20)]
         clients[0].ask("SET", "k", "0")
-        for number, client in enumerate(clients):
-            client.send(request("INCR", "k") * 50 + request("SHUTDOWN") * (number == 10))
+        clients[0].send(request("DEBUG", "SLEEP", "0.5"))  # so that all of these come in one iteration
+        for number, client in enumerate(clients[1:]):
+            client.send(request("INCR", "k") * 5 + request("SHUTDOWN") * (number == 10))
         for client in clients:
             while client.more(time.monotonic() + PATIENCE):
                 pass
