@@ -140,7 +140,9 @@ def test_options_say_where_and_how(tmp_path: Path) -> None:
 # A real Redis
 
 
-@pytest.mark.parametrize("options", [("--rdbcompression", "yes"), ("--rdbchecksum", "no")], ids=str)
+@pytest.mark.parametrize(
+    "options", [("--rdbcompression", "yes"), pytest.param(("--rdbchecksum", "no"), marks=pytest.mark.slow)], ids=str
+)
 def test_a_real_redis_reads_what_final_has_saved_and_the_other_way_round(
     tmp_path: Path, options: tuple[str, ...]
 ) -> None:

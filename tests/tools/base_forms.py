@@ -61,7 +61,7 @@ def measure(kind: str, folder: Path) -> None:
     gc.freeze()  # as in the child process that writes
     written = {
         requests: seconds(lambda: write_base(requests, stores, lambda: True)),
-        rdb: seconds(lambda: write_file(rdb, with_checksum(joined(snapshot(stores, False, True)), True))),
+        rdb: seconds(lambda: write_file(rdb, with_checksum(joined(snapshot(stores, False)), True))),
     }
     gc.unfreeze()
     for path, took in written.items():

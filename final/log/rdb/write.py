@@ -69,10 +69,10 @@ def dump(value: Any, compressed: bool) -> bytes:
     return data + crc64(data).to_bytes(8, "little")
 
 
-def snapshot(stores: Iterable[Store], compressed: bool, base: bool = False) -> Iterator[bytes]:
-    """Yield the parts of a snapshot, up to its checksum. `base`: it is the base of a log."""
+def snapshot(stores: Iterable[Store], compressed: bool) -> Iterator[bytes]:
+    """Yield the parts of a snapshot, up to its checksum. The keys and values are small parts, each by itself."""
     yield MAGIC[0] + b"%04d" % VERSION
-    for name, text in auxiliary(base).items():
+    for name, text in auxiliary().items():
         yield bytes([AUXILIARY]) + string(name, compressed) + string(text, compressed)
     for store in stores:
         if len(store):
@@ -86,14 +86,14 @@ def snapshot(stores: Iterable[Store], compressed: bool, base: bool = False) -> I
     yield bytes([END])
 
 
-def auxiliary(base: bool) -> dict[bytes, bytes]:
+def auxiliary() -> dict[bytes, bytes]:
     """Return what a snapshot says about the server that wrote it."""
     return {
         b"redis-ver": RELEASE,
         b"redis-bits": b"64" if sys.maxsize > 2**32 else b"32",
         b"ctime": b"%d" % time.time(),
         b"used-mem": b"%d" % memory_in_use(),
-        b"aof-base": b"%d" % base,
+        b"aof-base": b"0",  # it is not the base of a log
     }
 
 
