@@ -476,6 +476,21 @@ def test_a_server_that_cannot_save_does_not_stop_unless_it_must(tmp_path: Path) 
         stopped(server, "SHUTDOWN", "SAVE", "FORCE")
 
 
+def test_a_server_that_is_busy_saves_after_that_unless_a_second_signal_ends_it(tmp_path: Path) -> None:
+    for name, seconds, others in (("one", "0.5", []), ("two", "60", [signal.SIGINT])):
+        folder = tmp_path / name
+        folder.mkdir()
+        with final_server("--dir", str(folder), "--save", POINTS, "--enable-debug-command", "yes") as server:
+            client = server.connect()
+            client.ask("SET", "k", "v")
+            process = info_number(client, "process_id")
+            client.send(request("DEBUG", "SLEEP", seconds))
+            for number in (signal.SIGTERM, *others):
+                os.kill(process, number)
+            assert server.wait() == 0
+        assert files(folder) == (["dump.rdb"] if name == "one" else [])
+
+
 def test_what_is_sent_after_shutdown_is_neither_executed_nor_answered(tmp_path: Path) -> None:
     with final_server("--dir", str(tmp_path), "--save", POINTS, "--enable-debug-command", "yes") as server:
         clients = [server.connect() for _ in range(20)]
