@@ -4,7 +4,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
 `commands/`, so that the commands register themselves. The numbers in parentheses are those of the course's stages.
 
     __main__.py    the command line; starts the server
-    restore.py     loads the data at the start, by executing the log
+    restore.py     loads the data at the start, by executing the log or the snapshot
     check_aof.py   a second command line: checks a log, and truncates one that is torn
     net/           sockets, timers and signals (01)
         server.py         accepts clients, runs the timers, stops
@@ -43,14 +43,16 @@ The map of its files, from the outside in. Imports point downwards only, with on
         msgpack.py, structs.py  cmsgpack and struct
     log/           the append-only file, AOF (05)
         rewrite.py        when and how the log is rewritten: the current data replace the history
-        base.py           a child process writes the data as they were when it was forked
+        base.py           the log's new base: the data as requests
+        snapshot.py       when and how a snapshot is written: on request, at the save points, at the end
+        child.py          a child process writes the data as they were when it was forked
         check.py, check_messages.py  redis-check-aof, and its messages
         aof.py            append, flush, fsync policy, load
         health.py         what has gone wrong with the log, as one table of states
         read.py           reads and checks one file of the log
         folder.py         the folder: which server owns it, and which files may be deleted
         manifest.py       the list of the log's files
-        rdb/              reads a snapshot (RDB) of a real Redis as requests: read, streams, cursor, packed, lzf, crc
+        rdb/              snapshots (RDB), read as requests, written from values: read, write, and the encodings inside
     options.py     the options, as in redis.conf and CONFIG
     server_log.py  messages for the administrator, on standard error
     data/          the databases (04)

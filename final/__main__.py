@@ -44,7 +44,7 @@ def parse_options(args: list[str]) -> Options:
                 raise argparse.ArgumentTypeError(str(error)) from None
 
         flags = ["--bind", "--host"] if name == "bind" else [f"--{name}"]
-        said = each.metadata["help"] + f" (default: {each.default})" * (each.default != "")
+        said = each.metadata["help"] + f" (default: {each.default})" * (str(each.default) != "")
         choices = f"{{{','.join(each.metadata['choices'])}}}" if each.metadata["choices"] else None
         parser.add_argument(*flags, dest=each.name, type=value, default=each.default, help=said, metavar=choices)
     return Options(**vars(parser.parse_args(args)))

@@ -30,13 +30,7 @@ def encoding(value: bytes) -> str:
 
 
 KINDS[STRING] = Kind(
-    "string",
-    dump,
-    encoding,
-    size=lambda value, _: getsizeof(value),
-    copy=bytes,
-    code=0,
-    rdb=lambda value: iter((value,)),
+    "string", dump, encoding, lambda value, _: getsizeof(value), copy=bytes, code=0, rdb=lambda value: iter((value,))
 )
 
 

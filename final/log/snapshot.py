@@ -1,7 +1,7 @@
 """Snapshots (RDB): all data in one file, now and then. This file says when, and how; `rdb/write.py` writes the bytes.
 
-A snapshot is smaller than a log and is loaded faster, but what has changed since is lost when the server dies. So it
-serves those who can do without that, or want copies of the data. If there is a log, only the log is loaded.
+A snapshot is one file, smaller than a log, but what has changed since is lost when the server dies. So it serves those
+who can do without that, or who want copies of the data. If there is a log, only the log is loaded.
 
 The data is written to a temporary file, which replaces the last snapshot when it is complete and on the disk. So there
 is always a complete one. SAVE makes everyone wait; BGSAVE, and the save points, leave the work to a child process.

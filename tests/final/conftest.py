@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-import final.log.child
-from final.log.child import run
+from final.log.child import Child, Write
 from tests.support.oracle import InProcess
 
 
@@ -19,9 +18,14 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[InProcess], Call
     """Stop each child before it writes. `held(peer)` waits for the stop; its result continues the child."""
     pids: list[int] = []
 
-    def stop_first(*given: Any) -> None:
-        os.kill(os.getpid(), signal.SIGSTOP)
-        run(*given)
+    real = Child.start
+
+    def start(write: Write, *others: Any) -> Child:
+        def stop_first(*given: Any) -> None:
+            os.kill(os.getpid(), signal.SIGSTOP)
+            write(*given)
+
+        return real(stop_first, *others)
 
     def wait(peer: InProcess) -> Callable[[], None]:
         worker: Any = peer.engine.rewriter.worker or peer.engine.snapshots.worker
@@ -29,7 +33,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[InProcess], Call
         os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WNOWAIT)
         return lambda: os.kill(worker.pid, signal.SIGCONT)
 
-    monkeypatch.setattr(final.log.child, "run", stop_first)
+    monkeypatch.setattr(Child, "start", start)
     yield wait
     for pid in pids:
         try:

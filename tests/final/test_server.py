@@ -389,7 +389,7 @@ def test_options_are_checked_at_the_start(tmp_path: Path) -> None:
     assert "argument must be between 0 and 65535 inclusive" in refused(tmp_path, "--port", "65536")
 
 
-NAMES = ("bind", "dir", "appendfilename", "appenddirname")  # options that take any text but an empty one
+NAMES = ("bind", "dir", "appendfilename", "appenddirname", "dbfilename")  # options that take any text but an empty one
 
 
 def wrong_values() -> list[list[str]]:

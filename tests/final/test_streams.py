@@ -14,7 +14,7 @@ from final.data.stream import Stream, radix_tree_nodes
 from final.data.stream_groups import Consumer, Delivery, Pending
 from final.data.stream_node import make_id, packed, packed_number
 from final.engine.clocks import wall_clock
-from final.log.base import all_of, requests
+from final.log.base import requests
 from stages.harness.wire import parse, request
 from tests.support.folders import await_rewrite, everything, flush, opened, told_of, write_log
 from tests.support.oracle import InProcess, OverTheWire, final_server, redis_server, shown
@@ -183,7 +183,7 @@ def test_any_stream_is_after_a_rewrite_and_a_restart_what_it_was(
 ) -> None:
     peer = InProcess()
     peer.ask_all(asked)
-    base = b"".join(request(*args) for args in requests(all_of(peer.engine.stores)))
+    base = b"".join(request(*args) for args in requests(peer.engine.stores))
     target = tmp_path_factory.mktemp("rewritten")
     write_log(target, base=base or request("SELECT", 0))
     assert told_in_process(opened(target)) == told_in_process(peer)

@@ -501,3 +501,40 @@ def test_a_folder_that_has_gone_is_missed_and_what_it_held_is_written_anew_once_
         server.kill()
     with serving(final(), tmp_path, data=data, appendfsync=policy) as server:
         assert held(server.connect(), ["k", "refused", "probe"]) == {"k": "v", "refused": "v", "probe": "again"}
+
+
+# A snapshot
+
+
+def in_background(client: Client) -> str:
+    """BGSAVE; return the status of that snapshot."""
+    assert client.ask("BGSAVE") == "Background saving started"
+    deadline = time.monotonic() + 60
+    while (told := info(client))["rdb_bgsave_in_progress"] == "1":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return told["rdb_last_bgsave_status"]
+
+
+def test_a_disk_that_is_too_full_for_a_snapshot_keeps_the_last_one_and_stops_writes_as_in_redis(disk: Disk) -> None:
+    said = []
+    for which in (final, redis_target):
+        options = ("--dir", str(disk.folder), "--save", "3600 1", "--rdbcompression", "no")
+        with serving(disk.target(which()), disk.folder, *options) as server:
+            client = server.connect()
+            client.ask("SET", "k0", "before")
+            assert in_background(client) == "ok"
+            kept = (disk.seen / "dump.rdb").read_bytes()
+            for number in range(10):
+                client.ask("SET", f"large{number}", VALUE)
+            answers = [client.ask("SAVE"), client.ask("SET", "k0", "v"), in_background(client)]
+            said.append([*answers, *(client.ask(*args) for args in REFUSED), client.ask("SHUTDOWN")])
+            assert (disk.seen / "dump.rdb").read_bytes() == kept
+            assert [path.name for path in disk.seen.iterdir()] == ["dump.rdb"]
+            disk.remount("size=3m")
+            assert [in_background(client), client.ask("SET", "k0", "v")] == ["ok", "OK"]
+            server.kill()
+        (disk.seen / "dump.rdb").unlink()
+        disk.remount(f"size={SMALL}")
+    assert said[0] == said[1]
+    assert said[0][:3] == [Error("ERR"), "OK", "err"]

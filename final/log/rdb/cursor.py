@@ -47,6 +47,15 @@ class Cursor:
 
     def string(self) -> bytes:
         """A string: a length and that many bytes, or an integer, or LZF-compressed bytes."""
+        data, start = self.data, self.place + 1
+        first = data[start - 1] if start <= len(data) else 0xFF
+        if first < 0x80:  # most strings are short
+            if first >= 0x40 and start < len(data):
+                first, start = (first & 0x3F) << 8 | data[start], start + 1
+            text = data[start : start + first]
+            if len(text) == first:
+                self.place = start + first
+                return text
         first = self.byte()
         if first < 0xC0:
             self.place -= 1

@@ -116,7 +116,11 @@ def read_snapshot(cursor: Cursor) -> Iterator[tuple[int, Args]]:
             raise BadSnapshot(start, f"it contains {FOREIGN[code]}", foreign=True)
         else:
             key = cursor.string()
-            yield from ((start, args) for args in read_value(cursor, code, key))
+            if code == STRING:
+                yield start, [b"SET", key, cursor.string()]
+            else:
+                for args in read_value(cursor, code, key):
+                    yield start, args
             if deadline is not None:
                 yield start, [b"PEXPIREAT", key, b"%d" % deadline]
             deadline = None

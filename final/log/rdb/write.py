@@ -19,6 +19,7 @@ from .lzf import compress
 from .read import END, EXPIRE_MS, MAGIC, SELECT, VERSION
 
 AUXILIARY, SIZES = 250, 251  # opcodes
+SIGNS = frozenset(b"-0123456789")  # with which an integer begins
 SHORTEST = 21  # bytes of a string that is worth compressing
 
 
@@ -41,7 +42,7 @@ def string(text: bytes, compressed: bool) -> bytes:
     With `compressed`, a long string that LZF makes shorter is compressed.
     """
     length = len(text)
-    if length <= 11 and (number := parse_integer(text)) is not None:
+    if 0 < length <= 11 and text[0] in SIGNS and (number := parse_integer(text)) is not None:
         for code, width in ((0xC0, 1), (0xC1, 2), (0xC2, 4)):
             if -(1 << 8 * width - 1) <= number < 1 << 8 * width - 1:
                 return bytes([code]) + number.to_bytes(width, "little", signed=True)
@@ -52,10 +53,8 @@ def string(text: bytes, compressed: bool) -> bytes:
 
 def encode(item: Item, compressed: bool) -> bytes:
     """Encode one of the items that a value consists of."""
-    if isinstance(item, Raw):
-        return item
     if isinstance(item, bytes):
-        return string(item, compressed)
+        return item if isinstance(item, Raw) else string(item, compressed)
     return size(item) if isinstance(item, int) else struct.pack("<d", item)
 
 
@@ -70,10 +69,10 @@ def dump(value: Any, compressed: bool) -> bytes:
     return data + crc64(data).to_bytes(8, "little")
 
 
-def snapshot(stores: Iterable[Store], compressed: bool, base: bool = False) -> Iterator[bytes]:
-    """Yield the parts of a snapshot, up to its checksum. `base`: it is the base of a log."""
+def snapshot(stores: Iterable[Store], compressed: bool) -> Iterator[bytes]:
+    """Yield the parts of a snapshot, up to its checksum. The keys and values are small parts, each by itself."""
     yield MAGIC[0] + b"%04d" % VERSION
-    for name, text in auxiliary(base).items():
+    for name, text in auxiliary().items():
         yield bytes([AUXILIARY]) + string(name, compressed) + string(text, compressed)
     for store in stores:
         if len(store):
@@ -87,14 +86,14 @@ def snapshot(stores: Iterable[Store], compressed: bool, base: bool = False) -> I
     yield bytes([END])
 
 
-def auxiliary(base: bool) -> dict[bytes, bytes]:
+def auxiliary() -> dict[bytes, bytes]:
     """Return what a snapshot says about the server that wrote it."""
     return {
         b"redis-ver": RELEASE,
         b"redis-bits": b"64" if sys.maxsize > 2**32 else b"32",
         b"ctime": b"%d" % time.time(),
         b"used-mem": b"%d" % memory_in_use(),
-        b"aof-base": b"%d" % base,
+        b"aof-base": b"0",  # it is not the base of a log
     }
 
 

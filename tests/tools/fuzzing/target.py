@@ -20,8 +20,9 @@ from tests.tools.fuzzing.mutations import CLIENTS, Piece
 LONGEST = 20.0  # seconds of processor time that a conversation may take
 STEP = 50  # milliseconds by which the clock advances after each piece
 OPTIONS: dict[str, Any] = {"proto_max_bulk_len": 1 << 20, "enable_debug_command": "yes", "busy_reply_threshold": 50}
-# Requests that are not executed: they would fork this process (the rewrite of a log), or only sleep.
-LEFT_OUT = ([b"bgrewriteaof"], [b"config", b"set", b"appendonly"], [b"debug", b"sleep"])
+OPTIONS["dir"] = "/no/such/directory"  # so that SAVE fails
+# Requests that are not executed: they would fork this process (a rewrite, a snapshot), or only sleep.
+LEFT_OUT = ([b"bgrewriteaof"], [b"bgsave"], [b"config", b"set", b"appendonly"], [b"debug", b"sleep"])
 # Their replies depend on the time, on addresses, or on the memory of this process, so they differ from run to run.
 VOLATILE = (b"info", b"time", b"slowlog", b"debug", b"monitor", b"memory", b"eval", b"maxmemory", b"usage")
 
