@@ -116,6 +116,56 @@ def test_taskiq_runs_tasks_from_a_stream_and_takes_over_those_of_a_dead_worker(c
     assert client.xlen("taskiq") == 21
 
 
+def test_arq_runs_jobs_deferred_ones_retries_and_aborts(client: Any, server: Server) -> None:
+    arq = pytest.importorskip("arq")
+    jobs = pytest.importorskip("arq.jobs")
+    tries: list[int] = []
+    started = asyncio.Event()
+
+    async def added(context: Any, first: int, second: int) -> int:
+        return add(first, second)
+
+    async def stubborn(context: Any) -> str:
+        tries.append(context["job_try"])
+        if len(tries) < 3:
+            raise arq.Retry(defer=0.01)
+        return "at last"
+
+    async def failing(context: Any) -> None:
+        fail()
+
+    async def endless(context: Any) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        pool = await arq.create_pool(arq.connections.RedisSettings(port=server.port))
+        many = [await pool.enqueue_job("added", number, 1) for number in range(20)]
+        named = await pool.enqueue_job("added", 20, 22, _job_id="once")
+        assert await pool.enqueue_job("added", 1, 1, _job_id="once") is None
+        later = await pool.enqueue_job("added", 1, 2, _defer_by=0.2)
+        assert await later.status() is jobs.JobStatus.deferred and len(await pool.queued_jobs()) == 22
+        retried, failed = await pool.enqueue_job("stubborn"), await pool.enqueue_job("failing")
+        functions = [arq.func(each, name=each.__name__) for each in (added, stubborn, failing, endless)]
+        options = {"poll_delay": 0.02, "handle_signals": False, "allow_abort_jobs": True}
+        worker = arq.Worker(functions, redis_pool=pool, **options)
+        running = asyncio.create_task(worker.main())
+        assert [await each.result(60, poll_delay=0.01) for each in many] == list(range(1, 21))
+        assert [await each.result(60, poll_delay=0.01) for each in (named, later, retried)] == [42, 3, "at last"]
+        with pytest.raises(ValueError, match="always fails"):
+            await failed.result(60, poll_delay=0.01)
+        aborted = await pool.enqueue_job("endless")
+        await started.wait()
+        assert await aborted.abort(timeout=60, poll_delay=0.01) and tries == [1, 2, 3]
+        assert len(await pool.all_job_results()) == 25 and await pool.queued_jobs() == []
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await worker.close()
+
+    asyncio.run(main())
+    assert client.keys("arq:in-progress:*") == []
+
+
 def test_walrus_reads_streams_alone_and_in_groups(client: Any, server: Server) -> None:
     walrus = pytest.importorskip("walrus")
     database = walrus.Database(port=server.port)
@@ -140,6 +190,30 @@ def test_walrus_reads_streams_alone_and_in_groups(client: Any, server: Server) -
     series.set_id("0")
     assert [each.stream for each in series.read(count=1)] == ["events", "others"]
     group.destroy()
+
+
+def test_walrus_keeps_bits_sketches_and_copies(client: Any, server: Server) -> None:
+    walrus = pytest.importorskip("walrus")
+    database = walrus.Database(port=server.port)
+    filter = database.bloom_filter("seen", size=64 * 1024)
+    for number in range(200):
+        filter.add(f"user {number}")
+    assert all(f"user {number}" in filter for number in range(200)) and "nobody" not in filter
+    assert client.type("seen") == b"string" and len(filter) == 64 * 1024
+    bits = database.bit_field("bits")
+    bits[0:8] = 255
+    assert list(bits.incrby("u8", 0, 10, "SAT").get("u4", "#1").set("i8", 8, -1)) == [255, 15, 0]
+    assert list(bits.incrby("u8", 0, 10, "FAIL").incrby("u8", 0, 10, "WRAP").get("i8", "#1")) == [None, 9, -1]
+    assert (bits.get_raw(), bits.bit_count(), bits.get_bit(7), bits[4:8]) == (b"\x09\xff", 10, 1, 9)
+    visitors, others = database.HyperLogLog("visitors"), database.HyperLogLog("others")
+    visitors.add(*range(1000))
+    others.add(*range(500, 1500))
+    both = visitors.merge("both", others)
+    assert 980 <= len(visitors) <= 1020 and 1450 <= len(both) <= 1550
+    copied = database.Hash("copied")
+    database.Hash("h").update({"f": "v", "g": 1})
+    client.restore("copied", 0, database.Hash("h").dump())
+    assert copied.as_dict() == {b"f": b"v", b"g": b"1"}
 
 
 def test_huey_runs_tasks_in_threads_and_on_schedule(client: Any, server: Server) -> None:
@@ -297,3 +371,75 @@ def test_pottery_stores_containers(client: Any) -> None:
     with lock:
         assert lock.locked()
     assert not lock.locked()
+
+
+def test_pottery_filters_and_counts(client: Any) -> None:
+    pottery = pytest.importorskip("pottery")
+    seen = pottery.BloomFilter(num_elements=1000, false_positives=0.001, redis=client, key="seen")
+    seen.update(f"user {number}" for number in range(500))
+    assert all(seen.contains_many(*(f"user {number}" for number in range(500)))) and "nobody" not in seen
+    assert 480 <= len(seen) <= 520
+    visits = pottery.HyperLogLog((f"user {number}" for number in range(1000)), redis=client, key="visits")
+    more = pottery.HyperLogLog((f"user {number}" for number in range(500, 1500)), redis=client, key="more")
+    assert 980 <= len(visits) <= 1020 and list(visits.contains_many("user 1", "nobody")) == [True, False]
+    assert 1450 <= len(visits.union(more, redis=client)) <= 1550
+    visits.update(more)
+    assert 1450 <= len(visits) <= 1550
+
+
+def test_cashews_caches_counts_bits_and_locks(client: Any, server: Server) -> None:
+    cashews = pytest.importorskip("cashews")
+    calls: list[int] = []
+
+    async def main() -> None:
+        cache = cashews.Cache()
+        cache.setup(f"redis://127.0.0.1:{server.port}/1")
+        await cache.clear()
+
+        @cache(ttl="1m", key="square:{number}", tags=["squares"])  # type: ignore[untyped-decorator]
+        async def square(number: int) -> int:
+            calls.append(number)
+            return number * number
+
+        assert [await square(number) for number in (2, 3, 2)] == [4, 9, 4] and calls == [2, 3]
+        assert 0 < await cache.get_expire("square:2") <= 60
+        await cache.delete_tags("squares")
+        assert await square(2) == 4 and calls == [2, 3, 2]
+
+        assert await cache.incr_bits("bits", 0, 3, 70) == (1, 1, 1) and await cache.get_bits("bits", 0, 1, 3) == (
+            1,
+            0,
+            1,
+        )
+        assert await cache.incr_bits("wide", 0, 1, size=4, by=20) == (15, 15)  # four bits hold no more
+        assert await cache.incr_bits("wide", 1, size=4, by=-5) == (10,)
+
+        @cache.bloom(name="even:{number}", capacity=1000, false_positives=1, check_false_positive=False)  # type: ignore[untyped-decorator]
+        async def even(number: int) -> bool:
+            return number % 2 == 0
+
+        for number in range(100):
+            await even.set(number)
+        assert all([await even(number) for number in range(0, 100, 2)])
+        assert sum([await even(number) for number in range(1, 100, 2)]) <= 5
+
+        @cache.slice_rate_limit(limit=3, period="1m")  # type: ignore[untyped-decorator]
+        async def limited() -> bool:
+            return True
+
+        assert [await limited() for _ in range(3)] == [True] * 3
+        with pytest.raises(cashews.RateLimitError):
+            await limited()
+        async with cache.transaction() as transaction:
+            await cache.set("in", 1)
+            await transaction.rollback()
+        assert await cache.get("in") is None
+        async with cache.lock("door", expire="10s"):
+            assert not await cache.set_lock("door", "another", 10)
+        await cache.set_many({f"many:{number}": number for number in range(50)})
+        assert await cache.get_many("many:1", "none", "many:49") == (1, None, 49)
+        await cache.delete_match("many:*")
+        assert [key async for key in cache.scan("many:*")] == []
+        await cache.close()
+
+    asyncio.run(main())

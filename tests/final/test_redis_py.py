@@ -131,6 +131,19 @@ def test_sorted_sets(r: Any) -> None:
     assert r.zrangebylex("w", "[a", "(c") == ["a", "b"] and r.zlexcount("w", "-", "+") == 3
 
 
+def refusal(call: Callable[[], Any]) -> str:
+    """Return the error that a call is answered with."""
+    with pytest.raises(redis.ResponseError) as refused:
+        call()
+    return str(refused.value)
+
+
+def as_bytes(client: Any) -> Any:
+    """Connect a client of the same server that does not decode."""
+    options = client.connection_pool.connection_kwargs
+    return redis.Redis(port=options["port"], protocol=options["protocol"])
+
+
 def use_streams(r: Any) -> Iterator[Any]:
     """Call all that redis-py has for streams; yield the results."""
     for number in range(1, 6):
@@ -153,16 +166,127 @@ def use_streams(r: Any) -> Iterator[Any]:
     yield from (r.xinfo_stream("s"), r.xinfo_groups("s"), r.xinfo_stream("new", full=True))
     yield from (r.xgroup_delconsumer("s", "g", "dave"), r.xgroup_destroy("s", "g"), r.xtrim("s", maxlen=3))
     yield from (r.xtrim("s", minid="6", approximate=False), r.type("s"), r.exists("s"))
-    for call in lambda: r.xadd("s", {"f": "v"}, id="1-1"), lambda: r.xreadgroup("g", "c", {"s": ">"}):
-        with pytest.raises(redis.ResponseError) as refused:
-            call()  # type: ignore[no-untyped-call]
-        yield str(refused.value)
+    yield refusal(lambda: r.xadd("s", {"f": "v"}, id="1-1"))
+    yield refusal(lambda: r.xreadgroup("g", "c", {"s": ">"}))
 
 
 def test_streams(r: Any, real: Any) -> None:
     calls = enumerate(zip(use_streams(r), use_streams(real), strict=True))
     for number, (ours, theirs) in calls:
         assert ours == theirs, f"result {number}"
+
+
+def use_bitmaps(r: Any, raw: Any) -> Iterator[Any]:
+    """Call all that redis-py has for bitmaps; yield the results."""
+    yield from (r.setbit("b", 7, 1), r.setbit("b", 7, 0), r.setbit("b", 100, 1), r.getbit("b", 100), r.getbit("x", 5))
+    yield from (r.setbit("b", 2, 1), r.bitcount("b"), r.bitcount("b", 0, 1), r.bitcount("b", 2, 100, "BIT"))
+    yield from (r.bitpos("b", 1), r.bitpos("b", 1, 1), r.bitpos("b", 0, 0, -1, "BIT"), r.bitpos("none", 1))
+    yield from (r.mset({"one": "abc", "two": "cdefg"}), r.bitcount("one", -2, -1), r.bitpos("two", 0, 5))
+    for operation in "AND", "OR", "XOR":
+        yield from (r.bitop(operation, "to", "one", "two", "none"), raw.get("to"))
+    yield from (r.bitop("NOT", "to", "b"), raw.get("to"), r.bitop("AND", "to", "none"), r.exists("to"))
+    fields = r.bitfield("f").set("u8", 0, 200).set("i5", "#3", -3).incrby("u8", 0, 100).get("i5", "#3")
+    yield from (fields.execute(), r.bitfield("f", "SAT").incrby("u8", 0, 255).incrby("i5", "#3", -99).execute())
+    yield r.bitfield("f").incrby("u8", 0, 9, "FAIL").execute()
+    yield r.bitfield("f").get("i64", 3).get("u63", 0).execute()
+    yield from (r.bitfield_ro("f", "u4", "#1", [("i3", 2), ("u8", 900)]), raw.get("f"), r.strlen("f"))
+    yield refusal(lambda: r.setbit("b", 2**32, 1))
+    yield refusal(lambda: r.bitop("NOT", "to", "one", "two"))
+    yield refusal(lambda: r.bitfield("f").get("u64", 0).execute())
+
+
+def use_hyperloglogs(r: Any, raw: Any) -> Iterator[Any]:
+    """Call all that redis-py has for HyperLogLogs; yield the results."""
+    yield from (r.pfadd("h", *"abc"), r.pfadd("h", "a"), r.pfadd("empty"), r.pfadd("empty"), r.pfcount("h"))
+    yield from (r.pfadd("many", *range(5000)), r.pfadd("h", *range(100)), r.pfcount("many"), r.pfcount("h", "many"))
+    yield from (r.pfmerge("both", "h", "many"), r.pfcount("both"), r.pfmerge("none"), r.pfcount("none"))
+    yield from (raw.get(key) for key in ("h", "empty", "many", "both", "none"))
+    yield r.set("k", "v")
+    yield refusal(lambda: r.pfadd("k", "a"))
+
+
+def use_geo(r: Any, raw: Any) -> Iterator[Any]:
+    """Call all that redis-py has for places on the earth; yield the results."""
+    cities = [13.361389, 38.115556, "Palermo", 15.087269, 37.502669, "Catania", 12.758489, 38.788135, "edge"]
+    yield from (r.geoadd("g", cities), r.geoadd("g", [13.4, 38.2, "Palermo"], xx=True, ch=True), r.zrange("g", 0, -1))
+    yield from (r.geoadd("g", [0, 0, "edge"], nx=True), r.geodist("g", "Palermo", "Catania"), r.geodist("g", "x", "y"))
+    yield from (r.geodist("g", "Palermo", "edge", unit) for unit in ("m", "km", "mi", "ft"))
+    yield from (r.geohash("g", "Palermo", "none", "edge"), r.geopos("g", "Catania", "none"), r.zscore("g", "edge"))
+    shown = {"withcoord": True, "withdist": True, "withhash": True, "sort": "ASC"}
+    around = {"longitude": 15, "latitude": 37, "unit": "km"}
+    yield from (r.geosearch("g", **around, radius=300, **shown), r.geosearch("g", "Palermo", radius=1, **shown))
+    yield r.geosearch("g", **around, width=400, height=400, count=1, sort="DESC")
+    yield r.geosearch("none", "a", radius=1)
+    yield sorted(r.geosearch("g", **around, radius=9000, count=3, any=True))
+    yield from (r.geosearchstore("to", "g", **around, radius=200), raw.zrange("to", 0, -1, withscores=True))
+    yield r.geosearchstore("to", "g", **around, radius=200, storedist=True)
+    yield raw.zrange("to", 0, -1, withscores=True)
+    yield from (r.georadius("g", 15, 37, 200, "km", **shown), r.georadius("g", 15, 37, 200, "km", store="to"))
+    yield from (r.georadiusbymember("g", "Catania", 200, "km", **shown), r.zrange("to", 0, -1))
+    yield from (r.georadiusbymember("g", "Catania", 1, "m", store_dist="to"), r.zrange("to", 0, -1, withscores=True))
+    yield refusal(lambda: r.geoadd("g", [181, 0, "x"]))
+    yield refusal(lambda: r.execute_command("GEODIST", "g", "Palermo", "edge", "parsec"))
+    yield refusal(lambda: r.geosearch("g", "none", radius=1))
+
+
+def fill(r: Any) -> None:
+    """Create a value of each type."""
+    r.mset({"string": "v" * 99, "int": 42})
+    r.setbit("bitmap", 99, 1)
+    r.pfadd("sketch", *range(5000))
+    r.rpush("list", *range(1000))
+    r.sadd("ints", *range(9))
+    r.sadd("set", *"abc")
+    r.zadd("zset", {"a": 1.5, "b": -2})
+    r.geoadd("geo", [13.361389, 38.115556, "Palermo", 15.087269, 37.502669, "Catania"])
+    r.hset("hash", mapping={"f": "v", "g": 1})
+    r.xadd("stream", {"f": "v"}, id="1-1")
+    r.xgroup_create("stream", "g", "0")
+
+
+def held(raw: Any, key: bytes) -> tuple[str, Any]:
+    """Return the type and the value of a key."""
+    reads = {
+        "string": raw.get, "set": raw.smembers, "hash": raw.hgetall, "list": lambda key: raw.lrange(key, 0, -1),
+        "zset": lambda key: raw.zrange(key, 0, -1, withscores=True),
+        "stream": lambda key: (raw.xrange(key), raw.xinfo_stream(key), raw.xinfo_groups(key)),
+    }  # fmt: skip
+    kind = raw.type(key).decode()
+    return kind, reads[kind](key)
+
+
+def use_dumps(r: Any, raw: Any) -> Iterator[Any]:
+    """Dump a value of each type and restore it; yield the results."""
+    fill(raw)
+    yield r.dump("none")
+    for key in sorted(raw.scan_iter()):
+        dumped = raw.dump(key)
+        yield from (key, raw.restore("copied", 0, dumped), held(raw, b"copied") == held(raw, key))
+        yield from (r.object("encoding", "copied"), r.pttl("copied"))
+        yield refusal(lambda: raw.restore("copied", 0, dumped))  # noqa: B023
+        yield refusal(lambda: raw.restore("bad", 0, dumped[:-1] + bytes([dumped[-1] ^ 1])))  # noqa: B023
+        yield from (raw.restore("copied", 100_000, dumped, replace=True, idletime=50), r.pttl("copied") > 90_000)
+        yield from (raw.restore("copied", 1, dumped, replace=True, absttl=True), r.exists("copied"))
+        yield refusal(lambda: raw.restore("copied", -1, dumped))  # noqa: B023
+
+
+@pytest.mark.parametrize("use", [use_bitmaps, use_hyperloglogs, use_geo, use_dumps])
+def test_bitmaps_hyperloglogs_geo_and_dumps(r: Any, real: Any, use: Callable[[Any, Any], Iterator[Any]]) -> None:
+    with as_bytes(r) as raw, as_bytes(real) as real_raw:
+        for number, (ours, theirs) in enumerate(zip(use(r, raw), use(real, real_raw), strict=True)):
+            assert ours == theirs, f"result {number}"
+
+
+def test_a_dump_travels_between_the_servers(r: Any, real: Any) -> None:
+    with as_bytes(r) as ours, as_bytes(real) as theirs:
+        for sender, receiver in (ours, theirs), (theirs, ours):
+            ours.flushall()
+            theirs.flushall()
+            fill(sender)
+            for key in sender.keys():  # noqa: SIM118  (the client is no dictionary)
+                receiver.restore(key, 0, sender.dump(key))
+                assert held(receiver, key) == held(sender, key)
+            assert receiver.pfcount("sketch") == sender.pfcount("sketch")
 
 
 def test_a_consumer_waits_for_entries(r: Any, server: Server) -> None:
