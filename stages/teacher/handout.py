@@ -40,7 +40,8 @@ python3 -m venv .venv && .venv/bin/python -m pip install -r requirements.txt
 NOTEBOOK_TARGET=../work NOTEBOOK_STAGE={stage} jupyter lab notebooks/{folder}.ipynb
 ```
 
-The experiments of the notebook then run on your own code.
+Write in `work/`: that is what you hand in, and what the experiments run on. A cell is for trying out: copy to `work/`
+what works in it.
 
 ## Check
 
