@@ -90,13 +90,8 @@ def secret(stage: int, chain: bool) -> leaks.Bodies:
     """
     found = leaks.bodies(stage)
     for earlier in (each for each in STAGES if each < stage and chain):
-        found |= leaks.bodies(earlier, but=given(stage))
+        found |= leaks.bodies(earlier, but={name for each in read(stage_folder(stage)) for name in each.given})
     return found
-
-
-def given(stage: int) -> set[str]:
-    """Return the names of the functions that a stage gives."""
-    return {name for each in read(stage_folder(stage)) for name in each.given}
 
 
 def lay_out(stage: int, folder: Path, chain: bool) -> None:
@@ -114,9 +109,8 @@ def lay_out(stage: int, folder: Path, chain: bool) -> None:
         shutil.copytree(ROOT / "stages" / name, desk / name, ignore=NOT_HANDED_OUT)
     for earlier in (each for each in STAGES if each < stage and (each == stage - 1 or not chain)):
         copy = desk / stage_folder(earlier).name
-        write(
-            hidden(earlier, given=False) if chain else sources(stage_folder(earlier)), copy
-        )  # `start` merges with it as base
+        # `start` merges with it as base
+        write(hidden(earlier, given=False) if chain else sources(stage_folder(earlier)), copy)
         shutil.copy(stage_folder(earlier) / "README.md", copy)
     task = desk / stage_folder(stage).name
     write(files, task)
