@@ -17,12 +17,14 @@ LONGEST = 5 * 1024  # bytes; an argument of this length or more is not parsed as
 
 
 def parse_integer(text: bytes) -> int | None:
-    """Parse a 64-bit integer as strictly as Redis (`string2ll`): no spaces, no plus, no leading zeros; else None.
+    r"""Parse a 64-bit integer as strictly as Redis (`string2ll`): no spaces, plus, leading zeros or -0; else None.
 
     >>> parse_integer(b"-12"), parse_integer(b"0")
     (-12, 0)
-    >>> [parse_integer(text) for text in (b"+1", b"01", b" 1", b"1_000", b"9223372036854775808")]
-    [None, None, None, None, None]
+    >>> [parse_integer(text) for text in (b"+1", b"01", b"-0", b" 1", b"1\n", b"1_000")]
+    [None, None, None, None, None, None]
+    >>> [parse_integer(text) for text in (b"9223372036854775808", b"9" * 5000)]
+    [None, None]
     """
     try:
         number = int(text) if len(text) <= LONGEST_INTEGER else None

@@ -174,10 +174,10 @@ class Reader:
         self._length = None
         return arg
 
-    def _read_header(self, sign: bytes, limit: int, what: str, number: str) -> int | None:
+    def _read_header(self, sign: bytes, limit: int, what: str, name: str) -> int | None:
         """Take a line such as `*3` from the buffer and return its number; None: it is incomplete.
 
-        Raises ProtocolError, `Protocol error: invalid {number}`, if no integer follows the sign, or one above
+        Raises ProtocolError, `Protocol error: invalid {name}`, if no integer follows the sign, or one above
         `limit`; and, from `_read_line`, `Protocol error: too big {what} string`.
         """
         first = self._buffer[:1]
@@ -189,7 +189,7 @@ class Reader:
             raise ProtocolError(f"Protocol error: expected '{sign.decode()}', got '{got}'")
         value = parse_integer(line[1:])
         if value is None or value > limit:
-            raise ProtocolError(f"Protocol error: invalid {number}")
+            raise ProtocolError(f"Protocol error: invalid {name}")
         return value
 
     def _read_line(self, end: bytes, what: str) -> bytes | None:

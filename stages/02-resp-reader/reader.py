@@ -74,7 +74,8 @@ class Reader:
         The header comes from `_read_header(b"*", MAX_ARGS, "mbulk count", "multibulk length")`. A number of 0 or less
         is an array without arguments: return `[]`. The arguments come from `_read_bulk`. What has been taken from the
         buffer is kept: the complete arguments in `self._args`, the number of the missing ones in `self._missing`.
-        So the next call continues where this one has stopped, and no byte is read twice.
+        So the next call continues where this one has stopped, and no byte is read twice. When the array is complete,
+        `self._args` is a new empty list.
         """
         if self._missing == 0:
             count = self._read_header(b"*", MAX_ARGS, "mbulk count", "multibulk length")
@@ -91,7 +92,7 @@ class Reader:
         return args
 
     def _read_bulk(self) -> bytes | None:
-        r"""Take a bulk string, such as `$4\r\nECHO\r\n`, from the buffer and return its bytes; None: it is incomplete.
+        r"""Take a bulk string, `$4\r\nECHO\r\n`, from the buffer and return its `bytes`; None: it is incomplete.
 
         The length comes from `_read_header(b"$", MAX_BULK, "bulk count", "bulk length")`, and is kept in
         `self._length` until the bytes and the CRLF after them are there, so that the header is read only once.
@@ -112,13 +113,14 @@ class Reader:
         self._length = None
         return arg
 
-    def _read_header(self, sign: bytes, limit: int, what: str, number: str) -> int | None:
+    def _read_header(self, sign: bytes, limit: int, what: str, name: str) -> int | None:
         r"""Take a header, such as `*3\r\n`, from the buffer and return its number; None: it is incomplete.
 
-        `what` and `number` are parts of error texts: the line comes from `_read_line(f"{what} string")`.
+        The line comes from `_read_line(f"{what} string")`. `name` is what errors call the number.
         Raises ProtocolError, `Protocol error: expected '$', got 'x'`, if the first byte (here: x) is not `sign`
-        (here: $); and `Protocol error: invalid {number}`, if what stands between the sign and CRLF is not an integer
-        (see `parse_integer`), or greater than `limit`.
+        (here: $). It may be any byte, so decode it with `errors="surrogateescape"`; in an empty line it is the `\r` or
+        `\n`. Raises ProtocolError, `Protocol error: invalid {name}`, if what stands between the sign and CRLF is not an
+        integer (see `parse_integer`), or greater than `limit`; also if the line ends with `\n` alone.
         """
         first = self._buffer[:1]
         line = self._read_line(f"{what} string")
@@ -129,11 +131,11 @@ class Reader:
             raise ProtocolError(f"Protocol error: expected '{sign.decode()}', got '{got}'")
         value = parse_integer(line[1:-1]) if line.endswith(b"\r") else None
         if value is None or value > limit:
-            raise ProtocolError(f"Protocol error: invalid {number}")
+            raise ProtocolError(f"Protocol error: invalid {name}")
         return value
 
     def _read_line(self, what: str) -> bytes | None:
-        r"""Take a line, which ends with \n, from the buffer and return it without the \n; None: it is incomplete.
+        r"""Take a line and the \n at its end from the buffer; return it without the \n. None: it is incomplete.
 
         If the line ends with \r\n, the \r is returned too.
         Raises ProtocolError, `Protocol error: too big {what}`, if the buffer has more than MAX_LINE bytes and no \n.
@@ -149,12 +151,14 @@ class Reader:
 
 
 def parse_integer(text: bytes) -> int | None:
-    """Parse a 64-bit integer as strictly as Redis (`string2ll`): no spaces, no plus, no leading zeros; else None.
+    r"""Parse a 64-bit integer as strictly as Redis (`string2ll`): no spaces, plus, leading zeros or -0; else None.
 
     >>> parse_integer(b"-12"), parse_integer(b"0")
     (-12, 0)
-    >>> [parse_integer(text) for text in (b"+1", b"01", b" 1", b"1_000", b"9223372036854775808")]
-    [None, None, None, None, None]
+    >>> [parse_integer(text) for text in (b"+1", b"01", b"-0", b" 1", b"1\n", b"1_000")]
+    [None, None, None, None, None, None]
+    >>> [parse_integer(text) for text in (b"9223372036854775808", b"9" * 5000)]
+    [None, None]
     """
     if not re.fullmatch(rb"0|-?[1-9][0-9]{0,18}", text):
         return None

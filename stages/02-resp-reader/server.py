@@ -26,10 +26,11 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """A chunk of bytes has come in: print each request that is now complete, and answer each with `+OK` and CRLF.
 
-        Print the list as it is, with `flush=True`. Write all answers to a chunk together, in the order of the requests.
-        If the reader raises ProtocolError, write the answers to the requests before it, then `-ERR `, the error's text
-        and CRLF, with a space in place of each CR or LF in the text; then close the connection. Encode the text with
-        `errors="surrogateescape"`: it may contain a byte of the client's that is not text (see the README).
+        Print the list as it is, with `flush=True`. Call `write` once for all answers to a chunk, in the order of the
+        requests. If the reader raises ProtocolError, write the answers to the requests before it, then `-ERR `, the
+        error's text and CRLF, with a space in place of each CR or LF in the text; then close the connection. Encode the
+        text with `errors="surrogateescape"`: it may contain a byte of the client's that is not text (see README.md of
+        stage 02).
         """
         self.reader.feed(data)
         output = bytearray()

@@ -40,7 +40,7 @@ READ_NUMBERS = """
 def test_a_64_bit_integer_is_parsed(modules: Modules) -> None:
     """`parse_integer` reads digits, perhaps with a minus before them, if the number fits into 64 bits.
 
-    The result lists the texts that your function reads otherwise, each with what it returned.
+    Each text that your function reads otherwise is in the result, with what it returned. An exception is never right.
 
     A number of 64 bits with a sign is at least `-(2**63)` and at most `2**63 - 1`; any other gives None.
     """
@@ -53,14 +53,26 @@ def test_a_64_bit_integer_is_parsed(modules: Modules) -> None:
 @step(1)
 @pytest.mark.read("Step 1: numbers, read strictly")
 def test_what_only_int_accepts_is_not_an_integer(modules: Modules) -> None:
-    r"""`parse_integer` returns None for a plus, leading zeros, spaces, `_`, and digits of other alphabets.
+    r"""`parse_integer` returns None for a plus, leading zeros, -0, spaces, `_`, and digits of other alphabets.
 
-    The result lists the texts that your function reads otherwise, each with what it returned.
+    Each text that your function reads otherwise is in the result, with what it returned. An exception is never right.
 
     Check the form first: `re.fullmatch(rb"0|-?[1-9][0-9]{0,18}", text)`. After that `int(text)` is safe.
     """
     texts = [b"", b"-", b"-0", b"--5", b"1-1", b"\xb2", b"+1", b"007", b" 1", b"1\n", b"1_0", b"1.0", "٣".encode()]
     modules.check(READ_NUMBERS, [], texts=dict.fromkeys(texts))
+
+
+@step(1)
+@pytest.mark.read("Step 1: numbers, read strictly")
+def test_5000_digits_are_not_an_integer(modules: Modules) -> None:
+    """`parse_integer` returns None for 5000 digits, and raises no exception.
+
+    `int` raises ValueError for more than 4300 digits. So how many may there be, before it is called?
+
+    A number of 64 bits has at most 19 digits: `[0-9]{0,18}` after the first one.
+    """
+    modules.check("from reader import parse_integer\nresult = parse_integer(b'9' * 5000)", None)
 
 
 # Step 2: lines
@@ -104,7 +116,8 @@ READ_CUT = """
 def test_an_inline_request_is_read_as_its_arguments(modules: Modules, line: bytes, args: list[bytes]) -> None:
     r"""An inline request, a line that ends with `\n` or `\r\n`, is read as the list of its arguments.
 
-    `next` and `_read_inline` are given: what do they expect of `_read_line`?
+    `next`, which is given, calls `_read_line` again after an empty line. If your code does not finish: what is left in
+    the buffer after a line?
 
     Search the buffer for `\n`. Return the bytes before it, and delete them and the `\n` from the buffer.
     """
@@ -278,10 +291,11 @@ def test_an_empty_line_is_skipped(client: Client, line: bytes) -> None:
 def test_a_protocol_error_is_answered_and_the_connection_is_closed(client: Client, data: bytes, error: str) -> None:
     r"""After a protocol error the client gets the error, `-ERR Protocol error: …\r\n`, and the connection is closed.
 
-    `next` raises ProtocolError. Who catches it?
+    `next` raises ProtocolError. Who catches it? And in which order do you write and close? What is written after
+    `close()` is lost.
 
     In `data_received`: `except ProtocolError as error`, write `f"-ERR {error}\r\n".encode(errors="surrogateescape")`,
-    and close the transport.
+    then close the transport.
     """
     client.send(data)
     client.expect(f"-ERR Protocol error: {error}\r\n".encode())
@@ -331,6 +345,81 @@ def test_an_error_of_one_client_does_not_affect_another(connect: Connect) -> Non
     bad.expect_closed()
     good.send(PING[3:])
     answered(good)
+
+
+CONNECTION = """
+    import contextlib, io
+    from reader import ProtocolError
+    from server import Connection
+
+    class Reader:
+        def feed(self, data):
+            self.answers = iter(answers)
+        def next(self):
+            answer = next(self.answers)
+            if isinstance(answer, str):
+                raise ProtocolError(answer)
+            return answer
+
+    class Transport:
+        closed, writes = False, []
+        def write(self, data):
+            if data and not self.closed:
+                self.writes.append(bytes(data))
+        def close(self):
+            self.closed = True
+
+    class Terminal(io.StringIO):
+        shown = ""
+        def flush(self):
+            self.shown = self.getvalue()
+
+    connection = Connection(None)
+    connection.reader, connection.transport = Reader(), Transport()
+    with contextlib.redirect_stdout(Terminal()) as terminal:
+        connection.data_received(b"(the reader of this test does not look at it)")
+    """
+
+
+@step(3)
+@pytest.mark.until("03")
+@pytest.mark.read("Step 3: print and reply")
+def test_what_is_printed_is_seen_at_once(modules: Modules) -> None:
+    """What `data_received` has printed is on the terminal when it returns.
+
+    Python keeps what is printed until there is more of it, if the output goes to a file or another program.
+
+    `print(request, flush=True)`.
+    """
+    modules.check(CONNECTION + "result = terminal.shown", "[b'PING']\n", answers=[[b"PING"], None])
+
+
+@step(3)
+@pytest.mark.until("03")
+@pytest.mark.read("Step 3: print and reply")
+def test_the_answers_to_a_chunk_are_one_write(modules: Modules) -> None:
+    """`data_received` calls `write` once for all answers to a chunk: each call costs a system call, and a packet.
+
+    The result lists what each call of `write` was given. Where do you call it?
+
+    Collect the answers in a bytearray, and write it after the loop.
+    """
+    answers = [[b"PING"], [b"GET", b"k"], [b"PING"], None]
+    modules.check(CONNECTION + "result = connection.transport.writes", [b"+OK\r\n" * 3], answers=answers)
+
+
+@step(3)
+@pytest.mark.until("03")
+@pytest.mark.read("Step 3: print and reply")
+def test_an_error_is_one_line_of_any_bytes(modules: Modules) -> None:
+    r"""An error may quote any byte. CR and LF become spaces; 0xff, a placeholder in the text, is sent as 0xff.
+
+    The reader of this test raises `ProtocolError("…: a\r\nb\udcff")`. What would a client make of CRLF in an error?
+
+    `str(error).replace("\r", " ").replace("\n", " ")`; then `encode(errors="surrogateescape")`.
+    """
+    source = CONNECTION + 'result = b"".join(connection.transport.writes)'
+    modules.check(source, b"-ERR Protocol error: a  b\xff\r\n", answers=["Protocol error: a\r\nb\udcff"])
 
 
 # Step 4: the header of an array
@@ -418,6 +507,71 @@ def test_the_header_of_an_array_has_a_limit(client: Client) -> None:
     client.expect_closed()
 
 
+@step(4)
+@pytest.mark.until("03")
+@pytest.mark.read("Step 4: the header of an array")
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        pytest.param(b"$9\r\n", 9, id="the-limit"),
+        pytest.param(b"$10\r\n", "Protocol error: invalid bulk length", id="above-the-limit"),
+        pytest.param(b"x\r\n", "Protocol error: expected '$', got 'x'", id="another-sign"),
+        pytest.param(b"\r\n", "Protocol error: expected '$', got '\r'", id="an-empty-line"),
+        pytest.param(b"\n\r\n", "Protocol error: expected '$', got '\n'", id="a-newline"),
+        pytest.param(b"\xff\r\n", "Protocol error: expected '$', got '\udcff'", id="a-byte-that-is-no-text"),
+    ],
+)
+def test_a_header_begins_with_its_sign(modules: Modules, data: bytes, expected: object) -> None:
+    r"""`_read_header` compares the first byte with `sign`; the error quotes it, whatever it is.
+
+    Which byte is the first one of an empty line? And which bytes are no text?
+
+    Take the byte from the buffer, before `_read_line` takes the `\n`: `first = self._buffer[:1]`. Make text of it with
+    `first.decode(errors="surrogateescape")`.
+    """
+    modules.check(
+        """
+        from reader import ProtocolError, Reader
+        reader = Reader()
+        reader.feed(data)
+        try:
+            result = reader._read_header(b"$", 9, "bulk count", "bulk length")
+        except ProtocolError as error:
+            result = str(error)
+        """,
+        expected,
+        data=data,
+    )
+
+
+@step(4)
+@pytest.mark.until("03")
+@pytest.mark.read("Step 4: the header of an array")
+def test_an_array_keeps_its_arguments_until_it_is_complete(modules: Modules) -> None:
+    """The arguments so far are kept when `_read_bulk` returns None; the next array begins without them.
+
+    The test has its own `_read_bulk`, which returns GET, None, key and PING. What is left in `self._args` after each?
+
+    At the end `args, self._args = self._args, []`, then return `args`. `self._args.clear()` would empty the same list
+    that you return.
+    """
+    modules.check(
+        r"""
+        from reader import Reader
+        class Reader(Reader):
+            def _read_bulk(self):
+                return arguments.pop(0) if arguments else None
+        reader = Reader()
+        reader.feed(b"*2\r\n")
+        result = [reader.next(), reader.next()]
+        reader.feed(b"*1\r\n")
+        result.append(reader.next())
+        """,
+        [None, [b"GET", b"key"], [b"PING"]],
+        arguments=[b"GET", None, b"key", b"PING"],
+    )
+
+
 # Step 5: a bulk string
 
 
@@ -437,7 +591,8 @@ def test_the_header_of_an_array_has_a_limit(client: Client) -> None:
 def test_a_request_is_read_as_its_arguments(modules: Modules, args: list[bytes]) -> None:
     """A request is read as the list of its arguments, each of them the bytes that were sent.
 
-    `*2` says that two arguments follow; `$4` says that the next one has four bytes.
+    `*2` says that two arguments follow; `$4` says that the next one has four bytes. A part of a bytearray is a
+    bytearray: return `bytes`.
 
     An argument is counted, not searched for its end: take as many bytes as its header says, and then two more, CRLF.
 
@@ -602,7 +757,8 @@ def test_twice_as_much_takes_twice_as_long(modules: Modules, pieces: str, size: 
 def test_what_is_not_a_bulk_string_is_refused(client: Client, data: bytes, error: str) -> None:
     """If what follows in an array is not a bulk string, the client gets Redis's error, and the connection is closed.
 
-    Which line is wrong, and what would Redis say? The texts stand in the docstrings of `reader.py`.
+    Which line is wrong, and what would Redis say? The texts stand in the docstrings of `reader.py`. What
+    becomes of CR and LF in them stands in that of `data_received`.
 
     Redis is strict about numbers: perhaps a minus, then digits, no zero in front. `int` accepts more.
 

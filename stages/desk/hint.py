@@ -25,7 +25,8 @@ def run(options: argparse.Namespace) -> int:
     name = chosen(options.name, stage, list(tests))
     checked, *hints = tests[name]
     progress = recall(stage)
-    shown = min(progress.hints.get(name, 0) + 1, len(hints))
+    by_check = int(name in [failed.split("[")[0] for failed in progress.failed[:1]])  # `check` has shown the first hint
+    shown = min(progress.hints.get(name, by_check) + 1, len(hints))
     progress.hints[name] = shown
     remember(stage, progress)
     print(f"{name}: {checked}\n")

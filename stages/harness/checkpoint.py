@@ -375,7 +375,8 @@ def lesson(item: pytest.Item, stage: int, failure: pytest.ExceptionInfo[BaseExce
     if not isinstance(failure.value, NoAnswer) and servers:
         sections += teaching.output_of(teaching.complaining(servers))
     more = f"python3 -m stages hint {stage:02} {function}" if len(hints) > 1 else ""
-    sections.append(("Hint", [*(hints[0].splitlines() if hints else []), *([f"More: {more}"] if more else [])]))
+    fits = hints and not (isinstance(failure.value, NoAnswer) and hints[0].startswith("The result"))  # there is none
+    sections.append(("Hint", [*(hints[0].splitlines() if fits else []), *([f"More: {more}"] if more else [])]))
     if read := item.get_closest_marker("read"):
         notebook = item.path.parent.name
         sections.append(("Read", [f"notebooks/{notebook}.ipynb, “{read.args[0]}”"]))

@@ -91,7 +91,7 @@ def kind(error: BaseException, servers: list[Server]) -> str:
     if isinstance(error, NotStarted):
         return "the server did not start"
     if isinstance(error, NoAnswer):
-        return str(error)
+        return re.split(": | after ", str(error))[0]
     if isinstance(error, Mismatch):
         return "another reply than expected" if error.received else "no reply"
     return "another result than expected" if isinstance(error, WrongResult) else type(error).__name__
@@ -103,7 +103,7 @@ def raised(text: str) -> str:
     found = re.search(r"^([A-Za-z_][\w.]*)(?::.*)?$", trace, re.M)
     if not found:
         return ""
-    frames = re.findall(r'^  File "(.+)", line (\d+), in (.+)$', trace[: found.start()], re.M)
+    frames = re.findall(r'^  File "(.+)", line (\d+)(?:, in (.+))?$', trace[: found.start()], re.M)
     own = [frame for frame in frames if not re.search(r"/lib/python3|<frozen", frame[0])] or frames
     return f"{found[1]}: {qualified(own[-1][0], int(own[-1][1]), own[-1][2])}" if own else found[1]
 
@@ -113,7 +113,7 @@ def qualified(file: str, line: int, function: str) -> str:
     try:
         tree = ast.parse(Path(file).read_text())
     except (OSError, ValueError, SyntaxError):
-        return function
+        return function or f"line {line} of {Path(file).name}"
     around = [
         node
         for node in ast.walk(tree)

@@ -154,4 +154,5 @@ def answer(source: str, folder: Path, seconds: float, memory: int = MEMORY) -> o
     try:
         return ast.literal_eval(result.kept.decode())
     except (ValueError, SyntaxError) as error:
-        raise NoAnswer(f"What came back is not plain data: {result.kept[:200]!r}", trace) from error
+        what = "A bytearray, which must be bytes," if b"bytearray(" in result.kept else "No plain data"
+        raise NoAnswer(f"{what} came back: {result.kept[:200].decode(errors='replace')}", trace) from error

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 from stages.desk.manifest import Row, read, sources
 from stages.desk.shared import Complaint, stage_number
@@ -17,6 +17,7 @@ from stages.teacher import leaks
 PACKAGES = ("harness", "desk")  # what students need of the machinery
 NOT_HANDED_OUT = shutil.ignore_patterns("__pycache__", "solution.py")
 LEFT_OUT = {"solution", "setup"}  # tags of cells; `setup` gets the repository, which has the solutions
+LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!https?:)([^)\s#]+)[^)\s]*\)")  # not of a picture
 NEEDED = ("pytest", "pytest-timeout", "redis", "jupyter", "nbval", "matplotlib")
 
 README = """# {title}
@@ -27,9 +28,8 @@ README = """# {title}
 
 {write}
 
-Each function has a docstring that says what it should do. The other files are given;
-[the stage's README](stages/{folder}/README.md) explains them. The notebook [{folder}.ipynb](notebooks/{folder}.ipynb)
-goes through the stage step by step.
+Each function has a docstring that says what it should do. [The stage's README](stages/{folder}/README.md) explains the
+stage, and the notebook [{folder}.ipynb](notebooks/{folder}.ipynb) goes through it step by step.
 
 ## Begin
 
@@ -40,12 +40,14 @@ python3 -m venv .venv && .venv/bin/python -m pip install -r requirements.txt
 NOTEBOOK_TARGET=../work NOTEBOOK_STAGE={stage} jupyter lab notebooks/{folder}.ipynb
 ```
 
-The experiments of the notebook then run on your own code.
+The first line takes some minutes. Write in `work/`: that is what you hand in, and what the experiments run on. A cell
+is for trying out: copy to `work/` what works in it. `python3 work/server.py --port 6380` runs your server by itself.
 
 ## Check
 
 ```
 python3 -m stages check {stage:02}       which steps have passed, what is wrong, and where to read on
+python3 -m stages check --watch  the same, whenever you save a file in work/
 python3 -m stages hint {stage:02}        one more hint each time
 ```
 
@@ -89,13 +91,8 @@ def secret(stage: int, chain: bool) -> leaks.Bodies:
     """
     found = leaks.bodies(stage)
     for earlier in (each for each in STAGES if each < stage and chain):
-        found |= leaks.bodies(earlier, but=given(stage))
+        found |= leaks.bodies(earlier, but={name for each in read(stage_folder(stage)) for name in each.given})
     return found
-
-
-def given(stage: int) -> set[str]:
-    """Return the names of the functions that a stage gives."""
-    return {name for each in read(stage_folder(stage)) for name in each.given}
 
 
 def lay_out(stage: int, folder: Path, chain: bool) -> None:
@@ -105,17 +102,15 @@ def lay_out(stage: int, folder: Path, chain: bool) -> None:
     (folder / "notebooks").mkdir(parents=True)
     desk.mkdir()
     for name in ("conftest.py", "pyproject.toml", "LICENSE"):
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, folder)
+        shutil.copy(ROOT / name, folder)
     for name in ("__init__.py", "__main__.py"):
         shutil.copy(ROOT / "stages" / name, desk)
     for name in PACKAGES:
         shutil.copytree(ROOT / "stages" / name, desk / name, ignore=NOT_HANDED_OUT)
     for earlier in (each for each in STAGES if each < stage and (each == stage - 1 or not chain)):
         copy = desk / stage_folder(earlier).name
-        write(
-            hidden(earlier, given=False) if chain else sources(stage_folder(earlier)), copy
-        )  # `start` merges with it as base
+        # `start` merges with it as base
+        write(hidden(earlier, given=False) if chain else sources(stage_folder(earlier)), copy)
         shutil.copy(stage_folder(earlier) / "README.md", copy)
     task = desk / stage_folder(stage).name
     write(files, task)
@@ -126,23 +121,28 @@ def lay_out(stage: int, folder: Path, chain: bool) -> None:
     copy_notebook(f"{task.name}.ipynb", folder / "notebooks")
     (folder / "requirements.txt").write_text(requirements())
     (folder / "README.md").write_text(readme(stage, has_work=(folder / "work").exists()))
+    for page in folder.rglob("*.md"):
+        page.write_text(unlinked(page.read_text(), page.parent))
 
 
 def copy_notebook(name: str, folder: Path) -> None:
     """Copy a stage's notebook without outputs and the cells of LEFT_OUT, and the folder of what notebooks share."""
-    if not (ROOT / "notebooks" / name).exists():
-        return
     shutil.copy(ROOT / "notebooks" / "conftest.py", folder)
     for part in ("shared", "pictures"):
         shutil.copytree(ROOT / "notebooks" / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     book = json.loads((ROOT / "notebooks" / name).read_text())
-    book["cells"] = [cleared(cell) for cell in book["cells"] if LEFT_OUT.isdisjoint(cell["metadata"].get("tags", ()))]
+    book["cells"] = [cell for cell in book["cells"] if LEFT_OUT.isdisjoint(cell["metadata"].get("tags", ()))]
+    for cell in book["cells"]:
+        if cell["cell_type"] == "code":  # nearly all outputs come from running the solution
+            cell |= {"outputs": [], "execution_count": None}
+        else:
+            cell["source"] = unlinked("".join(cell["source"]), folder).splitlines(keepends=True)
     (folder / name).write_text(json.dumps(book, indent=1, ensure_ascii=False) + "\n")
 
 
-def cleared(cell: dict[str, Any]) -> dict[str, Any]:
-    """Return a cell without its outputs: nearly all come from running the solution."""
-    return cell | {"outputs": [], "execution_count": None} if cell["cell_type"] == "code" else cell
+def unlinked(text: str, folder: Path) -> str:
+    """Leave only the text of each link to a file that the handout does not have."""
+    return LINK.sub(lambda link: link[0] if (folder / link[2]).exists() else link[1], text)
 
 
 def requirements() -> str:
@@ -160,7 +160,7 @@ def readme(stage: int, has_work: bool) -> str:
         begin = f"# copy your own work/ of the stage before here, then type:\npython3 -m stages start {stage:02}"
     return README.format(
         title=text.splitlines()[0].removeprefix("# "),
-        task=text.split("\n## ")[0].partition("\n")[2].strip(),
+        task=text.split("\n\n")[1],
         write="\n".join(f"- in `{each.file}`: {', '.join(f'`{name}`' for name in each.write)}" for each in rows),
         folder=stage_folder(stage).name,
         stage=stage,

@@ -15,6 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
+from stages.desk.manifest import sources
+from stages.desk.starter import starter, write
 from tests.support.machine import within
 from tests.support.notebook import (
     COMPANIONS,
@@ -196,6 +198,31 @@ def test_pytest_runs_a_notebook_on_code_in_another_folder(path: Path, tmp_path: 
     for file in (ROOT / "stages" / path.stem).glob("*.py"):
         (tmp_path / file.name).write_text(file.read_text())
     run_pytest(path, "--nbval-lax", f"--target={tmp_path}", "-m", "not slow")
+
+
+HANDED_OUT = COMPANIONS[1:2]
+"""These notebooks take a learner's code from work/ also after the last exercise, where no solution has been run."""
+
+handed_out = pytest.mark.parametrize("path", HANDED_OUT, ids=lambda path: path.stem)
+
+
+@pytest.mark.slow
+@handed_out
+def test_without_its_solutions_a_notebook_runs_on_a_complete_work(path: Path, tmp_path: Path) -> None:
+    """As in a handout: the exercises in the cells stay empty."""
+    write(sources(path.parents[1] / "stages" / path.stem), tmp_path)
+    with kernel(stage_of(path), str(tmp_path)) as running:
+        for cell in code(path):
+            if not cell.tags & {"slow", "solution", "setup"}:
+                run(running, cell)
+
+
+@handed_out
+def test_the_first_experiment_on_a_starter_says_that_it_is_not_finished(path: Path, tmp_path: Path) -> None:
+    write(starter(stage_of(path)), tmp_path)
+    with kernel(stage_of(path), str(tmp_path), NOTEBOOK_PATIENCE=str(within(1))) as running:
+        ran = running.run(next(cell.text for cell in code(path) if "setup" not in cell.tags))
+    assert not ran.error and "not finished" in ran.text, ran.text
 
 
 def run_pytest(path: Path, *options: str) -> None:

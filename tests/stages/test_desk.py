@@ -138,6 +138,15 @@ def test_each_call_of_hint_shows_one_hint_more(stages_copy: StagesCopy) -> None:
     assert third == second and "no more hints" in third
 
 
+def test_the_first_hint_after_a_check_is_one_that_the_check_has_not_shown(stages_copy: StagesCopy) -> None:
+    checkpoint = CHECKPOINT.replace("import server; result = 1", "import server; result = 2")
+    (stages_copy.folder / "stages/01-echo-server/test_checkpoint.py").write_text(checkpoint)
+    stages_copy.desk("start", "01")
+    said = stages_copy.desk("check", "01")[1]
+    assert "First hint." in said and "Last hint" not in said
+    assert "Hint 2 of 2:\n    Last hint,\n    in two lines." in stages_copy.desk("hint", "01")[1]
+
+
 def test_hint_for_an_unknown_check_lists_the_checks(stages_copy: StagesCopy) -> None:
     (stages_copy.folder / "stages/01-echo-server/test_checkpoint.py").write_text(CHECKPOINT)
     status, said = stages_copy.desk("hint", "01", "red")

@@ -14,7 +14,7 @@ import pytest
 
 from stages.desk.manifest import sources
 from stages.desk.starter import starter
-from stages.harness.course import STAGES, stage_folder
+from stages.harness.course import ROOT, STAGES, stage_folder
 from stages.teacher import handout, leaks
 from tests.support.stages_copy import StagesCopy, environment
 
@@ -68,6 +68,8 @@ def test_handout_deletes_a_folder_with_a_solution_in_it(stages_copy: StagesCopy,
     checkpoint = stages_copy.folder / "stages/03-writer/test_checkpoint.py"
     reference = sources(stage_folder(3))["writer.py"]
     checkpoint.write_text(checkpoint.read_text() + "\nSOLUTION = '''\n" + reference.replace("'''", "") + "'''\n")
+    shutil.copy(ROOT / "LICENSE", stages_copy.folder)
+    (stages_copy.folder / "notebooks").symlink_to(ROOT / "notebooks")
     status, said = stages_copy.desk("handout", "03", "--out", str(tmp_path / "task"))
     assert status == 2
     assert "stages/03-writer/test_checkpoint.py: 03-writer/writer.py: encode" in said
@@ -111,6 +113,33 @@ def test_it_has_the_pictures_that_its_pages_show(stage: int, tmp_path: Path) -> 
     for page in (tmp_path / f"stages/{folder}/README.md", tmp_path / f"notebooks/{folder}.ipynb"):
         for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text()):
             assert (page.parent / picture).is_file(), f"{page.name}: {picture}"
+
+
+@each_kind
+@each_stage
+def test_every_link_in_it_leads_to_a_file_that_it_has(stage: int, chain: bool, tmp_path: Path) -> None:
+    handout.lay_out(stage, tmp_path, chain)
+    text = {page: page.read_text() for page in tmp_path.rglob("*.md")}
+    for page in tmp_path.rglob("*.ipynb"):
+        found = json.loads(page.read_text())["cells"]
+        text[page] = "\n".join("".join(cell["source"]) for cell in found if cell["cell_type"] == "markdown")
+    links = [(page, link) for page in text for link in re.findall(r"\]\((?!http)([^)\s#]+)[^)\s]*\)", text[page])]
+    assert len(links) > 3
+    dead = [(page.name, link) for page, link in links if not (page.parent / link).exists()]
+    assert dead == []
+
+
+@each_stage
+def test_the_code_in_its_notebook_is_unchanged(stage: int, tmp_path: Path) -> None:
+    handout.lay_out(stage, tmp_path, chain=False)
+    cells = json.loads((tmp_path / f"notebooks/{stage_folder(stage).name}.ipynb").read_text())["cells"]
+    before = json.loads((ROOT / f"notebooks/{stage_folder(stage).name}.ipynb").read_text())["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert code == [
+        "".join(cell["source"])
+        for cell in before
+        if cell["cell_type"] == "code" and handout.LEFT_OUT.isdisjoint(cell["metadata"].get("tags", ()))
+    ]
 
 
 @pytest.mark.parametrize(("stage", "chain"), [(1, False), (3, True)], ids=["01", "03-chain"])

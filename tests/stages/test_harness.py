@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from stages.harness import report, target
+from stages.harness.sandbox import NoAnswer
 from stages.harness.wire import Error, Incomplete, Push, Verbatim, parse
 
 ROOT = Path(__file__).parents[2]
@@ -148,6 +149,15 @@ MODULE_TESTS = '''
         """It is no plain data."""
         modules.check("result = object()", 1)
 
+    def test_a_bytearray(modules):
+        """It has a bytearray in it.
+
+        The result lists nothing, for there is none.
+
+        Make bytes of it.
+        """
+        modules.check("result = [bytearray(b'PING')]", [b"PING"])
+
     def test_a_plain_assert(modules):
         """An assertion of the test's own.
 
@@ -193,7 +203,8 @@ def test_only_right_results_pass(on_modules: Run) -> None:
         ("test_kills_itself", "It was ended by signal 9", "error"),
         ("test_prints", "It printed more than", "error"),
         ("test_eats", "MemoryError", "error"),
-        ("test_no_literal", "What came back is not plain data", "error"),
+        ("test_no_literal", "No plain data came back", "error"),
+        ("test_a_bytearray", "A bytearray, which must be bytes, came back: [bytearray(b'PING')]", "error"),
         ("test_a_plain_assert", 'assert modules.run("result = 1") == 2', "assertion"),
     ],
 )
@@ -746,6 +757,28 @@ def test_the_same_traceback_is_shown_once_and_without_the_frames_of_asyncio(tmp_
     ]
     assert report.raised(trace) == "ZeroDivisionError: Connection.send"
     assert report.raised("all is well") == ""
+
+
+def test_a_syntax_error_is_named_by_its_own_file_and_line() -> None:
+    """The frames say where the import was."""
+    trace = TRACE.replace("line 6, in send", "line 8, in <module>").partition("    return")[0]
+    error = '  File "/no/reader.py", line 129\n    retrun 1\n           ^\nSyntaxError: invalid syntax\n'
+    assert report.raised(trace + error) == "SyntaxError: line 129 of reader.py"
+
+
+def test_failures_that_differ_in_a_number_or_a_value_are_of_one_kind() -> None:
+    """Otherwise each of them would have a line of its own."""
+    for one, other in (
+        ("It had not finished after 5 seconds.", "It had not finished after 0.5 seconds."),
+        ("A bytearray, which must be bytes, came back: [1]", "A bytearray, which must be bytes, came back: [2]"),
+    ):
+        assert report.kind(NoAnswer(one, ""), []) == report.kind(NoAnswer(other, ""), [])
+
+
+def test_a_hint_about_the_result_is_not_shown_without_a_result(on_modules: Run) -> None:
+    """The line with the command for more hints is still there."""
+    said = on_modules.reports["test_a_bytearray"]
+    assert "The result lists" not in said and "Hint:\n    More: " in said
 
 
 def test_a_brief_run_shows_the_first_failure_and_counts_the_others(tmp_path: Path) -> None:
