@@ -745,11 +745,12 @@ def test_a_number_is_still_a_string(client: Client, rng: Dice) -> None:
 def test_what_is_no_integer_is_not_counted(client: Client, rng: Dice) -> None:
     """INCR of a value that is no 64-bit integer is an error, and so is such an increment; nothing changes.
 
-    Which value did SET store, and what does your code make of it? An empty string (`$0`) is no integer: only a key that
-    does not exist counts as 0, so compare with `is None`; `or b"0"` replaces the empty string, too.
+    Which value did SET store, and what does your code make of it?
+    Python's `int()` accepts much that Redis does not: spaces, a plus, underscores, numbers of any size. An empty string
+    (`$0`) is no integer, either: only a key that does not exist counts as 0.
 
-    Python's `int()` accepts much that Redis does not: spaces, a plus, underscores, numbers of any size.
-    `parse_integer` of the reader is as strict as Redis. It returns None for what is no integer.
+    `parse_integer` of the reader is as strict as Redis. It returns None for what is no integer. Compare with `is None`,
+    also the value of a missing key: `or b"0"` replaces the empty string, too.
 
     Raise `not_an_integer()` before you put anything into the store.
     """
