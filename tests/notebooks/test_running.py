@@ -15,8 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
+from stages.desk import starter
 from stages.desk.manifest import sources
-from stages.desk.starter import starter, write
 from tests.support.machine import within
 from tests.support.notebook import (
     COMPANIONS,
@@ -191,6 +191,26 @@ def test_pytest_runs_a_notebook_with_every_output_compared(path: Path) -> None:
     run_pytest(path, "--nbval", "--target=reference")
 
 
+def test_notebook_04_runs_on_work_with_its_exercises_left_empty(tmp_path: Path) -> None:
+    """As in a handout, which has no solutions: the exercises are written in work/, and all the rest uses that."""
+    path = next(path for path in COMPANIONS if stage_of(path) == 4)
+    for file in (ROOT / "stages" / path.stem).glob("*.py"):
+        (tmp_path / file.name).write_text(file.read_text())
+    with kernel(stage_of(path), target=str(tmp_path)) as running:
+        for cell in code(path):
+            if not cell.tags & {"slow", "solution"}:
+                run(running, cell)
+                assert "check" not in cell.tags or "checking work/" in running.run(cell.text).text, cell.text
+
+
+def test_a_first_look_says_that_work_is_unfinished(tmp_path: Path) -> None:
+    starter.write(starter.starter(4), tmp_path)
+    path = next(path for path in COMPANIONS if stage_of(path) == 4)
+    first = next(cell for cell in code(path) if "first_look" in cell.text)
+    with kernel(4, target=str(tmp_path)) as running:
+        assert "Come back when you have written the steps." in running.run(first.text).text
+
+
 @pytest.mark.slow
 @companion
 def test_pytest_runs_a_notebook_on_code_in_another_folder(path: Path, tmp_path: Path) -> None:
@@ -210,7 +230,7 @@ handed_out = pytest.mark.parametrize("path", HANDED_OUT, ids=lambda path: path.s
 @handed_out
 def test_without_its_solutions_a_notebook_runs_on_a_complete_work(path: Path, tmp_path: Path) -> None:
     """As in a handout: the exercises in the cells stay empty."""
-    write(sources(path.parents[1] / "stages" / path.stem), tmp_path)
+    starter.write(sources(path.parents[1] / "stages" / path.stem), tmp_path)
     with kernel(stage_of(path), str(tmp_path)) as running:
         for cell in code(path):
             if not cell.tags & {"slow", "solution", "setup"}:
@@ -219,7 +239,7 @@ def test_without_its_solutions_a_notebook_runs_on_a_complete_work(path: Path, tm
 
 @handed_out
 def test_the_first_experiment_on_a_starter_says_that_it_is_not_finished(path: Path, tmp_path: Path) -> None:
-    write(starter(stage_of(path)), tmp_path)
+    starter.write(starter.starter(stage_of(path)), tmp_path)
     with kernel(stage_of(path), str(tmp_path), NOTEBOOK_PATIENCE=str(within(1))) as running:
         ran = running.run(next(cell.text for cell in code(path) if "setup" not in cell.tags))
     assert not ran.error and "not finished" in ran.text, ran.text
