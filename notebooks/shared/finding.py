@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import importlib
 import inspect
 import sys
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .folders import WORK, stage_folder
+from .folders import STAGE, WORK, stage_folder
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _modules: dict[Path, dict[str, ModuleType]] = {}  # folder -> module name -> the module imported from there
@@ -68,9 +68,58 @@ def _is_unwritten(part: ast.AST, code: Any) -> bool:
     if is_empty(part) if isinstance(part, Function) else "raise NotImplementedError" in ast.unparse(part):
         return True
     name = getattr(part, "name", "")
-    earlier = [vars(base).get(name) for base in getattr(code, "__mro__", ()) if base.__module__ != "__main__"]
-    sources = [textwrap.dedent(inspect.getsource(each)) for each in earlier if inspect.isfunction(each)]
-    return isinstance(part, Function) and _body(part) in [_body(ast.parse(source).body[0]) for source in sources]
+    bases = [base for base in getattr(code, "__mro__", ()) if base.__module__ != "__main__"]
+    earlier = [vars(base)[name] for base in bases if inspect.isfunction(vars(base).get(name))]
+    return isinstance(part, Function) and any(_body(part) == _body_before(each) for each in earlier)
+
+
+def _body_before(method: Any) -> str:
+    """Return the body of a method of the stage before; a method of work/ is looked up there, by file and name."""
+    path = Path(method.__code__.co_filename)
+    if path.is_relative_to(WORK):
+        path = stage_folder(STAGE - 1) / path.name
+    owner, name = method.__qualname__.split(".")
+    for node in ast.parse(path.read_text()).body if path.exists() else ():
+        for part in node.body if isinstance(node, ast.ClassDef) and node.name == owner else ():
+            if isinstance(part, Function) and part.name == name:
+                return _body(part)
+    return ""
+
+
+def define_from_work(module: str, code: Any, methods: Sequence[str], namespace: dict[str, Any]) -> Any:
+    """Define a function of work/, or the methods of a class, in `namespace`, and return `code` or its replacement.
+
+    So it uses the names that `namespace` has, such as the notebook's table of commands. What only work/ has, such as
+    the learner's own functions, is defined there too.
+    """
+    path = WORK / f"{module}.py"
+    tree = ast.parse(path.read_text(), str(path))
+    _define(code.__name__, tree, path, namespace, methods)
+    return namespace[code.__name__]
+
+
+def _define(name: str, tree: ast.Module, path: Path, namespace: dict[str, Any], methods: Sequence[str] = ()) -> None:
+    """Define `name`, of a file's `tree`, in `namespace`, and what else it needs; of a class, add only `methods`."""
+    node = next((each for each in tree.body if getattr(each, "name", "") == name), None)
+    if not isinstance(node, Function | ast.ClassDef):  # a constant, or imported
+        there = vars(load_work(path.stem))
+        if name in there:  # else it is a variable of a function
+            namespace[name] = there[name]
+        return
+    present = namespace.get(name)
+    if methods and isinstance(node, ast.ClassDef):
+        node.body = [part for part in node.body if getattr(part, "name", "") in methods]
+        node.bases, node.decorator_list = [], []
+    namespace.setdefault(name, None)  # it may need itself
+    for needed in {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}:
+        if needed not in namespace and not hasattr(builtins, needed):
+            _define(needed, tree, path, namespace)
+    found: dict[str, Any] = {}
+    program = compile(ast.Module([node], []), str(path), "exec", flags=0, dont_inherit=True)
+    exec(program, namespace, found)
+    for method in methods:
+        setattr(present, method, vars(found[name])[method])
+    namespace[name] = present if methods else found[name]
 
 
 def is_empty(function: Function) -> bool:

@@ -1,4 +1,4 @@
-"""What the exercises use: `%%solution`, `yours`, `check` and `refused`. Importing it makes `%%solution` known.
+"""What the exercises use: `%%solution`, `yours`, `use_yours`, `check` …; importing it makes `%%solution` known.
 
 A function can come from four places, and its code object says from which: a cell that the learner has run, a folded
 solution, a file in work/, or an earlier stage. The learner's own code always comes first.
@@ -7,8 +7,6 @@ solution, a file in work/, or an earlier stage. The learner's own code always co
 from __future__ import annotations
 
 import ast
-import functools
-import importlib
 import inspect
 import itertools
 import linecache
@@ -17,10 +15,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from .finding import Function, find_in_work, from_stage, is_empty, load_work
+from .finding import Function, define_from_work, find_in_work, from_stage, is_empty, load_work
 from .folders import ROOT, TARGET, WORK
 
-__all__ = ["check", "continue_in_place", "from_stage", "put_yours_into", "refused", "yours"]
+__all__ = ["check", "continue_in_place", "from_stage", "put_yours_into", "refused", "use_yours", "yours"]
 
 CELL, SOLUTION = "your cell", "the SOLUTION"
 WIDTH = 72  # characters of a value that `check` shows around the first difference
@@ -65,18 +63,51 @@ def yours(code: Any, *methods: str) -> Any:
     It is `code` itself if the learner has written a part in a cell, else the version of work/ if that is complete,
     else `code` with the solution's parts.
     """
-    if inspect.isclass(code):
-        names = methods or tuple(name for name, each in vars(code).items() if inspect.isfunction(each))
-        parts = {f"{code.__name__}.{name}": getattr(code, name, None) for name in names}
-    else:
-        parts = {code.__name__: code}
-    sources = {name: whose(part) for name, part in parts.items()}
+    sources = sources_of(code, methods)
     found = find_in_work(code, methods) if looks_in_work(sources.values()) else None
     if found:
-        report(dict.fromkeys(parts, f"work/{found}.py"))
+        report(dict.fromkeys(sources, f"work/{found}.py"))
         return getattr(load_work(found), code.__name__)
     report(sources)
     return code
+
+
+def use_yours(code: Any, *methods: str) -> Any:
+    """Do what `yours` does, and if that is the code of work/, let the notebook's other cells use it too.
+
+    The code of work/ then uses what the notebook defines, such as its table of commands.
+    """
+    code = _taken_from_work(code, methods)
+    report(sources_of(code, methods))
+    return code
+
+
+def put_yours_into(table: dict[bytes, Any], *commands: Callable[..., Any]) -> None:
+    """Do for functions in a table of commands what `use_yours` does, and put them into the table."""
+    sources: dict[str, str] = {}
+    for command in commands:
+        name = command.__name__
+        function = _taken_from_work(command, ())
+        table[name.rstrip("_").encode()].function = function  # with --target the table has the exercise's empty one
+        sources |= sources_of(function, ())
+    report(sources)
+
+
+def _taken_from_work(code: Any, methods: tuple[str, ...]) -> Any:
+    """Define the notebook's `code` again, as work/ has it now, if that comes first; return what the notebook has."""
+    sources = sources_of(code, methods).values()
+    if TARGET == "reference" or code.__module__ != "__main__" or CELL in sources:  # --target has imported it already
+        return code
+    found = find_in_work(code, methods)
+    return define_from_work(found, code, methods, _shell().user_ns) if found else code
+
+
+def sources_of(code: Any, methods: tuple[str, ...]) -> dict[str, str]:
+    """Map the name of a function, or of each method of a class (of `methods`, if any are given), to its `whose`."""
+    if not inspect.isclass(code):
+        return {code.__name__: whose(code)}
+    names = methods or tuple(name for name, each in vars(code).items() if inspect.isfunction(each))
+    return {f"{code.__name__}.{name}": whose(getattr(code, name, None)) for name in names}
 
 
 def looks_in_work(sources: Iterable[str]) -> bool:
@@ -88,49 +119,14 @@ def report(sources: dict[str, str]) -> None:
     """Print whose code is checked, from name -> what `whose` says; raise CheckFailed if a part is not written."""
     missing = [name for name, source in sources.items() if not source]
     if missing:
-        elsewhere = "in work/" if WORK.is_dir() else "in a file (`python3 -m stages start`)"
-        text = f"not written yet: {', '.join(missing)}\n"
-        raise CheckFailed(
-            f"{text}Write it in the exercise's cell and run that cell, write it {elsewhere}, or run the solution."
-        )
+        ways = ["write it in the exercise's cell and run that cell"]
+        ways.append("write it in work/" if WORK.is_dir() else "write it in a file (`python3 -m stages start`)")
+        if (ROOT / "stages" / "desk" / "solution.py").exists():  # a handout has no solutions
+            ways.append("run the solution")
+        text = f"{', '.join(ways[:-1])}, or {ways[-1]}.".capitalize()
+        raise CheckFailed(f"not written yet: {', '.join(missing)}\n{text}")
     for source in dict.fromkeys(sources.values()):
         print(f"checking {source}: {', '.join(name for name, each in sources.items() if each == source)}")
-
-
-def put_yours_into(table: dict[bytes, Any], *commands: Callable[..., Any]) -> None:
-    """Do for functions in a table of commands what `yours` does: replace them by those of work/ where those come first.
-
-    Prints whose code the table then has; raises CheckFailed if a function is not written yet.
-    """
-    sources: dict[str, str] = {}
-    for function in commands:
-        name = function.__name__
-        entry = table[name.rstrip("_").encode()]
-        entry.function = function  # with --target it is imported, and the table has the exercise's empty one
-        sources[name] = whose(function)
-        found = find_in_work(function, ()) if looks_in_work([sources[name]]) else None
-        if found:
-            own = getattr(load_work(found), name)
-            adapted = with_the_notebooks_error(own)
-            adapted.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]  # the notebook's classes
-            entry.function = adapted
-            sources[name] = f"work/{found}.py"
-    report(sources)
-
-
-def with_the_notebooks_error(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a function of work/ raise the notebook's ReplyError; the ReplyError of work/ is a different class."""
-
-    @functools.wraps(function)
-    def call(*args: Any) -> Any:
-        try:
-            return function(*args)
-        except Exception as error:
-            if type(error).__name__ != "ReplyError":
-                raise
-            raise importlib.import_module("errors").ReplyError(str(error)) from None
-
-    return call
 
 
 # Classes in parts

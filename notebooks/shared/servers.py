@@ -14,13 +14,13 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
 from . import keeper
-from .folders import ROOT, code_folder
+from .folders import HAS_TARGET, ROOT, code_folder
 from .learner import CheckFailed
 
 # seconds that an experiment waits for a server before it raises TimeoutError
@@ -169,6 +169,17 @@ def ask(port: int, data: bytes) -> bytes:
     with connect(port) as client:
         client.sendall(data)
         return receive(client, len(data))
+
+
+@contextmanager
+def first_look() -> Iterator[None]:
+    """Let a first cell show the finished stage; if it runs on the learner's files, say so instead of an error."""
+    try:
+        yield
+    except Exception as error:
+        if not HAS_TARGET:
+            raise
+        print(f"This runs on your work/, which cannot do it yet: {error}\nCome back when you have written the steps.")
 
 
 async def serve(connection: Callable[[], asyncio.BaseProtocol]) -> int:

@@ -58,6 +58,45 @@ def modules(modules: Modules, target: Target) -> Modules:
     return modules
 
 
+REPORTS = """
+import hashes, keys, strings
+from client import Client
+from command import execute
+from store import Store
+
+class Listening(Store):
+    def changed(self, *keys, **more):
+        reported.extend(keys)
+        super().changed(*keys, **more)
+
+reported = []
+result = []
+for line in lines:
+    db = Listening()
+    db.put(b"string", b"text")
+    db.put(b"number", b"5")
+    db.put(b"hash", {b"field": b"value"})
+    execute(db, Client(id=1), line.split())
+    result.append(sorted(reported))
+    reported.clear()
+"""
+
+
+def check_reports(modules: Modules, expected: dict[bytes, list[bytes]]) -> None:
+    """Execute each request on a store with a string, a number and a hash; check the keys given to `db.changed`."""
+    wrong = []
+    found: Any = modules.run(REPORTS, lines=[*expected])
+    for (line, keys), reported in zip(expected.items(), found, strict=True):
+        if reported != sorted(keys):
+            wrong.append(f"{line.decode()}: reported {named(reported)}, should report {named(keys)}")
+    assert not wrong, "\n".join(["`db.changed(key)` reports a key.", *wrong])
+
+
+def named(keys: list[bytes]) -> str:
+    """Return keys as text."""
+    return " and ".join(key.decode() for key in keys) or "nothing"
+
+
 # Step 1: an argument becomes a value
 
 
@@ -617,6 +656,18 @@ def test_the_store_refuses_a_value_of_another_kind(modules: Modules, rng: Dice) 
     )
 
 
+@step(4)
+@pytest.mark.read("Step 4: SET and GET")
+def test_set_reports_the_key_that_it_has_set(modules: Modules) -> None:
+    """SET calls `db.changed(key)`; GET, which changes nothing, does not.
+
+    Nothing needs it yet: in step 8 it removes empty hashes, and in stage 05 what has been reported goes into the log.
+
+    Call `db.changed(key)` after `db.put(key, value)`.
+    """
+    check_reports(modules, {b"SET new value": [b"new"], b"SET string value": [b"string"], b"GET string": []})
+
+
 # Step 5: strings that are numbers
 
 
@@ -796,6 +847,26 @@ def test_clients_that_count_together_lose_nothing(connect: Connect, rng: Dice) -
     client.check(request("SET", text, ""), OK)
 
 
+@step(5)
+@pytest.mark.read("Step 5: Strings that are numbers")
+def test_append_and_the_counters_report_the_key(modules: Modules) -> None:
+    """APPEND and the counters call `db.changed(key)`; a request that is refused does not.
+
+    `append` and `add` change the value, so they report it, also if there was no such key.
+
+    Call `db.changed(key)` after `db.put(key, …)`.
+    """
+    expected = {
+        b"APPEND string more": [b"string"],
+        b"APPEND new text": [b"new"],
+        b"INCR number": [b"number"],
+        b"INCRBY new 5": [b"new"],
+        b"INCR string": [],
+        b"INCRBY number 9223372036854775807": [],
+    }
+    check_reports(modules, expected)
+
+
 # Step 6: keys
 
 
@@ -868,6 +939,25 @@ def test_flushall_removes_and_dbsize_counts_all_keys(server: Server, client: Cli
     client.check(request("DBSIZE"), b":%d\r\n" % len(keys))
     client.check(request("flushall", "Async"), OK)
     client.check(request("EXISTS", *keys) + request("DBSIZE"), b":0\r\n:0\r\n")
+
+
+@step(6)
+@pytest.mark.read("Step 6: Keys")
+def test_del_reports_the_keys_that_it_has_removed(modules: Modules) -> None:
+    """DEL calls `db.changed` with the keys that it has removed; if there are none, it does not call it.
+
+    A key that was not there has not changed.
+
+    Keep a list of the keys for which `db.delete` returned True: its length is the answer.
+    """
+    expected = {
+        b"DEL string missing number": [b"string", b"number"],
+        b"DEL string string": [b"string"],
+        b"DEL missing": [],
+        b"EXISTS string": [],
+        b"TYPE string": [],
+    }
+    check_reports(modules, expected)
 
 
 # Step 7: hashes
@@ -1081,6 +1171,24 @@ def test_the_store_makes_a_container_that_can_be_changed_in_place(modules: Modul
     )
 
 
+@step(7)
+@pytest.mark.read("Step 7: Hashes")
+def test_hset_reports_the_key(modules: Modules) -> None:
+    """HSET calls `db.changed(key)`, once; HGET, and HSET without the last value, do not.
+
+    The store cannot see that you change a hash in place.
+
+    Call `db.changed(key)` when the fields are set.
+    """
+    expected = {
+        b"HSET hash other value": [b"hash"],
+        b"HSET new field value other value": [b"new"],
+        b"HSET hash field value other": [],
+        b"HGET hash field": [],
+    }
+    check_reports(modules, expected)
+
+
 # Step 8: no empty hashes
 
 
@@ -1161,57 +1269,22 @@ def test_hdel_and_hgetall_refuse_a_string(client: Client, rng: Dice) -> None:
         client.check(request("GET", key), b"$%d\r\n%b\r\n" % (len(value), value))
 
 
-REPORTS = """
-import hashes, keys, strings
-from client import Client
-from command import execute
-from store import Store
-
-class Listening(Store):
-    def changed(self, *keys, **more):
-        reported.extend(keys)
-        super().changed(*keys, **more)
-
-reported = []
-result = []
-for line, expected in lines.items():
-    db = Listening()
-    for request in (b"SET string text", b"SET number 5", b"HSET hash field value"):
-        execute(db, Client(id=1), request.split())
-    reported.clear()
-    execute(db, Client(id=1), line.split())
-    if reported != expected:
-        result.append((line, reported.copy()))
-"""
-
-
 @step(8)
 @pytest.mark.read("Step 8: No empty hashes")
-def test_a_command_reports_the_keys_that_it_has_changed(modules: Modules) -> None:
-    """A command that has changed something calls `db.changed(key)`; one that has changed nothing does not.
+def test_hdel_reports_the_key_if_it_has_removed_a_field(modules: Modules) -> None:
+    """HDEL calls `db.changed(key)` if it has removed a field; if it has removed none, it does not.
 
-    The result lists the requests that report other keys than they should, with the keys that they report.
+    In stage 05 what has changed something goes into the log, and nothing else does.
 
-    Here it only removes a hash that is empty now. Stage 05 needs all of it: what has changed something goes into the
-    log, and nothing else does.
+    Count the removed fields first; if there are any, call `db.changed(key)`.
     """
-    lines = {
-        b"SET new value": [b"new"],
-        b"SET string value": [b"string"],
-        b"APPEND string more": [b"string"],
-        b"INCR number": [b"number"],
-        b"INCRBY new 5": [b"new"],
-        b"INCR string": [],
-        b"DEL string missing hash": [b"string", b"hash"],
-        b"DEL missing": [],
-        b"HSET hash other value": [b"hash"],
+    expected = {
         b"HDEL hash field": [b"hash"],
         b"HDEL hash missing": [],
         b"HDEL missing field": [],
-        b"GET string": [],
         b"HGETALL hash": [],
     }
-    modules.check(REPORTS, [], lines=lines)
+    check_reports(modules, expected)
 
 
 # Step 9: the options of SET
@@ -1311,11 +1384,9 @@ def test_options_that_make_no_sense_are_a_syntax_error(client: Client, rng: Dice
 def test_set_reports_a_change_only_if_it_has_set_the_key(modules: Modules) -> None:
     """SET with NX or XX calls `db.changed(key)` only if the key was set.
 
-    The result lists the requests that report other keys than they should, with the keys that they report.
-
     Put `db.changed(key)` beside `db.put(key, value)`.
     """
-    lines = {
+    expected = {
         b"SET string value NX": [],
         b"SET new value XX": [],
         b"SET new value NX": [b"new"],
@@ -1324,7 +1395,7 @@ def test_set_reports_a_change_only_if_it_has_set_the_key(modules: Modules) -> No
         b"SET string value NX GET": [],
         b"SET hash value GET": [],
     }
-    modules.check(REPORTS, [], lines=lines)
+    check_reports(modules, expected)
 
 
 @contextmanager

@@ -176,7 +176,7 @@ def heads(source: str) -> dict[str, str]:
 def test_a_check_says_whose_code_it_runs_and_gives_hints(path: Path) -> None:
     for cell in code(path):
         if "check" in cell.tags:
-            assert re.search(r"\b(yours|put_yours_into)\(", cell.source), f"cell {cell.number}"
+            assert re.search(r"\b(yours|use_yours|put_yours_into)\(", cell.source), f"cell {cell.number}"
             assert re.search(r"^\s*(check\(|say\(|assert )", cell.source, flags=re.M), f"cell {cell.number}"
 
 

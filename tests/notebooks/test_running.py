@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from stages.desk import starter
 from tests.support.machine import within
 from tests.support.notebook import (
     COMPANIONS,
@@ -187,6 +188,26 @@ def try_out(running: Kernel, exercise: Exercise) -> None:
 def test_pytest_runs_a_notebook_with_every_output_compared(path: Path) -> None:
     """By nbval; the first test compares the same for all notebooks, in less time."""
     run_pytest(path, "--nbval", "--target=reference")
+
+
+def test_notebook_04_runs_on_work_with_its_exercises_left_empty(tmp_path: Path) -> None:
+    """As in a handout, which has no solutions: the exercises are written in work/, and all the rest uses that."""
+    path = next(path for path in COMPANIONS if stage_of(path) == 4)
+    for file in (ROOT / "stages" / path.stem).glob("*.py"):
+        (tmp_path / file.name).write_text(file.read_text())
+    with kernel(stage_of(path), target=str(tmp_path)) as running:
+        for cell in code(path):
+            if not cell.tags & {"slow", "solution"}:
+                run(running, cell)
+                assert "check" not in cell.tags or "checking work/" in running.run(cell.text).text, cell.text
+
+
+def test_a_first_look_says_that_work_is_unfinished(tmp_path: Path) -> None:
+    starter.write(starter.starter(4), tmp_path)
+    path = next(path for path in COMPANIONS if stage_of(path) == 4)
+    first = next(cell for cell in code(path) if "first_look" in cell.text)
+    with kernel(4, target=str(tmp_path)) as running:
+        assert "Come back when you have written the steps." in running.run(first.text).text
 
 
 @pytest.mark.slow

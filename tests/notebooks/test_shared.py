@@ -10,6 +10,7 @@ import pytest
 
 from notebooks.shared.learner import CheckFailed, check
 from notebooks.shared.tables import LINES, TINTS
+from stages.harness.course import stage_folder
 from tests.notebooks.test_running import check_nothing_is_left, children
 from tests.support.notebook import Kernel, kernel
 
@@ -64,6 +65,44 @@ def test_what_is_in_work_comes_before_the_solution_and_after_the_cell(tmp_path: 
         assert "got       b'saved!'" in running.run(CHECK).text
         running.run(READER.format(feed="return b'solved'", next="return 1"))
         assert running.run(CHECK).text == "checking your cell: Reader.feed, Reader.next\n"
+
+
+def test_the_notebook_goes_on_with_what_is_in_work(tmp_path: Path) -> None:
+    """The learner's own helpers come along; what the notebook defines is used, such as its table and its classes."""
+    reader = "class Reader:\n    def feed(self):\n        return half(TABLE)\n"
+    helpers = "TABLE, FOUR = {}, 4\ndef half(table): return b'so' * (FOUR // 4) + table['rest']\n"
+    helpers += "def double(): return half(TABLE) * 2\n"
+    (tmp_path / "reader.py").write_text(reader + helpers)
+    empty = (
+        "class Reader(Reader):\n    def feed(self): raise NotImplementedError\ndef double(): raise NotImplementedError"
+    )
+    with kernel(1, target=str(tmp_path)) as running:
+        for cell in (GIVEN, "from shared.learner import use_yours\nTABLE = {'rest': b'lved'}", empty):
+            assert not running.run(cell).error
+        ran = running.run("mine = use_yours(Reader, 'feed'); again = use_yours(double)")
+        assert ran.text == "checking work/reader.py: Reader.feed\nchecking work/reader.py: double\n"
+        check = "print(mine is Reader, again is double, Reader().feed(), double())"
+        assert running.run(check).text == "True True b'solved' b'solvedsolved'\n"
+        (tmp_path / "reader.py").write_text((reader + helpers).replace("* 2", "* 3"))
+        assert "checking work" in running.run("use_yours(double)").text
+        assert running.run("double()").outputs[0]["data"]["text/plain"] == repr(b"solved" * 3)
+        running.run(empty.replace("raise NotImplementedError", "return 1"))
+        assert running.run("use_yours(double); print(double())").text == "checking your cell: double\n1\n"
+
+
+def test_the_body_of_the_stage_before_is_not_written_yet(tmp_path: Path) -> None:
+    """`work` has the class of which the notebook's is a subclass, and `start` has left its method as it was."""
+    earlier = stage_folder(3) / "server.py"
+    for file in stage_folder(3).glob("*.py"):
+        (tmp_path / file.name).write_text(file.read_text())
+    empty = "class Connection(Connection):\n    def data_received(self, data): raise NotImplementedError"
+    use = "use_yours(Connection, 'data_received')"
+    with kernel(4, target=str(tmp_path)) as running:
+        for cell in ("from shared.learner import use_yours\nfrom server import Connection", empty):
+            assert not running.run(cell).error
+        assert "not written yet: Connection.data_received" in running.run(use).error
+        (tmp_path / "server.py").write_text(earlier.read_text().replace("execute(client", "execute(client and client"))
+        assert running.run(use).text.startswith("checking work/server.py: Connection.data_received\n")
 
 
 @pytest.mark.parametrize(
