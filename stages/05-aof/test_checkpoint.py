@@ -15,7 +15,7 @@ import pytest
 from stages.harness.checkpoint import SERVERS, Dice, Modules, step
 from stages.harness.server import Fsync, Server
 from stages.harness.target import Target, redis
-from stages.harness.wire import Client, Incomplete, Patience, parse, request
+from stages.harness.wire import Client, Incomplete, Mismatch, Patience, parse, request
 
 Start = Callable[..., Server]
 Written = Callable[[bytes], Path]
@@ -63,6 +63,18 @@ def records(data: bytes) -> list[list[bytes]]:
     return found
 
 
+def same(received: bytes, expected: bytes, what: str, sent: bytes = b"") -> None:
+    """Fail, and show both as bytes, if they differ; `what` says what they are, and `sent` what the server was sent."""
+    if received != expected:
+        raise Mismatch(sent, expected, received, what)
+
+
+def has_records(data: bytes, expected: list[list[bytes]], what: str) -> None:
+    """Fail if the records in a part of the log are not these requests, and these were sent."""
+    sent = b"".join(request(*args) for args in expected)
+    same(b"".join(request(*args) for args in records(data)), sent, what, sent)
+
+
 def settle(client: Client) -> None:
     """Make one more round trip: then the server has done all that belongs to the replies before it, in whatever order.
 
@@ -76,8 +88,9 @@ def gives_up(server: Server, why: str) -> None:
     status = server.wait()
     if status is None:
         server.patience.lost()
-    assert status is not None, f"the server goes on, though {why}"
-    assert status != 0, f"the exit status is 0, as if all were well, though {why}"
+        raise AssertionError(f"the server goes on, though {why}")
+    if status == 0:
+        raise AssertionError(f"the exit status is 0, as if all were well, though {why}")
 
 
 @pytest.fixture
@@ -324,7 +337,9 @@ def test_execute_appends_what_has_changed_something(modules: Modules) -> None:
 def test_the_log_holds_the_requests_as_clients_send_them(client: Client, log: Path, rng: Dice) -> None:
     """The log holds the requests that have changed something, in their order, as a client sends them.
 
-    Look into it: `cat appendonly.aof`. It is what the clients have sent, without what they only asked.
+    Does a reply not come? `send_soon` calls `before_sleep` only if `unsent` is empty, so `before_sleep` has to empty
+    it. Is the log not right? Look into it, `cat appendonly.aof`: it is what the clients have sent, without what they
+    only asked.
 
     Is it empty? `data_received` executes requests with `self.server.execute`, which appends them; `before_sleep` calls
     `flush`.
@@ -347,14 +362,14 @@ def test_the_log_holds_the_requests_as_clients_send_them(client: Client, log: Pa
         before = log.stat().st_size
         client.ask(*args)
         settle(client)
-        assert records(log.read_bytes()[before:]) == [args], f"the record of {args}, when its reply is there"
+        has_records(log.read_bytes()[before:], [args], "This is what the log has more, when the reply is there.")
         assert number or records(log.read_bytes())[-1] == args
     before = log.stat().st_size
     client.send(b"".join(request(*args) for args in requests))
     for _ in requests:
         client.read_reply()
     settle(client)
-    assert records(log.read_bytes()[before:]) == requests, "a pipeline is logged in its order"
+    has_records(log.read_bytes()[before:], requests, "This is what the log has more, when all replies are there.")
 
 
 UNCHANGED = [
@@ -393,8 +408,7 @@ def test_what_changed_nothing_is_not_logged(client: Client, log: Path) -> None:
         client.ask(*line.split())
         client.check(request("SET", "last", "1"), OK)
         settle(client)
-        added = records(log.read_bytes()[before:])
-        assert added == [[b"SET", b"last", b"1"]], f"the log after {line} and SET last 1"
+        has_records(log.read_bytes()[before:], [[b"SET", b"last", b"1"]], f"This is in the log. Before it came {line}.")
 
 
 @step(3)
@@ -422,7 +436,9 @@ def test_the_log_has_the_order_in_which_requests_were_executed(
             client.read_reply()
         settle(client)
     replayed = b"".join(text for _, _, text in records(log.read_bytes()[before:]))
-    assert clients[0].ask("GET", key) == replayed, "the value, and what the log's APPENDs make when they are replayed"
+    value = clients[0].ask("GET", key)
+    assert isinstance(value, bytes)
+    same(replayed, value, "The first is the value; the second is what the records in the log add up to.")
 
 
 @step(3)
@@ -447,8 +463,8 @@ def test_no_reply_is_sent_before_the_log_has_the_change(
     deadline = time.monotonic() + client.patience.seconds
     while not client.received and client.more(deadline):
         pass
-    said = client.received
-    assert said[:1] != b"+", f"{said!r} was sent, and the log could not be written"
+    if client.received.startswith(b"+"):
+        raise AssertionError(f"{client.received!r} was sent, and the log could not be written")
     gives_up(server, "the log could not be written")
 
 
@@ -523,7 +539,7 @@ def test_without_appendonly_no_log_is_read_or_written(start: Start, tmp_path: Pa
     kept.connect().check(request("SET", key, "kept"), OK)
     assert kept.stop() == 0, "the exit status"
     before = logged(tmp_path)
-    assert records(before) == [[b"SET", key, b"kept"]], "with --appendonly yes there is a log"
+    has_records(before, [[b"SET", key, b"kept"]], "This is the log of a run with --appendonly yes.")
     (empty := tmp_path / "empty").mkdir()
     for folder in (tmp_path, empty):
         server = start(options=["--dir", str(folder), "--appendonly", "no"])
@@ -531,7 +547,7 @@ def test_without_appendonly_no_log_is_read_or_written(start: Start, tmp_path: Pa
         client.check(request("GET", key), b"$-1\r\n")
         client.check(request("SET", key, "not kept"), OK)
         assert server.stop() == 0, "the exit status"
-    assert logged(tmp_path) == before, "the log of the run before"
+    same(logged(tmp_path), before, "This is the log of the run before, after one with --appendonly no.")
     assert not list(empty.iterdir()), "files after a run with --appendonly no"
 
 
@@ -853,9 +869,10 @@ def test_a_clean_stop_keeps_everything(start: Start, written: Written, rng: Dice
     client.check(b"".join(request("SET", key, key) for key in keys), OK * len(keys))
     assert server.stop() == 0, "the exit status"
     log = logged(folder)
-    assert log.startswith(before), "the log of the run before is the beginning of this one's"
+    same(log[: len(before)], before, "This is the beginning of the log: that of the run before.")
     told = [[b"DEL", keys[1]], *([b"SET", key, key] for key in keys)]
-    assert records(log)[-len(told) :] == told, "what it was told is the end"
+    end = b"".join(request(*args) for args in records(log)[-len(told) :])
+    has_records(end, told, "This is the end of the log.")
 
 
 @step(5)
@@ -873,7 +890,7 @@ def test_replaying_adds_nothing_to_the_log(start: Start, written: Written, rng: 
     server = start(data=folder, appendfsync="no")
     assert server.connect().ask("GET", key) == b"12", "SET to 7, then INCR five times"
     assert server.stop() == 0, "the exit status"
-    assert logged(folder) == data, "the log after a start and a stop"
+    same(logged(folder), data, "This is the log after a start and a stop.")
 
 
 @step(5)
@@ -905,8 +922,8 @@ def test_a_torn_log_recovers_to_its_last_complete_record(start: Start, written: 
         client.close()
         server.kill()
         log = logged(folders[cut])
-        assert log.startswith(good), torn
-        assert records(log[len(good) :]) == [[b"SET", key, new]], torn
+        same(log[: len(good)], good, f"This is the beginning of the log; {torn}")
+        has_records(log[len(good) :], [[b"SET", key, new]], f"This is the end of the log; {torn}")
         said = server.output + server.errors
         assert re.search(rf"\b{len(good)}\b", said), f"{torn} Say that it was cut at byte {len(good)}"
 
@@ -933,7 +950,7 @@ def test_a_damaged_log_stops_the_start(start: Start, written: Written, rng: Dice
     for damaged, log, folder, server in zip(damages, logs, folders, servers, strict=True):
         where = f"behind the first request of the log is {damaged.removesuffix(after)!r}"
         gives_up(server, where)
-        assert logged(folder) == log, f"{where}; the file has been changed"
+        same(logged(folder), log, f"The file has been changed; {where}")
         said = server.output + server.errors
         assert "appendonly.aof" in said, f"{where}; the message names the file. It was:\n{said}"
         assert "Traceback" not in said, f"{where}; the message is a sentence. It was:\n{said}"
