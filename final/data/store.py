@@ -88,7 +88,7 @@ class Store:
         self._queue: list[tuple[int, bytes]] = []  # a heap of deadlines, which also has outdated ones
 
     def get(self, key: bytes, kind: type[T]) -> T | None:
-        """Return the value at `key`, or None if there is no such key. Raises `wrong_type` if it is not a `kind`."""
+        """Return the value at `key`, or None if there is no such key. Raises `wrong_type()` if it is not a `kind`."""
         value = self._values.get(key)
         if value is None or (self._deadlines and self.expired(key)):
             return None
@@ -99,7 +99,7 @@ class Store:
     def make(self, key: bytes, kind: type[T]) -> T:
         """Return the container at `key`, a new empty one if there is no such key.
 
-        The caller changes it in place and then calls `changed(key)`. Raises `wrong_type` if it is not a `kind`.
+        The caller changes it in place and then calls `changed(key)`. Raises `wrong_type()` if it is not a `kind`.
 
         >>> db = Store(0, Unit())
         >>> db.make(b"user", dict)[b"name"] = b"Alice"

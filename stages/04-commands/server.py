@@ -36,7 +36,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """A chunk of bytes has come in: answer each request that is now complete, with `execute`.
 
-        All requests of all clients are executed on one store, `self.server.db`.
+        New in this stage: the first argument of `execute` is the store, `self.server.db`, one for all clients.
 
         What one chunk brings is answered by one write, in the order of the requests. When the reader raises
         ProtocolError, the requests before it are answered as usual; then comes the error, `-ERR ` and its text,

@@ -26,7 +26,7 @@ class Store:
         self._values: dict[bytes, bytes | Hash] = {}
 
     def get(self, key: bytes, kind: type[T]) -> T | None:
-        """Return the value at `key`, or None if there is no such key. Raises `wrong_type` if it is not a `kind`."""
+        """Return the value at `key`, or None if there is no such key. Raises `wrong_type()` if it is not a `kind`."""
         value = self._values.get(key)
         if value is None or isinstance(value, kind):
             return value
@@ -35,7 +35,7 @@ class Store:
     def make(self, key: bytes, kind: type[Hash]) -> Hash:
         """Return the container at `key`; if there is no such key, set it to a new empty container first.
 
-        The caller changes it in place and then calls `changed(key)`. Raises `wrong_type` if it is not a `kind`.
+        The caller changes it in place and then calls `changed(key)`. Raises `wrong_type()` if it is not a `kind`.
 
         >>> db = Store()
         >>> db.make(b"user", HASH)[b"name"] = b"Alice"

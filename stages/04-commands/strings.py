@@ -13,10 +13,10 @@ def set_(db: Store, key: bytes, value: bytes, *options: bytes) -> Value:
 
     With NX it is set only if there is no such key, with XX only if there is one; otherwise the answer is null.
     With GET the answer is the old value, or null if there is none, whether the key was set or not.
-    Options come in any order, in upper or lower case. If the key was set, call `db.changed(key)`.
+    Options come in any order, in upper or lower case, also twice. If the key was set, call `db.changed(key)`.
 
-    Raises, before anything is set: `syntax_error` for any other option and for NX together with XX; with GET also
-    `wrong_type`, if the old value is not a string.
+    Raises, before anything is set: `syntax_error()` for any other option and for NX together with XX; with GET also
+    `wrong_type()`, if the old value is not a string.
     """
     chosen = {option.lower() for option in options}
     if chosen - {b"nx", b"xx", b"get"} or {b"nx", b"xx"} <= chosen:
@@ -86,7 +86,7 @@ def add(db: Store, key: bytes, increment: int) -> int:
 
     The value is still a string of decimal digits. `parse_integer` of the reader reads it.
 
-    Raises, before anything is set: `not_an_integer` if the value is no 64-bit integer, and
+    Raises, before anything is set: `not_an_integer()` if the value is no 64-bit integer (an empty string is none), and
     `ReplyError("ERR increment or decrement would overflow")` if the sum is none.
 
     >>> db = Store()

@@ -31,7 +31,7 @@ class Signature:
 def convert(arg: bytes, kind: object) -> bytes | int:
     """Convert an argument to the type of its parameter: to an integer if `kind` is int; else return it unchanged.
 
-    Use `parse_integer` of the reader, which is as strict as Redis. Raises `not_an_integer` for what is no integer.
+    Use `parse_integer` of the reader, which is as strict as Redis. Raises `not_an_integer()` for what is no integer.
 
     >>> convert(b"-12", int), convert(b"-12", bytes)
     (-12, b'-12')
@@ -47,9 +47,9 @@ def convert(arg: bytes, kind: object) -> bytes | int:
 def describe(function: Callable[..., Value]) -> Signature:
     """Read the signature of a function.
 
-    `inspect.signature(function, eval_str=True).parameters.values()` are its parameters. Each has an `annotation`; a
-    `default`, which is `inspect.Parameter.empty` if there is none; and a `kind`, which is
-    `inspect.Parameter.VAR_POSITIONAL` for `*args`.
+    `inspect.signature(function, eval_str=True).parameters.values()` are its parameters (with `eval_str`, annotations
+    that a module keeps as text become types, too). Each has an `annotation`; a `default`, which is
+    `inspect.Parameter.empty` if there is none; and a `kind`, which is `inspect.Parameter.VAR_POSITIONAL` for `*args`.
 
     The first parameters may have annotations that are not in ARGUMENTS: the function is handed an object of each of
     these types. The other parameters are the arguments of the request. One with a default may be missing; `*args`
@@ -94,8 +94,10 @@ class Command:
         that its signature names in `handed`; then the arguments behind the command's name, each converted to the
         type of its parameter; then those for `*args`, unchanged.
 
-        >>> def greet(client: Client, times: int, *names: bytes) -> Value: return client.id, times, names
-        >>> Command("greet", greet).call({Store: Store(), Client: Client(id=7)}, [b"GREET", b"3", b"5"])
+        >>> def greet(client: Client, times: int, *names: bytes) -> Value:
+        ...     return client.id, times, names
+        >>> handed = {Store: Store(), Client: Client(id=7)}
+        >>> Command("greet", greet).call(handed, [b"GREET", b"3", b"5"])
         (7, 3, (b'5',))
         """
         objects = [handed[kind] for kind in self.signature.handed]

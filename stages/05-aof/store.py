@@ -27,7 +27,7 @@ class Store:
         self.changes = 0  # how often something was changed: who wants to know compares (Redis: `dirty`)
 
     def get(self, key: bytes, kind: type[T]) -> T | None:
-        """Return the value at `key`, or None if there is no such key. Raises `wrong_type` if it is not a `kind`."""
+        """Return the value at `key`, or None if there is no such key. Raises `wrong_type()` if it is not a `kind`."""
         value = self._values.get(key)
         if value is None or isinstance(value, kind):
             return value
@@ -36,7 +36,7 @@ class Store:
     def make(self, key: bytes, kind: type[Hash]) -> Hash:
         """Return the container at `key`; if there is no such key, set it to a new empty container first.
 
-        The caller changes it in place and then calls `changed(key)`. Raises `wrong_type` if it is not a `kind`.
+        The caller changes it in place and then calls `changed(key)`. Raises `wrong_type()` if it is not a `kind`.
 
         >>> db = Store()
         >>> db.make(b"user", HASH)[b"name"] = b"Alice"

@@ -131,7 +131,7 @@ def told(stage: int, cases: list[Case]) -> Iterator[str]:
         unwritten = all(case.kind.startswith("NotImplementedError") for case in failed)
         if own and not failed:
             state = f"✓ {len(own)} check{'s' * (len(own) > 1)}"
-        elif not own or (following and (unwritten or failed == own)):
+        elif not own or (following and (unwritten or failed == own or step.again)):
             state = "not yet"
         else:
             state = "failed"
@@ -139,7 +139,7 @@ def told(stage: int, cases: list[Case]) -> Iterator[str]:
         yield f"step {step.number:>2}  {state:<11}  {step.text}"
         if state == "failed":
             yield f"{'first':>20}  {failed[0].name}"
-    if carried := [case.name for case in cases if case.kind and not case.step]:
-        yield f"earlier  failed       what an earlier stage asks, too\n{'first':>20}  {carried[0]}"
+    if older := [case.name for case in cases if case.kind and not case.step]:
+        yield f"earlier  {'not yet' if following else 'failed':<11}  what earlier stages ask\n{'first':>20}  {older[0]}"
     points = int(sum(case.points for case in cases if not case.kind) + 0.001)  # shares of a step are no whole numbers
     yield f"Stage {stage:02}: {len(progress.steps)} of {len(found)} steps, {points} of 100 points"

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from stages.desk.check import Case, told
 from stages.desk.hint import docstrings
 from stages.desk.manifest import functions, read, sources
 from stages.desk.starter import starter
@@ -127,7 +128,18 @@ def test_a_check_that_belongs_to_no_step_is_named_when_it_fails(stages_copy: Sta
     (stages_copy.folder / "stages/01-echo-server/test_checkpoint.py").write_text(carried)
     stages_copy.desk("start", "01")
     said = stages_copy.desk("check", "01")[1]
-    assert "earlier  failed       what an earlier stage asks, too\n               first  test_it_is_blue\n" in said
+    assert "earlier  failed       what earlier stages ask\n               first  test_it_is_blue\n" in said
+
+
+def test_what_may_wait_for_an_earlier_step_is_not_yet() -> None:
+    """Step 9 of stage 04 only extends `set_`, so some of its checks may pass before, and others fail in any way."""
+    failed = "another reply than expected"
+    cases = [Case("counts", 5, 1, failed), Case("sets", 9, 1, ""), Case("nx", 9, 1, failed), Case("old", 0, 0, failed)]
+    states = {line[:7]: line[9:16].strip() for line in told(4, cases)}
+    assert (states["step  5"], states["step  9"], states["earlier"]) == ("failed", "not yet", "not yet")
+    states = {line[:7]: line[9:16].strip() for line in told(4, cases[3:])}
+    assert (states["step  9"], states["earlier"]) == ("not yet", "failed")
+    assert [line for line in told(4, cases[1:]) if line.startswith("step  9  failed")]
 
 
 def test_each_call_of_hint_shows_one_hint_more(stages_copy: StagesCopy) -> None:
