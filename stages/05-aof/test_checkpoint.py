@@ -362,14 +362,14 @@ def test_the_log_holds_the_requests_as_clients_send_them(client: Client, log: Pa
         before = log.stat().st_size
         client.ask(*args)
         settle(client)
-        has_records(log.read_bytes()[before:], [args], "This is what the log has more, when the reply is there.")
+        has_records(log.read_bytes()[before:], [args], "This was added to the log, when the reply is there.")
         assert number or records(log.read_bytes())[-1] == args
     before = log.stat().st_size
     client.send(b"".join(request(*args) for args in requests))
     for _ in requests:
         client.read_reply()
     settle(client)
-    has_records(log.read_bytes()[before:], requests, "This is what the log has more, when all replies are there.")
+    has_records(log.read_bytes()[before:], requests, "This was added to the log, when all replies are there.")
 
 
 UNCHANGED = [
@@ -408,7 +408,11 @@ def test_what_changed_nothing_is_not_logged(client: Client, log: Path) -> None:
         client.ask(*line.split())
         client.check(request("SET", "last", "1"), OK)
         settle(client)
-        has_records(log.read_bytes()[before:], [[b"SET", b"last", b"1"]], f"This is in the log. Before it came {line}.")
+        has_records(
+            log.read_bytes()[before:],
+            [[b"SET", b"last", b"1"]],
+            f"This was added to the log by {line}, then SET last 1.",
+        )
 
 
 @step(3)
@@ -438,7 +442,7 @@ def test_the_log_has_the_order_in_which_requests_were_executed(
     replayed = b"".join(text for _, _, text in records(log.read_bytes()[before:]))
     value = clients[0].ask("GET", key)
     assert isinstance(value, bytes)
-    same(replayed, value, "The first is the value; the second is what the records in the log add up to.")
+    same(replayed, value, "Expected is the value; received is what the records in the log add up to.")
 
 
 @step(3)
