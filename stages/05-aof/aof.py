@@ -37,7 +37,10 @@ class Log:
 
         `self._file.write(data)` writes at once, because the file has no buffer. If the disk is nearly full it may
         write only the first part of `data`; it returns the number of bytes that it wrote. Then write the rest. When
-        the disk is full, it raises OSError: let that pass. Each write sets `_unsynced` to True.
+        the disk is full, it raises OSError: let that pass.
+
+        After each write set `_unsynced` to True. Before it would be too early: until the write, a `sync` in another
+        thread can set it to False again, and its fsync does not include these bytes.
         """
         while self._waiting:
             written = self._file.write(self._waiting)
@@ -89,16 +92,19 @@ def read_requests(path: Path) -> Iterator[tuple[int, int, list[bytes]]]:
     as after a crash, nothing is yielded for it.
 
     Raises CorruptLog with the offset of the request, if `Reader` raises ProtocolError, and if the bytes are not those
-    that `encode` makes of the arguments: `Reader` accepts more than a server writes, for example inline requests. So
-    bytes that do not begin with `*` are damage, at the end of the file too.
+    that `encode` makes of the arguments: `Reader` accepts more than a server writes, for example inline requests.
+
+    A request begins with `*` and a digit from 1 to 9. Other bytes are damage, at the end of the file too, as in Redis:
+    there `Reader` would wait for the rest of an inline request, and skip a `*0` or `*-1`. If the file ends in `*`, that
+    is the beginning of a request.
     """
     data = path.read_bytes()
     reader = Reader()
     reader.feed(data)
     start = 0
     while start < len(data):
-        if not data.startswith(b"*", start):  # `Reader` would wait for the end of an inline request
-            raise CorruptLog(path, start, "expected '*'")
+        if not data.startswith(b"*", start) or data[start + 1 : start + 2] not in b"123456789":  # b"" is in it, too
+            raise CorruptLog(path, start, "expected '*' and a digit from 1 to 9")
         try:
             args = reader.next()
         except ProtocolError as error:
@@ -119,8 +125,8 @@ def restore(path: Path, replay: Callable[[list[bytes]], Value]) -> None:
     how many bytes were cut off, and the offset. Otherwise the next request would be appended to that half.
 
     Raises CorruptLog, with the start of the request, if `replay` returns an exception: the request succeeded when it
-    was logged. The reason names the command and the reply. Then, and if `read_requests` raises CorruptLog, the file
-    stays as it is.
+    was logged. The reason names the command, as `repr(args[0])` or decoded with `surrogateescape`, because a damaged
+    name may not be UTF-8, and the reply. Then, and if `read_requests` raises CorruptLog, the file stays as it is.
     """
     whole = 0
     for start, end, args in read_requests(path):

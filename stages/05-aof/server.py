@@ -56,7 +56,8 @@ class Connection(asyncio.Protocol):
     def send(self) -> None:
         """Send `self.output` in one write, and close the connection of a client that is `leaving`.
 
-        The transport may keep the bytearray until the client reads it, so do not change it: take a new one.
+        The transport may keep the bytearray until the client reads it, so do not change it, by `clear` for example:
+        take a new one.
         """
         self.transport.write(self.output)
         self.output = bytearray()

@@ -191,9 +191,10 @@ def test_pytest_runs_a_notebook_with_every_output_compared(path: Path) -> None:
     run_pytest(path, "--nbval", "--target=reference")
 
 
-def test_notebook_04_runs_on_work_with_its_exercises_left_empty(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stage", [4, pytest.param(5, marks=pytest.mark.slow)])
+def test_a_notebook_runs_on_work_with_its_exercises_left_empty(stage: int, tmp_path: Path) -> None:
     """As in a handout, which has no solutions: the exercises are written in work/, and all the rest uses that."""
-    path = next(path for path in COMPANIONS if stage_of(path) == 4)
+    path = next(path for path in COMPANIONS if stage_of(path) == stage)
     for file in (ROOT / "stages" / path.stem).glob("*.py"):
         (tmp_path / file.name).write_text(file.read_text())
     with kernel(stage_of(path), target=str(tmp_path)) as running:
