@@ -4,7 +4,7 @@ import time
 
 from ..data.announcing_store import announce
 from ..engine.client import Client
-from ..engine.command import ADMIN, ALLOW_BUSY, FAST, LOADING, NO_MULTI, NOSCRIPT, STALE
+from ..engine.command import ADMIN, ALLOW_BUSY, FAST, IN_ADMIN, IN_DANGEROUS, LOADING, NO_MULTI, NOSCRIPT, STALE
 from ..engine.context import Engine
 from ..engine.open_files import adjust_open_files_limit
 from ..engine.signature import command
@@ -120,7 +120,7 @@ def bgsave(engine: Engine, client: Client, *options: bytes) -> Value:
     return engine.snapshots.ask(now=not in_transaction(client), schedule=bool(options))
 
 
-@command(LOADING, STALE, FAST)
+@command(LOADING, STALE, FAST, IN_ADMIN, IN_DANGEROUS)
 def lastsave(engine: Engine) -> Value:
     """LASTSAVE: answer with the Unix time of the last snapshot, or of the server's start."""
     return engine.snapshots.saved_at // 1000

@@ -4,7 +4,21 @@ import inspect
 import re
 from collections.abc import Callable
 
-from ..engine.command import ADMIN, COMMANDS, FAST, INTERNAL, LOADING, READONLY, STALE, WRITE, Command, Group, look_up
+from ..engine.command import (
+    ADMIN,
+    BLOCKING,
+    COMMANDS,
+    FAST,
+    INTERNAL,
+    LOADING,
+    PUBSUB,
+    READONLY,
+    STALE,
+    WRITE,
+    Command,
+    Group,
+    look_up,
+)
 from ..engine.key_specs import KeySpec, legacy
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error
@@ -12,6 +26,14 @@ from ..protocol.pattern import matcher
 from ..protocol.writer import Value
 
 GROUP = Group("server", "@connection", "g")
+IMPLIED = {  # by a flag: the categories of ACL rules
+    WRITE: ["@write"],
+    READONLY: ["@read"],
+    ADMIN: ["@admin", "@dangerous"],
+    PUBSUB: ["@pubsub"],
+    BLOCKING: ["@blocking"],
+    FAST: ["@fast"],
+}
 
 
 @command(LOADING, STALE)
@@ -101,7 +123,7 @@ def described(entry: Command) -> Value:
     The items are name, arity, flags, first key, last key, step, ACL categories, tips (always empty), key
     specifications and subcommands.
     """
-    flags = {each for each in entry.flags if each not in INTERNAL}
+    flags = {each for each in entry.flags if each not in INTERNAL and not each.startswith("@")}
     specs = [specification(each) for each in entry.key_specs]
     subcommands = [described(each) for each in entry.subcommands.values()]
     positions = legacy(entry.key_specs)
@@ -125,15 +147,16 @@ def specification(spec: KeySpec) -> Value:
 
 
 def categories(entry: Command) -> set[str]:
-    """Return the ACL categories of a command."""
-    flags = entry.flags
-    return {
-        *(["@write"] if WRITE in flags else []),
-        *(["@read"] if READONLY in flags else []),
-        *(["@admin", "@dangerous"] if ADMIN in flags else []),
-        "@fast" if FAST in flags else "@slow",
-        entry.group.category,
-    } - {""}
+    """Return the ACL categories of a command (Redis: `setImplicitACLCategories`)."""
+    found = {category for flag in entry.flags for category in IMPLIED.get(flag, [flag] if flag.startswith("@") else [])}
+    only_holds_others = entry.subcommands and entry.fewest > 1  # unlike COMMAND, which is one itself
+    if not only_holds_others:
+        found.add(entry.group.category)
+    if "@scripting" in found:
+        found.discard("@read")
+    if FAST not in entry.flags:
+        found.add("@slow")
+    return found - {""}
 
 
 def documented(entry: Command) -> Value:
@@ -193,5 +216,6 @@ def help_of(container: str) -> Callable[[], Value]:
         return lines
 
     answer.__name__ = f"{container}_help"
+    answer.__module__ = COMMANDS[container.encode()].function.__module__  # its group
     answer.__doc__ = f"{container.upper()} HELP: print this."
     return answer

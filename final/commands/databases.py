@@ -2,7 +2,7 @@
 
 from ..data.store import KINDS, NO_EVENT, UNLOGGED, Store
 from ..engine.args import OptionCursor
-from ..engine.command import DENYOOM, FAST, WRITE, Group
+from ..engine.command import DENYOOM, FAST, IN_DANGEROUS, WRITE, Group
 from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, same_object, syntax_error
@@ -60,7 +60,7 @@ def move(engine: Engine, db: Store, key: bytes, index: int) -> Value:
     return 1
 
 
-@command(WRITE, FAST)
+@command(WRITE, FAST, IN_DANGEROUS)
 def swapdb(engine: Engine, db: Store, index1: bytes, index2: bytes) -> Value:
     """SWAPDB index1 index2: swap the contents of two databases, for all clients; answer OK.
 

@@ -6,7 +6,7 @@ from typing import Any
 from ..data.store import Store, Unit
 from ..engine.args import OptionCursor, integer
 from ..engine.client import Client
-from ..engine.command import ASKING, DENYOOM, READONLY, WRITE, Group, find
+from ..engine.command import ASKING, DENYOOM, IN_DANGEROUS, READONLY, WRITE, Group, find
 from ..engine.context import Engine
 from ..engine.signature import command
 from ..log.rdb import write
@@ -25,7 +25,7 @@ def dump(engine: Engine, db: Store, key: bytes) -> Value:
     return None if value is None else write.dump(value, engine.options.rdbcompression == "yes")
 
 
-@command(WRITE, DENYOOM, keys="OW update")
+@command(WRITE, DENYOOM, IN_DANGEROUS, keys="OW update")
 def restore(engine: Engine, db: Store, key: bytes, ttl: bytes, payload: bytes, *options: bytes) -> Value:
     """RESTORE key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]: create a key from what DUMP answered; answer OK.
 
@@ -100,7 +100,7 @@ def rebuilt(engine: Engine, payload: bytes) -> Any:
     return value
 
 
-@command(WRITE, DENYOOM, ASKING, keys="OW update")
+@command(WRITE, DENYOOM, ASKING, IN_DANGEROUS, keys="OW update")
 def restore__asking(engine: Engine, db: Store, key: bytes, ttl: bytes, payload: bytes, *options: bytes) -> Value:
     """RESTORE-ASKING key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]: RESTORE, as nodes of a cluster send it."""  # noqa: E501
     return create(engine, db, b"RESTORE-ASKING", key, ttl, payload, options)

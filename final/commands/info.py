@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ..data.memory import memory_in_use, memory_peak
 from ..engine.args import integer
-from ..engine.command import FAST, LOADING, NOSCRIPT, READONLY, STALE
+from ..engine.command import FAST, IN_ADMIN, IN_CONNECTION, IN_DANGEROUS, LOADING, NOSCRIPT, READONLY, STALE
 from ..engine.context import Engine
 from ..engine.signature import command
 from ..options import RELEASE
@@ -19,7 +19,7 @@ from ..protocol.writer import Value, Verbatim
 Fields = dict[str, object]
 
 
-@command(LOADING, STALE)
+@command(LOADING, STALE, IN_DANGEROUS)
 def info(engine: Engine, *sections: bytes) -> Value:
     """INFO [section ...]: answer with statistics as text: lines of `# Section` and `field:value`."""
     wanted = {section.lower().decode(errors="replace") for section in sections}
@@ -147,13 +147,13 @@ SECTIONS: dict[str, Callable[[Engine], Fields]] = {
 }
 
 
-@command(NOSCRIPT, LOADING, STALE, FAST)
+@command(NOSCRIPT, LOADING, STALE, FAST, IN_ADMIN, IN_DANGEROUS)
 def role() -> Value:
     """ROLE: answer with the role `master`, the replication offset 0, and no replicas."""
     return [b"master", 0, []]
 
 
-@command(NOSCRIPT)
+@command(NOSCRIPT, IN_CONNECTION)
 def wait(numreplicas: int, timeout: bytes) -> Value:
     """WAIT numreplicas timeout: answer 0 at once, because this server has no replicas."""
     milliseconds = parse_integer(timeout)

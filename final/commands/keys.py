@@ -6,7 +6,7 @@ from typing import TypeVar
 from ..data.random_members import one_of
 from ..data.store import AS_REQUESTED, KINDS, NO_EVENT, UNLOGGED, Store
 from ..engine.args import parse_cursor, parse_scan_options
-from ..engine.command import FAST, NO_TOUCH, READONLY, WRITE, Group
+from ..engine.command import FAST, IN_DANGEROUS, NO_TOUCH, READONLY, WRITE, Group
 from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import no_such_key, syntax_error
@@ -51,7 +51,7 @@ def type_(db: Store, key: bytes) -> Value:
     return "none" if kind is None else KINDS[kind].name
 
 
-@command(READONLY)
+@command(READONLY, IN_DANGEROUS)
 def keys(db: Store, pattern: bytes) -> Value:
     """KEYS pattern: answer with all keys that match the pattern. It blocks all other clients; SCAN does not."""
     return list(filter(matcher(pattern), db.keys()))
@@ -137,7 +137,7 @@ def dbsize(db: Store) -> Value:
     return len(db)
 
 
-@command(WRITE)
+@command(WRITE, IN_DANGEROUS)
 def flushdb(db: Store, *mode: bytes) -> Value:
     """FLUSHDB [ASYNC | SYNC]: remove all keys of this database."""
     check_mode(mode)
@@ -145,7 +145,7 @@ def flushdb(db: Store, *mode: bytes) -> Value:
     return "OK"
 
 
-@command(WRITE)
+@command(WRITE, IN_DANGEROUS)
 def flushall(engine: Engine, db: Store, *mode: bytes) -> Value:
     """FLUSHALL [ASYNC | SYNC]: remove all keys of all databases."""
     check_mode(mode)

@@ -1,12 +1,10 @@
-"""OBJECT and MEMORY: a value's encoding, use and size."""
+"""OBJECT: a value's encoding and use."""
 
-from ..data.memory import SAMPLES, size_of
 from ..data.store import KINDS, Store
-from ..engine.args import OptionCursor
-from ..engine.command import NO_TOUCH, READONLY, UNCOUNTED, Group
+from ..engine.command import NO_TOUCH, READONLY, Group
 from ..engine.context import Engine
 from ..engine.signature import command
-from ..protocol.errors import ReplyError, syntax_error
+from ..protocol.errors import ReplyError
 from ..protocol.writer import Value
 
 GROUP = Group("generic", "@keyspace", "g")
@@ -57,20 +55,3 @@ def object_freq(engine: Engine, db: Store, key: bytes) -> Value:
         raise ReplyError(f"ERR An LFU maxmemory policy is not selected, access frequency not tracked. {SWITCHING}")
     entry = engine.eviction.entry((db.index, key))
     return entry.frequency(engine.steady()) if entry else 0
-
-
-@command()
-def memory(subcommand: bytes, *arguments: bytes) -> Value:
-    """MEMORY subcommand [argument ...]: inspect the use of memory; see the subcommands."""
-
-
-@command(READONLY, NO_TOUCH, UNCOUNTED, of="memory", keys="RO")
-def memory_usage(db: Store, key: bytes, *options: bytes) -> Value:
-    """MEMORY USAGE key [SAMPLES count]: answer with the memory that key and value take, in bytes, or null."""
-    samples = SAMPLES
-    cursor = OptionCursor(options)
-    for option in cursor:
-        if option != b"samples" or (samples := cursor.integer()) < 0:
-            raise syntax_error()
-    value = db.peek(key)
-    return None if value is None else size_of(key, value, samples)

@@ -7,7 +7,7 @@ from ..engine.signature import command
 from ..protocol.pattern import Glob
 from ..protocol.writer import Push, Replies, Value
 
-GROUP = Group("pubsub", "@pubsub", "g")
+GROUP = Group("pubsub", "", "g")
 
 
 def change(engine: Engine, client: Client, names: tuple[bytes, ...], arg: bytes) -> Value:

@@ -7,7 +7,7 @@ from typing import Any
 from ..data.sorted_set import SortedSet
 from ..data.store import Store
 from ..engine.args import OptionCursor
-from ..engine.command import DENYOOM, MOVABLEKEYS, READONLY, WRITE, Group
+from ..engine.command import DENYOOM, IN_DANGEROUS, IN_LIST, IN_SET, IN_SORTEDSET, MOVABLEKEYS, READONLY, WRITE, Group
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error, wrong_type
 from ..protocol.numeric import strtod
@@ -16,7 +16,8 @@ from .hashes import HASH
 from .lists import LIST
 from .sets import SET
 
-GROUP = Group("generic", "@keyspace", "g")
+GROUP = Group("generic", "", "g")
+CATEGORIES = (IN_LIST, IN_SET, IN_SORTEDSET, IN_DANGEROUS)
 
 
 @dataclass
@@ -46,7 +47,7 @@ def keys_of_sort(args: list[bytes]) -> Iterator[tuple[int, str]]:
     yield from [(at + 1, "OW update") for at, each in enumerate(args[:-1]) if at > 1 and each.lower() == b"store"][-1:]
 
 
-@command(WRITE, DENYOOM, MOVABLEKEYS, keys="RO access, RO access, OW update", find_keys=keys_of_sort)
+@command(WRITE, DENYOOM, MOVABLEKEYS, *CATEGORIES, keys="RO access, RO access, OW update", find_keys=keys_of_sort)
 def sort(db: Store, key: bytes, *options: bytes) -> Value:
     """SORT key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] [ALPHA] [STORE destination]: answer with the sorted elements.
 
@@ -59,7 +60,7 @@ def sort(db: Store, key: bytes, *options: bytes) -> Value:
     return result if request.destination is None else store(db, request.destination, result)
 
 
-@command(READONLY, MOVABLEKEYS, keys="RO access, RO access")
+@command(READONLY, MOVABLEKEYS, *CATEGORIES, keys="RO access, RO access")
 def sort_ro(db: Store, key: bytes, *options: bytes) -> Value:
     """SORT_RO key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] [ALPHA]: SORT without STORE."""  # noqa: E501
     return run(db, key, parse(options, storing=False))

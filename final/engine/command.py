@@ -29,6 +29,10 @@ INTERNAL = {
     *(UNQUEUED, RUNS_QUEUE, WHILE_SUBSCRIBED, NO_TOUCH, UNCOUNTED, COUNTED, MAY_REPLICATE, REFUSED_LIKE_WRITES),
 }
 
+# Categories of ACL rules, among the flags of a command that has more of them than its flags and its group imply.
+IN_ADMIN, IN_DANGEROUS, IN_CONNECTION = "@admin", "@dangerous", "@connection"
+IN_LIST, IN_SET, IN_SORTEDSET = "@list", "@set", "@sortedset"
+
 
 class Group(NamedTuple):
     """A family of commands."""

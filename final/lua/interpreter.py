@@ -152,21 +152,20 @@ class Interpreter:
 
     def run(self, name: bytes, keys: list[bytes], arguments: list[bytes]) -> Value:
         """Run a script that is loaded, and return its reply."""
-        tables = (self._lua.table_from(args) for args in (keys, arguments))
         function, lines = self._scripts[name]
-        try:
-            fine, result, line = (*self._run(function, *tables), None)[:3]
+        try:  # the third result: of a script that ends well, the RESP version that it chose; else the line of its error
+            fine, result, third = (*self._run(function, *map(self._lua.table_from, (keys, arguments))), None)[:3]
         except self._error:  # not even Lua's own error message fitted in memory
             return ReplyError(OUT_OF_MEMORY)
         finally:
             self._lift()
         if fine:
-            return self._whole_reply(result)
+            return self._whole_reply(result, third)
         if isinstance(result, BaseException):
             raise result  # from `redis.call`: a bug of the server, which the script must not catch
         text = result.decode(errors="surrogateescape") if isinstance(result, bytes) else "ERR unknown error"
         # `return redis.call(…)` is a tail call, so its line is unknown: most likely it is the last one.
-        return ReplyError(f"{text} script: {name.decode()}, on @user_script:{line or lines}.")
+        return ReplyError(f"{text} script: {name.decode()}, on @user_script:{third or lines}.")
 
     def _answer(self, resp: float, count: float, args: Any) -> Any:
         """Run a command for `redis.call`, and return its reply as a Lua value; an error is a table with `err`."""
@@ -233,9 +232,10 @@ class Interpreter:
                 return table({b"set": table({convert(item, resp): True for item in value})})
         return table([convert(item, resp) for item in value])
 
-    def _whole_reply(self, value: Any) -> Value:
+    def _whole_reply(self, value: Any, resp: int) -> Value:
         """Convert the result of a script to a reply, or to an error if that needs too much memory."""
         self._begin()
+        self._booleans = resp == 3
         try:
             return self._reply(value)
         except RecursionError:
@@ -251,10 +251,10 @@ class Interpreter:
         A table nested deeper than `DEEPEST` becomes an error in its place, as in Redis (about 8000 levels there).
         """
         self._charge(VALUE + len(value) if isinstance(value, bytes) else VALUE)
-        if value is None or value is False:
+        if value is None:
             return None
-        if value is True:
-            return 1
+        if isinstance(value, bool):
+            return value if self._booleans else int(value) or None
         if isinstance(value, (int, float)):
             return int(value) if -(2.0**63) <= value < 2.0**63 else -(2**63)
         if isinstance(value, bytes):

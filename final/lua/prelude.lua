@@ -300,7 +300,7 @@ local function run(script, keys, arguments)
     sethook()
     known.KEYS, known.ARGV = nil, nil
     if not tidy() then fine, result = false, STARVED end
-    if fine or type(result) == "userdata" then return fine, result end
+    if fine or type(result) == "userdata" then return fine, result, resp end
     if type(result) == "table" then return false, result.text, result.line end
     return false, "ERR " .. tostring(result)  -- `explain` failed
 end

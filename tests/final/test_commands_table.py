@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import final.commands  # noqa: F401  (they enter themselves into the table)
 from final.engine.command import COMMANDS
 from stages.harness.course import ROOT
-from tests.support.oracle import redis_server
+from tests.support.oracle import final_server, redis_server
 
 # `group command` in lines, `client|kill` for a subcommand, as COMMAND DOCS of redis-server 7.0.15 has them.
 LINES = Path(__file__).with_name("commands-of-redis-7.0.txt").read_text().splitlines()
@@ -61,3 +62,19 @@ def test_the_list_is_that_of_the_real_redis() -> None:
         assert isinstance(entry, list) and isinstance(entry[9], list)
         names |= {entry[0], *(each[0] for each in entry[9] if isinstance(each, list))}
     assert names == {name.encode() for name in REDIS}
+
+
+def test_arity_flags_and_categories_are_those_of_the_real_redis() -> None:
+    with redis_server() as theirs, final_server() as ours:
+        tables = [seen_by_acl(server.connect().ask("COMMAND")) for server in (ours, theirs)]
+    del tables[0][b"client|setinfo"]  # of Redis 7.2
+    assert tables[0] == {name: tables[1].get(name) for name in tables[0]}
+
+
+def seen_by_acl(described: Any) -> dict[bytes, tuple[int, set[str], set[str]]]:
+    """Return the arity, the flags and the ACL categories of each command and subcommand in an answer of COMMAND."""
+    found = {}
+    for entry in described:
+        found[entry[0]] = (entry[1], {*map(str, entry[2])}, {*map(str, entry[6])})
+        found |= seen_by_acl(entry[9])
+    return found
