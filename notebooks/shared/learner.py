@@ -129,7 +129,9 @@ def report(sources: dict[str, str]) -> None:
         print(f"checking {source}: {', '.join(name for name, each in sources.items() if each == source)}")
 
 
-# Classes in parts
+# What later cells continue
+
+_first: dict[str, Any] = {}  # name -> the class or table that was defined first
 
 
 def continue_in_place(*names: str) -> None:
