@@ -88,9 +88,6 @@ def saved() -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in WORK.glob("*.py")}
 
 
-# The outcome
-
-
 @dataclass
 class Case:
     """One test that ran: its step (0: none), its points, and how it failed (`kind` is empty when it passed)."""
