@@ -102,7 +102,8 @@ def lay_out(stage: int, folder: Path, chain: bool) -> None:
     (folder / "notebooks").mkdir(parents=True)
     desk.mkdir()
     for name in ("conftest.py", "pyproject.toml", "LICENSE"):
-        shutil.copy(ROOT / name, folder)
+        if (ROOT / name).exists():
+            shutil.copy(ROOT / name, folder)
     for name in ("__init__.py", "__main__.py"):
         shutil.copy(ROOT / "stages" / name, desk)
     for name in PACKAGES:
@@ -118,7 +119,8 @@ def lay_out(stage: int, folder: Path, chain: bool) -> None:
         shutil.copy(stage_folder(stage) / name, task)
     if stage == 1 or not chain:
         write(files, folder / "work")
-    copy_notebook(f"{task.name}.ipynb", folder / "notebooks")
+    if (ROOT / "notebooks").exists():  # Gradescope has none
+        copy_notebook(f"{task.name}.ipynb", folder / "notebooks")
     (folder / "requirements.txt").write_text(requirements())
     (folder / "README.md").write_text(readme(stage, has_work=(folder / "work").exists()))
     for page in folder.rglob("*.md"):

@@ -51,6 +51,12 @@ def test_a_hyperloglog_becomes_dense_with_the_element_with_which_it_does_in_redi
     assert same(peers, ["PFDEBUG", "ENCODING", "k"]) == [b"+dense\r\n"]
 
 
+def test_the_option_says_when_a_hyperloglog_becomes_dense(peers: Peers) -> None:
+    limit = ["CONFIG", "SET", "hll-sparse-max-bytes"]
+    same(peers, [*limit, "30"], ["PFADD", "k", "a", "b"], ["PFDEBUG", "ENCODING", "k"])
+    same(peers, ["PFADD", "k", *"cdefgh"], ["PFDEBUG", "ENCODING", "k"], ["CONFIG", "GET", limit[2]], [*limit, "3000"])
+
+
 def test_a_damaged_hyperloglog_is_refused_as_redis_refuses_it(peers: Peers) -> None:
     random = Random(1)
     same(peers, ["PFADD", "k", *map(str, range(40))])
