@@ -57,7 +57,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
     server_log.py  messages for the administrator, on standard error
     data/          the databases (04)
         store.py          one database: typed values, expiry, what has changed; no other file knows expiry
-        announcing_store.py  one that notes the event `new`, for keys that are created
+        announcing_store.py  one that notes the events `new` and `keymiss`, for keys that are created or missing
         memory.py         how much memory a key takes
         sorted_set.py     members with scores, in order
         stream.py, stream_node.py, stream_groups.py  streams: entries, the nodes that they are packed into, groups

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from .data.events import chosen
+from .data.events import Events
 from .protocol.errors import ReplyError
 from .protocol.numeric import parse_memory
 
@@ -157,8 +157,9 @@ class Options:
     maxmemory_samples: int = option(
         5, "how many keys are sampled to find one to evict", settable=True, least=1, most=2**31 - 1
     )
-    notify_keyspace_events: str = option("", "which events on keys are published", settable=True,
-                                         read=lambda text, _: chosen(text))  # fmt: skip
+    notify_keyspace_events: Events = option(  # noqa: RUF009  (it is a field)
+        Events(), "which events on keys are published", settable=True, read=lambda text, _: Events.parse(text)
+    )
     maxclients: int = option(10_000, "how many clients at once", settable=True, least=1, most=2**32 - 1)
     timeout: int = option(
         0, "disconnect clients that are idle for this many seconds; 0: never", settable=True, most=2**31 - 1

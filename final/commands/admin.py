@@ -55,7 +55,7 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
         vars(engine.options).update(before)
         reason = "The operating system is not able to handle the specified number of clients, try with"
         raise config_failed("maxclients", f"{reason} {supported}")
-    announce(engine.stores, "n" in engine.options.notify_keyspace_events)
+    announce(engine.stores, engine.options.notify_keyspace_events)
     if "maxmemory" in before:
         engine.eviction.forget_all()
     return "OK"
@@ -65,6 +65,7 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
 def config_resetstat(engine: Engine) -> Value:
     """CONFIG RESETSTAT: set the counters that INFO shows to zero."""
     engine.counters.reset()
+    engine.stores[0].unit.hits = engine.stores[0].unit.misses = 0
     return "OK"
 
 

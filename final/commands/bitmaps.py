@@ -261,6 +261,7 @@ def bitfield(engine: Engine, db: Store, key: bytes, *subcommands: bytes) -> Valu
     held = db.get(key, STRING)
     writes = [field for field in fields if field.action != b"get"]
     if not writes:
+        db.look_up(key)
         return [field.read(held or b"") for field in fields]
     value = padded(held or b"", (max(field.offset + field.width - 1 for field in writes) >> 3) + 1)
     grew = held is None or len(value) > len(held)

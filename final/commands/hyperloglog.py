@@ -18,7 +18,7 @@ from ..data.hll_registers import (
 )
 from ..data.hll_registers import registers as decoded
 from ..data.store import NO_EVENT, Store
-from ..engine.command import ADMIN, DENYOOM, FAST, READONLY, WRITE, Group
+from ..engine.command import ADMIN, COUNTED, DENYOOM, FAST, READONLY, WRITE, Group
 from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, shown
@@ -67,7 +67,7 @@ def pfadd(engine: Engine, db: Store, key: bytes, *elements: bytes) -> Value:
     return 1
 
 
-@command(READONLY, keys="RW access")
+@command(READONLY, COUNTED, keys="RW access")
 def pfcount(db: Store, key: bytes, *keys: bytes) -> Value:
     """PFCOUNT key [key ...]: answer with the estimated number of different elements, in all keys together.
 
@@ -92,6 +92,7 @@ def pfcount(db: Store, key: bytes, *keys: bytes) -> Value:
 def pfmerge(engine: Engine, db: Store, destination: bytes, *keys: bytes) -> Value:
     """PFMERGE destkey [sourcekey [sourcekey ...]]: add the elements of all keys to the first; answer OK."""
     values = [value for each in (destination, *keys) if (value := get(db, each)) is not None]
+    db.look_up(destination)
     ranks = reduce(merged, map(registers, values), bytes(REGISTERS))
     held = db.get(destination, STRING)
     result = hll.empty() if held is None else bytearray(held)

@@ -70,6 +70,7 @@ class Unit:
         self.clock = clock  # milliseconds since 1970
         self.stopped: int | None = None  # the time of this unit; None: the clock was not read yet
         self.notes: list[Note] = []
+        self.hits = self.misses = 0  # look-ups of keys by commands that read: found, and not found
         self.changes = 0  # of keys since the last snapshot, in this unit and those before (Redis: `dirty`)
 
     @property
@@ -139,6 +140,12 @@ class Store:
         if deadline is not None:
             self.expire_at(key, deadline)
 
+    def put_pairs(self, pairs: Sequence[bytes], event: str) -> None:
+        """Set keys from alternating keys and values, and note it."""
+        for key, value in zip(pairs[::2], pairs[1::2], strict=True):
+            self.put(key, value)
+        self.changed(*pairs[::2], event=event)
+
     def replace(self, key: bytes, value: Any) -> None:
         """Set `key`, which must exist, to `value`, and keep its deadline."""
         self._values[key] = value
@@ -190,6 +197,16 @@ class Store:
                 del self._values[key]
                 self._deadlines.pop(key, None)
                 unit.notes.append(Note(self, (key,), UNLOGGED, "del"))
+
+    def look_up(self, key: bytes, quietly: bool = False) -> None:
+        """Count a key that a command reads as a hit or a miss. A key that has expired must have been accessed already.
+
+        `quietly`: a missing key makes no event (`announcing_store.py`).
+        """
+        if key in self._values:
+            self.unit.hits += 1
+        else:
+            self.unit.misses += 1
 
     def peek(self, key: bytes) -> Any:
         """Return the value at `key`, of any type, or None if there is no such key."""

@@ -14,13 +14,13 @@ from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
 from ..options import Options
-from ..protocol.errors import ReplyError, busy, log_failed, out_of_memory, snapshot_failed
+from ..protocol.errors import ReplyError, busy, log_failed, no_such_key, out_of_memory, snapshot_failed
 from ..protocol.writer import Replies, Value
 from .admit import admit
 from .blocking import Waiting
 from .client import Client, about_to_run, discard
 from .clocks import steady_clock, wall_clock
-from .command import ALLOW_BUSY, COMMANDS, DENYOOM, RUNS_QUEUE, UNQUEUED, Command, find
+from .command import ALLOW_BUSY, COMMANDS, DENYOOM, QUIET, RUNS_QUEUE, UNQUEUED, Command, find
 from .counters import Counters
 from .evict import Eviction
 from .faults import Faults, reraise
@@ -60,7 +60,7 @@ class Engine:
         self.stop = on_stop
         self.unit = Unit(clock)
         self.stores = [Store(index, self.unit) for index in range(options.databases)]
-        announce(self.stores, "n" in options.notify_keyspace_events)
+        announce(self.stores, options.notify_keyspace_events)
         self.order = Order()
         self.counters = Counters()
         self.pubsub = PubSub()
@@ -199,17 +199,22 @@ class Engine:
         return answer
 
     def perform(self, client: Client, command: Command, args: list[bytes]) -> Value:
-        """Call a command's function, and count the keys that it looked up: shared by `run` and the fast path."""
+        """Call a command's function, and count the keys that it has read: shared by `run` and the fast path."""
         try:
             answer = command.run(self, client, args)
         except ReplyError as error:
             self.counters.error_replies += 1
             answer = error.with_traceback(None)  # else the values in its frames live until the next collection
+            if str(error).startswith("ERR ") and str(error) != str(no_such_key()):
+                return answer  # arguments are parsed before keys are read
         except Exception as error:
             self.faults.in_command(command, error)
             raise
-        if command.counts_lookups:
-            self.counters.count_lookups(client.db, command, args)
+        if command.only_read:  # most commands
+            client.db.look_up(args[command.only_read])
+        elif command.counts_reads:
+            for key in command.keys_read(args):
+                client.db.look_up(key, quietly=QUIET in command.flags)
         return answer
 
     def complete(self, command: Command, args: list[bytes], start: int = 0) -> None:

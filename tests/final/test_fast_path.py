@@ -47,7 +47,7 @@ def taken(engine: Engine, client: Client, *requests: list[bytes], most: int = 10
 
 def test_both_ways_do_the_same(tmp_path_factory: pytest.TempPathFactory) -> None:
     @settings(max_examples=EXAMPLES, deadline=None)
-    @given(st.lists(st.lists(ANY, max_size=8), max_size=4), st.sampled_from(["", "KEA"]), st.booleans())
+    @given(st.lists(st.lists(ANY, max_size=8), max_size=4), st.sampled_from(["", "KEA", "KEAnm"]), st.booleans())
     def holds(batches: list[list[list[bytes]]], events: str, watched: bool) -> None:
         folder = tmp_path_factory.mktemp("ways")
         peers = [opened(folder / way) for way in ("long", "short")]
@@ -72,6 +72,10 @@ def test_both_ways_do_the_same(tmp_path_factory: pytest.TempPathFactory) -> None
         assert log_in(folder / "long").read_bytes() == log_in(folder / "short").read_bytes()
         counted = [peer.engine.counters for peer in peers]
         assert counted[0] == counted[1]
+        assert (peers[0].engine.unit.hits, peers[0].engine.unit.misses) == (
+            peers[1].engine.unit.hits,
+            peers[1].engine.unit.misses,
+        )
 
     holds()
 
