@@ -39,7 +39,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         open_files.py     how many clients the system's limit of open files allows
     lua/           Lua for scripts; a script can reach only what is passed to it
         interpreter.py, prelude.lua, libraries.lua  runs a script
-        libraries.py      cjson and bit, for scripts
+        libraries.py, json_decoding.py  cjson and bit, for scripts
         msgpack.py, structs.py  cmsgpack and struct
     log/           the append-only file, AOF (05)
         rewrite.py        when and how the log is rewritten: the current data replace the history

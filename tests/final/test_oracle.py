@@ -247,3 +247,31 @@ TEXTS = st.sampled_from([b"ab", b"abc", bytes(range(97, 110))]).flatmap(
 def test_lcs_finds_the_same_subsequence_as_redis(pair: Pair, one: bytes, two: bytes) -> None:
     asked = [args_of(f"LCS one two {options}") for options in ("", "LEN", "IDX WITHMATCHLEN", "IDX MINMATCHLEN 2")]
     compare_replies(pair, [[b"SET", b"one", one], [b"SET", b"two", two], *asked])
+
+
+# JSON
+
+
+TOKENS = st.sampled_from(
+    [b"[", b"]", b"{", b"}", b",", b":", b'"a"', b'"a":', b"1", b"-", b"true", b"null", b" ", b"0"]
+)
+ODD = st.sampled_from(
+    [b"x", b".", b"e", b"+", b"nan", b"Inf", b'"', b"\\", b"\\u", b"d83d", b"\\ude00", b"\0", b"\n", b"\xff", b"12e3"]
+)
+DECODE = b"""
+    cjson.decode_invalid_numbers(ARGV[2] == '1')
+    local done, value = pcall(cjson.decode, ARGV[1])
+    if done and type(value) == 'table' then done, value = pcall(cjson.encode, value) end
+    return type(value) == 'number' and string.format('%.17g', value) or tostring(value ~= cjson.null and value)
+"""
+
+
+def test_json_is_decoded_as_in_redis_or_refused_with_the_same_error(pair: Pair) -> None:
+    pytest.importorskip("lupa")
+
+    @settings(max_examples=EXAMPLES, deadline=None)
+    @given(st.lists(st.lists(TOKENS | ODD, max_size=9).map(b"".join), min_size=1, max_size=20), st.booleans())
+    def holds(texts: list[bytes], invalid: bool) -> None:
+        compare_replies(pair, [[b"EVAL", DECODE, b"0", text, b"%d" % invalid] for text in texts])
+
+    holds()
