@@ -14,7 +14,7 @@ from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
 from ..options import Options
-from ..protocol.errors import ReplyError, busy, log_failed, no_such_key, out_of_memory, snapshot_failed
+from ..protocol.errors import NamingError, ReplyError, busy, log_failed, no_such_key, out_of_memory, snapshot_failed
 from ..protocol.writer import Replies, Value
 from .admit import admit
 from .blocking import Waiting
@@ -204,7 +204,8 @@ class Engine:
             answer = command.run(self, client, args)
         except ReplyError as error:
             self.counters.error_replies += 1
-            answer = error.with_traceback(None)  # else the values in its frames live until the next collection
+            answer = error.naming(args[0]) if isinstance(error, NamingError) else error
+            answer.with_traceback(None)  # else the values in its frames live until the next collection
             if str(error).startswith("ERR ") and str(error) != str(no_such_key()):
                 return answer  # arguments are parsed before keys are read
         except Exception as error:

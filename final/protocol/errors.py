@@ -5,6 +5,14 @@ class ReplyError(Exception):
     """An error that is the reply to one request. The text begins with its code, mostly `ERR`."""
 
 
+class NamingError(ReplyError):
+    """One that ends with the name of the command, as the client typed it. The engine, which knows the request, adds it."""
+
+    def naming(self, command: bytes) -> ReplyError:
+        """Return the complete error."""
+        return ReplyError(f"{self}{shown(command)}")
+
+
 def shown(arg: bytes) -> str:
     """An argument as it is quoted in an error text: up to 128 bytes, and up to the first zero byte.
 
