@@ -169,6 +169,9 @@ class Options:
     hz: int = option(10, "how many times a second expired keys are removed", settable=True, most=2**31 - 1)
     hll_sparse_max_bytes: int = option(3000, "a HyperLogLog with more bytes is encoded as dense", settable=True,
                                        memory=True)  # fmt: skip
+    stream_node_max_bytes: int = option(4096, "bytes of a node of a stream; 0: any number", settable=True,
+                                        memory=True)  # fmt: skip
+    stream_node_max_entries: int = option(100, "entries of a node of a stream; 0: any number", settable=True)
     slowlog_log_slower_than: int = option(
         10_000, "SLOWLOG keeps requests that take at least this many microseconds; -1: none", settable=True, least=-1
     )
@@ -236,7 +239,7 @@ def parse(name: str, value: str, now: Any = None) -> Any:
             raise ValueError("argument must be a memory value")
         number = size
     else:
-        if not re.fullmatch(r"-?[0-9]{1,19}", value):
+        if not re.fullmatch(r"-?[0-9]{1,19}", value) or not -(2**63) <= int(value) < 2**63:
             raise ValueError("argument couldn't be parsed into an integer")
         number = int(value)
     if not meta["least"] <= number <= meta["most"]:

@@ -6,7 +6,7 @@ class ReplyError(Exception):
 
 
 class NamingError(ReplyError):
-    """One that ends with the name of the command, as the client typed it. The engine, which knows the request, adds it."""
+    """One that ends with the name of the command as the client typed it. The engine knows the request, and adds it."""
 
     def naming(self, command: bytes) -> ReplyError:
         """Return the complete error."""
