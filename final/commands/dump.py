@@ -11,11 +11,13 @@ from ..engine.context import Engine
 from ..engine.signature import command
 from ..log.rdb import write
 from ..log.rdb.cursor import BadSnapshot
-from ..log.rdb.read import WrongDump, read_dump
+from ..log.rdb.read import FORMS, WrongDump, read_dump
 from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.writer import Value
 
 GROUP = Group("generic", "@keyspace", "g")
+
+WIDTHS = {form.command: form.width for form in FORMS.values() if form.command != b"RPUSH"}  # of distinct elements
 
 
 @command(READONLY)
@@ -89,7 +91,9 @@ def rebuilt(engine: Engine, payload: bytes) -> Any:
     nobody = Client(id=0, db=scratch)
     try:
         for args in read_dump(payload):
-            find(args).run(engine, nobody, args)
+            answer = find(args).run(engine, nobody, args)
+            if args[0] in WIDTHS and answer != (len(args) - 2) // WIDTHS[args[0]]:
+                raise ReplyError("an element comes twice")
     except WrongDump:
         raise ReplyError("ERR DUMP payload version or checksum are wrong") from None
     except (BadSnapshot, ReplyError):

@@ -1,7 +1,7 @@
 """Reads a snapshot (RDB), the format of Redis's files, of the base of its log, and of DUMP. `write.py` writes it.
 
 The contents are returned as the requests that recreate them, as from any other file of the log: `SET`, `RPUSH`,
-`SADD`, `ZADD`, `HMSET`, `XADD`, `PEXPIREAT`, `SELECT`. So this file does not depend on how we store a list.
+`SADD`, `ZADD`, `HSET`, `XADD`, `PEXPIREAT`, `SELECT`. So this file does not depend on how we store a list.
 
     REDIS0010   FA "redis-ver" "7.0.15"  …   FE 0   FC deadline  00 "key" "value"  …   FF checksum
     version     auxiliary fields             database            a key and its value   end
@@ -53,7 +53,10 @@ def quicklist(cursor: Cursor) -> Iterator[bytes]:
         kind = cursor.size()
         if kind not in (1, 2):
             raise BadSnapshot(cursor.place - 1, "a list node of an unknown type")
-        yield from [cursor.string()] if kind == 1 else listpack(cursor.string())
+        node = cursor.string()
+        if kind == 1 and not node:
+            raise ValueError("an empty list node")
+        yield from [node] if kind == 1 else listpack(node)
 
 
 def with_doubles(cursor: Cursor) -> Iterator[bytes]:
@@ -74,13 +77,13 @@ class Form(NamedTuple):
 FORMS = {  # by type of value
     1: Form(b"RPUSH", 1, plain(1)),
     2: Form(b"SADD", 1, plain(1)),
-    4: Form(b"HMSET", 2, plain(2)),
+    4: Form(b"HSET", 2, plain(2)),
     5: Form(b"ZADD", 2, with_doubles),
     11: Form(b"SADD", 1, packed_as(intset)),
     12: Form(b"ZADD", 2, packed_as(ziplist)),
-    13: Form(b"HMSET", 2, packed_as(ziplist)),
+    13: Form(b"HSET", 2, packed_as(ziplist)),
     14: Form(b"RPUSH", 1, old_quicklist),
-    16: Form(b"HMSET", 2, packed_as(listpack)),
+    16: Form(b"HSET", 2, packed_as(listpack)),
     17: Form(b"ZADD", 2, packed_as(listpack)),
     18: Form(b"RPUSH", 1, quicklist),
     20: Form(b"SADD", 1, packed_as(listpack)),
