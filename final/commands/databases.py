@@ -1,6 +1,7 @@
 """Commands that use two databases: COPY, MOVE, SWAPDB."""
 
-from ..data.store import KINDS, NO_EVENT, UNLOGGED, Store
+from ..data.kinds import KINDS
+from ..data.store import NO_EVENT, UNLOGGED, Store
 from ..engine.args import OptionCursor
 from ..engine.command import DENYOOM, FAST, IN_DANGEROUS, WRITE, Group
 from ..engine.context import Engine

@@ -6,7 +6,7 @@ As in Redis, `enable-debug-command` says which clients may use the latter.
 import time
 from ipaddress import ip_address
 
-from ..data.store import KINDS
+from ..data.kinds import KINDS
 from ..engine.client import Client
 from ..engine.command import ADMIN, LOADING, NOSCRIPT, STALE
 from ..engine.context import Engine

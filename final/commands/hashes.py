@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from itertools import chain
 from sys import getsizeof
 
+from ..data.kinds import KINDS, PIECE, Args, Item, Kind
 from ..data.memory import estimate, pair_size
 from ..data.random_members import one_of, sample
-from ..data.store import KINDS, PIECE, Args, Item, Kind, Store
+from ..data.store import Store
 from ..engine.args import parse_random
 from ..engine.client import Client
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group

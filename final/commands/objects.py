@@ -1,6 +1,7 @@
 """OBJECT: a value's encoding and use."""
 
-from ..data.store import KINDS, Store
+from ..data.kinds import KINDS
+from ..data.store import Store
 from ..engine.command import NO_TOUCH, QUIET, READONLY, Group
 from ..engine.context import Engine
 from ..engine.signature import command

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from itertools import islice
 from sys import getsizeof
 
+from ..data.kinds import KINDS, PIECE, Args, Item, Kind
 from ..data.memory import estimate
 from ..data.random_members import one_of, sample
-from ..data.store import KINDS, NO_EVENT, PIECE, UNLOGGED, Args, Item, Kind, Store
+from ..data.store import NO_EVENT, UNLOGGED, Store
 from ..engine.args import parse_limit, parse_random
 from ..engine.command import DENYOOM, FAST, MOVABLEKEYS, READONLY, WRITE, Group
 from ..engine.context import Engine

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..data.store import AS_REQUESTED, UNLOGGED, Args, Store
+from ..data.kinds import Args
+from ..data.store import AS_REQUESTED, UNLOGGED, Store
 from ..data.stream import Stream
 from ..data.stream_node import LARGEST, LAST, SEQUENCE, make_id, shown
 from ..engine.args import OptionCursor

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from sys import getsizeof
 
-from ..data.store import AS_COMMANDED, KINDS, UNLOGGED, Args, Kind, Store
+from ..data.kinds import KINDS, Args, Kind
+from ..data.store import AS_COMMANDED, UNLOGGED, Store
 from ..engine.args import OptionCursor
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
 from ..engine.context import Engine

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator
 from itertools import islice, takewhile
 from math import isinf, isnan
 
+from ..data.kinds import KINDS, PIECE, Args, Item, Kind
 from ..data.memory import estimate, pair_size
 from ..data.random_members import one_of, sample
 from ..data.sorted_set import FEW, SortedSet
-from ..data.store import AS_REQUESTED, KINDS, PIECE, Args, Item, Kind, Store
+from ..data.store import AS_REQUESTED, Store
 from ..engine.args import parse_random
 from ..engine.client import Client
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group

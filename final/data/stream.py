@@ -27,7 +27,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
 
-from .store import Args
+from .kinds import Args
 from .stream_groups import MOST, Group
 from .stream_node import LAST, Entry, Node, shown
 

@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from final.data.store import KINDS, Store
+from final.data.kinds import KINDS
+from final.data.store import Store
 from final.engine.client import Client
 from final.engine.command import COMMANDS, WRITE
 from final.engine.engine import Engine

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from final.data.store import KINDS
+from final.data.kinds import KINDS
 from final.restore import restore
 from stages.harness.wire import Client
 from tests.support.oracle import NOW, InProcess

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from typing import NamedTuple
 
-from ...data.store import PIECE
+from ...data.kinds import PIECE
 from .crc import crc64
 from .cursor import BadSnapshot, Cursor
 from .packed import intset, listpack, little, ziplist

@@ -10,8 +10,9 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ...data.kinds import KINDS, Item, Raw
 from ...data.memory import memory_in_use
-from ...data.store import KINDS, Item, Raw, Store
+from ...data.store import Store
 from ...options import RELEASE
 from ...protocol.numeric import parse_integer
 from .crc import crc64
