@@ -90,7 +90,8 @@ def ask_all(client: Client, requests: list[list[Any]]) -> list[Any]:
 
 def fill(client: Client, requests: list[list[Any]]) -> None:
     """Send the requests in one pipeline; none may be answered with an error."""
-    assert [reply for reply in ask_all(client, requests) if isinstance(reply, Error)] == []
+    errors = [reply for reply in ask_all(client, requests) if isinstance(reply, Error)]
+    assert not errors, errors
 
 
 def everything(client: Client) -> dict[str, Any]:
