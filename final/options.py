@@ -178,6 +178,9 @@ class Options:
     busy_reply_threshold: int = option(
         5000, "milliseconds after which a running script makes the server answer BUSY", settable=True
     )
+    supervised: str = option(
+        "no", "tell systemd when the server is ready; auto: if NOTIFY_SOCKET is set", choices=("no", "systemd", "auto")
+    )
     loop: str = option(
         "auto", "the event loop: asyncio's own, or uvloop; auto: uvloop if it is installed",
         choices=("auto", "asyncio", "uvloop"),

@@ -182,3 +182,17 @@ def test_requests_that_redis_7_does_not_know_are_gone_from_a_log_that_was_rewrit
         theirs.stop()
     with final_server(data=tmp_path) as ours:
         assert ours.connect().ask("GET", "k") == b"2"
+
+
+def test_valkey_s_data_goes_over_to_redis_by_way_of_this_server(tmp_path: Path) -> None:
+    with valkey_server(data=tmp_path) as theirs:
+        rewritten(theirs, FEW, [["SELECT", 1], *STREAMS])
+        held = by_score(everything(theirs.connect()))
+        theirs.stop()
+    with pytest.raises(NotStarted), redis_server(data=tmp_path):
+        pass
+    with final_server(data=tmp_path) as ours:
+        rewritten(ours, [], [])
+        ours.stop()
+    with redis_server(data=tmp_path) as redis:
+        assert by_score(everything(redis.connect())) == held
