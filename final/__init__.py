@@ -13,6 +13,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         output_limit.py   client-output-buffer-limit: how many bytes may wait until the client reads them
         listener.py       accepts clients, a few in each iteration of the event loop
         before_sleep.py   one iteration: whose requests are executed, and what is written at its end
+        systemd.py        tells systemd that the server is ready
         while_busy.py     answers clients without the event loop, while a script does not end
         stopping.py       waits for signals in a thread, and ends the server in time, whatever it does
     commands/      the commands, a file for each family; a new command is one function in one file (04)

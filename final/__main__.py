@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from .log.read import CorruptLog
 from .net.server import Server
 from .net.stopping import on_signal
+from .net.systemd import tell
 from .options import Options, parse
 from .restore import restore
 from .server_log import log, open_standard_files
@@ -77,6 +78,7 @@ def main() -> None:
     server = Server(options)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as in Redis: closing the terminal does not end the server
     on_signal(server.interrupt, server.leave)
+    tell(options.supervised, "STATUS=Loading the data")
     source = "log" if options.appendonly == "yes" else "snapshot"
     try:
         restore(server.engine)

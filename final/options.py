@@ -108,6 +108,9 @@ class Options:
     )
     dir: str = option(".", "folder of the snapshot, and of the log's folder", protected=True,
                       read=lambda text, _: not_empty(text))  # fmt: skip
+    supervised: str = option(
+        "no", "tell systemd when the server is ready; auto: if NOTIFY_SOCKET is set", choices=("no", "systemd", "auto")
+    )
     databases: int = option(16, "how many databases SELECT can choose from", least=1, most=2**31 - 1)
     requirepass: str = option("", "password that clients must send with AUTH", settable=True)
     appendonly: str = option("yes", "keep a log of all changes", choices=("yes", "no"), settable=True)

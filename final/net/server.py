@@ -17,6 +17,7 @@ from .before_sleep import Iteration
 from .connection import Connection
 from .listener import AcceptedTransport, Listener, keep_alive
 from .stopping import forget_signals
+from .systemd import tell
 from .while_busy import WhileBusy
 
 MAX_HZ = 500  # cycles of removing expired keys in a second, however great `hz` is (CONFIG_MAX_HZ)
@@ -59,7 +60,9 @@ class Server:
         timers = (self.expire_regularly(), self.save_when_due(), self.sync_every_second(), self.check_clients())
         tasks = [asyncio.create_task(self.guard(each)) for each in timers]
         announce(f"listening on {host}:{self.options.port}")
+        tell(self.options.supervised, "READY=1", "STATUS=Ready to accept connections")
         await self.stopping.wait()
+        tell(self.options.supervised, "STOPPING=1")
         self.listener.close()
         for task in tasks:
             task.cancel()

@@ -227,6 +227,17 @@ def test_who_touches_our_files_is_noticed_and_the_whole_log_is_rewritten(
     assert not log.health.needs_rewrite and data_of(opened(tmp_path)) == {0: {b"k": (b"v", None), b"n": (b"2", None)}}
 
 
+def test_a_hard_link_to_our_files_is_no_change(tmp_path: Path) -> None:
+    peer = opened(tmp_path)
+    peer.ask("SET k v")
+    flush(peer)
+    for path in list((tmp_path / "appendonlydir").iterdir()):
+        os.link(path, tmp_path / path.name)
+    assert peer.engine.log
+    peer.engine.log.look()
+    assert not peer.engine.log.health.needs_rewrite
+
+
 @pytest.mark.parametrize("touch", [cut, append, exchange])
 def test_a_sync_notices_it_too(tmp_path: Path, touch: Callable[[Path], None]) -> None:
     peer = opened(tmp_path, appendfsync="everysec")

@@ -27,7 +27,7 @@ from final.log.rdb.read import read_snapshot
 from final.log.read import CorruptLog
 from stages.harness.course import ROOT
 from stages.harness.wire import request
-from tests.support.folders import await_rewrite, data_of, everything, flush, opened, write_log
+from tests.support.folders import data_of, everything, flush, opened, write_log
 from tests.support.oracle import InProcess, final_server, redis_server
 from tests.support.sequences import EXAMPLES
 from tests.support.snapshots.contents import CONTENTS, FEW, STREAM, STREAMS, Args
@@ -107,24 +107,7 @@ def test_a_key_whose_time_is_up_is_not_brought_back_to_life_by_what_followed(tmp
     assert opened(tmp_path, 4_000_000_000_124).ask("GET deadline") == "$-1"
 
 
-# A real server, now: both of its forms, after its own rewrite
-
-
-@pytest.mark.parametrize("preamble", ["yes", "no"])
-def test_a_folder_that_a_real_redis_has_rewritten_is_taken_over(tmp_path: Path, preamble: str) -> None:
-    with redis_server("--aof-use-rdb-preamble", preamble, data=tmp_path) as server:
-        client = server.connect()
-        for args in CONTENTS:
-            client.ask(*args)
-        client.ask("BGREWRITEAOF")
-        await_rewrite(client)
-        for args in FEW:
-            client.ask(*args)
-        theirs = everything(client)
-        server.stop()
-    with final_server(data=tmp_path) as ours:
-        assert everything(ours.connect()) == theirs
-    assert len(theirs) > 300
+# A real server, now
 
 
 def texts_and_integers() -> st.SearchStrategy[bytes]:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from final.data.store import Store, Unit
 from final.log.base import write_base
 from stages.harness.wire import Client, request
-from tests.support.folders import await_rewrite, data_of, everything, flush, info, names, opened
+from tests.support.folders import await_rewrite, by_score, data_of, everything, flush, info, names, opened
 from tests.support.oracle import NOW, OverTheWire, args_of, final_server, redis_server, shown, transcripts
 from tests.support.rewriting import MIXED, PATIENCE, finish, rewrite, status
 from tests.support.sequences import ANY, EXAMPLES
@@ -275,14 +275,6 @@ def test_inside_a_transaction_it_waits_until_the_transaction_is_in_the_log(tmp_p
 # A real Redis goes on from ours
 
 
-def without_minus_zero(data: dict[str, Any]) -> dict[str, Any]:
-    """The data with -0 as 0: a small sorted set of Redis's forgets the sign when it is loaded from a log."""
-    return {
-        key: (kind, [b"0" if each == b"-0" else each for each in value] if kind == "zset" else value, until)
-        for key, (kind, value, until) in data.items()
-    }
-
-
 def without_deleted(client: Client) -> None:
     """Drop what is pending of deleted entries of streams: Redis, too, drops it when it loads a log."""
     for database in range(16):
@@ -311,15 +303,15 @@ def test_a_real_redis_starts_on_our_rewritten_log_with_the_same_data(tmp_path: P
         await_rewrite(client)
         for args in FEW:
             client.ask(*args)
-        ours = without_minus_zero(everything(client))
+        ours = by_score(everything(client))
         server.stop()
     assert names(tmp_path / "ours") == ["2.base.aof", "2.incr.aof", "manifest"]
     shutil.copytree(tmp_path / "ours", tmp_path / "copy")
     with redis_server(data=tmp_path / "copy") as server:
         client = server.connect()
-        assert without_minus_zero(everything(client)) == ours and len(ours) > 300
+        assert by_score(everything(client)) == ours and len(ours) > 300
         client.ask("BGREWRITEAOF")
         await_rewrite(client)
         server.stop()
     with final_server(data=tmp_path / "copy") as server:
-        assert without_minus_zero(everything(server.connect())) == ours
+        assert by_score(everything(server.connect())) == ours

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import subprocess
 import time
 from collections import deque
 from collections.abc import Callable
@@ -26,7 +24,6 @@ from tests.support.observing import info_number
 from tests.support.oracle import NOW, InProcess, OverTheWire, args_of, final_server, redis_server, transcripts
 from tests.support.rewriting import MIXED, PATIENCE
 from tests.support.sequences import ANY, EXAMPLES, SEQUENCES
-from tests.support.snapshots.contents import CONTENTS, STREAMS
 
 Held = Callable[[InProcess], Callable[[], None]]
 DATA = [section for name, section in transcripts().items() if not name.startswith(("connection", "admin", "scripts"))]
@@ -138,32 +135,6 @@ def test_options_say_where_and_how(tmp_path: Path) -> None:
 
 
 # A real Redis
-
-
-@pytest.mark.parametrize(
-    "options", [("--rdbcompression", "yes"), pytest.param(("--rdbchecksum", "no"), marks=pytest.mark.slow)], ids=str
-)
-def test_a_real_redis_reads_what_final_has_saved_and_the_other_way_round(
-    tmp_path: Path, options: tuple[str, ...]
-) -> None:
-    where = ("--dir", str(tmp_path), *options)
-    with final_server(*where) as ours:
-        client = ours.connect()
-        for args in (*CONTENTS, *STREAMS):
-            client.ask(*args)
-        client.ask("EXPIRE", "list of texts", 100_000)
-        assert client.ask("SAVE") == "OK"
-        saved = everything(client)
-    assert shutil.which("redis-check-rdb") is None or b"RDB looks OK" in subprocess.run(
-        ["redis-check-rdb", str(tmp_path / "dump.rdb")], capture_output=True, check=True
-    ).stdout  # fmt: skip
-    with redis_server(*where) as theirs:
-        client = theirs.connect()
-        assert everything(client) == saved
-        client.ask("CONFIG", "SET", "list-max-listpack-size", 3)
-        assert client.ask("SAVE") == "OK"
-    with final_server(*where) as ours:
-        assert everything(ours.connect()) == saved
 
 
 def values(peer: InProcess) -> dict[bytes, Any]:

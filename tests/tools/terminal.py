@@ -61,19 +61,27 @@ class Line:
 
 
 class Shell:
-    """A bash in a pseudo-terminal that does not echo what is typed."""
+    """A bash in a pseudo-terminal that does not echo what is typed; it looks for programs in `tools` first."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *tools: Path) -> None:
         self.master, terminal = os.openpty()
         settings = termios.tcgetattr(terminal)
         settings[1] &= ~termios.OPOST  # no \r before \n
         settings[3] &= ~termios.ECHO
         termios.tcsetattr(terminal, termios.TCSANOW, settings)
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        path = os.pathsep.join([*map(str, tools), str(Path(sys.executable).parent), os.environ["PATH"]])
         self.process = subprocess.Popen(
             ["bash", "--noprofile", "--norc", "--noediting", "-i"],
             cwd=folder,
-            env={"PATH": path, "PYTHONPATH": str(ROOT), "PS1": PROMPT, "LC_ALL": "C", "TERM": "dumb", "HISTFILE": ""},
+            env={
+                "PATH": path,
+                "PYTHONPATH": str(ROOT),
+                "PS1": PROMPT,
+                "PS2": "",
+                "LC_ALL": "C",
+                "TERM": "dumb",
+                "HISTFILE": "",
+            },
             stdin=terminal,
             stdout=terminal,
             stderr=terminal,

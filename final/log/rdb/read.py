@@ -6,7 +6,8 @@ The contents are returned as the requests that recreate them, as from any other 
     REDIS0010   FA "redis-ver" "7.0.15"  …   FE 0   FC deadline  00 "key" "value"  …   FF checksum
     version     auxiliary fields             database            a key and its value   end
 
-Types and opcodes that only Redis before version 4 wrote, such as zipmaps and expiry times in seconds, are not read.
+Types and opcodes that only Redis before version 4 wrote, such as zipmaps and expiry times in seconds, are not read,
+nor what Redis 7.0 does not have, such as the deadlines of a hash's fields in Valkey 9.
 """
 
 import struct
@@ -95,7 +96,7 @@ SKIPPED: dict[int, Callable[[Cursor], object]] = {
     251: lambda cursor: (cursor.size(), cursor.size()),  # the number of keys, and of those with a deadline
 }
 FOREIGN = {245: "functions", 246: "functions", 247: "the data of a module"}
-FOREIGN_VALUES = {6: "of a module's type", 7: "of a module's type"}
+FOREIGN_VALUES = {6: "of a module's type", 7: "of a module's type", 22: "a hash whose fields have deadlines"}
 
 
 def read_snapshot(cursor: Cursor) -> Iterator[tuple[int, Args]]:
