@@ -12,6 +12,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         connection_state.py  the states of a connection, and what leads from one to the next, in one table
         output_limit.py   client-output-buffer-limit: how many bytes may wait until the client reads them
         listener.py       accepts clients, a few in each iteration of the event loop
+        outgoing.py       connections that the server itself opens, to other servers
         before_sleep.py   one iteration: whose requests are executed, and what is written at its end
         while_busy.py     answers clients without the event loop, while a script does not end
         stopping.py       waits for signals in a thread, and ends the server in time, whatever it does
@@ -37,6 +38,8 @@ The map of its files, from the outside in. Imports point downwards only, with on
         counters.py, clocks.py  the statistics of INFO; the time of day, and the clock for durations
         key_specs.py      the indexes of the keys in the requests of a command
         open_files.py     how many clients the system's limit of open files allows
+    replication/   a second server keeps a copy of the data (12, 13)
+        outgoing.py       what is said over a connection that the server itself has opened
     lua/           Lua for scripts; a script can reach only what is passed to it
         interpreter.py, prelude.lua, libraries.lua  runs a script
         libraries.py      cjson and bit, for scripts

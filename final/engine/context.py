@@ -10,6 +10,7 @@ from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
 from ..options import Options
 from ..protocol.writer import Value
+from ..replication.outgoing import Dial
 from .blocking import Waiting
 from .client import Client
 from .command import Command
@@ -29,6 +30,7 @@ class Engine(Protocol):
     stores: list[Store]
     clients: dict[int, Client]
     options: Options
+    dial: Dial
     log: Log | None
     order: Order
     pubsub: PubSub

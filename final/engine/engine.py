@@ -16,6 +16,7 @@ from ..log.snapshot import Snapshots
 from ..options import Options
 from ..protocol.errors import ReplyError, busy, log_failed, out_of_memory, snapshot_failed
 from ..protocol.writer import Replies, Value
+from ..replication.outgoing import Dial, unconnected
 from .admit import admit
 from .blocking import Waiting
 from .client import Client, about_to_run, discard
@@ -42,7 +43,7 @@ class Engine:
 
     `clock` and `steady` return the time in milliseconds; a test may hand in its own. `on_stop` is called by SHUTDOWN,
     `while_busy` now and then by a script that does not end, `in_child` in a forked process, and `on_broken` with an
-    exception that broke a request off in the middle: it should end the server.
+    exception that broke a request off in the middle: it should end the server. `dial` connects to another server.
     """
 
     def __init__(
@@ -54,8 +55,10 @@ class Engine:
         while_busy: Callable[[], None] = lambda: None,
         in_child: Callable[[], None] = lambda: None,
         on_broken: Callable[[BaseException], None] = reraise,
+        dial: Dial = unconnected,
     ) -> None:
         self.options = options
+        self.dial = dial
         self.steady = steady
         self.stop = on_stop
         self.unit = Unit(clock)

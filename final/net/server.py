@@ -12,10 +12,12 @@ from ..engine.open_files import adjust_open_files_limit
 from ..options import Options
 from ..protocol.errors import protected, too_many_clients
 from ..protocol.writer import encode
+from ..replication.outgoing import Conversation
 from ..server_log import announce, log
 from .before_sleep import Iteration
 from .connection import Connection
 from .listener import AcceptedTransport, Listener, keep_alive
+from .outgoing import Outgoing
 from .stopping import forget_signals
 from .while_busy import WhileBusy
 
@@ -36,8 +38,10 @@ class Server:
             while_busy=lambda: self.while_busy.serve(),
             in_child=forget_signals,
             on_broken=self.end,
+            dial=self.dial,
         )
         self.connections: set[Connection] = set()
+        self.dialling: set[asyncio.Task[None]] = set()  # the event loop itself keeps only weak references to them
         self.iteration = Iteration(self.engine, self.stop, self.end)
         self.listener = Listener(self.create_connection, self.iteration.queue)
         self.while_busy = WhileBusy(self.iteration, self.connections, self.listener)
@@ -87,6 +91,13 @@ class Server:
         engine.counters.connections_rejected += 1
         accepted.write(encode(refusal))
         return None
+
+    def dial(self, host: str, port: int, conversation: Conversation, timeout: float) -> None:
+        """Open a connection to another server, for a conversation, within `timeout` seconds. Return at once."""
+        outgoing = Outgoing(self.iteration, conversation)
+        task = asyncio.get_running_loop().create_task(outgoing.open(host, port, timeout))
+        self.dialling.add(task)
+        task.add_done_callback(self.dialling.discard)
 
     def interrupt(self) -> float | None:
         """Have the event loop stop the server, and return the seconds that it has. The signal thread calls this.
