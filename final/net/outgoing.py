@@ -28,7 +28,8 @@ class Outgoing(asyncio.Protocol):
         except TimeoutError:
             self.end("timed out")
         except OSError as error:
-            self.end(os.strerror(error.errno) if (error.errno or 0) > 0 else str(error))  # < 0: the name of the host
+            number = error.errno or 0  # negative: the name of the host is not known
+            self.end(os.strerror(number) if number > 0 else str(error))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the conversation."""
