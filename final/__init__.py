@@ -39,6 +39,8 @@ The map of its files, from the outside in. Imports point downwards only, with on
         key_specs.py      the indexes of the keys in the requests of a command
         open_files.py     how many clients the system's limit of open files allows
     replication/   a second server keeps a copy of the data (12, 13)
+        primary.py        the stream of changes, and the replicas that are fed from it
+        backlog.py        the end of that stream, so that a replica can continue after its connection broke
         outgoing.py       what is said over a connection that the server itself has opened
     lua/           Lua for scripts; a script can reach only what is passed to it
         interpreter.py, prelude.lua, libraries.lua  runs a script

@@ -11,6 +11,7 @@ from ..log.snapshot import Snapshots
 from ..options import Options
 from ..protocol.writer import Value
 from ..replication.outgoing import Dial
+from ..replication.primary import Primary
 from .blocking import Waiting
 from .client import Client
 from .command import Command
@@ -36,6 +37,7 @@ class Engine(Protocol):
     pubsub: PubSub
     rewriter: Rewriter
     snapshots: Snapshots
+    primary: Primary
     eviction: Eviction
     scripts: Scripts
     monitors: Monitors

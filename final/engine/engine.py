@@ -17,6 +17,7 @@ from ..options import Options
 from ..protocol.errors import ReplyError, busy, log_failed, out_of_memory, snapshot_failed
 from ..protocol.writer import Replies, Value
 from ..replication.outgoing import Dial, unconnected
+from ..replication.primary import Primary
 from .admit import admit
 from .blocking import Waiting
 from .client import Client, about_to_run, discard
@@ -74,6 +75,7 @@ class Engine:
         self.log: Log | None = None  # None: nothing is logged
         self.rewriter = Rewriter(self, in_child)
         self.snapshots = Snapshots(self, in_child)
+        self.primary = Primary(self)
         self.monitors = Monitors()
         self.slowlog = SlowLog(options)
         self.pause = Pause()
