@@ -178,6 +178,22 @@ class Options:
     busy_reply_threshold: int = option(
         5000, "milliseconds after which a running script makes the server answer BUSY", settable=True
     )
+    replicaof: str = option(
+        "", "host and port of the primary that this server follows; none: it is a primary",
+        read=lambda text, _: "{} {}".format(*parse_replicaof(text)) if text else "",
+    )  # fmt: skip
+    masterauth: str = option("", "password that a replica sends to its primary", settable=True)
+    masteruser: str = option("", "user name that it sends with it", settable=True)
+    replica_read_only: str = option("yes", "replicas refuse writes of clients", choices=("yes", "no"), settable=True)
+    replica_serve_stale_data: str = option(
+        "yes", "replicas answer while they have lost their primary", choices=("yes", "no"), settable=True
+    )
+    replica_priority: int = option(100, "Sentinel prefers the replica with the lowest number; 0: never promote it",
+                                   settable=True, most=2**31 - 1)  # fmt: skip
+    replica_announce_ip: str = option("", "address at which others reach this replica", settable=True)
+    replica_announce_port: int = option(0, "port at which they do; 0: `port`", settable=True, most=65535)
+    repl_timeout: int = option(60, "seconds of silence after which the other side of a replication counts as dead",
+                               settable=True, least=1, most=2**31 - 1)  # fmt: skip
     loop: str = option(
         "auto", "the event loop: asyncio's own, or uvloop; auto: uvloop if it is installed",
         choices=("auto", "asyncio", "uvloop"),
@@ -241,6 +257,14 @@ def parse(name: str, value: str, now: Any = None) -> Any:
     if not meta["least"] <= number <= meta["most"]:
         raise ValueError(f"argument must be between {meta['least']} and {meta['most']} inclusive")
     return number
+
+
+def parse_replicaof(text: str) -> tuple[str, int]:
+    """The host and port of a primary. Raises ValueError with Redis's text."""
+    host, _, port = text.partition(" ")
+    if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) <= 65535:
+        raise ValueError("Invalid master port")
+    return host, int(port)
 
 
 def check_name(option: str, name: str) -> str:

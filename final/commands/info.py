@@ -134,13 +134,27 @@ def about_keyspace(engine: Engine) -> Fields:
     }
 
 
+def about_replication(engine: Engine) -> Fields:
+    """Return the Replication section."""
+    fields: Fields = (
+        {"role": "master"} if engine.replica is None else {"role": "slave", **engine.replica.state_fields()}
+    )
+    return fields | {
+        "connected_slaves": 0,
+        "master_failover_state": "no-failover",
+        "master_replid": engine.primary.replid,
+        "master_replid2": engine.primary.replid2,
+        "master_repl_offset": engine.primary.offset,
+    }
+
+
 SECTIONS: dict[str, Callable[[Engine], Fields]] = {
     "Server": about_server,
     "Clients": about_clients,
     "Memory": about_memory,
     "Persistence": lambda engine: {"loading": 0, **engine.snapshots.state(), **engine.rewriter.state()},
     "Stats": about_work,
-    "Replication": lambda engine: {"role": "master", "connected_slaves": 0, "master_repl_offset": 0},
+    "Replication": about_replication,
     "CPU": about_processor,
     "Cluster": lambda engine: {"cluster_enabled": 0},
     "Keyspace": about_keyspace,
@@ -148,8 +162,10 @@ SECTIONS: dict[str, Callable[[Engine], Fields]] = {
 
 
 @command(NOSCRIPT, LOADING, STALE, FAST, IN_ADMIN, IN_DANGEROUS)
-def role() -> Value:
-    """ROLE: answer with the role `master`, the replication offset 0, and no replicas."""
+def role(engine: Engine) -> Value:
+    """ROLE: answer with the role, and the address, state and offset of the primary, or the offset and the replicas."""
+    if (replica := engine.replica) is not None:
+        return [b"slave", replica.host.encode(), replica.port, replica.state.role, replica.offset]
     return [b"master", 0, []]
 
 

@@ -14,10 +14,11 @@ from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
 from ..options import Options
-from ..protocol.errors import ReplyError, busy, log_failed, out_of_memory, snapshot_failed
+from ..protocol.errors import ReplyError, busy, log_failed, out_of_memory, read_only_replica, snapshot_failed
 from ..protocol.writer import Replies, Value
 from ..replication.outgoing import Dial, unconnected
 from ..replication.primary import Primary
+from ..replication.replica import Replica
 from .admit import admit
 from .blocking import Waiting
 from .client import Client, about_to_run, discard
@@ -80,9 +81,12 @@ class Engine:
         self.slowlog = SlowLog(options)
         self.pause = Pause()
         self.eviction = Eviction(options, self.stores, steady)
-        self.scripts = Scripts(options, self.call, lambda: self.eviction.full, lambda: self.disk_failure, while_busy)
+        self.scripts = Scripts(
+            options, self.call, lambda: self.eviction.full, lambda: self.write_failure, lambda: self.stale, while_busy
+        )
         self.faults = Faults(self.unit, on_broken, self.settle_expired)
         self.started = self.recently = steady()  # the latter is set some ten times a second
+        self.replica: Replica | None = None  # None: this server is a primary
         self.run_id = token_hex(20)  # random for each start: a tool sees a restart by it
         self.active_expire = True  # remove expired keys before they are accessed; DEBUG SET-ACTIVE-EXPIRE sets it
         self.security_warning = SecurityWarning()
@@ -117,7 +121,7 @@ class Engine:
         try:
             command = find(args)
             client.last_command = command.name
-            admit(client, command, self.options.requirepass, self.disk_failure)
+            admit(self, client, command)
             if self.eviction.keeping:
                 self.make_room(client, command, args)
         except ReplyError as error:
@@ -140,7 +144,7 @@ class Engine:
             command = find(args)
             if ALLOW_BUSY not in command.flags:
                 raise busy()
-            admit(client, command, self.options.requirepass, self.disk_failure)
+            admit(self, client, command)
             return command.run(self, client, args)
         except ReplyError as error:
             return self.reject(client, args, error)
@@ -164,6 +168,16 @@ class Engine:
         return log_failed(self.log.failure) if self.log is not None and self.log.failure else None
 
     @property
+    def write_failure(self) -> ReplyError | None:
+        """The error for every write; None: clients may write."""
+        return read_only_replica() if self.unit.leaves_expiry else self.disk_failure
+
+    @property
+    def stale(self) -> bool:
+        """Whether this is a replica that has lost its primary, and must not show data that may be stale."""
+        return self.replica is not None and self.replica.stale
+
+    @property
     def forked(self) -> bool:
         """Whether a child process runs, for a rewrite or a snapshot. There is at most one."""
         return self.rewriter.worker is not None or self.snapshots.worker is not None
@@ -174,7 +188,7 @@ class Engine:
         Raises `out_of_memory` if that fails and the request might need more memory.
         """
         self.eviction.touch(client.db.index, command, args)
-        if not self.eviction.full:
+        if not self.eviction.full or self.replica is not None:  # a replica has what its primary has
             return
         while self.eviction.full and (place := self.eviction.victim()) is not None:
             store = self.stores[place[0]]
@@ -284,7 +298,7 @@ class Engine:
         self.unit.stopped = None
         self.recently = self.steady()
         self.counters.sample(self.recently)
-        if not self.active_expire or self.recently < self.pause.until:
+        if not self.active_expire or self.unit.leaves_expiry or self.recently < self.pause.until:
             return False
         more = any([store.expire_due(most) for store in self.stores if store.deadlines])
         self.settle_expired()
