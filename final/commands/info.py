@@ -15,6 +15,7 @@ from ..options import RELEASE
 from ..protocol.errors import ReplyError
 from ..protocol.numeric import parse_integer
 from ..protocol.writer import Value, Verbatim
+from ..replication.replica_fields import replica_fields
 
 Fields = dict[str, object]
 
@@ -137,7 +138,7 @@ def about_keyspace(engine: Engine) -> Fields:
 def about_replication(engine: Engine) -> Fields:
     """Return the Replication section."""
     fields: Fields = (
-        {"role": "master"} if engine.replica is None else {"role": "slave", **engine.replica.state_fields()}
+        {"role": "master"} if engine.replica is None else {"role": "slave", **replica_fields(engine.replica)}
     )
     return fields | {
         "connected_slaves": 0,

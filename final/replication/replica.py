@@ -16,85 +16,25 @@
 A connection that breaks is opened again after a second. The offset then says what is missing.
 """
 
-import re
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Protocol
 
 from ..log.rdb.cursor import BadSnapshot
 from ..log.read import Malformed, read_rdb_file
-from ..options import Options
 from ..protocol.errors import ReplyError
 from ..protocol.writer import encode_request
 from ..server_log import log
-from .outgoing import Dial, Line
-from .primary import Primary
-from .replica_state import (
-    ASKING,
-    BROKEN,
-    CONNECTED,
-    CONNECTING,
-    CONTINUE,
-    DIAL,
-    EXPECTING,
-    FULL,
-    HEADER,
-    INTRODUCED,
-    INTRODUCING,
-    LEFT,
-    LOADED,
-    LOADING,
-    OPENED,
-    OVER,
-    RECEIVED,
-    RECEIVING,
-    TRANSITIONS,
-    WAITING,
-    Event,
-)  # fmt: skip
-from .stream import Args, Stream
+from .handshake import Broken, Full, Handshake, Partial, answer_to_psync, shown
+from .outgoing import Line
+from .replica_needs import Data, Engine
+from .replica_state import TRANSITIONS, Event, State
+from .stream import Stream
 from .transfer import Transfer
 
 SLICE = 0.002  # seconds of loading or executing in one iteration of the event loop
 SECOND = 1000  # milliseconds: between two tries to connect, and between two acknowledgements
 MAX_LINE = 16 * 1024  # bytes
-_FULL = re.compile(rb"\+FULLRESYNC ([0-9a-zA-Z]{40}) (\d{1,18})")
-_CONTINUE = re.compile(rb"\+CONTINUE(?: ([0-9a-zA-Z]{40}))?\s*")
-_TOLERATED = (b"-NOAUTH", b"-NOPERM", b"-ERR operation not permitted")  # in answer to PING: AUTH comes next
-
-
-class Data(Protocol):
-    """What a replica does to the data; `engine/following.py` does it."""
-
-    def begin(self, break_off: Callable[[], None]) -> None:
-        """There is a stream of changes. `break_off` ends it, for CLIENT KILL."""
-
-    def apply(self, requests: list[Args]) -> None:
-        """Execute a unit of the primary's changes."""
-
-    def end(self) -> None:
-        """There is no stream any more."""
-
-    def replace(self, requests: Iterator[Args]) -> Iterator[None]:
-        """Build a data set from requests, one at each step, and at the end replace the present one by it.
-
-        Raises ReplyError if a request fails: then the present data is as it was.
-        """
-
-
-class Engine(Protocol):
-    """What a replica needs of the engine."""
-
-    options: Options
-    dial: Dial
-    primary: Primary
-    steady: Callable[[], int]
-
-
-class Broken(Exception):
-    """The connection is of no use any more, for this reason."""
 
 
 class Replica:
@@ -106,60 +46,29 @@ class Replica:
         self.host, self.port = host, port
         self.takes_over = takes_over
         self.afresh = not engine.primary.feeding  # what is missing is not known, or not to be trusted
-        self.state = WAITING
+        self.state = State.WAITING
         self.line: Line | None = None
         self.problem = ""  # with the last connection, and in the server log
+        self.failures = 0  # snapshots in a row that could not be loaded
         self.heard = self.spoken = self.retry_at = engine.steady()  # by the steady clock, in milliseconds
         self.down_since: int | None = None  # None: there was no connection yet
         self.transfer: Transfer | None = None
         self.stream = Stream(engine.options.client_query_buffer_limit)
         self.asked = False  # for an acknowledgement, by REPLCONF GETACK in the stream
         self._buffer = bytearray()  # received, and not used yet
-        self._requests: deque[Args] = deque()  # of the handshake; the first one is sent
-        self._coming = ("", 0)  # the ID and offset of the snapshot that comes
+        self.handshake = Handshake(engine.options)
+        self.coming = Full("", 0)  # the ID and the offset of the snapshot that comes
         self._loading: Iterator[None] | None = None
 
     @property
     def stale(self) -> bool:
         """Whether the data must not be shown, as the primary may have changed it (`replica-serve-stale-data`)."""
-        return self.state is not CONNECTED and self.engine.options.replica_serve_stale_data == "no"
+        return self.state is not State.CONNECTED and self.engine.options.replica_serve_stale_data == "no"
 
     @property
     def offset(self) -> int:
         """How much of the primary's stream is executed; -1: there is no connection."""
-        return self.engine.primary.offset if self.state is CONNECTED else -1
-
-    def state_fields(self) -> dict[str, Any]:
-        """The fields of INFO about the primary and the connection to it."""
-        now, options, offset = self.engine.steady(), self.engine.options, self.engine.primary.offset
-        syncing = self.state in (EXPECTING, RECEIVING, LOADING)
-        silent = (now - self.heard) // 1000
-        fields: dict[str, Any] = {
-            "master_host": self.host,
-            "master_port": self.port,
-            "master_link_status": "up" if self.state is CONNECTED else "down",
-            "master_last_io_seconds_ago": silent if self.state is CONNECTED else -1,
-            "master_sync_in_progress": int(syncing),
-            "slave_read_repl_offset": offset,
-            "slave_repl_offset": offset,
-        }
-        if syncing:
-            total, received = (self.transfer.length, self.transfer.received) if self.transfer else (-1, 0)
-            fields |= {
-                "master_sync_total_bytes": total or 0,
-                "master_sync_read_bytes": received,
-                "master_sync_left_bytes": max((total or 0) - received, -1),
-                "master_sync_perc": f"{100 * received / total if total and total > 0 else 0:.2f}",
-                "master_sync_last_io_seconds_ago": silent,
-            }
-        if self.state is not CONNECTED:
-            down = -1 if self.down_since is None else (now - self.down_since) // 1000
-            fields["master_link_down_since_seconds"] = down
-        return fields | {
-            "slave_priority": options.replica_priority,
-            "slave_read_only": int(options.replica_read_only == "yes"),
-            "replica_announced": 1,
-        }
+        return self.engine.primary.offset if self.state is State.CONNECTED else -1
 
     def move(self, event: Event) -> None:
         """Change the state by the table."""
@@ -169,41 +78,30 @@ class Replica:
 
     def tick(self, now: int) -> None:
         """Called some ten times a second: connect again, acknowledge, or give up a connection that is silent."""
-        if self.state is WAITING:
+        if self.state is State.WAITING:
             if now >= self.retry_at:
-                self.move(DIAL)
+                self.move(Event.DIAL)
                 self.heard = now
                 self.engine.dial(self.host, self.port, self, self.engine.options.repl_timeout)
-        elif self.state is not CONNECTING and now - self.heard > self.engine.options.repl_timeout * 1000:
+        elif self.state is not State.CONNECTING and now - self.heard > self.engine.options.repl_timeout * 1000:
             self.break_off("the primary is silent")
         elif now - self.spoken >= SECOND and self.line is not None:
-            if self.state is CONNECTED:
+            if self.state is State.CONNECTED:
                 self.acknowledge()
-            elif self.state is LOADING:
+            elif self.state is State.LOADING:
                 self.write(b"\n")  # else the primary would take this replica for dead
 
     def opened(self, line: Line) -> None:
         """The primary has accepted the connection: begin the handshake."""
-        if self.state is not CONNECTING:
+        if self.state is not State.CONNECTING:
             line.close()
             return
         self.line = line
         self.heard = self.engine.steady()
-        self.move(OPENED)
-        self._requests = deque(self.handshake())
-        self.write(encode_request(self._requests[0]))
-
-    def handshake(self) -> Iterator[Args]:
-        """Yield the requests before PSYNC."""
-        options = self.engine.options
-        yield [b"PING"]
-        if options.masterauth:
-            user = [options.masteruser.encode()] if options.masteruser else []
-            yield [b"AUTH", *user, options.masterauth.encode(errors="surrogateescape")]
-        yield [b"REPLCONF", b"listening-port", b"%d" % (options.replica_announce_port or options.port)]
-        if options.replica_announce_ip:
-            yield [b"REPLCONF", b"ip-address", options.replica_announce_ip.encode()]
-        yield [b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"]
+        self.move(Event.OPENED)
+        self.handshake = Handshake(self.engine.options)
+        assert self.handshake.request
+        self.write(encode_request(self.handshake.request))
 
     def received(self, data: bytes) -> None:
         """The primary has sent these bytes. b"": go on with what was left in the last iteration."""
@@ -221,7 +119,7 @@ class Replica:
     def closed(self, reason: str) -> None:
         """There is no connection."""
         self.line = None
-        if self.state is not OVER:
+        if self.state is not State.OVER:
             self.break_off(reason)
 
     def break_off(self, reason: str) -> None:
@@ -229,18 +127,18 @@ class Replica:
         if reason != self.problem:
             log.warning("no replication from %s:%d: %s", self.host, self.port, reason)
         self.problem = reason
-        self.retry_at = self.engine.steady() + SECOND
+        self.retry_at = self.engine.steady() + SECOND * 2 ** min(self.failures, 6)
         self.disconnect()
-        self.move(BROKEN)
+        self.move(Event.BROKEN)
 
     def leave(self) -> None:
         """Follow this primary no longer."""
         self.disconnect()
-        self.move(LEFT)
+        self.move(Event.LEFT)
 
     def disconnect(self) -> None:
         """Close the connection, and forget what has come over it and was not a whole unit."""
-        if self.state is CONNECTED:
+        if self.state is State.CONNECTED:
             self.down_since = self.engine.steady()
             self.data.end()
         line, self.line = self.line, None
@@ -261,31 +159,31 @@ class Replica:
     def acknowledge(self) -> None:
         """Tell the primary how much of its stream is executed."""
         self.asked = False
-        if self.state is CONNECTED:
+        if self.state is State.CONNECTED:
             self.write(encode_request([b"REPLCONF", b"ACK", b"%d" % self.engine.primary.offset]))
 
     # What comes over it
 
     def step(self) -> bool:
         """Use what has come, as the state says; return whether there may be more to do at once."""
-        if self.state is RECEIVING:
+        if self.state is State.RECEIVING:
             return self.receive()
-        if self.state is LOADING:
+        if self.state is State.LOADING:
             return self.load()
-        if self.state is CONNECTED:
+        if self.state is State.CONNECTED:
             return self.execute()
         line = self.take_line()
         if line is None:
             return False
-        if self.state is INTRODUCING:
+        if self.state is State.INTRODUCING:
             self.introduce(line)
-        elif self.state is ASKING and line:
-            self.hear_answer(line)
-        elif self.state is EXPECTING and line:  # an empty line only says that the primary is still at work
+        elif self.state is State.ASKING and line:
+            self.hear_answer(answer_to_psync(line))
+        elif self.state is State.EXPECTING and line:  # an empty line only says that the primary is still at work
             if line.startswith(b"-"):
                 raise Broken(f"the primary cannot send a snapshot: {shown(line)}")
             self.transfer = Transfer(line, Path(self.engine.options.dir))
-            self.move(HEADER)
+            self.move(Event.HEADER)
         return True
 
     def take_line(self) -> bytes | None:
@@ -300,32 +198,26 @@ class Replica:
         return line
 
     def introduce(self, line: bytes) -> None:
-        """The answer to a request of the handshake: send the next one, at last PSYNC. REPLCONF may be refused."""
-        request = self._requests.popleft()
-        refused = line.startswith(b"-") and not (request[0] == b"PING" and line.startswith(_TOLERATED))
-        if not line.startswith((b"+", b"-")) or (refused and request[0] != b"REPLCONF"):
-            raise Broken(f"{request[0].decode()} was answered with {shown(line)}")
-        if self._requests:
-            self.write(encode_request(self._requests[0]))
+        """The answer to a request of the handshake: send the next one, at last PSYNC."""
+        self.handshake.hear(line)
+        if self.handshake.request:
+            self.write(encode_request(self.handshake.request))
             return
-        self.move(INTRODUCED)
+        self.move(Event.INTRODUCED)
         primary = self.engine.primary
         known = [b"?", b"-1"] if self.afresh else [primary.replid.encode(), b"%d" % (primary.offset + 1)]
         self.write(encode_request([b"PSYNC", *known, *([b"FAILOVER"] if self.takes_over else [])]))
 
-    def hear_answer(self, line: bytes) -> None:
+    def hear_answer(self, answer: Full | Partial) -> None:
         """The answer to PSYNC."""
-        if found := _FULL.fullmatch(line):
-            self._coming = (found[1].decode(), int(found[2]))
-            self.move(FULL)
-        elif found := _CONTINUE.fullmatch(line):
-            primary = self.engine.primary
-            if found[1] and found[1].decode() != primary.replid:
-                primary.branch(found[1].decode())
-            self.move(CONTINUE)
-            self.begin("it continues")
-        else:
-            raise Broken(f"PSYNC was answered with {shown(line)}")
+        if isinstance(answer, Full):
+            self.coming = answer
+            self.move(Event.FULL)
+            return
+        if answer.replid not in ("", self.engine.primary.replid):
+            self.engine.primary.branch(answer.replid)
+        self.move(Event.CONTINUE)
+        self.begin("it continues")
 
     def receive(self) -> bool:
         """A part of the snapshot."""
@@ -335,7 +227,7 @@ class Replica:
         if rest is None:
             return False
         self._buffer += rest
-        self.move(RECEIVED)
+        self.move(Event.RECEIVED)
         self._loading = self.data.replace(read_rdb_file(self.transfer.file))
         return True
 
@@ -349,18 +241,19 @@ class Replica:
                     self.go_on()
                     return False
         except (BadSnapshot, ReplyError) as error:
+            self.failures += 1  # each try has the primary write a snapshot: do not ask for one each second
             raise Broken(f"the snapshot cannot be loaded: {error}") from None
         self.transfer.close()
         self.transfer = self._loading = None
-        self.move(LOADED)
-        self.engine.primary.begin(*self._coming)
+        self.move(Event.LOADED)
+        self.engine.primary.begin(*self.coming)
         self.begin("it is synchronised")
         return True
 
     def begin(self, how: str) -> None:
         """The stream comes next."""
         log.info("replication from %s:%d: %s", self.host, self.port, how)
-        self.problem = ""
+        self.problem, self.failures = "", 0
         self.afresh = self.takes_over = False
         self.data.begin(lambda: self.break_off("the connection was killed"))
         self.acknowledge()
@@ -373,7 +266,7 @@ class Replica:
         try:
             for unit in self.stream.units():
                 self.data.apply(unit)
-                if perf_counter() >= deadline or self.state is not CONNECTED:
+                if perf_counter() >= deadline or self.state is not State.CONNECTED:
                     break
         except Malformed as error:
             self.afresh = True
@@ -382,7 +275,7 @@ class Replica:
             self.engine.primary.append_raw(self.stream.taken())
         if self.asked:
             self.acknowledge()
-        if self.stream.more and self.state is CONNECTED:
+        if self.stream.more and self.state is State.CONNECTED:
             self.go_on()
         return False
 
@@ -391,8 +284,3 @@ class Replica:
         assert self.line is not None
         self.heard = self.engine.steady()
         self.line.again()
-
-
-def shown(line: bytes) -> str:
-    """A line of the primary, for the server log."""
-    return line[:256].decode(errors="backslashreplace")

@@ -167,7 +167,7 @@ def read_dump(payload: bytes) -> Iterator[Args]:
 
 
 def check_sum(cursor: Cursor) -> Iterator[tuple[int, Args]]:
-    """Verify the checksum at the end; 0 means none (`rdbchecksum no`). Yield an empty request for each piece of data."""
+    """Verify the checksum at the end, 0 for none (`rdbchecksum no`). Yield an empty request for each piece of data."""
     end, crc = cursor.place, 0
     expected = little(cursor.take(8))
     for start in range(0, end if expected else 0, CHUNK):
