@@ -149,6 +149,34 @@ class Options:
         settable=True,
         read=lambda text, now: now.changed(text),
     )
+    repl_diskless_sync: str = option("yes", "send replicas a snapshot without writing it to the disk",
+                                     choices=("yes", "no"), settable=True)  # fmt: skip
+    repl_diskless_sync_delay: int = option(
+        5, "seconds to wait for more replicas before that begins", settable=True, most=2**31 - 1
+    )
+    repl_diskless_sync_max_replicas: int = option(
+        0, "but not once so many wait; 0: the whole time", settable=True, most=2**31 - 1
+    )
+    repl_backlog_size: int = option(
+        1 << 20, "bytes of changes kept for replicas that reconnect", settable=True, memory=True, least=1
+    )
+    repl_backlog_ttl: int = option(
+        3600, "keep none after this many seconds without a replica; 0: always", settable=True, most=2**31 - 1
+    )
+    repl_timeout: int = option(
+        60, "seconds of silence after which a replica is lost", settable=True, least=1, most=2**31 - 1
+    )
+    repl_ping_replica_period: int = option(10, "seconds between two PINGs to replicas", settable=True, least=1,
+                                           most=2**31 - 1)  # fmt: skip
+    repl_disable_tcp_nodelay: str = option(
+        "no", "send replicas fewer, larger packets, later", choices=("yes", "no"), settable=True
+    )
+    min_replicas_to_write: int = option(
+        0, "refuse writes with fewer replicas that are near; 0: never", settable=True, most=2**31 - 1
+    )
+    min_replicas_max_lag: int = option(
+        10, "near is a replica that was heard of in this many seconds", settable=True, most=2**31 - 1
+    )
     maxmemory: int = option(0, "bytes that the keys may take; 0: no limit", settable=True, memory=True,
                             most=2**64 - 1)  # fmt: skip
     maxmemory_policy: str = option(

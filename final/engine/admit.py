@@ -2,13 +2,27 @@
 
 from ..protocol.errors import ReplyError, not_authenticated, only_while_listening
 from .client import Client, about_to_run
-from .command import NO_AUTH, NO_MULTI, REFUSED_LIKE_WRITES, WHILE_SUBSCRIBED, WRITE, Command
+from .command import (
+    MAY_REPLICATE,
+    NO_AUTH,
+    NO_MULTI,
+    READONLY,
+    REFUSED_LIKE_WRITES,
+    WHILE_SUBSCRIBED,
+    WRITE,
+    Command,
+)
+
+TOUCHES_KEYS = {WRITE, READONLY, MAY_REPLICATE}
 
 
-def admit(client: Client, command: Command, password: str, disk_failure: ReplyError | None) -> None:
+def admit(
+    client: Client, command: Command, password: str, disk_failure: ReplyError | None, refusal: ReplyError | None
+) -> None:
     """Raise a ReplyError if this client must not run this command now.
 
-    `password` is `requirepass`, "" if there is none; `disk_failure` is the error for writes if none can be kept now.
+    `password` is `requirepass`, "" if there is none; `disk_failure` is the error for writes if none can be kept now, and
+    `refusal` the one if replication does not allow any.
     """
     if client.auth_required(password) and NO_AUTH not in command.flags:
         raise not_authenticated()
@@ -16,5 +30,9 @@ def admit(client: Client, command: Command, password: str, disk_failure: ReplyEr
         raise only_while_listening(command.name)
     if client.queue is not None and NO_MULTI in command.flags:
         raise ReplyError("ERR Command not allowed inside a transaction")
+    if client.replica is not None and TOUCHES_KEYS & {*command.flags}:
+        raise ReplyError("ERR Replica can't interact with the keyspace")
     if disk_failure and any({WRITE, REFUSED_LIKE_WRITES} & {*each.flags} for each in about_to_run(client, command)):
         raise disk_failure
+    if refusal and any(WRITE in each.flags for each in about_to_run(client, command)):
+        raise refusal

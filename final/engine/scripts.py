@@ -24,19 +24,19 @@ class Scripts:
         options: Options,
         call: Call,
         full: Callable[[], bool],
-        disk_failure: Callable[[], ReplyError | None],
+        refusal: Callable[[], ReplyError | None],
         while_busy: Callable[[], None],
     ) -> None:
         """The functions that scripts need of the engine.
 
         `call` runs a command as a part of the current one. `full` returns whether `maxmemory` is exceeded.
-        `disk_failure` returns the error for writes if none can be kept now. `while_busy` is called repeatedly when a
+        `refusal` returns the error for writes while they are refused. `while_busy` is called repeatedly when a
         script has run for longer than `busy-reply-threshold`: it answers other clients with BUSY.
         """
         self.options = options
         self.call = call
         self.full = full
-        self.disk_failure = disk_failure
+        self.refusal = refusal
         self.while_busy = while_busy
         self.texts: dict[bytes, bytes] = {}
         self.busy = False  # a script has been running for longer than `busy-reply-threshold`
@@ -44,7 +44,7 @@ class Scripts:
         self._client: Client | None = None  # a copy of the client for which a script runs; None: no script runs
         self._readonly = False
         self._oom = False  # `maxmemory` was exceeded when the script began (Redis: `script_oom`)
-        self._disk_failure: ReplyError | None = None  # for writes, if none could be kept when the script began
+        self._refusal: ReplyError | None = None  # for writes, if they were refused when the script began
         self._wrote = False
         self._killed = False
         self._began = 0.0
@@ -80,9 +80,9 @@ class Scripts:
             raise ReplyError("ERR Can not execute a script with write flag using *_ro command.")
         self._readonly = readonly or "no-writes" in flags
         self._oom = self.full() and "allow-oom" not in flags
-        self._disk_failure = self.disk_failure()
-        if self._disk_failure and text.startswith(b"#!") and "no-writes" not in flags:
-            raise self._disk_failure
+        self._refusal = self.refusal()
+        if self._refusal and text.startswith(b"#!") and "no-writes" not in flags:
+            raise self._refusal
         self._client = Client(id=client.id, db=client.db, address=client.address, is_script=True)
         self._wrote = self._killed = self.busy = False
         self._began = time.monotonic()
@@ -118,8 +118,8 @@ class Scripts:
         if WRITE in command.flags or MAY_REPLICATE in command.flags:
             if self._readonly:
                 raise ReplyError("ERR Write commands are not allowed from read-only scripts.")
-            if WRITE in command.flags and self._disk_failure and not self._wrote:
-                raise self._disk_failure
+            if WRITE in command.flags and self._refusal and not self._wrote:
+                raise self._refusal
             self._wrote = self._wrote or WRITE in command.flags
         assert self._client is not None
         self._client.protocol = protocol
