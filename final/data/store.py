@@ -3,7 +3,7 @@
 import heapq
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from ..protocol.errors import wrong_type
 
@@ -51,6 +51,14 @@ class Note:
     event: str | None  # the event for keyspace notifications, AS_COMMANDED or NO_EVENT
     touch: bool = True  # transactions that WATCH the keys fail
     wake: bool = True  # commands that wait for the keys may be served
+    logged: ClassVar[bool] = True  # it is for the log, and not only for replicas
+
+
+class Message(Note):
+    """No change, but a request that replicas execute too: PUBLISH. The log does not get it."""
+
+    __slots__ = ()
+    logged = False
 
 
 class Unit:

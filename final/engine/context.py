@@ -55,6 +55,10 @@ class Engine(Protocol):
     recently: int
     active_expire: bool
 
+    @property
+    def forked(self) -> bool:
+        """Whether a child process runs."""
+
     def call(self, client: Client, command: Command, args: list[bytes]) -> Value:
         """Run a command as a part of another one, as EXEC and EVAL do: an error is returned, and nothing waits."""
 

@@ -3,23 +3,25 @@
 from collections import deque
 from collections.abc import Callable
 from itertools import count
+from math import inf
 from secrets import token_hex
 from time import perf_counter
 
 from .. import commands  # noqa: F401  (the commands enter themselves into the table)
 from ..data.announcing_store import announce
 from ..data.scan import Order
-from ..data.store import UNLOGGED, Place, Store, Unit
+from ..data.store import UNLOGGED, Note, Place, Store, Unit
 from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
 from ..options import Options
-from ..protocol.errors import ReplyError, busy, log_failed, out_of_memory, read_only_replica, snapshot_failed
+from ..protocol.errors import ReplyError, busy, out_of_memory
 from ..protocol.writer import Replies, Value
+from ..replication.full_sync import Watch, unwatched
 from ..replication.outgoing import Dial, unconnected
 from ..replication.primary import Primary
 from ..replication.replica import Replica
-from .admit import admit
+from .admit import Admission
 from .blocking import Waiting
 from .client import Client, about_to_run, discard
 from .clocks import steady_clock, wall_clock
@@ -45,7 +47,8 @@ class Engine:
 
     `clock` and `steady` return the time in milliseconds; a test may hand in its own. `on_stop` is called by SHUTDOWN,
     `while_busy` now and then by a script that does not end, `in_child` in a forked process, and `on_broken` with an
-    exception that broke a request off in the middle: it should end the server. `dial` connects to another server.
+    exception that broke a request off in the middle: it should end the server. `dial` connects to another server, and
+    `watch` says when a file descriptor is readable.
     """
 
     def __init__(
@@ -58,9 +61,10 @@ class Engine:
         in_child: Callable[[], None] = lambda: None,
         on_broken: Callable[[BaseException], None] = reraise,
         dial: Dial = unconnected,
+        watch: Watch = unwatched,
     ) -> None:
         self.options = options
-        self.dial = dial
+        self.dial, self.watch = dial, watch
         self.steady = steady
         self.stop = on_stop
         self.unit = Unit(clock)
@@ -76,14 +80,13 @@ class Engine:
         self.log: Log | None = None  # None: nothing is logged
         self.rewriter = Rewriter(self, in_child)
         self.snapshots = Snapshots(self, in_child)
-        self.primary = Primary(self)
+        self.primary = Primary(self, in_child)
         self.monitors = Monitors()
         self.slowlog = SlowLog(options)
         self.pause = Pause()
         self.eviction = Eviction(options, self.stores, steady)
-        self.scripts = Scripts(
-            options, self.call, lambda: self.eviction.full, lambda: self.write_failure, lambda: self.stale, while_busy
-        )
+        self.admission = Admission(self)
+        self.scripts = Scripts(options, self.call, lambda: self.eviction.full, self.admission, while_busy)
         self.faults = Faults(self.unit, on_broken, self.settle_expired)
         self.started = self.recently = steady()  # the latter is set some ten times a second
         self.replica: Replica | None = None  # None: this server is a primary
@@ -104,6 +107,8 @@ class Engine:
     def disconnect(self, client: Client) -> None:
         """Forget a client that has disconnected, and all that it waits for, watches and is subscribed to."""
         self.clients.pop(client.id, None)
+        if client.replica is not None:
+            self.primary.detach(client.replica)
         self.waiting.unpark(client)
         self.watching.unwatch(client)
         self.pubsub.unsubscribe_all(client)
@@ -121,7 +126,7 @@ class Engine:
         try:
             command = find(args)
             client.last_command = command.name
-            admit(self, client, command)
+            self.admission.check(client, command)
             if self.eviction.keeping:
                 self.make_room(client, command, args)
         except ReplyError as error:
@@ -136,6 +141,7 @@ class Engine:
             answer = NO_REPLY
         if self.unit.notes:
             self.settle()
+        client.write_offset = self.primary.offset
         return answer
 
     def refuse(self, client: Client, args: list[bytes]) -> Value:
@@ -144,7 +150,7 @@ class Engine:
             command = find(args)
             if ALLOW_BUSY not in command.flags:
                 raise busy()
-            admit(self, client, command)
+            self.admission.check(client, command)
             return command.run(self, client, args)
         except ReplyError as error:
             return self.reject(client, args, error)
@@ -161,26 +167,9 @@ class Engine:
         return ReplyError(f"EXECABORT Transaction discarded because of: {str(error).removeprefix('ERR ')}")
 
     @property
-    def disk_failure(self) -> ReplyError | None:
-        """The error for writes while changes cannot be kept on the disk; None: they can."""
-        if self.snapshots.refuses_writes:
-            return snapshot_failed()
-        return log_failed(self.log.failure) if self.log is not None and self.log.failure else None
-
-    @property
-    def write_failure(self) -> ReplyError | None:
-        """The error for every write; None: clients may write."""
-        return read_only_replica() if self.unit.leaves_expiry else self.disk_failure
-
-    @property
-    def stale(self) -> bool:
-        """Whether this is a replica that has lost its primary, and must not show data that may be stale."""
-        return self.replica is not None and self.replica.stale
-
-    @property
     def forked(self) -> bool:
-        """Whether a child process runs, for a rewrite or a snapshot. There is at most one."""
-        return self.rewriter.worker is not None or self.snapshots.worker is not None
+        """Whether a child process runs, for a rewrite, a snapshot or a replica. There is at most one."""
+        return any(each.worker is not None for each in (self.rewriter, self.snapshots, self.primary.full_sync))
 
     def make_room(self, client: Client, command: Command, args: list[bytes]) -> None:
         """Evict keys before a request runs, until `maxmemory` is kept.
@@ -263,8 +252,8 @@ class Engine:
             notes, self.unit.notes = self.unit.notes, []
             if self.eviction.keeping:
                 self.eviction.changed(notes)
-            if self.log is not None and (records := [(note.store.index, note.log) for note in notes if note.log]):
-                self.log.append(*records[0], records[1:])
+            if self.log is not None or self.primary.feeding:
+                self.record(notes)
             if self.watching or self.waiting:
                 for note in notes:
                     for place in ((note.store.index, key) for key in note.keys):
@@ -278,6 +267,15 @@ class Engine:
             if not self.unit.notes:
                 return
 
+    def record(self, notes: list[Note]) -> None:
+        """Add the changes of a unit to the log, and to the stream for replicas."""
+        if self.log is not None and (
+            records := [(note.store.index, note.log) for note in notes if note.log and note.logged]
+        ):
+            self.log.append(*records[0], records[1:])
+        if self.primary.feeding and (records := [(note.store.index, note.log) for note in notes if note.log]):
+            self.primary.append(*records[0], records[1:])
+
     def serve(self, place: Place) -> bool:
         """Serve the first command that waits for the value at a place; return whether there was one."""
         index, key = place
@@ -290,6 +288,7 @@ class Engine:
         except ReplyError as error:
             answer = error
         self.complete(parked.command, parked.args)
+        parked.client.write_offset = inf  # its change is not in the stream yet
         parked.client.deliver(answer)
         return True
 

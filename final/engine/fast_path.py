@@ -30,8 +30,9 @@ class FastPath:
             and client.queue is None
             and not (client.channels or client.patterns or client.replies_to_skip or engine.scripts.busy)
             and not (engine.monitors.clients or engine.pause.until or engine.options.maxmemory)
-            and engine.disk_failure is None
-            and (engine.replica is None or not engine.replica.stale)
+            and client.replica is None
+            and (engine.admission.refusal is None or engine.unit.leaves_expiry)
+            and not engine.admission.stale
         )
 
     def take(
@@ -55,6 +56,7 @@ class FastPath:
         options, limit = engine.options, engine.options.slowlog_log_slower_than
         keeping = engine.eviction.keeping  # without a limit: only how long keys were idle
         unheard = not (engine.waiting.lines or engine.watching.clients or options.notify_keyspace_events or keeping)
+        feeding = engine.primary.feeding
         slow = limit / 1e6 if limit >= 0 else inf
         before, began = len(requests), perf_counter()
         try:
@@ -71,8 +73,11 @@ class FastPath:
                 if unit.notes:
                     note = unit.notes[0]
                     if unheard and len(unit.notes) == 1 and note.event != "expired":  # `publish` counts expired keys
-                        if engine.log is not None and (log := args if note.log is None else note.log):
-                            engine.log.append(client.db.index, log)
+                        if log := args if note.log is None else note.log:
+                            if engine.log is not None:
+                                engine.log.append(client.db.index, log)
+                            if feeding:
+                                engine.primary.append(client.db.index, log)
                         unit.notes.clear()
                     else:
                         engine.complete(command, args)
@@ -88,4 +93,5 @@ class FastPath:
         finally:
             taken = before - len(requests)
             engine.counters.commands_processed += taken
+            client.write_offset = engine.primary.offset
         return taken

@@ -27,6 +27,7 @@ def follow(engine: Engine, host: str, port: int, takes_over: bool = False) -> No
             if engine.waiting.unblock(client, ReplyError(BECAME_REPLICA)):
                 client.closing = True
     engine.options.replicaof = f"{host} {port}"
+    engine.primary.relaying = True
     engine.replica = Replica(engine, Following(engine, f"{host}:{port}"), host, port, takes_over)
     leave_expiry(engine)
 
@@ -37,6 +38,7 @@ def lead(engine: Engine) -> None:
         engine.replica.leave()
         engine.replica = None
         engine.options.replicaof = ""
+        engine.primary.relaying = False
         engine.primary.branch()
         leave_expiry(engine)
 

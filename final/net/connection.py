@@ -10,6 +10,7 @@ from time import perf_counter
 
 from ..protocol.reader import ProtocolError, Reader
 from ..protocol.writer import Value, encode
+from ..replication.attached import AttachedReplica
 from ..server_log import log
 from .before_sleep import Iteration
 from .connection_state import (
@@ -34,7 +35,7 @@ from .connection_state import (
     State,
 )
 from .listener import AcceptedTransport, format_address
-from .output_limit import OutputLimit
+from .output_limit import OutputLimit, output_of
 
 SHARE = 128  # requests of one client in one iteration: they take some tenths of a millisecond
 ROOM = 1 << 20  # bytes of replies to one client, after which no request is executed in this iteration
@@ -55,7 +56,7 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport = accepted
         address, local_address = (format_address(accepted.get_extra_info(name)) for name in ("peername", "sockname"))
         self.client = engine.connect(address, local_address, self.deliver)
-        self.client.hang_up, self.client.resume = self.hang_up, self.unpause
+        self.client.hang_up, self.client.resume, self.client.wake = self.hang_up, self.unpause, self.wake
         self.reader = Reader(engine.options.proto_max_bulk_len)
         self.reader.trusted = not self.client.auth_required(engine.options.requirepass)
         self.output = bytearray()  # replies that wait until the log is flushed
@@ -246,20 +247,39 @@ class Connection(asyncio.Protocol):
 
     def send(self) -> None:
         """Check the output limit, write `output`, and close the connection if `client.closing` is set."""
-        if self.client.channels or self.client.patterns or self.engine.options.client_output_buffer_limit.normal:
+        client = self.client
+        if (
+            client.channels
+            or client.patterns
+            or client.replica
+            or self.engine.options.client_output_buffer_limit.normal
+        ):
             self.check_output_limit()
         if not self.transport.is_closing():
             large = len(self.output) > SMALL  # asyncio keeps what it cannot write yet: a view avoids a copy
             self.transport.write(memoryview(self.output) if large else self.output)
-            if self.client.closing:
+            if client.replica is not None:
+                self.send_to_replica(client.replica)
+            if client.closing:
                 self.transport.close()
         self.output = bytearray()
 
+    def wake(self) -> None:
+        """There may be something to send to the replica that the client is."""
+        self.iteration.send_soon(self)
+
+    def send_to_replica(self, replica: AttachedReplica) -> None:
+        """Write what there is for a replica, as long as it reads that, and not more than ROOM bytes."""
+        for _ in range(ROOM // CHUNK):
+            if self.choked or not (data := replica.take(CHUNK)):
+                return
+            self.transport.write(data)
+        self.iteration.send_soon(self)
+
     def check_output_limit(self) -> None:
-        """Cut off the client if its output exceeds the limit for its class, pubsub or normal."""
-        client, limits = self.client, self.engine.options.client_output_buffer_limit
-        limit = limits.pubsub if client.channels or client.patterns else limits.normal
-        waiting = len(self.output) + self.transport.get_write_buffer_size() - SMALL
+        """Cut off the client if its output exceeds the limit for its class."""
+        limit, waiting = output_of(self.client, self.engine.options)
+        waiting += len(self.output) + self.transport.get_write_buffer_size() - SMALL
         if self.output_limit.exceeded(waiting, limit, self.engine.steady()):
             self.cut_off("output buffer limits")
 
@@ -273,6 +293,8 @@ class Connection(asyncio.Protocol):
         self.choked = False
         self.move(DRAINED)
         self.update_reading()
+        if self.client.replica is not None:
+            self.wake()
 
     def eof_received(self) -> bool:
         """The client has sent EOF. Return True, to keep the connection open until the last replies are written.

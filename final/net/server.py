@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -10,7 +10,8 @@ from ..engine.engine import Engine
 from ..engine.faults import out_of_memory
 from ..engine.following import follow
 from ..engine.open_files import adjust_open_files_limit
-from ..options import Options, parse_replicaof
+from ..option_values import parse_replicaof
+from ..options import Options
 from ..protocol.errors import protected, too_many_clients
 from ..protocol.writer import encode
 from ..replication.outgoing import Conversation
@@ -40,6 +41,7 @@ class Server:
             in_child=forget_signals,
             on_broken=self.end,
             dial=self.dial,
+            watch=self.watch,
         )
         self.connections: set[Connection] = set()
         self.dialling: set[asyncio.Task[None]] = set()  # the event loop itself keeps only weak references to them
@@ -70,8 +72,7 @@ class Server:
         self.listener.close()
         for task in tasks:
             task.cancel()
-        self.engine.rewriter.cancel()
-        self.engine.snapshots.cancel()
+        self.cancel_children()
         if self.failure is None:
             self.iteration.before_sleep()
         for connection in self.connections:
@@ -102,6 +103,14 @@ class Server:
         self.dialling.add(task)
         task.add_done_callback(self.dialling.discard)
 
+    def watch(self, descriptor: int, when_readable: Callable[[], None] | None) -> None:
+        """Call a function whenever a file descriptor is readable; None: no longer."""
+        loop = asyncio.get_running_loop()
+        if when_readable is None:
+            loop.remove_reader(descriptor)
+        else:
+            loop.add_reader(descriptor, when_readable)
+
     def interrupt(self) -> float | None:
         """Have the event loop stop the server, and return the seconds that it has. The signal thread calls this.
 
@@ -129,10 +138,15 @@ class Server:
     def leave(self, status: int = 0) -> None:
         """End the process at once. Every change that a client has a reply for is in the log."""
         try:
-            self.engine.rewriter.cancel()
-            self.engine.snapshots.cancel()
+            self.cancel_children()
         finally:
             os._exit(status)
+
+    def cancel_children(self) -> None:
+        """End the child process, if there is one."""
+        self.engine.rewriter.cancel()
+        self.engine.snapshots.cancel()
+        self.engine.primary.full_sync.cancel()
 
     def stop(self, failure: str | None = None) -> None:
         """End `run`, because somebody asked for it, or because of a `failure`. No request is executed after this."""
@@ -195,7 +209,9 @@ class Server:
         oldest = self.engine.steady() - self.options.timeout * 1000
         for connection in list(self.connections):
             client = connection.client
-            if client.last_interaction < oldest and not (client.parked or client.subscribed or client.monitoring):
+            if client.last_interaction < oldest and not (
+                client.parked or client.subscribed or client.monitoring or client.replica
+            ):
                 connection.transport.close()
 
     async def save_when_due(self) -> None:
@@ -203,6 +219,7 @@ class Server:
         while True:
             self.engine.rewriter.tick()
             self.engine.snapshots.tick()
+            self.engine.primary.tick()
             if self.engine.replica is not None:
                 self.engine.replica.tick(self.engine.steady())
             await asyncio.sleep(CHILD_TICK)

@@ -192,3 +192,8 @@ def snapshot_failed() -> ReplyError:
         "writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for "
         "details about the RDB error."
     )
+
+
+def not_enough_replicas() -> ReplyError:
+    """For a write while too few replicas are near (`min-replicas-to-write`)."""
+    return ReplyError("NOREPLICAS Not enough good replicas to write.")

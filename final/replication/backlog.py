@@ -20,7 +20,7 @@ class Backlog:
     """
 
     def __init__(self, size: int, start: int = 0) -> None:
-        self.size = size
+        self.size = size  # it may be changed
         self.start = start  # the offset of the first byte that is kept
         self.end = start  # the offset after the last byte
         self._blocks: deque[bytearray] = deque([bytearray()])
@@ -60,7 +60,3 @@ class Backlog:
         while self.excess and self.start + BLOCK <= needed:
             self._blocks.popleft()
             self.start += BLOCK
-
-    def resize(self, size: int) -> None:
-        """Keep this many bytes from now on."""
-        self.size = size
