@@ -23,7 +23,7 @@ from typing import IO, NoReturn
 
 from ..server_log import log
 from .rdb.cursor import BadSnapshot, Cursor
-from .rdb.read import MAGIC, read_snapshot
+from .rdb.read import MAGIC, check_sum, read_data, read_snapshot
 
 CHUNK = 1 << 20  # bytes read at once while loading
 Args = list[bytes]
@@ -121,13 +121,19 @@ def read_rdb(path: Path) -> Iterator[Request]:
 
 
 def read_rdb_file(file: IO[bytes]) -> Iterator[Args]:
-    """The requests of a snapshot in a file without a name. Raises BadSnapshot."""
+    """The requests of a snapshot in a file without a name. Raises BadSnapshot.
+
+    Empty ones come at the end, while the checksum is computed, so that nobody has to wait for all of that.
+    """
     file.flush()
     if not file.tell():
         raise BadSnapshot(0, "it is empty")
     with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-        for _, args in read_snapshot(Cursor(data)):
+        cursor = Cursor(data)
+        for _, args in read_data(cursor):
             yield args
+        for _ in check_sum(cursor):
+            yield []
 
 
 def unusable(path: Path, error: BadSnapshot) -> CorruptLog:
