@@ -112,7 +112,6 @@ def record(engine: Engine, client: Client, greeted: bool) -> AttachedReplica:
 
     def finish() -> None:
         client.closing = True
-        client.wake()
 
     return AttachedReplica(
         engine.primary,

@@ -21,8 +21,8 @@ def admit(
 ) -> None:
     """Raise a ReplyError if this client must not run this command now.
 
-    `password` is `requirepass`, "" if there is none; `disk_failure` is the error for writes if none can be kept now, and
-    `refusal` the one if replication does not allow any.
+    `password` is `requirepass`, "" if there is none. `disk_failure` is the error for writes if none can be kept now,
+    and `refusal` the one if replication does not allow any.
     """
     if client.auth_required(password) and NO_AUTH not in command.flags:
         raise not_authenticated()
