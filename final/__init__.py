@@ -23,6 +23,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         notify.py, security_warning.py  keyspace notifications; closes clients that speak HTTP
         faults.py         an unexpected exception: whether it ends the connection or the server
         fast_path.py      a shorter path for commands that take nothing but data
+        following.py      becoming a replica, and a primary again; the primary's changes, its data in place of ours
         context.py        what commands may use of the engine
         signature.py      @command: a function's signature is its syntax
         command.py        the table of commands
@@ -41,6 +42,13 @@ The map of its files, from the outside in. Imports point downwards only, with on
     replication/   a second server keeps a copy of the data (12, 13)
         primary.py        the stream of changes, and the replicas that are fed from it
         backlog.py        the end of that stream, so that a replica can continue after its connection broke
+        replica.py        follows a primary: synchronises, executes its stream of changes, connects again
+        replica_state.py  the states of that, and what leads from one to the next, in one table
+        replica_needs.py  what a replica needs of the engine, and what it does to the data
+        replica_fields.py  what INFO says of it
+        handshake.py      what a replica says first, and what its primary answers
+        transfer.py       the primary's snapshot, as it comes
+        stream.py         the primary's stream of changes, split into units
         outgoing.py       what is said over a connection that the server itself has opened
     lua/           Lua for scripts; a script can reach only what is passed to it
         interpreter.py, prelude.lua, libraries.lua  runs a script

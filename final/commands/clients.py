@@ -121,7 +121,7 @@ def client_list(engine: Engine, *options: bytes) -> Value:
 def of_type(arg: bytes) -> Callable[[Client], bool]:
     """Return a test for a client: whether it is of the type `arg`. Raises ReplyError for an unknown type.
 
-    A client that is `subscribed` has the type pubsub.
+    The primary of a replica has the type master, a client that is `subscribed` the type pubsub.
     """
     kind = arg.lower()
     if kind not in (b"normal", b"pubsub", b"master", b"replica", b"slave"):
@@ -134,7 +134,7 @@ def type_of(client: Client) -> bytes:
     """Return the type of a client."""
     if client.replica is not None:
         return b"replica"
-    return b"pubsub" if client.subscribed else b"normal"
+    return b"master" if client.is_primary else b"pubsub" if client.subscribed else b"normal"
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
@@ -241,6 +241,7 @@ def described(client: Client, now: int) -> bytes:
     `now` is the time by the steady clock, in milliseconds.
     """
     letters = {
+        "M": client.is_primary,
         "S": client.replica is not None,
         "O": client.monitoring,
         "P": client.subscribed,

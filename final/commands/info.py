@@ -14,6 +14,7 @@ from ..engine.signature import command
 from ..options import RELEASE
 from ..protocol.writer import Value, Verbatim
 from ..replication.attached import State
+from ..replication.replica_fields import replica_fields
 
 Fields = dict[str, object]
 
@@ -119,9 +120,12 @@ def about_work(engine: Engine) -> Fields:
 
 
 def about_replication(engine: Engine) -> Fields:
-    """Return the Replication section: the replicas, and the stream that they are sent."""
+    """Return the Replication section: the primary, the replicas, and the stream that they are sent."""
     primary, backlog = engine.primary, engine.primary.backlog
-    fields: Fields = {"role": "master", "connected_slaves": len(primary.replicas)}
+    fields: Fields = (
+        {"role": "master"} if engine.replica is None else {"role": "slave", **replica_fields(engine.replica)}
+    )
+    fields["connected_slaves"] = len(primary.replicas)
     if engine.options.min_replicas_to_write and engine.options.min_replicas_max_lag:
         fields["min_slaves_good_slaves"] = primary.good
     for number, each in enumerate(primary.replicas):

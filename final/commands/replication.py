@@ -48,6 +48,8 @@ def replconf(engine: Engine, client: Client, *options: bytes) -> Value:
                     engine.waiting.look()
                 return NOTHING
             case b"getack":
+                if client.is_primary and engine.replica is not None:
+                    engine.replica.asked = True
                 return NOTHING
             case b"rdb-only":
                 announced.rdb_only = flag(value)
@@ -131,6 +133,12 @@ def wait(engine: Engine, client: Client, numreplicas: int, timeout: bytes) -> Va
 
     `timeout` is in milliseconds, 0 for none. The answer is the number of replicas that have.
     """
+    if engine.replica is not None:
+        raise ReplyError(
+            "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is "
+            "configured to be writable (which is not the default) writes to replicas are just local and are not "
+            "propagated."
+        )
     milliseconds = parse_integer(timeout)
     if milliseconds is None:
         raise ReplyError("ERR timeout is not an integer or out of range")
@@ -144,14 +152,15 @@ def wait(engine: Engine, client: Client, numreplicas: int, timeout: bytes) -> Va
 
     if count() >= numreplicas:
         return count()
-    if client.queue is None:
-        primary.ask_for_acks()
+    primary.ask_for_acks()
     return Wait((), bytes, milliseconds, count(), lambda _: count(), lambda _: count() >= numreplicas, timed_out=count)
 
 
 @command(NOSCRIPT, LOADING, STALE, FAST, IN_ADMIN, IN_DANGEROUS)
 def role(engine: Engine) -> Value:
-    """ROLE: answer with the role `master`, the offset of the stream, and each replica with what it has of it."""
+    """ROLE: answer with the role; the offset of the stream, and each replica with what it has of it; or the primary."""
+    if (replica := engine.replica) is not None:
+        return [b"slave", replica.host.encode(), replica.port, replica.state.role, replica.offset]
     online = [each for each in engine.primary.replicas if each.state is State.ONLINE]
     return [b"master", engine.primary.offset, [list(described(each)) for each in online]]
 

@@ -51,6 +51,7 @@ class Client:
     deliver: Callable[[Value], None] = discard  # send a message that is not the reply to the current request
     hang_up: Callable[[], None] = do_nothing  # close the connection at once; replies that were not sent are lost
     resume: Callable[[], None] = do_nothing  # execute the request that a pause has held back
+    is_primary: bool = False  # not a client, but the primary of this replica (CLIENT_MASTER)
     wake: Callable[[], None] = do_nothing  # send what there is for the replica, at the end of this iteration
     is_script: bool = False  # not a client, but a script that runs for one (CLIENT_SCRIPT)
     monitoring: bool = False  # MONITOR (CLIENT_MONITOR)

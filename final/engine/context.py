@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ..data.scan import Order
-from ..data.store import Store
+from ..data.store import Store, Unit
 from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
@@ -12,6 +12,7 @@ from ..options import Options
 from ..protocol.writer import Value
 from ..replication.outgoing import Dial
 from ..replication.primary import Primary
+from ..replication.replica import Replica
 from .blocking import Waiting
 from .client import Client
 from .command import Command
@@ -32,6 +33,8 @@ class Engine(Protocol):
     clients: dict[int, Client]
     options: Options
     dial: Dial
+    unit: Unit
+    replica: Replica | None
     log: Log | None
     order: Order
     pubsub: PubSub
@@ -49,6 +52,7 @@ class Engine(Protocol):
     started: int
     run_id: str
     counters: Counters
+    recently: int
     active_expire: bool
 
     @property
@@ -57,6 +61,12 @@ class Engine(Protocol):
 
     def call(self, client: Client, command: Command, args: list[bytes]) -> Value:
         """Run a command as a part of another one, as EXEC and EVAL do: an error is returned, and nothing waits."""
+
+    def connect(self, address: str = "") -> Client:
+        """Register a client."""
+
+    def settle(self) -> None:
+        """End the unit: hand its changes to the log, the replicas, and the clients that watch or wait for the keys."""
 
     def disconnect(self, client: Client) -> None:
         """Forget a client that has disconnected, and all that it waits for, watches and is subscribed to."""

@@ -15,12 +15,13 @@ from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
 from ..options import Options
-from ..protocol.errors import ReplyError, busy, log_failed, out_of_memory, snapshot_failed
+from ..protocol.errors import ReplyError, busy, out_of_memory
 from ..protocol.writer import Replies, Value
 from ..replication.full_sync import Watch, unwatched
 from ..replication.outgoing import Dial, unconnected
 from ..replication.primary import Primary
-from .admit import admit
+from ..replication.replica import Replica
+from .admit import Admission
 from .blocking import Waiting
 from .client import Client, about_to_run, discard
 from .clocks import steady_clock, wall_clock
@@ -84,9 +85,11 @@ class Engine:
         self.slowlog = SlowLog(options)
         self.pause = Pause()
         self.eviction = Eviction(options, self.stores, steady)
-        self.scripts = Scripts(options, self.call, lambda: self.eviction.full, lambda: self.refusal, while_busy)
+        self.admission = Admission(self)
+        self.scripts = Scripts(options, self.call, lambda: self.eviction.full, self.admission, while_busy)
         self.faults = Faults(self.unit, on_broken, self.settle_expired)
         self.started = self.recently = steady()  # the latter is set some ten times a second
+        self.replica: Replica | None = None  # None: this server is a primary
         self.run_id = token_hex(20)  # random for each start: a tool sees a restart by it
         self.active_expire = True  # remove expired keys before they are accessed; DEBUG SET-ACTIVE-EXPIRE sets it
         self.security_warning = SecurityWarning()
@@ -123,7 +126,7 @@ class Engine:
         try:
             command = find(args)
             client.last_command = command.name
-            admit(client, command, self.options.requirepass, self.disk_failure, self.primary.refusal)
+            self.admission.check(client, command)
             if self.eviction.keeping:
                 self.make_room(client, command, args)
         except ReplyError as error:
@@ -147,7 +150,7 @@ class Engine:
             command = find(args)
             if ALLOW_BUSY not in command.flags:
                 raise busy()
-            admit(client, command, self.options.requirepass, self.disk_failure, self.primary.refusal)
+            self.admission.check(client, command)
             return command.run(self, client, args)
         except ReplyError as error:
             return self.reject(client, args, error)
@@ -164,18 +167,6 @@ class Engine:
         return ReplyError(f"EXECABORT Transaction discarded because of: {str(error).removeprefix('ERR ')}")
 
     @property
-    def disk_failure(self) -> ReplyError | None:
-        """The error for writes while changes cannot be kept on the disk; None: they can."""
-        if self.snapshots.refuses_writes:
-            return snapshot_failed()
-        return log_failed(self.log.failure) if self.log is not None and self.log.failure else None
-
-    @property
-    def refusal(self) -> ReplyError | None:
-        """The error for writes while they are refused, for whatever reason; None: they are not."""
-        return self.disk_failure or self.primary.refusal
-
-    @property
     def forked(self) -> bool:
         """Whether a child process runs, for a rewrite, a snapshot or a replica. There is at most one."""
         return any(each.worker is not None for each in (self.rewriter, self.snapshots, self.primary.full_sync))
@@ -186,7 +177,7 @@ class Engine:
         Raises `out_of_memory` if that fails and the request might need more memory.
         """
         self.eviction.touch(client.db.index, command, args)
-        if not self.eviction.full:
+        if not self.eviction.full or self.replica is not None:  # a replica has what its primary has
             return
         while self.eviction.full and (place := self.eviction.victim()) is not None:
             store = self.stores[place[0]]
@@ -306,7 +297,7 @@ class Engine:
         self.unit.stopped = None
         self.recently = self.steady()
         self.counters.sample(self.recently)
-        if not self.active_expire or self.recently < self.pause.until:
+        if not self.active_expire or self.unit.leaves_expiry or self.recently < self.pause.until:
             return False
         more = any([store.expire_due(most) for store in self.stores if store.deadlines])
         self.settle_expired()

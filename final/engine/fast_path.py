@@ -12,7 +12,7 @@ from time import perf_counter
 
 from ..protocol.writer import encode
 from .client import Client
-from .command import PLAIN
+from .command import PLAIN, READS
 from .engine import Engine
 
 
@@ -31,7 +31,8 @@ class FastPath:
             and not (client.channels or client.patterns or client.replies_to_skip or engine.scripts.busy)
             and not (engine.monitors.clients or engine.pause.until or engine.options.maxmemory)
             and client.replica is None
-            and engine.refusal is None
+            and (engine.admission.refusal is None or engine.unit.leaves_expiry)
+            and not engine.admission.stale
         )
 
     def take(
@@ -48,7 +49,8 @@ class FastPath:
         Stop also when `most` have run, when `output`, to which the replies are added, holds `room` bytes, or when it
         is `deadline` by `perf_counter`.
         """
-        if PLAIN.get(requests[-1][0]) is None or not self.open_to(client):
+        table = READS if self.engine.unit.leaves_expiry else PLAIN
+        if table.get(requests[-1][0]) is None or not self.open_to(client):
             return 0
         engine, unit, perform, protocol = self.engine, self.engine.unit, self.engine.perform, client.protocol
         options, limit = engine.options, engine.options.slowlog_log_slower_than
@@ -60,7 +62,7 @@ class FastPath:
         try:
             for _ in range(min(before, most)):
                 args = requests[-1]
-                command = PLAIN.get(args[0])
+                command = table.get(args[0])
                 if command is None or not command.fewest <= len(args) <= command.most or len(output) >= room:
                     break
                 requests.pop()

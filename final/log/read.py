@@ -19,7 +19,7 @@ from collections.abc import Callable, Generator, Iterator
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from shlex import quote
-from typing import NoReturn
+from typing import IO, NoReturn
 
 from ..server_log import log
 from .rdb.cursor import BadSnapshot, Cursor
@@ -118,6 +118,16 @@ def read_rdb(path: Path) -> Iterator[Request]:
             except BadSnapshot as error:
                 raise unusable(path, error) from None
             yield cursor.place, cursor.place, []
+
+
+def read_rdb_file(file: IO[bytes]) -> Iterator[Args]:
+    """The requests of a snapshot in a file without a name. Raises BadSnapshot."""
+    file.flush()
+    if not file.tell():
+        raise BadSnapshot(0, "it is empty")
+    with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        for _, args in read_snapshot(Cursor(data)):
+            yield args
 
 
 def unusable(path: Path, error: BadSnapshot) -> CorruptLog:
@@ -229,6 +239,18 @@ def careful(data: bytes, place: int = 0) -> tuple[Args, int] | None:
             raise Malformed("an argument is not as long as its header says")
         place += 2
     return (args, place) if args else None
+
+
+def wanted(data: bytes | bytearray) -> int:
+    """How many bytes the incomplete request at the start of `data` has at least: its arguments may all be empty."""
+    header = _HEADER.match(data)
+    if header is None or not header[2]:
+        return len(data) + 1
+    missing, place = int(header[1]), header.end()
+    while place <= len(data) and (length := _LENGTH.match(data, place)) and length[2]:
+        place = length.end() + int(length[1]) + 2
+        missing -= 1
+    return place + missing * len(b"$0\r\n\r\n")
 
 
 def number(header: re.Pattern[bytes], data: bytes, place: int) -> tuple[int, int]:

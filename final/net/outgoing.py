@@ -78,8 +78,17 @@ class Outgoing(asyncio.Protocol):
             self.transport.write(bytes(self.output))
         self.output.clear()
 
+    def again(self) -> None:
+        """Let the conversation go on in a later iteration, and read nothing before."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+            self.iteration.wait_for_turn(self)
+
     def take_turn(self) -> None:
-        """Do nothing: only clients wait for a turn."""
+        """It is the turn of a conversation that has asked for it."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+            self.data_received(b"")
 
     def fail(self, error: Exception) -> None:
         """Close the connection after an unexpected error."""

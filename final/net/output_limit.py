@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from ..engine.client import Client
-from ..options import Limit, Options
+from ..option_values import Limit
+from ..options import Options
 
 
 class OutputLimit:

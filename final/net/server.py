@@ -8,7 +8,9 @@ from typing import Any, NoReturn
 
 from ..engine.engine import Engine
 from ..engine.faults import out_of_memory
+from ..engine.following import follow
 from ..engine.open_files import adjust_open_files_limit
+from ..option_values import parse_replicaof
 from ..options import Options
 from ..protocol.errors import protected, too_many_clients
 from ..protocol.writer import encode
@@ -61,6 +63,8 @@ class Server:
         if self.options.maxclients < asked:
             log.warning("the system allows too few open files: maxclients is %d", self.options.maxclients)
         host, self.options.port = self.listener.open(self.options.bind, self.options.port)
+        if self.options.replicaof:
+            follow(self.engine, *parse_replicaof(self.options.replicaof))
         timers = (self.expire_regularly(), self.save_when_due(), self.sync_every_second(), self.check_clients())
         tasks = [asyncio.create_task(self.guard(each)) for each in timers]
         announce(f"listening on {host}:{self.options.port}")
@@ -211,14 +215,13 @@ class Server:
                 connection.transport.close()
 
     async def save_when_due(self) -> None:
-        """Start a rewrite of the log, or a snapshot, when one is due, and finish it when its child process is done.
-
-        Snapshots for replicas are of that kind; so what else replicas need from time to time is done here too.
-        """
+        """Some ten times a second: rewrite the log and write snapshots when they are due; keep up the replication."""
         while True:
             self.engine.rewriter.tick()
             self.engine.snapshots.tick()
             self.engine.primary.tick()
+            if self.engine.replica is not None:
+                self.engine.replica.tick(self.engine.steady())
             await asyncio.sleep(CHILD_TICK)
 
     async def sync_every_second(self) -> None:

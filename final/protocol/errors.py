@@ -164,6 +164,16 @@ def debug_not_allowed() -> ReplyError:
     )
 
 
+def read_only_replica() -> ReplyError:
+    """For a write to a replica."""
+    return ReplyError("READONLY You can't write against a read only replica.")
+
+
+def primary_down() -> ReplyError:
+    """For a command to a replica without its primary, if it must not show data that may be stale."""
+    return ReplyError("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.")
+
+
 def out_of_memory() -> ReplyError:
     """For a command that may need memory, when `maxmemory` is reached."""
     return ReplyError("OOM command not allowed when used memory > 'maxmemory'.")

@@ -9,6 +9,9 @@ class Line(Protocol):
     def write(self, data: bytes) -> None:
         """Send these bytes at the end of this iteration of the event loop."""
 
+    def again(self) -> None:
+        """Read nothing more, until in its turn in a later iteration the conversation has `received` b""."""
+
     def close(self) -> None:
         """Close the connection at once; bytes that were not sent are lost. `closed` is not called."""
 

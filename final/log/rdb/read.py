@@ -15,7 +15,7 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from ...data.store import PIECE
-from .crc import crc64
+from .crc import CHUNK, crc64
 from .cursor import BadSnapshot, Cursor
 from .packed import intset, listpack, little, ziplist
 from .streams import STREAMS, read_stream
@@ -98,6 +98,8 @@ FOREIGN_VALUES = {6: "of a module's type", 7: "of a module's type"}
 def read_snapshot(cursor: Cursor) -> Iterator[tuple[int, Args]]:
     """The requests that recreate the data, each with the offset of its key; `cursor` ends behind the snapshot.
 
+    Empty requests come at the end, while the checksum is computed: nobody has to wait for all of that.
+
     Raises BadSnapshot for damaged data, and for types of values that we do not support.
     """
     header = cursor.take(9)
@@ -124,7 +126,7 @@ def read_snapshot(cursor: Cursor) -> Iterator[tuple[int, Args]]:
             if deadline is not None:
                 yield start, [b"PEXPIREAT", key, b"%d" % deadline]
             deadline = None
-    check_sum(cursor)
+    yield from check_sum(cursor)
 
 
 def read_value(cursor: Cursor, code: int, key: bytes) -> Iterator[Args]:
@@ -164,9 +166,12 @@ def read_dump(payload: bytes) -> Iterator[Args]:
     yield from read_value(cursor, cursor.byte(), b"")
 
 
-def check_sum(cursor: Cursor) -> None:
-    """Verify the checksum at the end; 0 means none (`rdbchecksum no`)."""
-    end = cursor.place
+def check_sum(cursor: Cursor) -> Iterator[tuple[int, Args]]:
+    """Verify the checksum at the end, 0 for none (`rdbchecksum no`). Yield an empty request for each piece of data."""
+    end, crc = cursor.place, 0
     expected = little(cursor.take(8))
-    if expected and expected != crc64(cursor.data[:end]):
+    for start in range(0, end if expected else 0, CHUNK):
+        crc = crc64(cursor.data[start : min(start + CHUNK, end)], crc)
+        yield end, []
+    if crc != expected:
         raise BadSnapshot(end, "the checksum does not match the data")
