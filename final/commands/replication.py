@@ -83,7 +83,7 @@ def sync(engine: Engine, client: Client) -> Value:
 
 @command(ADMIN, NOSCRIPT, "no_async_loading", NO_MULTI)
 def psync(engine: Engine, client: Client, replicationid: bytes, offset: bytes, *options: bytes) -> Value:
-    """PSYNC replicationid offset: be sent the stream from an offset on, or all data first, if that is not possible.
+    """PSYNC replicationid offset [FAILOVER]: be sent the stream from an offset on, or all data first, if that is not possible.
 
     The answer is CONTINUE, or FULLRESYNC with the ID and the offset of the stream. Offsets are counted from 1.
     """
@@ -114,7 +114,6 @@ def record(engine: Engine, client: Client, greeted: bool) -> AttachedReplica:
 
     def finish() -> None:
         client.closing = True
-        client.wake()
 
     return AttachedReplica(
         engine.primary,
@@ -134,6 +133,12 @@ def wait(engine: Engine, client: Client, numreplicas: int, timeout: bytes) -> Va
 
     `timeout` is in milliseconds, 0 for none. The answer is the number of replicas that have.
     """
+    if engine.replica is not None:
+        raise ReplyError(
+            "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is "
+            "configured to be writable (which is not the default) writes to replicas are just local and are not "
+            "propagated."
+        )
     milliseconds = parse_integer(timeout)
     if milliseconds is None:
         raise ReplyError("ERR timeout is not an integer or out of range")
@@ -147,8 +152,7 @@ def wait(engine: Engine, client: Client, numreplicas: int, timeout: bytes) -> Va
 
     if count() >= numreplicas:
         return count()
-    if client.queue is None:
-        primary.ask_for_acks()
+    primary.ask_for_acks()
     return Wait((), bytes, milliseconds, count(), lambda _: count(), lambda _: count() >= numreplicas, timed_out=count)
 
 

@@ -10,7 +10,7 @@ from time import perf_counter
 from .. import commands  # noqa: F401  (the commands enter themselves into the table)
 from ..data.announcing_store import announce
 from ..data.scan import Order
-from ..data.store import UNLOGGED, Note, Place, Store, Unit
+from ..data.store import UNLOGGED, Place, Store, Unit
 from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
@@ -32,6 +32,7 @@ from .faults import Faults, reraise
 from .monitor import Monitors
 from .notify import Notifications
 from .pause import Pause
+from .propagate import propagate
 from .pubsub import PubSub
 from .scripts import Scripts
 from .security_warning import SecurityWarning
@@ -64,9 +65,7 @@ class Engine:
         watch: Watch = unwatched,
     ) -> None:
         self.options = options
-        self.dial, self.watch = dial, watch
-        self.steady = steady
-        self.stop = on_stop
+        self.steady, self.stop, self.dial, self.watch = steady, on_stop, dial, watch
         self.unit = Unit(clock)
         self.stores = [Store(index, self.unit) for index in range(options.databases)]
         announce(self.stores, "n" in options.notify_keyspace_events)
@@ -253,7 +252,7 @@ class Engine:
             if self.eviction.keeping:
                 self.eviction.changed(notes)
             if self.log is not None or self.primary.feeding:
-                self.record(notes)
+                propagate(notes, self.log, self.primary)
             if self.watching or self.waiting:
                 for note in notes:
                     for place in ((note.store.index, key) for key in note.keys):
@@ -266,15 +265,6 @@ class Engine:
                     ready.popleft()
             if not self.unit.notes:
                 return
-
-    def record(self, notes: list[Note]) -> None:
-        """Add the changes of a unit to the log, and to the stream for replicas."""
-        if self.log is not None and (
-            records := [(note.store.index, note.log) for note in notes if note.log and note.logged]
-        ):
-            self.log.append(*records[0], records[1:])
-        if self.primary.feeding and (records := [(note.store.index, note.log) for note in notes if note.log]):
-            self.primary.append(*records[0], records[1:])
 
     def serve(self, place: Place) -> bool:
         """Serve the first command that waits for the value at a place; return whether there was one."""

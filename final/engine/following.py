@@ -97,6 +97,7 @@ class Following:
         engine.unit.stopped = None
         if engine.unit.notes:
             engine.settle()
+        engine.primary.database = client.db.index
 
     def replace(self, requests: Iterator[Args]) -> Iterator[None]:
         """Build a data set from requests, one at each step, and at the end replace the present one by it.

@@ -5,12 +5,12 @@ It also limits each client: how much of an iteration of the event loop it may us
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from math import inf
 from time import perf_counter
 
 from ..protocol.reader import ProtocolError, Reader
 from ..protocol.writer import Value, encode
-from ..replication.attached import AttachedReplica
 from ..server_log import log
 from .before_sleep import Iteration
 from .connection_state import (
@@ -35,35 +35,28 @@ from .connection_state import (
     State,
 )
 from .listener import AcceptedTransport, format_address
-from .output_limit import OutputLimit, output_of
+from .sending import CHUNK, ROOM, SMALL, Sending
 
 SHARE = 128  # requests of one client in one iteration: they take some tenths of a millisecond
-ROOM = 1 << 20  # bytes of replies to one client, after which no request is executed in this iteration
-CHUNK = 64 * 1024  # bytes that one read returns at most
-SMALL = 16 * 1024  # a chunk, input or output of this size in bytes is not limited: Redis allocates as much per client
 
 
-class Connection(asyncio.Protocol):
+class Connection(Sending):
     """One client's connection. The event loop calls its methods; none of them blocks.
 
     `connections` is the set of all connections; `connection_lost` removes this one.
     """
 
     def __init__(self, iteration: Iteration, connections: "set[Connection]", accepted: AcceptedTransport) -> None:
-        self.iteration = iteration
-        self.connections = connections
-        self.engine = engine = iteration.engine
-        self.transport: asyncio.Transport = accepted
+        engine = iteration.engine
         address, local_address = (format_address(accepted.get_extra_info(name)) for name in ("peername", "sockname"))
-        self.client = engine.connect(address, local_address, self.deliver)
-        self.client.hang_up, self.client.resume, self.client.wake = self.hang_up, self.unpause, self.wake
+        super().__init__(iteration, accepted, engine.connect(address, local_address, self.deliver))
+        self.connections = connections
+        self.client.hang_up, self.client.resume = self.hang_up, self.unpause
+        self.client.wake = partial(iteration.send_soon, self)
         self.reader = Reader(engine.options.proto_max_bulk_len)
         self.reader.trusted = not self.client.auth_required(engine.options.requirepass)
-        self.output = bytearray()  # replies that wait until the log is flushed
         self.state: State = READY
         self.reading = True  # the transport reads from the client
-        self.choked = False  # the client does not read its replies: `transport` holds more than 64 KiB of them
-        self.output_limit = OutputLimit()
         self.timer: asyncio.TimerHandle | None = None  # calls the function that ends the state BLOCKED or PAUSED
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -245,44 +238,6 @@ class Connection(asyncio.Protocol):
         if len(self.output) > ROOM:
             self.check_output_limit()
 
-    def send(self) -> None:
-        """Check the output limit, write `output`, and close the connection if `client.closing` is set."""
-        client = self.client
-        if (
-            client.channels
-            or client.patterns
-            or client.replica
-            or self.engine.options.client_output_buffer_limit.normal
-        ):
-            self.check_output_limit()
-        if not self.transport.is_closing():
-            large = len(self.output) > SMALL  # asyncio keeps what it cannot write yet: a view avoids a copy
-            self.transport.write(memoryview(self.output) if large else self.output)
-            if client.replica is not None:
-                self.send_to_replica(client.replica)
-            if client.closing:
-                self.transport.close()
-        self.output = bytearray()
-
-    def wake(self) -> None:
-        """There may be something to send to the replica that the client is."""
-        self.iteration.send_soon(self)
-
-    def send_to_replica(self, replica: AttachedReplica) -> None:
-        """Write what there is for a replica, as long as it reads that, and not more than ROOM bytes."""
-        for _ in range(ROOM // CHUNK):
-            if self.choked or not (data := replica.take(CHUNK)):
-                return
-            self.transport.write(data)
-        self.iteration.send_soon(self)
-
-    def check_output_limit(self) -> None:
-        """Cut off the client if its output exceeds the limit for its class."""
-        limit, waiting = output_of(self.client, self.engine.options)
-        waiting += len(self.output) + self.transport.get_write_buffer_size() - SMALL
-        if self.output_limit.exceeded(waiting, limit, self.engine.steady()):
-            self.cut_off("output buffer limits")
-
     def pause_writing(self) -> None:
         """The transport holds more than 64 KiB of replies: execute and read nothing until the client has read them."""
         self.choked = True
@@ -293,8 +248,7 @@ class Connection(asyncio.Protocol):
         self.choked = False
         self.move(DRAINED)
         self.update_reading()
-        if self.client.replica is not None:
-            self.wake()
+        self.iteration.send_soon(self)  # a replica may have more to get
 
     def eof_received(self) -> bool:
         """The client has sent EOF. Return True, to keep the connection open until the last replies are written.

@@ -15,7 +15,7 @@ class State(Enum):
     WRITING = "a child process does"
     SENDING = "it is sent the file that the child has written"
     ONLINE = "it has the data, and is sent the stream"
-    REFUSED = "its connection will be closed"
+    LEAVING = "all that it gets is on its way, and then its connection is closed"
 
     @property
     def shown(self) -> str:
@@ -58,7 +58,7 @@ class AttachedReplica:
     address: str
     since: int  # when it attached
     wake: Callable[[], None]  # something may be there to `take`
-    finish: Callable[[], None]  # close the connection when all is sent
+    finish: Callable[[], None]  # close the connection when what it has taken is sent
     hang_up: Callable[[], None]  # close it at once
     greeted: bool = True  # it is told the ID and the offset of the stream first: PSYNC, not SYNC
     state: State = State.WAITING
@@ -82,6 +82,8 @@ class AttachedReplica:
                 return data
             self.close()
             self.complete()
+        if self.state is State.LEAVING:
+            self.finish()
         if self.state is not State.ONLINE or self.held:
             return b""
         self.stream.request_acks()
@@ -91,10 +93,7 @@ class AttachedReplica:
 
     def complete(self) -> None:
         """It has got, or will get before anything else, the whole snapshot."""
-        if self.announced.rdb_only:
-            self.finish()
-        else:
-            self.state, self.heard = State.ONLINE, self.moved
+        self.state, self.heard = State.LEAVING if self.announced.rdb_only else State.ONLINE, self.moved
         self.wake()
 
     def acknowledge(self, offset: int, now: int) -> None:

@@ -112,8 +112,8 @@ class FullSync:
         if not (self.fork(stores) if diskless else self.engine.snapshots.begin()):
             for each in served:
                 each.output += FAILED
-                each.state = State.REFUSED
-                each.finish()
+                each.state = State.LEAVING
+                each.wake()
             return
         log.info("a snapshot for replicas begins: %d, %s the disk", len(served), "without" if diskless else "through")
         self.primary.select_again()
@@ -212,7 +212,7 @@ class FullSync:
             try:
                 if problem:
                     raise OSError(problem)
-                each.file = open(self.engine.snapshots.path, "rb")  # noqa: SIM115
+                each.file = self.engine.snapshots.path.open("rb")
                 each.output += b"$%d\r\n" % os.fstat(each.file.fileno()).st_size
             except OSError as error:
                 self.primary.drop(each, str(error))

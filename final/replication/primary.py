@@ -98,8 +98,7 @@ class Primary:
 
     def begin(self, replid: str, offset: int) -> None:
         """All data was replaced: the stream is another one, and is kept from this offset on. Replicas have to sync."""
-        for each in [*self.replicas]:
-            self.drop(each, "all data was replaced")
+        self.send_away("all data was replaced")
         self.replid, self.replid2, self.second_offset = replid, NO_ID, -1
         self.backlog = Backlog(self.engine.options.repl_backlog_size, offset)
         self.feeding = True
@@ -108,8 +107,10 @@ class Primary:
     def branch(self, replid: str = "") -> None:
         """The stream goes on under another ID, by default a new one: this server, or its primary, was promoted.
 
-        Replicas that followed the old one can continue with this one (`shiftReplicationId`).
+        Replicas that followed the old one can continue with this one, but they have to ask for it
+        (`shiftReplicationId`, `disconnectSlaves`).
         """
+        self.send_away("the stream goes on under another ID")
         self.replid2, self.second_offset = self.replid, self.offset + 1
         self.replid = replid or token_hex(20)
         self.select_again()
@@ -152,6 +153,11 @@ class Primary:
         log.warning("replica %s is disconnected: %s", replica.shown, reason)
         self.detach(replica)
         replica.hang_up()
+
+    def send_away(self, reason: str) -> None:
+        """Close the connections of all replicas."""
+        for each in [*self.replicas]:
+            self.drop(each, reason)
 
     def taken(self) -> None:
         """A replica has been sent a part of the snapshot, or has gone: more can be read."""
