@@ -19,11 +19,11 @@ from collections.abc import Callable, Generator, Iterator
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from shlex import quote
-from typing import IO, NoReturn
+from typing import NoReturn
 
 from ..server_log import log
 from .rdb.cursor import BadSnapshot, Cursor
-from .rdb.read import MAGIC, check_sum, read_data, read_snapshot
+from .rdb.read import MAGIC, read_snapshot
 
 CHUNK = 1 << 20  # bytes read at once while loading
 Args = list[bytes]
@@ -118,22 +118,6 @@ def read_rdb(path: Path) -> Iterator[Request]:
             except BadSnapshot as error:
                 raise unusable(path, error) from None
             yield cursor.place, cursor.place, []
-
-
-def read_rdb_file(file: IO[bytes]) -> Iterator[Args]:
-    """The requests of a snapshot in a file without a name. Raises BadSnapshot.
-
-    Empty ones come at the end, while the checksum is computed, so that nobody has to wait for all of that.
-    """
-    file.flush()
-    if not file.tell():
-        raise BadSnapshot(0, "it is empty")
-    with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-        cursor = Cursor(data)
-        for _, args in read_data(cursor):
-            yield args
-        for _ in check_sum(cursor):
-            yield []
 
 
 def unusable(path: Path, error: BadSnapshot) -> CorruptLog:
