@@ -4,12 +4,15 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ..data.scan import Order
-from ..data.store import Store
+from ..data.store import Store, Unit
 from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
 from ..options import Options
 from ..protocol.writer import Value
+from ..replication.outgoing import Dial
+from ..replication.primary import Primary
+from ..replication.replica import Replica
 from .blocking import Waiting
 from .client import Client
 from .command import Command
@@ -29,11 +32,15 @@ class Engine(Protocol):
     stores: list[Store]
     clients: dict[int, Client]
     options: Options
+    dial: Dial
+    unit: Unit
+    replica: Replica | None
     log: Log | None
     order: Order
     pubsub: PubSub
     rewriter: Rewriter
     snapshots: Snapshots
+    primary: Primary
     eviction: Eviction
     scripts: Scripts
     monitors: Monitors
@@ -45,10 +52,21 @@ class Engine(Protocol):
     started: int
     run_id: str
     counters: Counters
+    recently: int
     active_expire: bool
+
+    @property
+    def forked(self) -> bool:
+        """Whether a child process runs."""
 
     def call(self, client: Client, command: Command, args: list[bytes]) -> Value:
         """Run a command as a part of another one, as EXEC and EVAL do: an error is returned, and nothing waits."""
+
+    def connect(self, address: str = "") -> Client:
+        """Register a client."""
+
+    def settle(self) -> None:
+        """End the unit: hand its changes to the log, the replicas, and the clients that watch or wait for the keys."""
 
     def disconnect(self, client: Client) -> None:
         """Forget a client that has disconnected, and all that it waits for, watches and is subscribed to."""

@@ -231,6 +231,18 @@ def careful(data: bytes, place: int = 0) -> tuple[Args, int] | None:
     return (args, place) if args else None
 
 
+def wanted(data: bytes | bytearray) -> int:
+    """How many bytes the incomplete request at the start of `data` has at least: its arguments may all be empty."""
+    header = _HEADER.match(data)
+    if header is None or not header[2]:
+        return len(data) + 1
+    missing, place = int(header[1]), header.end()
+    while place <= len(data) and (length := _LENGTH.match(data, place)) and length[2]:
+        place = length.end() + int(length[1]) + 2
+        missing -= 1
+    return place + missing * len(b"$0\r\n\r\n")
+
+
 def number(header: re.Pattern[bytes], data: bytes, place: int) -> tuple[int, int]:
     """The number in a header, and the place behind it; -1 if the header is incomplete. Raises Malformed."""
     found = header.match(data, place)
