@@ -1,6 +1,5 @@
 """OBJECT: a value's encoding and use."""
 
-from ..data.kinds import KINDS
 from ..data.store import Store
 from ..engine.command import NO_TOUCH, QUIET, READONLY, Group
 from ..engine.context import Engine
@@ -23,8 +22,8 @@ def object_(subcommand: bytes, *arguments: bytes) -> Value:
 @command(READONLY, NO_TOUCH, QUIET, of="object", keys="RO")
 def object_encoding(db: Store, key: bytes) -> Value:
     """OBJECT ENCODING key: answer with the encoding that Redis would use for the value."""
-    value = db.peek(key)
-    return None if value is None else KINDS[type(value)].encoding(value).encode()
+    encoding = db.encoding(key)
+    return None if encoding is None else encoding.encode()
 
 
 @command(READONLY, NO_TOUCH, QUIET, of="object", keys="RO")

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from ..protocol.errors import wrong_type
-from .kinds import Args
+from .kinds import KINDS, Args
 
 T = TypeVar("T")
-
-
 Place = tuple[int, bytes]  # the number of a database, and a key in it
 
 AS_REQUESTED: Final = None  # for `Note.log`: the log gets the request of the command, once …
@@ -82,6 +80,7 @@ class Store:
         self._values: dict[bytes, Any] = {}  # of the types in KINDS
         self._deadlines: dict[bytes, int] = {}  # milliseconds since 1970, of the keys that have a deadline
         self._queue: list[tuple[int, bytes]] = []  # a heap of deadlines, which also has outdated ones
+        self._encodings: dict[bytes, str] = {}  # of the values that do not show theirs: see `remember`
 
     def get(self, key: bytes, kind: type[T]) -> T | None:
         """Return the value at `key`, or None if there is no such key. Raises `wrong_type()` if it is not a `kind`."""
@@ -114,6 +113,8 @@ class Store:
         """
         if self._deadlines and not self.expired(key):
             self._deadlines.pop(key, None)
+        if self._encodings:
+            self._encodings.pop(key, None)
         self._values[key] = value
         if deadline is not None:
             self.expire_at(key, deadline)
@@ -126,6 +127,8 @@ class Store:
 
     def replace(self, key: bytes, value: Any) -> None:
         """Set `key`, which must exist, to `value`, and keep its deadline."""
+        if self._encodings:
+            self._encodings.pop(key, None)
         self._values[key] = value
 
     def put_result(self, key: bytes, value: Any, event: str = AS_COMMANDED) -> None:
@@ -134,7 +137,7 @@ class Store:
             self.put(key, value)
             self.changed(key, event=event)
         elif self._values.pop(key, None) is not None:  # whether its deadline has passed or not, as in Redis
-            self._deadlines.pop(key, None)
+            self._forget(key)
             self.changed(key, event="del")
 
     def delete(self, key: bytes) -> bool:
@@ -143,7 +146,36 @@ class Store:
             if self.expired(key):
                 return False
             self._deadlines.pop(key, None)
+        if self._encodings:
+            self._encodings.pop(key, None)
         return self._values.pop(key, None) is not None
+
+    def _forget(self, key: bytes) -> None:
+        """Forget what is known of a key whose value is gone."""
+        self._deadlines.pop(key, None)
+        self._encodings.pop(key, None)
+
+    def remember(self, key: bytes, encoding: str | None) -> None:
+        """Remember that Redis would go on using this encoding for the value at `key`, which does not show it.
+
+        Redis does not convert a value back, such as a hash from which long fields are removed. What is remembered goes
+        with the value. None: it shows it again.
+        """
+        if encoding is None:
+            self._encodings.pop(key, None)
+        else:
+            self._encodings[key] = encoding
+
+    def remembered(self, key: bytes) -> str | None:
+        """Return what is remembered, for a command that copies or renames the key."""
+        return self._encodings.get(key)
+
+    def encoding(self, key: bytes) -> str | None:
+        """Return the encoding that Redis would use for the value at `key`, or None if there is no such key."""
+        if key not in self:
+            return None
+        value = self._values[key]
+        return self._encodings.get(key) or KINDS[type(value)].encoding(value)
 
     def changed(
         self,
@@ -173,7 +205,7 @@ class Store:
             value = self._values.get(key)
             if value is not None and not value and type(value) is not bytes:
                 del self._values[key]
-                self._deadlines.pop(key, None)
+                self._forget(key)
                 unit.notes.append(Note(self, (key,), UNLOGGED, "del"))
 
     def look_up(self, key: bytes, quietly: bool = False) -> None:
@@ -201,7 +233,7 @@ class Store:
     def clear(self) -> list[bytes]:
         """Remove every key; return the keys."""
         keys = list(self._values)
-        self._values, self._deadlines, self._queue = {}, {}, []
+        self._values, self._deadlines, self._queue, self._encodings = {}, {}, [], {}
         return keys
 
     def swap(self, other: "Store") -> None:
@@ -209,6 +241,7 @@ class Store:
         self._values, other._values = other._values, self._values
         self._deadlines, other._deadlines = other._deadlines, self._deadlines
         self._queue, other._queue = other._queue, self._queue
+        self._encodings, other._encodings = other._encodings, self._encodings
 
     @property
     def names(self) -> Collection[bytes]:
@@ -265,7 +298,8 @@ class Store:
         deadline = self._deadlines.get(key)
         if deadline is None or deadline >= self.unit.now:
             return False
-        del self._values[key], self._deadlines[key]
+        del self._values[key]
+        self._forget(key)
         self.unit.notes.append(Note(self, (key,), (b"DEL", key), "expired"))
         return True
 
