@@ -56,7 +56,7 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
         reason = "The operating system is not able to handle the specified number of clients, try with"
         raise config_failed("maxclients", f"{reason} {supported}")
     announce(engine.stores, engine.options.notify_keyspace_events)
-    if "maxmemory" in before:
+    if {"maxmemory", "maxmemory_policy"} & before.keys():
         engine.eviction.forget_all()
     return "OK"
 

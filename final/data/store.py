@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from ..protocol.errors import wrong_type
-from .kinds import KINDS, Args
+from .kinds import Args
+from .objects import Objects
 
 T = TypeVar("T")
 Place = tuple[int, bytes]  # the number of a database, and a key in it
@@ -46,6 +47,7 @@ class Unit:
         self.clock = clock  # milliseconds since 1970
         self.stopped: int | None = None  # the time of this unit; None: the clock was not read yet
         self.notes: list[Note] = []
+        self.recently = 0  # the steady clock in milliseconds, read some ten times a second
         self.hits = self.misses = 0  # look-ups of keys by commands that read: found, and not found
         self.changes = 0  # of keys since the last snapshot, in this unit and those before (Redis: `dirty`)
 
@@ -62,7 +64,7 @@ class Unit:
         return self.stopped == 0
 
 
-class Store:
+class Store(Objects):
     """One database: keys and values. Commands `get`, `make`, `put` and `delete` values, and report with `changed`.
 
     A key may have a deadline. When its deadline has passed, the key does not exist for commands: the next access
@@ -75,12 +77,11 @@ class Store:
     """
 
     def __init__(self, index: int, unit: Unit) -> None:
+        super().__init__()
         self.index = index
         self.unit = unit
-        self._values: dict[bytes, Any] = {}  # of the types in KINDS
         self._deadlines: dict[bytes, int] = {}  # milliseconds since 1970, of the keys that have a deadline
         self._queue: list[tuple[int, bytes]] = []  # a heap of deadlines, which also has outdated ones
-        self._encodings: dict[bytes, str] = {}  # of the values that do not show theirs: see `remember`
 
     def get(self, key: bytes, kind: type[T]) -> T | None:
         """Return the value at `key`, or None if there is no such key. Raises `wrong_type()` if it is not a `kind`."""
@@ -148,34 +149,14 @@ class Store:
             self._deadlines.pop(key, None)
         if self._encodings:
             self._encodings.pop(key, None)
+        self._used.pop(key, None)
         return self._values.pop(key, None) is not None
 
     def _forget(self, key: bytes) -> None:
         """Forget what is known of a key whose value is gone."""
         self._deadlines.pop(key, None)
         self._encodings.pop(key, None)
-
-    def remember(self, key: bytes, encoding: str | None) -> None:
-        """Remember that Redis would go on using this encoding for the value at `key`, which does not show it.
-
-        Redis does not convert a value back, such as a hash from which long fields are removed. What is remembered goes
-        with the value. None: it shows it again.
-        """
-        if encoding is None:
-            self._encodings.pop(key, None)
-        else:
-            self._encodings[key] = encoding
-
-    def remembered(self, key: bytes) -> str | None:
-        """Return what is remembered, for a command that copies or renames the key."""
-        return self._encodings.get(key)
-
-    def encoding(self, key: bytes) -> str | None:
-        """Return the encoding that Redis would use for the value at `key`, or None if there is no such key."""
-        if key not in self:
-            return None
-        value = self._values[key]
-        return self._encodings.get(key) or KINDS[type(value)].encoding(value)
+        self._used.pop(key, None)
 
     def changed(
         self,
@@ -201,22 +182,28 @@ class Store:
         unit = self.unit
         unit.notes.append(Note(self, keys, log, event, touch, wake))
         unit.changes += len(keys)
+        used, now = self._used, unit.recently
         for key in keys:
             value = self._values.get(key)
-            if value is not None and not value and type(value) is not bytes:
+            if value or type(value) is bytes:
+                used[key] = now
+            elif value is not None:
                 del self._values[key]
                 self._forget(key)
                 unit.notes.append(Note(self, (key,), UNLOGGED, "del"))
 
-    def look_up(self, key: bytes, quietly: bool = False) -> None:
-        """Count a key that a command reads as a hit or a miss. A key that has expired must have been accessed already.
+    def look_up(self, key: bytes, use: bool = True, quietly: bool = False) -> None:
+        """Count a key that a command reads as a hit, and as used, or as a miss. Expired keys must be removed already.
 
-        `quietly`: a missing key makes no event (`announcing_store.py`).
+        Without `use` it does not count as used. `quietly`: if it is missing, that makes no event.
         """
+        unit = self.unit
         if key in self._values:
-            self.unit.hits += 1
+            unit.hits += 1
+            if use:
+                self._used[key] = unit.recently
         else:
-            self.unit.misses += 1
+            unit.misses += 1
 
     def peek(self, key: bytes) -> Any:
         """Return the value at `key`, of any type, or None if there is no such key."""
@@ -233,7 +220,7 @@ class Store:
     def clear(self) -> list[bytes]:
         """Remove every key; return the keys."""
         keys = list(self._values)
-        self._values, self._deadlines, self._queue, self._encodings = {}, {}, [], {}
+        self._values, self._deadlines, self._queue, self._encodings, self._used = {}, {}, [], {}, {}
         return keys
 
     def swap(self, other: "Store") -> None:
@@ -242,6 +229,7 @@ class Store:
         self._deadlines, other._deadlines = other._deadlines, self._deadlines
         self._queue, other._queue = other._queue, self._queue
         self._encodings, other._encodings = other._encodings, self._encodings
+        self._used, other._used = other._used, self._used
 
     @property
     def names(self) -> Collection[bytes]:

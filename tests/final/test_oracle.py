@@ -176,9 +176,9 @@ def test_any_sequence_leaves_the_same_encodings(pair: Pair) -> None:
 
 LARGE = """
     SREM s 0 | SREM s 1 2 | HDEL h 0 | HDEL h 1 2 | ZREM z 0 | ZPOPMIN z 5 | COPY s t | RENAME h i | MOVE z 1 | SELECT 1
-    RENAME z y | SELECT 0 | COPY i j DB 1 | SWAPDB 0 1 | SWAPDB 0 1 | SADD u 1 2 3 4 5 6 x | SREM u x | SREM u 1 2 3 4 5 6
-    SADD u 1 | SADD v 1 2 3 x | SREM v x | SPOP v | SPOP s 10 | SPOP s 480 | SADD s x | SREM s x | SUNIONSTORE s s | DEL s
-    SADD s 1 | SREM t 5 | DEL i | HSET i f v | FLUSHALL | SADD t 1
+    RENAME z y | SELECT 0 | COPY i j DB 1 | SWAPDB 0 1 | SWAPDB 0 1 | SADD u 1 2 3 4 5 6 x | SREM u x
+    SREM u 1 2 3 4 5 6 | SADD u 1 | SADD v 1 2 3 x | SREM v x | SPOP v | SPOP s 10 | SPOP s 480 | SADD s x | SREM s x
+    SUNIONSTORE s s | DEL s | SADD s 1 | SREM t 5 | DEL i | HSET i f v | FLUSHALL | SADD t 1
 """
 
 
