@@ -37,6 +37,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         pubsub.py         channels and patterns, with their subscribers
         scripts.py        the scripts that are loaded, and the one that runs
         evict.py          maxmemory: how much memory the keys take, and which of them to evict
+        lookups.py        which keys of a request count as hits, as misses, and as used
         pause.py          CLIENT PAUSE: which requests have to wait
         monitor.py, slowlog.py  MONITOR and SLOWLOG: every request as it runs; the slowest requests
         counters.py, clocks.py  the statistics of INFO; the time of day, and the clock for durations
@@ -75,6 +76,8 @@ The map of its files, from the outside in. Imports point downwards only, with on
     options.py, option_values.py  the options, as in redis.conf and CONFIG; values that are more than a number or a text
     server_log.py  messages for the administrator, on standard error
     data/          the databases (04)
+        kinds.py          what must be known of each type of value, in one table
+        objects.py        what OBJECT tells of keys: encodings that values do not show, and when keys were used
         store.py          one database: typed values, expiry, what has changed; no other file knows expiry
         announcing_store.py  one that notes the events `new` and `keymiss`, for keys that are created or missing
         memory.py         how much memory a key takes

@@ -165,6 +165,11 @@ class Options:
         choices=("auto", "asyncio", "uvloop"),
     )  # fmt: skip
 
+    @property
+    def lfu(self) -> bool:
+        """Whether keys are evicted by how often they are used."""
+        return self.maxmemory_policy.endswith("lfu")
+
     def get(self, name: str) -> bytes:
         """The value of an option as CONFIG GET shows it."""
         return os.fsencode(str(getattr(self, name.replace("-", "_"))))

@@ -58,7 +58,7 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
         raise config_failed("maxclients", f"{reason} {supported}")
     leave_expiry(engine)
     announce(engine.stores, engine.options.notify_keyspace_events)
-    if "maxmemory" in before:
+    if {"maxmemory", "maxmemory_policy"} & before.keys():
         engine.eviction.forget_all()
     return "OK"
 

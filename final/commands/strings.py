@@ -17,6 +17,7 @@ from .expire import from_now, set_deadline
 GROUP = Group("string", "@string", "$")
 
 STRING: type[bytes] = bytes
+EMBEDDED = 44  # the most bytes of an embstr (OBJ_ENCODING_EMBSTR_SIZE_LIMIT)
 TIMES = (b"ex", b"px", b"exat", b"pxat")  # options with a time as their value
 
 
@@ -27,7 +28,7 @@ def dump(key: bytes, value: bytes) -> Iterator[Args]:
 
 def encoding(value: bytes) -> str:
     """Return the encoding that Redis would use: int, embstr up to 44 bytes, else raw."""
-    return "int" if parse_integer(value) is not None else "embstr" if len(value) <= 44 else "raw"
+    return "int" if parse_integer(value) is not None else "embstr" if len(value) <= EMBEDDED else "raw"
 
 
 KINDS[STRING] = Kind(
@@ -204,9 +205,12 @@ def set_pairs(db: Store, command: str, *pairs: bytes) -> None:
 @command(WRITE, DENYOOM, FAST, keys="RW insert")
 def append(engine: Engine, db: Store, key: bytes, value: bytes) -> Value:
     """APPEND key value: append the value to the string; answer with the new length."""
-    old = db.get(key, STRING) or b""
-    check_size(engine, len(old) + len(value))
-    return replace(db, key, old + value)
+    old = db.get(key, STRING)
+    check_size(engine, len(old or b"") + len(value))
+    length = replace(db, key, value if old is None else old + value)
+    if old is not None:
+        keep_raw(db, key)
+    return length
 
 
 @command(READONLY, FAST, keys="RO")
@@ -220,6 +224,13 @@ def replace(db: Store, key: bytes, value: bytes, event: str = AS_COMMANDED) -> i
     db.replace(key, value)
     db.changed(key, event=event)
     return len(value)
+
+
+def keep_raw(db: Store, key: bytes) -> None:
+    """Remember that the string at `key`, which was changed in place, is `raw`, however short it is."""
+    value = db.held(key)
+    if value is not None and len(value) <= EMBEDDED:
+        db.remember(key, "raw")
 
 
 def check_size(engine: Engine, size: int) -> None:
@@ -268,5 +279,6 @@ def incrbyfloat(db: Store, key: bytes, increment: bytes) -> Value:
     old = db.get(key, STRING)
     total = add_floats(b"0" if old is None else old, increment)
     db.replace(key, total)
+    db.remember(key, None if len(total) > EMBEDDED else "embstr")
     db.changed(key, log=(b"SET", key, total, b"KEEPTTL"))  # the sum, so that a replay does not depend on rounding
     return total

@@ -6,7 +6,7 @@ from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError
 from ..protocol.writer import Value
-from .strings import STRING, check_size, replace
+from .strings import STRING, check_size, keep_raw, replace
 
 GROUP = Group("string", "@string", "$")
 
@@ -39,4 +39,6 @@ def setrange(engine: Engine, db: Store, key: bytes, offset: int, value: bytes) -
     if not value:
         return len(old)
     check_size(engine, offset + len(value))
-    return replace(db, key, old[:offset].ljust(offset, b"\0") + value + old[offset + len(value) :])
+    length = replace(db, key, old[:offset].ljust(offset, b"\0") + value + old[offset + len(value) :])
+    keep_raw(db, key)
+    return length

@@ -44,9 +44,9 @@ class AnnouncingStore(Store):
             self.put(key, value)
             self.changed(key, event=event)
 
-    def look_up(self, key: bytes, quietly: bool = False) -> None:
+    def look_up(self, key: bytes, use: bool = True, quietly: bool = False) -> None:
         """Do what `Store.look_up` does, and note the event `keymiss`, if not `quietly`."""
-        super().look_up(key)
+        super().look_up(key, use)
         if not quietly and key not in self._values:
             self._note_missing(key)
 

@@ -20,7 +20,7 @@ ASKING = "asking"
 UNQUEUED = "unqueued"  # after MULTI it runs at once, and is not queued
 RUNS_QUEUE = "runs_queue"  # it runs the queued requests: EXEC
 WHILE_SUBSCRIBED = "while_subscribed"  # it is allowed for a subscribed client that uses RESP2
-NO_TOUCH = "no_touch"  # it does not count as a use of its keys, for LRU and LFU
+NO_TOUCH = "no_touch"  # it does not count as a use of its keys
 UNCOUNTED = "uncounted"  # its look-ups count neither as hits nor as misses
 COUNTED = "counted"  # its look-up counts, though it changes the value
 COUNTED_TWICE = "counted_twice"  # it looks each key up twice: XREAD
@@ -70,8 +70,9 @@ class Command:
     def __post_init__(self) -> None:
         reads = any(each.access.startswith("RO") for each in self.key_specs)
         self.counts_reads = (reads and UNCOUNTED not in self.flags) or COUNTED in self.flags
-        only = self.key_specs[0] if len(self.key_specs) == 1 and self.counts_reads and QUIET not in self.flags else None
-        self.only_read = only.begin if only and not (only.last or only.counted) else 0  # index of the one key; else 0
+        only = self.key_specs[0] if len(self.key_specs) == 1 else None
+        self.only_key = only.begin if only and not (only.last or only.counted) else 0  # index of the one key; else 0
+        self.only_read = self.only_key if self.counts_reads and NO_TOUCH not in self.flags else 0  # if that is a use
 
     def uses_of_keys(self, args: list[bytes]) -> Iterator[tuple[int, str]]:
         """Yield the index of each key in a request, and how the command uses it: see `KeySpec.access`."""

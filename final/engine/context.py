@@ -52,7 +52,6 @@ class Engine(Protocol):
     started: int
     run_id: str
     counters: Counters
-    recently: int
     active_expire: bool
 
     @property

@@ -25,10 +25,11 @@ from .admit import Admission
 from .blocking import Waiting
 from .client import Client, about_to_run, discard
 from .clocks import steady_clock, wall_clock
-from .command import ALLOW_BUSY, COMMANDS, DENYOOM, QUIET, RUNS_QUEUE, UNQUEUED, Command, find
+from .command import ALLOW_BUSY, COMMANDS, DENYOOM, RUNS_QUEUE, UNQUEUED, WRITE, Command, find
 from .counters import Counters
 from .evict import Eviction
 from .faults import Faults, reraise
+from .lookups import read_keys, use_keys
 from .monitor import Monitors
 from .notify import Notifications
 from .pause import Pause
@@ -87,7 +88,7 @@ class Engine:
         self.admission = Admission(self)
         self.scripts = Scripts(options, self.call, lambda: self.eviction.full, self.admission, while_busy)
         self.faults = Faults(self.unit, on_broken, self.settle_expired)
-        self.started = self.recently = steady()  # the latter is set some ten times a second
+        self.started = self.unit.recently = steady()
         self.replica: Replica | None = None  # None: this server is a primary
         self.run_id = token_hex(20)  # random for each start: a tool sees a restart by it
         self.active_expire = True  # remove expired keys before they are accessed; DEBUG SET-ACTIVE-EXPIRE sets it
@@ -99,7 +100,7 @@ class Engine:
         self.counters.connections_received += 1
         client = Client(next(self._ids), self.stores[0], address=address, local_address=local_address, deliver=deliver)
         client.authenticated = not self.options.requirepass
-        client.connected_at = client.last_interaction = self.recently = self.steady()
+        client.connected_at = client.last_interaction = self.unit.recently = self.steady()
         self.clients[client.id] = client
         return client
 
@@ -120,7 +121,7 @@ class Engine:
         """
         if self.scripts.busy:
             return self.refuse(client, args)
-        self.unit.stopped = None
+        self.unit.stopped, self.unit.recently = None, self.steady()
         self.counters.commands_processed += 1
         try:
             command = find(args)
@@ -129,7 +130,7 @@ class Engine:
             if self.eviction.keeping:
                 self.make_room(client, command, args)
         except ReplyError as error:
-            self.security_warning.check(client, args, self.recently)
+            self.security_warning.check(client, args, self.unit.recently)
             return self.reject(client, args, error)
         if client.queue is not None and UNQUEUED not in command.flags:
             client.queue.append((command, args))
@@ -198,6 +199,8 @@ class Engine:
         answer = self.perform(client, command, args)
         if len(self.unit.notes) > start:
             self.complete(command, args, start)
+        elif WRITE in command.flags:
+            use_keys(client.db, command, args)
         microseconds = (perf_counter() - began) * 1e6
         if self.monitors.clients:
             self.monitors.after(client, command, args)
@@ -209,20 +212,19 @@ class Engine:
         """Call a command's function, and count the keys that it has read: shared by `run` and the fast path."""
         try:
             answer = command.run(self, client, args)
-        except ReplyError as error:
+        except ReplyError as error:  # without its traceback: values in its frames would live until the next collection
             self.counters.error_replies += 1
-            answer = error.naming(args[0]) if isinstance(error, NamingError) else error
-            answer.with_traceback(None)  # else the values in its frames live until the next collection
+            answer = error.naming(args[0]) if isinstance(error, NamingError) else error.with_traceback(None)
             if str(error).startswith("ERR ") and str(error) != str(no_such_key()):
-                return answer  # arguments are parsed before keys are read
+                use_keys(client.db, command, args)
+                return answer  # arguments are parsed before keys are read: nothing to count
         except Exception as error:
             self.faults.in_command(command, error)
             raise
-        if command.only_read:  # most commands
-            client.db.look_up(args[command.only_read])
+        if at := command.only_read:
+            client.db.look_up(args[at])
         elif command.counts_reads:
-            for key in command.keys_read(args):
-                client.db.look_up(key, quietly=QUIET in command.flags)
+            read_keys(client.db, command, args)
         return answer
 
     def complete(self, command: Command, args: list[bytes], start: int = 0) -> None:
@@ -291,9 +293,9 @@ class Engine:
     def expire(self, most: int = 200) -> bool:
         """Remove up to `most` expired keys of each database; return whether there may be more."""
         self.unit.stopped = None
-        self.recently = self.steady()
-        self.counters.sample(self.recently)
-        if not self.active_expire or self.unit.leaves_expiry or self.recently < self.pause.until:
+        now = self.unit.recently = self.steady()
+        self.counters.sample(now)
+        if not self.active_expire or self.unit.leaves_expiry or now < self.pause.until:
             return False
         more = any([store.expire_due(most) for store in self.stores if store.deadlines])
         self.settle_expired()

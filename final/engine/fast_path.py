@@ -14,6 +14,7 @@ from ..protocol.writer import encode
 from .client import Client
 from .command import PLAIN, READS
 from .engine import Engine
+from .lookups import use_keys
 
 
 class FastPath:
@@ -54,11 +55,11 @@ class FastPath:
             return 0
         engine, unit, perform, protocol = self.engine, self.engine.unit, self.engine.perform, client.protocol
         options, limit = engine.options, engine.options.slowlog_log_slower_than
-        keeping = engine.eviction.keeping  # without a limit: only how long keys were idle
+        keeping = engine.eviction.keeping  # without a limit: how often keys are used
         unheard = not (engine.waiting.lines or engine.watching.clients or options.notify_keyspace_events or keeping)
         feeding = engine.primary.feeding
         slow = limit / 1e6 if limit >= 0 else inf
-        before, began = len(requests), perf_counter()
+        before, began, last = len(requests), perf_counter(), None
         try:
             for _ in range(min(before, most)):
                 args = requests[-1]
@@ -66,6 +67,7 @@ class FastPath:
                 if command is None or not command.fewest <= len(args) <= command.most or len(output) >= room:
                     break
                 requests.pop()
+                last = command
                 unit.stopped = None
                 if keeping:
                     engine.eviction.touch(client.db.index, command, args)
@@ -82,16 +84,22 @@ class FastPath:
                     else:
                         engine.complete(command, args)
                         engine.settle()
+                elif not command.counts_reads:  # a command that writes, and has changed nothing
+                    if command.only_key:
+                        client.db.use(args[command.only_key], unit.recently)
+                    else:
+                        use_keys(client.db, command, args)
                 output += encode(answer, protocol)
                 ended = perf_counter()
                 if ended - began >= slow:
                     engine.slowlog.keep(client, command, args, int((ended - began) * 1e6))
                 began = ended
-                client.last_command = command.name
                 if ended >= deadline:
                     break
         finally:
             taken = before - len(requests)
+            if last is not None:
+                client.last_command = last.name
             engine.counters.commands_processed += taken
             client.write_offset = engine.primary.offset
         return taken

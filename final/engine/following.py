@@ -82,7 +82,7 @@ class Following:
         shows that the two servers differ: as in Redis, that is logged, and the replica goes on.
         """
         engine, client = self.engine, self.client
-        client.last_interaction = engine.recently
+        client.last_interaction = engine.unit.recently
         for args in requests:
             engine.unit.stopped = 0
             engine.counters.commands_processed += 1

@@ -79,7 +79,7 @@ class Connection(Sending):
         """
         if self.state is CLOSING:
             return
-        self.client.last_interaction = self.engine.recently
+        self.client.last_interaction = self.engine.unit.recently
         in_time = self.state is READY and perf_counter() < (self.iteration.deadline or inf)
         try:
             (self.reader.feed if in_time else self.reader.keep)(data)
@@ -231,7 +231,7 @@ class Connection(Sending):
     def deliver(self, value: Value) -> None:
         """Send a message of publish/subscribe or MONITOR, or the reply to a blocked command, whose wait ends."""
         self.output += encode(value, self.client.protocol)
-        self.client.last_interaction = self.engine.recently
+        self.client.last_interaction = self.engine.unit.recently
         self.iteration.send_soon(self)
         if self.state is BLOCKED and self.client.parked is None:
             self.move(UNBLOCK)

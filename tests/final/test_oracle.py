@@ -30,7 +30,7 @@ from tests.support.oracle import (
     skip_without_lua,
     transcripts,
 )
-from tests.support.sequences import EXAMPLES, SEQUENCES
+from tests.support.sequences import ENCODINGS, EXAMPLES, SEQUENCES, shapes
 from tests.support.shared import Shared
 
 HOUR = 3_600_000  # milliseconds by which two times that depend on the clock may differ; wrong times differ by years
@@ -159,12 +159,56 @@ def test_any_sequence_has_the_same_replies_log_and_data(pair: Pair, kind: str) -
     holds()
 
 
+def test_any_sequence_leaves_the_same_encodings(pair: Pair) -> None:
+    looks = [[b"OBJECT", b"ENCODING", key] for key in (b"a", b"b")]
+
+    @settings(max_examples=EXAMPLES, deadline=None)
+    @given(ENCODINGS)
+    def holds(requests: list[list[bytes]]) -> None:
+        pair.clear()
+        asked = [each for args in requests for each in (args, *looks)]
+        for number, (args, ours, real) in enumerate(pair.ask_all(asked)):
+            if args in looks:
+                assert ours == real, f"{args}: {shown(ours)}, but Redis: {shown(real)}, after {asked[: number + 1]}"
+
+    holds()
+
+
+LARGE = """
+    SREM s 0 | SREM s 1 2 | HDEL h 0 | HDEL h 1 2 | ZREM z 0 | ZPOPMIN z 5 | COPY s t | RENAME h i | MOVE z 1 | SELECT 1
+    RENAME z y | SELECT 0 | COPY i j DB 1 | SWAPDB 0 1 | SWAPDB 0 1 | SADD u 1 2 3 4 5 6 x | SREM u x
+    SREM u 1 2 3 4 5 6 | SADD u 1 | SADD v 1 2 3 x | SREM v x | SPOP v | SPOP s 10 | SPOP s 480 | SADD s x | SREM s x
+    SUNIONSTORE s s | DEL s | SADD s 1 | SREM t 5 | DEL i | HSET i f v | FLUSHALL | SADD t 1
+"""
+
+
+def test_what_was_once_large_keeps_its_encoding(pair: Pair) -> None:
+    numbers = [b"%d" % number for number in range(513)]
+    doubled = [arg for number in numbers for arg in (number, number)]
+    many = [[b"SADD", b"s", *numbers], [b"HSET", b"h", *doubled], [b"ZADD", b"z", *doubled[: 2 * 129]]]
+    looks = [[b"OBJECT", b"ENCODING", key] for key in (b"s", b"h", b"z", b"t", b"i", b"j", b"u", b"v", b"y")]
+    asked = [each for step in (*many, *(line.encode().split() for line in shapes(LARGE))) for each in (step, *looks)]
+    pair.clear()
+    for args, ours, real in pair.ask_all(asked):
+        if args in looks:
+            assert ours == real, f"{args}: {shown(ours)}, but Redis: {shown(real)}"
+
+
 @pytest.mark.parametrize("section", DATA.values(), ids=DATA)
 def test_the_log_has_the_records_that_redis_writes(pair: Pair, section: list[tuple[str, str]]) -> None:
     skip_without_lua(line for line, _ in section)
     pair.clear()
     list(pair.ask_all([args_of(line) for line, _ in section]))
     compare_logs(pair)
+
+
+def test_what_an_encoding_was_dies_with_a_key_that_expires() -> None:
+    peer = InProcess()
+    for line in ("SADD s 1 x", "SREM s x", "PEXPIRE s 100"):
+        peer.ask(line)
+    assert peer.ask("OBJECT ENCODING s") == "$9 hashtable"
+    peer.now += 101
+    assert (peer.ask("SADD s 1"), peer.ask("OBJECT ENCODING s")) == (":1", "$6 intset")
 
 
 # COMMAND INFO
