@@ -13,9 +13,11 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from stages.harness.server import free_port
+from stages.harness.target import Target
 from tests.support.machine import within
 from tests.tools.terminal import PROMPT, Shell
 
@@ -38,6 +40,9 @@ for try in {{1..200}}; do
 done
 exec {program} "$@"
 """
+REDIS_SERVER = """#!/bin/bash
+exec {program} "$@"
+"""
 
 
 def steps(page: Path, *headings: str) -> Iterator[tuple[str, list[str]]]:
@@ -50,27 +55,27 @@ def steps(page: Path, *headings: str) -> Iterator[tuple[str, list[str]]]:
 
 
 class Typist(Shell):
-    """A shell on free ports. `tools` is a folder for programs that stand for those of the same name."""
+    """A shell on free ports."""
 
-    def __init__(self, folder: Path, tools: Path) -> None:
-        self.ports = {DEFAULT: str(free_port())}
-        python, client = sys.executable, shutil.which("redis-cli")
-        for name, text, program in (("python3", PYTHON, python), ("redis-cli", REDIS_CLI, client)):
-            (tools / name).write_text(text.format(port=self.ports[DEFAULT], program=program))
-            (tools / name).chmod(0o700)
+    def __init__(self, folder: Path, tools: Path, ports: dict[str, int]) -> None:
         super().__init__(folder, tools)
+        self.ports = ports
+
+    def port(self, shown: str) -> int:
+        """Return the port that stands for one of the page."""
+        return self.ports.setdefault(shown, free_port())
 
     def type(self, command: str, printed: list[str]) -> None:
         """Type a command, and wait until it has printed these lines; AssertionError if it prints others."""
-        for port in PORTS.findall(command):
-            self.ports.setdefault(port, str(free_port()))
-        os.write(self.master, PORTS.sub(lambda found: self.ports[found[0]], command).encode() + b"\n")
+        os.write(self.master, PORTS.sub(lambda found: str(self.port(found[0])), command).encode() + b"\n")
         pattern = "".join(
             "(?:.*\n)*?" if line == "…" else f"{re.escape(line).replace('…', '.*')}\n" for line in printed
         )
-        seen, deadline = "", time.monotonic() + within(10)
+        seen, deadline = "", time.monotonic() + within(20)
         while PROMPT not in seen or not re.fullmatch(pattern, self.shown(seen)):
-            ready = select.select([self.master], [], [], max(deadline - time.monotonic(), 0))[0]
+            left = deadline - time.monotonic()
+            wait = min(left, within(5)) if PROMPT in seen else left  # after the prompt, only for a server's message
+            ready = select.select([self.master], [], [], max(wait, 0))[0]
             assert ready, f"$ {command}\nprinted:\n{self.shown(seen)}\nshould print:\n" + "\n".join(printed)
             seen += os.read(self.master, 65536).decode()
 
@@ -87,14 +92,18 @@ class Typist(Shell):
         os.close(self.master)
 
 
-def follow(page: Path, folder: Path, *headings: str) -> None:
-    """Type the commands of a page, or of these parts of it, in a new folder inside `folder`."""
-    here, tools = folder / "here", folder / "tools"
-    for each in (here, tools):
-        each.mkdir()
-    shell = Typist(here, tools)
+@contextmanager
+def typist(folder: Path, engine: Target) -> Iterator[Typist]:
+    """Open a shell in a new folder, in which `redis-server` is this Redis or Valkey."""
+    here, tools, default = folder / "here", folder / "tools", free_port()
+    here.mkdir()
+    tools.mkdir()
+    programs = {"python3": sys.executable, "redis-cli": shutil.which("redis-cli"), "redis-server": engine.command[0]}
+    for name, text in (("python3", PYTHON), ("redis-cli", REDIS_CLI), ("redis-server", REDIS_SERVER)):
+        (tools / name).write_text(text.format(port=default, program=programs[name]))
+        (tools / name).chmod(0o700)
+    shell = Typist(here, tools, {DEFAULT: default})
     try:
-        for command, printed in steps(page, *headings):
-            shell.type(command, printed)
+        yield shell
     finally:
         shell.close()
