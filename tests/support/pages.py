@@ -19,6 +19,7 @@ from pathlib import Path
 from stages.harness.server import free_port
 from stages.harness.target import Target
 from tests.support.machine import within
+from tests.support.oracle import redis_target
 from tests.tools.terminal import PROMPT, Shell
 
 BLOCK = re.compile(r"^```console\n(.*?)^```", flags=re.M | re.S)
@@ -94,7 +95,8 @@ class Typist(Shell):
 
 @contextmanager
 def typist(folder: Path, engine: Target) -> Iterator[Typist]:
-    """Open a shell in a new folder, in which `redis-server` is this Redis or Valkey."""
+    """Open a shell in a new folder, in which `redis-server` is this Redis or Valkey; redis-cli is always Redis's."""
+    redis_target()
     here, tools, default = folder / "here", folder / "tools", free_port()
     here.mkdir()
     tools.mkdir()
