@@ -26,23 +26,28 @@ BLOCK = re.compile(r"^```console\n(.*?)^```", flags=re.M | re.S)
 DEFAULT = "6379"
 PORTS = re.compile(r"(?<![\w.])(?:6379|638\d|700\d)\b")
 NOTICE = re.compile(r"\[\d+\](?:[-+ ] .*| \d+)\n", flags=re.M)  # of the shell, about a job
-# As python3 and redis-cli, with the default port, once the server accepts connections and has loaded its data.
+# As python3, redis-cli and redis-server, with the default port. redis-cli waits until its servers have loaded data;
+# a primary does not wait five seconds for more replicas; a cluster's second port is a free one.
+HURRY = "--repl-diskless-sync-delay 0"
 PYTHON = """#!/bin/bash
-case "$* " in "-m final "*--port*) ;; "-m final "*) set -- "$@" --port {port} ;; esac
+case "$* " in "-m final "*--port*) set -- "$@" {hurry} ;; "-m final "*) set -- "$@" {hurry} --port {port} ;; esac
 exec {program} "$@"
 """
 REDIS_CLI = """#!/bin/bash
 case " $* " in *" -p "*|*" --cluster "*) ;; *) set -- -p {port} "$@" ;; esac
-[[ "$*" =~ (-p |127.0.0.1:)([0-9]+) ]]
-for try in {{1..200}}; do
-    said=$({program} -p "${{BASH_REMATCH[2]}}" PING 2>&1 </dev/null)
-    [[ $said == *"Could not connect"* || $said == LOADING* ]] || break
-    sleep 0.05
+for port in $(grep -oE '(-p |127.0.0.1:)[0-9]+' <<< "$*" | grep -oE '[0-9]+$'); do
+    for try in {{1..200}}; do
+        said=$({program} -p "$port" PING 2>&1 </dev/null)
+        [[ $said == *"Could not connect"* || $said == LOADING* ]] || break
+        sleep 0.05
+    done
 done
 exec {program} "$@"
 """
 REDIS_SERVER = """#!/bin/bash
-exec {program} "$@"
+free_port='from stages.harness.server import free_port; print(free_port())'
+case "$*" in *--cluster-enabled*) set -- "$@" --cluster-port "$(python3 -c "$free_port")" ;; esac
+exec {program} "$@" {hurry}
 """
 
 
@@ -102,7 +107,7 @@ def typist(folder: Path, engine: Target) -> Iterator[Typist]:
     tools.mkdir()
     programs = {"python3": sys.executable, "redis-cli": shutil.which("redis-cli"), "redis-server": engine.command[0]}
     for name, text in (("python3", PYTHON), ("redis-cli", REDIS_CLI), ("redis-server", REDIS_SERVER)):
-        (tools / name).write_text(text.format(port=default, program=programs[name]))
+        (tools / name).write_text(text.format(port=default, program=programs[name], hurry=HURRY))
         (tools / name).chmod(0o700)
     shell = Typist(here, tools, {DEFAULT: default})
     try:
