@@ -1,6 +1,7 @@
 """Tells systemd that the server is ready, and that it stops: the option `supervised`, for a unit with Type=notify."""
 
 import os
+import re
 import socket
 
 from ..server_log import log
@@ -11,12 +12,12 @@ def tell(supervised: str, *states: str) -> None:
 
     `supervised` is the value of the option: no, systemd, or auto, which means systemd if it names a socket.
     """
-    address = os.environ.get("NOTIFY_SOCKET", "")
+    address = re.sub("^@", "\0", os.environ.get("NOTIFY_SOCKET", ""))
     if supervised == "no" or (supervised == "auto" and not address):
         return
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.settimeout(1)
-            notify.sendto("\n".join(states).encode(), address.replace("@", "\0", 1) if address[:1] == "@" else address)
+            notify.sendto("\n".join(states).encode(), address)
     except OSError as error:
         log.warning("cannot tell systemd %s: %s", states[0], error if address else "NOTIFY_SOCKET not found")

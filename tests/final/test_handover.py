@@ -185,7 +185,7 @@ def test_requests_that_redis_7_does_not_know_are_gone_from_a_log_that_was_rewrit
         assert ours.connect().ask("GET", "k") == b"2"
 
 
-def test_valkey_s_data_goes_over_to_redis_by_way_of_this_server(tmp_path: Path) -> None:
+def test_data_goes_from_valkey_to_redis_by_way_of_this_server(tmp_path: Path) -> None:
     with valkey_server(data=tmp_path) as theirs:
         rewritten(theirs, FEW, [["SELECT", 1], *STREAMS, FORGOTTEN])
         held = by_score(everything(theirs.connect()))

@@ -13,30 +13,41 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from stages.harness.server import free_port
+from stages.harness.target import Target
 from tests.support.machine import within
+from tests.support.oracle import redis_target
 from tests.tools.terminal import PROMPT, Shell
 
 BLOCK = re.compile(r"^```console\n(.*?)^```", flags=re.M | re.S)
 DEFAULT = "6379"
 PORTS = re.compile(r"(?<![\w.])(?:6379|638\d|700\d)\b")
 NOTICE = re.compile(r"\[\d+\](?:[-+ ] .*| \d+)\n", flags=re.M)  # of the shell, about a job
-# As python3 and redis-cli, with the default port, once the server accepts connections and has loaded its data.
+# As python3, redis-cli and redis-server, with the default port. redis-cli waits until its servers have loaded data;
+# a primary does not wait five seconds for more replicas; a cluster's second port is a free one.
+HURRY = "--repl-diskless-sync-delay 0"
 PYTHON = """#!/bin/bash
-case "$* " in "-m final "*--port*) ;; "-m final "*) set -- "$@" --port {port} ;; esac
+case "$* " in "-m final "*--port*) set -- "$@" {hurry} ;; "-m final "*) set -- "$@" {hurry} --port {port} ;; esac
 exec {program} "$@"
 """
 REDIS_CLI = """#!/bin/bash
 case " $* " in *" -p "*|*" --cluster "*) ;; *) set -- -p {port} "$@" ;; esac
-[[ "$*" =~ (-p |127.0.0.1:)([0-9]+) ]]
-for try in {{1..200}}; do
-    said=$({program} -p "${{BASH_REMATCH[2]}}" PING 2>&1 </dev/null)
-    [[ $said == *"Could not connect"* || $said == LOADING* ]] || break
-    sleep 0.05
+for port in $(grep -oE '(-p |127.0.0.1:)[0-9]+' <<< "$*" | grep -oE '[0-9]+$'); do
+    for try in {{1..200}}; do
+        said=$({program} -p "$port" PING 2>&1 </dev/null)
+        [[ $said == *"Could not connect"* || $said == LOADING* ]] || break
+        sleep 0.05
+    done
 done
 exec {program} "$@"
+"""
+REDIS_SERVER = """#!/bin/bash
+free_port='from stages.harness.server import free_port; print(free_port())'
+case "$*" in *--cluster-enabled*) set -- "$@" --cluster-port "$(python3 -c "$free_port")" ;; esac
+exec {program} "$@" {hurry}
 """
 
 
@@ -50,27 +61,27 @@ def steps(page: Path, *headings: str) -> Iterator[tuple[str, list[str]]]:
 
 
 class Typist(Shell):
-    """A shell on free ports. `tools` is a folder for programs that stand for those of the same name."""
+    """A shell on free ports."""
 
-    def __init__(self, folder: Path, tools: Path) -> None:
-        self.ports = {DEFAULT: str(free_port())}
-        python, client = sys.executable, shutil.which("redis-cli")
-        for name, text, program in (("python3", PYTHON, python), ("redis-cli", REDIS_CLI, client)):
-            (tools / name).write_text(text.format(port=self.ports[DEFAULT], program=program))
-            (tools / name).chmod(0o700)
+    def __init__(self, folder: Path, tools: Path, ports: dict[str, int]) -> None:
         super().__init__(folder, tools)
+        self.ports = ports
+
+    def port(self, shown: str) -> int:
+        """Return the port that stands for one of the page."""
+        return self.ports.setdefault(shown, free_port())
 
     def type(self, command: str, printed: list[str]) -> None:
         """Type a command, and wait until it has printed these lines; AssertionError if it prints others."""
-        for port in PORTS.findall(command):
-            self.ports.setdefault(port, str(free_port()))
-        os.write(self.master, PORTS.sub(lambda found: self.ports[found[0]], command).encode() + b"\n")
+        os.write(self.master, PORTS.sub(lambda found: str(self.port(found[0])), command).encode() + b"\n")
         pattern = "".join(
             "(?:.*\n)*?" if line == "…" else f"{re.escape(line).replace('…', '.*')}\n" for line in printed
         )
-        seen, deadline = "", time.monotonic() + within(10)
+        seen, deadline = "", time.monotonic() + within(20)
         while PROMPT not in seen or not re.fullmatch(pattern, self.shown(seen)):
-            ready = select.select([self.master], [], [], max(deadline - time.monotonic(), 0))[0]
+            left = deadline - time.monotonic()
+            wait = min(left, within(5)) if PROMPT in seen else left  # after the prompt, only for a server's message
+            ready = select.select([self.master], [], [], max(wait, 0))[0]
             assert ready, f"$ {command}\nprinted:\n{self.shown(seen)}\nshould print:\n" + "\n".join(printed)
             seen += os.read(self.master, 65536).decode()
 
@@ -87,14 +98,19 @@ class Typist(Shell):
         os.close(self.master)
 
 
-def follow(page: Path, folder: Path, *headings: str) -> None:
-    """Type the commands of a page, or of these parts of it, in a new folder inside `folder`."""
-    here, tools = folder / "here", folder / "tools"
-    for each in (here, tools):
-        each.mkdir()
-    shell = Typist(here, tools)
+@contextmanager
+def typist(folder: Path, engine: Target) -> Iterator[Typist]:
+    """Open a shell in a new folder, in which `redis-server` is this Redis or Valkey; redis-cli is always Redis's."""
+    redis_target()
+    here, tools, default = folder / "here", folder / "tools", free_port()
+    here.mkdir()
+    tools.mkdir()
+    programs = {"python3": sys.executable, "redis-cli": shutil.which("redis-cli"), "redis-server": engine.command[0]}
+    for name, text in (("python3", PYTHON), ("redis-cli", REDIS_CLI), ("redis-server", REDIS_SERVER)):
+        (tools / name).write_text(text.format(port=default, program=programs[name], hurry=HURRY))
+        (tools / name).chmod(0o700)
+    shell = Typist(here, tools, {DEFAULT: default})
     try:
-        for command, printed in steps(page, *headings):
-            shell.type(command, printed)
+        yield shell
     finally:
         shell.close()
