@@ -31,7 +31,7 @@ class FastPath:
             and not (client.channels or client.patterns or client.replies_to_skip or engine.scripts.busy)
             and not (engine.monitors.clients or engine.pause.until or engine.options.maxmemory)
             and client.replica is None
-            and (engine.admission.refusal is None or engine.unit.leaves_expiry)
+            and (engine.admission.refusal is None or engine.admission.read_only)
             and not engine.admission.stale
         )
 
@@ -49,7 +49,7 @@ class FastPath:
         Stop also when `most` have run, when `output`, to which the replies are added, holds `room` bytes, or when it
         is `deadline` by `perf_counter`.
         """
-        table = READS if self.engine.unit.leaves_expiry else PLAIN
+        table = READS if self.engine.admission.read_only else PLAIN
         if table.get(requests[-1][0]) is None or not self.open_to(client):
             return 0
         engine, unit, perform, protocol = self.engine, self.engine.unit, self.engine.perform, client.protocol
