@@ -83,7 +83,7 @@ def sync(engine: Engine, client: Client) -> Value:
 
 @command(ADMIN, NOSCRIPT, "no_async_loading", NO_MULTI)
 def psync(engine: Engine, client: Client, replicationid: bytes, offset: bytes, *options: bytes) -> Value:
-    """PSYNC replicationid offset [FAILOVER]: be sent the stream from an offset on, or all data first, if that is not possible.
+    """PSYNC replicationid offset [FAILOVER]: be sent the stream from an offset on, or else all data first.
 
     The answer is CONTINUE, or FULLRESYNC with the ID and the offset of the stream. Offsets are counted from 1.
     """
