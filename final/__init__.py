@@ -71,7 +71,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         folder.py         the folder: which server owns it, and which files may be deleted
         manifest.py       the list of the log's files
         rdb/              snapshots (RDB), read as requests, written from values: read, write, and the encodings inside
-    options.py     the options, as in redis.conf and CONFIG
+    options.py, option_values.py  the options, as in redis.conf and CONFIG; values that are more than a number or a text
     server_log.py  messages for the administrator, on standard error
     data/          the databases (04)
         store.py          one database: typed values, expiry, what has changed; no other file knows expiry

@@ -21,7 +21,7 @@ from pathlib import Path
 from time import perf_counter
 
 from ..log.rdb.cursor import BadSnapshot
-from ..log.read import Malformed, read_rdb_file
+from ..log.read import Malformed
 from ..protocol.errors import ReplyError
 from ..protocol.writer import encode_request
 from ..server_log import log
@@ -228,7 +228,7 @@ class Replica:
             return False
         self._buffer += rest
         self.move(Event.RECEIVED)
-        self._loading = self.data.replace(read_rdb_file(self.transfer.file))
+        self._loading = self.data.replace(self.transfer.requests())
         return True
 
     def load(self) -> bool:

@@ -5,8 +5,14 @@ $EOF:5f0c…                  the bytes follow up to these 40 characters again: 
 """
 
 import re
+from collections.abc import Iterator
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from tempfile import TemporaryFile
+
+from ..log.rdb.cursor import BadSnapshot, Cursor
+from ..log.rdb.read import check_sum, read_data
+from .stream import Args
 
 _HEADER = re.compile(rb"\$(?:(\d{1,18})|EOF:([!-~]{40}))")
 
@@ -44,6 +50,21 @@ class Transfer:
         self.file.write(data[:safe])
         self._last = data[safe:]
         return None
+
+    def requests(self) -> Iterator[Args]:
+        """Yield the requests that recreate the data. Raises BadSnapshot, at the latest at the end.
+
+        Empty ones come there, while the checksum is computed, so that nobody has to wait for all of that.
+        """
+        self.file.flush()
+        if not self.file.tell():
+            raise BadSnapshot(0, "it is empty")
+        with mmap(self.file.fileno(), 0, access=ACCESS_READ) as data:
+            cursor = Cursor(data)
+            for _, args in read_data(cursor):
+                yield args
+            for _ in check_sum(cursor):
+                yield []
 
     def close(self) -> None:
         """Give the file up."""

@@ -98,7 +98,15 @@ FOREIGN_VALUES = {6: "of a module's type", 7: "of a module's type"}
 def read_snapshot(cursor: Cursor) -> Iterator[tuple[int, Args]]:
     """The requests that recreate the data, each with the offset of its key; `cursor` ends behind the snapshot.
 
-    Empty requests come at the end, while the checksum is computed: nobody has to wait for all of that.
+    Raises BadSnapshot for damaged data, and for types of values that we do not support.
+    """
+    yield from read_data(cursor)
+    for _ in check_sum(cursor):
+        pass
+
+
+def read_data(cursor: Cursor) -> Iterator[tuple[int, Args]]:
+    """`read_snapshot`, up to the checksum.
 
     Raises BadSnapshot for damaged data, and for types of values that we do not support.
     """
@@ -126,7 +134,6 @@ def read_snapshot(cursor: Cursor) -> Iterator[tuple[int, Args]]:
             if deadline is not None:
                 yield start, [b"PEXPIREAT", key, b"%d" % deadline]
             deadline = None
-    yield from check_sum(cursor)
 
 
 def read_value(cursor: Cursor, code: int, key: bytes) -> Iterator[Args]:
@@ -166,12 +173,12 @@ def read_dump(payload: bytes) -> Iterator[Args]:
     yield from read_value(cursor, cursor.byte(), b"")
 
 
-def check_sum(cursor: Cursor) -> Iterator[tuple[int, Args]]:
-    """Verify the checksum at the end, 0 for none (`rdbchecksum no`). Yield an empty request for each piece of data."""
+def check_sum(cursor: Cursor) -> Iterator[None]:
+    """Verify the checksum at the end; 0 means none (`rdbchecksum no`). Yield after each piece of the data."""
     end, crc = cursor.place, 0
     expected = little(cursor.take(8))
     for start in range(0, end if expected else 0, CHUNK):
         crc = crc64(cursor.data[start : min(start + CHUNK, end)], crc)
-        yield end, []
+        yield
     if crc != expected:
         raise BadSnapshot(end, "the checksum does not match the data")
