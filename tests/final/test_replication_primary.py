@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
+import shutil
 import signal
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,15 +19,29 @@ from hypothesis import strategies as st
 from final.protocol.writer import Value
 from final.replication.backlog import BLOCK, LEAST, Backlog
 from final.replication.primary import GETACK, PING
+from stages.harness.wire import request
 from tests.support.folders import data_of, flush, log_in, opened
-from tests.support.oracle import InProcess, args_of, skip_without_lua
-from tests.support.replicas import Played, apply, chosen, same, work
+from tests.support.machine import within
+from tests.support.observing import await_true
+from tests.support.oracle import (
+    InProcess,
+    OverTheWire,
+    args_of,
+    final_server,
+    redis_server,
+    redis_target,
+    skip_without_lua,
+)
+from tests.support.replicas import Played, apply, chosen, loaded, same, work
 from tests.support.rewriting import MIXED
 from tests.support.sequences import EXAMPLES, SEQUENCES
+from tests.support.snapshots.contents import CONTENTS, STREAMS
 from tests.support.talk import read_requests
+from tests.tools.replicating import await_link, difference, fields, run
 
 Held = Callable[[InProcess], Callable[[], None]]
 ID = "a" * 40
+SEED = int(os.environ.get("SEED", random.randrange(10**6)))
 SOON: dict[str, Any] = {"repl_diskless_sync_delay": 0}
 
 
@@ -463,3 +481,98 @@ def test_what_the_slowest_replica_has_not_taken_stays_in_memory_once_for_all(dat
     slow.leave()
     peer.ask("SET k v")
     assert peer.engine.primary.backlog.end - peer.engine.primary.backlog.start <= LEAST + BLOCK
+
+
+# Real replicas
+
+
+@pytest.mark.parametrize("diskless", ["yes", "no"])
+def test_a_real_redis_has_all_data_and_takes_over(diskless: str) -> None:
+    options = ("--repl-diskless-sync-delay", "0", "--repl-diskless-sync", diskless, "--appendonly", "no")
+    with redis_server() as following, final_server(*options) as leading:
+        above, below = leading.connect(), following.connect()
+        requests = [request(*args) for args in (*CONTENTS, *STREAMS)]
+        OverTheWire(above).ask_all(read_requests(b"".join(requests)))
+        below.ask("REPLICAOF", "127.0.0.1", leading.port)
+        await_link(below)
+        for line in MIXED:
+            above.ask(*args_of(line))
+        assert above.ask("WAIT", 1, 60_000) == 1
+        assert difference(above, below) == {}
+        assert below.ask("REPLICAOF", "NO", "ONE") == "OK" == below.ask("SET", "k", "v")
+
+
+@pytest.mark.slow
+def test_a_real_redis_has_the_same_data_after_all_kinds_of_troubles() -> None:
+    redis_target()
+    run(6, SEED)
+
+
+@pytest.mark.parametrize("option", ["--rdb", "--functions-rdb"])
+@pytest.mark.parametrize("diskless", ["yes", "no"])
+def test_redis_cli_fetches_a_snapshot(tmp_path: Path, diskless: str, option: str) -> None:
+    cli = shutil.which("redis-cli")
+    if cli is None:
+        pytest.skip("there is no redis-cli on this machine")
+    with final_server("--repl-diskless-sync-delay", "0", "--repl-diskless-sync", diskless) as server:
+        client = server.connect()
+        for line in MIXED:
+            client.ask(*args_of(line))
+        path = tmp_path / "copy.rdb"
+        subprocess.run([cli, "-p", str(server.port), option, str(path)], check=True, capture_output=True, timeout=60)
+    assert set(data_of(loaded(path.read_bytes()))) == (set() if "functions" in option else {0, 3})
+
+
+def test_redis_cli_shows_the_stream() -> None:
+    cli = shutil.which("redis-cli")
+    if cli is None:
+        pytest.skip("there is no redis-cli on this machine")
+    with final_server("--repl-diskless-sync", "no") as server:
+        client = server.connect()
+        with subprocess.Popen([cli, "-p", str(server.port), "--replica"], stdout=subprocess.PIPE, text=True) as shower:
+            assert shower.stdout is not None
+            await_true(lambda: "state=online" in fields(client, "replication").get("slave0", ""), "it is online")
+            client.ask("SET", "k", "v", "EX", 100)
+            assert shower.stdout.readline() == '"SELECT","0"\n'
+            assert shower.stdout.readline().startswith('"SET","k","v","PXAT","')
+            shower.kill()
+
+
+# Over a socket
+
+
+def test_a_replica_that_reads_nothing_is_disconnected_and_costs_bounded_memory() -> None:
+    limit = 4 << 20
+    options = ("--repl-backlog-size", "1mb", "--client-output-buffer-limit", f"replica {limit} 0 0")
+    with final_server("--repl-diskless-sync", "no", "--appendonly", "no", *options) as server:
+        client, replica = server.connect(), server.connect()
+        replica.send(request("SYNC"))
+        replica.expect_line(b"$")
+        await_true(lambda: "state=online" in fields(client, "replication").get("slave0", ""), "it is online")
+        kept = []
+        while fields(client, "replication")["connected_slaves"] == "1":
+            client.ask("SET", "k", b"v" * 100_000)
+            kept.append(int(fields(client, "replication")["repl_backlog_histlen"]))
+        assert abs(max(kept) - limit) < 1 << 20
+
+
+def test_a_snapshot_is_sent_as_fast_as_the_slowest_replica_reads() -> None:
+    with final_server("--repl-diskless-sync-delay", "0", "--appendonly", "no") as server:
+        client, replica = server.connect(), server.connect()
+        for number in range(40):
+            client.ask("SET", number, b"v" * 1_000_000)
+        replica.send(request("REPLCONF", "capa", "eof") + request("SYNC"))
+        replica.expect(b"+OK\r\n")
+        await_true(lambda: "state=wait_bgsave" in fields(client, "replication")["slave0"], "it waits for the child")
+        client.ask("SET", "meanwhile", 1)
+        assert "state=wait_bgsave" in fields(client, "replication")["slave0"]
+        while b"$EOF:" not in replica.received:
+            replica.receive()
+        mark = replica.received.partition(b"$EOF:")[2][:40]
+        while not replica.received.endswith(mark) or len(replica.received) < 1000:
+            assert replica.more(time.monotonic() + within(60))
+        replica.received = b""
+        await_true(lambda: "state=online" in fields(client, "replication")["slave0"], "it is online")
+        replica.expect_nothing()
+        replica.send(request("REPLCONF", "ACK", 0))
+        replica.expect(request("SELECT", 0) + request("SET", "meanwhile", 1))
