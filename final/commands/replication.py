@@ -86,7 +86,7 @@ def sync(engine: Engine, client: Client) -> Value:
 
 @command(ADMIN, NOSCRIPT, "no_async_loading", NO_MULTI)
 def psync(engine: Engine, client: Client, replicationid: bytes, offset: bytes, *options: bytes) -> Value:
-    """PSYNC replicationid offset [FAILOVER]: be sent the stream from an offset on, or if that is not possible, all data first.
+    """PSYNC replicationid offset [FAILOVER]: be sent the stream from an offset on, or else all data first.
 
     The answer is CONTINUE, or FULLRESYNC with the ID and the offset of the stream. Offsets are counted from 1.
     """
@@ -132,6 +132,8 @@ def attach(engine: Engine, client: Client, greeted: bool) -> Value:
 def record(engine: Engine, client: Client, greeted: bool) -> AttachedReplica:
     """Return the record of a client that asks for the stream. Raises ReplyError if it is one for which it is not."""
     announced = client.announced or Announced()
+    if engine.replica is not None and engine.replica.offset < 0:
+        raise ReplyError("NOMASTERLINK Can't SYNC while not connected with my master")
     if announced.functions_only and b"eof" not in announced.capabilities:
         raise ReplyError("ERR Filtered replica requires EOF capability")
 
@@ -146,6 +148,7 @@ def record(engine: Engine, client: Client, greeted: bool) -> AttachedReplica:
         wake=client.wake,
         finish=finish,
         hang_up=client.hang_up,
+        spoke=lambda: client.last_interaction,
         greeted=greeted,
     )
 
