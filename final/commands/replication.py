@@ -22,7 +22,6 @@ from ..protocol.errors import ReplyError, shown, syntax_error
 from ..protocol.numeric import parse_integer
 from ..protocol.writer import Replies, Value
 from ..replication.attached import Announced, AttachedReplica, State
-from ..replication.replica_state import State as LinkState
 
 NOTHING = Replies()  # no reply: what the replica is sent comes from its record
 
@@ -80,7 +79,6 @@ def functions_only(arg: bytes) -> bool:
 @command(ADMIN, NOSCRIPT, "no_async_loading", NO_MULTI)
 def sync(engine: Engine, client: Client) -> Value:
     """SYNC: be sent all data, and then the stream of changes."""
-    check_link(engine)
     return attach(engine, client, greeted=False)
 
 
@@ -95,7 +93,6 @@ def psync(engine: Engine, client: Client, replicationid: bytes, offset: bytes, *
         return NOTHING
     if [option.lower() for option in options[:1]] == [b"failover"]:
         take_over(engine, replicationid.decode(errors="replace").lower())
-    check_link(engine)
     replica = record(engine, client, greeted=True)
     if engine.primary.resume(replica, replicationid.decode(errors="replace").lower(), following):
         client.replica = replica
@@ -112,14 +109,6 @@ def take_over(engine: Engine, replid: str) -> None:
     lead(engine)
 
 
-def check_link(engine: Engine) -> None:
-    """Raise ReplyError while this server is not sure to have a stream."""
-    if engine.failover is not None:
-        raise ReplyError("NOMASTERLINK Can't SYNC while failing over")
-    if engine.replica is not None and engine.replica.state is not LinkState.CONNECTED:
-        raise ReplyError("NOMASTERLINK Can't SYNC while not connected with my master")
-
-
 def attach(engine: Engine, client: Client, greeted: bool) -> Value:
     """Make a client a replica that is sent all data. What it is sent comes from its record, so there is no reply."""
     if client.replica is not None or client.monitoring:
@@ -132,6 +121,8 @@ def attach(engine: Engine, client: Client, greeted: bool) -> Value:
 def record(engine: Engine, client: Client, greeted: bool) -> AttachedReplica:
     """Return the record of a client that asks for the stream. Raises ReplyError if it is one for which it is not."""
     announced = client.announced or Announced()
+    if engine.failover is not None:
+        raise ReplyError("NOMASTERLINK Can't SYNC while failing over")
     if engine.replica is not None and engine.replica.offset < 0:
         raise ReplyError("NOMASTERLINK Can't SYNC while not connected with my master")
     if announced.functions_only and b"eof" not in announced.capabilities:
