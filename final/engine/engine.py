@@ -74,8 +74,7 @@ class Engine:
         self.counters = Counters()
         self.pubsub = PubSub()
         self.notifications = Notifications(options, self.pubsub, self.counters)
-        self.waiting = Waiting()
-        self.watching = Watching()
+        self.waiting, self.watching = Waiting(), Watching()
         self.clients: dict[int, Client] = {}
         self.log: Log | None = None  # None: nothing is logged
         self.rewriter = Rewriter(self, in_child)
@@ -140,7 +139,8 @@ class Engine:
             answer = NO_REPLY
         if self.unit.notes:
             self.settle()
-        client.write_offset = self.primary.offset
+        if self.primary.feeding:
+            client.write_offset = self.primary.offset
         return answer
 
     def refuse(self, client: Client, args: list[bytes]) -> Value:
