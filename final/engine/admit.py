@@ -2,7 +2,6 @@
 
 from typing import Protocol
 
-from ..data.store import Unit
 from ..log.aof import Log
 from ..log.snapshot import Snapshots
 from ..options import Options
@@ -37,7 +36,6 @@ class Engine(Protocol):
     """What of the engine decides that."""
 
     options: Options
-    unit: Unit
     log: Log | None
     snapshots: Snapshots
     primary: Primary
@@ -60,6 +58,8 @@ class Admission:
             raise ReplyError("ERR Command not allowed inside a transaction")
         if client.replica is not None and TOUCHES_KEYS & {*command.flags}:
             raise ReplyError("ERR Replica can't interact with the keyspace")
+        if not self.strict:
+            return
         flags = [each.flags for each in about_to_run(client, command)]
         if (failure := self.disk_failure) and any({WRITE, REFUSED_LIKE_WRITES} & {*each} for each in flags):
             raise failure
@@ -67,6 +67,12 @@ class Admission:
             raise refusal
         if self.stale and any(STALE not in each for each in flags):
             raise primary_down()
+
+    @property
+    def strict(self) -> bool:
+        """Whether anything may be refused because of the disk or of other servers: mostly not, and quickly told."""
+        engine = self.engine
+        return engine.replica is not None or engine.options.min_replicas_to_write > 0 or self.disk_failure is not None
 
     @property
     def disk_failure(self) -> ReplyError | None:
@@ -79,9 +85,14 @@ class Admission:
     @property
     def refusal(self) -> ReplyError | None:
         """The error for writes while they are refused, for whatever reason; None: they are not."""
-        if self.engine.unit.leaves_expiry:
+        if self.read_only:
             return read_only_replica()
         return self.disk_failure or self.engine.primary.refusal
+
+    @property
+    def read_only(self) -> bool:
+        """Whether this is a replica that accepts no writes but those of its primary."""
+        return self.engine.replica is not None and self.engine.options.replica_read_only == "yes"
 
     @property
     def stale(self) -> bool:

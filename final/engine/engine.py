@@ -17,6 +17,7 @@ from ..log.snapshot import Snapshots
 from ..options import Options
 from ..protocol.errors import NamingError, ReplyError, busy, no_such_key, out_of_memory
 from ..protocol.writer import Replies, Value
+from ..replication.failover import Failover
 from ..replication.full_sync import Watch, unwatched
 from ..replication.outgoing import Dial, unconnected
 from ..replication.primary import Primary
@@ -74,22 +75,20 @@ class Engine:
         self.counters = Counters()
         self.pubsub = PubSub()
         self.notifications = Notifications(options, self.pubsub, self.counters)
-        self.waiting = Waiting()
-        self.watching = Watching()
+        self.waiting, self.watching = Waiting(), Watching()
         self.clients: dict[int, Client] = {}
         self.log: Log | None = None  # None: nothing is logged
         self.rewriter = Rewriter(self, in_child)
         self.snapshots = Snapshots(self, in_child)
         self.primary = Primary(self, in_child)
-        self.monitors = Monitors()
-        self.slowlog = SlowLog(options)
-        self.pause = Pause()
+        self.monitors, self.slowlog, self.pause = Monitors(), SlowLog(options), Pause()
         self.eviction = Eviction(options, self.stores, steady)
         self.admission = Admission(self)
         self.scripts = Scripts(options, self.call, lambda: self.eviction.full, self.admission, while_busy)
         self.faults = Faults(self.unit, on_broken, self.settle_expired)
         self.started = self.unit.recently = steady()
         self.replica: Replica | None = None  # None: this server is a primary
+        self.failover: Failover | None = None  # while this primary hands over to a replica
         self.run_id = token_hex(20)  # random for each start: a tool sees a restart by it
         self.active_expire = True  # remove expired keys before they are accessed; DEBUG SET-ACTIVE-EXPIRE sets it
         self.security_warning = SecurityWarning()
@@ -141,7 +140,8 @@ class Engine:
             answer = NO_REPLY
         if self.unit.notes:
             self.settle()
-        client.write_offset = self.primary.offset
+        if self.primary.feeding:
+            client.write_offset = self.primary.offset
         return answer
 
     def refuse(self, client: Client, args: list[bytes]) -> Value:

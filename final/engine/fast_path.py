@@ -32,9 +32,13 @@ class FastPath:
             and not (client.channels or client.patterns or client.replies_to_skip or engine.scripts.busy)
             and not (engine.monitors.clients or engine.pause.until or engine.options.maxmemory)
             and client.replica is None
-            and (engine.admission.refusal is None or engine.unit.leaves_expiry)
-            and not engine.admission.stale
+            and (not engine.admission.strict or self.allowed())
         )
+
+    def allowed(self) -> bool:
+        """Return whether no request is refused that goes this way: on a replica, only reads do."""
+        admission = self.engine.admission
+        return (admission.refusal is None or admission.read_only) and not admission.stale
 
     def take(
         self,
@@ -50,7 +54,7 @@ class FastPath:
         Stop also when `most` have run, when `output`, to which the replies are added, holds `room` bytes, or when it
         is `deadline` by `perf_counter`.
         """
-        table = READS if self.engine.unit.leaves_expiry else PLAIN
+        table = READS if self.engine.admission.read_only else PLAIN
         if table.get(requests[-1][0]) is None or not self.open_to(client):
             return 0
         engine, unit, perform, protocol = self.engine, self.engine.unit, self.engine.perform, client.protocol
@@ -101,5 +105,6 @@ class FastPath:
             if last is not None:
                 client.last_command = last.name
             engine.counters.commands_processed += taken
-            client.write_offset = engine.primary.offset
+            if feeding:
+                client.write_offset = engine.primary.offset
         return taken

@@ -70,7 +70,7 @@ class FullSync:
         self.prepare = prepare
         self.worker: Child | None = None  # the child that writes into the pipe
         self._pipe = -1  # the end of it that is read from; -1: it is closed
-        self._reading = False  # that end is watched
+        self.reading = False  # that end is watched
         engine.snapshots.on_end = self.send_file
 
     def find(self, state: State) -> list[AttachedReplica]:
@@ -159,8 +159,8 @@ class FullSync:
     def pace(self) -> None:
         """Read from the pipe while all replicas have read what was read before, or nearly."""
         slow = any(len(each.output) > AHEAD for each in self.find(State.WRITING))
-        if self._pipe >= 0 and self._reading is slow:
-            self._reading = not slow
+        if self._pipe >= 0 and self.reading is slow:
+            self.reading = not slow
             self.engine.watch(self._pipe, None if slow else self.read)
 
     def read(self) -> None:
@@ -180,10 +180,10 @@ class FullSync:
     def close(self) -> None:
         """Close the pipe."""
         if self._pipe >= 0:
-            if self._reading:
+            if self.reading:
                 self.engine.watch(self._pipe, None)
             os.close(self._pipe)
-        self._pipe, self._reading = -1, False
+        self._pipe, self.reading = -1, False
 
     def tick(self) -> None:
         """Finish what a child has done, or fork one that is due. Called about ten times a second."""

@@ -2,9 +2,42 @@
 
 from collections.abc import Iterator
 
-from ..log.read import Malformed, split, wanted
+from ..log.read import HEADER, LENGTH, Malformed, split
 
 Args = list[bytes]
+
+
+class Incomplete:
+    """The request at the start of some bytes, to which more are added: how far its headers were read.
+
+    >>> request = Incomplete()
+    >>> request.may_be_complete(b"*2\\r\\n$4\\r\\nECHO\\r\\n$100\\r\\nx"), request.least
+    (False, 122)
+    """
+
+    def __init__(self) -> None:
+        self.place = 0  # where the next header is …
+        self.missing = -1  # … and how many arguments are to come; -1: their number is not known
+
+    def may_be_complete(self, data: bytes | bytearray) -> bool:
+        """Return whether the request is complete, or is none. Each header is read once, in however many calls."""
+        if self.missing < 0:
+            header = HEADER.match(data)
+            if header is None or not header[2]:
+                return header is None or header.end() < len(data)
+            self.place, self.missing = header.end(), int(header[1])
+        while self.missing:
+            length = LENGTH.match(data, self.place)
+            if length is None or not length[2]:
+                return (length.end() if length else self.place) < len(data)
+            self.place = length.end() + int(length[1]) + 2
+            self.missing -= 1
+        return self.place <= len(data)
+
+    @property
+    def least(self) -> int:
+        """The least number of bytes that the whole request can have: the other arguments may all be empty."""
+        return self.place + max(self.missing, 0) * len(b"$0\r\n\r\n")
 
 
 class Stream:
@@ -23,7 +56,7 @@ class Stream:
     def __init__(self, limit: int) -> None:
         self.limit = limit  # bytes that one unit may have
         self._rest = bytearray()  # received, and not split yet
-        self._enough = 0  # a request is not complete before `_rest` has so many bytes
+        self._first = Incomplete()  # the request at the start of `_rest`
         self._split: Iterator[tuple[Args, int]] | None = None  # the requests of `_data`, as far as they are complete
         self._data = b""
         self._at = 0  # the bytes of `_data` that are split
@@ -43,8 +76,10 @@ class Stream:
     def units(self) -> Iterator[list[Args]]:
         """Yield the complete units, each as its requests. If the caller stops early, it can go on with another call."""
         if self._split is None:
-            if len(self._rest) < self._enough:
+            if not self._first.may_be_complete(self._rest):
+                self._check_length()
                 return
+            self._first = Incomplete()
             self._data, self._at = bytes(self._rest), 0
             self._rest.clear()
             self._split = split(self._data)
@@ -57,8 +92,12 @@ class Stream:
                 yield unit
         self._rest = bytearray(self._data[self._at :]) + self._rest
         self._split, self._data = None, b""
-        self._enough = wanted(self._rest)
-        if max(self._enough, len(self._rest)) + len(self._raw) - self._whole > self.limit:
+        self._first.may_be_complete(self._rest)
+        self._check_length()
+
+    def _check_length(self) -> None:
+        """Raise Malformed if the unit that is coming has more bytes than the limit."""
+        if max(self._first.least, len(self._rest)) + len(self._raw) - self._whole > self.limit:
             raise Malformed("a unit that is too long")
 
     def _unit_with(self, args: Args) -> list[Args] | None:

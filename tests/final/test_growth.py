@@ -41,7 +41,7 @@ class Talk(InProcess):
         return clients
 
 
-def transaction(*args: object, **options: str | int) -> Case:
+def transaction(*args: object, **options: Any) -> Case:
     """The same command again and again in one MULTI."""
 
     def case(size: int) -> tuple[int, Run]:
