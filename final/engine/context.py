@@ -4,13 +4,15 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ..data.scan import Order
-from ..data.store import Store
+from ..data.store import Store, Unit
 from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
 from ..options import Options
+from ..protocol.errors import ReplyError
 from ..protocol.writer import Value
 from ..replication.outgoing import Dial
+from ..replication.targets import Targets
 from .blocking import Waiting
 from .client import Client
 from .command import Command
@@ -27,10 +29,12 @@ from .watch import Watching
 class Engine(Protocol):
     """The engine (`engine.py`), as commands see it."""
 
+    unit: Unit
     stores: list[Store]
     clients: dict[int, Client]
     options: Options
     dial: Dial
+    targets: Targets
     log: Log | None
     order: Order
     pubsub: PubSub
@@ -51,6 +55,16 @@ class Engine(Protocol):
 
     def call(self, client: Client, command: Command, args: list[bytes]) -> Value:
         """Run a command as a part of another one, as EXEC and EVAL do: an error is returned, and nothing waits."""
+
+    @property
+    def disk_failure(self) -> ReplyError | None:
+        """The error for writes while changes cannot be kept on the disk; None: they can."""
+
+    def complete(self, command: Command, args: list[bytes], start: int = 0) -> None:
+        """Replace AS_REQUESTED in the unit's notes from `start` on by the request, once, and publish their events."""
+
+    def settle(self) -> None:
+        """End the unit: hand its changes to the log, to clients that watch the keys, and to those that wait for them."""
 
     def disconnect(self, client: Client) -> None:
         """Forget a client that has disconnected, and all that it waits for, watches and is subscribed to."""

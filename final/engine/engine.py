@@ -17,6 +17,7 @@ from ..options import Options
 from ..protocol.errors import ReplyError, busy, log_failed, out_of_memory, snapshot_failed
 from ..protocol.writer import Replies, Value
 from ..replication.outgoing import Dial, unconnected
+from ..replication.targets import Targets
 from .admit import admit
 from .blocking import Waiting
 from .client import Client, about_to_run, discard
@@ -59,6 +60,7 @@ class Engine:
     ) -> None:
         self.options = options
         self.dial = dial
+        self.targets = Targets(dial)
         self.steady = steady
         self.stop = on_stop
         self.unit = Unit(clock)
@@ -127,6 +129,7 @@ class Engine:
         answer = self.run(client, command, args)
         if isinstance(answer, Wait):
             self.waiting.park(client, command, args, answer, self.steady())
+            answer.begin()
             answer = NO_REPLY
         if self.unit.notes:
             self.settle()
@@ -252,8 +255,7 @@ class Engine:
             if self.watching or self.waiting:
                 for note in notes:
                     for place in ((note.store.index, key) for key in note.keys):
-                        if note.touch:
-                            self.watching.touch(place, note.store)
+                        self.watching.touch(place, note.store, note.touch)
                         if note.wake and place in self.waiting:
                             ready.append(place)
             while ready and not self.unit.notes:

@@ -1,4 +1,4 @@
-"""What a command returns when it has to wait for a key. It knows no client and no socket."""
+"""What a command returns when it has to wait, mostly for a key. It knows no client and no socket."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +23,13 @@ class Wait:
     serve: Callable[[bytes], Value]  # takes the key that now holds a value, and returns the reply
     ready: Callable[[bytes], bool] = lambda key: True  # takes such a key: whether `serve` can use its value
     if_gone: bool = False  # call `serve` also when a key changes that holds no value of type `kind` then
+    begin: Callable[[], None] = lambda: None  # called when the client waits
+    only_end: bool = False  # nothing but its own end may end it: CLIENT UNBLOCK does not
+
+
+def wait_outside(begin: Callable[[], None], otherwise: Value) -> Wait:
+    """Return a `Wait` for something that `begin` begins outside of the data: see `conclude.py`."""
+    return Wait((), object, 0, otherwise, lambda key: otherwise, begin=begin, only_end=True)
 
 
 def serve_or_wait(
