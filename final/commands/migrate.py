@@ -96,15 +96,18 @@ class Migration:
 
         If the value changes in between, a key that is moved stays, and the result is None. A copy is made at once then.
         """
-        compressed = self.engine.options.rdbcompression == "yes"
         pieces = []
-        for piece in dumped(self.db.held(leaving.key), compressed):
+        for piece in dumped(self.db.held(leaving.key), self.engine.options.rdbcompression == "yes"):
             pieces.append(piece)
             yield b""
             if leaving.dirty_cas:
-                value, leaving.deadline = self.db.held(leaving.key), self.db.deadline(leaving.key)
-                return dump(value, compressed) if leaving.copied and value is not None else None
+                return self.dump_now(leaving) if leaving.copied else None
         return b"".join(pieces)
+
+    def dump_now(self, leaving: Leaving) -> bytes | None:
+        """Return the present value as a whole; None: the key is gone."""
+        value, leaving.deadline = self.db.held(leaving.key), self.db.deadline(leaving.key)
+        return None if value is None else dump(value, self.engine.options.rdbcompression == "yes")
 
     def restore(self, leaving: Leaving, payload: bytes) -> bytes:
         """Return the request that creates the key there."""

@@ -64,7 +64,7 @@ class Engine(Protocol):
         """Replace AS_REQUESTED in the unit's notes from `start` on by the request, once, and publish their events."""
 
     def settle(self) -> None:
-        """End the unit: hand its changes to the log, to clients that watch the keys, and to those that wait for them."""
+        """End the unit: hand its changes to the log, to those who watch the keys, and to those who wait for them."""
 
     def disconnect(self, client: Client) -> None:
         """Forget a client that has disconnected, and all that it waits for, watches and is subscribed to."""
