@@ -56,9 +56,7 @@ def test_a_conversation_is_told_once_that_there_is_no_connection() -> None:
     assert asyncio.run(said_with(port)) == ["Connection refused"]
 
 
-@pytest.mark.parametrize(
-    ("host", "port"), [("", 1), ("\xe4" * 70, 1), ("127.0.0.1", -1), ("a\0b", 1)]
-)
+@pytest.mark.parametrize(("host", "port"), [("", 1), ("\xe4" * 70, 1), ("127.0.0.1", -1), ("a\0b", 1)])
 def test_what_is_no_address_ends_a_conversation_too(host: str, port: int) -> None:
     async def main() -> list[object]:
         conversation = Recorded()
