@@ -324,6 +324,32 @@ def test_a_kept_connection_that_turns_out_to_be_closed_is_replaced(source: Sourc
     assert not source.engine.watching
 
 
+def test_a_second_try_does_not_take_the_reply_to_auth_for_one_to_the_first_try(source: Source) -> None:
+    with_password = " 0 100 AUTH secret"
+    source.begin("MIGRATE other 6379 k" + with_password)
+    first = source.accept()
+    first.answer("+OK", "+OK")
+    first.answer("+OK")
+    source.begin("MIGRATE other 6379 other" + with_password)
+    first.conversation.closed("the connection was closed")
+    second = source.accept()
+    assert second.asked() == ["AUTH secret", "SELECT 0"]
+    second.answer("+OK")
+    second.conversation.closed("the connection was closed")
+    assert source.heard == ["+OK", UNREADABLE] and source.ask("GET other") == "$1 2"
+
+
+def test_there_is_no_second_try_once_the_target_has_accepted_a_key(source: Source) -> None:
+    connection = source.moving()
+    connection.answer("+OK")
+    source.ask("MSET a 1 b 2")
+    source.begin('MIGRATE other 6379 "" 0 100 KEYS a b')
+    connection.answer("+OK")
+    connection.conversation.closed("the connection was closed")
+    assert source.heard == ["+OK", UNREADABLE] and len(source.dialled) == 1
+    assert source.ask("MGET a b") == "*2 $-1 $1 2"
+
+
 def test_not_too_many_connections_are_kept(source: Source) -> None:
     connections = []
     for port in range(targets.MOST + 1):

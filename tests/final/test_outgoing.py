@@ -116,6 +116,7 @@ def test_a_connection_is_not_silent_while_bytes_come_or_go() -> None:
         now, transport.left = 900, 99
         outgoing.check_silence()
         now = 1800
+        outgoing.check_silence()
         outgoing.data_received(b"x")
         now = 2799
         outgoing.check_silence()
