@@ -10,6 +10,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         server.py         accepts clients, runs the timers, stops
         connection.py     one client's connection: its bytes, its replies, its share of an iteration of the event loop
         connection_state.py  the states of a connection, and what leads from one to the next, in one table
+        sending.py        the sending half: replies that wait for the log, and what a replica gets
         output_limit.py   client-output-buffer-limit: how many bytes may wait until the client reads them
         listener.py       accepts clients, a few in each iteration of the event loop
         outgoing.py       connections that the server itself opens, to other servers
@@ -20,9 +21,11 @@ The map of its files, from the outside in. Imports point downwards only, with on
     engine/        runs requests. No asyncio, no socket (04)
         engine.py         one request: admit, run, settle
         admit.py          whether a client may run a command now
+        propagate.py      hands the changes of a unit to the log and to the replicas
         notify.py, security_warning.py  keyspace notifications; closes clients that speak HTTP
         faults.py         an unexpected exception: whether it ends the connection or the server
         fast_path.py      a shorter path for commands that take nothing but data
+        following.py      becoming a replica, and a primary again; the primary's changes, its data in place of ours
         context.py        what commands may use of the engine
         signature.py      @command: a function's signature is its syntax
         command.py        the table of commands
@@ -39,6 +42,17 @@ The map of its files, from the outside in. Imports point downwards only, with on
         key_specs.py      the indexes of the keys in the requests of a command
         open_files.py     how many clients the system's limit of open files allows
     replication/   a second server keeps a copy of the data (12, 13)
+        primary.py        the stream of changes, and the replicas that are fed from it
+        attached.py       one of these replicas, as its primary sees it
+        full_sync.py      a copy of all data for replicas that are new, from a child process
+        backlog.py        the end of that stream, so that a replica can continue after its connection broke
+        replica.py        follows a primary: synchronises, executes its stream of changes, connects again
+        replica_state.py  the states of that, and what leads from one to the next, in one table
+        replica_needs.py  what a replica needs of the engine, and what it does to the data
+        replica_fields.py  what INFO says of it
+        handshake.py      what a replica says first, and what its primary answers
+        transfer.py       the primary's snapshot, as it comes
+        stream.py         the primary's stream of changes, split into units
         outgoing.py       what is said over a connection that the server itself has opened
         targets.py        connections to servers that take keys over (MIGRATE), kept for the next time
     lua/           Lua for scripts; a script can reach only what is passed to it
@@ -52,12 +66,13 @@ The map of its files, from the outside in. Imports point downwards only, with on
         child.py          a child process writes the data as they were when it was forked
         check.py, check_messages.py  redis-check-aof, and its messages
         aof.py            append, flush, fsync policy, load
+        record.py         a change as a request, in the log and for replicas; MULTI and EXEC around a unit
         health.py         what has gone wrong with the log, as one table of states
         read.py           reads and checks one file of the log
         folder.py         the folder: which server owns it, and which files may be deleted
         manifest.py       the list of the log's files
         rdb/              snapshots (RDB), read as requests, written from values: read, write, and the encodings inside
-    options.py     the options, as in redis.conf and CONFIG
+    options.py, option_values.py  the options, as in redis.conf and CONFIG; values that are more than a number or a text
     server_log.py  messages for the administrator, on standard error
     data/          the databases (04)
         store.py          one database: typed values, expiry, what has changed; no other file knows expiry

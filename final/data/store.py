@@ -3,7 +3,7 @@
 import heapq
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from ..protocol.errors import wrong_type
 
@@ -51,6 +51,14 @@ class Note:
     event: str | None  # the event for keyspace notifications, AS_COMMANDED or NO_EVENT
     touch: bool = True  # transactions that WATCH the keys fail
     wake: bool = True  # commands that wait for the keys may be served
+    logged: ClassVar[bool] = True  # it is for the log, and not only for replicas
+
+
+class Message(Note):
+    """No change, but a request that replicas execute too: PUBLISH. The log does not get it."""
+
+    __slots__ = ()
+    logged = False
 
 
 class Unit:
@@ -70,6 +78,7 @@ class Unit:
         self.clock = clock  # milliseconds since 1970
         self.stopped: int | None = None  # the time of this unit; None: the clock was not read yet
         self.notes: list[Note] = []
+        self.leaves_expiry = False  # expired keys stay: this server is a replica, and its primary deletes them
         self.changes = 0  # of keys since the last snapshot, in this unit and those before (Redis: `dirty`)
 
     @property
@@ -266,10 +275,12 @@ class Store:
         return deadline is not None and deadline < self.unit.now
 
     def expired(self, key: bytes) -> bool:
-        """Return whether the deadline of `key` has passed. If so, remove the key and note a DEL."""
+        """Return whether the deadline of `key` has passed. If so, remove the key and note a DEL, but on no replica."""
         deadline = self._deadlines.get(key)
         if deadline is None or deadline >= self.unit.now:
             return False
+        if self.unit.leaves_expiry:
+            return True
         del self._values[key], self._deadlines[key]
         self.unit.notes.append(Note(self, (key,), (b"DEL", key), "expired"))
         return True

@@ -102,6 +102,7 @@ class Command:
 
 COMMANDS: dict[bytes, Command] = {}  # name in lower case -> command
 PLAIN: dict[bytes, Command] = {}  # the plain ones; names in lower case and in capitals, the two forms that clients use
+READS: dict[bytes, Command] = {}  # those of them that do not write: all that a replica runs for its clients
 
 
 def find(args: list[bytes]) -> Command:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from ..protocol.errors import ReplyError, paused
 from ..protocol.writer import Value
-from .admit import admit
 from .client import Parked
 from .context import Engine
 
@@ -19,15 +18,16 @@ def conclude(engine: Engine, parked: Parked, end: Callable[[ReplyError | None], 
     answer = end(refusal(engine, parked))
     engine.counters.error_replies += isinstance(answer, ReplyError)
     engine.complete(parked.command, parked.args)
+    engine.settle()
+    client.write_offset = engine.primary.offset
     if client.parked is parked:
         engine.waiting.unblock(client, answer)
-    engine.settle()
 
 
 def refusal(engine: Engine, parked: Parked) -> ReplyError | None:
     """Return the error with which a command would be refused now; None: it would run."""
     try:
-        admit(parked.client, parked.command, engine.options.requirepass, engine.disk_failure)
+        engine.admission.check(parked.client, parked.command)
     except ReplyError as error:
         return error
     held = engine.pause.until and engine.pause.holds(parked.client, parked.args, engine.steady())

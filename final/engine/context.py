@@ -9,10 +9,12 @@ from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
 from ..options import Options
-from ..protocol.errors import ReplyError
 from ..protocol.writer import Value
 from ..replication.outgoing import Dial
+from ..replication.primary import Primary
+from ..replication.replica import Replica
 from ..replication.targets import Targets
+from .admit import Admission
 from .blocking import Waiting
 from .client import Client
 from .command import Command
@@ -29,17 +31,20 @@ from .watch import Watching
 class Engine(Protocol):
     """The engine (`engine.py`), as commands see it."""
 
-    unit: Unit
     stores: list[Store]
     clients: dict[int, Client]
     options: Options
     dial: Dial
     targets: Targets
+    unit: Unit
+    replica: Replica | None
     log: Log | None
     order: Order
     pubsub: PubSub
     rewriter: Rewriter
     snapshots: Snapshots
+    primary: Primary
+    admission: Admission
     eviction: Eviction
     scripts: Scripts
     monitors: Monitors
@@ -51,20 +56,24 @@ class Engine(Protocol):
     started: int
     run_id: str
     counters: Counters
+    recently: int
     active_expire: bool
+
+    @property
+    def forked(self) -> bool:
+        """Whether a child process runs."""
 
     def call(self, client: Client, command: Command, args: list[bytes]) -> Value:
         """Run a command as a part of another one, as EXEC and EVAL do: an error is returned, and nothing waits."""
 
-    @property
-    def disk_failure(self) -> ReplyError | None:
-        """The error for writes while changes cannot be kept on the disk; None: they can."""
+    def connect(self, address: str = "") -> Client:
+        """Register a client."""
 
     def complete(self, command: Command, args: list[bytes], start: int = 0) -> None:
         """Replace AS_REQUESTED in the unit's notes from `start` on by the request, once, and publish their events."""
 
     def settle(self) -> None:
-        """End the unit: hand its changes to the log, to those who watch the keys, and to those who wait for them."""
+        """End the unit: hand its changes to the log, the replicas, and the clients that watch or wait for the keys."""
 
     def disconnect(self, client: Client) -> None:
         """Forget a client that has disconnected, and all that it waits for, watches and is subscribed to."""

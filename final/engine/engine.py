@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 from itertools import count
+from math import inf
 from secrets import token_hex
 from time import perf_counter
 
@@ -14,11 +15,14 @@ from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
 from ..options import Options
-from ..protocol.errors import ReplyError, busy, log_failed, out_of_memory, snapshot_failed
+from ..protocol.errors import ReplyError, busy, out_of_memory
 from ..protocol.writer import Replies, Value
+from ..replication.full_sync import Watch, unwatched
 from ..replication.outgoing import Dial, unconnected
+from ..replication.primary import Primary
+from ..replication.replica import Replica
 from ..replication.targets import Targets
-from .admit import admit
+from .admit import Admission
 from .blocking import Waiting
 from .client import Client, about_to_run, discard
 from .clocks import steady_clock, wall_clock
@@ -29,6 +33,7 @@ from .faults import Faults, reraise
 from .monitor import Monitors
 from .notify import Notifications
 from .pause import Pause
+from .propagate import propagate
 from .pubsub import PubSub
 from .scripts import Scripts
 from .security_warning import SecurityWarning
@@ -44,7 +49,8 @@ class Engine:
 
     `clock` and `steady` return the time in milliseconds; a test may hand in its own. `on_stop` is called by SHUTDOWN,
     `while_busy` now and then by a script that does not end, `in_child` in a forked process, and `on_broken` with an
-    exception that broke a request off in the middle: it should end the server. `dial` connects to another server.
+    exception that broke a request off in the middle: it should end the server. `dial` connects to another server, and
+    `watch` says when a file descriptor is readable.
     """
 
     def __init__(
@@ -57,12 +63,11 @@ class Engine:
         in_child: Callable[[], None] = lambda: None,
         on_broken: Callable[[BaseException], None] = reraise,
         dial: Dial = unconnected,
+        watch: Watch = unwatched,
     ) -> None:
         self.options = options
-        self.dial = dial
+        self.steady, self.stop, self.dial, self.watch = steady, on_stop, dial, watch
         self.targets = Targets(dial)
-        self.steady = steady
-        self.stop = on_stop
         self.unit = Unit(clock)
         self.stores = [Store(index, self.unit) for index in range(options.databases)]
         announce(self.stores, "n" in options.notify_keyspace_events)
@@ -70,19 +75,21 @@ class Engine:
         self.counters = Counters()
         self.pubsub = PubSub()
         self.notifications = Notifications(options, self.pubsub, self.counters)
-        self.waiting = Waiting()
-        self.watching = Watching()
+        self.waiting, self.watching = Waiting(), Watching()
         self.clients: dict[int, Client] = {}
         self.log: Log | None = None  # None: nothing is logged
         self.rewriter = Rewriter(self, in_child)
         self.snapshots = Snapshots(self, in_child)
+        self.primary = Primary(self, in_child)
         self.monitors = Monitors()
         self.slowlog = SlowLog(options)
         self.pause = Pause()
         self.eviction = Eviction(options, self.stores, steady)
-        self.scripts = Scripts(options, self.call, lambda: self.eviction.full, lambda: self.disk_failure, while_busy)
+        self.admission = Admission(self)
+        self.scripts = Scripts(options, self.call, lambda: self.eviction.full, self.admission, while_busy)
         self.faults = Faults(self.unit, on_broken, self.settle_expired)
         self.started = self.recently = steady()  # the latter is set some ten times a second
+        self.replica: Replica | None = None  # None: this server is a primary
         self.run_id = token_hex(20)  # random for each start: a tool sees a restart by it
         self.active_expire = True  # remove expired keys before they are accessed; DEBUG SET-ACTIVE-EXPIRE sets it
         self.security_warning = SecurityWarning()
@@ -100,6 +107,8 @@ class Engine:
     def disconnect(self, client: Client) -> None:
         """Forget a client that has disconnected, and all that it waits for, watches and is subscribed to."""
         self.clients.pop(client.id, None)
+        if client.replica is not None:
+            self.primary.detach(client.replica)
         self.waiting.unpark(client)
         self.watching.unwatch(client)
         self.pubsub.unsubscribe_all(client)
@@ -117,7 +126,7 @@ class Engine:
         try:
             command = find(args)
             client.last_command = command.name
-            admit(client, command, self.options.requirepass, self.disk_failure)
+            self.admission.check(client, command)
             if self.eviction.keeping:
                 self.make_room(client, command, args)
         except ReplyError as error:
@@ -129,10 +138,10 @@ class Engine:
         answer = self.run(client, command, args)
         if isinstance(answer, Wait):
             self.waiting.park(client, command, args, answer, self.steady())
-            answer.begin()
             answer = NO_REPLY
         if self.unit.notes:
             self.settle()
+        client.write_offset = self.primary.offset
         return answer
 
     def refuse(self, client: Client, args: list[bytes]) -> Value:
@@ -141,7 +150,7 @@ class Engine:
             command = find(args)
             if ALLOW_BUSY not in command.flags:
                 raise busy()
-            admit(client, command, self.options.requirepass, self.disk_failure)
+            self.admission.check(client, command)
             return command.run(self, client, args)
         except ReplyError as error:
             return self.reject(client, args, error)
@@ -158,16 +167,9 @@ class Engine:
         return ReplyError(f"EXECABORT Transaction discarded because of: {str(error).removeprefix('ERR ')}")
 
     @property
-    def disk_failure(self) -> ReplyError | None:
-        """The error for writes while changes cannot be kept on the disk; None: they can."""
-        if self.snapshots.refuses_writes:
-            return snapshot_failed()
-        return log_failed(self.log.failure) if self.log is not None and self.log.failure else None
-
-    @property
     def forked(self) -> bool:
-        """Whether a child process runs, for a rewrite or a snapshot. There is at most one."""
-        return self.rewriter.worker is not None or self.snapshots.worker is not None
+        """Whether a child process runs, for a rewrite, a snapshot or a replica. There is at most one."""
+        return any(each.worker is not None for each in (self.rewriter, self.snapshots, self.primary.full_sync))
 
     def make_room(self, client: Client, command: Command, args: list[bytes]) -> None:
         """Evict keys before a request runs, until `maxmemory` is kept.
@@ -175,7 +177,7 @@ class Engine:
         Raises `out_of_memory` if that fails and the request might need more memory.
         """
         self.eviction.touch(client.db.index, command, args)
-        if not self.eviction.full:
+        if not self.eviction.full or self.replica is not None:  # a replica has what its primary has
             return
         while self.eviction.full and (place := self.eviction.victim()) is not None:
             store = self.stores[place[0]]
@@ -250,8 +252,8 @@ class Engine:
             notes, self.unit.notes = self.unit.notes, []
             if self.eviction.keeping:
                 self.eviction.changed(notes)
-            if self.log is not None and (records := [(note.store.index, note.log) for note in notes if note.log]):
-                self.log.append(*records[0], records[1:])
+            if self.log is not None or self.primary.feeding:
+                propagate(notes, self.log, self.primary)
             if self.watching or self.waiting:
                 for note in notes:
                     for place in ((note.store.index, key) for key in note.keys):
@@ -276,6 +278,7 @@ class Engine:
         except ReplyError as error:
             answer = error
         self.complete(parked.command, parked.args)
+        parked.client.write_offset = inf  # its change is not in the stream yet
         parked.client.deliver(answer)
         return True
 
@@ -284,7 +287,7 @@ class Engine:
         self.unit.stopped = None
         self.recently = self.steady()
         self.counters.sample(self.recently)
-        if not self.active_expire or self.recently < self.pause.until:
+        if not self.active_expire or self.unit.leaves_expiry or self.recently < self.pause.until:
             return False
         more = any([store.expire_due(most) for store in self.stores if store.deadlines])
         self.settle_expired()

@@ -12,7 +12,7 @@ from time import perf_counter
 
 from ..protocol.writer import encode
 from .client import Client
-from .command import PLAIN
+from .command import PLAIN, READS
 from .engine import Engine
 
 
@@ -30,7 +30,9 @@ class FastPath:
             and client.queue is None
             and not (client.channels or client.patterns or client.replies_to_skip or engine.scripts.busy)
             and not (engine.monitors.clients or engine.pause.until or engine.options.maxmemory)
-            and engine.disk_failure is None
+            and client.replica is None
+            and (engine.admission.refusal is None or engine.unit.leaves_expiry)
+            and not engine.admission.stale
         )
 
     def take(
@@ -47,18 +49,20 @@ class FastPath:
         Stop also when `most` have run, when `output`, to which the replies are added, holds `room` bytes, or when it
         is `deadline` by `perf_counter`.
         """
-        if PLAIN.get(requests[-1][0]) is None or not self.open_to(client):
+        table = READS if self.engine.unit.leaves_expiry else PLAIN
+        if table.get(requests[-1][0]) is None or not self.open_to(client):
             return 0
         engine, unit, perform, protocol = self.engine, self.engine.unit, self.engine.perform, client.protocol
         options, limit = engine.options, engine.options.slowlog_log_slower_than
         keeping = engine.eviction.keeping  # without a limit: only how long keys were idle
         unheard = not (engine.waiting.lines or engine.watching.clients or options.notify_keyspace_events or keeping)
+        feeding = engine.primary.feeding
         slow = limit / 1e6 if limit >= 0 else inf
         before, began = len(requests), perf_counter()
         try:
             for _ in range(min(before, most)):
                 args = requests[-1]
-                command = PLAIN.get(args[0])
+                command = table.get(args[0])
                 if command is None or not command.fewest <= len(args) <= command.most or len(output) >= room:
                     break
                 requests.pop()
@@ -69,8 +73,11 @@ class FastPath:
                 if unit.notes:
                     note = unit.notes[0]
                     if unheard and len(unit.notes) == 1 and note.event != "expired":  # `publish` counts expired keys
-                        if engine.log is not None and (log := args if note.log is None else note.log):
-                            engine.log.append(client.db.index, log)
+                        if log := args if note.log is None else note.log:
+                            if engine.log is not None:
+                                engine.log.append(client.db.index, log)
+                            if feeding:
+                                engine.primary.append(client.db.index, log)
                         unit.notes.clear()
                     else:
                         engine.complete(command, args)
@@ -86,4 +93,5 @@ class FastPath:
         finally:
             taken = before - len(requests)
             engine.counters.commands_processed += taken
+            client.write_offset = engine.primary.offset
         return taken

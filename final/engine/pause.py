@@ -26,6 +26,8 @@ class Pause:
         if now >= self.until:
             self.end()
             return False
+        if client.replica is not None:
+            return False
         if not self.writes_only:
             return True
         try:

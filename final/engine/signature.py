@@ -10,7 +10,7 @@ from ..protocol.errors import too_many_arguments
 from ..protocol.writer import Value
 from .args import integer
 from .client import Client
-from .command import BLOCKING, COMMANDS, PLAIN, Command, FindKeys
+from .command import BLOCKING, COMMANDS, PLAIN, READS, WRITE, Command, FindKeys
 from .context import Engine
 from .key_specs import READ, derive
 
@@ -41,6 +41,8 @@ def command(
         table[name] = entry
         if entry.plain:
             PLAIN[name] = PLAIN[name.upper()] = entry
+            if WRITE not in flags:
+                READS[name] = READS[name.upper()] = entry
         return function
 
     return register

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Callable
 
 from ..replication.outgoing import TIMED_OUT, Conversation
 from ..server_log import log
@@ -20,7 +19,6 @@ class Outgoing(asyncio.Protocol):
         self.conversation: Conversation | None = conversation  # None: it is over
         self.transport: asyncio.Transport | None = None
         self.output = bytearray()
-        self.next_turn: Callable[[], None] | None = None  # what to do at the turn for which it waits
         self.silence = 0  # milliseconds without a byte, after which the connection is ended
         self.moved = 0  # when a byte has last come or gone, by the steady clock, in milliseconds
         self.waited = 0  # how many bytes waited to be sent when that was last checked
@@ -94,17 +92,17 @@ class Outgoing(asyncio.Protocol):
             self.transport.write(self.output)
         self.output = bytearray()
 
-    def later(self, call: Callable[[], None]) -> None:
-        """Call a function when it is the connection's turn, in a later iteration."""
-        self.next_turn = call
-        self.iteration.wait_for_turn(self)
+    def again(self) -> None:
+        """Let the conversation go on in a later iteration, and read nothing before."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+            self.iteration.wait_for_turn(self)
 
     def take_turn(self) -> None:
-        """Do what waited for this turn. The iteration ends as after requests: the log is flushed."""
-        call, self.next_turn = self.next_turn, None
-        if call is not None and self.conversation is not None:
-            self.iteration.send_soon(self)
-            call()
+        """It is the turn of a conversation that has asked for it."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+            self.data_received(b"")
 
     def limit_silence(self, milliseconds: int) -> None:
         """End the connection when for so long nothing comes, and nothing goes that waited to be sent; 0: never."""

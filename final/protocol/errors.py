@@ -169,6 +169,16 @@ def debug_not_allowed() -> ReplyError:
     )
 
 
+def read_only_replica() -> ReplyError:
+    """For a write to a replica."""
+    return ReplyError("READONLY You can't write against a read only replica.")
+
+
+def primary_down() -> ReplyError:
+    """For a command to a replica without its primary, if it must not show data that may be stale."""
+    return ReplyError("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.")
+
+
 def out_of_memory() -> ReplyError:
     """For a command that may need memory, when `maxmemory` is reached."""
     return ReplyError("OOM command not allowed when used memory > 'maxmemory'.")
@@ -187,3 +197,8 @@ def snapshot_failed() -> ReplyError:
         "writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for "
         "details about the RDB error."
     )
+
+
+def not_enough_replicas() -> ReplyError:
+    """For a write while too few replicas are near (`min-replicas-to-write`)."""
+    return ReplyError("NOREPLICAS Not enough good replicas to write.")

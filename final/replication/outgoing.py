@@ -1,6 +1,5 @@
 """What is said over a connection that the server itself has opened, to another server. It knows no socket."""
 
-from collections.abc import Callable
 from typing import Protocol
 
 TIMED_OUT = "timed out"  # a reason of `Conversation.closed`
@@ -16,8 +15,8 @@ class Line(Protocol):
     def write(self, data: bytes) -> None:
         """Send these bytes at the end of this iteration of the event loop."""
 
-    def later(self, call: Callable[[], None]) -> None:
-        """Call a function in a later iteration of the event loop, after what clients have sent."""
+    def again(self) -> None:
+        """Read nothing more, until in its turn in a later iteration the conversation has `received` b""."""
 
     def limit_silence(self, milliseconds: int) -> None:
         """Close the connection, with the reason TIMED_OUT, when so long nothing comes and nothing goes; 0: never."""

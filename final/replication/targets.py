@@ -130,22 +130,21 @@ class Target:
 
     def send_more(self) -> None:
         """Send more of the task's requests, and the rest in later iterations of the event loop."""
-        if self.line is None or self.task is None or self.requests is None:
-            return
+        assert self.line is not None and self.task is not None and self.requests is not None
         deadline = perf_counter() + SLICE
         for request in self.requests:
             if request:
                 self.line.write(request)
                 self.sent += 1
             if perf_counter() >= deadline:
-                self.line.later(self.send_more)
+                self.line.again()
                 return
         self.requests = None
         self.line.limit_silence(self.task.timeout)
         self.check()
 
     def received(self, data: bytes) -> None:
-        """The server has sent replies. All that it is asked is answered with `+OK`, or with an error."""
+        """The server has sent replies: `+OK` or an error to each request. b"": it is time to send more requests."""
         *lines, self.rest = (self.rest + data).split(b"\r\n")
         self.replies += lines
         known = all(each == b"+OK" or each.startswith(b"-") for each in lines)
@@ -154,6 +153,8 @@ class Target:
             self.close(broken("reading"))
         elif self.preparing and len(self.replies) == self.preparing:
             self.prepared()
+        elif self.requests is not None:
+            self.send_more()
         else:
             self.check()
 
@@ -174,9 +175,7 @@ class Target:
 
     def check(self) -> None:
         """End the task if all its requests are sent and answered."""
-        if self.task is None or self.line is None or self.preparing or self.requests is not None:
-            return
-        if len(self.replies) == self.sent:
+        if self.task is not None and self.line is not None and len(self.replies) == self.sent and not self.preparing:
             task, self.task = self.task, None
             self.line.limit_silence(KEPT)
             self.targets.keep(self)

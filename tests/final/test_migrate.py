@@ -5,7 +5,6 @@ The target is scripted: it sends what a test says, when the test says it. See `t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import inf
 
 import pytest
@@ -30,15 +29,15 @@ class Connection:
         self.written = b""
         self.unsent = 0
         self.silence: list[int] = []
-        self.steps: list[Callable[[], None]] = []
+        self.steps = 0  # how often the server has asked for a later turn, and not got it
         self.is_closed = False
 
     def write(self, data: bytes) -> None:
         assert not self.is_closed
         self.written += data
 
-    def later(self, call: Callable[[], None]) -> None:
-        self.steps.append(call)
+    def again(self) -> None:
+        self.steps += 1
 
     def limit_silence(self, milliseconds: int) -> None:
         self.silence.append(milliseconds)
@@ -48,7 +47,8 @@ class Connection:
 
     def step(self) -> None:
         """Let the server go on with what it does in a later iteration."""
-        self.steps.pop(0)()
+        self.steps -= 1
+        self.conversation.received(b"")
 
     def asked(self) -> list[str]:
         """The requests that the target has received since the last time, without the values."""
@@ -435,6 +435,22 @@ def test_while_the_disk_is_full_nothing_is_deleted(source: Source) -> None:
     connection.answer("+OK")
     assert source.heard == ["-MISCONF Errors writing to the AOF file: No space left on device"]
     assert source.engine.stores[0].held(b"k") == b"1" and source.logged == []
+
+
+def test_a_server_that_has_become_a_replica_deletes_nothing(source: Source) -> None:
+    connection = source.moving()
+    assert source.by_another("REPLICAOF 127.0.0.1 1") == "+OK"
+    assert len(source.heard) == 1 and source.heard[0].startswith("-UNBLOCKED ")
+    connection.answer("+OK")
+    assert source.ask("GET k") == "$1 1" and source.logged == [] and len(source.heard) == 1
+
+
+def test_replicas_are_told_that_a_key_is_gone(source: Source) -> None:
+    primary = source.engine.primary
+    primary.begin("0" * 40, 0)
+    source.moving().answer("+OK")
+    stream = read_requests(primary.backlog.since(0) or b"")
+    assert stream == [[b"SELECT", b"0"], [b"DEL", b"k"]] and source.client.write_offset == primary.offset
 
 
 def test_the_event_is_del_and_errors_are_counted() -> None:

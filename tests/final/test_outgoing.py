@@ -126,19 +126,3 @@ def test_a_connection_is_not_silent_while_bytes_come_or_go() -> None:
         assert conversation.events == [b"x", TIMED_OUT]
 
     asyncio.run(main())
-
-
-def test_what_is_to_be_done_later_is_not_done_at_once_and_not_after_the_end() -> None:
-    async def main() -> None:
-        server, done = Server(Options(port=0)), asyncio.Event()
-        outgoing = Outgoing(server.iteration, Recorded())
-        outgoing.later(done.set)
-        assert not done.is_set()
-        await asyncio.wait_for(done.wait(), 10)
-        done.clear()
-        outgoing.later(done.set)
-        outgoing.end("over")
-        outgoing.take_turn()
-        assert not done.is_set()
-
-    asyncio.run(main())

@@ -15,7 +15,7 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from ...data.store import PIECE
-from .crc import crc64
+from .crc import CHUNK, crc64
 from .cursor import BadSnapshot, Cursor
 from .packed import intset, listpack, little, ziplist
 from .streams import STREAMS, read_stream
@@ -100,6 +100,16 @@ def read_snapshot(cursor: Cursor) -> Iterator[tuple[int, Args]]:
 
     Raises BadSnapshot for damaged data, and for types of values that we do not support.
     """
+    yield from read_data(cursor)
+    for _ in check_sum(cursor):
+        pass
+
+
+def read_data(cursor: Cursor) -> Iterator[tuple[int, Args]]:
+    """`read_snapshot`, up to the checksum.
+
+    Raises BadSnapshot for damaged data, and for types of values that we do not support.
+    """
     header = cursor.take(9)
     if header not in KNOWN:
         raise BadSnapshot(0, f"this is a snapshot of version {header.decode(errors='replace')}", foreign=True)
@@ -124,7 +134,6 @@ def read_snapshot(cursor: Cursor) -> Iterator[tuple[int, Args]]:
             if deadline is not None:
                 yield start, [b"PEXPIREAT", key, b"%d" % deadline]
             deadline = None
-    check_sum(cursor)
 
 
 def read_value(cursor: Cursor, code: int, key: bytes) -> Iterator[Args]:
@@ -164,9 +173,12 @@ def read_dump(payload: bytes) -> Iterator[Args]:
     yield from read_value(cursor, cursor.byte(), b"")
 
 
-def check_sum(cursor: Cursor) -> None:
-    """Verify the checksum at the end; 0 means none (`rdbchecksum no`)."""
-    end = cursor.place
+def check_sum(cursor: Cursor) -> Iterator[None]:
+    """Verify the checksum at the end; 0 means none (`rdbchecksum no`). Yield after each piece of the data."""
+    end, crc = cursor.place, 0
     expected = little(cursor.take(8))
-    if expected and expected != crc64(cursor.data[:end]):
+    for start in range(0, end if expected else 0, CHUNK):
+        crc = crc64(cursor.data[start : min(start + CHUNK, end)], crc)
+        yield
+    if crc != expected:
         raise BadSnapshot(end, "the checksum does not match the data")

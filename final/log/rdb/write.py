@@ -78,10 +78,13 @@ def dumped(value: Any, compressed: bool) -> Iterator[bytes]:
     return with_checksum(pieces, True)
 
 
-def snapshot(stores: Iterable[Store], compressed: bool) -> Iterator[bytes]:
-    """Yield the parts of a snapshot, up to its checksum. The keys and values are small parts, each by itself."""
+def snapshot(stores: Iterable[Store], compressed: bool, about: dict[bytes, bytes] | None = None) -> Iterator[bytes]:
+    """Yield the parts of a snapshot, up to its checksum. The keys and values are small parts, each by itself.
+
+    `about` is what it says about the server, beside what it always says.
+    """
     yield MAGIC[0] + b"%04d" % VERSION
-    for name, text in auxiliary().items():
+    for name, text in (auxiliary() | (about or {})).items():
         yield bytes([AUXILIARY]) + string(name, compressed) + string(text, compressed)
     for store in stores:
         if len(store):
