@@ -109,6 +109,8 @@ def attach(engine: Engine, client: Client, greeted: bool) -> Value:
 def record(engine: Engine, client: Client, greeted: bool) -> AttachedReplica:
     """Return the record of a client that asks for the stream. Raises ReplyError if it is one for which it is not."""
     announced = client.announced or Announced()
+    if engine.replica is not None and engine.replica.offset < 0:
+        raise ReplyError("NOMASTERLINK Can't SYNC while not connected with my master")
     if announced.functions_only and b"eof" not in announced.capabilities:
         raise ReplyError("ERR Filtered replica requires EOF capability")
 
@@ -123,6 +125,7 @@ def record(engine: Engine, client: Client, greeted: bool) -> AttachedReplica:
         wake=client.wake,
         finish=finish,
         hang_up=client.hang_up,
+        spoke=lambda: client.last_interaction,
         greeted=greeted,
     )
 

@@ -60,6 +60,8 @@ class Admission:
             raise ReplyError("ERR Command not allowed inside a transaction")
         if client.replica is not None and TOUCHES_KEYS & {*command.flags}:
             raise ReplyError("ERR Replica can't interact with the keyspace")
+        if not self.strict:
+            return
         flags = [each.flags for each in about_to_run(client, command)]
         if (failure := self.disk_failure) and any({WRITE, REFUSED_LIKE_WRITES} & {*each} for each in flags):
             raise failure
@@ -67,6 +69,12 @@ class Admission:
             raise refusal
         if self.stale and any(STALE not in each for each in flags):
             raise primary_down()
+
+    @property
+    def strict(self) -> bool:
+        """Whether anything may be refused because of the disk or of other servers: mostly not, and quickly told."""
+        engine = self.engine
+        return engine.replica is not None or engine.options.min_replicas_to_write > 0 or self.disk_failure is not None
 
     @property
     def disk_failure(self) -> ReplyError | None:

@@ -141,7 +141,8 @@ class Engine:
             answer = NO_REPLY
         if self.unit.notes:
             self.settle()
-        client.write_offset = self.primary.offset
+        if self.primary.feeding:
+            client.write_offset = self.primary.offset
         return answer
 
     def refuse(self, client: Client, args: list[bytes]) -> Value:

@@ -31,9 +31,13 @@ class FastPath:
             and not (client.channels or client.patterns or client.replies_to_skip or engine.scripts.busy)
             and not (engine.monitors.clients or engine.pause.until or engine.options.maxmemory)
             and client.replica is None
-            and (engine.admission.refusal is None or engine.unit.leaves_expiry)
-            and not engine.admission.stale
+            and (not engine.admission.strict or self.allowed())
         )
+
+    def allowed(self) -> bool:
+        """Return whether no request is refused that goes this way: on a replica, only reads do."""
+        admission = self.engine.admission
+        return (admission.refusal is None or self.engine.unit.leaves_expiry) and not admission.stale
 
     def take(
         self,
@@ -93,5 +97,6 @@ class FastPath:
         finally:
             taken = before - len(requests)
             engine.counters.commands_processed += taken
-            client.write_offset = engine.primary.offset
+            if feeding:
+                client.write_offset = engine.primary.offset
         return taken

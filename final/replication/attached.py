@@ -60,12 +60,13 @@ class AttachedReplica:
     wake: Callable[[], None]  # something may be there to `take`
     finish: Callable[[], None]  # close the connection when what it has taken is sent
     hang_up: Callable[[], None]  # close it at once
+    spoke: Callable[[], int]  # when it last sent anything: an empty line each second while it loads the snapshot
     greeted: bool = True  # it is told the ID and the offset of the stream first: PSYNC, not SYNC
     state: State = State.WAITING
     held: bool = False  # the stream waits for its first acknowledgement: it looks for the end of the snapshot
     position: int = -1  # the offset of the next byte of the stream that it is sent; -1: not known yet
     acknowledged: int = 0  # the offset up to which it has executed the stream
-    heard: int = 0  # when it last said so
+    answered: int = 0  # when it last said so, or went online
     moved: int = 0  # when it was last sent a part of the snapshot
     output: bytearray = field(default_factory=bytearray)  # what it is sent before the file and the stream
     file: BinaryIO | None = None  # the snapshot that it is sent
@@ -93,12 +94,12 @@ class AttachedReplica:
 
     def complete(self) -> None:
         """It has got, or will get before anything else, the whole snapshot."""
-        self.state, self.heard = State.LEAVING if self.announced.rdb_only else State.ONLINE, self.moved
+        self.state, self.answered = State.LEAVING if self.announced.rdb_only else State.ONLINE, self.moved
         self.wake()
 
     def acknowledge(self, offset: int, now: int) -> None:
         """It has executed the stream up to an offset."""
-        self.acknowledged, self.heard = max(self.acknowledged, offset), now
+        self.acknowledged, self.answered = max(self.acknowledged, offset), now
         if self.held:
             self.held = False
             self.wake()
@@ -108,6 +109,11 @@ class AttachedReplica:
         """The number of bytes that wait until it reads them."""
         unsent = self.stream.backlog.end - self.position if self.position >= 0 else 0
         return len(self.output) + unsent
+
+    @property
+    def heard(self) -> int:
+        """When it last showed that it is there."""
+        return max(self.answered, self.spoke())
 
     def lost(self, oldest: int) -> bool:
         """Return whether it has neither been heard of nor read anything since that time."""

@@ -132,7 +132,7 @@ class Primary:
             self.refused_syncs += replid != "?"
             return False
         self.partial_syncs += 1
-        replica.state, replica.position, replica.heard = State.ONLINE, following - 1, self.engine.steady()
+        replica.state, replica.position, replica.answered = State.ONLINE, following - 1, self.engine.steady()
         self.replicas.append(replica)
         replica.wake()
         return True

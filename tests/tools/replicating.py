@@ -151,10 +151,8 @@ def run(
             assert not differs, f"seed {seed}, round {number}, {names}: {differs}"
             stats = fields(above, "stats")
             syncs = ", ".join(f"{stats['sync_' + kind]} {kind}" for kind in ("full", "partial_ok", "partial_err"))
-            size = len(everything(above))
-            say(
-                f"round {number + 1}: {', '.join(names)}; {writers.requests} requests, {size} keys the same; syncs: {syncs}"
-            )
+            done = f"{writers.requests} requests, {len(everything(above))} keys the same"
+            say(f"round {number + 1}: {', '.join(names)}; {done}; syncs: {syncs}")
         promote(leading, following, below, seed, say)
 
 
