@@ -32,8 +32,8 @@ The map of its files, from the outside in. Imports point downwards only, with on
         command.py        the table of commands
         args.py           parses arguments: numbers, timeouts, counts, cursors, options
         client.py         the state of one client
-        wait.py, blocking.py  commands that wait for a key, first come first served
-        watch.py          WATCH: which clients watch which keys
+        wait.py, blocking.py, conclude.py  commands that wait: for a key, first come first served; for another server
+        watch.py          WATCH: who watches which keys
         pubsub.py         channels and patterns, with their subscribers
         scripts.py        the scripts that are loaded, and the one that runs
         evict.py          maxmemory: how much memory the keys take, and which of them to evict
@@ -57,6 +57,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         transfer.py       the primary's snapshot, as it comes
         stream.py         the primary's stream of changes, split into units
         outgoing.py       what is said over a connection that the server itself has opened
+        targets.py        connections to servers that take keys over (MIGRATE), kept for the next time
     lua/           Lua for scripts; a script can reach only what is passed to it
         interpreter.py, prelude.lua, libraries.lua  runs a script
         libraries.py, json_decoding.py  cjson and bit, for scripts

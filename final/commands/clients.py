@@ -232,7 +232,9 @@ def client_unblock(engine: Engine, client_id: bytes, reason: bytes = b"TIMEOUT")
         raise ReplyError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
     target = engine.clients.get(integer(client_id))
     reply = NULL_ARRAY if reason.lower() == b"timeout" else ReplyError("UNBLOCKED client unblocked via CLIENT UNBLOCK")
-    return int(target is not None and engine.waiting.unblock(target, reply))
+    if target is None or (target.parked is not None and target.parked.wait.only_end):
+        return 0
+    return int(engine.waiting.unblock(target, reply))
 
 
 def described(client: Client, now: int) -> bytes:

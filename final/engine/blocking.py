@@ -41,6 +41,7 @@ class Waiting:
             self.lines.setdefault(place, {}).setdefault(line_of(wait), OrderedDict())[client.parked] = None
         if not places:
             self.keyless[client.parked] = None
+        wait.begin()
 
     def unpark(self, client: Client) -> None:
         """Remove the command for which a client waits from all lines. Does nothing if the client waits for none."""

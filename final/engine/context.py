@@ -14,6 +14,7 @@ from ..replication.failover import Failover
 from ..replication.outgoing import Dial
 from ..replication.primary import Primary
 from ..replication.replica import Replica
+from ..replication.targets import Targets
 from .admit import Admission
 from .blocking import Waiting
 from .client import Client
@@ -35,6 +36,7 @@ class Engine(Protocol):
     clients: dict[int, Client]
     options: Options
     dial: Dial
+    targets: Targets
     unit: Unit
     replica: Replica | None
     failover: Failover | None
@@ -45,6 +47,7 @@ class Engine(Protocol):
     rewriter: Rewriter
     snapshots: Snapshots
     primary: Primary
+    admission: Admission
     eviction: Eviction
     scripts: Scripts
     monitors: Monitors
@@ -67,6 +70,9 @@ class Engine(Protocol):
 
     def connect(self, address: str = "") -> Client:
         """Register a client."""
+
+    def complete(self, command: Command, args: list[bytes], start: int = 0) -> None:
+        """Replace AS_REQUESTED in the unit's notes from `start` on by the request, once, and publish their events."""
 
     def settle(self) -> None:
         """End the unit: hand its changes to the log, the replicas, and the clients that watch or wait for the keys."""

@@ -22,6 +22,7 @@ from ..replication.full_sync import Watch, unwatched
 from ..replication.outgoing import Dial, unconnected
 from ..replication.primary import Primary
 from ..replication.replica import Replica
+from ..replication.targets import Targets
 from .admit import Admission
 from .blocking import Waiting
 from .client import Client, about_to_run, discard
@@ -68,6 +69,7 @@ class Engine:
     ) -> None:
         self.options = options
         self.steady, self.stop, self.dial, self.watch = steady, on_stop, dial, watch
+        self.targets = Targets(dial)
         self.unit = Unit(clock)
         self.stores = [Store(index, self.unit) for index in range(options.databases)]
         announce(self.stores, options.notify_keyspace_events)
@@ -264,8 +266,7 @@ class Engine:
             if self.watching or self.waiting:
                 for note in notes:
                     for place in ((note.store.index, key) for key in note.keys):
-                        if note.touch:
-                            self.watching.touch(place, note.store)
+                        self.watching.touch(place, note.store, note.touch)
                         if note.wake and place in self.waiting:
                             ready.append(place)
             while ready and not self.unit.notes:

@@ -25,6 +25,13 @@ class Wait:
     ready: Callable[[bytes], bool] = lambda key: True  # takes such a key: whether `serve` can use its value
     if_gone: bool = False  # call `serve` also when a key changes that holds no value of type `kind` then
     timed_out: Callable[[], Value] = lambda: NULL_ARRAY  # returns the reply when the timeout is over
+    begin: Callable[[], None] = lambda: None  # called when the client waits
+    only_end: bool = False  # nothing but its own end may end it: CLIENT UNBLOCK does not
+
+
+def wait_outside(begin: Callable[[], None], otherwise: Value) -> Wait:
+    """Return a `Wait` for something that `begin` begins outside of the data: see `conclude.py`."""
+    return Wait((), object, 0, otherwise, lambda key: otherwise, lambda key: False, begin=begin, only_end=True)
 
 
 def serve_or_wait(

@@ -158,6 +158,11 @@ def busy() -> ReplyError:
     return ReplyError("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.")
 
 
+def paused() -> ReplyError:
+    """For a command that began before CLIENT PAUSE, and must not write when it ends."""
+    return ReplyError("ERR clients are paused")
+
+
 def no_script() -> ReplyError:
     """For the SHA1 of a script that is not loaded."""
     return ReplyError("NOSCRIPT No matching script. Please use EVAL.")

@@ -2,15 +2,24 @@
 
 from typing import Protocol
 
+TIMED_OUT = "timed out"  # a reason of `Conversation.closed`
+
 
 class Line(Protocol):
     """The connection, as a conversation sees it. What it writes is sent once the log holds what was changed before."""
+
+    @property
+    def unsent(self) -> int:
+        """The number of bytes that the other server has not taken yet."""
 
     def write(self, data: bytes) -> None:
         """Send these bytes at the end of this iteration of the event loop."""
 
     def again(self) -> None:
         """Read nothing more, until in its turn in a later iteration the conversation has `received` b""."""
+
+    def limit_silence(self, milliseconds: int) -> None:
+        """Close the connection, with the reason TIMED_OUT, when so long nothing comes and nothing goes; 0: never."""
 
     def close(self) -> None:
         """Close the connection at once; bytes that were not sent are lost. `closed` is not called."""

@@ -3,9 +3,12 @@
 import asyncio
 import socket
 
+import pytest
+
+from final.net.outgoing import Outgoing
 from final.net.server import Server
 from final.options import Options
-from final.replication.outgoing import Line
+from final.replication.outgoing import TIMED_OUT, Line
 
 
 class Recorded:
@@ -51,3 +54,75 @@ def test_a_conversation_is_told_once_that_there_is_no_connection() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     assert asyncio.run(said_with(port)) == ["Connection refused"]
+
+
+@pytest.mark.parametrize(("host", "port"), [("", 1), ("\xe4" * 70, 1), ("127.0.0.1", -1), ("a\0b", 1)])
+def test_what_is_no_address_ends_a_conversation_too(host: str, port: int) -> None:
+    async def main() -> list[object]:
+        conversation = Recorded()
+        Server(Options(port=0)).dial(host, port, conversation, 10)
+        await asyncio.wait_for(conversation.over.wait(), 30)
+        return conversation.events
+
+    (reason,) = asyncio.run(main())
+    assert isinstance(reason, str) and reason
+
+
+class Quiet(Recorded):
+    """A conversation that allows so many milliseconds of silence."""
+
+    def opened(self, line: Line) -> None:
+        line.limit_silence(30)
+
+
+def test_a_connection_that_is_silent_for_too_long_is_closed() -> None:
+    async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert await reader.read() == b""  # until the connection is closed
+        writer.close()
+        ended.set()
+
+    async def main() -> list[object]:
+        conversation = Quiet()
+        async with await asyncio.start_server(wait, "127.0.0.1", 0) as other:
+            Server(Options(port=0)).dial("127.0.0.1", other.sockets[0].getsockname()[1], conversation, 5)
+            await asyncio.wait_for(conversation.over.wait(), 10)
+            await asyncio.wait_for(ended.wait(), 10)
+        return conversation.events
+
+    ended = asyncio.Event()
+    assert asyncio.run(main()) == [TIMED_OUT]
+
+
+class Slow(asyncio.Transport):
+    """A transport whose other side has not read so many bytes yet."""
+
+    left = 100
+
+    def get_write_buffer_size(self) -> int:
+        return self.left
+
+    def abort(self) -> None:
+        pass
+
+
+def test_a_connection_is_not_silent_while_bytes_come_or_go() -> None:
+    async def main() -> None:
+        server, conversation, transport = Server(Options(port=0)), Recorded(), Slow()
+        now = 0
+        server.engine.steady = lambda: now
+        outgoing = Outgoing(server.iteration, conversation)
+        outgoing.transport = transport
+        outgoing.limit_silence(1000)
+        now, transport.left = 900, 99
+        outgoing.check_silence()
+        now = 1800
+        outgoing.check_silence()
+        outgoing.data_received(b"x")
+        now = 2799
+        outgoing.check_silence()
+        assert conversation.events == [b"x"]
+        now = 2800
+        outgoing.check_silence()
+        assert conversation.events == [b"x", TIMED_OUT]
+
+    asyncio.run(main())
