@@ -227,8 +227,8 @@ def migrate(
     milliseconds, database = integer(timeout), integer(destination_db)
     db = client.db
     present = [each for each in keys if each in db]
-    engine.counters.hits += len(present)
-    engine.counters.misses += len(keys) - len(present)
+    for each in keys:
+        db.look_up(each)
     if not present:
         return "NOKEY"
     address = Address(host.decode(errors="replace"), parse_port(port), login)

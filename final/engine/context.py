@@ -47,7 +47,6 @@ class Engine(Protocol):
     rewriter: Rewriter
     snapshots: Snapshots
     primary: Primary
-    admission: Admission
     eviction: Eviction
     scripts: Scripts
     monitors: Monitors

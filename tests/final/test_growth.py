@@ -47,7 +47,7 @@ def transaction(*args: object, **options: Any) -> Case:
 
     def case(size: int) -> tuple[int, Run]:
         size *= 4
-        peer = Talk(**options)  # type: ignore[arg-type]
+        peer = Talk(**options)
 
         def run() -> None:
             peer.by(peer.client, "MULTI")
