@@ -152,13 +152,9 @@ class Store(Objects):
 
     def delete(self, key: bytes) -> bool:
         """Remove `key`; return whether it was there."""
-        if self._deadlines:
-            if self.expired(key):
-                return False
-            self._deadlines.pop(key, None)
-        if self._encodings:
-            self._encodings.pop(key, None)
-        self._used.pop(key, None)
+        if self._deadlines and self.expired(key):
+            return False
+        self._forget(key)
         return self._values.pop(key, None) is not None
 
     def _forget(self, key: bytes) -> None:
@@ -234,11 +230,10 @@ class Store(Objects):
 
     def swap(self, other: "Store") -> None:
         """Exchange all keys with another database."""
-        self._values, other._values = other._values, self._values
-        self._deadlines, other._deadlines = other._deadlines, self._deadlines
-        self._queue, other._queue = other._queue, self._queue
-        self._encodings, other._encodings = other._encodings, self._encodings
-        self._used, other._used = other._used, self._used
+        for name in ("_values", "_deadlines", "_queue", "_encodings", "_used"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            setattr(self, name, theirs)
+            setattr(other, name, mine)
 
     @property
     def names(self) -> Collection[bytes]:

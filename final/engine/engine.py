@@ -18,19 +18,18 @@ from ..options import Options
 from ..protocol.errors import NamingError, ReplyError, busy, no_such_key, out_of_memory
 from ..protocol.writer import Replies, Value
 from ..replication.failover import Failover
-from ..replication.full_sync import Watch, unwatched
-from ..replication.outgoing import Dial, unconnected
 from ..replication.primary import Primary
 from ..replication.replica import Replica
 from ..replication.targets import Targets
 from .admit import Admission
 from .blocking import Waiting
+from .callbacks import NO_CALLBACKS, Callbacks
 from .client import Client, about_to_run, discard
 from .clocks import steady_clock, wall_clock
 from .command import ALLOW_BUSY, COMMANDS, DENYOOM, RUNS_QUEUE, UNQUEUED, WRITE, Command, find
 from .counters import Counters
 from .evict import Eviction
-from .faults import Faults, reraise
+from .faults import Faults
 from .lookups import read_keys, use_keys
 from .monitor import Monitors
 from .notify import Notifications
@@ -49,10 +48,7 @@ NO_REPLY = Replies()  # for now
 class Engine:
     """The data, the log and the clients, and the way of a request through them: admit, run, settle.
 
-    `clock` and `steady` return the time in milliseconds; a test may hand in its own. `on_stop` is called by SHUTDOWN,
-    `while_busy` now and then by a script that does not end, `in_child` in a forked process, and `on_broken` with an
-    exception that broke a request off in the middle: it should end the server. `dial` connects to another server, and
-    `watch` says when a file descriptor is readable.
+    `clock` and `steady` return the time in milliseconds; a test may hand in its own, as `callbacks`.
     """
 
     def __init__(
@@ -60,16 +56,11 @@ class Engine:
         options: Options,
         clock: Callable[[], int] = wall_clock,
         steady: Callable[[], int] = steady_clock,
-        on_stop: Callable[[], None] = lambda: None,
-        while_busy: Callable[[], None] = lambda: None,
-        in_child: Callable[[], None] = lambda: None,
-        on_broken: Callable[[BaseException], None] = reraise,
-        dial: Dial = unconnected,
-        watch: Watch = unwatched,
+        callbacks: Callbacks = NO_CALLBACKS,
     ) -> None:
-        self.options = options
-        self.steady, self.stop, self.dial, self.watch = steady, on_stop, dial, watch
-        self.targets = Targets(dial)
+        self.options, self.steady = options, steady
+        self.stop, self.dial, self.watch = callbacks.stop, callbacks.dial, callbacks.watch
+        self.targets = Targets(callbacks.dial)
         self.unit = Unit(clock)
         self.stores = [Store(index, self.unit) for index in range(options.databases)]
         announce(self.stores, options.notify_keyspace_events)
@@ -80,14 +71,14 @@ class Engine:
         self.waiting, self.watching = Waiting(), Watching()
         self.clients: dict[int, Client] = {}
         self.log: Log | None = None  # None: nothing is logged
-        self.rewriter = Rewriter(self, in_child)
-        self.snapshots = Snapshots(self, in_child)
-        self.primary = Primary(self, in_child)
+        self.rewriter = Rewriter(self, callbacks.in_child)
+        self.snapshots = Snapshots(self, callbacks.in_child)
+        self.primary = Primary(self, callbacks.in_child)
         self.monitors, self.slowlog, self.pause = Monitors(), SlowLog(options), Pause()
         self.eviction = Eviction(options, self.stores, steady)
         self.admission = Admission(self)
-        self.scripts = Scripts(options, self.call, lambda: self.eviction.full, self.admission, while_busy)
-        self.faults = Faults(self.unit, on_broken, self.settle_expired)
+        self.scripts = Scripts(options, self.call, lambda: self.eviction.full, self.admission, callbacks.while_busy)
+        self.faults = Faults(self.unit, callbacks.broken, self.settle_expired)
         self.started = self.unit.recently = steady()
         self.replica: Replica | None = None  # None: this server is a primary
         self.failover: Failover | None = None  # while this primary hands over to a replica

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, NoReturn
 
+from ..engine.callbacks import Callbacks
 from ..engine.engine import Engine
 from ..engine.faults import out_of_memory
 from ..engine.following import follow
@@ -35,15 +36,15 @@ class Server:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.engine = Engine(
-            options,
-            on_stop=self.stop,
+        callbacks = Callbacks(
+            stop=self.stop,
             while_busy=lambda: self.while_busy.serve(),
             in_child=forget_signals,
-            on_broken=self.end,
+            broken=self.end,
             dial=self.dial,
             watch=self.watch,
         )
+        self.engine = Engine(options, callbacks=callbacks)
         self.connections: set[Connection] = set()
         self.dialling: set[asyncio.Task[None]] = set()  # the event loop itself keeps only weak references to them
         self.iteration = Iteration(self.engine, self.stop, self.end)

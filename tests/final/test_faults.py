@@ -16,6 +16,7 @@ import pytest
 
 from final.data.kinds import KINDS
 from final.data.store import Store
+from final.engine.callbacks import Callbacks
 from final.engine.client import Client
 from final.engine.command import COMMANDS, WRITE
 from final.engine.engine import Engine
@@ -47,7 +48,7 @@ class Desk:
         def end(error: BaseException) -> NoReturn:
             raise Ended
 
-        self.engine = Engine(Options(databases=2), lambda: 1000, on_broken=end)
+        self.engine = Engine(Options(databases=2), lambda: 1000, callbacks=Callbacks(broken=end))
         self.engine.log = self.log = Log(self.engine.options)
         self.client, self.other = self.engine.connect(), self.engine.connect()
 
