@@ -37,7 +37,7 @@ from tests.support.rewriting import MIXED
 from tests.support.sequences import EXAMPLES, SEQUENCES
 from tests.support.snapshots.contents import CONTENTS, STREAMS
 from tests.support.talk import read_requests
-from tests.tools.replicating import await_link, difference, fields
+from tests.tools.replicating import await_equal, await_link, difference, fields
 from tests.tools.replicating import run as replicate
 
 Held = Callable[[InProcess], Callable[[], None]]
@@ -601,3 +601,41 @@ def test_a_snapshot_is_sent_as_fast_as_the_slowest_replica_reads() -> None:
         replica.expect_nothing()
         replica.send(request("REPLCONF", "ACK", 0))
         replica.expect(request("SELECT", 0) + request("SET", "meanwhile", 1))
+
+
+@pytest.mark.slow
+def test_a_replica_has_replicas_and_is_promoted_and_its_sibling_continues_with_it() -> None:
+    options = ("--repl-diskless-sync-delay", "0")
+    with (
+        redis_server(*options) as first,
+        final_server(*options) as second,
+        redis_server() as third,
+        redis_server() as sibling,
+    ):
+        above, middle, below, beside = (each.connect() for each in (first, second, third, sibling))
+        for line in (*MIXED, "SELECT 7", "SET seven 1"):
+            above.ask(*args_of(line))
+        middle.ask("REPLICAOF", "127.0.0.1", first.port)
+        beside.ask("REPLICAOF", "127.0.0.1", first.port)
+        await_link(middle)
+        await_link(beside)
+        above.ask("SELECT", 9)
+        above.ask("SET", "nine", 1)
+        await_equal(above, middle)
+        below.ask("REPLICAOF", "127.0.0.1", second.port)  # in the middle of the stream, in which database 9 is selected
+        await_link(below)
+        above.ask("SET", "also in nine", 1)
+        await_equal(above, middle)
+        await_equal(above, beside)
+        await_equal(middle, below)
+        assert difference(above, below) == {}
+        first.kill()
+        middle.ask("REPLICAOF", "NO", "ONE")
+        middle.ask("SELECT", 4)
+        middle.ask("SET", "promoted", 1)
+        beside.ask("REPLICAOF", "127.0.0.1", second.port)
+        for each in (below, beside):
+            await_equal(middle, each)
+            assert difference(middle, each) == {}
+        stats = fields(middle, "stats")
+        assert [stats[f"sync_{name}"] for name in ("full", "partial_ok")] == ["1", "2"]
