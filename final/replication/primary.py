@@ -143,6 +143,7 @@ class Primary:
             return
         self.replicas.remove(replica)
         replica.close()
+        replica.state = State.LEAVING  # nothing more of the stream, which may drop its bytes now
         self._left = self.engine.steady()
         if not self.full_sync.find(State.WRITING):
             self.full_sync.cancel()
