@@ -50,6 +50,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         replica_state.py  the states of that, and what leads from one to the next, in one table
         replica_needs.py  what a replica needs of the engine, and what it does to the data
         replica_fields.py  what INFO says of it
+        failover.py       hands over to a replica, without losing a change
         handshake.py      what a replica says first, and what its primary answers
         transfer.py       the primary's snapshot, as it comes
         stream.py         the primary's stream of changes, split into units

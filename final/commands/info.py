@@ -134,7 +134,7 @@ def about_replication(engine: Engine) -> Fields:
         about = f"state={each.state.shown},offset={each.acknowledged},lag={lag}"
         fields[f"slave{number}"] = f"ip={address},port={port},{about}"
     return fields | {
-        "master_failover_state": "no-failover",
+        "master_failover_state": engine.failover.state if engine.failover else "no-failover",
         "master_replid": primary.replid,
         "master_replid2": primary.replid2,
         "master_repl_offset": primary.offset,

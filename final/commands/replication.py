@@ -15,6 +15,7 @@ from ..engine.command import (
     STALE,
 )
 from ..engine.context import Engine
+from ..engine.following import lead
 from ..engine.signature import command
 from ..engine.wait import Wait
 from ..protocol.errors import ReplyError, shown, syntax_error
@@ -90,11 +91,22 @@ def psync(engine: Engine, client: Client, replicationid: bytes, offset: bytes, *
     following = integer(offset)
     if client.replica is not None or client.monitoring:
         return NOTHING
+    if [option.lower() for option in options[:1]] == [b"failover"]:
+        take_over(engine, replicationid.decode(errors="replace").lower())
     replica = record(engine, client, greeted=True)
     if engine.primary.resume(replica, replicationid.decode(errors="replace").lower(), following):
         client.replica = replica
         return f"CONTINUE {engine.primary.replid}" if b"psync2" in replica.announced.capabilities else "CONTINUE"
     return attach(engine, client, greeted=True)
+
+
+def take_over(engine: Engine, replid: str) -> None:
+    """PSYNC with FAILOVER: this server's primary asks to become its replica. Raises ReplyError."""
+    if engine.replica is None:
+        raise ReplyError("ERR PSYNC FAILOVER can't be sent to a master.")
+    if replid != engine.primary.replid:
+        raise ReplyError("ERR PSYNC FAILOVER replid must match my replid.")
+    lead(engine)
 
 
 def attach(engine: Engine, client: Client, greeted: bool) -> Value:
@@ -109,6 +121,8 @@ def attach(engine: Engine, client: Client, greeted: bool) -> Value:
 def record(engine: Engine, client: Client, greeted: bool) -> AttachedReplica:
     """Return the record of a client that asks for the stream. Raises ReplyError if it is one for which it is not."""
     announced = client.announced or Announced()
+    if engine.failover is not None:
+        raise ReplyError("NOMASTERLINK Can't SYNC while failing over")
     if engine.replica is not None and engine.replica.offset < 0:
         raise ReplyError("NOMASTERLINK Can't SYNC while not connected with my master")
     if announced.functions_only and b"eof" not in announced.capabilities:
@@ -136,6 +150,12 @@ def wait(engine: Engine, client: Client, numreplicas: int, timeout: bytes) -> Va
 
     `timeout` is in milliseconds, 0 for none. The answer is the number of replicas that have.
     """
+    if engine.replica is not None:
+        raise ReplyError(
+            "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is "
+            "configured to be writable (which is not the default) writes to replicas are just local and are not "
+            "propagated."
+        )
     if engine.replica is not None:
         raise ReplyError(
             "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is "

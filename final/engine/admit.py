@@ -2,7 +2,6 @@
 
 from typing import Protocol
 
-from ..data.store import Unit
 from ..log.aof import Log
 from ..log.snapshot import Snapshots
 from ..options import Options
@@ -37,7 +36,6 @@ class Engine(Protocol):
     """What of the engine decides that."""
 
     options: Options
-    unit: Unit
     log: Log | None
     snapshots: Snapshots
     primary: Primary
@@ -87,9 +85,14 @@ class Admission:
     @property
     def refusal(self) -> ReplyError | None:
         """The error for writes while they are refused, for whatever reason; None: they are not."""
-        if self.engine.unit.leaves_expiry:
+        if self.read_only:
             return read_only_replica()
         return self.disk_failure or self.engine.primary.refusal
+
+    @property
+    def read_only(self) -> bool:
+        """Whether this is a replica that accepts no writes but those of its primary."""
+        return self.engine.replica is not None and self.engine.options.replica_read_only == "yes"
 
     @property
     def stale(self) -> bool:

@@ -10,9 +10,11 @@ from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
 from ..options import Options
 from ..protocol.writer import Value
+from ..replication.failover import Failover
 from ..replication.outgoing import Dial
 from ..replication.primary import Primary
 from ..replication.replica import Replica
+from .admit import Admission
 from .blocking import Waiting
 from .client import Client
 from .command import Command
@@ -35,6 +37,8 @@ class Engine(Protocol):
     dial: Dial
     unit: Unit
     replica: Replica | None
+    failover: Failover | None
+    admission: Admission
     log: Log | None
     order: Order
     pubsub: PubSub

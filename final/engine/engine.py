@@ -17,6 +17,7 @@ from ..log.snapshot import Snapshots
 from ..options import Options
 from ..protocol.errors import ReplyError, busy, out_of_memory
 from ..protocol.writer import Replies, Value
+from ..replication.failover import Failover
 from ..replication.full_sync import Watch, unwatched
 from ..replication.outgoing import Dial, unconnected
 from ..replication.primary import Primary
@@ -79,15 +80,14 @@ class Engine:
         self.rewriter = Rewriter(self, in_child)
         self.snapshots = Snapshots(self, in_child)
         self.primary = Primary(self, in_child)
-        self.monitors = Monitors()
-        self.slowlog = SlowLog(options)
-        self.pause = Pause()
+        self.monitors, self.slowlog, self.pause = Monitors(), SlowLog(options), Pause()
         self.eviction = Eviction(options, self.stores, steady)
         self.admission = Admission(self)
         self.scripts = Scripts(options, self.call, lambda: self.eviction.full, self.admission, while_busy)
         self.faults = Faults(self.unit, on_broken, self.settle_expired)
         self.started = self.recently = steady()  # the latter is set some ten times a second
         self.replica: Replica | None = None  # None: this server is a primary
+        self.failover: Failover | None = None  # while this primary hands over to a replica
         self.run_id = token_hex(20)  # random for each start: a tool sees a restart by it
         self.active_expire = True  # remove expired keys before they are accessed; DEBUG SET-ACTIVE-EXPIRE sets it
         self.security_warning = SecurityWarning()

@@ -37,7 +37,7 @@ class FastPath:
     def allowed(self) -> bool:
         """Return whether no request is refused that goes this way: on a replica, only reads do."""
         admission = self.engine.admission
-        return (admission.refusal is None or self.engine.unit.leaves_expiry) and not admission.stale
+        return (admission.refusal is None or admission.read_only) and not admission.stale
 
     def take(
         self,
@@ -53,7 +53,7 @@ class FastPath:
         Stop also when `most` have run, when `output`, to which the replies are added, holds `room` bytes, or when it
         is `deadline` by `perf_counter`.
         """
-        table = READS if self.engine.unit.leaves_expiry else PLAIN
+        table = READS if self.engine.admission.read_only else PLAIN
         if table.get(requests[-1][0]) is None or not self.open_to(client):
             return 0
         engine, unit, perform, protocol = self.engine, self.engine.unit, self.engine.perform, client.protocol

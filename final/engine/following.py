@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..data.store import NO_EVENT, UNLOGGED, Store, Unit
 from ..protocol.errors import ReplyError
+from ..replication.failover import Address, Failover
 from ..replication.replica import Replica
 from ..replication.stream import Args
 from ..server_log import log
@@ -26,6 +27,7 @@ def follow(engine: Engine, host: str, port: int, takes_over: bool = False) -> No
         for client in list(engine.clients.values()):
             if engine.waiting.unblock(client, ReplyError(BECAME_REPLICA)):
                 client.closing = True
+    engine.primary.send_away("this server has another primary")
     engine.options.replicaof = f"{host} {port}"
     engine.primary.relaying = True
     engine.replica = Replica(engine, Following(engine, f"{host}:{port}"), host, port, takes_over)
@@ -44,8 +46,28 @@ def lead(engine: Engine) -> None:
 
 
 def leave_expiry(engine: Engine) -> None:
-    """Note whether expired keys stay until the primary deletes them: its clock decides, not that of a replica."""
-    engine.unit.leaves_expiry = engine.replica is not None and engine.options.replica_read_only == "yes"
+    """Note whether expired keys stay until the primary deletes them, because this is a replica, or will be one."""
+    engine.unit.leaves_expiry = engine.admission.read_only or engine.failover is not None
+
+
+def fail_over(engine: Engine, target: Address | None, deadline: int | None, force: bool) -> None:
+    """FAILOVER: let writes wait, until a replica has taken over, or that has failed."""
+
+    def end(in_vain: bool) -> None:
+        engine.failover = None
+        if in_vain:
+            lead(engine)
+        leave_expiry(engine)
+        engine.pause.release_writes()
+        for each in list(engine.clients.values()):
+            each.resume()
+
+    def begin(host: str, port: int) -> None:
+        follow(engine, host, port, takes_over=True)
+
+    engine.failover = Failover(engine, target, deadline, force, begin, end)
+    engine.pause.hold_writes()
+    leave_expiry(engine)
 
 
 @dataclass

@@ -220,8 +220,9 @@ class Server:
             self.engine.rewriter.tick()
             self.engine.snapshots.tick()
             self.engine.primary.tick()
-            if self.engine.replica is not None:
-                self.engine.replica.tick(self.engine.steady())
+            for each in (self.engine.replica, self.engine.failover):
+                if each is not None:
+                    each.tick(self.engine.steady())
             await asyncio.sleep(CHILD_TICK)
 
     async def sync_every_second(self) -> None:

@@ -41,10 +41,11 @@ class Replica:
     """Follows the primary at an address, until `leave`. The event loop calls its methods, which never wait."""
 
     def __init__(self, engine: Engine, data: Data, host: str, port: int, takes_over: bool = False) -> None:
-        """`takes_over`: FAILOVER has this server's replica take over, and become its primary."""
+        """`takes_over`: the other server is a replica of this one, and is to become its primary (FAILOVER)."""
         self.engine, self.data = engine, data
         self.host, self.port = host, port
         self.takes_over = takes_over
+        self.refused = False  # it refuses to take over
         self.afresh = not engine.primary.feeding  # what is missing is not known, or not to be trusted
         self.state = State.WAITING
         self.line: Line | None = None
@@ -178,7 +179,9 @@ class Replica:
         if self.state is State.INTRODUCING:
             self.introduce(line)
         elif self.state is State.ASKING and line:
+            self.refused = self.takes_over and line.startswith(b"-")
             self.hear_answer(answer_to_psync(line))
+            self.takes_over = False
         elif self.state is State.EXPECTING and line:  # an empty line only says that the primary is still at work
             if line.startswith(b"-"):
                 raise Broken(f"the primary cannot send a snapshot: {shown(line)}")
@@ -254,7 +257,7 @@ class Replica:
         """The stream comes next."""
         log.info("replication from %s:%d: %s", self.host, self.port, how)
         self.problem, self.failures = "", 0
-        self.afresh = self.takes_over = False
+        self.afresh = False
         self.data.begin(lambda: self.break_off("the connection was killed"))
         self.acknowledge()
 
