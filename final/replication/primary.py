@@ -170,6 +170,11 @@ class Primary:
         """Return how many replicas have executed the stream up to an offset."""
         return sum(each.state is State.ONLINE and each.acknowledged >= offset for each in self.replicas)
 
+    @property
+    def all_acknowledged(self) -> bool:
+        """Whether all replicas that are online have executed the whole stream."""
+        return all(each.acknowledged == self.offset for each in self.replicas if each.state is State.ONLINE)
+
     def ask_for_acks(self) -> None:
         """Ask the replicas how far they are, at the end of this iteration of the event loop."""
         self._acks_wanted = True

@@ -284,6 +284,17 @@ def test_a_snapshot_for_a_replica_has_expired_keys_which_the_stream_deletes_late
     assert replica.shown() == ["SELECT 0", "DEL k"]
 
 
+def test_the_stream_selects_a_database_again_for_a_replica_that_is_new() -> None:
+    peer = InProcess(**SOON)
+    first = attached(peer)
+    peer.ask("SET k v")
+    second = Played(peer)
+    second.synchronise()
+    peer.ask("SET k w")
+    assert first.shown() == ["SELECT 0", "SET k v", "SELECT 0", "SET k w"]
+    assert second.shown() == ["SELECT 0", "SET k w"]
+
+
 def test_a_ping_is_sent_now_and_then_and_counts() -> None:
     peer = InProcess(repl_ping_replica_period=10)
     replica = attached(peer)
@@ -327,11 +338,12 @@ def test_a_replica_continues_with_exactly_the_byte_that_it_asks_for() -> None:
         assert replica.more() == expected[offset:]
 
 
-@pytest.mark.parametrize("asked", ["? -1", f"{'b' * 40} 1", f"{ID} 0", f"{ID} -5", f"{ID} 9999"])
+@pytest.mark.parametrize("asked", ["? -1", f"{'b' * 40} 1", f"{ID} 0", f"{ID} -5", f"{ID} 52", f"{ID} 9999"])
 def test_a_replica_that_cannot_continue_gets_all_data(asked: str) -> None:
     peer = InProcess(**SOON)
     attached(peer)
     peer.ask("SET k v")
+    assert peer.engine.primary.offset == 50
     replica = Played(peer)
     assert replica.ask(f"PSYNC {asked}") == ""
     assert replica.line().startswith("+FULLRESYNC")
@@ -484,6 +496,37 @@ def test_a_replica_that_is_silent_for_too_long_is_disconnected() -> None:
     peer.now += 61_000
     peer.engine.primary.tick()
     assert replica.closed
+
+
+def shutting_down(peer: InProcess, line: str = "SHUTDOWN") -> tuple[list[Value], list[str], Any]:
+    """Have a client send a write and SHUTDOWN; return where its reply will be, where the stop will be, the client."""
+    stopped: list[str] = []
+    peer.engine.stop = lambda: stopped.append("stopped")
+    replies, client = waiting(peer, line)
+    return replies, stopped, client
+
+
+def test_shutdown_waits_for_replicas_while_writes_wait_too() -> None:
+    peer = InProcess()
+    replica = attached(peer)
+    _, stopped, client = shutting_down(peer)
+    assert replica.stream()[-1] == [b"REPLCONF", b"GETACK", b"*"]
+    assert peer.engine.pause.holds(peer.client, args_of("SET k v"), peer.now) and stopped == []
+    replica.ask(f"REPLCONF ACK {peer.engine.primary.offset}")
+    assert stopped == ["stopped"] and client.parked is None
+
+
+def test_shutdown_waits_only_for_so_long_and_not_with_now_and_not_after_abort() -> None:
+    peer = InProcess()
+    attached(peer)
+    replies, stopped, client = shutting_down(peer)
+    assert peer.ask("SHUTDOWN ABORT") == "+OK" and peer.engine.pause.until == 0
+    assert [str(each) for each in replies] == ["ERR Errors trying to SHUTDOWN. Check logs."] and stopped == []
+    _, stopped, client = shutting_down(peer)
+    peer.engine.waiting.time_out(client.parked)
+    assert stopped == ["stopped"]
+    _, stopped, client = shutting_down(peer, "SHUTDOWN NOW")
+    assert stopped == ["stopped"]
 
 
 @pytest.mark.parametrize("data", [b"x" * 100])
