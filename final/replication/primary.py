@@ -123,6 +123,7 @@ class Primary:
         if not self.feeding:
             self.begin(token_hex(20), self.offset)
         self.replicas.append(replica)
+        replica.since = replica.clock()
         self.full_sync.join(replica)
 
     def resume(self, replica: AttachedReplica, replid: str, following: int) -> bool:
@@ -132,7 +133,7 @@ class Primary:
             self.refused_syncs += replid != "?"
             return False
         self.partial_syncs += 1
-        replica.state, replica.position, replica.answered = State.ONLINE, following - 1, self.engine.steady()
+        replica.state, replica.position, replica.answered = State.ONLINE, following - 1, replica.clock()
         self.replicas.append(replica)
         replica.wake()
         return True

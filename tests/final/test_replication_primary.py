@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from final.protocol.writer import Value
 from final.replication.backlog import BLOCK, LEAST, Backlog
+from final.replication.full_sync import AHEAD, CHUNK
 from final.replication.primary import GETACK, PING
 from stages.harness.wire import request
 from tests.support.folders import data_of, flush, log_in, opened
@@ -217,6 +218,36 @@ def test_a_replica_is_told_that_no_child_can_be_started(monkeypatch: pytest.Monk
 
 def raising() -> int:
     raise OSError("no more processes")
+
+
+def test_a_replica_that_reads_its_file_slowly_is_not_lost(tmp_path: Path) -> None:
+    peer = mixed(dir=str(tmp_path), repl_diskless_sync="no")
+    replica = Played(peer)
+    replica.ask("PSYNC ? -1")
+    while peer.engine.forked:
+        peer.engine.snapshots.tick()
+    peer.now += 100_000
+    peer.engine.primary.tick()
+    replica.more()
+    peer.now += 1000
+    peer.engine.primary.tick()
+    assert not replica.closed and told(peer)["slave0"].endswith("state=online,offset=0,lag=1")
+
+
+def test_the_child_waits_for_the_slowest_replica() -> None:
+    peer = mixed()
+    peer.ask_all([[b"SET", b"large", b"v" * 20 * CHUNK]])
+    replica = Played(peer)
+    replica.ask("PSYNC ? -1")
+    full_sync = peer.engine.primary.full_sync
+    while full_sync.reading:
+        full_sync.read()
+    assert replica.client.replica is not None and replica.client.replica.waiting <= AHEAD + 2 * CHUNK
+    for _ in range(2):
+        assert not replica.closed
+        peer.now += 31_000
+        peer.engine.primary.tick()
+    assert replica.closed, "it has read nothing for a minute"
 
 
 def test_while_a_replica_waits_it_gets_a_newline_each_second(held: Held, tmp_path: Path) -> None:
