@@ -44,6 +44,7 @@ from tests.tools.replicating import run as replicate
 Held = Callable[[InProcess], Callable[[], None]]
 ID = "a" * 40
 SEED = int(os.environ.get("SEED", random.randrange(10**6)))
+ROUNDS = int(os.environ.get("ROUNDS", "3"))
 SOON: dict[str, Any] = {"repl_diskless_sync_delay": 0}
 
 
@@ -599,9 +600,10 @@ def test_a_real_redis_has_all_data_and_takes_over(diskless: str, contents: list[
 
 
 @pytest.mark.slow
-def test_a_real_redis_has_the_same_data_after_all_kinds_of_troubles() -> None:
+@pytest.mark.parametrize(("primary", "replica"), [("final", "redis"), ("redis", "final"), ("final", "final")])
+def test_a_replica_has_the_same_data_after_all_kinds_of_troubles(primary: str, replica: str) -> None:
     redis_target()
-    replicate(6, SEED)
+    replicate(ROUNDS, SEED, primary, replica)
 
 
 @pytest.mark.parametrize("diskless", ["yes", "no"])
