@@ -9,10 +9,13 @@ from ..engine.context import Engine
 from ..engine.following import leave_expiry
 from ..engine.open_files import adjust_open_files_limit
 from ..engine.signature import command
+from ..engine.wait import Wait
 from ..options import config_failed
 from ..protocol.errors import ReplyError, busy, syntax_error
 from ..protocol.pattern import matcher
 from ..protocol.writer import Replies, Value
+
+NO_SHUTDOWN = "ERR Errors trying to SHUTDOWN. Check logs."
 
 
 @command()
@@ -88,21 +91,48 @@ def time_() -> Value:
 def shutdown(engine: Engine, *options: bytes) -> Value:
     """SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]: stop the server, without a reply.
 
-    The log is flushed and fsynced. With SAVE, or if there are save points and no NOSAVE, a snapshot is written first;
-    if that fails, the server does not stop, unless FORCE is given.
+    First, unless NOW is given, writes wait, and replicas have `shutdown-timeout` seconds to execute the last changes;
+    ABORT ends that. The log is flushed and fsynced. With SAVE, or if there are save points and no NOSAVE, a snapshot
+    is written; if that fails, the server does not stop, unless FORCE is given.
     """
     args = {option.lower() for option in options}
     if args - {b"nosave", b"save", b"now", b"force", b"abort"} or {b"nosave", b"save"} <= args:
         raise syntax_error()
     if b"abort" in args:
-        raise syntax_error() if len(args) > 1 else ReplyError("ERR No shutdown in progress.")
+        if len(args) > 1:
+            raise syntax_error()
+        return abort_shutdown(engine)
     if engine.scripts.busy and b"nosave" not in args:
         raise busy()
-    wanted = b"save" in args or (engine.options.save and b"nosave" not in args)
-    if wanted and not engine.snapshots.save_at_end() and b"force" not in args:
-        raise ReplyError("ERR Errors trying to SHUTDOWN. Check logs.")
-    engine.stop()
-    return Replies()
+
+    def finish() -> Value:
+        wanted = b"save" in args or (engine.options.save and b"nosave" not in args)
+        if wanted and not engine.snapshots.save_at_end() and b"force" not in args:
+            return ReplyError(NO_SHUTDOWN)
+        engine.stop()
+        return Replies()
+
+    patience = engine.options.shutdown_timeout * 1000
+    if b"now" in args or not patience or engine.scripts.busy or engine.primary.all_acknowledged:
+        return finish()
+    engine.primary.ask_for_acks()
+    engine.pause.begin(engine.steady() + patience, writes_only=True)
+    return Wait(
+        (), bytes, patience, Replies(), lambda _: finish(), lambda _: engine.primary.all_acknowledged, timed_out=finish
+    )
+
+
+def abort_shutdown(engine: Engine) -> Value:
+    """Let no SHUTDOWN wait for replicas any more; answer OK. Raises ReplyError if none does."""
+    found = [each for each in engine.clients.values() if each.parked and each.parked.command.function is shutdown]
+    if not found:
+        raise ReplyError("ERR No shutdown in progress.")
+    for each in found:
+        engine.waiting.unblock(each, ReplyError(NO_SHUTDOWN))
+    engine.pause.end()
+    for each in list(engine.clients.values()):
+        each.resume()
+    return "OK"
 
 
 @command(ADMIN, NOSCRIPT, "no_async_loading", NO_MULTI)

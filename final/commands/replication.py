@@ -45,7 +45,7 @@ def replconf(engine: Engine, client: Client, *options: bytes) -> Value:
                 announced.capabilities.add(value.lower())
             case b"ack":
                 if client.replica is not None and (offset := parse_integer(value)) is not None:
-                    client.replica.acknowledge(offset, engine.steady())
+                    client.replica.acknowledge(offset)
                     engine.waiting.look()
                 return NOTHING
             case b"getack":
@@ -135,7 +135,7 @@ def record(engine: Engine, client: Client, greeted: bool) -> AttachedReplica:
         engine.primary,
         announced,
         client.address.rpartition(":")[0],
-        engine.steady(),
+        engine.steady,
         wake=client.wake,
         finish=finish,
         hang_up=client.hang_up,

@@ -56,12 +56,13 @@ class AttachedReplica:
     stream: Stream
     announced: Announced
     address: str
-    since: int  # when it attached
+    clock: Callable[[], int]
     wake: Callable[[], None]  # something may be there to `take`
     finish: Callable[[], None]  # close the connection when what it has taken is sent
     hang_up: Callable[[], None]  # close it at once
     spoke: Callable[[], int]  # when it last sent anything: an empty line each second while it loads the snapshot
     greeted: bool = True  # it is told the ID and the offset of the stream first: PSYNC, not SYNC
+    since: int = 0  # when it attached
     state: State = State.WAITING
     held: bool = False  # the stream waits for its first acknowledgement: it looks for the end of the snapshot
     position: int = -1  # the offset of the next byte of the stream that it is sent; -1: not known yet
@@ -94,12 +95,13 @@ class AttachedReplica:
 
     def complete(self) -> None:
         """It has got, or will get before anything else, the whole snapshot."""
-        self.state, self.answered = State.LEAVING if self.announced.rdb_only else State.ONLINE, self.moved
+        self.state = State.LEAVING if self.announced.rdb_only else State.ONLINE
+        self.answered = self.clock()
         self.wake()
 
-    def acknowledge(self, offset: int, now: int) -> None:
+    def acknowledge(self, offset: int) -> None:
         """It has executed the stream up to an offset."""
-        self.acknowledged, self.answered = max(self.acknowledged, offset), now
+        self.acknowledged, self.answered = max(self.acknowledged, offset), self.clock()
         if self.held:
             self.held = False
             self.wake()

@@ -122,7 +122,7 @@ class FullSync:
 
     def greet(self, replica: AttachedReplica, offset: int) -> None:
         """Tell a replica the stream and the offset at which the snapshot is that it will get."""
-        replica.state, replica.position, replica.moved = State.WRITING, offset, self.engine.steady()
+        replica.state, replica.position, replica.moved = State.WRITING, offset, replica.clock()
         if replica.greeted:
             replica.output += b"+FULLRESYNC %b %d\r\n" % (self.primary.replid.encode(), offset)
             replica.wake()
@@ -173,7 +173,7 @@ class FullSync:
             self.close()
         for each in self.find(State.WRITING):
             each.output += data
-            each.moved = self.engine.steady()
+            each.moved = each.clock()
             each.wake()
         self.pace()
 

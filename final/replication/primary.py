@@ -123,6 +123,7 @@ class Primary:
         if not self.feeding:
             self.begin(token_hex(20), self.offset)
         self.replicas.append(replica)
+        replica.since = replica.clock()
         self.full_sync.join(replica)
 
     def resume(self, replica: AttachedReplica, replid: str, following: int) -> bool:
@@ -132,7 +133,7 @@ class Primary:
             self.refused_syncs += replid != "?"
             return False
         self.partial_syncs += 1
-        replica.state, replica.position, replica.answered = State.ONLINE, following - 1, self.engine.steady()
+        replica.state, replica.position, replica.answered = State.ONLINE, following - 1, replica.clock()
         self.replicas.append(replica)
         replica.wake()
         return True
@@ -143,6 +144,7 @@ class Primary:
             return
         self.replicas.remove(replica)
         replica.close()
+        replica.state = State.LEAVING  # nothing more of the stream, which may drop its bytes now
         self._left = self.engine.steady()
         if not self.full_sync.find(State.WRITING):
             self.full_sync.cancel()
@@ -168,6 +170,11 @@ class Primary:
     def acknowledged(self, offset: int) -> int:
         """Return how many replicas have executed the stream up to an offset."""
         return sum(each.state is State.ONLINE and each.acknowledged >= offset for each in self.replicas)
+
+    @property
+    def all_acknowledged(self) -> bool:
+        """Whether all replicas that are online have executed the whole stream."""
+        return all(each.acknowledged == self.offset for each in self.replicas if each.state is State.ONLINE)
 
     def ask_for_acks(self) -> None:
         """Ask the replicas how far they are, at the end of this iteration of the event loop."""

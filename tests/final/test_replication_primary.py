@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from final.protocol.writer import Value
 from final.replication.backlog import BLOCK, LEAST, Backlog
+from final.replication.full_sync import AHEAD, CHUNK
 from final.replication.primary import GETACK, PING
 from stages.harness.wire import request
 from tests.support.folders import data_of, flush, log_in, opened
@@ -37,12 +38,13 @@ from tests.support.rewriting import MIXED
 from tests.support.sequences import EXAMPLES, SEQUENCES
 from tests.support.snapshots.contents import CONTENTS, STREAMS
 from tests.support.talk import read_requests
-from tests.tools.replicating import await_link, difference, fields
+from tests.tools.replicating import await_equal, await_link, difference, fields
 from tests.tools.replicating import run as replicate
 
 Held = Callable[[InProcess], Callable[[], None]]
 ID = "a" * 40
 SEED = int(os.environ.get("SEED", random.randrange(10**6)))
+ROUNDS = int(os.environ.get("ROUNDS", "3"))
 SOON: dict[str, Any] = {"repl_diskless_sync_delay": 0}
 
 
@@ -219,6 +221,36 @@ def raising() -> int:
     raise OSError("no more processes")
 
 
+def test_a_replica_that_reads_its_file_slowly_is_not_lost(tmp_path: Path) -> None:
+    peer = mixed(dir=str(tmp_path), repl_diskless_sync="no")
+    replica = Played(peer)
+    replica.ask("PSYNC ? -1")
+    while peer.engine.forked:
+        peer.engine.snapshots.tick()
+    peer.now += 100_000
+    peer.engine.primary.tick()
+    replica.more()
+    peer.now += 1000
+    peer.engine.primary.tick()
+    assert not replica.closed and told(peer)["slave0"].endswith("state=online,offset=0,lag=1")
+
+
+def test_the_child_waits_for_the_slowest_replica() -> None:
+    peer = mixed()
+    peer.ask_all([[b"SET", b"large", b"v" * 20 * CHUNK]])
+    replica = Played(peer)
+    replica.ask("PSYNC ? -1")
+    full_sync = peer.engine.primary.full_sync
+    while full_sync.reading:
+        full_sync.read()
+    assert replica.client.replica is not None and replica.client.replica.waiting <= AHEAD + 2 * CHUNK
+    for _ in range(2):
+        assert not replica.closed
+        peer.now += 31_000
+        peer.engine.primary.tick()
+    assert replica.closed, "it has read nothing for a minute"
+
+
 def test_while_a_replica_waits_it_gets_a_newline_each_second(held: Held, tmp_path: Path) -> None:
     peer = mixed(dir=str(tmp_path), repl_diskless_sync="no")
     replica = Played(peer)
@@ -284,6 +316,17 @@ def test_a_snapshot_for_a_replica_has_expired_keys_which_the_stream_deletes_late
     assert replica.shown() == ["SELECT 0", "DEL k"]
 
 
+def test_the_stream_selects_a_database_again_for_a_replica_that_is_new() -> None:
+    peer = InProcess(**SOON)
+    first = attached(peer)
+    peer.ask("SET k v")
+    second = Played(peer)
+    second.synchronise()
+    peer.ask("SET k w")
+    assert first.shown() == ["SELECT 0", "SET k v", "SELECT 0", "SET k w"]
+    assert second.shown() == ["SELECT 0", "SET k w"]
+
+
 def test_a_ping_is_sent_now_and_then_and_counts() -> None:
     peer = InProcess(repl_ping_replica_period=10)
     replica = attached(peer)
@@ -327,11 +370,12 @@ def test_a_replica_continues_with_exactly_the_byte_that_it_asks_for() -> None:
         assert replica.more() == expected[offset:]
 
 
-@pytest.mark.parametrize("asked", ["? -1", f"{'b' * 40} 1", f"{ID} 0", f"{ID} -5", f"{ID} 9999"])
+@pytest.mark.parametrize("asked", ["? -1", f"{'b' * 40} 1", f"{ID} 0", f"{ID} -5", f"{ID} 52", f"{ID} 9999"])
 def test_a_replica_that_cannot_continue_gets_all_data(asked: str) -> None:
     peer = InProcess(**SOON)
     attached(peer)
     peer.ask("SET k v")
+    assert peer.engine.primary.offset == 50
     replica = Played(peer)
     assert replica.ask(f"PSYNC {asked}") == ""
     assert replica.line().startswith("+FULLRESYNC")
@@ -486,6 +530,37 @@ def test_a_replica_that_is_silent_for_too_long_is_disconnected() -> None:
     assert replica.closed
 
 
+def shutting_down(peer: InProcess, line: str = "SHUTDOWN") -> tuple[list[Value], list[str], Any]:
+    """Have a client send a write and SHUTDOWN; return where its reply will be, where the stop will be, the client."""
+    stopped: list[str] = []
+    peer.engine.stop = lambda: stopped.append("stopped")
+    replies, client = waiting(peer, line)
+    return replies, stopped, client
+
+
+def test_shutdown_waits_for_replicas_while_writes_wait_too() -> None:
+    peer = InProcess()
+    replica = attached(peer)
+    _, stopped, client = shutting_down(peer)
+    assert replica.stream()[-1] == [b"REPLCONF", b"GETACK", b"*"]
+    assert peer.engine.pause.holds(peer.client, args_of("SET k v"), peer.now) and stopped == []
+    replica.ask(f"REPLCONF ACK {peer.engine.primary.offset}")
+    assert stopped == ["stopped"] and client.parked is None
+
+
+def test_shutdown_waits_only_for_so_long_and_not_with_now_and_not_after_abort() -> None:
+    peer = InProcess()
+    attached(peer)
+    replies, stopped, client = shutting_down(peer)
+    assert peer.ask("SHUTDOWN ABORT") == "+OK" and peer.engine.pause.until == 0
+    assert [str(each) for each in replies] == ["ERR Errors trying to SHUTDOWN. Check logs."] and stopped == []
+    _, stopped, client = shutting_down(peer)
+    peer.engine.waiting.time_out(client.parked)
+    assert stopped == ["stopped"]
+    _, stopped, client = shutting_down(peer, "SHUTDOWN NOW")
+    assert stopped == ["stopped"]
+
+
 @pytest.mark.parametrize("data", [b"x" * 100])
 def test_what_the_slowest_replica_has_not_taken_stays_in_memory_once_for_all(data: bytes) -> None:
     peer = InProcess(repl_backlog_size=LEAST)
@@ -525,9 +600,10 @@ def test_a_real_redis_has_all_data_and_takes_over(diskless: str, contents: list[
 
 
 @pytest.mark.slow
-def test_a_real_redis_has_the_same_data_after_all_kinds_of_troubles() -> None:
+@pytest.mark.parametrize(("primary", "replica"), [("final", "redis"), ("redis", "final"), ("final", "final")])
+def test_a_replica_has_the_same_data_after_all_kinds_of_troubles(primary: str, replica: str) -> None:
     redis_target()
-    replicate(6, SEED)
+    replicate(ROUNDS, SEED, primary, replica)
 
 
 @pytest.mark.parametrize("diskless", ["yes", "no"])
@@ -601,3 +677,41 @@ def test_a_snapshot_is_sent_as_fast_as_the_slowest_replica_reads() -> None:
         replica.expect_nothing()
         replica.send(request("REPLCONF", "ACK", 0))
         replica.expect(request("SELECT", 0) + request("SET", "meanwhile", 1))
+
+
+@pytest.mark.slow
+def test_a_replica_has_replicas_and_is_promoted_and_its_sibling_continues_with_it() -> None:
+    options = ("--repl-diskless-sync-delay", "0")
+    with (
+        redis_server(*options) as first,
+        final_server(*options) as second,
+        redis_server() as third,
+        redis_server() as sibling,
+    ):
+        above, middle, below, beside = (each.connect() for each in (first, second, third, sibling))
+        for line in (*MIXED, "SELECT 7", "SET seven 1"):
+            above.ask(*args_of(line))
+        middle.ask("REPLICAOF", "127.0.0.1", first.port)
+        beside.ask("REPLICAOF", "127.0.0.1", first.port)
+        await_link(middle)
+        await_link(beside)
+        above.ask("SELECT", 9)
+        above.ask("SET", "nine", 1)
+        await_equal(above, middle)
+        below.ask("REPLICAOF", "127.0.0.1", second.port)  # in the middle of the stream, in which database 9 is selected
+        await_link(below)
+        above.ask("SET", "also in nine", 1)
+        await_equal(above, middle)
+        await_equal(above, beside)
+        await_equal(middle, below)
+        assert difference(above, below) == {}
+        first.kill()
+        middle.ask("REPLICAOF", "NO", "ONE")
+        middle.ask("SELECT", 4)
+        middle.ask("SET", "promoted", 1)
+        beside.ask("REPLICAOF", "127.0.0.1", second.port)
+        for each in (below, beside):
+            await_equal(middle, each)
+            assert difference(middle, each) == {}
+        stats = fields(middle, "stats")
+        assert [stats[f"sync_{name}"] for name in ("full", "partial_ok")] == ["1", "2"]
