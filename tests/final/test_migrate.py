@@ -454,7 +454,8 @@ def test_replicas_are_told_that_a_key_is_gone(source: Source) -> None:
 
 
 def test_the_event_is_del_and_errors_are_counted() -> None:
-    source = Source(notify_keyspace_events="EA")
+    source = Source()
+    source.ask("CONFIG SET notify-keyspace-events EA")
     source.ask("MSET a 1 b 2")
     listener = source.connect()
     heard: list[str] = []
