@@ -411,6 +411,17 @@ def test_two_migrates_do_not_move_the_same_key(source: Source) -> None:
     assert source.heard == [TO_ITSELF, "+OK", "+OK"] and first.parked is None and source.logged == ["DEL k"]
 
 
+def test_a_migrate_may_end_before_the_request_has_returned(source: Source) -> None:
+    source.moving("MIGRATE other 6379 other 0 100").answer("+OK")
+    connection = source.moving("MIGRATE elsewhere 6379 k 0 100")
+    source.client = source.connect()
+    source.client.deliver = source.hear
+    source.begin()
+    assert source.heard == ["+OK", TO_ITSELF] and source.client.parked is None and source.ask("PING") == "+PONG"
+    connection.answer("+OK")
+    assert source.heard == ["+OK", TO_ITSELF, "+OK"]
+
+
 @pytest.mark.parametrize("how", ["transaction", "script"])
 def test_it_does_not_wait_where_nothing_can_wait(source: Source, how: str) -> None:
     no = "ERR MIGRATE cannot wait for another server in a transaction or a script"
