@@ -32,7 +32,8 @@ class Waiting:
     def park(self, client: Client, command: Command, args: list[bytes], wait: Wait, now: int) -> None:
         """Make a client's command wait for each key in `wait.keys`: add it to the end of the line of each key.
 
-        `now` is the time by the steady clock, in milliseconds; the timeout of `wait` begins then.
+        `now` is the time by the steady clock, in milliseconds; the timeout of `wait` begins then. At the end
+        `wait.begin` is called: it may end the wait already.
         """
         places = tuple((client.db.index, key) for key in dict.fromkeys(wait.keys))
         deadline = now + wait.timeout if wait.timeout else None

@@ -27,6 +27,8 @@ class Outgoing(asyncio.Protocol):
     async def open(self, host: str, port: int, timeout: float) -> None:
         """Connect within `timeout` seconds, or end the conversation with the reason."""
         try:
+            if port < 0:
+                raise ValueError("a negative port")  # uvloop would add 65536
             async with asyncio.timeout(timeout):
                 await asyncio.get_running_loop().create_connection(lambda: self, host, port)
         except TimeoutError:

@@ -411,6 +411,17 @@ def test_two_migrates_do_not_move_the_same_key(source: Source) -> None:
     assert source.heard == [TO_ITSELF, "+OK", "+OK"] and first.parked is None and source.logged == ["DEL k"]
 
 
+def test_a_migrate_may_end_before_the_request_has_returned(source: Source) -> None:
+    source.moving("MIGRATE other 6379 other 0 100").answer("+OK")
+    connection = source.moving("MIGRATE elsewhere 6379 k 0 100")
+    source.client = source.connect()
+    source.client.deliver = source.hear
+    source.begin()
+    assert source.heard == ["+OK", TO_ITSELF] and source.client.parked is None and source.ask("PING") == "+PONG"
+    connection.answer("+OK")
+    assert source.heard == ["+OK", TO_ITSELF, "+OK"]
+
+
 @pytest.mark.parametrize("how", ["transaction", "script"])
 def test_it_does_not_wait_where_nothing_can_wait(source: Source, how: str) -> None:
     no = "ERR MIGRATE cannot wait for another server in a transaction or a script"
@@ -454,7 +465,8 @@ def test_replicas_are_told_that_a_key_is_gone(source: Source) -> None:
 
 
 def test_the_event_is_del_and_errors_are_counted() -> None:
-    source = Source(notify_keyspace_events="EA")
+    source = Source()
+    source.ask("CONFIG SET notify-keyspace-events EA")
     source.ask("MSET a 1 b 2")
     listener = source.connect()
     heard: list[str] = []
