@@ -157,7 +157,7 @@ def test_valkey_restores_what_we_dump_and_its_dumps_are_refused_as_by_redis() ->
         dumps = ask_all(here, [["DUMP", key] for key in keys])
         fill(there, [["RESTORE", key, 0, dump] for key, dump in zip(keys, dumps, strict=True)])
         dump: Any = there.ask("DUMP", "text 1")
-        replies = [server.connect().ask("RESTORE", "new", 0, dump) for server in (ours, redis)]
+        replies = [server.connect().ask("RESTORE", "restored", 0, dump) for server in (ours, redis)]
         assert replies == [Error("ERR DUMP payload version or checksum are wrong")] * 2
 
 
