@@ -10,8 +10,10 @@ The map of its files, from the outside in. Imports point downwards only, with on
         server.py         accepts clients, runs the timers, stops
         connection.py     one client's connection: its bytes, its replies, its share of an iteration of the event loop
         connection_state.py  the states of a connection, and what leads from one to the next, in one table
+        sending.py        the sending half: replies that wait for the log, and what a replica gets
         output_limit.py   client-output-buffer-limit: how many bytes may wait until the client reads them
         listener.py       accepts clients, a few in each iteration of the event loop
+        outgoing.py       connections that the server itself opens, to other servers
         before_sleep.py   one iteration: whose requests are executed, and what is written at its end
         systemd.py        tells systemd that the server is ready
         while_busy.py     answers clients without the event loop, while a script does not end
@@ -20,27 +22,45 @@ The map of its files, from the outside in. Imports point downwards only, with on
     engine/        runs requests. No asyncio, no socket (04)
         engine.py         one request: admit, run, settle
         admit.py          whether a client may run a command now
+        propagate.py      hands the changes of a unit to the log and to the replicas
         notify.py, security_warning.py  keyspace notifications; closes clients that speak HTTP
         faults.py         an unexpected exception: whether it ends the connection or the server
         fast_path.py      a shorter path for commands that take nothing but data
+        following.py      becoming a replica, and a primary again; the primary's changes, its data in place of ours
         context.py        what commands may use of the engine
         signature.py      @command: a function's signature is its syntax
         command.py        the table of commands
         args.py           parses arguments: numbers, timeouts, counts, cursors, options
         client.py         the state of one client
-        wait.py, blocking.py  commands that wait for a key, first come first served
-        watch.py          WATCH: which clients watch which keys
+        wait.py, blocking.py, conclude.py  commands that wait: for a key, first come first served; for another server
+        watch.py          WATCH: who watches which keys
         pubsub.py         channels and patterns, with their subscribers
         scripts.py        the scripts that are loaded, and the one that runs
         evict.py          maxmemory: how much memory the keys take, and which of them to evict
+        lookups.py        which keys of a request count as hits, as misses, and as used
         pause.py          CLIENT PAUSE: which requests have to wait
         monitor.py, slowlog.py  MONITOR and SLOWLOG: every request as it runs; the slowest requests
         counters.py, clocks.py  the statistics of INFO; the time of day, and the clock for durations
         key_specs.py      the indexes of the keys in the requests of a command
         open_files.py     how many clients the system's limit of open files allows
+    replication/   a second server keeps a copy of the data (12, 13)
+        primary.py        the stream of changes, and the replicas that are fed from it
+        attached.py       one of these replicas, as its primary sees it
+        full_sync.py      a copy of all data for replicas that are new, from a child process
+        backlog.py        the end of that stream, so that a replica can continue after its connection broke
+        replica.py        follows a primary: synchronises, executes its stream of changes, connects again
+        replica_state.py  the states of that, and what leads from one to the next, in one table
+        replica_needs.py  what a replica needs of the engine, and what it does to the data
+        replica_fields.py  what INFO says of it
+        failover.py       hands over to a replica, without losing a change
+        handshake.py      what a replica says first, and what its primary answers
+        transfer.py       the primary's snapshot, as it comes
+        stream.py         the primary's stream of changes, split into units
+        outgoing.py       what is said over a connection that the server itself has opened
+        targets.py        connections to servers that take keys over (MIGRATE), kept for the next time
     lua/           Lua for scripts; a script can reach only what is passed to it
         interpreter.py, prelude.lua, libraries.lua  runs a script
-        libraries.py      cjson and bit, for scripts
+        libraries.py, json_decoding.py  cjson and bit, for scripts
         msgpack.py, structs.py  cmsgpack and struct
     log/           the append-only file, AOF (05)
         rewrite.py        when and how the log is rewritten: the current data replace the history
@@ -49,16 +69,19 @@ The map of its files, from the outside in. Imports point downwards only, with on
         child.py          a child process writes the data as they were when it was forked
         check.py, check_messages.py  redis-check-aof, and its messages
         aof.py            append, flush, fsync policy, load
+        record.py         a change as a request, in the log and for replicas; MULTI and EXEC around a unit
         health.py         what has gone wrong with the log, as one table of states
         read.py           reads and checks one file of the log
         folder.py         the folder: which server owns it, and which files may be deleted
         manifest.py       the list of the log's files
         rdb/              snapshots (RDB), read as requests, written from values: read, write, and the encodings inside
-    options.py     the options, as in redis.conf and CONFIG
+    options.py, option_values.py  the options, as in redis.conf and CONFIG; values that are more than a number or a text
     server_log.py  messages for the administrator, on standard error
     data/          the databases (04)
+        kinds.py          what must be known of each type of value, in one table
+        objects.py        what OBJECT tells of keys: encodings that values do not show, and when keys were used
         store.py          one database: typed values, expiry, what has changed; no other file knows expiry
-        announcing_store.py  one that notes the event `new`, for keys that are created
+        announcing_store.py  one that notes the events `new` and `keymiss`, for keys that are created or missing
         memory.py         how much memory a key takes
         sorted_set.py     members with scores, in order
         stream.py, stream_node.py, stream_groups.py  streams: entries, the nodes that they are packed into, groups

@@ -48,7 +48,17 @@ def parse_options(args: list[str]) -> Options:
         said = each.metadata["help"] + f" (default: {each.default})" * (str(each.default) != "")
         choices = f"{{{','.join(each.metadata['choices'])}}}" if each.metadata["choices"] else None
         parser.add_argument(*flags, dest=each.name, type=value, default=each.default, help=said, metavar=choices)
-    return Options(**vars(parser.parse_args(args)))
+    return Options(**vars(parser.parse_args(joined(args))))
+
+
+def joined(args: list[str]) -> list[str]:
+    """Return a command line in which the port that may follow `--replicaof HOST` belongs to the same argument."""
+    at = args.index("--replicaof") + 2 if "--replicaof" in args else len(args)
+    return (
+        [*args[: at - 1], " ".join(args[at - 1 : at + 1]), *args[at + 1 :]]
+        if args[at:] and args[at].isdigit()
+        else args
+    )
 
 
 def choose_loop(options: Options) -> Callable[[], asyncio.AbstractEventLoop]:

@@ -3,86 +3,19 @@
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from .data.events import chosen
+from .data.events import Events
+from .option_values import USUAL, Limits, SavePoints, check_name, not_empty, parse_replicaof
 from .protocol.errors import ReplyError
 from .protocol.numeric import parse_memory
 
 RELEASE = b"7.0.15"  # of the Redis whose replies this server matches
-NAME_MAX = 255  # bytes in a file name
 POLICIES = (
     *("volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"),
     *("allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction"),
 )
-
-CLASSES = {"normal": "normal", "slave": "replica", "replica": "replica", "pubsub": "pubsub"}
-
-
-@dataclass(frozen=True)
-class Limit:
-    """A client with unread replies is disconnected above `hard` bytes, or after `seconds` above `soft` bytes."""
-
-    hard: int  # 0: no limit
-    soft: int  # 0: no limit
-    seconds: int
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The limits of the client classes; None: no limit. Replicas have a limit, although there are no replicas yet.
-
-    >>> print(Limits().changed("pubsub 10mb 5mb 10"))
-    normal 0 0 0 slave 268435456 67108864 60 pubsub 10485760 5242880 10
-    """
-
-    normal: Limit | None = None
-    replica: Limit | None = Limit(256 << 20, 64 << 20, 60)
-    pubsub: Limit | None = Limit(32 << 20, 8 << 20, 60)
-
-    def changed(self, text: str) -> "Limits":
-        """A copy with the limits of the classes in `text` replaced. Raises ValueError with Redis's text."""
-        args = text.split()
-        if len(args) % 4:
-            raise ValueError("Wrong number of arguments in buffer limit configuration.")
-        limits = self
-        for name, *numbers in zip(*(args[place::4] for place in range(4)), strict=True):
-            if name.lower() not in CLASSES:
-                raise ValueError("Invalid client class specified in buffer limit configuration.")
-            hard, soft, seconds = parse_memory(numbers[0]), parse_memory(numbers[1]), numbers[2]
-            if hard is None or soft is None or not re.fullmatch(r"[0-9]{1,18}", seconds):
-                raise ValueError("Error in hard, soft or soft_seconds setting in buffer limit configuration.")
-            limit = Limit(hard, soft, int(seconds)) if hard or soft else None
-            limits = replace(limits, **{CLASSES[name.lower()]: limit})
-        return limits
-
-    def __str__(self) -> str:
-        each = (("normal", self.normal), ("slave", self.replica), ("pubsub", self.pubsub))
-        return " ".join(f"{name} {it.hard} {it.soft} {it.seconds}" if it else f"{name} 0 0 0" for name, it in each)
-
-
-USUAL = Limits()
-
-
-class SavePoints(tuple[tuple[int, int], ...]):
-    """Seconds and changes: a snapshot is written when so many seconds have passed and there were so many changes.
-
-    >>> print(SavePoints.parse("900 1 60 10000"), len(SavePoints.parse("900 1 60 10000")), len(SavePoints.parse("")))
-    900 1 60 10000 2 0
-    """
-
-    @classmethod
-    def parse(cls, text: str) -> "SavePoints":
-        """Raises ValueError with Redis's text."""
-        numbers = [int(arg) if re.fullmatch("[+-]?[0-9]{1,18}", arg) else -1 for arg in text.split(" ")] if text else []
-        seconds, changes = numbers[::2], numbers[1::2]
-        if len(numbers) % 2 or min(seconds, default=1) < 1 or min(changes, default=0) < 0:
-            raise ValueError("Invalid save parameters")
-        return cls(zip(seconds, changes, strict=True))
-
-    def __str__(self) -> str:
-        return " ".join(f"{seconds} {changes}" for seconds, changes in self)
 
 
 def option(default: Any, help: str, *, choices: tuple[str, ...] = (), settable: bool = False, protected: bool = False,
@@ -152,6 +85,34 @@ class Options:
         settable=True,
         read=lambda text, now: now.changed(text),
     )
+    repl_diskless_sync: str = option("yes", "send replicas a snapshot without writing it to the disk",
+                                     choices=("yes", "no"), settable=True)  # fmt: skip
+    repl_diskless_sync_delay: int = option(
+        5, "seconds to wait for more replicas before that begins", settable=True, most=2**31 - 1
+    )
+    repl_diskless_sync_max_replicas: int = option(
+        0, "but not once so many wait; 0: the whole time", settable=True, most=2**31 - 1
+    )
+    repl_backlog_size: int = option(
+        1 << 20, "bytes of changes kept for replicas that reconnect", settable=True, memory=True, least=1
+    )
+    repl_backlog_ttl: int = option(
+        3600, "keep none after this many seconds without a replica; 0: always", settable=True, most=2**31 - 1
+    )
+    repl_timeout: int = option(
+        60, "seconds of silence after which a replica is lost", settable=True, least=1, most=2**31 - 1
+    )
+    repl_ping_replica_period: int = option(10, "seconds between two PINGs to replicas", settable=True, least=1,
+                                           most=2**31 - 1)  # fmt: skip
+    repl_disable_tcp_nodelay: str = option(
+        "no", "send replicas fewer, larger packets, later", choices=("yes", "no"), settable=True
+    )
+    min_replicas_to_write: int = option(
+        0, "refuse writes with fewer replicas that are near; 0: never", settable=True, most=2**31 - 1
+    )
+    min_replicas_max_lag: int = option(
+        10, "near is a replica that was heard of in this many seconds", settable=True, most=2**31 - 1
+    )
     maxmemory: int = option(0, "bytes that the keys may take; 0: no limit", settable=True, memory=True,
                             most=2**64 - 1)  # fmt: skip
     maxmemory_policy: str = option(
@@ -160,8 +121,9 @@ class Options:
     maxmemory_samples: int = option(
         5, "how many keys are sampled to find one to evict", settable=True, least=1, most=2**31 - 1
     )
-    notify_keyspace_events: str = option("", "which events on keys are published", settable=True,
-                                         read=lambda text, _: chosen(text))  # fmt: skip
+    notify_keyspace_events: Events = option(  # noqa: RUF009  (it is a field)
+        Events(), "which events on keys are published", settable=True, read=lambda text, _: Events.parse(text)
+    )
     maxclients: int = option(10_000, "how many clients at once", settable=True, least=1, most=2**32 - 1)
     timeout: int = option(
         0, "disconnect clients that are idle for this many seconds; 0: never", settable=True, most=2**31 - 1
@@ -171,6 +133,9 @@ class Options:
     hz: int = option(10, "how many times a second expired keys are removed", settable=True, most=2**31 - 1)
     hll_sparse_max_bytes: int = option(3000, "a HyperLogLog with more bytes is encoded as dense", settable=True,
                                        memory=True)  # fmt: skip
+    stream_node_max_bytes: int = option(4096, "bytes of a node of a stream; 0: any number", settable=True,
+                                        memory=True)  # fmt: skip
+    stream_node_max_entries: int = option(100, "entries of a node of a stream; 0: any number", settable=True)
     slowlog_log_slower_than: int = option(
         10_000, "SLOWLOG keeps requests that take at least this many microseconds; -1: none", settable=True, least=-1
     )
@@ -181,10 +146,29 @@ class Options:
     busy_reply_threshold: int = option(
         5000, "milliseconds after which a running script makes the server answer BUSY", settable=True
     )
+    replicaof: str = option(
+        "", "host and port of the primary that this server follows; none: it is a primary",
+        read=lambda text, _: "{} {}".format(*parse_replicaof(text)) if text else "",
+    )  # fmt: skip
+    masterauth: str = option("", "password that a replica sends to its primary", settable=True)
+    masteruser: str = option("", "user name that it sends with it", settable=True)
+    replica_read_only: str = option("yes", "replicas refuse writes of clients", choices=("yes", "no"), settable=True)
+    replica_serve_stale_data: str = option(
+        "yes", "replicas answer while they have lost their primary", choices=("yes", "no"), settable=True
+    )
+    replica_priority: int = option(100, "Sentinel prefers the replica with the lowest number; 0: never promote it",
+                                   settable=True, most=2**31 - 1)  # fmt: skip
+    replica_announce_ip: str = option("", "address at which others reach this replica", settable=True)
+    replica_announce_port: int = option(0, "port at which they do; 0: `port`", settable=True, most=65535)
     loop: str = option(
         "auto", "the event loop: asyncio's own, or uvloop; auto: uvloop if it is installed",
         choices=("auto", "asyncio", "uvloop"),
     )  # fmt: skip
+
+    @property
+    def lfu(self) -> bool:
+        """Whether keys are evicted by how often they are used."""
+        return self.maxmemory_policy.endswith("lfu")
 
     def get(self, name: str) -> bytes:
         """The value of an option as CONFIG GET shows it."""
@@ -238,32 +222,12 @@ def parse(name: str, value: str, now: Any = None) -> Any:
             raise ValueError("argument must be a memory value")
         number = size
     else:
-        if not re.fullmatch(r"-?[0-9]{1,19}", value):
+        if not re.fullmatch(r"-?[0-9]{1,19}", value) or not -(2**63) <= int(value) < 2**63:
             raise ValueError("argument couldn't be parsed into an integer")
         number = int(value)
     if not meta["least"] <= number <= meta["most"]:
         raise ValueError(f"argument must be between {meta['least']} and {meta['most']} inclusive")
     return number
-
-
-def check_name(option: str, name: str) -> str:
-    """Return `name` if the log's files, its folder or the snapshot can have it. Raises ValueError with Redis's text."""
-    what = "dirname" if option == "appenddirname" else "filename"
-    room = len(".9999999999.incr.aof") if option == "appendfilename" else 0
-    if not name:
-        raise ValueError(f"{option} can't be empty")
-    if any(sign in name for sign in "/\\\0") or (name in (".", "..") and not room):
-        raise ValueError(f"{option} can't be a path, just a {what}")
-    if len(os.fsencode(name)) + room > NAME_MAX:
-        raise ValueError(f"{option} is too long")
-    return name
-
-
-def not_empty(text: str) -> str:
-    """Return `text`. Raises ValueError if it is empty: that would mean all addresses, or the current folder."""
-    if not text:
-        raise ValueError("argument must not be empty")
-    return text
 
 
 def config_failed(name: str, reason: str) -> ReplyError:

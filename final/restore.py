@@ -59,6 +59,8 @@ def replay(engine: Engine, requests: Iterable[Refusable]) -> None:
             refuse(f"{args[0]!r} was answered with {answer}")
         engine.unit.notes.clear()
     engine.unit.changes = 0
+    for store in engine.stores:
+        store.forget_uses(engine.steady())
     engine.snapshots.loading = False
 
 

@@ -6,6 +6,7 @@ from ..data.announcing_store import announce
 from ..engine.client import Client
 from ..engine.command import ADMIN, ALLOW_BUSY, FAST, IN_ADMIN, IN_DANGEROUS, LOADING, NO_MULTI, NOSCRIPT, STALE
 from ..engine.context import Engine
+from ..engine.following import leave_expiry
 from ..engine.open_files import adjust_open_files_limit
 from ..engine.signature import command
 from ..options import config_failed
@@ -34,7 +35,7 @@ def config_get(engine: Engine, parameter: bytes, *parameters: bytes) -> Value:
 
 def passwords(args: list[bytes]) -> list[int]:
     """Return the indexes of the passwords in a CONFIG SET request."""
-    return [at + 1 for at, each in enumerate(args) if each.lower() == b"requirepass"]
+    return [at + 1 for at, each in enumerate(args) if each.lower() in (b"requirepass", b"masterauth", b"masteruser")]
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="config", secrets=passwords)
@@ -55,8 +56,9 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
         vars(engine.options).update(before)
         reason = "The operating system is not able to handle the specified number of clients, try with"
         raise config_failed("maxclients", f"{reason} {supported}")
-    announce(engine.stores, "n" in engine.options.notify_keyspace_events)
-    if "maxmemory" in before:
+    leave_expiry(engine)
+    announce(engine.stores, engine.options.notify_keyspace_events)
+    if {"maxmemory", "maxmemory_policy"} & before.keys():
         engine.eviction.forget_all()
     return "OK"
 
@@ -65,6 +67,7 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
 def config_resetstat(engine: Engine) -> Value:
     """CONFIG RESETSTAT: set the counters that INFO shows to zero."""
     engine.counters.reset()
+    engine.stores[0].unit.hits = engine.stores[0].unit.misses = 0
     return "OK"
 
 

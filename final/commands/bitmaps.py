@@ -16,7 +16,7 @@ from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.numeric import parse_integer
 from ..protocol.writer import Value
-from .strings import STRING
+from .strings import STRING, keep_raw
 
 GROUP = Group("bitmap", "@bitmap", "$")
 
@@ -72,6 +72,7 @@ def setbit(engine: Engine, db: Store, key: bytes, offset: bytes, value: bytes) -
     if held is not None and first < len(held):
         old = held[first]
         if bool(old & mask) == bit:
+            keep_raw(db, key)
             return bit
         changed = bytearray(held)
     else:
@@ -79,6 +80,7 @@ def setbit(engine: Engine, db: Store, key: bytes, offset: bytes, value: bytes) -
         changed = padded(held or b"", first + 1)
     changed[first] = old | mask if bit else old & ~mask
     db.replace(key, bytes(changed))
+    keep_raw(db, key)
     db.changed(key)
     return int(old & mask > 0)
 
@@ -166,6 +168,7 @@ def bitop(engine: Engine, db: Store, operation: bytes, destination: bytes, key: 
     result = numbers[0] ^ ((1 << 8 * length) - 1) if name == b"not" else reduce(BINARY[name], numbers)
     if length:
         db.put(destination, result.to_bytes(length, "little"))
+        keep_raw(db, destination)
         db.changed(destination, event="set")
     elif db.delete(destination):
         db.changed(destination, event="del")
@@ -261,6 +264,7 @@ def bitfield(engine: Engine, db: Store, key: bytes, *subcommands: bytes) -> Valu
     held = db.get(key, STRING)
     writes = [field for field in fields if field.action != b"get"]
     if not writes:
+        db.look_up(key)
         return [field.read(held or b"") for field in fields]
     value = padded(held or b"", (max(field.offset + field.width - 1 for field in writes) >> 3) + 1)
     grew = held is None or len(value) > len(held)
@@ -278,6 +282,7 @@ def bitfield(engine: Engine, db: Store, key: bytes, *subcommands: bytes) -> Valu
         replies.append(None if new is None else old if field.action == b"set" else new)
     if changed or grew:
         db.replace(key, bytes(value))
+    keep_raw(db, key)
     if changed:
         db.changed(key, event="setbit")
     return replies

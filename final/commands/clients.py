@@ -121,12 +121,20 @@ def client_list(engine: Engine, *options: bytes) -> Value:
 def of_type(arg: bytes) -> Callable[[Client], bool]:
     """Return a test for a client: whether it is of the type `arg`. Raises ReplyError for an unknown type.
 
-    A client that is `subscribed` has the type pubsub, every other client the type normal. No client has another type.
+    The primary of a replica has the type master, a client that is `subscribed` the type pubsub.
     """
     kind = arg.lower()
     if kind not in (b"normal", b"pubsub", b"master", b"replica", b"slave"):
         raise ReplyError(f"ERR Unknown client type '{shown(arg)}'")
-    return lambda client: kind == (b"pubsub" if client.subscribed else b"normal")
+    kind = b"replica" if kind == b"slave" else kind
+    return lambda client: kind == type_of(client)
+
+
+def type_of(client: Client) -> bytes:
+    """Return the type of a client."""
+    if client.replica is not None:
+        return b"replica"
+    return b"master" if client.is_primary else b"pubsub" if client.subscribed else b"normal"
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
@@ -224,7 +232,9 @@ def client_unblock(engine: Engine, client_id: bytes, reason: bytes = b"TIMEOUT")
         raise ReplyError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
     target = engine.clients.get(integer(client_id))
     reply = NULL_ARRAY if reason.lower() == b"timeout" else ReplyError("UNBLOCKED client unblocked via CLIENT UNBLOCK")
-    return int(target is not None and engine.waiting.unblock(target, reply))
+    if target is None or (target.parked is not None and target.parked.wait.only_end):
+        return 0
+    return int(engine.waiting.unblock(target, reply))
 
 
 def described(client: Client, now: int) -> bytes:
@@ -233,6 +243,8 @@ def described(client: Client, now: int) -> bytes:
     `now` is the time by the steady clock, in milliseconds.
     """
     letters = {
+        "M": client.is_primary,
+        "S": client.replica is not None,
         "O": client.monitoring,
         "P": client.subscribed,
         "x": client.queue is not None,

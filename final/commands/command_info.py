@@ -132,11 +132,10 @@ def described(entry: Command) -> Value:
 
 def specification(spec: KeySpec) -> Value:
     """Return a key specification as COMMAND describes it."""
-    limit = 2 if spec.keyword and spec.last else 0  # 2: the keys are half of the arguments
     if spec.counted:
         kind, where = b"keynum", {b"keynumidx": 0, b"firstkey": 1, b"keystep": 1}
     else:
-        kind, where = b"range", {b"lastkey": spec.last, b"keystep": spec.step, b"limit": limit}
+        kind, where = b"range", {b"lastkey": spec.last, b"keystep": spec.step, b"limit": spec.limit}
     begin: Value = {b"type": b"index", b"spec": {b"index": spec.begin}}
     find: Value = {b"type": kind, b"spec": where}
     if spec.keyword:
@@ -198,9 +197,9 @@ def arguments(syntax: str) -> Value:
 
 
 def enter_help() -> None:
-    """Add a HELP subcommand to every command that has subcommands. Called after all commands are registered."""
+    """Add a HELP subcommand to every command that has others. Called after all commands are registered."""
     for name, entry in COMMANDS.items():
-        if entry.subcommands:
+        if entry.subcommands and b"help" not in entry.subcommands:
             command(LOADING, STALE, of=name.decode())(help_of(name.decode()))
 
 

@@ -1,6 +1,7 @@
 """Commands that use two databases: COPY, MOVE, SWAPDB."""
 
-from ..data.store import KINDS, NO_EVENT, UNLOGGED, Store
+from ..data.kinds import KINDS
+from ..data.store import NO_EVENT, UNLOGGED, Store
 from ..engine.args import OptionCursor
 from ..engine.command import DENYOOM, FAST, IN_DANGEROUS, WRITE, Group
 from ..engine.context import Engine
@@ -36,6 +37,7 @@ def copy(engine: Engine, db: Store, key: bytes, newkey: bytes, *options: bytes) 
     if value is None or (newkey in target and not replace):
         return 0
     target.put(newkey, KINDS[type(value)].copy(value), db.deadline(key))
+    target.remember(newkey, db.remembered(key))
     db.changed()  # `db`, the client's database, logs the request
     target.changed(newkey, log=UNLOGGED, event="copy_to")  # publishes the event in the database of `newkey`
     return 1
@@ -54,6 +56,7 @@ def move(engine: Engine, db: Store, key: bytes, index: int) -> Value:
     if value is None or key in target:
         return 0
     target.put(key, value, db.deadline(key))
+    target.remember(key, db.remembered(key))
     db.delete(key)
     db.changed(key, event="move_from")
     target.changed(key, log=UNLOGGED, event="move_to")

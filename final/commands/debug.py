@@ -6,7 +6,6 @@ As in Redis, `enable-debug-command` says which clients may use the latter.
 import time
 from ipaddress import ip_address
 
-from ..data.store import KINDS
 from ..engine.client import Client
 from ..engine.command import ADMIN, LOADING, NOSCRIPT, STALE
 from ..engine.context import Engine
@@ -89,7 +88,7 @@ def run_guarded(engine: Engine, client: Client, subcommand: bytes, arguments: tu
             value = client.db.peek(key)
             if value is None:
                 raise no_such_key()
-            return f"Value at:{id(value):#x} refcount:1 encoding:{KINDS[type(value)].encoding(value)}"
+            return f"Value at:{id(value):#x} refcount:1 encoding:{client.db.encoding(key)}"
         case b"set-active-expire", setting:
             engine.active_expire = setting not in (b"0", b"")
             return "OK"

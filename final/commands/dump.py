@@ -11,11 +11,13 @@ from ..engine.context import Engine
 from ..engine.signature import command
 from ..log.rdb import write
 from ..log.rdb.cursor import BadSnapshot
-from ..log.rdb.read import WrongDump, read_dump
+from ..log.rdb.read import FORMS, WrongDump, read_dump
 from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.writer import Value
 
 GROUP = Group("generic", "@keyspace", "g")
+
+WIDTHS = {form.command: form.width for form in FORMS.values() if form.command != b"RPUSH"}  # of distinct elements
 
 
 @command(READONLY)
@@ -58,28 +60,30 @@ def create(
     how = [option for option in options if option.lower() != b"absttl"]
     log = (name, key, b"%d" % deadline, payload, *how, *([b"ABSTTL"] if deadline else []))
     db.changed(key, log=log)
+    idle, often = (chosen.get(option) for option in (b"idletime", b"freq"))
+    engine.eviction.restored((db.index, key), None if idle is None or engine.options.lfu else idle * 1000, often)
     return "OK"
 
 
-def parse_options(args: Sequence[bytes]) -> set[bytes]:
-    """Parse the options of RESTORE; return those that are there, in lower case. Raises ReplyError.
-
-    IDLETIME and FREQ are checked. They say how the key was used before, which this server does not take over.
-    """
-    chosen: set[bytes] = set()
+def parse_options(args: Sequence[bytes]) -> dict[bytes, int]:
+    """Parse the options of RESTORE; map those that are there, in lower case, to their values. Raises ReplyError."""
+    chosen: dict[bytes, int] = {}
     options = OptionCursor(args)
     for option in options:
+        number = 0
         if option in (b"replace", b"absttl"):
             pass
         elif option == b"idletime" and options and b"freq" not in chosen:
-            if integer(options.value()) < 0:
+            number = integer(options.value())
+            if number < 0:
                 raise ReplyError("ERR Invalid IDLETIME value, must be >= 0")
         elif option == b"freq" and options and b"idletime" not in chosen:
-            if not 0 <= integer(options.value()) <= 255:
+            number = integer(options.value())
+            if not 0 <= number <= 255:
                 raise ReplyError("ERR Invalid FREQ value, must be >= 0 and <= 255")
         else:
             raise syntax_error()
-        chosen.add(option)
+        chosen[option] = number
     return chosen
 
 
@@ -89,7 +93,9 @@ def rebuilt(engine: Engine, payload: bytes) -> Any:
     nobody = Client(id=0, db=scratch)
     try:
         for args in read_dump(payload):
-            find(args).run(engine, nobody, args)
+            answer = find(args).run(engine, nobody, args)
+            if args[0] in WIDTHS and answer != (len(args) - 2) // WIDTHS[args[0]]:
+                raise ReplyError("an element comes twice")
     except WrongDump:
         raise ReplyError("ERR DUMP payload version or checksum are wrong") from None
     except (BadSnapshot, ReplyError):

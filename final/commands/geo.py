@@ -48,7 +48,7 @@ def shown_point(point: Point) -> Value:
 def place(held: SortedSet | None, member: bytes) -> Point | None:
     """Return where a member is, or None."""
     score = held.scores.get(member) if held else None
-    return None if score is None else geohash.decode(int(score))
+    return None if score is None else geohash.decode(geohash.of_score(score))
 
 
 @command(WRITE, DENYOOM, keys="RW update")

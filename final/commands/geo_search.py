@@ -10,7 +10,7 @@ from ..data.store import Store
 from ..engine.args import OptionCursor, integer
 from ..engine.command import DENYOOM, MOVABLEKEYS, READONLY, WRITE, Group
 from ..engine.signature import command
-from ..protocol.errors import ReplyError, syntax_error
+from ..protocol.errors import NamingError, ReplyError, syntax_error
 from ..protocol.numeric import parse_float
 from ..protocol.writer import Value
 from .geo import parse_point, parse_unit, place, shown_distance, shown_point
@@ -60,7 +60,6 @@ class Found:
 class Search:
     """A parsed request for a search."""
 
-    name: str  # of the command, as the client wrote it
     held: SortedSet | None
     area: Area = field(default_factory=Area)
     unit: float = 1.0
@@ -186,9 +185,9 @@ def answer(db: Store, search: Search, event: str = "georadiusstore") -> Value:
         what = "GEOSEARCHSTORE" if event == "geosearchstore" else "STORE option in GEORADIUS"
         raise ReplyError(f"ERR {what} is not compatible with WITHDIST, WITHHASH and WITHCOORD options")
     if not search.centered:
-        raise ReplyError(f"ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for {search.name}")
+        raise NamingError("ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for ")
     if not search.sized:
-        raise ReplyError(f"ERR exactly one of BYRADIUS and BYBOX can be specified for {search.name}")
+        raise NamingError("ERR exactly one of BYRADIUS and BYBOX can be specified for ")
     if b"any" in search.options and not search.count:
         raise ReplyError("ERR the ANY argument requires COUNT argument")
     results = [] if search.held is None else search.results()
@@ -206,7 +205,7 @@ def geosearch(
 
     ASC: the nearest first. COUNT: only the nearest ones; with ANY, the first ones that are found.
     """  # noqa: E501  (the first line is what redis-cli shows)
-    search = Search("GEOSEARCH", db.get(key, SORTED_SET))
+    search = Search(db.get(key, SORTED_SET))
     parse_geosearch(search, (origin, member, shape, size, unit, *options), storing=False)
     return answer(db, search)
 
@@ -220,7 +219,7 @@ def geosearchstore(
 
     The scores are geohashes, or with STOREDIST distances.
     """  # noqa: E501  (the first line is what redis-cli shows)
-    search = Search("GEOSEARCHSTORE", db.get(source, SORTED_SET), store=destination)
+    search = Search(db.get(source, SORTED_SET), store=destination)
     parse_geosearch(search, (origin, member, shape, size, unit, *options), storing=True)
     return answer(db, search, event="geosearchstore")
 
@@ -229,7 +228,7 @@ def around_point(
     db: Store, key: bytes, point: tuple[bytes, bytes], size: tuple[bytes, bytes], args: Sequence[bytes], storing: bool
 ) -> Value:
     """Answer GEORADIUS."""
-    search = Search("GEORADIUS", db.get(key, SORTED_SET))
+    search = Search(db.get(key, SORTED_SET))
     search.area.center, search.centered = parse_point(*point), True
     search.by_radius(*size)
     parse_georadius(search, args, storing)
@@ -240,7 +239,7 @@ def around_member(
     db: Store, key: bytes, member: bytes, size: tuple[bytes, bytes], args: Sequence[bytes], storing: bool
 ) -> Value:
     """Answer GEORADIUSBYMEMBER. As in Redis, a wrong radius is no error if the key does not exist."""
-    search = Search("GEORADIUSBYMEMBER", db.get(key, SORTED_SET))
+    search = Search(db.get(key, SORTED_SET))
     search.from_member(member)
     if search.held is not None:
         search.by_radius(*size)

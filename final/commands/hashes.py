@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from itertools import chain
 from sys import getsizeof
 
+from ..data.kinds import KINDS, PIECE, Args, Item, Kind
 from ..data.memory import estimate, pair_size
 from ..data.random_members import one_of, sample
-from ..data.store import KINDS, PIECE, Args, Item, Kind, Store
+from ..data.store import Store
 from ..engine.args import parse_random
 from ..engine.client import Client
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
@@ -21,7 +22,7 @@ GROUP = Group("hash", "@hash", "h")
 
 Hash = dict[bytes, bytes]
 HASH: type[Hash] = dict
-SMALL = 128  # the most fields of a listpack, which HSCAN returns whole (Redis: hash-max-listpack-entries)
+SMALL, SHORT = 512, 64  # the most fields of a listpack, and bytes of each (hash-max-listpack-entries, -value)
 
 
 def dump(key: bytes, value: Hash) -> Iterator[Args]:
@@ -33,7 +34,7 @@ def dump(key: bytes, value: Hash) -> Iterator[Args]:
 
 def encoding(value: Hash) -> str:
     """Return the encoding that Redis would use: a listpack for few short fields and values, else a hash table."""
-    small = len(value) <= SMALL and all(len(arg) <= 64 for pair in value.items() for arg in pair)
+    small = len(value) <= SMALL and all(len(arg) <= SHORT for pair in value.items() for arg in pair)
     return "listpack" if small else "hashtable"
 
 
@@ -46,6 +47,12 @@ def rdb(value: Hash) -> Iterator[Item]:
     """Yield what this hash consists of in a snapshot."""
     yield len(value)
     yield from chain.from_iterable(value.items())
+
+
+def keep_encoding(db: Store, key: bytes, fields: Hash) -> None:
+    """Remember that a hash, from which something long or one of too many is gone, is a hash table."""
+    if len(fields) <= SMALL and encoding(fields) == "listpack":
+        db.remember(key, "hashtable")
 
 
 KINDS[HASH] = Kind("hash", dump, encoding, size, copy=dict.copy, code=4, rdb=rdb)
@@ -70,7 +77,13 @@ def set_fields(db: Store, command: str, key: bytes, *pairs: bytes, event: str = 
         raise wrong_number_of_arguments(command)
     fields = db.make(key, HASH)
     before = len(fields)
-    fields.update(zip(pairs[::2], pairs[1::2], strict=True))
+    names, long = pairs[::2], len(pairs) > 2 and max(map(len, pairs)) > SHORT  # a field may be named twice
+    for name in names:
+        if len(fields.get(name, b"")) > SHORT:
+            long = True
+    fields.update(zip(names, pairs[1::2], strict=True))
+    if long:
+        keep_encoding(db, key, fields)
     db.changed(key, event=event)
     return len(fields) - before
 
@@ -100,8 +113,11 @@ def hmget(db: Store, key: bytes, field: bytes, *fields: bytes) -> Value:
 def hdel(db: Store, key: bytes, field: bytes, *fields: bytes) -> Value:
     """HDEL key field [field ...]: remove fields; answer with how many there were."""
     held = db.get(key, HASH) or {}
-    gone = [each for each in (field, *fields) if held.pop(each, None) is not None]
+    before = len(held)
+    gone = [(each, value) for each in (field, *fields) if (value := held.pop(each, None)) is not None]
     if gone:
+        if before > SMALL or any(len(arg) > SHORT for pair in gone for arg in pair):
+            keep_encoding(db, key, held)
         db.changed(key)
     return len(gone)
 
@@ -187,6 +203,6 @@ def hrandfield(db: Store, client: Client, key: bytes, *options: bytes) -> Value:
 @command(READONLY)
 def hscan(engine: Engine, db: Store, key: bytes, cursor: bytes, *options: bytes) -> Value:
     """HSCAN key cursor [MATCH pattern] [COUNT count]: answer with the next cursor, and some fields and values."""
-    following, names = scan_members(engine, db, key, HASH, cursor, options, whole=lambda held: len(held) <= SMALL)
+    following, names = scan_members(engine, db, key, HASH, cursor, options, small="listpack")
     fields = db.get(key, HASH) or {}
     return [b"%d" % following, [each for name in names for each in (name, fields[name])]]

@@ -18,12 +18,12 @@ from ..data.hll_registers import (
 )
 from ..data.hll_registers import registers as decoded
 from ..data.store import NO_EVENT, Store
-from ..engine.command import ADMIN, DENYOOM, FAST, READONLY, WRITE, Group
+from ..engine.command import ADMIN, COUNTED, DENYOOM, FAST, READONLY, WRITE, Group
 from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, shown
 from ..protocol.writer import Value
-from .strings import STRING
+from .strings import STRING, keep_raw
 
 GROUP = Group("hyperloglog", "@hyperloglog", "$")
 
@@ -60,14 +60,16 @@ def pfadd(engine: Engine, db: Store, key: bytes, *elements: bytes) -> Value:
     except Corrupted:
         raise corrupted() from None
     if held is not None and not any(added):
+        keep_raw(db, key)
         return 0
     hll.forget_estimate(value)
     db.replace(key, bytes(value))
+    keep_raw(db, key)
     db.changed(key)
     return 1
 
 
-@command(READONLY, keys="RW access")
+@command(READONLY, COUNTED, keys="RW access")
 def pfcount(db: Store, key: bytes, *keys: bytes) -> Value:
     """PFCOUNT key [key ...]: answer with the estimated number of different elements, in all keys together.
 
@@ -79,11 +81,13 @@ def pfcount(db: Store, key: bytes, *keys: bytes) -> Value:
     value = get(db, key)
     if value is None:
         return 0
+    keep_raw(db, key)
     known = hll.known_estimate(value)
     if known is not None:
         return known
     count = hll.estimate(registers(value))
     db.replace(key, value[:8] + count.to_bytes(8, "little") + value[16:])
+    keep_raw(db, key)
     db.changed(key, event=NO_EVENT)
     return count
 
@@ -92,6 +96,7 @@ def pfcount(db: Store, key: bytes, *keys: bytes) -> Value:
 def pfmerge(engine: Engine, db: Store, destination: bytes, *keys: bytes) -> Value:
     """PFMERGE destkey [sourcekey [sourcekey ...]]: add the elements of all keys to the first; answer OK."""
     values = [value for each in (destination, *keys) if (value := get(db, each)) is not None]
+    db.look_up(destination)
     ranks = reduce(merged, map(registers, values), bytes(REGISTERS))
     held = db.get(destination, STRING)
     result = hll.empty() if held is None else bytearray(held)
@@ -100,6 +105,7 @@ def pfmerge(engine: Engine, db: Store, destination: bytes, *keys: bytes) -> Valu
     raise_all(result, ranks, engine.options.hll_sparse_max_bytes)
     hll.forget_estimate(result)
     db.replace(destination, bytes(result))
+    keep_raw(db, destination)
     db.changed(destination, event="pfadd")
     return "OK"
 
@@ -114,6 +120,7 @@ def pfdebug(db: Store, subcommand: bytes, key: bytes) -> Value:
     value = get(db, key)
     if value is None:
         raise ReplyError("ERR The specified key does not exist")
+    keep_raw(db, key)
     name, sparse = subcommand.lower(), value[4] == SPARSE
     if name == b"encoding":
         return "sparse" if sparse else "dense"

@@ -1,4 +1,4 @@
-"""INFO, and ROLE, WAIT and LOLWUT."""
+"""INFO and LOLWUT."""
 
 import os
 import platform
@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 from ..data.memory import memory_in_use, memory_peak
 from ..engine.args import integer
-from ..engine.command import FAST, IN_ADMIN, IN_CONNECTION, IN_DANGEROUS, LOADING, NOSCRIPT, READONLY, STALE
+from ..engine.command import FAST, IN_DANGEROUS, LOADING, READONLY, STALE
 from ..engine.context import Engine
 from ..engine.signature import command
 from ..options import RELEASE
-from ..protocol.errors import ReplyError
-from ..protocol.numeric import parse_integer
 from ..protocol.writer import Value, Verbatim
+from ..replication.attached import State
+from ..replication.replica_fields import replica_fields
 
 Fields = dict[str, object]
 
@@ -108,11 +108,41 @@ def about_work(engine: Engine) -> Fields:
         "rejected_connections": counters.connections_rejected,
         "expired_keys": counters.expired,
         "evicted_keys": counters.evicted,
-        "keyspace_hits": counters.hits,
-        "keyspace_misses": counters.misses,
+        "keyspace_hits": engine.stores[0].unit.hits,
+        "keyspace_misses": engine.stores[0].unit.misses,
+        "sync_full": engine.primary.full_syncs,
+        "sync_partial_ok": engine.primary.partial_syncs,
+        "sync_partial_err": engine.primary.refused_syncs,
         "pubsub_channels": len(engine.pubsub.channels),
         "pubsub_patterns": len(engine.pubsub.patterns),
         "total_error_replies": counters.error_replies,
+    }
+
+
+def about_replication(engine: Engine) -> Fields:
+    """Return the Replication section: the primary, the replicas, and the stream that they are sent."""
+    primary, backlog = engine.primary, engine.primary.backlog
+    fields: Fields = (
+        {"role": "master"} if engine.replica is None else {"role": "slave", **replica_fields(engine.replica)}
+    )
+    fields["connected_slaves"] = len(primary.replicas)
+    if engine.options.min_replicas_to_write and engine.options.min_replicas_max_lag:
+        fields["min_slaves_good_slaves"] = primary.good
+    for number, each in enumerate(primary.replicas):
+        address, port = each.announced.address or each.address, each.announced.port
+        lag = (engine.steady() - each.heard) // 1000 if each.state is State.ONLINE else 0
+        about = f"state={each.state.shown},offset={each.acknowledged},lag={lag}"
+        fields[f"slave{number}"] = f"ip={address},port={port},{about}"
+    return fields | {
+        "master_failover_state": engine.failover.state if engine.failover else "no-failover",
+        "master_replid": primary.replid,
+        "master_replid2": primary.replid2,
+        "master_repl_offset": primary.offset,
+        "second_repl_offset": primary.second_offset,
+        "repl_backlog_active": int(primary.feeding),
+        "repl_backlog_size": engine.options.repl_backlog_size,
+        "repl_backlog_first_byte_offset": backlog.start + 1 if primary.feeding else 0,
+        "repl_backlog_histlen": backlog.end - backlog.start,
     }
 
 
@@ -140,28 +170,11 @@ SECTIONS: dict[str, Callable[[Engine], Fields]] = {
     "Memory": about_memory,
     "Persistence": lambda engine: {"loading": 0, **engine.snapshots.state(), **engine.rewriter.state()},
     "Stats": about_work,
-    "Replication": lambda engine: {"role": "master", "connected_slaves": 0, "master_repl_offset": 0},
+    "Replication": about_replication,
     "CPU": about_processor,
     "Cluster": lambda engine: {"cluster_enabled": 0},
     "Keyspace": about_keyspace,
 }
-
-
-@command(NOSCRIPT, LOADING, STALE, FAST, IN_ADMIN, IN_DANGEROUS)
-def role() -> Value:
-    """ROLE: answer with the role `master`, the replication offset 0, and no replicas."""
-    return [b"master", 0, []]
-
-
-@command(NOSCRIPT, IN_CONNECTION)
-def wait(numreplicas: int, timeout: bytes) -> Value:
-    """WAIT numreplicas timeout: answer 0 at once, because this server has no replicas."""
-    milliseconds = parse_integer(timeout)
-    if milliseconds is None:
-        raise ReplyError("ERR timeout is not an integer or out of range")
-    if milliseconds < 0:
-        raise ReplyError("ERR timeout is negative")
-    return 0
 
 
 @command(READONLY, FAST)

@@ -1,10 +1,11 @@
 """Commands for keys of any type."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import TypeVar
 
+from ..data.kinds import KINDS
 from ..data.random_members import one_of
-from ..data.store import AS_REQUESTED, KINDS, NO_EVENT, UNLOGGED, Store
+from ..data.store import AS_REQUESTED, NO_EVENT, UNLOGGED, Store
 from ..engine.args import parse_cursor, parse_scan_options
 from ..engine.command import FAST, IN_DANGEROUS, NO_TOUCH, READONLY, WRITE, Group
 from ..engine.context import Engine
@@ -76,18 +77,18 @@ def scan_members(
     kind: type[T],
     cursor: bytes,
     options: Sequence[bytes],
-    whole: Callable[[T], bool],
+    small: str,
 ) -> tuple[int, list[bytes]]:
     """Return the next cursor and some members of the collection at `key`, of type `kind`, for HSCAN, SSCAN and ZSCAN.
 
-    A collection for which `whole` is true is returned whole: Redis keeps it as a listpack or an intset.
+    A collection with the encoding `small`, a listpack or an intset, is returned whole, as in Redis.
     """
     position = parse_cursor(cursor)
     held = db.get(key, kind)
     if held is None:
         return 0, []
     matches, count, _ = parse_scan_options(options, with_type=False)
-    following, members = 0, list(held) if whole(held) else []
+    following, members = 0, list(held) if db.encoding(key) == small else []
     if not members:
         following, members = engine.order.page((db.index, key), lambda: iter(held), position, count)
     return following, [each for each in members if each in held and matches(each)]
@@ -96,9 +97,10 @@ def scan_members(
 @command(READONLY)
 def randomkey(db: Store) -> Value:
     """RANDOMKEY: answer with a random key, or null if the database is empty."""
+    tries = 0
     while names := db.names:
-        name = one_of(names)
-        if name in db:  # a key that has expired is deleted by this test
+        name, tries = one_of(names), tries + 1
+        if name in db or (db.unit.leaves_expiry and tries == 100):  # a key that has expired is deleted by this test
             return name
     return None
 
@@ -123,9 +125,10 @@ def rename_key(db: Store, key: bytes, newkey: bytes, overwrite: bool) -> bool:
         raise no_such_key()
     if key == newkey or (newkey in db and not overwrite):
         return False
-    deadline = db.deadline(key)
+    deadline, encoding = db.deadline(key), db.remembered(key)
     db.delete(key)
     db.put(newkey, value, deadline)
+    db.remember(newkey, encoding)
     db.changed(key, event="rename_from")
     db.changed(newkey, event="rename_to")
     return True

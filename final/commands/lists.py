@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from sys import getsizeof
 
+from ..data.kinds import KINDS, PIECE, Args, Item, Kind
 from ..data.memory import estimate
-from ..data.store import AS_REQUESTED, KINDS, PIECE, UNLOGGED, Args, Item, Kind, Store
+from ..data.store import AS_REQUESTED, UNLOGGED, Store
 from ..engine.args import OptionCursor, index_range, integer
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
 from ..engine.signature import command

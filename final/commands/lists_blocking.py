@@ -1,6 +1,7 @@
 """Commands for lists as queues: move elements between lists, pop from one of several lists, block until one has any."""
 
-from ..data.store import AS_REQUESTED, UNLOGGED, Args, Store
+from ..data.kinds import Args
+from ..data.store import AS_REQUESTED, UNLOGGED, Store
 from ..engine.args import parse_mpop
 from ..engine.command import BLOCKING, DENYOOM, MOVABLEKEYS, NOSCRIPT, WRITE, Group
 from ..engine.signature import command

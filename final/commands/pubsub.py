@@ -1,5 +1,6 @@
 """Commands for publish and subscribe."""
 
+from ..data.store import NO_EVENT, Message, Store
 from ..engine.client import Client
 from ..engine.command import FAST, LOADING, MAY_REPLICATE, NOSCRIPT, PUBSUB, STALE, WHILE_SUBSCRIBED, Group
 from ..engine.context import Engine
@@ -46,8 +47,10 @@ def punsubscribe(engine: Engine, client: Client, *patterns: bytes) -> Value:
 
 
 @command(PUBSUB, LOADING, STALE, FAST, MAY_REPLICATE)
-def publish(engine: Engine, channel: bytes, message: bytes) -> Value:
+def publish(db: Store, engine: Engine, channel: bytes, message: bytes) -> Value:
     """PUBLISH channel message: send the message to all subscribers; answer with the number of receivers."""
+    if engine.primary.feeding:
+        db.unit.notes.append(Message(db, (), (b"PUBLISH", channel, message), NO_EVENT))
     return engine.pubsub.publish(channel, message)
 
 

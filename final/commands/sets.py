@@ -1,12 +1,13 @@
 """Commands for sets: distinct members without an order; unions, intersections and differences of sets."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import islice
 from sys import getsizeof
 
+from ..data.kinds import KINDS, PIECE, Args, Item, Kind
 from ..data.memory import estimate
 from ..data.random_members import one_of, sample
-from ..data.store import KINDS, NO_EVENT, PIECE, UNLOGGED, Args, Item, Kind, Store
+from ..data.store import NO_EVENT, UNLOGGED, Store
 from ..engine.args import parse_limit, parse_random
 from ..engine.command import DENYOOM, FAST, MOVABLEKEYS, READONLY, WRITE, Group
 from ..engine.context import Engine
@@ -22,6 +23,7 @@ Set = set[bytes]
 SET: type[Set] = set
 EMPTY: Set = set()  # the value of a missing key; never changed
 INTSET_MAX = 512  # the most members of an intset (Redis: set-max-intset-entries)
+SPOP_COPIES = 5  # if SPOP leaves so much less than it pops, Redis makes a new set (SPOP_MOVE_STRATEGY_MUL)
 
 
 def dump(key: bytes, value: Set) -> Iterator[Args]:
@@ -33,8 +35,20 @@ def dump(key: bytes, value: Set) -> Iterator[Args]:
 
 def encoding(value: Set) -> str:
     """Return the encoding that Redis would use: an intset for few members that are all integers, else a hash table."""
-    small = len(value) <= INTSET_MAX and all(parse_integer(member) is not None for member in value)
-    return "intset" if small else "hashtable"
+    return "intset" if len(value) <= INTSET_MAX and all(map(is_integer, value)) else "hashtable"
+
+
+def is_integer(member: bytes) -> bool:
+    """Return whether an intset may contain this member."""
+    return member[:1] <= b"9" and parse_integer(member) is not None
+
+
+def keep_encoding(db: Store, key: bytes, held: Set, gone: Collection[bytes]) -> None:
+    """Remember that a set is a hash table, if only what is `gone` from it shows it."""
+    if len(held) > INTSET_MAX or db.remembered(key):
+        return
+    if (len(held) + len(gone) > INTSET_MAX or not all(map(is_integer, gone))) and encoding(held) == "intset":
+        db.remember(key, "hashtable")
 
 
 def size(value: Set, samples: int) -> int:
@@ -74,6 +88,7 @@ def srem(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
     gone = held.intersection((member, *members))
     if gone:
         held -= gone
+        keep_encoding(db, key, held, gone)
         db.changed(key)
     return len(gone)
 
@@ -89,6 +104,7 @@ def smove(db: Store, source: bytes, destination: bytes, member: bytes) -> Value:
         return int(member in held)
     new = member not in there
     held.remove(member)
+    keep_encoding(db, source, held, (member,))
     db.changed(source, event="srem")
     if new:
         db.make(destination, SET).add(member)
@@ -135,6 +151,10 @@ def spop(db: Store, key: bytes, *count: bytes) -> Value:
     popped = set(sample(held, number))
     if popped:
         held -= popped
+        if len(popped) >= SPOP_COPIES * len(held):
+            db.remember(key, None)
+        else:
+            keep_encoding(db, key, held, popped)
         log_popped(db, key, popped, emptied=not held)
     return popped
 
@@ -143,6 +163,7 @@ def pop_one(db: Store, key: bytes, held: Set) -> bytes:
     """Remove and return a random member of a set that is not empty; log SREM."""
     member = one_of(held)
     held.remove(member)
+    keep_encoding(db, key, held, (member,))
     db.changed(key, log=(b"SREM", key, member))
     return member
 
@@ -245,7 +266,5 @@ def sintercard(db: Store, numkeys: bytes, key: bytes, *more: bytes) -> Value:
 @command(READONLY)
 def sscan(engine: Engine, db: Store, key: bytes, cursor: bytes, *options: bytes) -> Value:
     """SSCAN key cursor [MATCH pattern] [COUNT count]: answer with the next cursor, and some members."""
-    following, members = scan_members(
-        engine, db, key, SET, cursor, options, whole=lambda held: encoding(held) == "intset"
-    )
+    following, members = scan_members(engine, db, key, SET, cursor, options, small="intset")
     return [b"%d" % following, members]

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
+from ..data.kinds import KINDS, Args, Kind
 from ..data.memory import estimate
-from ..data.store import KINDS, Args, Kind, Store
+from ..data.store import Store
 from ..data.stream import Stream
 from ..data.stream_node import LAST, SEQUENCE, Entry, Node, make_id, shown
 from ..engine.args import OptionCursor

@@ -3,20 +3,19 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..data.store import AS_REQUESTED, UNLOGGED, Args, Store
-from ..data.stream import MOST_ENTRIES, Stream
-from ..data.stream_node import LAST, SEQUENCE, make_id, shown
+from ..data.kinds import Args
+from ..data.store import AS_REQUESTED, UNLOGGED, Store
+from ..data.stream import Stream
+from ..data.stream_node import LARGEST, LAST, SEQUENCE, make_id, shown
 from ..engine.args import OptionCursor
 from ..engine.command import DENYOOM, FAST, WRITE, Group
 from ..engine.signature import command
+from ..options import Options
 from ..protocol.errors import ReplyError, syntax_error, wrong_number_of_arguments
 from ..protocol.writer import Value
 from .streams import STREAM, parse_id
 
 GROUP = Group("stream", "@stream", "t")
-
-LIMIT = 100 * MOST_ENTRIES  # entries that trimming with `~` removes at most, unless LIMIT says otherwise
-MOST_TEXT = 1 << 30  # bytes of all fields and values of an entry (STREAM_LISTPACK_MAX_SIZE)
 
 
 @dataclass(slots=True)
@@ -57,8 +56,11 @@ class Additions(NamedTuple):
 PLAIN = Additions(make=True, trim=None, id=None, partial=False, behind=1)  # for `XADD key * …`
 
 
-def parse_options(args: Args, adding: bool, replaying: bool) -> Additions:
-    """Parse the options of XADD or, if not `adding`, of XTRIM. When the log is replayed, LIMIT means nothing."""
+def parse_options(args: Args, adding: bool, replaying: bool, most_entries: int) -> Additions:
+    """Parse the options of XADD or, if not `adding`, of XTRIM. When the log is replayed, LIMIT means nothing.
+
+    Without LIMIT, at most 100 nodes of `most_entries` are trimmed.
+    """
     make, trim, limit, id, partial = True, None, None, None, False
     options = OptionCursor(args)
     for option in options:
@@ -87,7 +89,7 @@ def parse_options(args: Args, adding: bool, replaying: bool) -> Additions:
     if limit is not None and not replaying and not (trim and trim.whole_nodes):
         raise ReplyError("ERR syntax error, LIMIT cannot be used without the special ~ option")
     if trim and trim.whole_nodes and not replaying:
-        trim.limit = LIMIT if limit is None else limit
+        trim.limit = min(100 * most_entries or 10_000, 1_000_000) if limit is None else limit
     return Additions(make, trim, id, partial, options.position)
 
 
@@ -103,14 +105,15 @@ def parse_trim(options: OptionCursor, by_id: bool) -> Trim:
 
 
 @command(WRITE, DENYOOM, FAST, keys="RW update")
-def xadd(db: Store, key: bytes, id: bytes, field: bytes, value: bytes, *more: bytes) -> Value:
+def xadd(db: Store, options: Options, key: bytes, id: bytes, field: bytes, value: bytes, *more: bytes) -> Value:
     """XADD key [NOMKSTREAM] [MAXLEN | MINID [= | ~] threshold [LIMIT count]] * | id field value [field value ...]: add an entry; answer with its ID.
 
     The ID `*` is the present time, `5-*` the next one with 5 milliseconds. NOMKSTREAM: do not make a missing key, and
     answer null. MAXLEN and MINID trim the stream: see XTRIM.
     """  # noqa: E501  (the first line is what redis-cli shows)
     args = (id, field, value, *more)
-    asked = PLAIN if id == b"*" else parse_options(args, adding=True, replaying=db.unit.replaying)
+    most = options.stream_node_max_entries, options.stream_node_max_bytes
+    asked = PLAIN if id == b"*" else parse_options(args, True, db.unit.replaying, most[0])
     pairs = args[asked.behind :]
     if not pairs or len(pairs) % 2:
         raise wrong_number_of_arguments("xadd")
@@ -121,16 +124,16 @@ def xadd(db: Store, key: bytes, id: bytes, field: bytes, value: bytes, *more: by
     held = db.make(key, STREAM)
     added = next_id(held, asked, db)
     length = sum(map(len, pairs))
-    if length > MOST_TEXT:
+    if length > LARGEST:
         raise ReplyError("ERR Elements are too large to be stored")
-    held.append(added, pairs, length)
+    held.append(added, pairs, length, most)
     answer = shown(added)
     removed = asked.trim.apply(held) if asked.trim else 0
     log: Args | None = AS_REQUESTED
     if asked.id is None or asked.partial or (asked.trim and asked.trim.whole_nodes):
-        options = asked.trim.logged(held, args) if asked.trim else args
+        trimming = asked.trim.logged(held, args) if asked.trim else args
         id = args[asked.behind - 1] if asked.id is not None and not asked.partial else answer
-        log = (b"XADD", key, *options[: asked.behind - 1], id, *pairs)
+        log = (b"XADD", key, *trimming[: asked.behind - 1], id, *pairs)
     db.changed(key, log=log)
     if removed:
         db.changed(key, log=UNLOGGED, event="xtrim")
@@ -154,14 +157,14 @@ def next_id(held: Stream, asked: Additions, db: Store) -> int:
 
 
 @command(WRITE, keys="RW delete")
-def xtrim(db: Store, key: bytes, option: bytes, threshold: bytes, *more: bytes) -> Value:
+def xtrim(db: Store, options: Options, key: bytes, option: bytes, threshold: bytes, *more: bytes) -> Value:
     """XTRIM key MAXLEN | MINID [= | ~] threshold [LIMIT count]: remove the first entries; answer with their number.
 
     MAXLEN removes down to a length, MINID what is before an ID. With `~` only whole nodes are removed, which is faster,
     and of at most LIMIT entries.
     """
     args = (option, threshold, *more)
-    trim = parse_options(args, adding=False, replaying=db.unit.replaying).trim
+    trim = parse_options(args, False, db.unit.replaying, options.stream_node_max_entries).trim
     held = db.get(key, STREAM)
     if held is None or trim is None:
         return 0

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from ..data.store import NO_EVENT, UNLOGGED, Args, Store
+from ..data.kinds import Args
+from ..data.store import NO_EVENT, UNLOGGED, Store
 from ..data.stream import Stream
 from ..data.stream_groups import Consumer, Delivery
 from ..data.stream_groups import Group as ConsumerGroup

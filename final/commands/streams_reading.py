@@ -9,7 +9,7 @@ from ..data.stream_groups import MOST
 from ..data.stream_node import LAST, shown
 from ..engine.args import OptionCursor
 from ..engine.client import Client
-from ..engine.command import BLOCKING, MOVABLEKEYS, READONLY, WRITE, Group
+from ..engine.command import BLOCKING, COUNTED_TWICE, MOVABLEKEYS, READONLY, WRITE, Group
 from ..engine.signature import command
 from ..engine.wait import Wait
 from ..protocol.errors import ReplyError, syntax_error
@@ -75,7 +75,7 @@ def parse_milliseconds(arg: bytes) -> int:
     return timeout
 
 
-@command(READONLY, BLOCKING, MOVABLEKEYS)
+@command(READONLY, BLOCKING, MOVABLEKEYS, COUNTED_TWICE)
 def xread(db: Store, client: Client, streams: bytes, key: bytes, id: bytes, *more: bytes) -> Value:
     """XREAD [COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]: answer with the entries behind the IDs.
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from sys import getsizeof
 
-from ..data.store import AS_COMMANDED, KINDS, UNLOGGED, Args, Kind, Store
+from ..data.kinds import KINDS, Args, Kind
+from ..data.store import AS_COMMANDED, UNLOGGED, Store
 from ..engine.args import OptionCursor
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
 from ..engine.context import Engine
@@ -16,6 +17,7 @@ from .expire import from_now, set_deadline
 GROUP = Group("string", "@string", "$")
 
 STRING: type[bytes] = bytes
+EMBEDDED = 44  # the most bytes of an embstr (OBJ_ENCODING_EMBSTR_SIZE_LIMIT)
 TIMES = (b"ex", b"px", b"exat", b"pxat")  # options with a time as their value
 
 
@@ -26,7 +28,7 @@ def dump(key: bytes, value: bytes) -> Iterator[Args]:
 
 def encoding(value: bytes) -> str:
     """Return the encoding that Redis would use: int, embstr up to 44 bytes, else raw."""
-    return "int" if parse_integer(value) is not None else "embstr" if len(value) <= 44 else "raw"
+    return "int" if parse_integer(value) is not None else "embstr" if len(value) <= EMBEDDED else "raw"
 
 
 KINDS[STRING] = Kind(
@@ -74,7 +76,7 @@ def set_(db: Store, key: bytes, value: bytes, *options: bytes) -> Value:
         return "OK"
     chosen = parse_options(options, (b"nx", b"xx", b"get", b"keepttl", *TIMES))
     deadline = deadline_in(db, chosen, "set")
-    old = db.get(key, STRING) if b"get" in chosen else None
+    old = get_old(db, key) if b"get" in chosen else None
     exists = key in db
     holds = not (b"nx" in chosen and exists) and not (b"xx" in chosen and not exists)
     if holds:
@@ -132,7 +134,7 @@ def get(db: Store, key: bytes) -> Value:
 @command(WRITE, FAST, keys="RW access delete")
 def getdel(db: Store, key: bytes) -> Value:
     """GETDEL key: answer with the string, or null, and remove the key."""
-    value = db.get(key, STRING)
+    value = get_old(db, key)
     if value is not None:
         db.delete(key)
         db.changed(key, log=(b"DEL", key), event="del")
@@ -143,7 +145,7 @@ def getdel(db: Store, key: bytes) -> Value:
 def getex(db: Store, key: bytes, *options: bytes) -> Value:
     """GETEX key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST]: answer with the string, and set or remove the key's deadline."""  # noqa: E501
     chosen = parse_options(options, (b"persist", *TIMES))
-    value = db.get(key, STRING)
+    value = get_old(db, key)
     if value is None:
         return None
     deadline = deadline_in(db, chosen, "getex")
@@ -157,10 +159,18 @@ def getex(db: Store, key: bytes, *options: bytes) -> Value:
 @command(WRITE, DENYOOM, FAST, keys="RW access update")
 def getset(db: Store, key: bytes, value: bytes) -> Value:
     """GETSET key value: set the key to the string; answer with the old string, or null."""
-    old = db.get(key, STRING)
+    old = get_old(db, key)
     db.put(key, value)
     db.changed(key, log=(b"SET", key, value), event="set")
     return old
+
+
+def get_old(db: Store, key: bytes) -> bytes | None:
+    """Return the string at `key`, or None, for a command that changes it; this counts as a read."""
+    try:
+        return db.get(key, STRING)
+    finally:
+        db.look_up(key)
 
 
 @command(READONLY, FAST)
@@ -189,17 +199,18 @@ def set_pairs(db: Store, command: str, *pairs: bytes) -> None:
     """Set keys from alternating keys and values."""
     if len(pairs) % 2:
         raise wrong_number_of_arguments(command)
-    for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-        db.put(key, value)
-    db.changed(*pairs[::2], event="set")
+    db.put_pairs(pairs, event="set")
 
 
 @command(WRITE, DENYOOM, FAST, keys="RW insert")
 def append(engine: Engine, db: Store, key: bytes, value: bytes) -> Value:
     """APPEND key value: append the value to the string; answer with the new length."""
-    old = db.get(key, STRING) or b""
-    check_size(engine, len(old) + len(value))
-    return replace(db, key, old + value)
+    old = db.get(key, STRING)
+    check_size(engine, len(old or b"") + len(value))
+    length = replace(db, key, value if old is None else old + value)
+    if old is not None:
+        keep_raw(db, key)
+    return length
 
 
 @command(READONLY, FAST, keys="RO")
@@ -208,42 +219,18 @@ def strlen(db: Store, key: bytes) -> Value:
     return len(db.get(key, STRING) or b"")
 
 
-@command(READONLY)
-def getrange(db: Store, key: bytes, start: int, end: int) -> Value:
-    """GETRANGE key start end: answer with the bytes from `start` to `end`, both included; -1 is the last byte."""
-    value = db.get(key, STRING) or b""
-    first, last = (max(place + len(value), 0) if place < 0 else place for place in (start, end))
-    if start < 0 and end < 0 and start > end:
-        return b""
-    return value[first : last + 1]
-
-
-@command(READONLY)
-def substr(db: Store, key: bytes, start: int, end: int) -> Value:
-    """SUBSTR key start end: the old name of GETRANGE."""
-    return getrange(db, key, start, end)
-
-
-@command(WRITE, DENYOOM, keys="RW update")
-def setrange(engine: Engine, db: Store, key: bytes, offset: int, value: bytes) -> Value:
-    """SETRANGE key offset value: overwrite the string from the offset on; answer with the new length.
-
-    If the string is shorter than the offset, it is padded with zero bytes.
-    """
-    if offset < 0:
-        raise ReplyError("ERR offset is out of range")
-    old = db.get(key, STRING) or b""
-    if not value:
-        return len(old)
-    check_size(engine, offset + len(value))
-    return replace(db, key, old[:offset].ljust(offset, b"\0") + value + old[offset + len(value) :])
-
-
 def replace(db: Store, key: bytes, value: bytes, event: str = AS_COMMANDED) -> int:
     """Replace the string at `key`, which keeps its deadline; return the new length."""
     db.replace(key, value)
     db.changed(key, event=event)
     return len(value)
+
+
+def keep_raw(db: Store, key: bytes) -> None:
+    """Remember that the string at `key`, which was changed in place, is `raw`, however short it is."""
+    value = db.held(key)
+    if value is not None and len(value) <= EMBEDDED:
+        db.remember(key, "raw")
 
 
 def check_size(engine: Engine, size: int) -> None:
@@ -292,5 +279,6 @@ def incrbyfloat(db: Store, key: bytes, increment: bytes) -> Value:
     old = db.get(key, STRING)
     total = add_floats(b"0" if old is None else old, increment)
     db.replace(key, total)
+    db.remember(key, None if len(total) > EMBEDDED else "embstr")
     db.changed(key, log=(b"SET", key, total, b"KEEPTTL"))  # the sum, so that a replay does not depend on rounding
     return total

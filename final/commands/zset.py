@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator
 from itertools import islice, takewhile
 from math import isinf, isnan
 
+from ..data.kinds import KINDS, PIECE, Args, Item, Kind
 from ..data.memory import estimate, pair_size
 from ..data.random_members import one_of, sample
-from ..data.sorted_set import FEW, SortedSet
-from ..data.store import AS_REQUESTED, KINDS, PIECE, Args, Item, Kind, Store
+from ..data.sorted_set import SortedSet
+from ..data.store import AS_REQUESTED, Store
 from ..engine.args import parse_random
 from ..engine.client import Client
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
@@ -200,6 +201,6 @@ def zrandmember(db: Store, client: Client, key: bytes, *options: bytes) -> Value
 @command(READONLY)
 def zscan(engine: Engine, db: Store, key: bytes, cursor: bytes, *options: bytes) -> Value:
     """ZSCAN key cursor [MATCH pattern] [COUNT count]: answer with the next cursor, and some members and scores."""
-    following, members = scan_members(engine, db, key, SORTED_SET, cursor, options, whole=lambda held: len(held) <= FEW)
+    following, members = scan_members(engine, db, key, SORTED_SET, cursor, options, small="listpack")
     held = db.get(key, SORTED_SET) or SortedSet()
     return [b"%d" % following, [each for member in members for each in (member, written(held.scores[member]))]]

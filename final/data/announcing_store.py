@@ -1,14 +1,19 @@
-"""The event `new`, for keys that are created: it costs nothing while nobody asks for it (notify-keyspace-events, n)."""
+"""The events `new` and `keymiss`, for keys that are created, or read and not found (notify-keyspace-events, n and m).
 
+They cost nothing while nobody asks for them.
+"""
+
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from .store import UNLOGGED, Note, Store
+from .events import Events
+from .store import NO_EVENT, UNLOGGED, Note, Store
 
 T = TypeVar("T")
 
 
 class AnnouncingStore(Store):
-    """A database that also notes the event `new` for each key that is created: `announce` turns a Store into one."""
+    """A database that also notes the events `new` and `keymiss`: `announce` turns a Store into one."""
 
     def make(self, key: bytes, kind: type[T]) -> T:
         """Do what `Store.make` does."""
@@ -33,11 +38,34 @@ class AnnouncingStore(Store):
         if not existed:
             self._note_new(key)
 
+    def put_pairs(self, pairs: Sequence[bytes], event: str) -> None:
+        """Do what `Store.put_pairs` does, but note one key after the other, so that `new` and `event` take turns."""
+        for key, value in zip(pairs[::2], pairs[1::2], strict=True):
+            self.put(key, value)
+            self.changed(key, event=event)
+
+    def look_up(self, key: bytes, use: bool = True, quietly: bool = False) -> None:
+        """Do what `Store.look_up` does, and note the event `keymiss`, if not `quietly`."""
+        super().look_up(key, use)
+        if not quietly and key not in self._values:
+            self._note_missing(key)
+
+    def _note_missing(self, key: bytes) -> None:
+        """Note the event `keymiss`: behind that of the key's expiry, and those of missing keys; before all others."""
+        notes = self.unit.notes
+        at = len(notes)
+        while at and notes[at - 1].event is not NO_EVENT:  # those of earlier commands of a transaction are published
+            note = notes[at - 1]
+            if note.event == "keymiss" or (note.event == "expired" and key in note.keys):
+                break
+            at -= 1
+        notes.insert(at, Note(self, (key,), UNLOGGED, "keymiss", touch=False, wake=False))
+
     def _note_new(self, key: bytes) -> None:
         self.unit.notes.append(Note(self, (key,), UNLOGGED, "new"))
 
 
-def announce(stores: list[Store], wanted: bool) -> None:
-    """Let databases note the event `new`, or no longer."""
+def announce(stores: list[Store], wanted: Events) -> None:
+    """Let databases note the events `new` and `keymiss`, or no longer."""
     for store in stores:
-        store.__class__ = AnnouncingStore if wanted else Store
+        store.__class__ = AnnouncingStore if wanted & {"n", "m"} else Store

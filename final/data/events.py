@@ -18,23 +18,30 @@ def letter(event: str, group: str) -> str:
     return group
 
 
-def chosen(setting: str) -> str:
-    """notify-keyspace-events (K and E for the two channels, and classes) as CONFIG GET shows it. Raises ValueError.
+class Events(frozenset[str]):
+    """notify-keyspace-events: the classes of events that are published, and K and E, the two channels.
 
-    >>> chosen("KEA"), chosen("Eg"), chosen("g$lshzxetdK")
-    ('AKE', 'gE', 'AK')
+    As text it is what CONFIG GET shows: Redis leaves out `n` behind A.
+
+    >>> [str(Events.parse(text)) for text in ("KEA", "Eg", "g$lshzxetdK", "nKA", "mnKg")]
+    ['AKE', 'gE', 'AK', 'AK', 'gnKm']
     """
-    if set(setting) - {*ALL, *MORE, *"KEA"}:
-        raise ValueError("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")
-    everything = "A" in setting or set(ALL) <= set(setting)
-    classes = "A" if everything else "".join(each for each in ALL if each in setting)
-    return classes + "".join(each for each in "nKEm" if each in setting)
+
+    @classmethod
+    def parse(cls, text: str) -> "Events":
+        """Raises ValueError with Redis's text."""
+        if set(text) - {*ALL, *MORE, *"KEA"}:
+            raise ValueError("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")
+        return cls(text.replace("A", ALL))
+
+    def __str__(self) -> str:
+        classes = "A" if self >= set(ALL) else "".join(each for each in ALL + "n" if each in self)
+        return classes + "".join(each for each in "KEm" if each in self)
 
 
-def messages(setting: str, index: int, key: bytes, event: str, group: str) -> list[tuple[bytes, bytes]]:
+def messages(setting: Events, index: int, key: bytes, event: str, group: str) -> list[tuple[bytes, bytes]]:
     """The channels and messages for an event, in the order in which Redis publishes them."""
-    kind = letter(event, group)
-    if kind not in setting and not ("A" in setting and kind in ALL):
+    if letter(event, group) not in setting:
         return []
     name = event.encode()
     found = []

@@ -69,6 +69,17 @@ def encode(point: Point, most: float = MAX_LATITUDE) -> int:
     return interleave(*cell_of(point, STEPS, most))
 
 
+def of_score(score: float) -> int:
+    """Return the geohash that a score is: any score, since ZADD can set it, as x86 converts it to 64 bits.
+
+    >>> of_score(3479099956230698.0), of_score(float("inf")), hex(of_score(float("-inf")))
+    (3479099956230698, 0, '0x8000000000000000')
+    """
+    if score >= 2**64:
+        return 0
+    return 2**63 if score < -(2**63) else int(score) % 2**64
+
+
 def decode(hash: int) -> Point:
     """Return the point in the middle of a geohash's cell."""
     west, south, east, north = edges((gather(hash >> 1), gather(hash)), STEPS)

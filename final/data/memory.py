@@ -8,7 +8,7 @@ from pathlib import Path
 from sys import getsizeof
 from typing import Any
 
-from .store import KINDS
+from .kinds import KINDS
 
 SAMPLES = 5  # elements that are measured, from which the size of all is estimated
 SLOT = 64  # average bytes of an entry in a large dictionary, with its free space: 42 to 84 (Python 3.11)

@@ -3,37 +3,14 @@
 import heapq
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from ..protocol.errors import wrong_type
+from .kinds import Args
+from .objects import Objects
 
 T = TypeVar("T")
-Args = Sequence[bytes]
-
-
-class Raw(bytes):
-    """Bytes of a snapshot that are written as they are."""
-
-
-Item = bytes | int | float | Raw  # a part of a value in a snapshot: a string, a length, a double of 8 bytes, raw bytes
 Place = tuple[int, bytes]  # the number of a database, and a key in it
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What other rooms need to know of a type of value. The module of the type in `commands` adds it to `KINDS`."""
-
-    name: str  # as TYPE calls it
-    dump: Callable[[bytes, Any], Iterator[Args]]  # the requests that make the value at a key
-    encoding: Callable[[Any], str]  # the encoding that Redis would use, for OBJECT ENCODING
-    size: Callable[[Any, int], int]  # bytes of memory, estimated from that many elements (0: all); see `memory.py`
-    copy: Callable[[Any], Any]  # a copy that can be changed independently
-    code: int  # the type in a snapshot (RDB_TYPE_…), and …
-    rdb: Callable[[Any], Iterator[Item]]  # … what the value consists of there
-
-
-PIECE = 64  # elements in one request of a dump (Redis: AOF_REWRITE_ITEMS_PER_CMD)
-KINDS: dict[type, Kind] = {}  # by the Python type of the value
 
 AS_REQUESTED: Final = None  # for `Note.log`: the log gets the request of the command, once …
 UNLOGGED: Final = ()  # … or nothing
@@ -51,6 +28,14 @@ class Note:
     event: str | None  # the event for keyspace notifications, AS_COMMANDED or NO_EVENT
     touch: bool = True  # transactions that WATCH the keys fail
     wake: bool = True  # commands that wait for the keys may be served
+    logged: ClassVar[bool] = True  # it is for the log, and not only for replicas
+
+
+class Message(Note):
+    """No change, but a request that replicas execute too: PUBLISH. The log does not get it."""
+
+    __slots__ = ()
+    logged = False
 
 
 class Unit:
@@ -70,6 +55,9 @@ class Unit:
         self.clock = clock  # milliseconds since 1970
         self.stopped: int | None = None  # the time of this unit; None: the clock was not read yet
         self.notes: list[Note] = []
+        self.recently = 0  # the steady clock in milliseconds, read some ten times a second
+        self.hits = self.misses = 0  # look-ups of keys by commands that read: found, and not found
+        self.leaves_expiry = False  # expired keys stay: this server is a replica, and its primary deletes them
         self.changes = 0  # of keys since the last snapshot, in this unit and those before (Redis: `dirty`)
 
     @property
@@ -85,7 +73,7 @@ class Unit:
         return self.stopped == 0
 
 
-class Store:
+class Store(Objects):
     """One database: keys and values. Commands `get`, `make`, `put` and `delete` values, and report with `changed`.
 
     A key may have a deadline. When its deadline has passed, the key does not exist for commands: the next access
@@ -98,9 +86,9 @@ class Store:
     """
 
     def __init__(self, index: int, unit: Unit) -> None:
+        super().__init__()
         self.index = index
         self.unit = unit
-        self._values: dict[bytes, Any] = {}  # of the types in KINDS
         self._deadlines: dict[bytes, int] = {}  # milliseconds since 1970, of the keys that have a deadline
         self._queue: list[tuple[int, bytes]] = []  # a heap of deadlines, which also has outdated ones
 
@@ -135,12 +123,22 @@ class Store:
         """
         if self._deadlines and not self.expired(key):
             self._deadlines.pop(key, None)
+        if self._encodings:
+            self._encodings.pop(key, None)
         self._values[key] = value
         if deadline is not None:
             self.expire_at(key, deadline)
 
+    def put_pairs(self, pairs: Sequence[bytes], event: str) -> None:
+        """Set keys from alternating keys and values, and note it."""
+        for key, value in zip(pairs[::2], pairs[1::2], strict=True):
+            self.put(key, value)
+        self.changed(*pairs[::2], event=event)
+
     def replace(self, key: bytes, value: Any) -> None:
         """Set `key`, which must exist, to `value`, and keep its deadline."""
+        if self._encodings:
+            self._encodings.pop(key, None)
         self._values[key] = value
 
     def put_result(self, key: bytes, value: Any, event: str = AS_COMMANDED) -> None:
@@ -149,7 +147,7 @@ class Store:
             self.put(key, value)
             self.changed(key, event=event)
         elif self._values.pop(key, None) is not None:  # whether its deadline has passed or not, as in Redis
-            self._deadlines.pop(key, None)
+            self._forget(key)
             self.changed(key, event="del")
 
     def delete(self, key: bytes) -> bool:
@@ -158,7 +156,16 @@ class Store:
             if self.expired(key):
                 return False
             self._deadlines.pop(key, None)
+        if self._encodings:
+            self._encodings.pop(key, None)
+        self._used.pop(key, None)
         return self._values.pop(key, None) is not None
+
+    def _forget(self, key: bytes) -> None:
+        """Forget what is known of a key whose value is gone."""
+        self._deadlines.pop(key, None)
+        self._encodings.pop(key, None)
+        self._used.pop(key, None)
 
     def changed(
         self,
@@ -184,12 +191,28 @@ class Store:
         unit = self.unit
         unit.notes.append(Note(self, keys, log, event, touch, wake))
         unit.changes += len(keys)
+        used, now = self._used, unit.recently
         for key in keys:
             value = self._values.get(key)
-            if value is not None and not value and type(value) is not bytes:
+            if value or type(value) is bytes:
+                used[key] = now
+            elif value is not None:
                 del self._values[key]
-                self._deadlines.pop(key, None)
+                self._forget(key)
                 unit.notes.append(Note(self, (key,), UNLOGGED, "del"))
+
+    def look_up(self, key: bytes, use: bool = True, quietly: bool = False) -> None:
+        """Count a key that a command reads as a hit, and as used, or as a miss. Expired keys must be removed already.
+
+        Without `use` it does not count as used. `quietly`: if it is missing, that makes no event.
+        """
+        unit = self.unit
+        if key in self._values:
+            unit.hits += 1
+            if use:
+                self._used[key] = unit.recently
+        else:
+            unit.misses += 1
 
     def peek(self, key: bytes) -> Any:
         """Return the value at `key`, of any type, or None if there is no such key."""
@@ -206,7 +229,7 @@ class Store:
     def clear(self) -> list[bytes]:
         """Remove every key; return the keys."""
         keys = list(self._values)
-        self._values, self._deadlines, self._queue = {}, {}, []
+        self._values, self._deadlines, self._queue, self._encodings, self._used = {}, {}, [], {}, {}
         return keys
 
     def swap(self, other: "Store") -> None:
@@ -214,6 +237,8 @@ class Store:
         self._values, other._values = other._values, self._values
         self._deadlines, other._deadlines = other._deadlines, self._deadlines
         self._queue, other._queue = other._queue, self._queue
+        self._encodings, other._encodings = other._encodings, self._encodings
+        self._used, other._used = other._used, self._used
 
     @property
     def names(self) -> Collection[bytes]:
@@ -266,11 +291,14 @@ class Store:
         return deadline is not None and deadline < self.unit.now
 
     def expired(self, key: bytes) -> bool:
-        """Return whether the deadline of `key` has passed. If so, remove the key and note a DEL."""
+        """Return whether the deadline of `key` has passed. If so, remove the key and note a DEL, but on no replica."""
         deadline = self._deadlines.get(key)
         if deadline is None or deadline >= self.unit.now:
             return False
-        del self._values[key], self._deadlines[key]
+        if self.unit.leaves_expiry:
+            return True
+        del self._values[key]
+        self._forget(key)
         self.unit.notes.append(Note(self, (key,), (b"DEL", key), "expired"))
         return True
 

@@ -7,10 +7,11 @@ the next ID is `id + 1`, and IDs compare as numbers.
     fields     name     name     name,age              three references to two tuples
     values     Al       Bob      Cy, 30                text b"AlBobCy30", ends 2 5 7 9, firsts 0 1 2
 
-A node holds up to 100 entries, or 4096 bytes. Its values are one string, cut at `ends`; `firsts` has the index of each
-entry's first value. Entries nearly always have the fields of the entry before, so they share one tuple of names. An
-entry with one field takes 44 bytes and its value; as objects, an ID and a tuple of values, it would take three times as
-much, and a child process that writes the data would copy the memory of them all, because it counts references.
+A node holds up to 100 entries, or 4096 bytes: options set both. Its values are one string, cut at `ends`; `firsts` has
+the index of each entry's first value. Entries nearly always have the fields of the entry before, so they share one
+tuple of names. An entry with one field takes 44 bytes and its value; as objects, an ID and a tuple of values, it would
+take three times as much, and a child process that writes the data would copy the memory of them all, because it counts
+references.
 
 To add an entry, append to the last node. To find one, search the nodes, and then the node, by bisection. The head of
 a node is trimmed by moving `begin`; what is trimmed stays in memory until the node goes. Deleting from the middle of
@@ -26,11 +27,11 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
 
-from .store import Args
+from .kinds import Args
 from .stream_groups import MOST, Group
 from .stream_node import LAST, Entry, Node, shown
 
-MOST_ENTRIES, MOST_BYTES = 100, 4096  # of a node (stream-node-max-entries, stream-node-max-bytes)
+NODE = (100, 4096)  # the most entries and bytes of a node (stream-node-max-entries, stream-node-max-bytes)
 base_of = attrgetter("base")
 
 
@@ -51,17 +52,18 @@ class Stream:
     def __bool__(self) -> bool:
         return True  # `Store.changed` removes containers that are false
 
-    def append(self, id: int, pairs: Sequence[bytes], length: int | None = None) -> None:
+    def append(self, id: int, pairs: Sequence[bytes], length: int | None = None, most: tuple[int, int] = NODE) -> None:
         """Add an entry of fields and values in turn, whose ID must be higher than `last_id`.
 
-        `length` is the number of bytes of all of them, if the caller has it.
+        `length` is the number of bytes of all of them, if the caller has it. `most`: a node that would hold more
+        entries or bytes is full.
         """
         length = sum(map(len, pairs)) if length is None else length
         fields, values = tuple(pairs[::2]), pairs[1::2]
         node = self.nodes[-1] if self.nodes else None
         if node is not None and node.fields[-1] == fields:
             fields = node.fields[-1]
-        if node is None or node.added >= MOST_ENTRIES or node.size + length >= MOST_BYTES:
+        if node is None or not node.takes(length, *most):
             node = Node(id, fields)
             self.nodes.append(node)
         node.append(id, fields, values, same=not node.fields or node.fields[0] == fields)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from sys import getsizeof
 
-from .store import Args
+from .kinds import Args
 from .stream_node import shown
 
 LONGEST = 512  # IDs in a block of a list

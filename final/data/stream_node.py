@@ -9,7 +9,9 @@ from ..protocol.numeric import parse_integer
 
 SEQUENCE = 2**64 - 1  # the bits of the sequence in an ID, and the highest sequence
 LAST = 2**128 - 1  # the highest ID
+LARGEST = 1 << 30  # bytes of a node (STREAM_LISTPACK_MAX_SIZE)
 NINE = ord("9")
+BACK_LENGTHS = (127, 16382, 2097150, 268435454)  # the sizes that Redis writes behind an element in one byte, in two …
 Entry = tuple[int, list[bytes]]  # an ID, and fields and values in turn
 
 
@@ -46,6 +48,13 @@ class Node:
 
     def __len__(self) -> int:
         return len(self.ms) - self.begin
+
+    def takes(self, length: int, most_entries: int, most_bytes: int) -> bool:
+        """Whether another entry of `length` bytes may be added, as in Redis (`streamAppendItem`); 0: any number."""
+        size = self.size
+        if self.added >= 128:  # the counts take more than two bytes each
+            size += packed_number(len(self)) + packed_number(self.added - len(self)) - 4
+        return (self.added < most_entries or not most_entries) and size + length < (most_bytes or LARGEST)
 
     def append(self, id: int, fields: tuple[bytes, ...], values: Sequence[bytes], same: bool) -> None:
         """Add an entry behind the others. `same`: it has the fields of the first (STREAM_ITEM_FLAG_SAMEFIELDS)."""
@@ -141,12 +150,9 @@ def packed_difference(number: int) -> int:
 
 
 def packed(element: bytes) -> int:
-    """The bytes that a string takes in a listpack; one that is written as an integer is stored as an integer.
-
-    Of 4096 bytes or more, it takes a few bytes more, but such a one fills its node anyway.
-    """
+    """The bytes that a string takes in a listpack; one that is written as an integer is stored as an integer."""
     size = len(element)
     if size <= 20 and element[-1:].isdigit() and (number := parse_integer(element)) is not None:
         return packed_number(number)
-    size += 1 if size < 64 else 2
-    return size + (1 if size < 128 else 2)
+    size += 1 if size < 64 else 2 if size < 4096 else 5
+    return size + bisect_left(BACK_LENGTHS, size) + 1

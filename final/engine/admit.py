@@ -1,20 +1,100 @@
 """Whether a client may run a command now: checks of Redis's `processCommand`, in its order."""
 
-from ..protocol.errors import ReplyError, not_authenticated, only_while_listening
+from typing import Protocol
+
+from ..log.aof import Log
+from ..log.snapshot import Snapshots
+from ..options import Options
+from ..protocol.errors import (
+    ReplyError,
+    log_failed,
+    not_authenticated,
+    only_while_listening,
+    primary_down,
+    read_only_replica,
+    snapshot_failed,
+)
+from ..replication.primary import Primary
+from ..replication.replica import Replica
 from .client import Client, about_to_run
-from .command import NO_AUTH, NO_MULTI, REFUSED_LIKE_WRITES, WHILE_SUBSCRIBED, WRITE, Command
+from .command import (
+    MAY_REPLICATE,
+    NO_AUTH,
+    NO_MULTI,
+    READONLY,
+    REFUSED_LIKE_WRITES,
+    STALE,
+    WHILE_SUBSCRIBED,
+    WRITE,
+    Command,
+)
+
+TOUCHES_KEYS = {WRITE, READONLY, MAY_REPLICATE}
 
 
-def admit(client: Client, command: Command, password: str, disk_failure: ReplyError | None) -> None:
-    """Raise a ReplyError if this client must not run this command now.
+class Engine(Protocol):
+    """What of the engine decides that."""
 
-    `password` is `requirepass`, "" if there is none; `disk_failure` is the error for writes if none can be kept now.
-    """
-    if client.auth_required(password) and NO_AUTH not in command.flags:
-        raise not_authenticated()
-    if client.subscribed and client.protocol == 2 and WHILE_SUBSCRIBED not in command.flags:
-        raise only_while_listening(command.name)
-    if client.queue is not None and NO_MULTI in command.flags:
-        raise ReplyError("ERR Command not allowed inside a transaction")
-    if disk_failure and any({WRITE, REFUSED_LIKE_WRITES} & {*each.flags} for each in about_to_run(client, command)):
-        raise disk_failure
+    options: Options
+    log: Log | None
+    snapshots: Snapshots
+    primary: Primary
+    replica: Replica | None
+
+
+class Admission:
+    """Refuses requests that must not run now."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def check(self, client: Client, command: Command) -> None:
+        """Raise a ReplyError if this client must not run this command now."""
+        if client.auth_required(self.engine.options.requirepass) and NO_AUTH not in command.flags:
+            raise not_authenticated()
+        if client.subscribed and client.protocol == 2 and WHILE_SUBSCRIBED not in command.flags:
+            raise only_while_listening(command.name)
+        if client.queue is not None and NO_MULTI in command.flags:
+            raise ReplyError("ERR Command not allowed inside a transaction")
+        if client.replica is not None and TOUCHES_KEYS & {*command.flags}:
+            raise ReplyError("ERR Replica can't interact with the keyspace")
+        if not self.strict:
+            return
+        flags = [each.flags for each in about_to_run(client, command)]
+        if (failure := self.disk_failure) and any({WRITE, REFUSED_LIKE_WRITES} & {*each} for each in flags):
+            raise failure
+        if (refusal := self.refusal) and any(WRITE in each for each in flags):
+            raise refusal
+        if self.stale and any(STALE not in each for each in flags):
+            raise primary_down()
+
+    @property
+    def strict(self) -> bool:
+        """Whether anything may be refused because of the disk or of other servers: mostly not, and quickly told."""
+        engine = self.engine
+        return engine.replica is not None or engine.options.min_replicas_to_write > 0 or self.disk_failure is not None
+
+    @property
+    def disk_failure(self) -> ReplyError | None:
+        """The error for writes while changes cannot be kept on the disk; None: they can."""
+        if self.engine.snapshots.refuses_writes:
+            return snapshot_failed()
+        log = self.engine.log
+        return log_failed(log.failure) if log is not None and log.failure else None
+
+    @property
+    def refusal(self) -> ReplyError | None:
+        """The error for writes while they are refused, for whatever reason; None: they are not."""
+        if self.read_only:
+            return read_only_replica()
+        return self.disk_failure or self.engine.primary.refusal
+
+    @property
+    def read_only(self) -> bool:
+        """Whether this is a replica that accepts no writes but those of its primary."""
+        return self.engine.replica is not None and self.engine.options.replica_read_only == "yes"
+
+    @property
+    def stale(self) -> bool:
+        """Whether this is a replica that has lost its primary, and must not show data that may be stale."""
+        return self.engine.replica is not None and self.engine.replica.stale

@@ -1,4 +1,4 @@
-"""Commands that wait for a key (`blocked.c`): the one that has waited longest is served first.
+"""Commands that wait (`blocked.c`), mostly for a key: the one that has waited longest for it is served first.
 
 A place is a database's index and a key. This module knows no command by name, and no socket.
 """
@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 
 from ..data.store import Place
-from ..protocol.writer import NULL_ARRAY, Value
+from ..protocol.writer import Value
 from .client import Client, Parked
 from .command import Command
 from .wait import Wait
@@ -27,6 +27,7 @@ class Waiting:
         # Each place in `lines` has at least one line, and each line at least one command. A line is an OrderedDict:
         # to find the first key of a plain dictionary takes longer with every key that was removed before it.
         self.lines: dict[Place, dict[Line, OrderedDict[Parked, None]]] = {}
+        self.keyless: OrderedDict[Parked, None] = OrderedDict()  # those that wait for something else than a key
 
     def park(self, client: Client, command: Command, args: list[bytes], wait: Wait, now: int) -> None:
         """Make a client's command wait for each key in `wait.keys`: add it to the end of the line of each key.
@@ -38,12 +39,16 @@ class Waiting:
         client.parked = Parked(client, command, args, wait, places, deadline)
         for place in places:
             self.lines.setdefault(place, {}).setdefault(line_of(wait), OrderedDict())[client.parked] = None
+        if not places:
+            self.keyless[client.parked] = None
+        wait.begin()
 
     def unpark(self, client: Client) -> None:
         """Remove the command for which a client waits from all lines. Does nothing if the client waits for none."""
         parked, client.parked = client.parked, None
         if parked is None:
             return
+        self.keyless.pop(parked, None)
         line = line_of(parked.wait)
         for place in parked.places:
             lines = self.lines.get(place, {})
@@ -63,12 +68,15 @@ class Waiting:
         return True
 
     def time_out(self, parked: Parked) -> None:
-        """Answer a parked command, whose timeout is over, with the null array. Does nothing if it no longer waits.
-
-        The answer is the same for all commands; `wait.otherwise`, the reply inside MULTI, is not used.
-        """
+        """Answer a parked command, whose timeout is over. Does nothing if it no longer waits."""
         if parked.client.parked is parked:
-            self.unblock(parked.client, NULL_ARRAY)
+            self.unblock(parked.client, parked.wait.timed_out())
+
+    def look(self) -> None:
+        """Something has happened for which commands wait that wait for no key: answer those that are `ready`."""
+        for parked in list(self.keyless):
+            if parked.wait.ready(b""):
+                self.unblock(parked.client, parked.wait.serve(b""))
 
     def first(self, place: Place, kind: type | None) -> Parked | None:
         """Return the command to serve first at `place`, where a value of type `kind` is; None if there is none.

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from ..data.store import Place, Store
 from ..protocol.writer import Value
+from ..replication.attached import Announced, AttachedReplica
 from .command import RUNS_QUEUE, Command
 from .wait import Wait
 
@@ -50,6 +51,8 @@ class Client:
     deliver: Callable[[Value], None] = discard  # send a message that is not the reply to the current request
     hang_up: Callable[[], None] = do_nothing  # close the connection at once; replies that were not sent are lost
     resume: Callable[[], None] = do_nothing  # execute the request that a pause has held back
+    is_primary: bool = False  # not a client, but the primary of this replica (CLIENT_MASTER)
+    wake: Callable[[], None] = do_nothing  # send what there is for the replica, at the end of this iteration
     is_script: bool = False  # not a client, but a script that runs for one (CLIENT_SCRIPT)
     monitoring: bool = False  # MONITOR (CLIENT_MONITOR)
     replies_to_skip: float = 0  # how many replies not to send: CLIENT REPLY; OFF: infinite (CLIENT_REPLY_SKIP, …_OFF)
@@ -57,10 +60,14 @@ class Client:
     queue: list[tuple[Command, list[bytes]]] | None = None  # the requests since MULTI, which EXEC runs; None: no MULTI
     dirty_exec: bool = False  # a request could not be queued, so EXEC will fail (CLIENT_DIRTY_EXEC)
     watched: dict[Place, bool] = field(default_factory=dict)  # WATCH; True: the key had expired, but was not removed
+    every_change: bool = False  # see `Watcher`
     dirty_cas: bool = False  # a watched key has changed, so EXEC will fail (CLIENT_DIRTY_CAS)
     channels: dict[bytes, None] = field(default_factory=dict)  # SUBSCRIBE, in order
     patterns: dict[bytes, None] = field(default_factory=dict)  # PSUBSCRIBE, in order
     parked: Parked | None = None  # its command that waits for a key
+    announced: Announced | None = None  # what it has said of itself as a replica: REPLCONF
+    replica: AttachedReplica | None = None  # it is a replica: SYNC, PSYNC (CLIENT_SLAVE)
+    write_offset: float = 0  # of the stream to replicas, after its last requests; infinite: not known (`woff`)
 
     def auth_required(self, password: str) -> bool:
         """Return whether it has to authenticate first (`authRequired`); `password` is the option `requirepass`."""
@@ -68,7 +75,7 @@ class Client:
 
     def detach(self) -> None:
         """Drop the references to the connection, which refers to the client: only the collector frees a cycle."""
-        self.deliver, self.hang_up, self.resume = discard, do_nothing, do_nothing
+        self.deliver, self.hang_up, self.resume, self.wake = discard, do_nothing, do_nothing, do_nothing
 
     @property
     def subscribed(self) -> bool:

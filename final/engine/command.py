@@ -20,13 +20,16 @@ ASKING = "asking"
 UNQUEUED = "unqueued"  # after MULTI it runs at once, and is not queued
 RUNS_QUEUE = "runs_queue"  # it runs the queued requests: EXEC
 WHILE_SUBSCRIBED = "while_subscribed"  # it is allowed for a subscribed client that uses RESP2
-NO_TOUCH = "no_touch"  # it does not count as a use of its keys, for LRU and LFU
+NO_TOUCH = "no_touch"  # it does not count as a use of its keys
 UNCOUNTED = "uncounted"  # its look-ups count neither as hits nor as misses
 COUNTED = "counted"  # its look-up counts, though it changes the value
+COUNTED_TWICE = "counted_twice"  # it looks each key up twice: XREAD
+QUIET = "quiet"  # a key that it does not find makes no event `keymiss`
 MAY_REPLICATE = "may_replicate"  # it may have effects on other clients or replicas, though it does not write
 REFUSED_LIKE_WRITES = "refused_like_writes"  # while the log cannot be written: PING, for health checks
 INTERNAL = {
-    *(UNQUEUED, RUNS_QUEUE, WHILE_SUBSCRIBED, NO_TOUCH, UNCOUNTED, COUNTED, MAY_REPLICATE, REFUSED_LIKE_WRITES),
+    *(UNQUEUED, RUNS_QUEUE, WHILE_SUBSCRIBED, NO_TOUCH, UNCOUNTED, COUNTED, COUNTED_TWICE, QUIET, MAY_REPLICATE),
+    REFUSED_LIKE_WRITES,
 }
 
 # Categories of ACL rules, among the flags of a command that has more of them than its flags and its group imply.
@@ -66,9 +69,10 @@ class Command:
 
     def __post_init__(self) -> None:
         reads = any(each.access.startswith("RO") for each in self.key_specs)
-        self.counts_lookups = (reads and UNCOUNTED not in self.flags) or COUNTED in self.flags
+        self.counts_reads = (reads and UNCOUNTED not in self.flags) or COUNTED in self.flags
         only = self.key_specs[0] if len(self.key_specs) == 1 else None
         self.only_key = only.begin if only and not (only.last or only.counted) else 0  # index of the one key; else 0
+        self.only_read = self.only_key if self.counts_reads and NO_TOUCH not in self.flags else 0  # if that is a use
 
     def uses_of_keys(self, args: list[bytes]) -> Iterator[tuple[int, str]]:
         """Yield the index of each key in a request, and how the command uses it: see `KeySpec.access`."""
@@ -80,6 +84,11 @@ class Command:
     def keys_in(self, args: list[bytes]) -> list[bytes]:
         """Return the keys in a request."""
         return [args[at] for at, _ in self.uses_of_keys(args)]
+
+    def keys_read(self, args: list[bytes]) -> list[bytes]:
+        """Return the keys in a request that count as read."""
+        read = [args[at] for at, access in self.uses_of_keys(args) if access.startswith("RO") or COUNTED in self.flags]
+        return read * 2 if COUNTED_TWICE in self.flags else read
 
     @property
     def arity(self) -> int:
@@ -102,6 +111,7 @@ class Command:
 
 COMMANDS: dict[bytes, Command] = {}  # name in lower case -> command
 PLAIN: dict[bytes, Command] = {}  # the plain ones; names in lower case and in capitals, the two forms that clients use
+READS: dict[bytes, Command] = {}  # those of them that do not write: all that a replica runs for its clients
 
 
 def find(args: list[bytes]) -> Command:

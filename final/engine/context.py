@@ -4,12 +4,18 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ..data.scan import Order
-from ..data.store import Store
+from ..data.store import Store, Unit
 from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
 from ..options import Options
 from ..protocol.writer import Value
+from ..replication.failover import Failover
+from ..replication.outgoing import Dial
+from ..replication.primary import Primary
+from ..replication.replica import Replica
+from ..replication.targets import Targets
+from .admit import Admission
 from .blocking import Waiting
 from .client import Client
 from .command import Command
@@ -29,11 +35,18 @@ class Engine(Protocol):
     stores: list[Store]
     clients: dict[int, Client]
     options: Options
+    dial: Dial
+    targets: Targets
+    unit: Unit
+    replica: Replica | None
+    failover: Failover | None
+    admission: Admission
     log: Log | None
     order: Order
     pubsub: PubSub
     rewriter: Rewriter
     snapshots: Snapshots
+    primary: Primary
     eviction: Eviction
     scripts: Scripts
     monitors: Monitors
@@ -47,8 +60,21 @@ class Engine(Protocol):
     counters: Counters
     active_expire: bool
 
+    @property
+    def forked(self) -> bool:
+        """Whether a child process runs."""
+
     def call(self, client: Client, command: Command, args: list[bytes]) -> Value:
         """Run a command as a part of another one, as EXEC and EVAL do: an error is returned, and nothing waits."""
+
+    def connect(self, address: str = "") -> Client:
+        """Register a client."""
+
+    def complete(self, command: Command, args: list[bytes], start: int = 0) -> None:
+        """Replace AS_REQUESTED in the unit's notes from `start` on by the request, once, and publish their events."""
+
+    def settle(self) -> None:
+        """End the unit: hand its changes to the log, the replicas, and the clients that watch or wait for the keys."""
 
     def disconnect(self, client: Client) -> None:
         """Forget a client that has disconnected, and all that it waits for, watches and is subscribed to."""

@@ -3,9 +3,6 @@
 from collections import deque
 from dataclasses import dataclass, field
 
-from ..data.store import Store
-from .command import Command
-
 SAMPLES = 16  # the last 1.6 seconds (STATS_METRIC_SAMPLES)
 
 
@@ -17,8 +14,6 @@ class Counters:
     connections_rejected: int = 0  # because `maxclients` were connected already
     commands_processed: int = 0
     error_replies: int = 0
-    hits: int = 0  # look-ups of keys by commands that read: found …
-    misses: int = 0  # … and not found
     expired: int = 0  # keys
     evicted: int = 0  # keys
     samples: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=SAMPLES))  # time, commands_processed
@@ -30,25 +25,6 @@ class Counters:
     def sample(self, now: int) -> None:
         """Record the number of commands at the time `now`, in milliseconds. Called some ten times a second."""
         self.samples.append((now, self.commands_processed))
-
-    def count_lookups(self, db: Store, command: Command, args: list[bytes]) -> None:
-        """Count each key that a request has read as a hit or a miss.
-
-        The command has run, so that it has removed expired keys already: they are misses.
-        """
-        if command.only_key:  # most commands
-            if db.held(args[command.only_key]) is not None:
-                self.hits += 1
-            else:
-                self.misses += 1
-            return
-        for at, access in command.uses_of_keys(args):
-            if not access.startswith("RO"):
-                continue
-            if db.held(args[at]) is not None:
-                self.hits += 1
-            else:
-                self.misses += 1
 
     @property
     def commands_per_second(self) -> int:

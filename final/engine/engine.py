@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 from itertools import count
+from math import inf
 from secrets import token_hex
 from time import perf_counter
 
@@ -14,19 +15,27 @@ from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
 from ..options import Options
-from ..protocol.errors import ReplyError, busy, log_failed, out_of_memory, snapshot_failed
+from ..protocol.errors import NamingError, ReplyError, busy, no_such_key, out_of_memory
 from ..protocol.writer import Replies, Value
-from .admit import admit
+from ..replication.failover import Failover
+from ..replication.full_sync import Watch, unwatched
+from ..replication.outgoing import Dial, unconnected
+from ..replication.primary import Primary
+from ..replication.replica import Replica
+from ..replication.targets import Targets
+from .admit import Admission
 from .blocking import Waiting
 from .client import Client, about_to_run, discard
 from .clocks import steady_clock, wall_clock
-from .command import ALLOW_BUSY, COMMANDS, DENYOOM, RUNS_QUEUE, UNQUEUED, Command, find
+from .command import ALLOW_BUSY, COMMANDS, DENYOOM, RUNS_QUEUE, UNQUEUED, WRITE, Command, find
 from .counters import Counters
 from .evict import Eviction
 from .faults import Faults, reraise
+from .lookups import read_keys, use_keys
 from .monitor import Monitors
 from .notify import Notifications
 from .pause import Pause
+from .propagate import propagate
 from .pubsub import PubSub
 from .scripts import Scripts
 from .security_warning import SecurityWarning
@@ -42,7 +51,8 @@ class Engine:
 
     `clock` and `steady` return the time in milliseconds; a test may hand in its own. `on_stop` is called by SHUTDOWN,
     `while_busy` now and then by a script that does not end, `in_child` in a forked process, and `on_broken` with an
-    exception that broke a request off in the middle: it should end the server.
+    exception that broke a request off in the middle: it should end the server. `dial` connects to another server, and
+    `watch` says when a file descriptor is readable.
     """
 
     def __init__(
@@ -54,30 +64,33 @@ class Engine:
         while_busy: Callable[[], None] = lambda: None,
         in_child: Callable[[], None] = lambda: None,
         on_broken: Callable[[BaseException], None] = reraise,
+        dial: Dial = unconnected,
+        watch: Watch = unwatched,
     ) -> None:
         self.options = options
-        self.steady = steady
-        self.stop = on_stop
+        self.steady, self.stop, self.dial, self.watch = steady, on_stop, dial, watch
+        self.targets = Targets(dial)
         self.unit = Unit(clock)
         self.stores = [Store(index, self.unit) for index in range(options.databases)]
-        announce(self.stores, "n" in options.notify_keyspace_events)
+        announce(self.stores, options.notify_keyspace_events)
         self.order = Order()
         self.counters = Counters()
         self.pubsub = PubSub()
         self.notifications = Notifications(options, self.pubsub, self.counters)
-        self.waiting = Waiting()
-        self.watching = Watching()
+        self.waiting, self.watching = Waiting(), Watching()
         self.clients: dict[int, Client] = {}
         self.log: Log | None = None  # None: nothing is logged
         self.rewriter = Rewriter(self, in_child)
         self.snapshots = Snapshots(self, in_child)
-        self.monitors = Monitors()
-        self.slowlog = SlowLog(options)
-        self.pause = Pause()
+        self.primary = Primary(self, in_child)
+        self.monitors, self.slowlog, self.pause = Monitors(), SlowLog(options), Pause()
         self.eviction = Eviction(options, self.stores, steady)
-        self.scripts = Scripts(options, self.call, lambda: self.eviction.full, lambda: self.disk_failure, while_busy)
+        self.admission = Admission(self)
+        self.scripts = Scripts(options, self.call, lambda: self.eviction.full, self.admission, while_busy)
         self.faults = Faults(self.unit, on_broken, self.settle_expired)
-        self.started = self.recently = steady()  # the latter is set some ten times a second
+        self.started = self.unit.recently = steady()
+        self.replica: Replica | None = None  # None: this server is a primary
+        self.failover: Failover | None = None  # while this primary hands over to a replica
         self.run_id = token_hex(20)  # random for each start: a tool sees a restart by it
         self.active_expire = True  # remove expired keys before they are accessed; DEBUG SET-ACTIVE-EXPIRE sets it
         self.security_warning = SecurityWarning()
@@ -88,13 +101,15 @@ class Engine:
         self.counters.connections_received += 1
         client = Client(next(self._ids), self.stores[0], address=address, local_address=local_address, deliver=deliver)
         client.authenticated = not self.options.requirepass
-        client.connected_at = client.last_interaction = self.recently = self.steady()
+        client.connected_at = client.last_interaction = self.unit.recently = self.steady()
         self.clients[client.id] = client
         return client
 
     def disconnect(self, client: Client) -> None:
         """Forget a client that has disconnected, and all that it waits for, watches and is subscribed to."""
         self.clients.pop(client.id, None)
+        if client.replica is not None:
+            self.primary.detach(client.replica)
         self.waiting.unpark(client)
         self.watching.unwatch(client)
         self.pubsub.unsubscribe_all(client)
@@ -107,16 +122,16 @@ class Engine:
         """
         if self.scripts.busy:
             return self.refuse(client, args)
-        self.unit.stopped = None
+        self.unit.stopped, self.unit.recently = None, self.steady()
         self.counters.commands_processed += 1
         try:
             command = find(args)
             client.last_command = command.name
-            admit(client, command, self.options.requirepass, self.disk_failure)
+            self.admission.check(client, command)
             if self.eviction.keeping:
                 self.make_room(client, command, args)
         except ReplyError as error:
-            self.security_warning.check(client, args, self.recently)
+            self.security_warning.check(client, args, self.unit.recently)
             return self.reject(client, args, error)
         if client.queue is not None and UNQUEUED not in command.flags:
             client.queue.append((command, args))
@@ -127,6 +142,8 @@ class Engine:
             answer = NO_REPLY
         if self.unit.notes:
             self.settle()
+        if self.primary.feeding:
+            client.write_offset = self.primary.offset
         return answer
 
     def refuse(self, client: Client, args: list[bytes]) -> Value:
@@ -135,7 +152,7 @@ class Engine:
             command = find(args)
             if ALLOW_BUSY not in command.flags:
                 raise busy()
-            admit(client, command, self.options.requirepass, self.disk_failure)
+            self.admission.check(client, command)
             return command.run(self, client, args)
         except ReplyError as error:
             return self.reject(client, args, error)
@@ -152,16 +169,9 @@ class Engine:
         return ReplyError(f"EXECABORT Transaction discarded because of: {str(error).removeprefix('ERR ')}")
 
     @property
-    def disk_failure(self) -> ReplyError | None:
-        """The error for writes while changes cannot be kept on the disk; None: they can."""
-        if self.snapshots.refuses_writes:
-            return snapshot_failed()
-        return log_failed(self.log.failure) if self.log is not None and self.log.failure else None
-
-    @property
     def forked(self) -> bool:
-        """Whether a child process runs, for a rewrite or a snapshot. There is at most one."""
-        return self.rewriter.worker is not None or self.snapshots.worker is not None
+        """Whether a child process runs, for a rewrite, a snapshot or a replica. There is at most one."""
+        return any(each.worker is not None for each in (self.rewriter, self.snapshots, self.primary.full_sync))
 
     def make_room(self, client: Client, command: Command, args: list[bytes]) -> None:
         """Evict keys before a request runs, until `maxmemory` is kept.
@@ -169,7 +179,7 @@ class Engine:
         Raises `out_of_memory` if that fails and the request might need more memory.
         """
         self.eviction.touch(client.db.index, command, args)
-        if not self.eviction.full:
+        if not self.eviction.full or self.replica is not None:  # a replica has what its primary has
             return
         while self.eviction.full and (place := self.eviction.victim()) is not None:
             store = self.stores[place[0]]
@@ -191,6 +201,8 @@ class Engine:
         answer = self.perform(client, command, args)
         if len(self.unit.notes) > start:
             self.complete(command, args, start)
+        elif WRITE in command.flags:
+            use_keys(client.db, command, args)
         microseconds = (perf_counter() - began) * 1e6
         if self.monitors.clients:
             self.monitors.after(client, command, args)
@@ -199,17 +211,22 @@ class Engine:
         return answer
 
     def perform(self, client: Client, command: Command, args: list[bytes]) -> Value:
-        """Call a command's function, and count the keys that it looked up: shared by `run` and the fast path."""
+        """Call a command's function, and count the keys that it has read: shared by `run` and the fast path."""
         try:
             answer = command.run(self, client, args)
-        except ReplyError as error:
+        except ReplyError as error:  # without its traceback: values in its frames would live until the next collection
             self.counters.error_replies += 1
-            answer = error.with_traceback(None)  # else the values in its frames live until the next collection
+            answer = error.naming(args[0]) if isinstance(error, NamingError) else error.with_traceback(None)
+            if str(error).startswith("ERR ") and str(error) != str(no_such_key()):
+                use_keys(client.db, command, args)
+                return answer  # arguments are parsed before keys are read: nothing to count
         except Exception as error:
             self.faults.in_command(command, error)
             raise
-        if command.counts_lookups:
-            self.counters.count_lookups(client.db, command, args)
+        if at := command.only_read:
+            client.db.look_up(args[at])
+        elif command.counts_reads:
+            read_keys(client.db, command, args)
         return answer
 
     def complete(self, command: Command, args: list[bytes], start: int = 0) -> None:
@@ -244,13 +261,12 @@ class Engine:
             notes, self.unit.notes = self.unit.notes, []
             if self.eviction.keeping:
                 self.eviction.changed(notes)
-            if self.log is not None and (records := [(note.store.index, note.log) for note in notes if note.log]):
-                self.log.append(*records[0], records[1:])
+            if self.log is not None or self.primary.feeding:
+                propagate(notes, self.log, self.primary)
             if self.watching or self.waiting:
                 for note in notes:
                     for place in ((note.store.index, key) for key in note.keys):
-                        if note.touch:
-                            self.watching.touch(place, note.store)
+                        self.watching.touch(place, note.store, note.touch)
                         if note.wake and place in self.waiting:
                             ready.append(place)
             while ready and not self.unit.notes:
@@ -271,15 +287,16 @@ class Engine:
         except ReplyError as error:
             answer = error
         self.complete(parked.command, parked.args)
+        parked.client.write_offset = inf  # its change is not in the stream yet
         parked.client.deliver(answer)
         return True
 
     def expire(self, most: int = 200) -> bool:
         """Remove up to `most` expired keys of each database; return whether there may be more."""
         self.unit.stopped = None
-        self.recently = self.steady()
-        self.counters.sample(self.recently)
-        if not self.active_expire or self.recently < self.pause.until:
+        now = self.unit.recently = self.steady()
+        self.counters.sample(now)
+        if not self.active_expire or self.unit.leaves_expiry or now < self.pause.until:
             return False
         more = any([store.expire_due(most) for store in self.stores if store.deadlines])
         self.settle_expired()

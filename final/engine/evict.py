@@ -1,7 +1,7 @@
 """`maxmemory`: how much memory the keys take by our estimate, and which of them to evict (`evict.c`).
 
-It names victims; the engine evicts them. The sizes and the times of use are kept only while there is a limit, or after
-a client has asked how long a key was idle. A size is that of `data/memory.py`, estimated again for each key that a
+It names victims; the engine evicts them. The sizes are kept only while there is a limit, and how often keys are used
+only while there is one, or the policy is LFU. A size is that of `data/memory.py`, estimated again for each key that a
 command has changed, so that the sum falls when a key is deleted. The size of the process does not fall: Python keeps
 memory that it may need again.
 """
@@ -26,7 +26,7 @@ class Entry:
     """Size and use of a key."""
 
     size: int  # bytes
-    used: int  # when it was last used, in milliseconds by the steady clock
+    used: int  # when it was last used, in milliseconds by the steady clock: more exact than the store knows it
     often: int = NEW  # how often, on a logarithmic scale: 255 is about a million times
 
     def use(self, now: int) -> None:
@@ -81,7 +81,7 @@ class Eviction:
 
     def forget_all(self) -> None:
         """Forget all entries. The keys are counted again when an entry is next needed."""
-        self.keeping = self.options.maxmemory > 0
+        self.keeping = self.options.maxmemory > 0 or self.options.lfu
         self.used = 0  # bytes of all keys
         self.entries: dict[Place, Entry] | None = None  # None: the keys are not counted yet
         self.all, self.volatile = Urn(), Urn()
@@ -91,16 +91,27 @@ class Eviction:
         """Whether the keys take more memory than `maxmemory` allows."""
         return 0 < self.options.maxmemory < self.used
 
-    def entry(self, place: Place) -> Entry | None:
-        """Return the entry of a key, or None if there is no such key. From now on, keep entries."""
-        self.keeping = True
-        return self.counted().get(place)
+    def frequency(self, place: Place) -> int:
+        """Return how often a key was used, on the scale of LFU."""
+        entry = self.counted().get(place) or Entry(0, self.stores[place[0]].since)
+        return entry.frequency(self.steady())
+
+    def restored(self, place: Place, idle: int | None, often: int | None) -> None:
+        """Note how a key was used before it was restored: for how many milliseconds not at all, and how often."""
+        store, now = self.stores[place[0]], self.steady()
+        if idle is not None:
+            store.use(place[1], now - idle)
+        if self.keeping:
+            self.enter(place)
+            entry = self.counted()[place]
+            entry.used = now - (idle or 0)
+            entry.often = NEW if often is None else often
 
     def counted(self) -> dict[Place, Entry]:
-        """Return the entries of all keys; count the keys if that was not done yet."""
+        """Return the entries of all keys, which are counted now if need be; without a limit, of those that are used."""
         if self.entries is None:
             self.entries = {}
-            for store in self.stores:
+            for store in self.stores if self.options.maxmemory else ():
                 for key, _, _ in store.items():
                     self.enter((store.index, key))
         return self.entries
@@ -139,6 +150,8 @@ class Eviction:
             return
         entries = self.counted()
         for key in command.keys_in(args):
+            if (index, key) not in entries:
+                self.enter((index, key))
             entry = entries.get((index, key))
             if entry is not None:
                 entry.use(self.steady())

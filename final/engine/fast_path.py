@@ -12,8 +12,9 @@ from time import perf_counter
 
 from ..protocol.writer import encode
 from .client import Client
-from .command import PLAIN
+from .command import PLAIN, READS
 from .engine import Engine
+from .lookups import use_keys
 
 
 class FastPath:
@@ -30,8 +31,14 @@ class FastPath:
             and client.queue is None
             and not (client.channels or client.patterns or client.replies_to_skip or engine.scripts.busy)
             and not (engine.monitors.clients or engine.pause.until or engine.options.maxmemory)
-            and engine.disk_failure is None
+            and client.replica is None
+            and (not engine.admission.strict or self.allowed())
         )
+
+    def allowed(self) -> bool:
+        """Return whether no request is refused that goes this way: on a replica, only reads do."""
+        admission = self.engine.admission
+        return (admission.refusal is None or admission.read_only) and not admission.stale
 
     def take(
         self,
@@ -47,21 +54,24 @@ class FastPath:
         Stop also when `most` have run, when `output`, to which the replies are added, holds `room` bytes, or when it
         is `deadline` by `perf_counter`.
         """
-        if PLAIN.get(requests[-1][0]) is None or not self.open_to(client):
+        table = READS if self.engine.admission.read_only else PLAIN
+        if table.get(requests[-1][0]) is None or not self.open_to(client):
             return 0
         engine, unit, perform, protocol = self.engine, self.engine.unit, self.engine.perform, client.protocol
         options, limit = engine.options, engine.options.slowlog_log_slower_than
-        keeping = engine.eviction.keeping  # without a limit: only how long keys were idle
+        keeping = engine.eviction.keeping  # without a limit: how often keys are used
         unheard = not (engine.waiting.lines or engine.watching.clients or options.notify_keyspace_events or keeping)
+        feeding = engine.primary.feeding
         slow = limit / 1e6 if limit >= 0 else inf
-        before, began = len(requests), perf_counter()
+        before, began, last = len(requests), perf_counter(), None
         try:
             for _ in range(min(before, most)):
                 args = requests[-1]
-                command = PLAIN.get(args[0])
+                command = table.get(args[0])
                 if command is None or not command.fewest <= len(args) <= command.most or len(output) >= room:
                     break
                 requests.pop()
+                last = command
                 unit.stopped = None
                 if keeping:
                     engine.eviction.touch(client.db.index, command, args)
@@ -69,21 +79,32 @@ class FastPath:
                 if unit.notes:
                     note = unit.notes[0]
                     if unheard and len(unit.notes) == 1 and note.event != "expired":  # `publish` counts expired keys
-                        if engine.log is not None and (log := args if note.log is None else note.log):
-                            engine.log.append(client.db.index, log)
+                        if log := args if note.log is None else note.log:
+                            if engine.log is not None:
+                                engine.log.append(client.db.index, log)
+                            if feeding:
+                                engine.primary.append(client.db.index, log)
                         unit.notes.clear()
                     else:
                         engine.complete(command, args)
                         engine.settle()
+                elif not command.counts_reads:  # a command that writes, and has changed nothing
+                    if command.only_key:
+                        client.db.use(args[command.only_key], unit.recently)
+                    else:
+                        use_keys(client.db, command, args)
                 output += encode(answer, protocol)
                 ended = perf_counter()
                 if ended - began >= slow:
                     engine.slowlog.keep(client, command, args, int((ended - began) * 1e6))
                 began = ended
-                client.last_command = command.name
                 if ended >= deadline:
                     break
         finally:
             taken = before - len(requests)
+            if last is not None:
+                client.last_command = last.name
             engine.counters.commands_processed += taken
+            if feeding:
+                client.write_offset = engine.primary.offset
         return taken

@@ -19,7 +19,8 @@ class KeySpec:
     last: int = 0  # the index of the last key, from the first; where negative, from the end: -1 is the last argument
     step: int = 1  # from one key to the next
     counted: bool = False
-    keyword: str = ""  # the key follows this argument; if `last` is -1, keys are the first half of what follows it
+    keyword: str = ""  # the key follows this argument; if `last` is -1, keys are all that follows it
+    limit: int = 0  # 2: or only the first half of what follows it
     access: str = READ  # RO, RW, OW (overwrite) or RM (remove), and access, update, insert, delete
 
     def positions(self, args: Sequence[bytes]) -> range:
@@ -31,7 +32,7 @@ class KeySpec:
             keyword = self.keyword.lower().encode()
             first = self.begin + names.index(keyword) + 1 if keyword in names else len(args)
             behind = len(args) - first
-            return range(first, first + (behind // 2 if self.last else min(behind, 1)))
+            return range(first, first + (behind // (self.limit or 1) if self.last else min(behind, 1)))
         if not self.counted:
             stop = self.begin + self.last if self.last >= 0 else len(args) + self.last
             return range(self.begin, min(stop + 1, len(args)), self.step)
@@ -61,7 +62,7 @@ def derive(parameters: Sequence[str], depth: int, step: int, access: str) -> Ite
             yield KeySpec(depth + at, counted=True, access=next(uses, READ))
             return
         if name == "streams":
-            yield KeySpec(depth + at, last=-1, keyword="STREAMS", access=next(uses, READ))
+            yield KeySpec(depth + at, last=-1, keyword="STREAMS", limit=2, access=next(uses, READ))
             return
         if name in NAMES or (name == "keys" and apart):
             found = True
@@ -87,7 +88,8 @@ def beyond(use: str) -> KeySpec:
     """
     access, _, place = use.partition(" after ")
     keyword, _, begin = place.partition(" from ")
-    return KeySpec(int(begin or 0), keyword=keyword, access=access)
+    first, _, last = begin.partition(" to ")
+    return KeySpec(int(first or 0), int(last or 0), keyword=keyword, access=access)
 
 
 def legacy(specs: Sequence[KeySpec]) -> tuple[int, int, int]:

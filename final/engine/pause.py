@@ -1,8 +1,10 @@
-"""CLIENT PAUSE: which requests have to wait, and until when."""
+"""CLIENT PAUSE and FAILOVER: which requests have to wait, and until when."""
 
 from ..protocol.errors import ReplyError
 from .client import Client, about_to_run
 from .command import MAY_REPLICATE, WRITE, Command, find
+
+FOREVER = 2**53  # milliseconds
 
 
 class Pause:
@@ -11,6 +13,7 @@ class Pause:
     def __init__(self) -> None:
         self.until = 0  # by the steady clock, in milliseconds; 0: there is no pause
         self.writes_only = True
+        self._least = 0  # FAILOVER: `until` at the earliest, whatever clients say
 
     def begin(self, until: int, writes_only: bool) -> None:
         """Pause until `until`. A pause under way can only become longer, and can only hold more requests."""
@@ -18,13 +21,25 @@ class Pause:
         self.until = max(self.until, until)
 
     def end(self) -> None:
-        """End the pause."""
-        self.until = 0
+        """End the pause, unless writes wait for a failover."""
+        self.until, self.writes_only = self._least, True
+
+    def hold_writes(self) -> None:
+        """Let writes wait until `release_writes`."""
+        self._least = FOREVER
+        self.begin(FOREVER, writes_only=True)
+
+    def release_writes(self) -> None:
+        """The failover is over: so is the pause."""
+        self._least = 0
+        self.end()
 
     def holds(self, client: Client, args: list[bytes], now: int) -> bool:
         """Return whether this request has to wait. End the pause if its time is over."""
         if now >= self.until:
             self.end()
+            return False
+        if client.replica is not None:
             return False
         if not self.writes_only:
             return True

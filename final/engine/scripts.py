@@ -5,11 +5,12 @@ from collections.abc import Callable
 
 from ..lua.interpreter import Interpreter
 from ..options import Options
-from ..protocol.errors import ReplyError, no_script, out_of_memory
+from ..protocol.errors import ReplyError, no_script, out_of_memory, primary_down
 from ..protocol.writer import Value
 from ..server_log import log
+from .admit import Admission
 from .client import Client
-from .command import DENYOOM, MAY_REPLICATE, NOSCRIPT, WRITE, Command, look_up
+from .command import DENYOOM, MAY_REPLICATE, NOSCRIPT, STALE, WRITE, Command, look_up
 
 Call = Callable[[Client, Command, list[bytes]], Value]
 
@@ -24,19 +25,19 @@ class Scripts:
         options: Options,
         call: Call,
         full: Callable[[], bool],
-        disk_failure: Callable[[], ReplyError | None],
+        admission: Admission,
         while_busy: Callable[[], None],
     ) -> None:
         """The functions that scripts need of the engine.
 
         `call` runs a command as a part of the current one. `full` returns whether `maxmemory` is exceeded.
-        `disk_failure` returns the error for writes if none can be kept now. `while_busy` is called repeatedly when a
-        script has run for longer than `busy-reply-threshold`: it answers other clients with BUSY.
+        `admission` says whether they may write and read. `while_busy` is called repeatedly when a script has run for
+        longer than `busy-reply-threshold`: it answers other clients with BUSY.
         """
         self.options = options
         self.call = call
         self.full = full
-        self.disk_failure = disk_failure
+        self.admission = admission
         self.while_busy = while_busy
         self.texts: dict[bytes, bytes] = {}
         self.busy = False  # a script has been running for longer than `busy-reply-threshold`
@@ -44,7 +45,8 @@ class Scripts:
         self._client: Client | None = None  # a copy of the client for which a script runs; None: no script runs
         self._readonly = False
         self._oom = False  # `maxmemory` was exceeded when the script began (Redis: `script_oom`)
-        self._disk_failure: ReplyError | None = None  # for writes, if none could be kept when the script began
+        self._refusal: ReplyError | None = None  # for writes, if they were refused when the script began
+        self._stale = False  # the data must not be read
         self._wrote = False
         self._killed = False
         self._began = 0.0
@@ -80,9 +82,11 @@ class Scripts:
             raise ReplyError("ERR Can not execute a script with write flag using *_ro command.")
         self._readonly = readonly or "no-writes" in flags
         self._oom = self.full() and "allow-oom" not in flags
-        self._disk_failure = self.disk_failure()
-        if self._disk_failure and text.startswith(b"#!") and "no-writes" not in flags:
-            raise self._disk_failure
+        self._refusal, self._stale = self.admission.refusal, self.admission.stale
+        if self._refusal and text.startswith(b"#!") and "no-writes" not in flags:
+            raise self._refusal
+        if self._stale and "allow-stale" not in flags:
+            raise primary_down()
         self._client = Client(id=client.id, db=client.db, address=client.address, is_script=True)
         self._wrote = self._killed = self.busy = False
         self._began = time.monotonic()
@@ -113,13 +117,15 @@ class Scripts:
             raise ReplyError("ERR Wrong number of args calling Redis command from script")
         if NOSCRIPT in command.flags:
             raise ReplyError("ERR This Redis command is not allowed from script")
+        if self._stale and STALE not in command.flags:
+            raise ReplyError("ERR Can not execute the command on a stale replica")
         if DENYOOM in command.flags and self._oom and not self._wrote:
             raise out_of_memory()
         if WRITE in command.flags or MAY_REPLICATE in command.flags:
             if self._readonly:
                 raise ReplyError("ERR Write commands are not allowed from read-only scripts.")
-            if WRITE in command.flags and self._disk_failure and not self._wrote:
-                raise self._disk_failure
+            if WRITE in command.flags and self._refusal and not self._wrote:
+                raise self._refusal
             self._wrote = self._wrote or WRITE in command.flags
         assert self._client is not None
         self._client.protocol = protocol

@@ -6,11 +6,12 @@ from math import inf
 from typing import TypeVar
 
 from ..data.store import Store
+from ..options import Options
 from ..protocol.errors import too_many_arguments
 from ..protocol.writer import Value
 from .args import integer
 from .client import Client
-from .command import BLOCKING, COMMANDS, PLAIN, Command, FindKeys
+from .command import BLOCKING, COMMANDS, PLAIN, READS, WRITE, Command, FindKeys
 from .context import Engine
 from .key_specs import READ, derive
 
@@ -41,6 +42,8 @@ def command(
         table[name] = entry
         if entry.plain:
             PLAIN[name] = PLAIN[name.upper()] = entry
+            if WRITE not in flags:
+                READS[name] = READS[name.upper()] = entry
         return function
 
     return register
@@ -51,7 +54,8 @@ def describe(
 ) -> Command:
     """Make a Command from the signature of a function.
 
-    Parameters annotated Store, Client or Engine come first. They get the client's database, the client and the engine.
+    Parameters annotated Store, Options, Client or Engine come first. They get the client's database, the options, the
+    client and the engine.
     Each further parameter is an argument of the request: `bytes` unchanged, `int` parsed. One with a default may be
     missing. `*args` takes any number of arguments, and a parameter behind it takes the last one. `key_specs.py` says
     which parameters are keys, by their names.
@@ -66,7 +70,7 @@ def describe(
         name = f"{of}|{name.removeprefix(of + '_').replace('_', '-')}"
     depth = name.count("|") + 1
     parameters = list(inspect.signature(function, eval_str=True).parameters.values())
-    injected = tuple(each.annotation for each in parameters if each.annotation in (Store, Client, Engine))
+    injected = tuple(each.annotation for each in parameters if each.annotation in (Store, Options, Client, Engine))
     args = parameters[len(injected) :]
     single = [each for each in args if each.kind is not each.VAR_POSITIONAL]
     names = [each.name for each in args]
@@ -81,7 +85,7 @@ def describe(
         fewest=fewest,
         most=most,
         key_specs=tuple(derive(tuple(names), depth, step, keys)),
-        plain=injected == (Store,) and depth == 1 and BLOCKING not in flags,
+        plain=injected in ((Store,), (Store, Options)) and depth == 1 and BLOCKING not in flags,
     )
 
 
@@ -112,10 +116,14 @@ def bind(
             raise too_many_arguments(name, args)
         return function(client.db, *args[1:])
 
+    def run_with_options(engine: Engine, client: Client, args: list[bytes]) -> Value:
+        return function(client.db, engine.options, *args[1:])
+
     def run(engine: Engine, client: Client, args: list[bytes]) -> Value:
         if len(args) > most:
             raise too_many_arguments(name, args)
-        context = [client.db if kind is Store else client if kind is Client else engine for kind in injected]
+        known = {Store: client.db, Options: engine.options, Client: client, Engine: engine}
+        context = [known[kind] for kind in injected]
         arguments: list[bytes | int] = list(args)
         for index in to_parse[: len(args) - depth]:
             arguments[index] = integer(args[index])
@@ -127,4 +135,6 @@ def bind(
         if fewest == most:
             return run_one if len(integers) == 1 else run_plain
         return run_plain if most == inf else run_up_to
+    if injected == (Store, Options) and not to_parse and not last and most in (fewest, inf):
+        return run_with_options
     return run

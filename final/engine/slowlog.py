@@ -36,7 +36,7 @@ class SlowLog:
         if SKIP_SLOWLOG in command.flags:
             return
         kept = shorten(redact(command, args))
-        when = client.db.unit.now // 1000
+        when = client.db.unit.clock() // 1000
         self.entries.appendleft(Entry(self._next_id, when, took, kept, client.address, client.name))
         self._next_id += 1
         while len(self.entries) > self.options.slowlog_max_len:

@@ -1,10 +1,10 @@
-"""What a command returns when it has to wait for a key. It knows no client and no socket."""
+"""What a command returns when it has to wait, mostly for a key. It knows no client and no socket."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..data.store import Store
-from ..protocol.writer import Value
+from ..protocol.writer import NULL_ARRAY, Value
 from .args import parse_timeout
 
 
@@ -12,6 +12,7 @@ from .args import parse_timeout
 class Wait:
     """A command returns this instead of a reply: call `serve` when one of `keys` holds a value of type `kind`.
 
+    With no keys, `Waiting.look` asks `ready` and calls `serve`, both with an empty key: see WAIT.
     For a blocking pop, `serve` is the same function that pops at once when there is something to pop: see
     `serve_or_wait`.
     """
@@ -23,6 +24,14 @@ class Wait:
     serve: Callable[[bytes], Value]  # takes the key that now holds a value, and returns the reply
     ready: Callable[[bytes], bool] = lambda key: True  # takes such a key: whether `serve` can use its value
     if_gone: bool = False  # call `serve` also when a key changes that holds no value of type `kind` then
+    timed_out: Callable[[], Value] = lambda: NULL_ARRAY  # returns the reply when the timeout is over
+    begin: Callable[[], None] = lambda: None  # called when the client waits
+    only_end: bool = False  # nothing but its own end may end it: CLIENT UNBLOCK does not
+
+
+def wait_outside(begin: Callable[[], None], otherwise: Value) -> Wait:
+    """Return a `Wait` for something that `begin` begins outside of the data: see `conclude.py`."""
+    return Wait((), object, 0, otherwise, lambda key: otherwise, lambda key: False, begin=begin, only_end=True)
 
 
 def serve_or_wait(

@@ -18,8 +18,7 @@ from ..server_log import log
 from .folder import Folder, private, size_in_place, touched
 from .health import Event, Health, State
 from .read import CorruptLog, Progress, Refusable, read_file
-
-Record = tuple[int, Sequence[bytes]]  # the index of a database, and a request
+from .record import Record, encode_unit
 
 
 class Log:
@@ -205,16 +204,7 @@ class Log:
         if index == self._database and not more:
             self._waiting += encode_request(args)
             return
-        unit, database = bytearray(), self._database
-        if more:
-            unit += b"*1\r\n$5\r\nMULTI\r\n"
-        for number, request in ((index, args), *more):
-            if number != database:
-                unit += encode_request([b"SELECT", b"%d" % number])
-                database = number
-            unit += encode_request(request)
-        if more:
-            unit += b"*1\r\n$4\r\nEXEC\r\n"
+        unit, database = encode_unit(self._database, (index, args), *more)
         self._waiting += unit
         self._database = database
 

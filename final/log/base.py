@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ..data.store import KINDS, Args, Store
+from ..data.kinds import KINDS, Args
+from ..data.store import Store
 from ..protocol.writer import encode
 from .child import Wanted, joined, write_file
 

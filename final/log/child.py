@@ -27,8 +27,13 @@ class Child:
         self.draft = draft
 
     @classmethod
-    def start(cls, write: Write, draft_of: Callable[[int], Path], prepare: Callable[[], None]) -> "Child":
-        """Fork a child that calls `prepare` and `write`, and exits. `draft_of` names its file. Raises OSError."""
+    def start(
+        cls, write: Write, draft_of: Callable[[int], Path], prepare: Callable[[], None], keep: int = -1
+    ) -> "Child":
+        """Fork a child that calls `prepare` and `write`, and exits. `draft_of` names its file. Raises OSError.
+
+        `keep` is a file descriptor that stays open in the child, such as a pipe to which it writes instead.
+        """
         server = os.getpid()
         with warnings.catch_warnings():
             # Python 3.12 and later warn: a lock that a thread holds now is held in the child for ever. Our thread calls
@@ -41,7 +46,7 @@ class Child:
                 gc.unfreeze()
                 raise
         if pid == 0:
-            run(write, draft_of(os.getpid()), server, prepare)
+            run(write, draft_of(os.getpid()), server, prepare, keep)
         return cls(pid, draft_of(pid))
 
     def result(self) -> str | None:
@@ -64,13 +69,14 @@ class Child:
         self.draft.unlink(missing_ok=True)
 
 
-def run(write: Write, draft: Path, server: int, prepare: Callable[[], None]) -> NoReturn:
+def run(write: Write, draft: Path, server: int, prepare: Callable[[], None], keep: int) -> NoReturn:
     """In the child: write the file, as long as the process `server` is the parent, and exit."""
     status = 1
     try:
         gc.disable()  # the end of the process frees everything
         prepare()
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # else connections that the server closes would stay open
+        for first, last in ((3, keep), (max(keep + 1, 3), os.sysconf("SC_OPEN_MAX"))):
+            os.closerange(first, last)  # else connections that the server closes would stay open
         write(draft, lambda: os.getppid() == server)
         status = 0
     except BaseException as error:

@@ -31,8 +31,8 @@ Request = tuple[int, int, Args]  # the offsets of its start and its end, and its
 Refusable = tuple[Args, Callable[[str], NoReturn]]  # a request, and a function that refuses it, for a reason
 _COUNTS = {b"*%d" % count: count for count in range(1, 1024)}  # headers that `split` may take: of requests …
 _LENGTHS = {b"$%d" % length: length for length in range(4096)}  # … and of arguments
-_HEADER = re.compile(rb"\*(?:([1-9][0-9]{0,9})(?:\r(\n)?)?)?")  # also matches its beginning; group 2: it is complete
-_LENGTH = re.compile(rb"\$(?:(0|[1-9][0-9]{0,17})(?:\r(\n)?)?)?")
+HEADER = re.compile(rb"\*(?:([1-9][0-9]{0,9})(?:\r(\n)?)?)?")  # also matches its beginning; group 2: it is complete
+LENGTH = re.compile(rb"\$(?:(0|[1-9][0-9]{0,17})(?:\r(\n)?)?)?")
 
 
 class CorruptLog(Exception):
@@ -218,9 +218,9 @@ def careful(data: bytes, place: int = 0) -> tuple[Args, int] | None:
         end = data.find(b"\r\n", place)
         return ([], end + 2) if end >= 0 else None
     args: Args = []
-    count, place = number(_HEADER, data, place)
+    count, place = number(HEADER, data, place)
     while len(args) < count:
-        length, place = number(_LENGTH, data, place)
+        length, place = number(LENGTH, data, place)
         if length < 0 or place + length + 2 > len(data):
             return None
         args.append(data[place : place + length])
@@ -249,9 +249,9 @@ def misled(rest: bytes) -> str:
     With a damaged digit in its length, an argument seems to reach beyond the end of the file. But with the right digit
     it ends at its CRLF, and complete requests follow.
     """
-    header = _HEADER.match(rest)
+    header = HEADER.match(rest)
     place = header.end() if header else 0
-    while (length := _LENGTH.match(rest, place)) and length[2]:
+    while (length := LENGTH.match(rest, place)) and length[2]:
         place = length.end() + int(length[1]) + 2
         if place > len(rest):
             for right in neighbours(length[1]):

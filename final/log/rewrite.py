@@ -88,6 +88,12 @@ class Rewriter:
             return False
         return True
 
+    def start_over(self) -> None:
+        """All data was replaced: begin the log again. Until that is complete, the folder holds the log before it."""
+        self.turn_off()
+        if self.engine.options.appendonly == "yes" and not self.turn_on(now=True):
+            self.schedule()
+
     def turn_off(self) -> None:
         """Stop logging. The files stay."""
         self.cancel()

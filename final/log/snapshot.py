@@ -48,6 +48,10 @@ class Snapshots:
     def __init__(self, engine: Engine, prepare: Callable[[], None] = lambda: None) -> None:
         self.engine = engine
         self.prepare = prepare
+        self.about: Callable[[], dict[bytes, bytes]] = dict  # what a snapshot says about the stream to replicas
+        self.on_end: Callable[[str], None] = lambda problem: (
+            None
+        )  # is called when a child has ended, with a problem or ""
         self.worker: Child | None = None  # while a child writes a snapshot
         self.scheduled = False  # a snapshot begins as soon as possible
         self.failed = False  # the last try in the background
@@ -142,6 +146,7 @@ class Snapshots:
             self.fail(problem)
         else:
             self.succeed(self._changes)
+        self.on_end(problem)
 
     def succeed(self, changes: int) -> None:
         """A snapshot is complete, with so many of the changes since the one before."""
@@ -171,6 +176,7 @@ class Snapshots:
         if self.worker is not None:
             self.worker.cancel()
             self.worker = None
+            self.on_end("it was cancelled")
         self.draft(os.getpid()).unlink(missing_ok=True)
 
     def draft(self, pid: int) -> Path:
@@ -180,7 +186,7 @@ class Snapshots:
     def write(self, draft: Path, wanted: Wanted = lambda: True) -> None:
         """Write the data to a file, as long as it is wanted. Raises OSError."""
         options = self.engine.options
-        pieces = joined(snapshot(self.engine.stores, options.rdbcompression == "yes"))
+        pieces = joined(snapshot(self.engine.stores, options.rdbcompression == "yes", self.about()))
         write_file(draft, with_checksum(pieces, options.rdbchecksum == "yes"), wanted)
 
     def replace(self, draft: Path) -> None:

@@ -1,7 +1,7 @@
 """The Lua libraries `cjson` and `bit`, and what `libraries.lua` calls of `cmsgpack` and `struct`.
 
 They take and return values of Lua, as lupa converts them. In Redis all are written in C. Results and error texts are
-the same here, except that an error in JSON always has its position, but not always the same token.
+the same here.
 """
 
 import json
@@ -13,22 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import msgpack, structs
+from .json_decoding import DEEPEST, VALUE, Table, decode
 
 Kind = Callable[[Any], str | None]
-Table = Callable[[Any], Any]
 Charge = Callable[[int], None]
-DEEPEST = 1000  # levels of nested tables
-VALUE = 48  # bytes of a value at least, here and in Lua
-SEPARATORS = b"[{,:"  # in JSON one of these precedes every value but the first
 ESCAPED = {b'"': b'\\"', b"\\": b"\\\\", b"/": b"\\/", b"\b": b"\\b", b"\t": b"\\t", b"\n": b"\\n", b"\f": b"\\f",
            b"\r": b"\\r"}  # fmt: skip
-EXPECTED = {  # messages of Python's json -> what cjson expects
-    "Expecting value": "value",
-    "Expecting property name enclosed in double quotes": "object key string",
-    "Expecting ':' delimiter": "colon",
-    "Expecting ',' delimiter": "comma or end",
-    "Extra data": "the end",
-}
 
 
 def calls(kind: Kind, table: Table, null: Callable[[], Any], charge: Charge) -> dict[bytes, Callable[..., Any]]:
@@ -134,55 +124,6 @@ def quoted(text: bytes) -> bytes:
     """
     escaped = re.sub(rb'[\0-\x1f"\\/\x7f]', lambda found: ESCAPED.get(found[0], b"\\u%04x" % ord(found[0])), text)
     return b'"%b"' % escaped
-
-
-def decode(
-    text: bytes, table: Callable[[Any], Any], null: Any, charge: Callable[[int], None], deepest: float = DEEPEST,
-    invalid: Any = True,
-) -> Any:  # fmt: skip
-    """Decode JSON to Lua values. `table` makes a table; `null` is used for null; `charge` is called with the size.
-
-    `deepest` is the number of levels that may be nested. NaN and infinities are numbers if `invalid` is true.
-
-    Raises ValueError, and what `charge` and `table` raise.
-    """
-    charge(len(text) + VALUE * sum(map(text.count, SEPARATORS)))  # before Python's json allocates as much
-
-    def converted(value: Any) -> Any:
-        if isinstance(value, str):
-            return value.encode(errors="surrogateescape")
-        if isinstance(value, list):
-            return table([converted(item) for item in value])
-        if isinstance(value, dict):
-            return table({converted(key): converted(item) for key, item in value.items()})
-        return null if value is None else value
-
-    check_depth(text, min(int(deepest), DEEPEST))
-    if not invalid:
-        check_numbers(text)
-    try:
-        return converted(json.loads(text.decode(errors="surrogateescape"), parse_int=float))
-    except json.JSONDecodeError as error:
-        found = "invalid token" if error.doc[error.pos :].strip() else "T_END"
-        expected = f"Expected {EXPECTED[error.msg]} but found" if error.msg in EXPECTED else "Found"
-        raise ValueError(f"{expected} {found} at character {error.pos + 1}") from None
-
-
-def check_depth(text: bytes, deepest: int) -> None:
-    """Raise ValueError if JSON is nested too deep, before the recursive parser runs."""
-    depth = 0
-    for found in re.finditer(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', text, re.DOTALL):
-        depth += (found[0] in b"[{") - (found[0] in b"]}")
-        if depth > deepest:
-            raise ValueError(f"Found too many nested data structures ({depth}) at character {found.end()}")
-
-
-def check_numbers(text: bytes) -> None:
-    """Raise ValueError if JSON has NaN or an infinity, which Python's parser takes for numbers."""
-    for found in re.finditer(rb'"(?:[^"\\]|\\.)*+"?|NaN|-?Infinity', text, re.DOTALL):
-        if not found[0].startswith(b'"'):
-            token = "number" if found[0].startswith(b"-") else "token"
-            raise ValueError(f"Expected value but found invalid {token} at character {found.start() + 1}")
 
 
 def operate(name: bytes, *numbers: float) -> int | bytes:

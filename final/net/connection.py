@@ -5,6 +5,7 @@ It also limits each client: how much of an iteration of the event loop it may us
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from math import inf
 from time import perf_counter
 
@@ -34,35 +35,28 @@ from .connection_state import (
     State,
 )
 from .listener import AcceptedTransport, format_address
-from .output_limit import OutputLimit
+from .sending import CHUNK, ROOM, SMALL, Sending
 
 SHARE = 128  # requests of one client in one iteration: they take some tenths of a millisecond
-ROOM = 1 << 20  # bytes of replies to one client, after which no request is executed in this iteration
-CHUNK = 64 * 1024  # bytes that one read returns at most
-SMALL = 16 * 1024  # a chunk, input or output of this size in bytes is not limited: Redis allocates as much per client
 
 
-class Connection(asyncio.Protocol):
+class Connection(Sending):
     """One client's connection. The event loop calls its methods; none of them blocks.
 
     `connections` is the set of all connections; `connection_lost` removes this one.
     """
 
     def __init__(self, iteration: Iteration, connections: "set[Connection]", accepted: AcceptedTransport) -> None:
-        self.iteration = iteration
-        self.connections = connections
-        self.engine = engine = iteration.engine
-        self.transport: asyncio.Transport = accepted
+        engine = iteration.engine
         address, local_address = (format_address(accepted.get_extra_info(name)) for name in ("peername", "sockname"))
-        self.client = engine.connect(address, local_address, self.deliver)
+        super().__init__(iteration, accepted, engine.connect(address, local_address, self.deliver))
+        self.connections = connections
         self.client.hang_up, self.client.resume = self.hang_up, self.unpause
+        self.client.wake = partial(iteration.send_soon, self)
         self.reader = Reader(engine.options.proto_max_bulk_len)
         self.reader.trusted = not self.client.auth_required(engine.options.requirepass)
-        self.output = bytearray()  # replies that wait until the log is flushed
         self.state: State = READY
         self.reading = True  # the transport reads from the client
-        self.choked = False  # the client does not read its replies: `transport` holds more than 64 KiB of them
-        self.output_limit = OutputLimit()
         self.timer: asyncio.TimerHandle | None = None  # calls the function that ends the state BLOCKED or PAUSED
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -85,7 +79,7 @@ class Connection(asyncio.Protocol):
         """
         if self.state is CLOSING:
             return
-        self.client.last_interaction = self.engine.recently
+        self.client.last_interaction = self.engine.unit.recently
         in_time = self.state is READY and perf_counter() < (self.iteration.deadline or inf)
         try:
             (self.reader.feed if in_time else self.reader.keep)(data)
@@ -237,31 +231,12 @@ class Connection(asyncio.Protocol):
     def deliver(self, value: Value) -> None:
         """Send a message of publish/subscribe or MONITOR, or the reply to a blocked command, whose wait ends."""
         self.output += encode(value, self.client.protocol)
-        self.client.last_interaction = self.engine.recently
+        self.client.last_interaction = self.engine.unit.recently
         self.iteration.send_soon(self)
         if self.state is BLOCKED and self.client.parked is None:
             self.move(UNBLOCK)
         if len(self.output) > ROOM:
             self.check_output_limit()
-
-    def send(self) -> None:
-        """Check the output limit, write `output`, and close the connection if `client.closing` is set."""
-        if self.client.channels or self.client.patterns or self.engine.options.client_output_buffer_limit.normal:
-            self.check_output_limit()
-        if not self.transport.is_closing():
-            large = len(self.output) > SMALL  # asyncio keeps what it cannot write yet: a view avoids a copy
-            self.transport.write(memoryview(self.output) if large else self.output)
-            if self.client.closing:
-                self.transport.close()
-        self.output = bytearray()
-
-    def check_output_limit(self) -> None:
-        """Cut off the client if its output exceeds the limit for its class, pubsub or normal."""
-        client, limits = self.client, self.engine.options.client_output_buffer_limit
-        limit = limits.pubsub if client.channels or client.patterns else limits.normal
-        waiting = len(self.output) + self.transport.get_write_buffer_size() - SMALL
-        if self.output_limit.exceeded(waiting, limit, self.engine.steady()):
-            self.cut_off("output buffer limits")
 
     def pause_writing(self) -> None:
         """The transport holds more than 64 KiB of replies: execute and read nothing until the client has read them."""
@@ -273,6 +248,7 @@ class Connection(asyncio.Protocol):
         self.choked = False
         self.move(DRAINED)
         self.update_reading()
+        self.iteration.send_soon(self)  # a replica may have more to get
 
     def eof_received(self) -> bool:
         """The client has sent EOF. Return True, to keep the connection open until the last replies are written.

@@ -1,6 +1,10 @@
 """`client-output-buffer-limit`: how many bytes may wait until the client reads them, and for how long."""
 
-from ..options import Limit
+from dataclasses import replace
+
+from ..engine.client import Client
+from ..option_values import Limit
+from ..options import Options
 
 
 class OutputLimit:
@@ -26,3 +30,17 @@ class OutputLimit:
             return False
         too_long = self.over_since is not None and now - self.over_since > limit.seconds * 1000
         return too_long or waiting > limit.hard > 0
+
+
+def output_of(client: Client, options: Options) -> tuple[Limit | None, int]:
+    """Return the limit for a client's class, and how many bytes wait for it that its connection does not have yet.
+
+    For a replica, these are in the backlog; a hard limit below the size of that would not save memory.
+    """
+    limits = options.client_output_buffer_limit
+    if client.replica is not None:
+        limit = limits.replica
+        if limit is not None and 0 < limit.hard < options.repl_backlog_size:
+            limit = replace(limit, hard=options.repl_backlog_size)
+        return limit, client.replica.waiting
+    return limits.pubsub if client.channels or client.patterns else limits.normal, 0

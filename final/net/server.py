@@ -2,20 +2,24 @@
 
 import asyncio
 import os
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, NoReturn
 
 from ..engine.engine import Engine
 from ..engine.faults import out_of_memory
+from ..engine.following import follow
 from ..engine.open_files import adjust_open_files_limit
+from ..option_values import parse_replicaof
 from ..options import Options
 from ..protocol.errors import protected, too_many_clients
 from ..protocol.writer import encode
+from ..replication.outgoing import Conversation
 from ..server_log import announce, log
 from .before_sleep import Iteration
 from .connection import Connection
 from .listener import AcceptedTransport, Listener, keep_alive
+from .outgoing import Outgoing
 from .stopping import forget_signals
 from .systemd import tell
 from .while_busy import WhileBusy
@@ -37,8 +41,11 @@ class Server:
             while_busy=lambda: self.while_busy.serve(),
             in_child=forget_signals,
             on_broken=self.end,
+            dial=self.dial,
+            watch=self.watch,
         )
         self.connections: set[Connection] = set()
+        self.dialling: set[asyncio.Task[None]] = set()  # the event loop itself keeps only weak references to them
         self.iteration = Iteration(self.engine, self.stop, self.end)
         self.listener = Listener(self.create_connection, self.iteration.queue)
         self.while_busy = WhileBusy(self.iteration, self.connections, self.listener)
@@ -57,6 +64,8 @@ class Server:
         if self.options.maxclients < asked:
             log.warning("the system allows too few open files: maxclients is %d", self.options.maxclients)
         host, self.options.port = self.listener.open(self.options.bind, self.options.port)
+        if self.options.replicaof:
+            follow(self.engine, *parse_replicaof(self.options.replicaof))
         timers = (self.expire_regularly(), self.save_when_due(), self.sync_every_second(), self.check_clients())
         tasks = [asyncio.create_task(self.guard(each)) for each in timers]
         announce(f"listening on {host}:{self.options.port}")
@@ -66,8 +75,7 @@ class Server:
         self.listener.close()
         for task in tasks:
             task.cancel()
-        self.engine.rewriter.cancel()
-        self.engine.snapshots.cancel()
+        self.cancel_children()
         if self.failure is None:
             self.iteration.before_sleep()
         for connection in self.connections:
@@ -90,6 +98,21 @@ class Server:
         engine.counters.connections_rejected += 1
         accepted.write(encode(refusal))
         return None
+
+    def dial(self, host: str, port: int, conversation: Conversation, timeout: float) -> None:
+        """Open a connection to another server, for a conversation, within `timeout` seconds. Return at once."""
+        outgoing = Outgoing(self.iteration, conversation)
+        task = asyncio.get_running_loop().create_task(outgoing.open(host, port, timeout))
+        self.dialling.add(task)
+        task.add_done_callback(self.dialling.discard)
+
+    def watch(self, descriptor: int, when_readable: Callable[[], None] | None) -> None:
+        """Call a function whenever a file descriptor is readable; None: no longer."""
+        loop = asyncio.get_running_loop()
+        if when_readable is None:
+            loop.remove_reader(descriptor)
+        else:
+            loop.add_reader(descriptor, when_readable)
 
     def interrupt(self) -> float | None:
         """Have the event loop stop the server, and return the seconds that it has. The signal thread calls this.
@@ -118,10 +141,15 @@ class Server:
     def leave(self, status: int = 0) -> None:
         """End the process at once. Every change that a client has a reply for is in the log."""
         try:
-            self.engine.rewriter.cancel()
-            self.engine.snapshots.cancel()
+            self.cancel_children()
         finally:
             os._exit(status)
+
+    def cancel_children(self) -> None:
+        """End the child process, if there is one."""
+        self.engine.rewriter.cancel()
+        self.engine.snapshots.cancel()
+        self.engine.primary.full_sync.cancel()
 
     def stop(self, failure: str | None = None) -> None:
         """End `run`, because somebody asked for it, or because of a `failure`. No request is executed after this."""
@@ -184,14 +212,20 @@ class Server:
         oldest = self.engine.steady() - self.options.timeout * 1000
         for connection in list(self.connections):
             client = connection.client
-            if client.last_interaction < oldest and not (client.parked or client.subscribed or client.monitoring):
+            if client.last_interaction < oldest and not (
+                client.parked or client.subscribed or client.monitoring or client.replica
+            ):
                 connection.transport.close()
 
     async def save_when_due(self) -> None:
-        """Start a rewrite of the log, or a snapshot, when one is due, and finish it when its child process is done."""
+        """Some ten times a second: rewrite the log and write snapshots when they are due; keep up the replication."""
         while True:
             self.engine.rewriter.tick()
             self.engine.snapshots.tick()
+            self.engine.primary.tick()
+            for each in (self.engine.replica, self.engine.failover):
+                if each is not None:
+                    each.tick(self.engine.steady())
             await asyncio.sleep(CHILD_TICK)
 
     async def sync_every_second(self) -> None:

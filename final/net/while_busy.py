@@ -8,9 +8,10 @@ import os
 from contextlib import suppress
 
 from .before_sleep import Iteration
-from .connection import CHUNK, Connection
+from .connection import Connection
 from .connection_state import RUNNING
 from .listener import Listener
+from .sending import CHUNK
 
 
 class WhileBusy:

@@ -5,6 +5,14 @@ class ReplyError(Exception):
     """An error that is the reply to one request. The text begins with its code, mostly `ERR`."""
 
 
+class NamingError(ReplyError):
+    """One that ends with the name of the command as the client typed it. The engine knows the request, and adds it."""
+
+    def naming(self, command: bytes) -> ReplyError:
+        """Return the complete error."""
+        return ReplyError(f"{self}{shown(command)}")
+
+
 def shown(arg: bytes) -> str:
     """An argument as it is quoted in an error text: up to 128 bytes, and up to the first zero byte.
 
@@ -150,6 +158,11 @@ def busy() -> ReplyError:
     return ReplyError("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.")
 
 
+def paused() -> ReplyError:
+    """For a command that began before CLIENT PAUSE, and must not write when it ends."""
+    return ReplyError("ERR clients are paused")
+
+
 def no_script() -> ReplyError:
     """For the SHA1 of a script that is not loaded."""
     return ReplyError("NOSCRIPT No matching script. Please use EVAL.")
@@ -162,6 +175,16 @@ def debug_not_allowed() -> ReplyError:
         "local connection, otherwise you need to set this option in the configuration file, and then restart the "
         "server."
     )
+
+
+def read_only_replica() -> ReplyError:
+    """For a write to a replica."""
+    return ReplyError("READONLY You can't write against a read only replica.")
+
+
+def primary_down() -> ReplyError:
+    """For a command to a replica without its primary, if it must not show data that may be stale."""
+    return ReplyError("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.")
 
 
 def out_of_memory() -> ReplyError:
@@ -182,3 +205,8 @@ def snapshot_failed() -> ReplyError:
         "writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for "
         "details about the RDB error."
     )
+
+
+def not_enough_replicas() -> ReplyError:
+    """For a write while too few replicas are near (`min-replicas-to-write`)."""
+    return ReplyError("NOREPLICAS Not enough good replicas to write.")

@@ -20,15 +20,16 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[InProcess], Call
 
     real = Child.start
 
-    def start(write: Write, *others: Any) -> Child:
+    def start(write: Write, *others: Any, **more: Any) -> Child:
         def stop_first(*given: Any) -> None:
             os.kill(os.getpid(), signal.SIGSTOP)
             write(*given)
 
-        return real(stop_first, *others)
+        return real(stop_first, *others, **more)
 
     def wait(peer: InProcess) -> Callable[[], None]:
-        worker: Any = peer.engine.rewriter.worker or peer.engine.snapshots.worker
+        engine = peer.engine
+        worker: Any = engine.rewriter.worker or engine.snapshots.worker or engine.primary.full_sync.worker
         pids.append(worker.pid)
         os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WNOWAIT)
         return lambda: os.kill(worker.pid, signal.SIGCONT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ import redis as redis_py
 
 from stages.harness.server import Server
 from stages.harness.wire import Client, request
-from tests.support.oracle import InProcess, final_server, redis_server
+from tests.support.folders import flush, opened
+from tests.support.oracle import InProcess, OverTheWire, args_of, final_server, redis_server
+from tests.support.sequences import shapes
 from tests.support.shared import Shared
 
 OK = b"+OK\r\n"
@@ -296,16 +299,48 @@ def test_debug_object_tells_how_a_value_is_kept() -> None:
 # OBJECT IDLETIME
 
 
-def test_how_long_a_key_was_idle_is_known_from_the_first_time_on_that_someone_asks() -> None:
+def test_how_long_a_key_was_idle_is_known_from_its_first_second_on() -> None:
     peer = InProcess()
     peer.ask("MSET a 1 b 1")
-    peer.now += 5000
-    assert peer.ask("OBJECT IDLETIME a") == ":0"
     peer.now += 5000
     peer.ask("GET b")
     peer.ask("TTL a")
     peer.now += 1000
     assert (peer.ask("OBJECT IDLETIME a"), peer.ask("OBJECT IDLETIME b")) == (":6", ":1")
+
+
+def test_a_key_that_was_loaded_was_last_used_then(tmp_path: Path) -> None:
+    before = opened(tmp_path)
+    before.ask("MSET a 1 b 1")
+    flush(before)
+    peer = opened(tmp_path)
+    peer.now += 5000
+    peer.ask("GET b")
+    assert (peer.ask("OBJECT IDLETIME a"), peer.ask("OBJECT IDLETIME b")) == (":5", ":0")
+
+
+USES = """
+    GET k | SET k v | STRLEN k | APPEND k v | EXISTS k | TYPE k | TTL k | PEXPIRETIME k | DUMP k | OBJECT ENCODING k
+    TOUCH k | OBJECT FREQ k | OBJECT IDLETIME k | MEMORY USAGE k | EXPIRE k 100 | EXPIRE k 100 XX | PERSIST k | COPY k l
+    SETNX k v | MSETNX k v | SET k v NX | MGET x k | GETEX k | LPUSH k v | HGET k f | WATCH k | SCAN 0 | KEYS * | INCR k
+    RENAME k l | RENAMENX k l | MOVE k 1 | SORT k | BITCOUNT k | BITOP NOT l k | PFCOUNT k | LCS k k | RANDOMKEY
+    RESTORE k 0 x | DEBUG OBJECT k | SETRANGE k 0 "" | SINTERSTORE l k k | SUBSTR k 0 1 | GETRANGE k 0 1
+"""
+
+
+def test_the_same_requests_as_in_redis_are_a_use() -> None:
+    ours = InProcess(enable_debug_command="yes")
+    with redis_server("--enable-debug-command", "yes") as server:
+        peers = ours, OverTheWire(server.connect())
+        (answer,) = ours.ask_all([[b"SET", b"k", b"value"]]) and ours.ask_all([[b"DUMP", b"k"]])
+        payload = answer.split(b"\r\n", 1)[1][:-2]
+        for line in shapes(USES):
+            asked = [
+                [b"RESTORE", b"k", b"0", payload, b"REPLACE", b"IDLETIME", b"1000"],
+                *(args_of(each) for each in ("DEL l", line, "UNWATCH", "OBJECT IDLETIME k", "OBJECT IDLETIME l")),
+            ]
+            idle = [[len(reply) for reply in peer.ask_all(asked)[-2:]] for peer in peers]  # :0 or :1000, or null
+            assert idle[0] == idle[1], line
 
 
 # MEMORY USAGE

@@ -47,7 +47,7 @@ def taken(engine: Engine, client: Client, *requests: list[bytes], most: int = 10
 
 def test_both_ways_do_the_same(tmp_path_factory: pytest.TempPathFactory) -> None:
     @settings(max_examples=EXAMPLES, deadline=None)
-    @given(st.lists(st.lists(ANY, max_size=8), max_size=4), st.sampled_from(["", "KEA"]), st.booleans())
+    @given(st.lists(st.lists(ANY, max_size=8), max_size=4), st.sampled_from(["", "KEA", "KEAnm"]), st.booleans())
     def holds(batches: list[list[list[bytes]]], events: str, watched: bool) -> None:
         folder = tmp_path_factory.mktemp("ways")
         peers = [opened(folder / way) for way in ("long", "short")]
@@ -72,6 +72,10 @@ def test_both_ways_do_the_same(tmp_path_factory: pytest.TempPathFactory) -> None
         assert log_in(folder / "long").read_bytes() == log_in(folder / "short").read_bytes()
         counted = [peer.engine.counters for peer in peers]
         assert counted[0] == counted[1]
+        assert (peers[0].engine.unit.hits, peers[0].engine.unit.misses) == (
+            peers[1].engine.unit.hits,
+            peers[1].engine.unit.misses,
+        )
 
     holds()
 
@@ -140,17 +144,17 @@ def test_one_who_is_told_of_a_change_keeps_nobody_up_any_more() -> None:
     assert watcher.dirty_cas and not peer.engine.watching.clients
 
 
-def test_who_asked_how_long_a_key_was_idle_is_told_of_what_goes_the_short_way(tmp_path: Path) -> None:
+def test_what_goes_the_short_way_is_a_use_of_its_keys_too(tmp_path: Path) -> None:
     peer = opened(tmp_path)
-    for key in "abc":
-        peer.ask(f"SET {key} 1")
-    peer.ask("OBJECT IDLETIME a")
+    for line in ("SET a 1", "SET b 1", "SET c 1", "SET d 1", "SADD s x"):
+        peer.ask(line)
     peer.now += 5000
-    args = [args_of(line) for line in ("GET a", "SET b 2", "TTL c", "SET new 1", "DEL c")]
-    assert taken(peer.engine, peer.client, *args) == 5
+    peer.engine.expire()  # the server's timer, which reads the clock
+    args = [args_of(line) for line in ("GET a", "SET b 2", "TTL d", "SET new 1", "DEL c", "SADD s x", "MSET n 1 m 1")]
+    assert taken(peer.engine, peer.client, *args) == len(args)
     peer.now += 2000
-    idle = [peer.ask(f"OBJECT IDLETIME {key}") for key in ("a", "b", "c", "new")]
-    assert idle == [":2", ":2", "$-1", ":2"]
+    idle = [peer.ask(f"OBJECT IDLETIME {key}") for key in ("a", "b", "c", "d", "new", "s", "n")]
+    assert idle == [":2", ":2", "$-1", ":7", ":2", ":2", ":2"]
 
 
 def test_a_slow_request_on_the_short_way_is_in_the_slow_log() -> None:

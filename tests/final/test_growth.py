@@ -11,9 +11,11 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from final.data.events import Events
 from final.engine.client import Client
 from final.protocol.pattern import Glob, matcher
 from tests.support.oracle import InProcess
@@ -40,12 +42,12 @@ class Talk(InProcess):
         return clients
 
 
-def transaction(*args: object, **options: str | int) -> Case:
+def transaction(*args: object, **options: Any) -> Case:
     """The same command again and again in one MULTI."""
 
     def case(size: int) -> tuple[int, Run]:
         size *= 4
-        peer = Talk(**options)  # type: ignore[arg-type]
+        peer = Talk(**options)
 
         def run() -> None:
             peer.by(peer.client, "MULTI")
@@ -189,7 +191,7 @@ def stream(*args: object, pending: bool = False) -> Case:
 
 CASES: dict[str, Case] = {
     "INCR in MULTI": transaction("INCR", "k"),
-    "INCR in MULTI, with events": transaction("INCR", "k", notify_keyspace_events="KEA"),
+    "INCR in MULTI, with events": transaction("INCR", "k", notify_keyspace_events=Events.parse("KEA")),
     "INCR in MULTI, with a limit": transaction("INCR", "k", maxmemory=10**12),
     "BLPOP leaves": leaves("BLPOP", "k", 0),
     "WATCH leaves": leaves("WATCH", "k"),

@@ -11,7 +11,7 @@ import pytest
 import final.commands  # noqa: F401  (they enter themselves into the table)
 from final.engine.command import COMMANDS
 from stages.harness.wire import Client, Error
-from tests.support.oracle import InProcess, final_server, redis_server
+from tests.support.oracle import InProcess, args_of, final_server, redis_server
 
 REQUESTS = """
 SET k v|SET k v GET|GETEX k|GETDEL k|MSET a 1 b 2|MSETNX a 1 b 2|MGET a b c|COPY a b|RENAME a b|LCS a b
@@ -23,6 +23,9 @@ EVAL s x|EVALSHA_RO s 1 a|OBJECT ENCODING k|MEMORY USAGE k|WATCH a b|TOUCH a b|D
 CONFIG GET x|OBJECT HELP|RANDOMKEY x|XADD k * f v|XTRIM k MAXLEN 1|XGROUP CREATE k g 0|XGROUP HELP|XINFO STREAM k
 XREAD STREAMS a b 0 0|XREAD COUNT 1 BLOCK 0 STREAMS a 0|XREAD STREAMS a b 0|XREAD STREAMS a|XREAD a b c|XACK k g 1
 XREAD STREAMS STREAMS 0|XREAD COUNT 1 a b
+MIGRATE h 1 k 0 9|MIGRATE h 1 k 0 9 KEYS a b|MIGRATE h 1 "" 0 9 KEYS a b|MIGRATE h 1 "" 0 9 KEYS|MIGRATE h 1 "" 0 9
+MIGRATE h 1 k 0 9 AUTH KEYS|MIGRATE h 1 "" 0 9 copy replace AUTH KEYS keys a|MIGRATE h 1 "" 0 9 AUTH2 KEYS KEYS COPY a
+MIGRATE h 1 "" 0 9 AUTH2 KEYS KEYS KEYS a b|MIGRATE h 1 k 0|MIGRATE h 1 k 0 9 COPY|MIGRATE h 1 k 0 9 AUTH2 a
 XREADGROUP GROUP g c STREAMS a >|XREADGROUP GROUP STREAMS STREAMS NOACK STREAMS a b > >|XREADGROUP GROUP g c NOACK a >
 """
 LOOK_UPS = """
@@ -33,7 +36,13 @@ EXPIRE s 100|LPOS l c|ZRANGESTORE d z 0 -1|SCAN 0|HSCAN h 0|ZRANGEBYSCORE none 0
 XADD x 1 f v|XRANGE x - +|XLEN none|XGROUP CREATE x g 0|XGROUP SETID x g 0
 XACK x g 1|XACK none g 1|XINFO STREAM x|XINFO GROUPS none|XPENDING x g|XCLAIM x g c 0 1|XAUTOCLAIM x g c 0 0|XDEL x 1
 XTRIM x MAXLEN 1|XSETID x 5|XREVRANGE none + -|XGROUP DESTROY x g
+XREAD STREAMS x 0|XREAD STREAMS none x 0 0|XREADGROUP GROUP no c STREAMS x >|XINFO STREAM none|XPENDING none g
+GETSET none 1|GETDEL none|GETEX none|GETEX s|SET none 1 GET|GETDEL none|SET s 2 GET|PFCOUNT none|PFCOUNT s
+PFMERGE p none|BITFIELD none GET u1 0|BITFIELD s GET u1 0|BITFIELD s SET u1 0 0|GETRANGE none x 1|GETRANGE l 0 1
+LPOS l a RANK 0|OBJECT FREQ none|MEMORY USAGE none|GEOSEARCH none FROMLONLAT 1 1 BYRADIUS 1 m
+GEODIST none a b|PFDEBUG GETREG none
 HGETALL none|HINCRBY h a 1|SMOVE t u a|SISMEMBER t b|BLPOP l 1|LRANGE l 0 -1|EXPIRETIME s|ZRANDMEMBER z|SETNX s 1
+MIGRATE 127.0.0.1 1 s 0 9|MIGRATE h 1 none 0 9|MIGRATE 127.0.0.1 1 "" 0 9 KEYS none s none
 """
 BEGIN = "SET s 1|RPUSH l a b c d e|SADD t a b|ZADD z 1 a 2 b|HSET h a 1"
 Pair = tuple[Client, Client]
@@ -84,7 +93,7 @@ def test_the_key_specifications_are_those_of_redis(pair: Pair, name: str) -> Non
 @pytest.mark.parametrize("request_", lines(REQUESTS))
 @pytest.mark.parametrize("subcommand", ["GETKEYS", "GETKEYSANDFLAGS"])
 def test_the_keys_of_a_request_are_those_that_redis_finds(pair: Pair, subcommand: str, request_: str) -> None:
-    ours, theirs = (client.ask("COMMAND", subcommand, *request_.split()) for client in pair)
+    ours, theirs = (client.ask("COMMAND", subcommand, *args_of(request_)) for client in pair)
     assert comparable(ours) == comparable(theirs)
 
 
@@ -101,7 +110,7 @@ def test_a_request_counts_as_many_hits_and_misses_as_in_redis(pair: Pair, reques
     found = []
     for client in pair:
         hits, misses = counts(client)
-        client.ask(*request_.split())
+        client.ask(*args_of(request_))
         client.ask("UNWATCH")
         after = counts(client)
         found.append((after[0] - hits, after[1] - misses))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from final.commands import lists
-from final.data.store import PIECE
+from final.data.kinds import PIECE
 from tests.support.oracle import InProcess
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from final.log.folder import Folder
 from final.log.manifest import Manifest, parse
 from final.log.read import CorruptLog
-from final.options import check_name
+from final.option_values import check_name
 from final.options import parse as parse_option
 from final.restore import restore
 from stages.harness.server import NotStarted

@@ -30,7 +30,7 @@ from tests.support.oracle import (
     skip_without_lua,
     transcripts,
 )
-from tests.support.sequences import EXAMPLES, SEQUENCES
+from tests.support.sequences import ENCODINGS, EXAMPLES, SEQUENCES, shapes
 from tests.support.shared import Shared
 
 HOUR = 3_600_000  # milliseconds by which two times that depend on the clock may differ; wrong times differ by years
@@ -159,12 +159,56 @@ def test_any_sequence_has_the_same_replies_log_and_data(pair: Pair, kind: str) -
     holds()
 
 
+def test_any_sequence_leaves_the_same_encodings(pair: Pair) -> None:
+    looks = [[b"OBJECT", b"ENCODING", key] for key in (b"a", b"b")]
+
+    @settings(max_examples=EXAMPLES, deadline=None)
+    @given(ENCODINGS)
+    def holds(requests: list[list[bytes]]) -> None:
+        pair.clear()
+        asked = [each for args in requests for each in (args, *looks)]
+        for number, (args, ours, real) in enumerate(pair.ask_all(asked)):
+            if args in looks:
+                assert ours == real, f"{args}: {shown(ours)}, but Redis: {shown(real)}, after {asked[: number + 1]}"
+
+    holds()
+
+
+LARGE = """
+    SREM s 0 | SREM s 1 2 | HDEL h 0 | HDEL h 1 2 | ZREM z 0 | ZPOPMIN z 5 | COPY s t | RENAME h i | MOVE z 1 | SELECT 1
+    RENAME z y | SELECT 0 | COPY i j DB 1 | SWAPDB 0 1 | SWAPDB 0 1 | SADD u 1 2 3 4 5 6 x | SREM u x
+    SREM u 1 2 3 4 5 6 | SADD u 1 | SADD v 1 2 3 x | SREM v x | SPOP v | SPOP s 10 | SPOP s 480 | SADD s x | SREM s x
+    SUNIONSTORE s s | DEL s | SADD s 1 | SREM t 5 | DEL i | HSET i f v | FLUSHALL | SADD t 1
+"""
+
+
+def test_what_was_once_large_keeps_its_encoding(pair: Pair) -> None:
+    numbers = [b"%d" % number for number in range(513)]
+    doubled = [arg for number in numbers for arg in (number, number)]
+    many = [[b"SADD", b"s", *numbers], [b"HSET", b"h", *doubled], [b"ZADD", b"z", *doubled[: 2 * 129]]]
+    looks = [[b"OBJECT", b"ENCODING", key] for key in (b"s", b"h", b"z", b"t", b"i", b"j", b"u", b"v", b"y")]
+    asked = [each for step in (*many, *(line.encode().split() for line in shapes(LARGE))) for each in (step, *looks)]
+    pair.clear()
+    for args, ours, real in pair.ask_all(asked):
+        if args in looks:
+            assert ours == real, f"{args}: {shown(ours)}, but Redis: {shown(real)}"
+
+
 @pytest.mark.parametrize("section", DATA.values(), ids=DATA)
 def test_the_log_has_the_records_that_redis_writes(pair: Pair, section: list[tuple[str, str]]) -> None:
     skip_without_lua(line for line, _ in section)
     pair.clear()
     list(pair.ask_all([args_of(line) for line, _ in section]))
     compare_logs(pair)
+
+
+def test_what_an_encoding_was_dies_with_a_key_that_expires() -> None:
+    peer = InProcess()
+    for line in ("SADD s 1 x", "SREM s x", "PEXPIRE s 100"):
+        peer.ask(line)
+    assert peer.ask("OBJECT ENCODING s") == "$9 hashtable"
+    peer.now += 101
+    assert (peer.ask("SADD s 1"), peer.ask("OBJECT ENCODING s")) == (":1", "$6 intset")
 
 
 # COMMAND INFO
@@ -247,3 +291,31 @@ TEXTS = st.sampled_from([b"ab", b"abc", bytes(range(97, 110))]).flatmap(
 def test_lcs_finds_the_same_subsequence_as_redis(pair: Pair, one: bytes, two: bytes) -> None:
     asked = [args_of(f"LCS one two {options}") for options in ("", "LEN", "IDX WITHMATCHLEN", "IDX MINMATCHLEN 2")]
     compare_replies(pair, [[b"SET", b"one", one], [b"SET", b"two", two], *asked])
+
+
+# JSON
+
+
+TOKENS = st.sampled_from(
+    [b"[", b"]", b"{", b"}", b",", b":", b'"a"', b'"a":', b"1", b"-", b"true", b"null", b" ", b"0"]
+)
+ODD = st.sampled_from(
+    [b"x", b".", b"e", b"+", b"nan", b"Inf", b'"', b"\\", b"\\u", b"d83d", b"\\ude00", b"\0", b"\n", b"\xff", b"12e3"]
+)
+DECODE = b"""
+    cjson.decode_invalid_numbers(ARGV[2] == '1')
+    local done, value = pcall(cjson.decode, ARGV[1])
+    if done and type(value) == 'table' then done, value = pcall(cjson.encode, value) end
+    return type(value) == 'number' and string.format('%.17g', value) or tostring(value ~= cjson.null and value)
+"""
+
+
+def test_json_is_decoded_as_in_redis_or_refused_with_the_same_error(pair: Pair) -> None:
+    pytest.importorskip("lupa")
+
+    @settings(max_examples=EXAMPLES, deadline=None)
+    @given(st.lists(st.lists(TOKENS | ODD, max_size=9).map(b"".join), min_size=1, max_size=20), st.booleans())
+    def holds(texts: list[bytes], invalid: bool) -> None:
+        compare_replies(pair, [[b"EVAL", DECODE, b"0", text, b"%d" % invalid] for text in texts])
+
+    holds()

@@ -187,7 +187,7 @@ def test_the_log_is_rewritten_when_it_has_grown_enough(tmp_path: Path) -> None:
             assert time.monotonic() < deadline
         told = await_rewrite(client)
         total = client.ask("GET", "n")
-        assert int(told["aof_base_size"]) < 10 << 10 < int(str(total, "ascii")) * 500  # type: ignore[call-overload]
+        assert int(told["aof_base_size"]) < 10 << 10 < int(str(total, "ascii")) * 558  # type: ignore[call-overload]
         server.kill()
     with final_server(data=tmp_path) as server:
         assert server.connect().ask("GET", "n") == total

@@ -17,6 +17,7 @@ ORDER = [  # from the bottom up: a file imports its own room and those before it
     "server_log.py",
     "protocol/",
     "data/",
+    "option_values.py",
     "options.py",
     "lua/",
     "log/",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from final.commands import sets
-from final.data.store import PIECE
+from final.data.kinds import PIECE
 from final.protocol.writer import Value
 from tests.support.oracle import InProcess
 

@@ -41,6 +41,12 @@ def real(redis: Shared) -> OverTheWire:
 LENGTHS = [0, 1, 5, 62, 63, 64, 65, 125, 126, 127, 128, 300, 4000, 4095, 4096, 5000, 16376, 16377, 16378, 20_000]
 
 
+SIZES = [
+    *((b"entries", most) for most in (0, 1, 2, 10, 127, 128, 129, 1000)),
+    *((b"bytes", most) for most in (0, 1, 100, 1000, 5000, 70_000, 1 << 40)),
+]
+
+
 def element(chance: random.Random, short: bool) -> bytes:
     """A text or an integer, of any form that a listpack has; or a `short` one, of which a hundred fit into a node."""
     if short:
@@ -53,8 +59,11 @@ def element(chance: random.Random, short: bool) -> bytes:
     return b"y" * chance.choice(LENGTHS)
 
 
-def a_life(chance: random.Random, short: bool) -> Iterator[list[bytes]]:
-    """Requests that add entries of all forms, delete some, and trim; and look at the nodes each time."""
+def a_life(chance: random.Random, short: bool, resized: bool) -> Iterator[list[bytes]]:
+    """Requests that add entries of all forms, delete some, and trim; and look at the nodes each time.
+
+    `resized`: now and then the options change how large a node may be.
+    """
     ms, seq = 0, 0
     fields = [b"f"]
     for _ in range(700):
@@ -77,14 +86,30 @@ def a_life(chance: random.Random, short: bool) -> Iterator[list[bytes]]:
                     [b"XTRIM", b"s", b"MINID", b"%d" % (ms * 3 // 4)],
                 ]
             )
+        if resized and chance.random() < 0.03:
+            option, value = chance.choice(SIZES)
+            yield [b"CONFIG", b"SET", b"stream-node-max-" + option, b"%d" % value]
         yield [b"XINFO", b"STREAM", b"s"]
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(12))
 def test_nodes_end_where_those_of_redis_do(real: OverTheWire, seed: int) -> None:
-    requests = list(a_life(random.Random(seed), short=seed % 2 == 0))
+    requests = list(a_life(random.Random(seed), short=seed % 2 == 0, resized=seed >= 8))
     ours, theirs = InProcess().ask_all(requests), real.ask_all(requests)
     for args, one, other in zip(requests, ours, theirs, strict=True):
+        assert one == other, f"{args}: {shown(one)}, but Redis: {shown(other)}"
+
+
+def test_the_number_of_entries_takes_more_bytes_as_it_grows(real: OverTheWire) -> None:
+    requests = [[b"CONFIG", b"SET", b"stream-node-max-entries", b"0"]]
+    for most in range(2500, 2512):
+        requests.append([b"CONFIG", b"SET", b"stream-node-max-bytes", b"%d" % most])
+        for number in range(1, 300):
+            requests.append([b"XADD", b"%d" % most, b"1-%d" % number, b"f", b"1"])
+            if number % 4 == 0:
+                requests.append([b"XDEL", b"%d" % most, b"1-%d" % number])
+            requests.append([b"XINFO", b"STREAM", b"%d" % most])
+    for args, one, other in zip(requests, InProcess().ask_all(requests), real.ask_all(requests), strict=True):
         assert one == other, f"{args}: {shown(one)}, but Redis: {shown(other)}"
 
 

@@ -6,11 +6,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from final.data.store import KINDS
+from final.data.kinds import KINDS
 from final.restore import restore
 from stages.harness.wire import Client, Error, parse, request
 from tests.support.oracle import NOW, InProcess
 
+# Fields of XINFO STREAM FULL that a log does not keep.
+UNLOGGED = frozenset([b"radix-tree-keys", b"radix-tree-nodes", b"seen-time", b"active-time"])
 LOOKS = {
     "string": ("GET",),
     "list": ("LRANGE", 0, -1),
@@ -94,8 +96,11 @@ def fill(client: Client, requests: list[list[Any]]) -> None:
     assert not errors, errors
 
 
-def everything(client: Client) -> dict[str, Any]:
-    """Return a server's data: "database key" -> (type, value, deadline). Sets and hashes are sorted."""
+def everything(client: Client, passing: frozenset[bytes] = UNLOGGED) -> dict[str, Any]:
+    """Return a server's data: "database key" -> (type, value, deadline). Sets and hashes are sorted.
+
+    `passing` are the fields of XINFO STREAM that are left out.
+    """
     found = {}
     for database in range(16):
         client.ask("SELECT", database)
@@ -108,7 +113,7 @@ def everything(client: Client) -> dict[str, Any]:
             if kind == "set":
                 value = sorted(value)
             elif kind == "stream":
-                value = [value, told_of(client.ask("XINFO", "STREAM", key, "FULL", "COUNT", 0))]
+                value = [value, told_of(client.ask("XINFO", "STREAM", key, "FULL", "COUNT", 0), passing)]
             elif kind == "hash":
                 value = sorted(zip(value[::2], value[1::2], strict=True))
             found[f"{database} {key!r}"] = (kind, value, until)
@@ -126,14 +131,13 @@ def by_score(data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def told_of(stream: Any) -> Any:
-    """Return a reply of XINFO STREAM FULL without what a log does not keep: nodes, and when consumers were seen."""
+def told_of(stream: Any, passing: frozenset[bytes] = UNLOGGED) -> Any:
+    """Return a reply of XINFO STREAM FULL without the fields `passing`."""
     if not isinstance(stream, list):
         return stream
-    passing = {b"radix-tree-keys", b"radix-tree-nodes", b"seen-time", b"active-time"}
     names = [None, *stream]
     return [
-        told_of(each)
+        told_of(each, passing)
         for name, each in zip(names, stream, strict=False)
         if not (isinstance(name, bytes) and name in passing) and not (isinstance(each, bytes) and each in passing)
     ]

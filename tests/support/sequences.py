@@ -150,22 +150,40 @@ REQUESTS = """
 """
 
 
-def request(template: str) -> SearchStrategy[list[bytes]]:
-    """Return a strategy for requests of one shape: an argument in lower case is replaced by any of `ARGUMENTS`."""
-    return st.tuples(*(ARGUMENTS.get(arg, st.just(arg.encode())) for arg in template.split())).map(list)
+def request(template: str, arguments: dict[str, SearchStrategy[bytes]] = ARGUMENTS) -> SearchStrategy[list[bytes]]:
+    """Return a strategy for requests of one shape: an argument in lower case is replaced by any of `arguments`."""
+    return st.tuples(*(arguments.get(arg, st.just(arg.encode())) for arg in template.split())).map(list)
 
 
-SHAPES = [template for line in REQUESTS.strip().splitlines() for template in line.split("|")]
+def shapes(table: str) -> list[str]:
+    """Return the shapes in a table."""
+    return [template for line in table.strip().splitlines() for template in line.split("|")]
+
+
+SHAPES = shapes(REQUESTS)
+ABOUT_ENCODINGS = """
+    SET k long | SET k n | SET k f | SETEX k 1000 n | APPEND k f | APPEND k n | SETRANGE k 0 n | SETRANGE k 2 f | INCR k
+    SETBIT k 7 1 | INCRBYFLOAT k 1 | GETSET k n | BITOP NOT k k | BITFIELD k SET u8 0 9 | PFCOUNT k | PFMERGE k k
+    BITFIELD k OVERFLOW FAIL INCRBY u8 0 999 | PFADD k n | SET k n KEEPTTL | HSET k f long | HSET k f n | HSET k long f
+    HSET k f n long f | HDEL k long | HDEL k f | HSET k f long f n | HINCRBYFLOAT k f 1 | SADD k n n f | SADD k n n
+    SREM k f | SREM k n | SMOVE k k f | SMOVE k k n | SINTERSTORE k k k | SUNIONSTORE k k k | SDIFFSTORE k k k
+    SPOP k 100 | ZADD k 1 long 2 f | ZADD k 1 f | ZREM k long | ZPOPMIN k | ZUNIONSTORE k 2 k k | RENAME k k
+    RENAMENX k k | COPY k k REPLACE | COPY k k DB d REPLACE | MOVE k d | SELECT d | SWAPDB 0 1 | FLUSHDB | DEL k
+    PEXPIREAT k 1 | RPUSH k f | LPOP k | XADD k * f v
+"""
+NARROW = {"k": st.sampled_from([b"a", b"b"]), "n": st.sampled_from([b"1", b"2"]), "d": ARGUMENTS["database"]}
+NARROW["long"] = st.sampled_from([b"y" * 64, b"y" * 65, b"y" * 65])
 ABOUT_DEADLINES = [shape for shape in SHAPES if "at" in shape or "EX" in shape or "PERSIST" in shape]
 ANY = st.sampled_from(SHAPES).flatmap(request)
 
 
 def mostly(group: str, longest: int = 20) -> SearchStrategy[list[list[bytes]]]:
     """Return a strategy for sequences of requests, most of them of one family."""
-    shapes = [shape for shape in SHAPES if COMMANDS[shape.split()[0].lower().encode()].group.name == group]
-    return st.lists(st.sampled_from(shapes).flatmap(request) | ANY, max_size=longest)
+    family = [shape for shape in SHAPES if COMMANDS[shape.split()[0].lower().encode()].group.name == group]
+    return st.lists(st.sampled_from(family).flatmap(request) | ANY, max_size=longest)
 
 
+ENCODINGS = st.lists(st.sampled_from(shapes(ABOUT_ENCODINGS)).flatmap(lambda each: request(each, NARROW)), max_size=30)
 SEQUENCES = {
     "all commands": st.lists(ANY, max_size=30),
     "mostly deadlines": st.lists(ANY | st.sampled_from(ABOUT_DEADLINES).flatmap(request), max_size=15),

@@ -176,8 +176,7 @@ def heavies(count: int) -> list[Heavy]:
             Heavy(f"UNLINK, {kind}", (("UNLINK", kind),), (kind,), True, wait=0.2),
             Heavy(f"expiry, {kind}", (("PEXPIRE", kind, 20),), (kind,), True, wait=0.5),
         ]
-    idle = ("OBJECT", "IDLETIME", "key:1")  # the first one starts LRU and LFU: so it comes last
-    return [*one, Heavy("OBJECT IDLETIME, the first", (idle,), ("strings",))]
+    return one
 
 
 def main() -> None:

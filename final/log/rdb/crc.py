@@ -52,23 +52,30 @@ def shortened(data: bytes, crc: int) -> tuple[bytes, int]:
 
 def by_table(data: bytes, crc: int) -> int:
     """The checksum by a table: two bytes at a time."""
-    of_pair = table(16)
+    of_pair = of_pairs()
     pairs = array("H", data[: len(data) & ~1])
     if sys.byteorder == "big":
         pairs.byteswap()
     for pair in pairs:
         crc = of_pair[(crc ^ pair) & 0xFFFF] ^ crc >> 16
-    if len(data) & 1:
-        crc = table(8)[(crc ^ data[-1]) & 0xFF] ^ crc >> 8
-    return crc
+    return after_byte(crc ^ data[-1]) if len(data) & 1 else crc
+
+
+def after_byte(number: int) -> int:
+    """The remainder of a number after eight steps of the division."""
+    return of_bytes()[number & 0xFF] ^ number >> 8
 
 
 @cache
-def table(bits: int) -> list[int]:
-    """The remainder of every number of `bits` bits after that many steps of the division."""
-    remainders = []
-    for number in range(1 << bits):
-        for _ in range(bits):
-            number = number >> 1 ^ (POLYNOMIAL if number & 1 else 0)
-        remainders.append(number)
+def of_bytes() -> list[int]:
+    """The remainder of every number of 8 bits after eight steps."""
+    remainders = list(range(1 << 8))
+    for _ in range(8):
+        remainders = [each >> 1 ^ (POLYNOMIAL if each & 1 else 0) for each in remainders]
     return remainders
+
+
+@cache
+def of_pairs() -> list[int]:
+    """The remainder of every number of 16 bits after sixteen steps."""
+    return [after_byte(after_byte(number)) for number in range(1 << 16)]

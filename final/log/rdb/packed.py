@@ -6,12 +6,13 @@ members and scores. They raise ValueError for damaged data, also when an element
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
+from ...data.stream_node import BACK_LENGTHS
 from ...protocol.numeric import parse_integer
 
 END = 0xFF  # the last byte of a listpack and a ziplist
 WIDTHS = ((0xF1, 2), (0xF2, 3), (0xF3, 4), (0xF4, 8))  # encoding bytes of a listpack's integers, and their bytes
-BACK_LENGTHS = (127, 16382, 2097150, 268435454)  # the highest that Redis writes in one byte, in two …
 ZIPLIST_WIDTHS = {0xC0: 2, 0xD0: 4, 0xE0: 8, 0xF0: 3, 0xFE: 1}  # bytes of an integer, by the first byte of its element
 
 
@@ -155,4 +156,7 @@ def intset(data: bytes) -> Iterator[bytes]:
     width, count = little(data[:4]), little(data[4:8])
     if width not in (2, 4, 8) or len(data) != 8 + width * count:
         raise ValueError("an intset with a wrong length")
-    return (b"%d" % little(data[place : place + width], signed=True) for place in range(8, len(data), width))
+    numbers = [little(data[place : place + width], signed=True) for place in range(8, len(data), width)]
+    if any(number >= following for number, following in pairwise(numbers)):
+        raise ValueError("an intset that is not in order")
+    return (b"%d" % number for number in numbers)

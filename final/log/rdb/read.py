@@ -1,7 +1,7 @@
 """Reads a snapshot (RDB), the format of Redis's files, of the base of its log, and of DUMP. `write.py` writes it.
 
 The contents are returned as the requests that recreate them, as from any other file of the log: `SET`, `RPUSH`,
-`SADD`, `ZADD`, `HMSET`, `XADD`, `PEXPIREAT`, `SELECT`. So this file does not depend on how we store a list.
+`SADD`, `ZADD`, `HSET`, `XADD`, `PEXPIREAT`, `SELECT`. So this file does not depend on how we store a list.
 
     REDIS0010   FA "redis-ver" "7.0.15"  …   FE 0   FC deadline  00 "key" "value"  …   FF checksum
     version     auxiliary fields             database            a key and its value   end
@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from typing import NamedTuple
 
-from ...data.store import PIECE
-from .crc import crc64
+from ...data.kinds import PIECE
+from .crc import CHUNK, crc64
 from .cursor import BadSnapshot, Cursor
 from .packed import intset, listpack, little, ziplist
 from .streams import STREAMS, read_stream
@@ -54,7 +54,10 @@ def quicklist(cursor: Cursor) -> Iterator[bytes]:
         kind = cursor.size()
         if kind not in (1, 2):
             raise BadSnapshot(cursor.place - 1, "a list node of an unknown type")
-        yield from [cursor.string()] if kind == 1 else listpack(cursor.string())
+        node = cursor.string()
+        if kind == 1 and not node:
+            raise ValueError("an empty list node")
+        yield from [node] if kind == 1 else listpack(node)
 
 
 def with_doubles(cursor: Cursor) -> Iterator[bytes]:
@@ -75,13 +78,13 @@ class Form(NamedTuple):
 FORMS = {  # by type of value
     1: Form(b"RPUSH", 1, plain(1)),
     2: Form(b"SADD", 1, plain(1)),
-    4: Form(b"HMSET", 2, plain(2)),
+    4: Form(b"HSET", 2, plain(2)),
     5: Form(b"ZADD", 2, with_doubles),
     11: Form(b"SADD", 1, packed_as(intset)),
     12: Form(b"ZADD", 2, packed_as(ziplist)),
-    13: Form(b"HMSET", 2, packed_as(ziplist)),
+    13: Form(b"HSET", 2, packed_as(ziplist)),
     14: Form(b"RPUSH", 1, old_quicklist),
-    16: Form(b"HMSET", 2, packed_as(listpack)),
+    16: Form(b"HSET", 2, packed_as(listpack)),
     17: Form(b"ZADD", 2, packed_as(listpack)),
     18: Form(b"RPUSH", 1, quicklist),
     20: Form(b"SADD", 1, packed_as(listpack)),
@@ -98,6 +101,16 @@ FOREIGN_VALUES = {6: "of a module's type", 7: "of a module's type", 22: "a hash 
 
 def read_snapshot(cursor: Cursor) -> Iterator[tuple[int, Args]]:
     """The requests that recreate the data, each with the offset of its key; `cursor` ends behind the snapshot.
+
+    Raises BadSnapshot for damaged data, and for types of values that we do not support.
+    """
+    yield from read_data(cursor)
+    for _ in check_sum(cursor):
+        pass
+
+
+def read_data(cursor: Cursor) -> Iterator[tuple[int, Args]]:
+    """`read_snapshot`, up to the checksum.
 
     Raises BadSnapshot for damaged data, and for types of values that we do not support.
     """
@@ -125,7 +138,6 @@ def read_snapshot(cursor: Cursor) -> Iterator[tuple[int, Args]]:
             if deadline is not None:
                 yield start, [b"PEXPIREAT", key, b"%d" % deadline]
             deadline = None
-    check_sum(cursor)
 
 
 def read_value(cursor: Cursor, code: int, key: bytes) -> Iterator[Args]:
@@ -165,9 +177,12 @@ def read_dump(payload: bytes) -> Iterator[Args]:
     yield from read_value(cursor, cursor.byte(), b"")
 
 
-def check_sum(cursor: Cursor) -> None:
-    """Verify the checksum at the end; 0 means none (`rdbchecksum no`)."""
-    end = cursor.place
+def check_sum(cursor: Cursor) -> Iterator[None]:
+    """Verify the checksum at the end; 0 means none (`rdbchecksum no`). Yield after each piece of the data."""
+    end, crc = cursor.place, 0
     expected = little(cursor.take(8))
-    if expected and expected != crc64(cursor.data[:end]):
+    for start in range(0, end if expected else 0, CHUNK):
+        crc = crc64(cursor.data[start : min(start + CHUNK, end)], crc)
+        yield
+    if crc != expected:
         raise BadSnapshot(end, "the checksum does not match the data")

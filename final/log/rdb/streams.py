@@ -17,7 +17,7 @@ If the flags do not say that an entry has the fields of the first one, each valu
 
 from collections.abc import Iterator
 
-from ...data.store import Item, Raw
+from ...data.kinds import Item, Raw
 from ...data.stream import Stream
 from ...data.stream_groups import MOST, Consumer, Group
 from ...data.stream_node import SEQUENCE, Entry, Node, make_id, shown

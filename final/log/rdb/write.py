@@ -8,18 +8,22 @@ import struct
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
+from ...data.kinds import KINDS, Item, Raw
 from ...data.memory import memory_in_use
-from ...data.store import KINDS, Item, Raw, Store
+from ...data.store import Store
 from ...options import RELEASE
 from ...protocol.numeric import parse_integer
+from ..child import joined
 from .crc import crc64
 from .lzf import compress
 from .read import END, EXPIRE_MS, MAGIC, SELECT, VERSION
 
 AUXILIARY, SIZES = 250, 251  # opcodes
 SIGNS = frozenset(b"-0123456789")  # with which an integer begins
+PIECE = 16 << 10  # bytes of a dump that are made at once: in some milliseconds, whatever the value is
 SHORTEST = 21  # bytes of a string that is worth compressing
 
 
@@ -65,14 +69,23 @@ def body(value: Any, compressed: bool) -> Iterator[bytes]:
 
 def dump(value: Any, compressed: bool) -> bytes:
     """Return a value as DUMP answers: its type, the value, the version, and a checksum."""
-    data = bytes([KINDS[type(value)].code]) + b"".join(body(value, compressed)) + VERSION.to_bytes(2, "little")
-    return data + crc64(data).to_bytes(8, "little")
+    return b"".join(dumped(value, compressed))
 
 
-def snapshot(stores: Iterable[Store], compressed: bool) -> Iterator[bytes]:
-    """Yield the parts of a snapshot, up to its checksum. The keys and values are small parts, each by itself."""
+def dumped(value: Any, compressed: bool) -> Iterator[bytes]:
+    """Yield what `dump` returns, in pieces of some PIECE bytes. The value must not change before the last of them."""
+    parts = chain((bytes([KINDS[type(value)].code]),), body(value, compressed), (VERSION.to_bytes(2, "little"),))
+    pieces = (each[at : at + PIECE] for each in joined(parts, PIECE) for at in range(0, len(each), PIECE))
+    return with_checksum(pieces, True)
+
+
+def snapshot(stores: Iterable[Store], compressed: bool, about: dict[bytes, bytes] | None = None) -> Iterator[bytes]:
+    """Yield the parts of a snapshot, up to its checksum. The keys and values are small parts, each by itself.
+
+    `about` is what it says about the server, beside what it always says.
+    """
     yield MAGIC[0] + b"%04d" % VERSION
-    for name, text in auxiliary().items():
+    for name, text in (auxiliary() | (about or {})).items():
         yield bytes([AUXILIARY]) + string(name, compressed) + string(text, compressed)
     for store in stores:
         if len(store):

@@ -1,0 +1,52 @@
+"""What OBJECT tells of keys: encodings that values do not show, and when each key was last used (`object.c`)."""
+
+from typing import Any
+
+from .kinds import KINDS
+
+
+class Objects:
+    """Values by key, with what Redis keeps beside a value, in its `robj`.
+
+    A use of a key is one entry in a dictionary: 40 ns, and 40 bytes for each key that was used since the start. Keys
+    that were loaded at the start and never used have no entry.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[bytes, Any] = {}  # of the types in KINDS
+        self._encodings: dict[bytes, str] = {}  # of the values that do not show theirs: see `remember`
+        self._used: dict[bytes, int] = {}  # when a key was last used, by the steady clock, in milliseconds …
+        self.since = 0  # … and all keys that are not in it
+
+    def remember(self, key: bytes, encoding: str | None) -> None:
+        """Remember that Redis would go on using this encoding for the value at `key`, which does not show it.
+
+        Redis does not convert a value back, such as a hash from which long fields are removed. What is remembered goes
+        with the value. None: it shows it again.
+        """
+        if encoding is None:
+            self._encodings.pop(key, None)
+        else:
+            self._encodings[key] = encoding
+
+    def remembered(self, key: bytes) -> str | None:
+        """Return what is remembered, for a command that copies or renames the key."""
+        return self._encodings.get(key)
+
+    def encoding(self, key: bytes) -> str:
+        """Return the encoding that Redis would use for the value at `key`, which must exist."""
+        value = self._values[key]
+        return self._encodings.get(key) or KINDS[type(value)].encoding(value)
+
+    def use(self, key: bytes, now: int) -> None:
+        """Note that the key was used at this time, if it exists."""
+        if key in self._values:
+            self._used[key] = now
+
+    def used(self, key: bytes) -> int:
+        """Return when the key was last used, or loaded."""
+        return self._used.get(key, self.since)
+
+    def forget_uses(self, now: int) -> None:
+        """Count idle times of all keys from now on: they are loaded."""
+        self._used, self.since = {}, now

@@ -1,0 +1,103 @@
+"""Values of options that are more than a number or a text, and checks of texts."""
+
+import os
+import re
+from dataclasses import dataclass, replace
+
+from .protocol.numeric import parse_memory
+
+NAME_MAX = 255  # bytes in a file name
+CLASSES = {"normal": "normal", "slave": "replica", "replica": "replica", "pubsub": "pubsub"}
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A client with unread replies is disconnected above `hard` bytes, or after `seconds` above `soft` bytes."""
+
+    hard: int  # 0: no limit
+    soft: int  # 0: no limit
+    seconds: int
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of the client classes; None: no limit. Replicas have a limit, although there are no replicas yet.
+
+    >>> print(Limits().changed("pubsub 10mb 5mb 10"))
+    normal 0 0 0 slave 268435456 67108864 60 pubsub 10485760 5242880 10
+    """
+
+    normal: Limit | None = None
+    replica: Limit | None = Limit(256 << 20, 64 << 20, 60)
+    pubsub: Limit | None = Limit(32 << 20, 8 << 20, 60)
+
+    def changed(self, text: str) -> "Limits":
+        """A copy with the limits of the classes in `text` replaced. Raises ValueError with Redis's text."""
+        args = text.split()
+        if len(args) % 4:
+            raise ValueError("Wrong number of arguments in buffer limit configuration.")
+        limits = self
+        for name, *numbers in zip(*(args[place::4] for place in range(4)), strict=True):
+            if name.lower() not in CLASSES:
+                raise ValueError("Invalid client class specified in buffer limit configuration.")
+            hard, soft, seconds = parse_memory(numbers[0]), parse_memory(numbers[1]), numbers[2]
+            if hard is None or soft is None or not re.fullmatch(r"[0-9]{1,18}", seconds):
+                raise ValueError("Error in hard, soft or soft_seconds setting in buffer limit configuration.")
+            limit = Limit(hard, soft, int(seconds)) if hard or soft else None
+            limits = replace(limits, **{CLASSES[name.lower()]: limit})
+        return limits
+
+    def __str__(self) -> str:
+        each = (("normal", self.normal), ("slave", self.replica), ("pubsub", self.pubsub))
+        return " ".join(f"{name} {it.hard} {it.soft} {it.seconds}" if it else f"{name} 0 0 0" for name, it in each)
+
+
+USUAL = Limits()
+
+
+class SavePoints(tuple[tuple[int, int], ...]):
+    """Seconds and changes: a snapshot is written when so many seconds have passed and there were so many changes.
+
+    >>> print(SavePoints.parse("900 1 60 10000"), len(SavePoints.parse("900 1 60 10000")), len(SavePoints.parse("")))
+    900 1 60 10000 2 0
+    """
+
+    @classmethod
+    def parse(cls, text: str) -> "SavePoints":
+        """Raises ValueError with Redis's text."""
+        numbers = [int(arg) if re.fullmatch("[+-]?[0-9]{1,18}", arg) else -1 for arg in text.split(" ")] if text else []
+        seconds, changes = numbers[::2], numbers[1::2]
+        if len(numbers) % 2 or min(seconds, default=1) < 1 or min(changes, default=0) < 0:
+            raise ValueError("Invalid save parameters")
+        return cls(zip(seconds, changes, strict=True))
+
+    def __str__(self) -> str:
+        return " ".join(f"{seconds} {changes}" for seconds, changes in self)
+
+
+def parse_replicaof(text: str) -> tuple[str, int]:
+    """The host and port of a primary. Raises ValueError with Redis's text."""
+    host, _, port = text.partition(" ")
+    if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) <= 65535:
+        raise ValueError("Invalid master port")
+    return host, int(port)
+
+
+def check_name(option: str, name: str) -> str:
+    """Return `name` if the log's files, its folder or the snapshot can have it. Raises ValueError with Redis's text."""
+    what = "dirname" if option == "appenddirname" else "filename"
+    room = len(".9999999999.incr.aof") if option == "appendfilename" else 0
+    if not name:
+        raise ValueError(f"{option} can't be empty")
+    if any(sign in name for sign in "/\\\0") or (name in (".", "..") and not room):
+        raise ValueError(f"{option} can't be a path, just a {what}")
+    if len(os.fsencode(name)) + room > NAME_MAX:
+        raise ValueError(f"{option} is too long")
+    return name
+
+
+def not_empty(text: str) -> str:
+    """Return `text`. Raises ValueError if it is empty: that would mean all addresses, or the current folder."""
+    if not text:
+        raise ValueError("argument must not be empty")
+    return text

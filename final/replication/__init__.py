@@ -1,0 +1,1 @@
+"""Replication: a second server keeps a copy of the data, and can take over."""
