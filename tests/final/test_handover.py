@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from stages.harness.server import NotStarted, Server
-from tests.support.folders import await_rewrite, by_score, everything, fill, names
+from stages.harness.wire import Error
+from tests.support.folders import ask_all, await_rewrite, by_score, everything, fill, names
 from tests.support.oracle import final_server, redis_server, valkey_server
 from tests.support.snapshots.contents import CONTENTS, FEW, STREAMS, Args
 
@@ -146,6 +147,18 @@ def test_valkey_refuses_a_snapshot_with_16378_bytes_in_an_entry_of_a_stream(tmp_
         else:
             with valkey_server("--dir", str(folder)) as theirs:
                 assert theirs.connect().ask("XLEN", "stream") == 1
+
+
+def test_valkey_restores_what_we_dump_and_its_dumps_are_refused_as_by_redis() -> None:
+    with final_server() as ours, valkey_server() as theirs, redis_server() as redis:
+        here, there = ours.connect(), theirs.connect()
+        fill(here, [*map(shortened, WHOLE), ["SELECT", 0]])
+        keys: Any = here.ask("KEYS", "*")
+        dumps = ask_all(here, [["DUMP", key] for key in keys])
+        fill(there, [["RESTORE", key, 0, dump] for key, dump in zip(keys, dumps, strict=True)])
+        dump: Any = there.ask("DUMP", "text 1")
+        replies = [server.connect().ask("RESTORE", "restored", 0, dump) for server in (ours, redis)]
+        assert replies == [Error("ERR DUMP payload version or checksum are wrong")] * 2
 
 
 ONLY_IN_VALKEY: dict[str, tuple[list[Args], str]] = {
