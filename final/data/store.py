@@ -182,11 +182,11 @@ class Store(Objects):
         unit = self.unit
         unit.notes.append(Note(self, keys, log, event, touch, wake))
         unit.changes += len(keys)
-        used, now = self._used, unit.recently
         for key in keys:
             value = self._values.get(key)
             if value or type(value) is bytes:
-                used[key] = now
+                if self.tracking:
+                    self._used[key] = unit.recently
             elif value is not None:
                 del self._values[key]
                 self._forget(key)
@@ -200,7 +200,7 @@ class Store(Objects):
         unit = self.unit
         if key in self._values:
             unit.hits += 1
-            if use:
+            if use and self.tracking:
                 self._used[key] = unit.recently
         else:
             unit.misses += 1
@@ -230,6 +230,7 @@ class Store(Objects):
         self._queue, other._queue = other._queue, self._queue
         self._encodings, other._encodings = other._encodings, self._encodings
         self._used, other._used = other._used, self._used
+        self.tracking, other.tracking = other.tracking, self.tracking
 
     @property
     def names(self) -> Collection[bytes]:
