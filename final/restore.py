@@ -45,6 +45,8 @@ def replay(engine: Engine, requests: Iterable[Refusable]) -> None:
     """
     engine.unit.stopped = 0
     engine.snapshots.loading = True
+    for store in engine.stores:
+        store.forget_uses(engine.steady(), tracking=False)
     nobody = Client(id=0, db=engine.stores[0])
     for args, refuse in requests:
         try:
@@ -60,7 +62,7 @@ def replay(engine: Engine, requests: Iterable[Refusable]) -> None:
         engine.unit.notes.clear()
     engine.unit.changes = 0
     for store in engine.stores:
-        store.forget_uses(engine.steady())
+        store.forget_uses(engine.steady(), tracking=True)
     engine.snapshots.loading = False
 
 

@@ -38,7 +38,7 @@ def object_idletime(engine: Engine, db: Store, key: bytes) -> Value:
         return None
     if engine.options.lfu:
         raise ReplyError(f"ERR An LFU maxmemory policy is selected, idle time not tracked. {SWITCHING}")
-    return (engine.steady() - db.used(key)) // 1000
+    return ((now := engine.steady()) - db.used(key, now)) // 1000
 
 
 @command(READONLY, NO_TOUCH, QUIET, of="object", keys="RO")

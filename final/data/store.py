@@ -187,11 +187,11 @@ class Store(Objects):
         unit = self.unit
         unit.notes.append(Note(self, keys, log, event, touch, wake))
         unit.changes += len(keys)
-        used, now = self._used, unit.recently
         for key in keys:
             value = self._values.get(key)
             if value or type(value) is bytes:
-                used[key] = now
+                if self.tracking:
+                    self._used[key] = unit.recently
             elif value is not None:
                 del self._values[key]
                 self._forget(key)
@@ -205,7 +205,7 @@ class Store(Objects):
         unit = self.unit
         if key in self._values:
             unit.hits += 1
-            if use:
+            if use and self.tracking:
                 self._used[key] = unit.recently
         else:
             unit.misses += 1
@@ -230,10 +230,19 @@ class Store(Objects):
 
     def swap(self, other: "Store") -> None:
         """Exchange all keys with another database."""
+<<<<<<< HEAD
         for name in ("_values", "_deadlines", "_queue", "_encodings", "_used"):
             mine, theirs = getattr(self, name), getattr(other, name)
             setattr(self, name, theirs)
             setattr(other, name, mine)
+=======
+        self._values, other._values = other._values, self._values
+        self._deadlines, other._deadlines = other._deadlines, self._deadlines
+        self._queue, other._queue = other._queue, self._queue
+        self._encodings, other._encodings = other._encodings, self._encodings
+        self._used, other._used = other._used, self._used
+        self.tracking, other.tracking = other.tracking, self.tracking
+>>>>>>> small-a
 
     @property
     def names(self) -> Collection[bytes]:

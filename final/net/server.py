@@ -195,6 +195,8 @@ class Server:
         """Remove expired keys that no command reads, a few at a time, so that clients do not wait."""
         while True:
             more = self.engine.expire()
+            for store in self.engine.stores:
+                store.limit_uses(self.engine.unit.recently)
             self.iteration.before_sleep()
             await asyncio.sleep(0 if more else 1 / min(max(self.options.hz, 1), MAX_HZ))
 

@@ -319,6 +319,21 @@ def test_a_key_that_was_loaded_was_last_used_then(tmp_path: Path) -> None:
     assert (peer.ask("OBJECT IDLETIME a"), peer.ask("OBJECT IDLETIME b")) == (":5", ":0")
 
 
+def test_among_many_keys_uses_are_noted_once_somebody_has_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("final.data.objects.TRACKED", 2)
+    peer = InProcess()
+    for line in ("MSET a 1 b 1 c 1", "GET a"):
+        peer.ask(line)
+    peer.engine.stores[0].limit_uses(peer.now)  # the server does so some ten times a second
+    peer.now += 5000
+    assert (peer.ask("GET a"), peer.ask("OBJECT IDLETIME a")) == ("$1 1", ":0")
+    peer.now += 5000
+    peer.ask("GET b")
+    peer.engine.stores[0].limit_uses(peer.now)
+    peer.now += 1000
+    assert (peer.ask("OBJECT IDLETIME a"), peer.ask("OBJECT IDLETIME b")) == (":6", ":1")
+
+
 USES = """
     GET k | SET k v | STRLEN k | APPEND k v | EXISTS k | TYPE k | TTL k | PEXPIRETIME k | DUMP k | OBJECT ENCODING k
     TOUCH k | OBJECT FREQ k | OBJECT IDLETIME k | MEMORY USAGE k | EXPIRE k 100 | EXPIRE k 100 XX | PERSIST k | COPY k l
