@@ -230,19 +230,10 @@ class Store(Objects):
 
     def swap(self, other: "Store") -> None:
         """Exchange all keys with another database."""
-<<<<<<< HEAD
-        for name in ("_values", "_deadlines", "_queue", "_encodings", "_used"):
+        for name in ("_values", "_deadlines", "_queue", "_encodings", "_used", "tracking"):
             mine, theirs = getattr(self, name), getattr(other, name)
             setattr(self, name, theirs)
             setattr(other, name, mine)
-=======
-        self._values, other._values = other._values, self._values
-        self._deadlines, other._deadlines = other._deadlines, self._deadlines
-        self._queue, other._queue = other._queue, self._queue
-        self._encodings, other._encodings = other._encodings, self._encodings
-        self._used, other._used = other._used, self._used
-        self.tracking, other.tracking = other.tracking, self.tracking
->>>>>>> small-a
 
     @property
     def names(self) -> Collection[bytes]:
