@@ -63,6 +63,11 @@ class Handing:
 
     # As `Line`
 
+    unsent = 0
+
+    def limit_silence(self, milliseconds: int) -> None:
+        raise AssertionError
+
     def write(self, data: bytes) -> None:
         self.sent += data
 
