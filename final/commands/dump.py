@@ -57,8 +57,8 @@ def create(
             db.changed(key, log=(b"DEL", key), event="del")
         return "OK"
     db.put(key, value, deadline or None)
-    how = [option for option in options if option.lower() != b"absttl"]
-    log = (name, key, b"%d" % deadline, payload, *how, *([b"ABSTTL"] if deadline else []))
+    absolute = [b"ABSTTL"] if deadline and b"absttl" not in chosen else []
+    log = (name, key, b"%d" % deadline, payload, *options, *absolute)
     db.changed(key, log=log)
     idle, often = (chosen.get(option) for option in (b"idletime", b"freq"))
     engine.eviction.restored((db.index, key), None if idle is None or engine.options.lfu else idle * 1000, often)
