@@ -11,7 +11,7 @@ from ..engine.signature import command
 from ..options import config_failed
 from ..protocol.errors import ReplyError, busy, syntax_error
 from ..protocol.pattern import matcher
-from ..protocol.writer import Replies, Value
+from ..protocol.writer import NO_REPLY, Value
 
 
 @command()
@@ -99,7 +99,7 @@ def shutdown(engine: Engine, *options: bytes) -> Value:
     if wanted and not engine.snapshots.save_at_end() and b"force" not in args:
         raise ReplyError("ERR Errors trying to SHUTDOWN. Check logs.")
     engine.stop()
-    return Replies()
+    return NO_REPLY
 
 
 @command(ADMIN, NOSCRIPT, "no_async_loading", NO_MULTI)

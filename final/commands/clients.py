@@ -1,7 +1,6 @@
 """CLIENT: commands about the client that sends them, and commands for an administrator, about all clients."""
 
 from collections.abc import Callable, Iterable
-from math import inf
 
 from ..engine.args import OptionCursor, integer
 from ..engine.client import Client
@@ -10,7 +9,7 @@ from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, shown, syntax_error
 from ..protocol.numeric import parse_integer
-from ..protocol.writer import NULL_ARRAY, Value, Verbatim
+from ..protocol.writer import NO_REPLY, NULL_ARRAY, Value, Verbatim
 from .connection import valid_name
 
 GROUP = Group("connection", "@connection", "g")
@@ -68,16 +67,15 @@ def client_reply(client: Client, mode: bytes) -> Value:
     """CLIENT REPLY ON | OFF | SKIP: turn replies on or off, or skip the next reply; answer OK only to ON."""
     match mode.lower():
         case b"on":
-            client.replies_to_skip = 0
+            client.reply_off = client.reply_skip = False
+            return "OK"
         case b"off":
-            client.replies_to_skip = inf
+            client.reply_off = True
         case b"skip":
-            client.replies_to_skip = max(
-                client.replies_to_skip, 2
-            )  # the reply to this request and the reply to the next one; after OFF, all replies stay off
+            client.reply_skip_next = not client.reply_off
         case _:
             raise syntax_error()
-    return "OK"
+    return NO_REPLY
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
@@ -223,8 +221,16 @@ def client_unblock(engine: Engine, client_id: bytes, reason: bytes = b"TIMEOUT")
     if reason.lower() not in (b"timeout", b"error"):
         raise ReplyError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
     target = engine.clients.get(integer(client_id))
-    reply = NULL_ARRAY if reason.lower() == b"timeout" else ReplyError("UNBLOCKED client unblocked via CLIENT UNBLOCK")
-    return int(target is not None and engine.waiting.unblock(target, reply))
+    parked = target.parked if target is not None else None
+    if target is None or parked is None:
+        return 0
+    if reason.lower() == b"error":
+        engine.counters.error_replies += 1
+        engine.waiting.unblock(target, ReplyError("UNBLOCKED client unblocked via CLIENT UNBLOCK"))
+    else:
+        engine.waiting.unblock(target, NULL_ARRAY)
+    engine.slowlog.keep(target, parked.command, parked.args, parked.took)
+    return 1
 
 
 def described(client: Client, now: int) -> bytes:

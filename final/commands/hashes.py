@@ -9,7 +9,7 @@ from ..data.random_members import one_of, sample
 from ..data.store import KINDS, PIECE, Args, Item, Kind, Store
 from ..engine.args import parse_random
 from ..engine.client import Client
-from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
+from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, not_a_float, wrong_number_of_arguments
@@ -51,13 +51,13 @@ def rdb(value: Hash) -> Iterator[Item]:
 KINDS[HASH] = Kind("hash", dump, encoding, size, copy=dict.copy, code=4, rdb=rdb)
 
 
-@command(WRITE, DENYOOM, FAST, keys="RW update")
+@command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW update")
 def hset(db: Store, key: bytes, field: bytes, value: bytes, *more: bytes) -> Value:
     """HSET key field value [field value ...]: set fields; answer with the number of new fields."""
     return set_fields(db, "hset", key, field, value, *more)
 
 
-@command(WRITE, DENYOOM, FAST, keys="RW update")
+@command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW update")
 def hmset(db: Store, key: bytes, field: bytes, value: bytes, *more: bytes) -> Value:
     """HMSET key field value [field value ...]: set fields; answer OK. Deprecated since Redis 4.0 in favour of HSET."""
     set_fields(db, "hmset", key, field, value, *more)
@@ -75,7 +75,7 @@ def set_fields(db: Store, command: str, key: bytes, *pairs: bytes, event: str = 
     return len(fields) - before
 
 
-@command(WRITE, DENYOOM, FAST, keys="RW insert")
+@command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW insert")
 def hsetnx(db: Store, key: bytes, field: bytes, value: bytes) -> Value:
     """HSETNX key field value: set the field if it does not exist; answer 1, else 0."""
     if field in (db.get(key, HASH) or {}):
@@ -142,7 +142,7 @@ def hstrlen(db: Store, key: bytes, field: bytes) -> Value:
     return len((db.get(key, HASH) or {}).get(field, b""))
 
 
-@command(WRITE, DENYOOM, FAST, keys="RW access update")
+@command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW access update")
 def hincrby(db: Store, key: bytes, field: bytes, increment: int) -> Value:
     """HINCRBY key field increment: add to the integer in the field; answer with the sum."""
     old = (db.get(key, HASH) or {}).get(field, b"0")
@@ -151,7 +151,7 @@ def hincrby(db: Store, key: bytes, field: bytes, increment: int) -> Value:
     return total
 
 
-@command(WRITE, DENYOOM, FAST, keys="RW access update")
+@command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW access update")
 def hincrbyfloat(db: Store, key: bytes, field: bytes, increment: bytes) -> Value:
     """HINCRBYFLOAT key field increment: add to the number in the field; answer with the sum."""
     number = long_double(increment)

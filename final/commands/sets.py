@@ -8,7 +8,7 @@ from ..data.memory import estimate
 from ..data.random_members import one_of, sample
 from ..data.store import KINDS, NO_EVENT, PIECE, UNLOGGED, Args, Item, Kind, Store
 from ..engine.args import parse_limit, parse_random
-from ..engine.command import DENYOOM, FAST, MOVABLEKEYS, READONLY, WRITE, Group
+from ..engine.command import DENYOOM, FAST, MOVABLEKEYS, READONLY, REPLY_FIRST, REPLY_SECOND, WRITE, Group
 from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, not_positive, syntax_error
@@ -121,7 +121,7 @@ def scard(db: Store, key: bytes) -> Value:
     return len(members_of(db, key))
 
 
-@command(WRITE, FAST, keys="RW access delete")
+@command(WRITE, FAST, REPLY_SECOND, keys="RW access delete")
 def spop(db: Store, key: bytes, *count: bytes) -> Value:
     """SPOP key [count]: remove and answer with a random member, or null; with a count, up to `count` of them."""
     if len(count) > 1:
@@ -186,19 +186,19 @@ def sdiff(db: Store, key: bytes, *keys: bytes) -> Value:
     return difference(db, key, *keys)
 
 
-@command(WRITE, DENYOOM, keys="RW update, RO access")
+@command(WRITE, DENYOOM, REPLY_FIRST, keys="RW update, RO access")
 def sinterstore(db: Store, destination: bytes, key: bytes, *keys: bytes) -> Value:
     """SINTERSTORE destination key [key ...]: store the result of SINTER; answer with its size."""
     return store(db, destination, intersection(db, key, *keys))
 
 
-@command(WRITE, DENYOOM, keys="OW update, RO access")
+@command(WRITE, DENYOOM, REPLY_FIRST, keys="OW update, RO access")
 def sunionstore(db: Store, destination: bytes, key: bytes, *keys: bytes) -> Value:
     """SUNIONSTORE destination key [key ...]: store the result of SUNION; answer with its size."""
     return store(db, destination, union(db, key, *keys))
 
 
-@command(WRITE, DENYOOM, keys="OW update, RO access")
+@command(WRITE, DENYOOM, REPLY_FIRST, keys="OW update, RO access")
 def sdiffstore(db: Store, destination: bytes, key: bytes, *keys: bytes) -> Value:
     """SDIFFSTORE destination key [key ...]: store the result of SDIFF; answer with its size."""
     return store(db, destination, difference(db, key, *keys))

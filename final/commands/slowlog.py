@@ -14,6 +14,8 @@ from ..protocol.writer import Value
 @command(ADMIN, NOSCRIPT, LOADING, STALE)
 def monitor(engine: Engine, client: Client) -> Value:
     """MONITOR: receive every request of every client, but for administrators' commands, until RESET."""
+    if client.deny_blocking:
+        raise ReplyError("ERR MONITOR isn't allowed for DENY BLOCKING client")
     engine.monitors.add(client)
     return "OK"
 

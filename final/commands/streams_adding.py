@@ -7,7 +7,7 @@ from ..data.store import AS_REQUESTED, UNLOGGED, Args, Store
 from ..data.stream import MOST_ENTRIES, Stream
 from ..data.stream_node import LAST, SEQUENCE, make_id, shown
 from ..engine.args import OptionCursor
-from ..engine.command import DENYOOM, FAST, WRITE, Group
+from ..engine.command import DENYOOM, FAST, REPLY_FIRST, WRITE, Group
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error, wrong_number_of_arguments
 from ..protocol.writer import Value
@@ -102,7 +102,7 @@ def parse_trim(options: OptionCursor, by_id: bool) -> Trim:
     return Trim(by_id, threshold, sign == b"~", options.position - 1)
 
 
-@command(WRITE, DENYOOM, FAST, keys="RW update")
+@command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW update")
 def xadd(db: Store, key: bytes, id: bytes, field: bytes, value: bytes, *more: bytes) -> Value:
     """XADD key [NOMKSTREAM] [MAXLEN | MINID [= | ~] threshold [LIMIT count]] * | id field value [field value ...]: add an entry; answer with its ID.
 

@@ -5,7 +5,7 @@ from sys import getsizeof
 
 from ..data.store import AS_COMMANDED, KINDS, UNLOGGED, Args, Kind, Store
 from ..engine.args import OptionCursor
-from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
+from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error, wrong_number_of_arguments
@@ -129,7 +129,7 @@ def get(db: Store, key: bytes) -> Value:
     return db.get(key, STRING)
 
 
-@command(WRITE, FAST, keys="RW access delete")
+@command(WRITE, FAST, REPLY_FIRST, keys="RW access delete")
 def getdel(db: Store, key: bytes) -> Value:
     """GETDEL key: answer with the string, or null, and remove the key."""
     value = db.get(key, STRING)
@@ -139,7 +139,7 @@ def getdel(db: Store, key: bytes) -> Value:
     return value
 
 
-@command(WRITE, FAST, keys="RW access update")
+@command(WRITE, FAST, REPLY_FIRST, keys="RW access update")
 def getex(db: Store, key: bytes, *options: bytes) -> Value:
     """GETEX key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST]: answer with the string, and set or remove the key's deadline."""  # noqa: E501
     chosen = parse_options(options, (b"persist", *TIMES))
@@ -154,7 +154,7 @@ def getex(db: Store, key: bytes, *options: bytes) -> Value:
     return value
 
 
-@command(WRITE, DENYOOM, FAST, keys="RW access update")
+@command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW access update")
 def getset(db: Store, key: bytes, value: bytes) -> Value:
     """GETSET key value: set the key to the string; answer with the old string, or null."""
     old = db.get(key, STRING)

@@ -11,7 +11,7 @@ from ..data.sorted_set import FEW, SortedSet
 from ..data.store import AS_REQUESTED, KINDS, PIECE, Args, Item, Kind, Store
 from ..engine.args import parse_random
 from ..engine.client import Client
-from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
+from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, not_a_float, syntax_error
@@ -76,7 +76,7 @@ def with_scores(client: Client, entries: Iterable[tuple[float, bytes]], wanted: 
     return [arg for score, member in entries for arg in (member, score)]
 
 
-@command(WRITE, DENYOOM, FAST, keys="RW update")
+@command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW update")
 def zadd(db: Store, key: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
     """ZADD key [NX | XX] [GT | LT] [CH] [INCR] score member [score member ...]: set scores; answer with the number of new members.
 
@@ -133,7 +133,7 @@ def allowed(old: float, new: float, options: set[bytes]) -> bool:
     return not (b"nx" in options or (b"gt" in options and new <= old) or (b"lt" in options and new >= old))
 
 
-@command(WRITE, DENYOOM, FAST, keys="RW access update")
+@command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW access update")
 def zincrby(db: Store, key: bytes, increment: bytes, member: bytes) -> Value:
     """ZINCRBY key increment member: add to the member's score; answer with the sum."""
     return set_scores(db, key, [(parse_score(increment), member)], {b"incr"})

@@ -2,7 +2,7 @@
 
 from ..protocol.errors import ReplyError, not_authenticated, only_while_listening
 from .client import Client, about_to_run
-from .command import NO_AUTH, NO_MULTI, REFUSED_LIKE_WRITES, WHILE_SUBSCRIBED, WRITE, Command
+from .command import MAY_REPLICATE, NO_AUTH, NO_MULTI, READONLY, REFUSED_LIKE_WRITES, WHILE_SUBSCRIBED, WRITE, Command
 
 
 def admit(client: Client, command: Command, password: str, disk_failure: ReplyError | None) -> None:
@@ -18,3 +18,5 @@ def admit(client: Client, command: Command, password: str, disk_failure: ReplyEr
         raise ReplyError("ERR Command not allowed inside a transaction")
     if disk_failure and any({WRITE, REFUSED_LIKE_WRITES} & {*each.flags} for each in about_to_run(client, command)):
         raise disk_failure
+    if client.monitoring and {READONLY, WRITE, MAY_REPLICATE} & {*command.flags}:
+        raise ReplyError("ERR Replica can't interact with the keyspace")  # to Redis, MONITOR makes it a replica

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 
 from ..data.store import Place
-from ..protocol.writer import NULL_ARRAY, Value
+from ..protocol.writer import NO_REPLY, NULL_ARRAY, Replies, Value
 from .client import Client, Parked
 from .command import Command
 from .wait import Wait
@@ -28,16 +28,17 @@ class Waiting:
         # to find the first key of a plain dictionary takes longer with every key that was removed before it.
         self.lines: dict[Place, dict[Line, OrderedDict[Parked, None]]] = {}
 
-    def park(self, client: Client, command: Command, args: list[bytes], wait: Wait, now: int) -> None:
+    def park(self, client: Client, command: Command, args: list[bytes], wait: Wait, now: int) -> Replies:
         """Make a client's command wait for each key in `wait.keys`: add it to the end of the line of each key.
 
-        `now` is the time by the steady clock, in milliseconds; the timeout of `wait` begins then.
+        `now` is the time by the steady clock, in milliseconds; the timeout of `wait` begins then. Return NO_REPLY.
         """
         places = tuple((client.db.index, key) for key in dict.fromkeys(wait.keys))
         deadline = now + wait.timeout if wait.timeout else None
         client.parked = Parked(client, command, args, wait, places, deadline)
         for place in places:
             self.lines.setdefault(place, {}).setdefault(line_of(wait), OrderedDict())[client.parked] = None
+        return NO_REPLY
 
     def unpark(self, client: Client) -> None:
         """Remove the command for which a client waits from all lines. Does nothing if the client waits for none."""
@@ -54,13 +55,11 @@ class Waiting:
                 if not lines:
                     del self.lines[place]
 
-    def unblock(self, client: Client, answer: Value) -> bool:
-        """If a client waits, end that and send it `answer`. Return whether it waited."""
-        if client.parked is None:
-            return False
+    def unblock(self, client: Client, answer: Value) -> None:
+        """End the wait of a client, and send it `answer`."""
         self.unpark(client)
-        client.deliver(answer)
-        return True
+        client.say(answer)
+        client.end_request()
 
     def time_out(self, parked: Parked) -> None:
         """Answer a parked command, whose timeout is over, with the null array. Does nothing if it no longer waits.

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, NamedTuple
 
 from ..protocol.errors import unknown_command, unknown_subcommand, wrong_number_of_arguments
@@ -25,8 +26,11 @@ UNCOUNTED = "uncounted"  # its look-ups count neither as hits nor as misses
 COUNTED = "counted"  # its look-up counts, though it changes the value
 MAY_REPLICATE = "may_replicate"  # it may have effects on other clients or replicas, though it does not write
 REFUSED_LIKE_WRITES = "refused_like_writes"  # while the log cannot be written: PING, for health checks
+# Where its reply comes among its keyspace events, for a client that is subscribed to them; without a flag, after them.
+REPLY_FIRST, REPLY_SECOND = "reply_first", "reply_second"  # before them; after the first of them
 INTERNAL = {
     *(UNQUEUED, RUNS_QUEUE, WHILE_SUBSCRIBED, NO_TOUCH, UNCOUNTED, COUNTED, MAY_REPLICATE, REFUSED_LIKE_WRITES),
+    *(REPLY_FIRST, REPLY_SECOND),
 }
 
 # Categories of ACL rules, among the flags of a command that has more of them than its flags and its group imply.
@@ -66,6 +70,7 @@ class Command:
 
     def __post_init__(self) -> None:
         reads = any(each.access.startswith("RO") for each in self.key_specs)
+        self.events_before_reply = 0 if REPLY_FIRST in self.flags else 1 if REPLY_SECOND in self.flags else inf
         self.counts_lookups = (reads and UNCOUNTED not in self.flags) or COUNTED in self.flags
         only = self.key_specs[0] if len(self.key_specs) == 1 else None
         self.only_key = only.begin if only and not (only.last or only.counted) else 0  # index of the one key; else 0

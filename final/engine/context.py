@@ -47,8 +47,8 @@ class Engine(Protocol):
     counters: Counters
     active_expire: bool
 
-    def call(self, client: Client, command: Command, args: list[bytes]) -> Value:
-        """Run a command as a part of another one, as EXEC and EVAL do: an error is returned, and nothing waits."""
+    def run(self, client: Client, command: Command, args: list[bytes]) -> Value:
+        """Run a command as a part of another one, as EXEC and EVAL do: an error is returned."""
 
     def disconnect(self, client: Client) -> None:
         """Forget a client that has disconnected, and all that it waits for, watches and is subscribed to."""

@@ -15,7 +15,7 @@ from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
 from ..options import Options
 from ..protocol.errors import ReplyError, busy, log_failed, out_of_memory, snapshot_failed
-from ..protocol.writer import Replies, Value
+from ..protocol.writer import NO_REPLY, Value
 from .admit import admit
 from .blocking import Waiting
 from .client import Client, about_to_run, discard
@@ -33,8 +33,6 @@ from .security_warning import SecurityWarning
 from .slowlog import SlowLog
 from .wait import Wait
 from .watch import Watching
-
-NO_REPLY = Replies()  # for now
 
 
 class Engine:
@@ -75,7 +73,7 @@ class Engine:
         self.slowlog = SlowLog(options)
         self.pause = Pause()
         self.eviction = Eviction(options, self.stores, steady)
-        self.scripts = Scripts(options, self.call, lambda: self.eviction.full, lambda: self.disk_failure, while_busy)
+        self.scripts = Scripts(options, self.run, lambda: self.eviction.full, lambda: self.disk_failure, while_busy)
         self.faults = Faults(self.unit, on_broken, self.settle_expired)
         self.started = self.recently = steady()  # the latter is set some ten times a second
         self.run_id = token_hex(20)  # random for each start: a tool sees a restart by it
@@ -108,7 +106,6 @@ class Engine:
         if self.scripts.busy:
             return self.refuse(client, args)
         self.unit.stopped = None
-        self.counters.commands_processed += 1
         try:
             command = find(args)
             client.last_command = command.name
@@ -122,9 +119,6 @@ class Engine:
             client.queue.append((command, args))
             return "QUEUED"
         answer = self.run(client, command, args)
-        if isinstance(answer, Wait):
-            self.waiting.park(client, command, args, answer, self.steady())
-            answer = NO_REPLY
         if self.unit.notes:
             self.settle()
         return answer
@@ -177,25 +171,33 @@ class Engine:
                 store.changed(place[1], log=(b"DEL", place[1]), event="evicted")
                 self.counters.evicted += 1
             self.eviction.enter(place)
-        self.complete(command, args)
+        self.complete(client, command, args, NO_REPLY)
         self.settle()
         if self.eviction.full and any(DENYOOM in each.flags for each in about_to_run(client, command)):
             raise out_of_memory()
 
     def run(self, client: Client, command: Command, args: list[bytes]) -> Value:
-        """Run a command, complete its notes, and return its answer; a ReplyError is returned, not raised."""
-        start = len(self.unit.notes)
-        began = perf_counter()
+        """Run a command, complete its notes, and return its answer, unless it waits or the client was sent the answer.
+
+        A ReplyError is returned, not raised.
+        """
+        start, began = len(self.unit.notes), perf_counter()
         if self.monitors.clients:
             self.monitors.before(client, command, args)
         answer = self.perform(client, command, args)
-        if len(self.unit.notes) > start:
-            self.complete(command, args, start)
-        microseconds = (perf_counter() - began) * 1e6
+        if isinstance(answer, Wait):
+            park, now = self.waiting.park, self.steady()
+            answer = answer.otherwise if client.deny_blocking else park(client, command, args, answer, now)
+        if len(self.unit.notes) > start or client.overhears:
+            answer = self.complete(client, command, args, answer, start)
+        took = (perf_counter() - began) * 1e6
+        self.counters.commands_processed += 1
         if self.monitors.clients:
             self.monitors.after(client, command, args)
-        if microseconds >= self.options.slowlog_log_slower_than >= 0:
-            self.slowlog.keep(client, command, args, int(microseconds))
+        if client.parked is None:
+            self.slowlog.keep(client, command, args, took)
+        else:
+            client.parked.took = took  # the slow log gets it when it is served
         return answer
 
     def perform(self, client: Client, command: Command, args: list[bytes]) -> Value:
@@ -212,20 +214,23 @@ class Engine:
             self.counters.count_lookups(client.db, command, args)
         return answer
 
-    def complete(self, command: Command, args: list[bytes], start: int = 0) -> None:
-        """Replace AS_REQUESTED in the unit's notes from `start` on by the request, once, and publish their events."""
-        logged = False
+    def complete(self, client: Client, command: Command, args: list[bytes], answer: Value, start: int = 0) -> Value:
+        """Replace AS_REQUESTED in the unit's notes from `start` on by the request, once, and publish their events.
+
+        A client that overhears is sent the answer now, where Redis sends it. Return the answer if it is left to send.
+        """
+        logged, events = False, 0
         for note in self.unit.notes[start:]:  # not islice, which walks over all the notes before `start`
             if note.log is None:
                 note.log = UNLOGGED if logged else args
                 logged = True
             if note.event is not None:
+                if note.event != "expired":
+                    if events == command.events_before_reply and client.overhears:
+                        answer = client.say(answer)
+                    events += 1
                 self.notifications.publish(note, command)
-
-    def call(self, client: Client, command: Command, args: list[bytes]) -> Value:
-        """Run a command as a part of another one, as EXEC and EVAL do: an error is returned, and nothing waits."""
-        answer = self.run(client, command, args)
-        return answer.otherwise if isinstance(answer, Wait) else answer
+        return client.say(answer) if client.overhears else answer
 
     def settle(self) -> None:
         """End the unit: hand its changes to the log, to clients that watch the keys, and to those that wait for them.
@@ -265,13 +270,16 @@ class Engine:
         parked = self.waiting.first(place, self.stores[index].kind(key))
         if parked is None:
             return False
-        self.waiting.unpark(parked.client)
+        client, command, args, began = parked.client, parked.command, parked.args, perf_counter()
+        self.waiting.unpark(client)
         try:
             answer = parked.wait.serve(key)
         except ReplyError as error:
+            self.counters.error_replies += 1
             answer = error
-        self.complete(parked.command, parked.args)
-        parked.client.deliver(answer)
+        client.say(self.complete(client, command, args, answer))
+        client.end_request()
+        self.slowlog.keep(client, command, args, parked.took + (perf_counter() - began) * 1e6)
         return True
 
     def expire(self, most: int = 200) -> bool:

@@ -28,7 +28,7 @@ class FastPath:
         return (
             not client.auth_required(engine.options.requirepass)
             and client.queue is None
-            and not (client.channels or client.patterns or client.replies_to_skip or engine.scripts.busy)
+            and not (client.channels or client.patterns or client.muted or engine.scripts.busy)
             and not (engine.monitors.clients or engine.pause.until or engine.options.maxmemory)
             and engine.disk_failure is None
         )
@@ -73,12 +73,14 @@ class FastPath:
                             engine.log.append(client.db.index, log)
                         unit.notes.clear()
                     else:
-                        engine.complete(command, args)
-                        engine.settle()
+                        answer = engine.complete(client, command, args, answer)
                 output += encode(answer, protocol)
                 ended = perf_counter()
                 if ended - began >= slow:
-                    engine.slowlog.keep(client, command, args, int((ended - began) * 1e6))
+                    engine.slowlog.keep(client, command, args, (ended - began) * 1e6)
+                if unit.notes:
+                    engine.settle()  # after the slow log, which a command that is served now comes to
+                    ended = perf_counter()
                 began = ended
                 client.last_command = command.name
                 if ended >= deadline:

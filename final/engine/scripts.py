@@ -83,7 +83,7 @@ class Scripts:
         self._disk_failure = self.disk_failure()
         if self._disk_failure and text.startswith(b"#!") and "no-writes" not in flags:
             raise self._disk_failure
-        self._client = Client(id=client.id, db=client.db, address=client.address, is_script=True)
+        self._client = Client(id=client.id, db=client.db, address="?:0", deny_blocking=True, is_script=True)
         self._wrote = self._killed = self.busy = False
         self._began = time.monotonic()
         try:
