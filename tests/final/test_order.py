@@ -7,8 +7,10 @@ until no client is blocked, and `UNBLOCK A …` is CLIENT UNBLOCK with A's ID.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 
@@ -175,10 +177,8 @@ FOUND = [scene.strip().splitlines() for scene in re.split("^# ", SCENES, flags=r
 def servers() -> Iterator[list[Shared]]:
     """Ours, and a real Redis."""
     with ExitStack() as stack:
-        options = ("--enable-debug-command", "yes")
-        yield [
-            stack.enter_context(Shared(lambda start=start: start(*options))) for start in (final_server, redis_server)
-        ]
+        starts = (partial(each, "--enable-debug-command", "yes") for each in (final_server, redis_server))
+        yield [stack.enter_context(Shared(start)) for start in starts]
 
 
 class Scene:
@@ -193,7 +193,7 @@ class Scene:
         """Send the chunk of a line; return what each client is sent then."""
         name, _, text = line.partition(": ")
         if name == "WAIT":
-            while b"blocked_clients:0" not in bytes(self.control.ask("INFO", "clients")):  # type: ignore[arg-type]
+            while "blocked_clients:0" not in str(self.control.ask("INFO", "clients")):
                 pass
         else:
             if name not in self.clients:
@@ -201,7 +201,7 @@ class Scene:
                 self.ids[name] = self.clients[name].ask("CLIENT", "ID")
             self.clients[name].send(b"".join(request(*self.args(each)) for each in text.split(" ; ")))
         if "INFO" in line or "SLOWLOG GET" in line:  # they would count what `control` asks meanwhile
-            self.clients[name].more(PATIENCE.seconds)
+            self.clients[name].more(time.monotonic() + PATIENCE.seconds)
         if "DEBUG SLEEP" not in line:
             for _ in range(10):  # the server needs at least one iteration of its event loop for each
                 self.control.ask("CONFIG", "GET", "port")  # what MONITOR does not show
