@@ -37,7 +37,15 @@ def passwords(args: list[bytes]) -> list[int]:
     return [at + 1 for at, each in enumerate(args) if each.lower() == b"requirepass"]
 
 
-@command(ADMIN, NOSCRIPT, LOADING, STALE, of="config", secrets=passwords)
+@command(
+    ADMIN,
+    NOSCRIPT,
+    LOADING,
+    STALE,
+    of="config",
+    secrets=passwords,
+    tips="request_policy:all_nodes response_policy:all_succeeded",
+)
 def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *more: bytes) -> Value:
     """CONFIG SET parameter value [parameter value ...]: set the options; if one of them is refused, set none."""
     args = [arg.decode(errors="surrogateescape") for arg in (parameter, value, *more)]
@@ -74,7 +82,7 @@ def config_rewrite() -> Value:
     raise ReplyError("ERR The server is running without a config file")
 
 
-@command(LOADING, STALE, FAST)
+@command(LOADING, STALE, FAST, tips="nondeterministic_output")
 def time_() -> Value:
     """TIME: answer with the Unix time: whole seconds, and the microseconds since the last of them."""
     seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
@@ -120,7 +128,7 @@ def bgsave(engine: Engine, client: Client, *options: bytes) -> Value:
     return engine.snapshots.ask(now=not in_transaction(client), schedule=bool(options))
 
 
-@command(LOADING, STALE, FAST, IN_ADMIN, IN_DANGEROUS)
+@command(LOADING, STALE, FAST, IN_ADMIN, IN_DANGEROUS, tips="nondeterministic_output")
 def lastsave(engine: Engine) -> Value:
     """LASTSAVE: answer with the Unix time of the last snapshot, or of the server's start."""
     return engine.snapshots.saved_at // 1000

@@ -250,7 +250,14 @@ def uses_of_bitfield(args: list[bytes]) -> Iterator[tuple[int, str]]:
     yield 1, "RW access update" if writes else "RO access"
 
 
-@command(WRITE, DENYOOM, REPLY_FIRST, keys="RW access update variable_flags", find_keys=uses_of_bitfield)
+@command(
+    WRITE,
+    DENYOOM,
+    REPLY_FIRST,
+    keys="RW access update variable_flags",
+    find_keys=uses_of_bitfield,
+    notes=["This command allows both access and modification of the key"],
+)
 def bitfield(engine: Engine, db: Store, key: bytes, *subcommands: bytes) -> Value:
     """BITFIELD key [GET type offset | SET type offset value | INCRBY type offset increment | OVERFLOW WRAP | SAT | FAIL ...]: read and write integers of any width; answer with each result.
 

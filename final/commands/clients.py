@@ -56,7 +56,7 @@ def client_setinfo(client: Client, attribute: bytes, value: bytes) -> Value:
     return "OK"
 
 
-@command(NOSCRIPT, LOADING, STALE, of="client")
+@command(NOSCRIPT, LOADING, STALE, of="client", tips="nondeterministic_output")
 def client_info(engine: Engine, client: Client) -> Value:
     """CLIENT INFO: answer with this client's line of CLIENT LIST."""
     return Verbatim(described(client, engine.steady()))
@@ -93,7 +93,7 @@ def client_getredir() -> Value:
     return -1
 
 
-@command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
+@command(ADMIN, NOSCRIPT, LOADING, STALE, of="client", tips="nondeterministic_output")
 def client_list(engine: Engine, *options: bytes) -> Value:
     """CLIENT LIST [TYPE type] [ID client-id ...]: answer with one line for each client.
 

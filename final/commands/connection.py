@@ -31,7 +31,7 @@ GROUP = Group("connection", "@connection", "g")
 BEFORE_AUTH = (NOSCRIPT, LOADING, STALE, FAST, NO_AUTH, ALLOW_BUSY)  # flags of commands allowed before authentication
 
 
-@command(FAST, WHILE_SUBSCRIBED, REFUSED_LIKE_WRITES)
+@command(FAST, WHILE_SUBSCRIBED, REFUSED_LIKE_WRITES, tips="request_policy:all_shards response_policy:all_succeeded")
 def ping(client: Client, message: bytes | None = None) -> Value:
     """PING [message]: answer with PONG, or with the message."""
     if client.subscribed and client.protocol == 2:

@@ -18,7 +18,7 @@ from ..protocol.writer import Value
 GROUP = Group("generic", "@keyspace", "g")
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output")
 def dump(engine: Engine, db: Store, key: bytes) -> Value:
     """DUMP key: answer with the value as RESTORE takes it, or null if the key does not exist."""
     value = db.peek(key)

@@ -99,13 +99,13 @@ def expire_if(
     return 1
 
 
-@command(READONLY, FAST, NO_TOUCH)
+@command(READONLY, FAST, NO_TOUCH, tips="nondeterministic_output")
 def ttl(db: Store, key: bytes) -> Value:
     """TTL key: answer with the seconds until the key expires, -1 if it has no deadline, -2 if it does not exist."""
     return rounded(remaining(db, key))
 
 
-@command(READONLY, FAST, NO_TOUCH)
+@command(READONLY, FAST, NO_TOUCH, tips="nondeterministic_output")
 def pttl(db: Store, key: bytes) -> Value:
     """PTTL key: TTL in milliseconds."""
     return remaining(db, key)

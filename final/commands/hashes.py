@@ -106,19 +106,19 @@ def hdel(db: Store, key: bytes, field: bytes, *fields: bytes) -> Value:
     return len(gone)
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output_order")
 def hgetall(db: Store, key: bytes) -> Value:
     """HGETALL key: answer with all fields and values, as a map."""
     return dict(db.get(key, HASH) or {})  # a copy: in a transaction the answer is sent after later commands
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output_order")
 def hkeys(db: Store, key: bytes) -> Value:
     """HKEYS key: answer with all fields."""
     return list(db.get(key, HASH) or {})
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output_order")
 def hvals(db: Store, key: bytes) -> Value:
     """HVALS key: answer with all values."""
     return list((db.get(key, HASH) or {}).values())
@@ -166,7 +166,7 @@ def hincrbyfloat(db: Store, key: bytes, field: bytes, increment: bytes) -> Value
     return total
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output")
 def hrandfield(db: Store, client: Client, key: bytes, *options: bytes) -> Value:
     """HRANDFIELD key [count [WITHVALUES]]: answer with a random field, or with at most `count` distinct fields.
 
@@ -184,7 +184,7 @@ def hrandfield(db: Store, client: Client, key: bytes, *options: bytes) -> Value:
     return [arg for name in names for arg in (name, fields[name])]
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output")
 def hscan(engine: Engine, db: Store, key: bytes, cursor: bytes, *options: bytes) -> Value:
     """HSCAN key cursor [MATCH pattern] [COUNT count]: answer with the next cursor, and some fields and values."""
     following, names = scan_members(engine, db, key, HASH, cursor, options, whole=lambda held: len(held) <= SMALL)

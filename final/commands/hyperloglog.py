@@ -67,7 +67,11 @@ def pfadd(engine: Engine, db: Store, key: bytes, *elements: bytes) -> Value:
     return 1
 
 
-@command(READONLY, keys="RW access")
+@command(
+    READONLY,
+    keys="RW access",
+    notes=["RW because it may change the internal representation of the key, and propagate to replicas"],
+)
 def pfcount(db: Store, key: bytes, *keys: bytes) -> Value:
     """PFCOUNT key [key ...]: answer with the estimated number of different elements, in all keys together.
 

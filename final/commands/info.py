@@ -19,7 +19,7 @@ from ..protocol.writer import Value, Verbatim
 Fields = dict[str, object]
 
 
-@command(LOADING, STALE, IN_DANGEROUS)
+@command(LOADING, STALE, IN_DANGEROUS, tips="nondeterministic_output request_policy:all_shards response_policy:special")
 def info(engine: Engine, *sections: bytes) -> Value:
     """INFO [section ...]: answer with statistics as text: lines of `# Section` and `field:value`."""
     wanted = {section.lower().decode(errors="replace") for section in sections}
@@ -153,7 +153,7 @@ def role() -> Value:
     return [b"master", 0, []]
 
 
-@command(NOSCRIPT, IN_CONNECTION)
+@command(NOSCRIPT, IN_CONNECTION, tips="request_policy:all_shards response_policy:agg_min")
 def wait(numreplicas: int, timeout: bytes) -> Value:
     """WAIT numreplicas timeout: answer 0 at once, because this server has no replicas."""
     milliseconds = parse_integer(timeout)

@@ -19,20 +19,20 @@ def object_(subcommand: bytes, *arguments: bytes) -> Value:
     """OBJECT subcommand [argument ...]: inspect a value; see the subcommands."""
 
 
-@command(READONLY, NO_TOUCH, of="object", keys="RO")
+@command(READONLY, NO_TOUCH, of="object", keys="RO", tips="nondeterministic_output")
 def object_encoding(db: Store, key: bytes) -> Value:
     """OBJECT ENCODING key: answer with the encoding that Redis would use for the value."""
     value = db.peek(key)
     return None if value is None else KINDS[type(value)].encoding(value).encode()
 
 
-@command(READONLY, NO_TOUCH, of="object", keys="RO")
+@command(READONLY, NO_TOUCH, of="object", keys="RO", tips="nondeterministic_output")
 def object_refcount(db: Store, key: bytes) -> Value:
     """OBJECT REFCOUNT key: answer 1, because keys never share a value, or null if the key does not exist."""
     return 1 if key in db else None
 
 
-@command(READONLY, NO_TOUCH, of="object", keys="RO")
+@command(READONLY, NO_TOUCH, of="object", keys="RO", tips="nondeterministic_output")
 def object_idletime(engine: Engine, db: Store, key: bytes) -> Value:
     """OBJECT IDLETIME key: answer with the seconds since the key was last used.
 
@@ -46,7 +46,7 @@ def object_idletime(engine: Engine, db: Store, key: bytes) -> Value:
     return (engine.steady() - entry.used) // 1000 if entry else 0
 
 
-@command(READONLY, NO_TOUCH, of="object", keys="RO")
+@command(READONLY, NO_TOUCH, of="object", keys="RO", tips="nondeterministic_output")
 def object_freq(engine: Engine, db: Store, key: bytes) -> Value:
     """OBJECT FREQ key: answer with the key's LFU counter; an error unless the eviction policy is LFU."""
     if key not in db:

@@ -109,7 +109,7 @@ def smismember(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
     return [int(each in held) for each in (member, *members)]
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output_order")
 def smembers(db: Store, key: bytes) -> Value:
     """SMEMBERS key: answer with all members."""
     return set(members_of(db, key))  # a copy: in a transaction the answer is sent after later commands
@@ -121,7 +121,7 @@ def scard(db: Store, key: bytes) -> Value:
     return len(members_of(db, key))
 
 
-@command(WRITE, FAST, REPLY_SECOND, keys="RW access delete")
+@command(WRITE, FAST, REPLY_SECOND, keys="RW access delete", tips="nondeterministic_output")
 def spop(db: Store, key: bytes, *count: bytes) -> Value:
     """SPOP key [count]: remove and answer with a random member, or null; with a count, up to `count` of them."""
     if len(count) > 1:
@@ -155,7 +155,7 @@ def log_popped(db: Store, key: bytes, popped: Set, emptied: bool) -> None:
         db.changed(key, log=record, event=NO_EVENT)
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output")
 def srandmember(db: Store, key: bytes, *count: bytes) -> Value:
     """SRANDMEMBER key [count]: answer with a random member, or with at most `count` distinct members.
 
@@ -168,19 +168,19 @@ def srandmember(db: Store, key: bytes, *count: bytes) -> Value:
     return sample(held, number)
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output_order")
 def sinter(db: Store, key: bytes, *keys: bytes) -> Value:
     """SINTER key [key ...]: answer with the members that are in all sets."""
     return intersection(db, key, *keys)
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output_order")
 def sunion(db: Store, key: bytes, *keys: bytes) -> Value:
     """SUNION key [key ...]: answer with the members that are in any set."""
     return union(db, key, *keys)
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output_order")
 def sdiff(db: Store, key: bytes, *keys: bytes) -> Value:
     """SDIFF key [key ...]: answer with the members of the first set that are in no other."""
     return difference(db, key, *keys)
@@ -242,7 +242,7 @@ def sintercard(db: Store, numkeys: bytes, key: bytes, *more: bytes) -> Value:
     return sum(1 for _ in islice(common, limit or len(first)))
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output")
 def sscan(engine: Engine, db: Store, key: bytes, cursor: bytes, *options: bytes) -> Value:
     """SSCAN key cursor [MATCH pattern] [COUNT count]: answer with the next cursor, and some members."""
     following, members = scan_members(

@@ -25,7 +25,7 @@ def slowlog(subcommand: bytes, *arguments: bytes) -> Value:
     """SLOWLOG subcommand [argument ...]: inspect the slow requests; see the subcommands."""
 
 
-@command(ADMIN, LOADING, STALE, of="slowlog")
+@command(ADMIN, LOADING, STALE, of="slowlog", tips="request_policy:all_nodes nondeterministic_output")
 def slowlog_get(engine: Engine, count: bytes = b"10") -> Value:
     """SLOWLOG GET [count]: answer with the newest `count` entries (default 10, -1: all), newest first.
 
@@ -39,13 +39,15 @@ def slowlog_get(engine: Engine, count: bytes = b"10") -> Value:
     return [[each.id, each.when, each.took, each.args, each.address.encode(), each.name] for each in chosen]
 
 
-@command(ADMIN, LOADING, STALE, of="slowlog")
+@command(
+    ADMIN, LOADING, STALE, of="slowlog", tips="request_policy:all_nodes response_policy:agg_sum nondeterministic_output"
+)
 def slowlog_len(engine: Engine) -> Value:
     """SLOWLOG LEN: answer with the number of entries."""
     return len(engine.slowlog.entries)
 
 
-@command(ADMIN, LOADING, STALE, of="slowlog")
+@command(ADMIN, LOADING, STALE, of="slowlog", tips="request_policy:all_nodes response_policy:all_succeeded")
 def slowlog_reset(engine: Engine) -> Value:
     """SLOWLOG RESET: remove all entries."""
     engine.slowlog.entries.clear()

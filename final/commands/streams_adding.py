@@ -102,7 +102,15 @@ def parse_trim(options: OptionCursor, by_id: bool) -> Trim:
     return Trim(by_id, threshold, sign == b"~", options.position - 1)
 
 
-@command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW update")
+@command(
+    WRITE,
+    DENYOOM,
+    FAST,
+    REPLY_FIRST,
+    keys="RW update",
+    tips="nondeterministic_output",
+    notes=["UPDATE instead of INSERT because of the optional trimming feature"],
+)
 def xadd(db: Store, key: bytes, id: bytes, field: bytes, value: bytes, *more: bytes) -> Value:
     """XADD key [NOMKSTREAM] [MAXLEN | MINID [= | ~] threshold [LIMIT count]] * | id field value [field value ...]: add an entry; answer with its ID.
 
@@ -153,7 +161,7 @@ def next_id(held: Stream, asked: Additions, db: Store) -> int:
     return id
 
 
-@command(WRITE, keys="RW delete")
+@command(WRITE, keys="RW delete", tips="nondeterministic_output")
 def xtrim(db: Store, key: bytes, option: bytes, threshold: bytes, *more: bytes) -> Value:
     """XTRIM key MAXLEN | MINID [= | ~] threshold [LIMIT count]: remove the first entries; answer with their number.
 

@@ -16,6 +16,7 @@ from .expire import from_now, set_deadline
 GROUP = Group("string", "@string", "$")
 
 STRING: type[bytes] = bytes
+WITH_GET = "RW and ACCESS due to the optional `GET` argument"
 TIMES = (b"ex", b"px", b"exat", b"pxat")  # options with a time as their value
 
 
@@ -61,7 +62,7 @@ def key_of_set(args: list[bytes]) -> Iterator[tuple[int, str]]:
     yield 1, "RW access update" if b"get" in map(bytes.lower, args[3:]) else "OW update"
 
 
-@command(WRITE, DENYOOM, keys="RW access update variable_flags", find_keys=key_of_set)
+@command(WRITE, DENYOOM, keys="RW access update variable_flags", find_keys=key_of_set, notes=[WITH_GET])
 def set_(db: Store, key: bytes, value: bytes, *options: bytes) -> Value:
     """SET key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]: set the key to the string, whatever its type was; answer OK.
 
@@ -139,7 +140,7 @@ def getdel(db: Store, key: bytes) -> Value:
     return value
 
 
-@command(WRITE, FAST, REPLY_FIRST, keys="RW access update")
+@command(WRITE, FAST, REPLY_FIRST, keys="RW access update", notes=["RW and UPDATE because it changes the TTL"])
 def getex(db: Store, key: bytes, *options: bytes) -> Value:
     """GETEX key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST]: answer with the string, and set or remove the key's deadline."""  # noqa: E501
     chosen = parse_options(options, (b"persist", *TIMES))
@@ -163,20 +164,20 @@ def getset(db: Store, key: bytes, value: bytes) -> Value:
     return old
 
 
-@command(READONLY, FAST)
+@command(READONLY, FAST, tips="request_policy:multi_shard")
 def mget(db: Store, key: bytes, *keys: bytes) -> Value:
     """MGET key [key ...]: answer with the strings, null for a key that does not exist or is not a string."""
     return [db.get(each, STRING) if db.kind(each) is STRING else None for each in (key, *keys)]
 
 
-@command(WRITE, DENYOOM, keys="OW update", step=2)
+@command(WRITE, DENYOOM, keys="OW update", step=2, tips="request_policy:multi_shard response_policy:all_succeeded")
 def mset(db: Store, key: bytes, value: bytes, *more: bytes) -> Value:
     """MSET key value [key value ...]: set the keys; answer OK."""
     set_pairs(db, "mset", key, value, *more)
     return "OK"
 
 
-@command(WRITE, DENYOOM, keys="OW insert", step=2)
+@command(WRITE, DENYOOM, keys="OW insert", step=2, tips="request_policy:multi_shard response_policy:agg_min")
 def msetnx(db: Store, key: bytes, value: bytes, *more: bytes) -> Value:
     """MSETNX key value [key value ...]: set the keys if none of them exists; answer 1, else 0."""
     if len(more) % 2 == 0 and any(each in db for each in (key, *more[::2])):

@@ -184,7 +184,7 @@ def zrevrank(db: Store, key: bytes, member: bytes) -> Value:
     return None if held is None or rank is None else len(held) - 1 - rank
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output")
 def zrandmember(db: Store, client: Client, key: bytes, *options: bytes) -> Value:
     """ZRANDMEMBER key [count [WITHSCORES]]: answer with a random member, or with at most `count` distinct members.
 
@@ -197,7 +197,7 @@ def zrandmember(db: Store, client: Client, key: bytes, *options: bytes) -> Value
     return with_scores(client, [(held.scores[each], each) for each in sample(held.scores, count)], scored)
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output")
 def zscan(engine: Engine, db: Store, key: bytes, cursor: bytes, *options: bytes) -> Value:
     """ZSCAN key cursor [MATCH pattern] [COUNT count]: answer with the next cursor, and some members and scores."""
     following, members = scan_members(engine, db, key, SORTED_SET, cursor, options, whole=lambda held: len(held) <= FEW)
