@@ -46,6 +46,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         base.py           the log's new base: the data as requests
         snapshot.py       when and how a snapshot is written: on request, at the save points, at the end
         child.py          a child process writes the data as they were when it was forked
+        childinfo.py      how far it is, and how much memory was copied
         check.py, check_messages.py  redis-check-aof, and its messages
         aof.py            append, flush, fsync policy, load
         health.py         what has gone wrong with the log, as one table of states

@@ -11,6 +11,7 @@ from ..engine.args import integer
 from ..engine.command import FAST, IN_ADMIN, IN_CONNECTION, IN_DANGEROUS, LOADING, NOSCRIPT, READONLY, STALE
 from ..engine.context import Engine
 from ..engine.signature import command
+from ..log.childinfo import ChildInfo
 from ..options import RELEASE
 from ..protocol.errors import ReplyError
 from ..protocol.numeric import parse_integer
@@ -98,6 +99,13 @@ def human(size: int) -> str:
     return f"{size}B"
 
 
+def about_persistence(engine: Engine) -> Fields:
+    """Return the Persistence section: the child process, if there is one, the snapshots and the log."""
+    child = engine.snapshots.worker or engine.rewriter.worker
+    info = child.info if child is not None else ChildInfo(total=0)
+    return {"loading": 0, **info.state(), **engine.snapshots.state(), **engine.rewriter.state()}
+
+
 def about_work(engine: Engine) -> Fields:
     """Return the Stats section: counters since the start, or since CONFIG RESETSTAT."""
     counters = engine.counters
@@ -138,7 +146,7 @@ SECTIONS: dict[str, Callable[[Engine], Fields]] = {
     "Server": about_server,
     "Clients": about_clients,
     "Memory": about_memory,
-    "Persistence": lambda engine: {"loading": 0, **engine.snapshots.state(), **engine.rewriter.state()},
+    "Persistence": about_persistence,
     "Stats": about_work,
     "Replication": lambda engine: {"role": "master", "connected_slaves": 0, "master_repl_offset": 0},
     "CPU": about_processor,

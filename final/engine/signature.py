@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from itertools import zip_longest
+from itertools import chain, repeat
 from math import inf
 from typing import TypeVar
 
@@ -40,9 +40,8 @@ def command(
 
     def register(function: F) -> F:
         entry = describe(function, flags, of, keys, step)
-        entry.key_specs = tuple(
-            replace(spec, notes=note) for spec, note in zip_longest(entry.key_specs, notes, fillvalue="")
-        )
+        noted = zip(entry.key_specs, chain(notes, repeat("")), strict=False)
+        entry.key_specs = tuple(replace(spec, notes=note) for spec, note in noted)
         entry.tips, entry.find_keys, entry.secrets = tuple(tips.split()), find_keys, secrets
         table = COMMANDS[of.encode()].subcommands if of else COMMANDS
         name = entry.name.split("|")[-1].encode()

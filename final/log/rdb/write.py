@@ -14,6 +14,7 @@ from ...data.memory import memory_in_use
 from ...data.store import KINDS, Item, Raw, Store
 from ...options import RELEASE
 from ...protocol.numeric import parse_integer
+from ..child import Visit
 from .crc import crc64
 from .lzf import compress
 from .read import END, EXPIRE_MS, MAGIC, SELECT, VERSION
@@ -69,7 +70,7 @@ def dump(value: Any, compressed: bool) -> bytes:
     return data + crc64(data).to_bytes(8, "little")
 
 
-def snapshot(stores: Iterable[Store], compressed: bool) -> Iterator[bytes]:
+def snapshot(stores: Iterable[Store], compressed: bool, visit: Visit = iter) -> Iterator[bytes]:
     """Yield the parts of a snapshot, up to its checksum. The keys and values are small parts, each by itself."""
     yield MAGIC[0] + b"%04d" % VERSION
     for name, text in auxiliary().items():
@@ -77,7 +78,7 @@ def snapshot(stores: Iterable[Store], compressed: bool) -> Iterator[bytes]:
     for store in stores:
         if len(store):
             yield bytes([SELECT]) + size(store.index) + bytes([SIZES]) + size(len(store)) + size(store.deadlines)
-        for key, value, deadline in store.items():
+        for key, value, deadline in visit(store.items()):
             if deadline is not None:
                 yield bytes([EXPIRE_MS]) + deadline.to_bytes(8, "little", signed=True)
             yield bytes([KINDS[type(value)].code])
