@@ -203,9 +203,13 @@ class Scene:
         if "INFO" in line or "SLOWLOG GET" in line:  # they would count what `control` asks meanwhile
             self.clients[name].more(time.monotonic() + PATIENCE.seconds)
         if "DEBUG SLEEP" not in line:
-            for _ in range(10):  # the server needs at least one iteration of its event loop for each
-                self.control.ask("CONFIG", "GET", "port")  # what MONITOR does not show
+            self.pings()
         return {name: masked(arrived(client)) for name, client in self.clients.items()}
+
+    def pings(self) -> None:
+        """Ask for something that MONITOR does not show: for each, the server needs an iteration of its event loop."""
+        for _ in range(10):
+            self.control.ask("CONFIG", "GET", "port")
 
     def args(self, text: str) -> list[bytes]:
         """The arguments of a request."""
@@ -257,3 +261,22 @@ def test_a_slow_log_keeps_the_arguments_of_a_command_that_was_unblocked(servers:
     scene.play("A: BLPOP a 0")
     heard = scene.play("X: SLOWLOG RESET ; UNBLOCK A ; SLOWLOG GET 2")["X"]
     assert re.search(rb"CLIENT\r\n.*UNBLOCK\r\n.*BLPOP\r\n", heard, flags=re.DOTALL)
+
+
+def test_what_exec_has_answered_is_not_sent_before_its_end_while_a_script_is_busy() -> None:
+    """The log does not have it yet. Redis sends it."""
+    script = "EVAL 'while true do end' 0"
+    skip_without_lua([script])
+    with final_server("--busy-reply-threshold", "20") as server:
+        scene = Scene(server)
+        client, other = server.connect(), server.connect()
+        client.ask("MULTI")
+        client.send(b"".join(request(*args_of(line)) for line in ("SET k v", "PUBLISH c x", script)))
+        client.expect(b"+QUEUED\r\n" * 3)
+        client.send(request("EXEC"))
+        while not str(other.ask("PING")).startswith("BUSY"):
+            pass
+        scene.pings()
+        assert arrived(client) == b""
+        other.ask("SCRIPT", "KILL")
+        client.expect(b"*3\r\n+OK\r\n:0\r\n-ERR Script killed by user")
