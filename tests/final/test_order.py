@@ -118,7 +118,6 @@ A: XADD x 1 f v ; XADD x MAXLEN 1 2 f v ; XDEL x 2 ; XGROUP CREATE x g 0 ; XGROU
 A: MSET a 1 b 2 ; SETBIT a 1 1 ; BITOP AND d a b ; BITFIELD a SET u8 0 1 ; PFADD p a ; PFMERGE q p ; GEOADD g 1 1 x
 A: MULTI ; SET a 1 ; EXPIRE a 100 ; RPUSH l 1 ; LPOP l ; PING ; EXEC
 A: EVAL "redis.call('set','a','1') redis.call('expire','a','100') return 7" 0
-A: SET a 1 PX 1
 # Keyspace events of a command that is served
 X: CONFIG SET notify-keyspace-events EA
 A: HELLO 3 ; PSUBSCRIBE * ; BLPOP l 0
