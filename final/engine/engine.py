@@ -194,10 +194,10 @@ class Engine:
         self.counters.commands_processed += 1
         if self.monitors.clients:
             self.monitors.after(client, command, args)
-        if client.parked is None:
-            self.slowlog.keep(client, command, args, took)
-        else:
+        if client.parked is not None:
             client.parked.took = took  # the slow log gets it when it is served
+        elif took >= self.options.slowlog_log_slower_than:
+            self.slowlog.keep(client, command, args, took)
         return answer
 
     def perform(self, client: Client, command: Command, args: list[bytes]) -> Value:

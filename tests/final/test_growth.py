@@ -51,10 +51,8 @@ def transaction(*args: object, **options: str | int) -> Case:
             peer.by(peer.client, "MULTI")
             for _ in range(size):
                 peer.by(peer.client, *args)
-            answers: list[object] = []
-            peer.client.deliver = answers.append
-            peer.by(peer.client, "EXEC")
-            assert len(answers) == 1 + size  # the beginning of the array, and its items
+            answers = peer.by(peer.client, "EXEC")
+            assert isinstance(answers, list) and len(answers) == size
 
         return size, run
 
