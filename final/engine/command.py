@@ -63,9 +63,7 @@ class Command:
     most: float  # the same; infinite if the function takes *args. `run` refuses a longer request
     flags: tuple[str, ...] = ()
     key_specs: tuple[KeySpec, ...] = ()
-    tips: tuple[
-        str, ...
-    ] = ()  # for proxies and clients of a cluster, as in COMMAND INFO; this server does not use them
+    tips: tuple[str, ...] = ()  # for the clients of a cluster, as in COMMAND INFO
     find_keys: FindKeys | None = None  # for commands whose keys no specification describes
     secrets: Callable[[list[bytes]], Iterable[int]] | None = None  # the indexes of passwords in a request
     plain: bool = False  # its function takes no client and no engine, and never waits; see `fast_path.py`
