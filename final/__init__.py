@@ -22,6 +22,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
     engine/        runs requests. No asyncio, no socket (04)
         engine.py         one request: admit, run, settle
         admit.py          whether a client may run a command now
+        settle.py         ends a unit of work: hands its changes on, and serves the commands that wait
         propagate.py      hands the changes of a unit to the log and to the replicas
         notify.py, security_warning.py  keyspace notifications; closes clients that speak HTTP
         faults.py         an unexpected exception: whether it ends the connection or the server
@@ -68,6 +69,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         base.py           the log's new base: the data as requests
         snapshot.py       when and how a snapshot is written: on request, at the save points, at the end
         child.py          a child process writes the data as they were when it was forked
+        childinfo.py      how far it is, and how much memory was copied
         check.py, check_messages.py  redis-check-aof, and its messages
         aof.py            append, flush, fsync policy, load
         record.py         a change as a request, in the log and for replicas; MULTI and EXEC around a unit

@@ -13,7 +13,7 @@ from ..engine.wait import Wait
 from ..options import config_failed
 from ..protocol.errors import ReplyError, busy, syntax_error
 from ..protocol.pattern import matcher
-from ..protocol.writer import Replies, Value
+from ..protocol.writer import NO_REPLY, Value
 
 NO_SHUTDOWN = "ERR Errors trying to SHUTDOWN. Check logs."
 
@@ -41,7 +41,15 @@ def passwords(args: list[bytes]) -> list[int]:
     return [at + 1 for at, each in enumerate(args) if each.lower() in (b"requirepass", b"masterauth", b"masteruser")]
 
 
-@command(ADMIN, NOSCRIPT, LOADING, STALE, of="config", secrets=passwords)
+@command(
+    ADMIN,
+    NOSCRIPT,
+    LOADING,
+    STALE,
+    of="config",
+    secrets=passwords,
+    tips="request_policy:all_nodes response_policy:all_succeeded",
+)
 def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *more: bytes) -> Value:
     """CONFIG SET parameter value [parameter value ...]: set the options; if one of them is refused, set none."""
     args = [arg.decode(errors="surrogateescape") for arg in (parameter, value, *more)]
@@ -80,7 +88,7 @@ def config_rewrite() -> Value:
     raise ReplyError("ERR The server is running without a config file")
 
 
-@command(LOADING, STALE, FAST)
+@command(LOADING, STALE, FAST, tips="nondeterministic_output")
 def time_() -> Value:
     """TIME: answer with the Unix time: whole seconds, and the microseconds since the last of them."""
     seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
@@ -110,7 +118,7 @@ def shutdown(engine: Engine, *options: bytes) -> Value:
         if wanted and not engine.snapshots.save_at_end() and b"force" not in args:
             return ReplyError(NO_SHUTDOWN)
         engine.stop()
-        return Replies()
+        return NO_REPLY
 
     patience = engine.options.shutdown_timeout * 1000
     if b"now" in args or not patience or engine.scripts.busy or engine.primary.all_acknowledged:
@@ -118,7 +126,14 @@ def shutdown(engine: Engine, *options: bytes) -> Value:
     engine.primary.ask_for_acks()
     engine.pause.begin(engine.steady() + patience, writes_only=True)
     return Wait(
-        (), bytes, patience, Replies(), lambda _: finish(), lambda _: engine.primary.all_acknowledged, timed_out=finish
+        (),
+        bytes,
+        patience,
+        NO_REPLY,
+        lambda _: finish(),
+        lambda _: engine.primary.all_acknowledged,
+        timed_out=finish,
+        only_end=True,
     )
 
 
@@ -153,7 +168,7 @@ def bgsave(engine: Engine, client: Client, *options: bytes) -> Value:
     return engine.snapshots.ask(now=not in_transaction(client), schedule=bool(options))
 
 
-@command(LOADING, STALE, FAST, IN_ADMIN, IN_DANGEROUS)
+@command(LOADING, STALE, FAST, IN_ADMIN, IN_DANGEROUS, tips="nondeterministic_output")
 def lastsave(engine: Engine) -> Value:
     """LASTSAVE: answer with the Unix time of the last snapshot, or of the server's start."""
     return engine.snapshots.saved_at // 1000

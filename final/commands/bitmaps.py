@@ -10,7 +10,7 @@ from operator import and_, or_, xor
 
 from ..data.store import Store
 from ..engine.args import OptionCursor, integer
-from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
+from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error
@@ -253,7 +253,14 @@ def uses_of_bitfield(args: list[bytes]) -> Iterator[tuple[int, str]]:
     yield 1, "RW access update" if writes else "RO access"
 
 
-@command(WRITE, DENYOOM, keys="RW access update variable_flags", find_keys=uses_of_bitfield)
+@command(
+    WRITE,
+    DENYOOM,
+    REPLY_FIRST,
+    keys="RW access update variable_flags",
+    find_keys=uses_of_bitfield,
+    notes=["This command allows both access and modification of the key"],
+)
 def bitfield(engine: Engine, db: Store, key: bytes, *subcommands: bytes) -> Value:
     """BITFIELD key [GET type offset | SET type offset value | INCRBY type offset increment | OVERFLOW WRAP | SAT | FAIL ...]: read and write integers of any width; answer with each result.
 

@@ -1,7 +1,6 @@
 """CLIENT: commands about the client that sends them, and commands for an administrator, about all clients."""
 
 from collections.abc import Callable, Iterable
-from math import inf
 
 from ..engine.args import OptionCursor, integer
 from ..engine.client import Client
@@ -10,7 +9,7 @@ from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, shown, syntax_error
 from ..protocol.numeric import parse_integer
-from ..protocol.writer import NULL_ARRAY, Value, Verbatim
+from ..protocol.writer import NO_REPLY, Value, Verbatim
 from .connection import valid_name
 
 GROUP = Group("connection", "@connection", "g")
@@ -57,7 +56,7 @@ def client_setinfo(client: Client, attribute: bytes, value: bytes) -> Value:
     return "OK"
 
 
-@command(NOSCRIPT, LOADING, STALE, of="client")
+@command(NOSCRIPT, LOADING, STALE, of="client", tips="nondeterministic_output")
 def client_info(engine: Engine, client: Client) -> Value:
     """CLIENT INFO: answer with this client's line of CLIENT LIST."""
     return Verbatim(described(client, engine.steady()))
@@ -68,16 +67,15 @@ def client_reply(client: Client, mode: bytes) -> Value:
     """CLIENT REPLY ON | OFF | SKIP: turn replies on or off, or skip the next reply; answer OK only to ON."""
     match mode.lower():
         case b"on":
-            client.replies_to_skip = 0
+            client.reply_off = client.reply_skip = False
+            return "OK"
         case b"off":
-            client.replies_to_skip = inf
+            client.reply_off = True
         case b"skip":
-            client.replies_to_skip = max(
-                client.replies_to_skip, 2
-            )  # the reply to this request and the reply to the next one; after OFF, all replies stay off
+            client.reply_skip_next = not client.reply_off
         case _:
             raise syntax_error()
-    return "OK"
+    return NO_REPLY
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
@@ -95,7 +93,7 @@ def client_getredir() -> Value:
     return -1
 
 
-@command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
+@command(ADMIN, NOSCRIPT, LOADING, STALE, of="client", tips="nondeterministic_output")
 def client_list(engine: Engine, *options: bytes) -> Value:
     """CLIENT LIST [TYPE type] [ID client-id ...]: answer with one line for each client.
 
@@ -231,10 +229,15 @@ def client_unblock(engine: Engine, client_id: bytes, reason: bytes = b"TIMEOUT")
     if reason.lower() not in (b"timeout", b"error"):
         raise ReplyError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
     target = engine.clients.get(integer(client_id))
-    reply = NULL_ARRAY if reason.lower() == b"timeout" else ReplyError("UNBLOCKED client unblocked via CLIENT UNBLOCK")
-    if target is None or (target.parked is not None and target.parked.wait.only_end):
+    parked = target.parked if target is not None else None
+    if target is None or parked is None or parked.wait.only_end:
         return 0
-    return int(engine.waiting.unblock(target, reply))
+    if reason.lower() == b"error":
+        engine.waiting.unblock(target, ReplyError("UNBLOCKED client unblocked via CLIENT UNBLOCK"))
+    else:
+        engine.waiting.time_out(parked)
+    engine.slowlog.keep(target, parked.command, parked.args, parked.took)
+    return 1
 
 
 def described(client: Client, now: int) -> bytes:

@@ -12,6 +12,10 @@ GROUP = Group("cluster", "", "g")
 INFORMS = (STALE,)
 INSPECTS = (ADMIN, STALE)
 CHANGES = (ADMIN, STALE, "no_async_loading")
+VARYING = {  # the subcommands whose answer is not the same each time
+    *("BUMPEPOCH", "COUNT-FAILURE-REPORTS", "GETKEYSINSLOT", "INFO", "LINKS", "NODES", "REPLICAS", "SHARDS", "SLAVES"),
+    "SLOTS",
+}
 SUBCOMMANDS = {  # the syntax, and the flags
     "ADDSLOTS slot [slot ...]": CHANGES,
     "ADDSLOTSRANGE start-slot end-slot [start-slot end-slot ...]": CHANGES,
@@ -66,7 +70,7 @@ def enter(syntax: str, flags: tuple[str, ...]) -> None:
     refuse.__name__ = f"cluster_{name.lower().replace('-', '_')}"
     refuse.__doc__ = f"CLUSTER {syntax}: answer with an error: this server has no cluster mode."
     refuse.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    command(*flags, of="cluster")(refuse)
+    command(*flags, of="cluster", tips="nondeterministic_output" if name in VARYING else "")(refuse)
 
 
 for each in SUBCOMMANDS.items():

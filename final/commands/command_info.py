@@ -36,7 +36,7 @@ IMPLIED = {  # by a flag: the categories of ACL rules
 }
 
 
-@command(LOADING, STALE)
+@command(LOADING, STALE, tips="nondeterministic_output_order")
 def command_(*arguments: bytes) -> Value:
     """COMMAND: answer with the description of every command; see the subcommands."""
     return [described(entry) for entry in COMMANDS.values()]
@@ -48,7 +48,7 @@ def command_count() -> Value:
     return len(COMMANDS)
 
 
-@command(LOADING, STALE, of="command")
+@command(LOADING, STALE, of="command", tips="nondeterministic_output_order")
 def command_info(*names: bytes) -> Value:
     """COMMAND INFO [command-name ...]: answer with the descriptions of these commands, null for one that is unknown."""
     if not names:
@@ -56,7 +56,7 @@ def command_info(*names: bytes) -> Value:
     return [described(entry) if (entry := named(name)) else None for name in names]
 
 
-@command(LOADING, STALE, of="command")
+@command(LOADING, STALE, of="command", tips="nondeterministic_output_order")
 def command_list(*options: bytes) -> Value:
     """COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]: answer with the names of commands."""
     entries = [each for entry in COMMANDS.values() for each in (entry, *entry.subcommands.values())]
@@ -75,7 +75,7 @@ def command_list(*options: bytes) -> Value:
     return [each.name.encode() for each in entries]
 
 
-@command(LOADING, STALE, of="command")
+@command(LOADING, STALE, of="command", tips="nondeterministic_output_order")
 def command_docs(*names: bytes) -> Value:
     """COMMAND DOCS [command-name ...]: answer with summary and syntax of each; redis-cli shows them as hints."""
     entries = [entry for name in names if (entry := named(name))] if names else list(COMMANDS.values())
@@ -120,14 +120,15 @@ def named(name: bytes) -> Command | None:
 def described(entry: Command) -> Value:
     """Return a command as COMMAND describes it.
 
-    The items are name, arity, flags, first key, last key, step, ACL categories, tips (always empty), key
-    specifications and subcommands.
+    The items are name, arity, flags, first key, last key, step, ACL categories, tips, key specifications and
+    subcommands.
     """
     flags = {each for each in entry.flags if each not in INTERNAL and not each.startswith("@")}
     specs = [specification(each) for each in entry.key_specs]
     subcommands = [described(each) for each in entry.subcommands.values()]
     positions = legacy(entry.key_specs)
-    return [entry.name.encode(), entry.arity, flags, *positions, categories(entry), [], specs, subcommands]
+    tips = [each.encode() for each in entry.tips]
+    return [entry.name.encode(), entry.arity, flags, *positions, categories(entry), tips, specs, subcommands]
 
 
 def specification(spec: KeySpec) -> Value:
@@ -142,7 +143,8 @@ def specification(spec: KeySpec) -> Value:
         begin = {b"type": b"keyword", b"spec": {b"keyword": spec.keyword.encode(), b"startfrom": spec.begin}}
     if not spec.begin:
         begin = find = {b"type": b"unknown", b"spec": {}}
-    return {b"flags": set(spec.access.split()), b"begin_search": begin, b"find_keys": find}
+    notes: dict[Value, Value] = {b"notes": spec.notes.encode()} if spec.notes else {}
+    return notes | {b"flags": set(spec.access.split()), b"begin_search": begin, b"find_keys": find}
 
 
 def categories(entry: Command) -> set[str]:

@@ -23,7 +23,7 @@ from ..engine.signature import command
 from ..options import RELEASE
 from ..protocol.errors import ReplyError, shown, syntax_error, wrong_password
 from ..protocol.numeric import parse_integer
-from ..protocol.writer import Push, Value
+from ..protocol.writer import Value
 from .databases import database
 
 GROUP = Group("connection", "@connection", "g")
@@ -31,11 +31,11 @@ GROUP = Group("connection", "@connection", "g")
 BEFORE_AUTH = (NOSCRIPT, LOADING, STALE, FAST, NO_AUTH, ALLOW_BUSY)  # flags of commands allowed before authentication
 
 
-@command(FAST, WHILE_SUBSCRIBED, REFUSED_LIKE_WRITES)
+@command(FAST, WHILE_SUBSCRIBED, REFUSED_LIKE_WRITES, tips="request_policy:all_shards response_policy:all_succeeded")
 def ping(client: Client, message: bytes | None = None) -> Value:
     """PING [message]: answer with PONG, or with the message."""
     if client.subscribed and client.protocol == 2:
-        return Push([b"pong", message or b""])
+        return [b"pong", message or b""]
     return "PONG" if message is None else message
 
 
@@ -60,7 +60,7 @@ def reset(engine: Engine, client: Client) -> Value:
     engine.pubsub.unsubscribe_all(client)
     client.db, client.protocol, client.name = engine.stores[0], 2, b""
     client.authenticated = not engine.options.requirepass
-    client.replies_to_skip, client.no_evict = 0, False
+    client.reply_off = client.reply_skip = client.no_evict = False
     engine.monitors.remove(client)
     return "RESET"
 

@@ -20,7 +20,7 @@ GROUP = Group("generic", "@keyspace", "g")
 WIDTHS = {form.command: form.width for form in FORMS.values() if form.command != b"RPUSH"}  # of distinct elements
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output")
 def dump(engine: Engine, db: Store, key: bytes) -> Value:
     """DUMP key: answer with the value as RESTORE takes it, or null if the key does not exist."""
     value = db.peek(key)

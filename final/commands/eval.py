@@ -46,13 +46,18 @@ def check_length(sha1: bytes) -> bytes:
     return sha1
 
 
-@command(*FLAGS, MAY_REPLICATE, keys="RW access update")
+@command(
+    *FLAGS,
+    MAY_REPLICATE,
+    keys="RW access update",
+    notes=["We cannot tell how the keys will be used so we assume the worst, RW and UPDATE"],
+)
 def eval_(engine: Engine, client: Client, script: bytes, numkeys: bytes, *args: bytes) -> Value:
     """EVAL script numkeys [key ...] [arg ...]: load and run a script; answer with what it returns."""
     return run(engine, client, engine.scripts.load, script, numkeys, args, readonly=False)
 
 
-@command(READONLY, *FLAGS)
+@command(READONLY, *FLAGS, notes=["We cannot tell how the keys will be used so we assume the worst, RO and ACCESS"])
 def eval_ro(engine: Engine, client: Client, script: bytes, numkeys: bytes, *args: bytes) -> Value:
     """EVAL_RO script numkeys [key ...] [arg ...]: run a script that must not write; answer with what it returns."""
     return run(engine, client, engine.scripts.load, script, numkeys, args, readonly=True)
@@ -75,19 +80,19 @@ def script(subcommand: bytes, *arguments: bytes) -> Value:
     """SCRIPT subcommand [argument ...]: manage the loaded scripts; see the subcommands."""
 
 
-@command(NOSCRIPT, STALE, of="script")
+@command(NOSCRIPT, STALE, of="script", tips="request_policy:all_nodes response_policy:all_succeeded")
 def script_load(engine: Engine, script: bytes) -> Value:
     """SCRIPT LOAD script: compile a script and keep it for EVALSHA; answer with its SHA1 digest."""
     return engine.scripts.load(script)
 
 
-@command(NOSCRIPT, of="script")
+@command(NOSCRIPT, of="script", tips="request_policy:all_shards response_policy:agg_logical_and")
 def script_exists(engine: Engine, sha1: bytes, *sha1s: bytes) -> Value:
     """SCRIPT EXISTS sha1 [sha1 ...]: answer for each digest 1 if its script is loaded, else 0."""
     return [int(each.lower() in engine.scripts.texts) for each in (sha1, *sha1s)]
 
 
-@command(NOSCRIPT, of="script")
+@command(NOSCRIPT, of="script", tips="request_policy:all_nodes response_policy:all_succeeded")
 def script_flush(engine: Engine, *mode: bytes) -> Value:
     """SCRIPT FLUSH [ASYNC | SYNC]: remove all loaded scripts."""
     if mode and [arg.lower() for arg in mode] not in ([b"async"], [b"sync"]):
@@ -96,7 +101,7 @@ def script_flush(engine: Engine, *mode: bytes) -> Value:
     return "OK"
 
 
-@command(NOSCRIPT, ALLOW_BUSY, of="script")
+@command(NOSCRIPT, ALLOW_BUSY, of="script", tips="request_policy:all_shards response_policy:one_succeeded")
 def script_kill(engine: Engine) -> Value:
     """SCRIPT KILL: stop the running script, unless it has written."""
     engine.scripts.kill()

@@ -2,7 +2,7 @@
 
 from ..data.store import Store
 from ..engine.args import integer
-from ..engine.command import FAST, NO_TOUCH, READONLY, WRITE, Group
+from ..engine.command import FAST, NO_TOUCH, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, invalid_expire_time, shown
 from ..protocol.writer import Value
@@ -44,25 +44,25 @@ def set_deadline(db: Store, key: bytes, deadline: int) -> None:
         db.changed(key, log=(b"PEXPIREAT", key, b"%d" % deadline), event="expire")
 
 
-@command(WRITE, FAST, keys="RW update")
+@command(WRITE, FAST, REPLY_FIRST, keys="RW update")
 def expire(db: Store, key: bytes, seconds: bytes, *condition: bytes) -> Value:
     """EXPIRE key seconds [NX | XX | GT | LT]: set the time to live in seconds; answer 1, or 0 if nothing was set."""
     return expire_if(db, "expire", key, seconds, condition, in_seconds=True, relative=True)
 
 
-@command(WRITE, FAST, keys="RW update")
+@command(WRITE, FAST, REPLY_FIRST, keys="RW update")
 def pexpire(db: Store, key: bytes, milliseconds: bytes, *condition: bytes) -> Value:
     """PEXPIRE key milliseconds [NX | XX | GT | LT]: EXPIRE in milliseconds."""
     return expire_if(db, "pexpire", key, milliseconds, condition, in_seconds=False, relative=True)
 
 
-@command(WRITE, FAST, keys="RW update")
+@command(WRITE, FAST, REPLY_FIRST, keys="RW update")
 def expireat(db: Store, key: bytes, seconds: bytes, *condition: bytes) -> Value:
     """EXPIREAT key unix-time-seconds [NX | XX | GT | LT]: set the time at which the key expires; answer 1, else 0."""
     return expire_if(db, "expireat", key, seconds, condition, in_seconds=True, relative=False)
 
 
-@command(WRITE, FAST, keys="RW update")
+@command(WRITE, FAST, REPLY_FIRST, keys="RW update")
 def pexpireat(db: Store, key: bytes, milliseconds: bytes, *condition: bytes) -> Value:
     """PEXPIREAT key unix-time-milliseconds [NX | XX | GT | LT]: EXPIREAT in milliseconds."""
     return expire_if(db, "pexpireat", key, milliseconds, condition, in_seconds=False, relative=False)
@@ -99,13 +99,13 @@ def expire_if(
     return 1
 
 
-@command(READONLY, FAST, NO_TOUCH)
+@command(READONLY, FAST, NO_TOUCH, tips="nondeterministic_output")
 def ttl(db: Store, key: bytes) -> Value:
     """TTL key: answer with the seconds until the key expires, -1 if it has no deadline, -2 if it does not exist."""
     return rounded(remaining(db, key))
 
 
-@command(READONLY, FAST, NO_TOUCH)
+@command(READONLY, FAST, NO_TOUCH, tips="nondeterministic_output")
 def pttl(db: Store, key: bytes) -> Value:
     """PTTL key: TTL in milliseconds."""
     return remaining(db, key)

@@ -6,7 +6,7 @@ from ..data import geohash
 from ..data.geohash import Point
 from ..data.sorted_set import SortedSet
 from ..data.store import Store
-from ..engine.command import DENYOOM, READONLY, WRITE, Group
+from ..engine.command import DENYOOM, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, not_a_float, syntax_error
 from ..protocol.numeric import parse_float
@@ -51,7 +51,7 @@ def place(held: SortedSet | None, member: bytes) -> Point | None:
     return None if score is None else geohash.decode(geohash.of_score(score))
 
 
-@command(WRITE, DENYOOM, keys="RW update")
+@command(WRITE, DENYOOM, REPLY_FIRST, keys="RW update")
 def geoadd(db: Store, key: bytes, longitude: bytes, latitude: bytes, member: bytes, *more: bytes) -> Value:
     """GEOADD key [NX | XX] [CH] longitude latitude member [longitude latitude member ...]: set places; answer with the number of new members.
 

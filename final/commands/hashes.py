@@ -10,7 +10,7 @@ from ..data.random_members import one_of, sample
 from ..data.store import Store
 from ..engine.args import parse_random
 from ..engine.client import Client
-from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
+from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, not_a_float, wrong_number_of_arguments
@@ -58,13 +58,13 @@ def keep_encoding(db: Store, key: bytes, fields: Hash) -> None:
 KINDS[HASH] = Kind("hash", dump, encoding, size, copy=dict.copy, code=4, rdb=rdb)
 
 
-@command(WRITE, DENYOOM, FAST, keys="RW update")
+@command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW update")
 def hset(db: Store, key: bytes, field: bytes, value: bytes, *more: bytes) -> Value:
     """HSET key field value [field value ...]: set fields; answer with the number of new fields."""
     return set_fields(db, "hset", key, field, value, *more)
 
 
-@command(WRITE, DENYOOM, FAST, keys="RW update")
+@command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW update")
 def hmset(db: Store, key: bytes, field: bytes, value: bytes, *more: bytes) -> Value:
     """HMSET key field value [field value ...]: set fields; answer OK. Deprecated since Redis 4.0 in favour of HSET."""
     set_fields(db, "hmset", key, field, value, *more)
@@ -88,7 +88,7 @@ def set_fields(db: Store, command: str, key: bytes, *pairs: bytes, event: str = 
     return len(fields) - before
 
 
-@command(WRITE, DENYOOM, FAST, keys="RW insert")
+@command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW insert")
 def hsetnx(db: Store, key: bytes, field: bytes, value: bytes) -> Value:
     """HSETNX key field value: set the field if it does not exist; answer 1, else 0."""
     if field in (db.get(key, HASH) or {}):
@@ -122,19 +122,19 @@ def hdel(db: Store, key: bytes, field: bytes, *fields: bytes) -> Value:
     return len(gone)
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output_order")
 def hgetall(db: Store, key: bytes) -> Value:
     """HGETALL key: answer with all fields and values, as a map."""
     return dict(db.get(key, HASH) or {})  # a copy: in a transaction the answer is sent after later commands
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output_order")
 def hkeys(db: Store, key: bytes) -> Value:
     """HKEYS key: answer with all fields."""
     return list(db.get(key, HASH) or {})
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output_order")
 def hvals(db: Store, key: bytes) -> Value:
     """HVALS key: answer with all values."""
     return list((db.get(key, HASH) or {}).values())
@@ -158,7 +158,7 @@ def hstrlen(db: Store, key: bytes, field: bytes) -> Value:
     return len((db.get(key, HASH) or {}).get(field, b""))
 
 
-@command(WRITE, DENYOOM, FAST, keys="RW access update")
+@command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW access update")
 def hincrby(db: Store, key: bytes, field: bytes, increment: int) -> Value:
     """HINCRBY key field increment: add to the integer in the field; answer with the sum."""
     old = (db.get(key, HASH) or {}).get(field, b"0")
@@ -167,7 +167,7 @@ def hincrby(db: Store, key: bytes, field: bytes, increment: int) -> Value:
     return total
 
 
-@command(WRITE, DENYOOM, FAST, keys="RW access update")
+@command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW access update")
 def hincrbyfloat(db: Store, key: bytes, field: bytes, increment: bytes) -> Value:
     """HINCRBYFLOAT key field increment: add to the number in the field; answer with the sum."""
     number = long_double(increment)
@@ -182,7 +182,7 @@ def hincrbyfloat(db: Store, key: bytes, field: bytes, increment: bytes) -> Value
     return total
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output")
 def hrandfield(db: Store, client: Client, key: bytes, *options: bytes) -> Value:
     """HRANDFIELD key [count [WITHVALUES]]: answer with a random field, or with at most `count` distinct fields.
 
@@ -200,7 +200,7 @@ def hrandfield(db: Store, client: Client, key: bytes, *options: bytes) -> Value:
     return [arg for name in names for arg in (name, fields[name])]
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output")
 def hscan(engine: Engine, db: Store, key: bytes, cursor: bytes, *options: bytes) -> Value:
     """HSCAN key cursor [MATCH pattern] [COUNT count]: answer with the next cursor, and some fields and values."""
     following, names = scan_members(engine, db, key, HASH, cursor, options, small="listpack")

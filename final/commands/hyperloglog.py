@@ -69,7 +69,12 @@ def pfadd(engine: Engine, db: Store, key: bytes, *elements: bytes) -> Value:
     return 1
 
 
-@command(READONLY, COUNTED, keys="RW access")
+@command(
+    READONLY,
+    COUNTED,
+    keys="RW access",
+    notes=["RW because it may change the internal representation of the key, and propagate to replicas"],
+)
 def pfcount(db: Store, key: bytes, *keys: bytes) -> Value:
     """PFCOUNT key [key ...]: answer with the estimated number of different elements, in all keys together.
 

@@ -11,6 +11,7 @@ from ..engine.args import integer
 from ..engine.command import FAST, IN_DANGEROUS, LOADING, READONLY, STALE
 from ..engine.context import Engine
 from ..engine.signature import command
+from ..log.childinfo import ChildInfo
 from ..options import RELEASE
 from ..protocol.writer import Value, Verbatim
 from ..replication.attached import State
@@ -19,7 +20,7 @@ from ..replication.replica_fields import replica_fields
 Fields = dict[str, object]
 
 
-@command(LOADING, STALE, IN_DANGEROUS)
+@command(LOADING, STALE, IN_DANGEROUS, tips="nondeterministic_output request_policy:all_shards response_policy:special")
 def info(engine: Engine, *sections: bytes) -> Value:
     """INFO [section ...]: answer with statistics as text: lines of `# Section` and `field:value`."""
     wanted = {section.lower().decode(errors="replace") for section in sections}
@@ -98,6 +99,13 @@ def human(size: int) -> str:
     return f"{size}B"
 
 
+def about_persistence(engine: Engine) -> Fields:
+    """Return the Persistence section: the child process, if there is one, the snapshots and the log."""
+    child = engine.snapshots.worker or engine.rewriter.worker or engine.primary.full_sync.worker
+    info = child.info if child is not None else ChildInfo(total=0)
+    return {"loading": 0, **info.state(), **engine.snapshots.state(), **engine.rewriter.state()}
+
+
 def about_work(engine: Engine) -> Fields:
     """Return the Stats section: counters since the start, or since CONFIG RESETSTAT."""
     counters = engine.counters
@@ -168,7 +176,7 @@ SECTIONS: dict[str, Callable[[Engine], Fields]] = {
     "Server": about_server,
     "Clients": about_clients,
     "Memory": about_memory,
-    "Persistence": lambda engine: {"loading": 0, **engine.snapshots.state(), **engine.rewriter.state()},
+    "Persistence": about_persistence,
     "Stats": about_work,
     "Replication": about_replication,
     "CPU": about_processor,

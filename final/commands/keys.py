@@ -18,7 +18,7 @@ GROUP = Group("generic", "@keyspace", "g")
 T = TypeVar("T", bound=Collection[bytes])
 
 
-@command(WRITE, keys="RM delete")
+@command(WRITE, keys="RM delete", tips="request_policy:multi_shard response_policy:agg_sum")
 def del_(db: Store, key: bytes, *keys: bytes) -> Value:
     """DEL key [key ...]: remove the keys; answer with the number of removed keys."""
     gone = [each for each in (key, *keys) if db.delete(each)]
@@ -27,19 +27,19 @@ def del_(db: Store, key: bytes, *keys: bytes) -> Value:
     return len(gone)
 
 
-@command(WRITE, FAST, keys="RM delete")
+@command(WRITE, FAST, keys="RM delete", tips="request_policy:multi_shard response_policy:agg_sum")
 def unlink(db: Store, key: bytes, *keys: bytes) -> Value:
     """UNLINK key [key ...]: DEL. In Redis another thread frees the memory."""
     return del_(db, key, *keys)
 
 
-@command(READONLY, FAST, NO_TOUCH, keys="RO")
+@command(READONLY, FAST, NO_TOUCH, keys="RO", tips="request_policy:multi_shard response_policy:agg_sum")
 def exists(db: Store, key: bytes, *keys: bytes) -> Value:
     """EXISTS key [key ...]: answer with how many of the keys exist; a key that is named twice counts twice."""
     return sum(each in db for each in (key, *keys))
 
 
-@command(READONLY, FAST, keys="RO")
+@command(READONLY, FAST, keys="RO", tips="request_policy:multi_shard response_policy:agg_sum")
 def touch(db: Store, key: bytes, *keys: bytes) -> Value:
     """TOUCH key [key ...]: mark the keys as just used; answer with how many of them exist."""
     return exists(db, key, *keys)
@@ -52,13 +52,13 @@ def type_(db: Store, key: bytes) -> Value:
     return "none" if kind is None else KINDS[kind].name
 
 
-@command(READONLY, IN_DANGEROUS)
+@command(READONLY, IN_DANGEROUS, tips="request_policy:all_shards nondeterministic_output_order")
 def keys(db: Store, pattern: bytes) -> Value:
     """KEYS pattern: answer with all keys that match the pattern. It blocks all other clients; SCAN does not."""
     return list(filter(matcher(pattern), db.keys()))
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output request_policy:special")
 def scan(engine: Engine, db: Store, cursor: bytes, *options: bytes) -> Value:
     """SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]: answer with the next cursor, and some keys."""
     position = parse_cursor(cursor)
@@ -94,7 +94,7 @@ def scan_members(
     return following, [each for each in members if each in held and matches(each)]
 
 
-@command(READONLY)
+@command(READONLY, tips="request_policy:all_shards nondeterministic_output")
 def randomkey(db: Store) -> Value:
     """RANDOMKEY: answer with a random key, or null if the database is empty."""
     tries = 0
@@ -134,13 +134,13 @@ def rename_key(db: Store, key: bytes, newkey: bytes, overwrite: bool) -> bool:
     return True
 
 
-@command(READONLY, FAST)
+@command(READONLY, FAST, tips="request_policy:all_shards response_policy:agg_sum")
 def dbsize(db: Store) -> Value:
     """DBSIZE: answer with the number of keys."""
     return len(db)
 
 
-@command(WRITE, IN_DANGEROUS)
+@command(WRITE, IN_DANGEROUS, tips="request_policy:all_shards response_policy:all_succeeded")
 def flushdb(db: Store, *mode: bytes) -> Value:
     """FLUSHDB [ASYNC | SYNC]: remove all keys of this database."""
     check_mode(mode)
@@ -148,7 +148,7 @@ def flushdb(db: Store, *mode: bytes) -> Value:
     return "OK"
 
 
-@command(WRITE, IN_DANGEROUS)
+@command(WRITE, IN_DANGEROUS, tips="request_policy:all_shards response_policy:all_succeeded")
 def flushall(engine: Engine, db: Store, *mode: bytes) -> Value:
     """FLUSHALL [ASYNC | SYNC]: remove all keys of all databases."""
     check_mode(mode)

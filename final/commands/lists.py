@@ -9,7 +9,7 @@ from ..data.kinds import KINDS, PIECE, Args, Item, Kind
 from ..data.memory import estimate
 from ..data.store import AS_REQUESTED, UNLOGGED, Store
 from ..engine.args import OptionCursor, index_range, integer
-from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
+from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, no_such_key, not_positive, syntax_error
 from ..protocol.numeric import parse_integer
@@ -56,25 +56,25 @@ def rdb(value: List) -> Iterator[Item]:
 KINDS[LIST] = Kind("list", dump, encoding, size, copy=deque.copy, code=1, rdb=rdb)
 
 
-@command(WRITE, DENYOOM, FAST, keys="RW insert")
+@command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW insert")
 def lpush(db: Store, key: bytes, element: bytes, *elements: bytes) -> Value:
     """LPUSH key element [element ...]: insert the elements at the head, one after the other; answer with the length."""
     return push(db, key, LEFT, element, *elements)
 
 
-@command(WRITE, DENYOOM, FAST, keys="RW insert")
+@command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW insert")
 def rpush(db: Store, key: bytes, element: bytes, *elements: bytes) -> Value:
     """RPUSH key element [element ...]: append the elements at the tail; answer with the length."""
     return push(db, key, RIGHT, element, *elements)
 
 
-@command(WRITE, DENYOOM, FAST, keys="RW insert")
+@command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW insert")
 def lpushx(db: Store, key: bytes, element: bytes, *elements: bytes) -> Value:
     """LPUSHX key element [element ...]: LPUSH if the list exists; else answer 0."""
     return 0 if db.get(key, LIST) is None else push(db, key, LEFT, element, *elements)
 
 
-@command(WRITE, DENYOOM, FAST, keys="RW insert")
+@command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW insert")
 def rpushx(db: Store, key: bytes, element: bytes, *elements: bytes) -> Value:
     """RPUSHX key element [element ...]: RPUSH if the list exists; else answer 0."""
     return 0 if db.get(key, LIST) is None else push(db, key, RIGHT, element, *elements)
@@ -91,13 +91,13 @@ def push(db: Store, key: bytes, side: bytes, *elements: bytes) -> int:
     return len(held)
 
 
-@command(WRITE, FAST, keys="RW access delete")
+@command(WRITE, FAST, REPLY_FIRST, keys="RW access delete")
 def lpop(db: Store, key: bytes, count: bytes | None = None) -> Value:
     """LPOP key [count]: pop the first element; with a count, up to `count` elements. Null if there is no list."""
     return pop_count(db, key, LEFT, count)
 
 
-@command(WRITE, FAST, keys="RW access delete")
+@command(WRITE, FAST, REPLY_FIRST, keys="RW access delete")
 def rpop(db: Store, key: bytes, count: bytes | None = None) -> Value:
     """RPOP key [count]: pop the last element; with a count, up to `count` elements. Null if there is no list."""
     return pop_count(db, key, RIGHT, count)
@@ -141,7 +141,7 @@ def lindex(db: Store, key: bytes, index: bytes) -> Value:
     return held[position] if -len(held) <= position < len(held) else None
 
 
-@command(WRITE, DENYOOM, keys="RW update")
+@command(WRITE, DENYOOM, REPLY_FIRST, keys="RW update")
 def lset(db: Store, key: bytes, index: bytes, element: bytes) -> Value:
     """LSET key index element: replace the element at the index; answer OK."""
     held = db.get(key, LIST)

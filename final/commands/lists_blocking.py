@@ -3,7 +3,7 @@
 from ..data.kinds import Args
 from ..data.store import AS_REQUESTED, UNLOGGED, Store
 from ..engine.args import parse_mpop
-from ..engine.command import BLOCKING, DENYOOM, MOVABLEKEYS, NOSCRIPT, WRITE, Group
+from ..engine.command import BLOCKING, DENYOOM, MOVABLEKEYS, NOSCRIPT, REPLY_FIRST, REPLY_SECOND, WRITE, Group
 from ..engine.signature import command
 from ..engine.wait import serve_or_wait
 from ..protocol.errors import syntax_error
@@ -20,7 +20,7 @@ def end(arg: bytes) -> bytes:
     return arg.upper()
 
 
-@command(WRITE, MOVABLEKEYS, keys="RW access delete")
+@command(WRITE, MOVABLEKEYS, REPLY_FIRST, keys="RW access delete")
 def lmpop(db: Store, numkeys: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
     """LMPOP numkeys key [key ...] LEFT | RIGHT [COUNT count]: pop from the first list that exists."""
     keys, side, count = parse_mpop(numkeys, (first, second, *more), (LEFT, RIGHT))
@@ -33,14 +33,14 @@ def pop_from(db: Store, key: bytes, side: bytes, count: int) -> Value:
     return [key, pop(db, key, side, number, log=(side[:1] + b"POP", key, b"%d" % number))]
 
 
-@command(WRITE, DENYOOM, keys="RW access delete, RW insert")
+@command(WRITE, DENYOOM, REPLY_SECOND, keys="RW access delete, RW insert")
 def lmove(db: Store, source: bytes, destination: bytes, wherefrom: bytes, whereto: bytes) -> Value:
     """LMOVE source destination LEFT | RIGHT LEFT | RIGHT: move an element from one end to another; answer with it."""
     sides = end(wherefrom), end(whereto)
     return move(db, source, destination, *sides)
 
 
-@command(WRITE, DENYOOM, keys="RW access delete, RW insert")
+@command(WRITE, DENYOOM, REPLY_SECOND, keys="RW access delete, RW insert")
 def rpoplpush(db: Store, source: bytes, destination: bytes) -> Value:
     """RPOPLPUSH source destination: LMOVE with RIGHT LEFT."""
     return move(db, source, destination, RIGHT, LEFT)
@@ -66,13 +66,13 @@ def move(
     return element
 
 
-@command(WRITE, NOSCRIPT, BLOCKING, keys="RW access delete")
+@command(WRITE, NOSCRIPT, BLOCKING, REPLY_FIRST, keys="RW access delete")
 def blpop(db: Store, key: bytes, *keys: bytes, timeout: bytes) -> Value:
     """BLPOP key [key ...] timeout: LPOP from the first list that exists; block while none does."""
     return blocking_pop(db, (key, *keys), LEFT, timeout)
 
 
-@command(WRITE, NOSCRIPT, BLOCKING, keys="RW access delete")
+@command(WRITE, NOSCRIPT, BLOCKING, REPLY_FIRST, keys="RW access delete")
 def brpop(db: Store, key: bytes, *keys: bytes, timeout: bytes) -> Value:
     """BRPOP key [key ...] timeout: RPOP from the first list that exists; block while none does."""
     return blocking_pop(db, (key, *keys), RIGHT, timeout)
@@ -87,14 +87,14 @@ def blocking_pop(db: Store, keys: tuple[bytes, ...], side: bytes, timeout: bytes
     return serve_or_wait(db, keys, LIST, serve, timeout, NULL_ARRAY)
 
 
-@command(WRITE, BLOCKING, MOVABLEKEYS, keys="RW access delete")
+@command(WRITE, BLOCKING, MOVABLEKEYS, REPLY_FIRST, keys="RW access delete")
 def blmpop(db: Store, timeout: bytes, numkeys: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
     """BLMPOP timeout numkeys key [key ...] LEFT | RIGHT [COUNT count]: LMPOP; block while no list exists."""
     keys, side, count = parse_mpop(numkeys, (first, second, *more), (LEFT, RIGHT))
     return serve_or_wait(db, keys, LIST, lambda key: pop_from(db, key, side, count), timeout, NULL_ARRAY)
 
 
-@command(WRITE, DENYOOM, NOSCRIPT, BLOCKING, keys="RW access delete, RW insert")
+@command(WRITE, DENYOOM, NOSCRIPT, BLOCKING, REPLY_SECOND, keys="RW access delete, RW insert")
 def blmove(db: Store, source: bytes, destination: bytes, wherefrom: bytes, whereto: bytes, timeout: bytes) -> Value:
     """BLMOVE source destination LEFT | RIGHT LEFT | RIGHT timeout: LMOVE; block while the source does not exist."""
     sides = end(wherefrom), end(whereto)
@@ -102,7 +102,7 @@ def blmove(db: Store, source: bytes, destination: bytes, wherefrom: bytes, where
     return blocking_move(db, source, destination, *sides, timeout, log)
 
 
-@command(WRITE, DENYOOM, NOSCRIPT, BLOCKING, keys="RW access delete, RW insert")
+@command(WRITE, DENYOOM, NOSCRIPT, BLOCKING, REPLY_SECOND, keys="RW access delete, RW insert")
 def brpoplpush(db: Store, source: bytes, destination: bytes, timeout: bytes) -> Value:
     """BRPOPLPUSH source destination timeout: RPOPLPUSH; block while the source does not exist."""
     return blocking_move(db, source, destination, RIGHT, LEFT, timeout, (b"RPOPLPUSH", source, destination))

@@ -197,6 +197,7 @@ def parse_port(arg: bytes) -> int:
     MOVABLEKEYS,
     IN_DANGEROUS,
     keys=f"{ACCESS}, {ACCESS} incomplete after KEYS from -2 to -1",
+    tips="nondeterministic_output",
     find_keys=find_keys,
     secrets=secrets,
 )

@@ -6,20 +6,24 @@ from ..engine.command import FAST, LOADING, MAY_REPLICATE, NOSCRIPT, PUBSUB, STA
 from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.pattern import Glob
-from ..protocol.writer import Push, Replies, Value
+from ..protocol.writer import NO_REPLY, Push, Value
 
 GROUP = Group("pubsub", "", "g")
 
 
 def change(engine: Engine, client: Client, names: tuple[bytes, ...], arg: bytes) -> Value:
-    """Subscribe or unsubscribe, as `arg` says; return a push for each name, with the new number of subscriptions."""
+    """Subscribe or unsubscribe, as `arg` says; send a push for each name, with the new number of subscriptions.
+
+    There is no reply, so CLIENT REPLY OFF mutes nothing.
+    """
     pattern = arg.startswith(b"p")
     method = engine.pubsub.unsubscribe if b"un" in arg else engine.pubsub.subscribe
-    replies = Replies()
     for name in names:
         method(client, name, pattern)
-        replies.append(Push([arg, name, len(client.channels) + len(client.patterns)]))
-    return replies or Push([arg, None, len(client.channels) + len(client.patterns)])
+        client.deliver(Push([arg, name, len(client.channels) + len(client.patterns)]))
+    if not names:
+        client.deliver(Push([arg, None, len(client.channels) + len(client.patterns)]))
+    return NO_REPLY
 
 
 @command(PUBSUB, NOSCRIPT, LOADING, STALE, WHILE_SUBSCRIBED)

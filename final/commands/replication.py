@@ -20,10 +20,8 @@ from ..engine.signature import command
 from ..engine.wait import Wait
 from ..protocol.errors import ReplyError, shown, syntax_error
 from ..protocol.numeric import parse_integer
-from ..protocol.writer import Replies, Value
+from ..protocol.writer import NO_REPLY, Value
 from ..replication.attached import Announced, AttachedReplica, State
-
-NOTHING = Replies()  # no reply: what the replica is sent comes from its record
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, ALLOW_BUSY)
@@ -47,11 +45,11 @@ def replconf(engine: Engine, client: Client, *options: bytes) -> Value:
                 if client.replica is not None and (offset := parse_integer(value)) is not None:
                     client.replica.acknowledge(offset)
                     engine.waiting.look()
-                return NOTHING
+                return NO_REPLY
             case b"getack":
                 if client.is_primary and engine.replica is not None:
                     engine.replica.asked = True
-                return NOTHING
+                return NO_REPLY
             case b"rdb-only":
                 announced.rdb_only = flag(value)
             case b"rdb-filter-only":
@@ -90,7 +88,7 @@ def psync(engine: Engine, client: Client, replicationid: bytes, offset: bytes, *
     """
     following = integer(offset)
     if client.replica is not None or client.monitoring:
-        return NOTHING
+        return NO_REPLY
     if [option.lower() for option in options[:1]] == [b"failover"]:
         take_over(engine, replicationid.decode(errors="replace").lower())
     replica = record(engine, client, greeted=True)
@@ -112,10 +110,10 @@ def take_over(engine: Engine, replid: str) -> None:
 def attach(engine: Engine, client: Client, greeted: bool) -> Value:
     """Make a client a replica that is sent all data. What it is sent comes from its record, so there is no reply."""
     if client.replica is not None or client.monitoring:
-        return NOTHING
+        return NO_REPLY
     client.replica = record(engine, client, greeted)
     engine.primary.attach(client.replica)
-    return NOTHING
+    return NO_REPLY
 
 
 def record(engine: Engine, client: Client, greeted: bool) -> AttachedReplica:
@@ -144,18 +142,12 @@ def record(engine: Engine, client: Client, greeted: bool) -> AttachedReplica:
     )
 
 
-@command(NOSCRIPT, IN_CONNECTION)
+@command(NOSCRIPT, IN_CONNECTION, tips="request_policy:all_shards response_policy:agg_min")
 def wait(engine: Engine, client: Client, numreplicas: int, timeout: bytes) -> Value:
     """WAIT numreplicas timeout: answer when that many replicas have executed what this client has changed.
 
     `timeout` is in milliseconds, 0 for none. The answer is the number of replicas that have.
     """
-    if engine.replica is not None:
-        raise ReplyError(
-            "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is "
-            "configured to be writable (which is not the default) writes to replicas are just local and are not "
-            "propagated."
-        )
     if engine.replica is not None:
         raise ReplyError(
             "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is "

@@ -9,7 +9,7 @@ from ..data.memory import estimate
 from ..data.random_members import one_of, sample
 from ..data.store import NO_EVENT, UNLOGGED, Store
 from ..engine.args import parse_limit, parse_random
-from ..engine.command import DENYOOM, FAST, MOVABLEKEYS, READONLY, WRITE, Group
+from ..engine.command import DENYOOM, FAST, MOVABLEKEYS, READONLY, REPLY_FIRST, REPLY_SECOND, WRITE, Group
 from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, not_positive, syntax_error
@@ -125,7 +125,7 @@ def smismember(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
     return [int(each in held) for each in (member, *members)]
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output_order")
 def smembers(db: Store, key: bytes) -> Value:
     """SMEMBERS key: answer with all members."""
     return set(members_of(db, key))  # a copy: in a transaction the answer is sent after later commands
@@ -137,7 +137,7 @@ def scard(db: Store, key: bytes) -> Value:
     return len(members_of(db, key))
 
 
-@command(WRITE, FAST, keys="RW access delete")
+@command(WRITE, FAST, REPLY_SECOND, keys="RW access delete", tips="nondeterministic_output")
 def spop(db: Store, key: bytes, *count: bytes) -> Value:
     """SPOP key [count]: remove and answer with a random member, or null; with a count, up to `count` of them."""
     if len(count) > 1:
@@ -176,7 +176,7 @@ def log_popped(db: Store, key: bytes, popped: Set, emptied: bool) -> None:
         db.changed(key, log=record, event=NO_EVENT)
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output")
 def srandmember(db: Store, key: bytes, *count: bytes) -> Value:
     """SRANDMEMBER key [count]: answer with a random member, or with at most `count` distinct members.
 
@@ -189,37 +189,37 @@ def srandmember(db: Store, key: bytes, *count: bytes) -> Value:
     return sample(held, number)
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output_order")
 def sinter(db: Store, key: bytes, *keys: bytes) -> Value:
     """SINTER key [key ...]: answer with the members that are in all sets."""
     return intersection(db, key, *keys)
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output_order")
 def sunion(db: Store, key: bytes, *keys: bytes) -> Value:
     """SUNION key [key ...]: answer with the members that are in any set."""
     return union(db, key, *keys)
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output_order")
 def sdiff(db: Store, key: bytes, *keys: bytes) -> Value:
     """SDIFF key [key ...]: answer with the members of the first set that are in no other."""
     return difference(db, key, *keys)
 
 
-@command(WRITE, DENYOOM, keys="RW update, RO access")
+@command(WRITE, DENYOOM, REPLY_FIRST, keys="RW update, RO access")
 def sinterstore(db: Store, destination: bytes, key: bytes, *keys: bytes) -> Value:
     """SINTERSTORE destination key [key ...]: store the result of SINTER; answer with its size."""
     return store(db, destination, intersection(db, key, *keys))
 
 
-@command(WRITE, DENYOOM, keys="OW update, RO access")
+@command(WRITE, DENYOOM, REPLY_FIRST, keys="OW update, RO access")
 def sunionstore(db: Store, destination: bytes, key: bytes, *keys: bytes) -> Value:
     """SUNIONSTORE destination key [key ...]: store the result of SUNION; answer with its size."""
     return store(db, destination, union(db, key, *keys))
 
 
-@command(WRITE, DENYOOM, keys="OW update, RO access")
+@command(WRITE, DENYOOM, REPLY_FIRST, keys="OW update, RO access")
 def sdiffstore(db: Store, destination: bytes, key: bytes, *keys: bytes) -> Value:
     """SDIFFSTORE destination key [key ...]: store the result of SDIFF; answer with its size."""
     return store(db, destination, difference(db, key, *keys))
@@ -263,7 +263,7 @@ def sintercard(db: Store, numkeys: bytes, key: bytes, *more: bytes) -> Value:
     return sum(1 for _ in islice(common, limit or len(first)))
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output")
 def sscan(engine: Engine, db: Store, key: bytes, cursor: bytes, *options: bytes) -> Value:
     """SSCAN key cursor [MATCH pattern] [COUNT count]: answer with the next cursor, and some members."""
     following, members = scan_members(engine, db, key, SET, cursor, options, small="intset")

@@ -8,12 +8,16 @@ from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError
 from ..protocol.numeric import parse_integer
-from ..protocol.writer import Value
+from ..protocol.writer import NO_REPLY, Value
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE)
 def monitor(engine: Engine, client: Client) -> Value:
     """MONITOR: receive every request of every client, but for administrators' commands, until RESET."""
+    if client.deny_blocking:
+        raise ReplyError("ERR MONITOR isn't allowed for DENY BLOCKING client")
+    if client.replica is not None or client.monitoring:
+        return NO_REPLY
     engine.monitors.add(client)
     return "OK"
 
@@ -23,7 +27,7 @@ def slowlog(subcommand: bytes, *arguments: bytes) -> Value:
     """SLOWLOG subcommand [argument ...]: inspect the slow requests; see the subcommands."""
 
 
-@command(ADMIN, LOADING, STALE, of="slowlog")
+@command(ADMIN, LOADING, STALE, of="slowlog", tips="request_policy:all_nodes nondeterministic_output")
 def slowlog_get(engine: Engine, count: bytes = b"10") -> Value:
     """SLOWLOG GET [count]: answer with the newest `count` entries (default 10, -1: all), newest first.
 
@@ -37,13 +41,15 @@ def slowlog_get(engine: Engine, count: bytes = b"10") -> Value:
     return [[each.id, each.when, each.took, each.args, each.address.encode(), each.name] for each in chosen]
 
 
-@command(ADMIN, LOADING, STALE, of="slowlog")
+@command(
+    ADMIN, LOADING, STALE, of="slowlog", tips="request_policy:all_nodes response_policy:agg_sum nondeterministic_output"
+)
 def slowlog_len(engine: Engine) -> Value:
     """SLOWLOG LEN: answer with the number of entries."""
     return len(engine.slowlog.entries)
 
 
-@command(ADMIN, LOADING, STALE, of="slowlog")
+@command(ADMIN, LOADING, STALE, of="slowlog", tips="request_policy:all_nodes response_policy:all_succeeded")
 def slowlog_reset(engine: Engine) -> Value:
     """SLOWLOG RESET: remove all entries."""
     engine.slowlog.entries.clear()

@@ -17,6 +17,14 @@ from .lists import LIST
 from .sets import SET
 
 GROUP = Group("generic", "", "g")
+BY_OR_GET = (
+    "For the optional BY/GET keyword. It is marked 'unknown' because the key names derive from the content of the key "
+    "we sort"
+)
+STORE = (
+    "For the optional STORE keyword. It is marked 'unknown' because the keyword can appear anywhere in the argument "
+    "array"
+)
 CATEGORIES = (IN_LIST, IN_SET, IN_SORTEDSET, IN_DANGEROUS)
 
 
@@ -47,7 +55,15 @@ def keys_of_sort(args: list[bytes]) -> Iterator[tuple[int, str]]:
     yield from [(at + 1, "OW update") for at, each in enumerate(args[:-1]) if at > 1 and each.lower() == b"store"][-1:]
 
 
-@command(WRITE, DENYOOM, MOVABLEKEYS, *CATEGORIES, keys="RO access, RO access, OW update", find_keys=keys_of_sort)
+@command(
+    WRITE,
+    DENYOOM,
+    MOVABLEKEYS,
+    *CATEGORIES,
+    keys="RO access, RO access, OW update",
+    find_keys=keys_of_sort,
+    notes=["", BY_OR_GET, STORE],
+)
 def sort(db: Store, key: bytes, *options: bytes) -> Value:
     """SORT key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] [ALPHA] [STORE destination]: answer with the sorted elements.
 
@@ -60,7 +76,7 @@ def sort(db: Store, key: bytes, *options: bytes) -> Value:
     return result if request.destination is None else store(db, request.destination, result)
 
 
-@command(READONLY, MOVABLEKEYS, *CATEGORIES, keys="RO access, RO access")
+@command(READONLY, MOVABLEKEYS, *CATEGORIES, keys="RO access, RO access", notes=["", BY_OR_GET])
 def sort_ro(db: Store, key: bytes, *options: bytes) -> Value:
     """SORT_RO key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] [ALPHA]: SORT without STORE."""  # noqa: E501
     return run(db, key, parse(options, storing=False))

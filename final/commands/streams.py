@@ -9,7 +9,7 @@ from ..data.store import Store
 from ..data.stream import Stream
 from ..data.stream_node import LAST, SEQUENCE, Entry, Node, make_id, shown
 from ..engine.args import OptionCursor
-from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
+from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.signature import command
 from ..log.rdb.streams import WRITTEN, write_stream
 from ..protocol.errors import ReplyError, no_such_key, syntax_error
@@ -95,7 +95,7 @@ def xdel(db: Store, key: bytes, id: bytes, *ids: bytes) -> Value:
     return deleted
 
 
-@command(WRITE, DENYOOM, FAST, keys="RW update")
+@command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW update")
 def xsetid(db: Store, key: bytes, id: bytes, *options: bytes) -> Value:
     """XSETID key last-id [ENTRIESADDED entries-added] [MAXDELETEDID max-deleted-id]: set the last ID, for a rewrite of the log.
 

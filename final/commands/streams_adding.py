@@ -8,7 +8,7 @@ from ..data.store import AS_REQUESTED, UNLOGGED, Store
 from ..data.stream import Stream
 from ..data.stream_node import LARGEST, LAST, SEQUENCE, make_id, shown
 from ..engine.args import OptionCursor
-from ..engine.command import DENYOOM, FAST, WRITE, Group
+from ..engine.command import DENYOOM, FAST, REPLY_FIRST, WRITE, Group
 from ..engine.signature import command
 from ..options import Options
 from ..protocol.errors import ReplyError, syntax_error, wrong_number_of_arguments
@@ -104,7 +104,15 @@ def parse_trim(options: OptionCursor, by_id: bool) -> Trim:
     return Trim(by_id, threshold, sign == b"~", options.position - 1)
 
 
-@command(WRITE, DENYOOM, FAST, keys="RW update")
+@command(
+    WRITE,
+    DENYOOM,
+    FAST,
+    REPLY_FIRST,
+    keys="RW update",
+    tips="nondeterministic_output",
+    notes=["UPDATE instead of INSERT because of the optional trimming feature"],
+)
 def xadd(db: Store, options: Options, key: bytes, id: bytes, field: bytes, value: bytes, *more: bytes) -> Value:
     """XADD key [NOMKSTREAM] [MAXLEN | MINID [= | ~] threshold [LIMIT count]] * | id field value [field value ...]: add an entry; answer with its ID.
 
@@ -156,7 +164,7 @@ def next_id(held: Stream, asked: Additions, db: Store) -> int:
     return id
 
 
-@command(WRITE, keys="RW delete")
+@command(WRITE, keys="RW delete", tips="nondeterministic_output")
 def xtrim(db: Store, options: Options, key: bytes, option: bytes, threshold: bytes, *more: bytes) -> Value:
     """XTRIM key MAXLEN | MINID [= | ~] threshold [LIMIT count]: remove the first entries; answer with their number.
 

@@ -9,7 +9,7 @@ from ..data.stream_groups import Consumer, Delivery
 from ..data.stream_groups import Group as ConsumerGroup
 from ..data.stream_node import shown
 from ..engine.args import OptionCursor
-from ..engine.command import DENYOOM, WRITE, Group
+from ..engine.command import DENYOOM, REPLY_FIRST, WRITE, Group
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, wrong_subcommand
 from ..protocol.writer import Value
@@ -109,7 +109,7 @@ def parse_group_options(name: bytes, options: Sequence[bytes], mkstream: bool) -
     return None if read == -1 else read, make
 
 
-@command(WRITE, DENYOOM, of="xgroup", keys="RW insert")
+@command(WRITE, DENYOOM, REPLY_FIRST, of="xgroup", keys="RW insert")
 def xgroup_create(db: Store, key: bytes, group: bytes, id: bytes, *options: bytes) -> Value:
     """XGROUP CREATE key group id | $ [MKSTREAM] [ENTRIESREAD entries-read]: make a group that begins behind an ID.
 
@@ -129,7 +129,7 @@ def xgroup_create(db: Store, key: bytes, group: bytes, id: bytes, *options: byte
     return "OK"
 
 
-@command(WRITE, of="xgroup", keys="RW update")
+@command(WRITE, REPLY_FIRST, of="xgroup", keys="RW update")
 def xgroup_setid(db: Store, key: bytes, group: bytes, id: bytes, *options: bytes) -> Value:
     """XGROUP SETID key group id | $ [ENTRIESREAD entries-read]: set the last ID that was delivered to the group."""
     read, _ = parse_group_options(b"SETID", options, mkstream=False)
@@ -142,7 +142,7 @@ def xgroup_setid(db: Store, key: bytes, group: bytes, id: bytes, *options: bytes
     return "OK"
 
 
-@command(WRITE, of="xgroup", keys="RW delete")
+@command(WRITE, REPLY_FIRST, of="xgroup", keys="RW delete")
 def xgroup_destroy(db: Store, key: bytes, group: bytes) -> Value:
     """XGROUP DESTROY key group: remove a group with all its consumers; answer with the number of removed groups."""
     if stream_of_group(db, key, None).groups.pop(group, None) is None:

@@ -33,7 +33,7 @@ def xack(db: Store, key: bytes, group: bytes, id: bytes, *ids: bytes) -> Value:
     return acknowledged
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output")
 def xpending(db: Store, key: bytes, group: bytes, *options: bytes) -> Value:
     """XPENDING key group [[IDLE min-idle-time] start end count [consumer]]: answer with how many entries are pending, or with these.
 
@@ -113,7 +113,7 @@ class Claim:
             self.time = now
 
 
-@command(WRITE, FAST, COUNTED, keys="RW update")
+@command(WRITE, FAST, COUNTED, keys="RW update", tips="nondeterministic_output")
 def xclaim(
     db: Store, key: bytes, group: bytes, consumer: bytes, min_idle_time: bytes, id: bytes, *more: bytes
 ) -> Value:
@@ -162,7 +162,7 @@ def xclaim(
     return answer
 
 
-@command(WRITE, FAST, COUNTED, keys="RW delete")
+@command(WRITE, FAST, COUNTED, keys="RW delete", tips="nondeterministic_output")
 def xautoclaim(
     db: Store, key: bytes, group: bytes, consumer: bytes, min_idle_time: bytes, start: bytes, *options: bytes
 ) -> Value:

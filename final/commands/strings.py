@@ -6,7 +6,7 @@ from sys import getsizeof
 from ..data.kinds import KINDS, Args, Kind
 from ..data.store import AS_COMMANDED, UNLOGGED, Store
 from ..engine.args import OptionCursor
-from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
+from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error, wrong_number_of_arguments
@@ -18,6 +18,7 @@ GROUP = Group("string", "@string", "$")
 
 STRING: type[bytes] = bytes
 EMBEDDED = 44  # the most bytes of an embstr (OBJ_ENCODING_EMBSTR_SIZE_LIMIT)
+WITH_GET = "RW and ACCESS due to the optional `GET` argument"
 TIMES = (b"ex", b"px", b"exat", b"pxat")  # options with a time as their value
 
 
@@ -63,7 +64,7 @@ def key_of_set(args: list[bytes]) -> Iterator[tuple[int, str]]:
     yield 1, "RW access update" if b"get" in map(bytes.lower, args[3:]) else "OW update"
 
 
-@command(WRITE, DENYOOM, keys="RW access update variable_flags", find_keys=key_of_set)
+@command(WRITE, DENYOOM, keys="RW access update variable_flags", find_keys=key_of_set, notes=[WITH_GET])
 def set_(db: Store, key: bytes, value: bytes, *options: bytes) -> Value:
     """SET key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]: set the key to the string, whatever its type was; answer OK.
 
@@ -131,7 +132,7 @@ def get(db: Store, key: bytes) -> Value:
     return db.get(key, STRING)
 
 
-@command(WRITE, FAST, keys="RW access delete")
+@command(WRITE, FAST, REPLY_FIRST, keys="RW access delete")
 def getdel(db: Store, key: bytes) -> Value:
     """GETDEL key: answer with the string, or null, and remove the key."""
     value = get_old(db, key)
@@ -141,7 +142,7 @@ def getdel(db: Store, key: bytes) -> Value:
     return value
 
 
-@command(WRITE, FAST, keys="RW access update")
+@command(WRITE, FAST, REPLY_FIRST, keys="RW access update", notes=["RW and UPDATE because it changes the TTL"])
 def getex(db: Store, key: bytes, *options: bytes) -> Value:
     """GETEX key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST]: answer with the string, and set or remove the key's deadline."""  # noqa: E501
     chosen = parse_options(options, (b"persist", *TIMES))
@@ -156,7 +157,7 @@ def getex(db: Store, key: bytes, *options: bytes) -> Value:
     return value
 
 
-@command(WRITE, DENYOOM, FAST, keys="RW access update")
+@command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW access update")
 def getset(db: Store, key: bytes, value: bytes) -> Value:
     """GETSET key value: set the key to the string; answer with the old string, or null."""
     old = get_old(db, key)
@@ -173,20 +174,20 @@ def get_old(db: Store, key: bytes) -> bytes | None:
         db.look_up(key)
 
 
-@command(READONLY, FAST)
+@command(READONLY, FAST, tips="request_policy:multi_shard")
 def mget(db: Store, key: bytes, *keys: bytes) -> Value:
     """MGET key [key ...]: answer with the strings, null for a key that does not exist or is not a string."""
     return [db.get(each, STRING) if db.kind(each) is STRING else None for each in (key, *keys)]
 
 
-@command(WRITE, DENYOOM, keys="OW update", step=2)
+@command(WRITE, DENYOOM, keys="OW update", step=2, tips="request_policy:multi_shard response_policy:all_succeeded")
 def mset(db: Store, key: bytes, value: bytes, *more: bytes) -> Value:
     """MSET key value [key value ...]: set the keys; answer OK."""
     set_pairs(db, "mset", key, value, *more)
     return "OK"
 
 
-@command(WRITE, DENYOOM, keys="OW insert", step=2)
+@command(WRITE, DENYOOM, keys="OW insert", step=2, tips="request_policy:multi_shard response_policy:agg_min")
 def msetnx(db: Store, key: bytes, value: bytes, *more: bytes) -> Value:
     """MSETNX key value [key value ...]: set the keys if none of them exists; answer 1, else 0."""
     if len(more) % 2 == 0 and any(each in db for each in (key, *more[::2])):

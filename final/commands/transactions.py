@@ -16,7 +16,7 @@ from ..engine.command import (
 from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError
-from ..protocol.writer import NULL_ARRAY, Value
+from ..protocol.writer import NO_REPLY, NULL_ARRAY, ArrayHeader, Value
 
 GROUP = Group("transactions", "@transaction", "g")
 
@@ -37,6 +37,10 @@ def exec_(engine: Engine, client: Client) -> Value:
     EXEC runs nothing if a request could not be queued, and answers with an error; else if a watched key has changed or
     expired since WATCH, and answers with null. In each case the transaction ends and no key is watched any more. An
     error in one request is its reply in the array; the other requests are run.
+
+    As in Redis, each reply is sent when its request has run. So what the client is sent besides (pushes, MONITOR) is
+    between them, and HELLO and CLIENT REPLY have effect from there on. Where nothing of that can be, the replies are
+    one value, which saves a microsecond for each.
     """
     if client.queue is None:
         raise ReplyError("ERR EXEC without MULTI")
@@ -50,7 +54,14 @@ def exec_(engine: Engine, client: Client) -> Value:
         raise ReplyError("EXECABORT Transaction discarded because of previous errors.")
     if changed:
         return NULL_ARRAY
-    return [engine.call(client, command, args) for command, args in queue]
+    if all(queued.plain for queued, _ in queue) and not client.overhears:
+        return [engine.run(client, queued, args) for queued, args in queue]
+    client.deny_blocking = True
+    client.say(ArrayHeader(len(queue)))
+    for queued, args in queue:
+        client.say(engine.run(client, queued, args))
+    client.deny_blocking = False
+    return NO_REPLY
 
 
 @command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY, UNQUEUED)

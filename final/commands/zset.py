@@ -12,7 +12,7 @@ from ..data.sorted_set import SortedSet
 from ..data.store import AS_REQUESTED, Store
 from ..engine.args import parse_random
 from ..engine.client import Client
-from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
+from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, not_a_float, syntax_error
@@ -77,7 +77,7 @@ def with_scores(client: Client, entries: Iterable[tuple[float, bytes]], wanted: 
     return [arg for score, member in entries for arg in (member, score)]
 
 
-@command(WRITE, DENYOOM, FAST, keys="RW update")
+@command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW update")
 def zadd(db: Store, key: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
     """ZADD key [NX | XX] [GT | LT] [CH] [INCR] score member [score member ...]: set scores; answer with the number of new members.
 
@@ -134,7 +134,7 @@ def allowed(old: float, new: float, options: set[bytes]) -> bool:
     return not (b"nx" in options or (b"gt" in options and new <= old) or (b"lt" in options and new >= old))
 
 
-@command(WRITE, DENYOOM, FAST, keys="RW access update")
+@command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW access update")
 def zincrby(db: Store, key: bytes, increment: bytes, member: bytes) -> Value:
     """ZINCRBY key increment member: add to the member's score; answer with the sum."""
     return set_scores(db, key, [(parse_score(increment), member)], {b"incr"})
@@ -185,7 +185,7 @@ def zrevrank(db: Store, key: bytes, member: bytes) -> Value:
     return None if held is None or rank is None else len(held) - 1 - rank
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output")
 def zrandmember(db: Store, client: Client, key: bytes, *options: bytes) -> Value:
     """ZRANDMEMBER key [count [WITHSCORES]]: answer with a random member, or with at most `count` distinct members.
 
@@ -198,7 +198,7 @@ def zrandmember(db: Store, client: Client, key: bytes, *options: bytes) -> Value
     return with_scores(client, [(held.scores[each], each) for each in sample(held.scores, count)], scored)
 
 
-@command(READONLY)
+@command(READONLY, tips="nondeterministic_output")
 def zscan(engine: Engine, db: Store, key: bytes, cursor: bytes, *options: bytes) -> Value:
     """ZSCAN key cursor [MATCH pattern] [COUNT count]: answer with the next cursor, and some members and scores."""
     following, members = scan_members(engine, db, key, SORTED_SET, cursor, options, small="listpack")

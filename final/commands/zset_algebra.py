@@ -7,7 +7,7 @@ from ..data.sorted_set import SortedSet
 from ..data.store import Store
 from ..engine.args import OptionCursor, integer, parse_limit
 from ..engine.client import Client
-from ..engine.command import DENYOOM, MOVABLEKEYS, READONLY, WRITE, Group
+from ..engine.command import DENYOOM, MOVABLEKEYS, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error, wrong_type
 from ..protocol.writer import Value
@@ -179,19 +179,19 @@ def zintercard(db: Store, numkeys: bytes, key: bytes, *more: bytes) -> Value:
     return min(found, limit) if limit else found
 
 
-@command(WRITE, DENYOOM, MOVABLEKEYS, keys="OW update, RO access")
+@command(WRITE, DENYOOM, MOVABLEKEYS, REPLY_FIRST, keys="OW update, RO access")
 def zunionstore(db: Store, destination: bytes, numkeys: bytes, key: bytes, *more: bytes) -> Value:
     """ZUNIONSTORE destination numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM | MIN | MAX]: store the union; answer with its size."""  # noqa: E501
     return store_result(db, "zunionstore", destination, numkeys, (key, *more), union)
 
 
-@command(WRITE, DENYOOM, MOVABLEKEYS, keys="OW update, RO access")
+@command(WRITE, DENYOOM, MOVABLEKEYS, REPLY_FIRST, keys="OW update, RO access")
 def zinterstore(db: Store, destination: bytes, numkeys: bytes, key: bytes, *more: bytes) -> Value:
     """ZINTERSTORE destination numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM | MIN | MAX]: store the intersection; answer with its size."""  # noqa: E501
     return store_result(db, "zinterstore", destination, numkeys, (key, *more), intersection)
 
 
-@command(WRITE, DENYOOM, MOVABLEKEYS, keys="OW update, RO access")
+@command(WRITE, DENYOOM, MOVABLEKEYS, REPLY_FIRST, keys="OW update, RO access")
 def zdiffstore(db: Store, destination: bytes, numkeys: bytes, key: bytes, *more: bytes) -> Value:
     """ZDIFFSTORE destination numkeys key [key ...]: store the result of ZDIFF; answer with its size."""
     return store_result(db, "zdiffstore", destination, numkeys, (key, *more), difference)

@@ -8,7 +8,7 @@ from ..data.sorted_set import FEW, SHORT, Entry, SortedSet
 from ..data.store import AS_COMMANDED, Store
 from ..engine.args import OptionCursor, index_range, integer
 from ..engine.client import Client
-from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
+from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.numeric import strtod
@@ -185,7 +185,7 @@ def zrevrangebylex(db: Store, client: Client, key: bytes, high: bytes, low: byte
     return members(db, client, key, Range(high, low, b"lex", reverse=True), options)
 
 
-@command(WRITE, DENYOOM, keys="OW update, RO access")
+@command(WRITE, DENYOOM, REPLY_FIRST, keys="OW update, RO access")
 def zrangestore(db: Store, key: bytes, source: bytes, low: bytes, high: bytes, *options: bytes) -> Value:
     """ZRANGESTORE dst src min max [BYSCORE | BYLEX] [REV] [LIMIT offset count]: store the range; answer its size."""
     chosen = Range(low, high)

@@ -56,10 +56,13 @@ class Admission:
             raise only_while_listening(command.name)
         if client.queue is not None and NO_MULTI in command.flags:
             raise ReplyError("ERR Command not allowed inside a transaction")
-        if client.replica is not None and TOUCHES_KEYS & {*command.flags}:
-            raise ReplyError("ERR Replica can't interact with the keyspace")
-        if not self.strict:
-            return
+        if self.strict:
+            self.check_server(client, command)
+        if (client.replica is not None or client.monitoring) and TOUCHES_KEYS & {*command.flags}:
+            raise ReplyError("ERR Replica can't interact with the keyspace")  # to Redis, MONITOR makes it a replica
+
+    def check_server(self, client: Client, command: Command) -> None:
+        """Raise a ReplyError if no client must run this command now, because of the disk or of other servers."""
         flags = [each.flags for each in about_to_run(client, command)]
         if (failure := self.disk_failure) and any({WRITE, REFUSED_LIKE_WRITES} & {*each} for each in flags):
             raise failure

@@ -31,10 +31,11 @@ class OptionCursor(Iterator[bytes]):
         self.position = 0
 
     def __next__(self) -> bytes:
-        if self.position == len(self.args):
+        position = self.position
+        if position == len(self.args):
             raise StopIteration
-        self.position += 1
-        return self.args[self.position - 1].lower()
+        self.position = position + 1
+        return self.args[position].lower()
 
     def __len__(self) -> int:
         """The number of arguments left."""
@@ -42,7 +43,11 @@ class OptionCursor(Iterator[bytes]):
 
     def value(self) -> bytes:
         """Take the next argument, unchanged. Raises `syntax_error` if none is left."""
-        return self.values(1)[0]
+        position = self.position
+        if position == len(self.args):
+            raise syntax_error()
+        self.position = position + 1
+        return self.args[position]
 
     def values(self, count: int) -> Sequence[bytes]:
         """Take the next `count` arguments, unchanged. Raises `syntax_error` if fewer are left."""

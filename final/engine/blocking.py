@@ -7,9 +7,11 @@ from collections import OrderedDict
 from collections.abc import Iterator
 
 from ..data.store import Place
-from ..protocol.writer import Value
+from ..protocol.errors import ReplyError
+from ..protocol.writer import NO_REPLY, Replies, Value
 from .client import Client, Parked
 from .command import Command
+from .counters import Counters
 from .wait import Wait
 
 Line = tuple[type, bool]  # the type of value that commands wait for, and whether they are told that it is gone
@@ -23,17 +25,18 @@ def line_of(wait: Wait) -> Line:
 class Waiting:
     """The parked commands: at each place a line (a queue) for each `Line`, the longest wait first."""
 
-    def __init__(self) -> None:
+    def __init__(self, counters: Counters) -> None:
+        self.counters = counters
         # Each place in `lines` has at least one line, and each line at least one command. A line is an OrderedDict:
         # to find the first key of a plain dictionary takes longer with every key that was removed before it.
         self.lines: dict[Place, dict[Line, OrderedDict[Parked, None]]] = {}
         self.keyless: OrderedDict[Parked, None] = OrderedDict()  # those that wait for something else than a key
 
-    def park(self, client: Client, command: Command, args: list[bytes], wait: Wait, now: int) -> None:
+    def park(self, client: Client, command: Command, args: list[bytes], wait: Wait, now: int) -> Replies:
         """Make a client's command wait for each key in `wait.keys`: add it to the end of the line of each key.
 
         `now` is the time by the steady clock, in milliseconds; the timeout of `wait` begins then. At the end
-        `wait.begin` is called: it may end the wait already.
+        `wait.begin` is called: it may end the wait already. Return NO_REPLY.
         """
         places = tuple((client.db.index, key) for key in dict.fromkeys(wait.keys))
         deadline = now + wait.timeout if wait.timeout else None
@@ -43,6 +46,7 @@ class Waiting:
         if not places:
             self.keyless[client.parked] = None
         wait.begin()
+        return NO_REPLY
 
     def unpark(self, client: Client) -> None:
         """Remove the command for which a client waits from all lines. Does nothing if the client waits for none."""
@@ -60,13 +64,12 @@ class Waiting:
                 if not lines:
                     del self.lines[place]
 
-    def unblock(self, client: Client, answer: Value) -> bool:
-        """If a client waits, end that and send it `answer`. Return whether it waited."""
-        if client.parked is None:
-            return False
+    def unblock(self, client: Client, answer: Value) -> None:
+        """End the wait of a client, and send it `answer`."""
         self.unpark(client)
-        client.deliver(answer)
-        return True
+        self.counters.error_replies += isinstance(answer, ReplyError)
+        client.say(answer)
+        client.end_request()
 
     def time_out(self, parked: Parked) -> None:
         """Answer a parked command, whose timeout is over. Does nothing if it no longer waits."""

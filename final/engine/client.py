@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..data.store import Place, Store
-from ..protocol.writer import Value
+from ..protocol.writer import NO_REPLY, Replies, Value
 from ..replication.attached import Announced, AttachedReplica
 from .command import RUNS_QUEUE, Command
 from .wait import Wait
@@ -28,6 +28,7 @@ class Parked:
     wait: Wait
     places: tuple[Place, ...]
     deadline: int | None  # by the steady clock, in milliseconds
+    took: float = 0  # microseconds that it ran before it waited
 
 
 @dataclass(eq=False)
@@ -48,14 +49,17 @@ class Client:
     last_interaction: int = 0  # when it last sent a request or was sent a message, by the steady clock
     last_command: str = "NULL"  # the name of the command of its last request
 
-    deliver: Callable[[Value], None] = discard  # send a message that is not the reply to the current request
+    deliver: Callable[[Value], None] = discard  # send a message now, before the reply to the current request
     hang_up: Callable[[], None] = do_nothing  # close the connection at once; replies that were not sent are lost
     resume: Callable[[], None] = do_nothing  # execute the request that a pause has held back
     is_primary: bool = False  # not a client, but the primary of this replica (CLIENT_MASTER)
     wake: Callable[[], None] = do_nothing  # send what there is for the replica, at the end of this iteration
+    deny_blocking: bool = False  # its request is in EXEC or in a script, so it must not wait (CLIENT_DENY_BLOCKING)
     is_script: bool = False  # not a client, but a script that runs for one (CLIENT_SCRIPT)
     monitoring: bool = False  # MONITOR (CLIENT_MONITOR)
-    replies_to_skip: float = 0  # how many replies not to send: CLIENT REPLY; OFF: infinite (CLIENT_REPLY_SKIP, …_OFF)
+    reply_off: bool = False  # no reply is sent: CLIENT REPLY OFF (CLIENT_REPLY_OFF)
+    reply_skip: bool = False  # the reply to this request is not sent (CLIENT_REPLY_SKIP)
+    reply_skip_next: bool = False  # the reply to the next one is not sent: CLIENT REPLY SKIP (CLIENT_REPLY_SKIP_NEXT)
     no_evict: bool = False  # CLIENT NO-EVICT ON
     queue: list[tuple[Command, list[bytes]]] | None = None  # the requests since MULTI, which EXEC runs; None: no MULTI
     dirty_exec: bool = False  # a request could not be queued, so EXEC will fail (CLIENT_DIRTY_EXEC)
@@ -72,6 +76,25 @@ class Client:
     def auth_required(self, password: str) -> bool:
         """Return whether it has to authenticate first (`authRequired`); `password` is the option `requirepass`."""
         return bool(password) and not self.authenticated
+
+    @property
+    def muted(self) -> bool:
+        """Whether it is not sent replies now, nor what MONITOR shows; pushes it is sent always."""
+        return self.reply_off or self.reply_skip
+
+    @property
+    def overhears(self) -> bool:
+        """Whether it is sent messages about its own requests, so that their order matters."""
+        return bool(self.channels or self.patterns or self.monitoring)
+
+    def say(self, answer: Value) -> Replies:
+        """Send it a reply now, or a line of MONITOR, unless it is muted. Return NO_REPLY, which is left to send."""
+        self.deliver(NO_REPLY if self.muted else answer)
+        return NO_REPLY
+
+    def end_request(self) -> None:
+        """A request is answered: CLIENT REPLY SKIP now mutes the next one, or no more (`resetClient`)."""
+        self.reply_skip, self.reply_skip_next = self.reply_skip_next, False
 
     def detach(self) -> None:
         """Drop the references to the connection, which refers to the client: only the collector frees a cycle."""

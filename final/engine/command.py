@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, NamedTuple
 
 from ..protocol.errors import unknown_command, unknown_subcommand, wrong_number_of_arguments
@@ -27,9 +28,11 @@ COUNTED_TWICE = "counted_twice"  # it looks each key up twice: XREAD
 QUIET = "quiet"  # a key that it does not find makes no event `keymiss`
 MAY_REPLICATE = "may_replicate"  # it may have effects on other clients or replicas, though it does not write
 REFUSED_LIKE_WRITES = "refused_like_writes"  # while the log cannot be written: PING, for health checks
+# Where its reply comes among its keyspace events, for a client that is subscribed to them; without a flag, after them.
+REPLY_FIRST, REPLY_SECOND = "reply_first", "reply_second"  # before them; after the first of them
 INTERNAL = {
     *(UNQUEUED, RUNS_QUEUE, WHILE_SUBSCRIBED, NO_TOUCH, UNCOUNTED, COUNTED, COUNTED_TWICE, QUIET, MAY_REPLICATE),
-    REFUSED_LIKE_WRITES,
+    *(REFUSED_LIKE_WRITES, REPLY_FIRST, REPLY_SECOND),
 }
 
 # Categories of ACL rules, among the flags of a command that has more of them than its flags and its group imply.
@@ -62,6 +65,7 @@ class Command:
     most: float  # the same; infinite if the function takes *args. `run` refuses a longer request
     flags: tuple[str, ...] = ()
     key_specs: tuple[KeySpec, ...] = ()
+    tips: tuple[str, ...] = ()  # for the clients of a cluster, as in COMMAND INFO
     find_keys: FindKeys | None = None  # for commands whose keys no specification describes
     secrets: Callable[[list[bytes]], Iterable[int]] | None = None  # the indexes of passwords in a request
     plain: bool = False  # its function takes no client and no engine, and never waits; see `fast_path.py`
@@ -69,6 +73,7 @@ class Command:
 
     def __post_init__(self) -> None:
         reads = any(each.access.startswith("RO") for each in self.key_specs)
+        self.events_before_reply = 0 if REPLY_FIRST in self.flags else 1 if REPLY_SECOND in self.flags else inf
         self.counts_reads = (reads and UNCOUNTED not in self.flags) or COUNTED in self.flags
         only = self.key_specs[0] if len(self.key_specs) == 1 else None
         self.only_key = only.begin if only and not (only.last or only.counted) else 0  # index of the one key; else 0

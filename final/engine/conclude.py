@@ -1,27 +1,39 @@
-"""The end of a command that waited for something outside of the data, such as another server (`wait_outside`)."""
+"""The end of a command that waited: its client is answered. `conclude` is for what is outside of the data."""
 
 from collections.abc import Callable
+from time import perf_counter
 
 from ..protocol.errors import ReplyError, paused
-from ..protocol.writer import Value
+from ..protocol.writer import NO_REPLY, Value
 from .client import Parked
 from .context import Engine
 
 
 def conclude(engine: Engine, parked: Parked, end: Callable[[ReplyError | None], Value]) -> None:
-    """End the command as a unit of its own, and answer its client, if that is still there.
+    """End a command that waited for something outside of the data (`wait_outside`), as a unit of its own.
 
-    `end` returns the answer. It takes the error with which the command would be refused if it came now.
+    `end` returns the answer. It takes the error with which the command would be refused if it came now. The client is
+    answered if it is still there.
     """
-    client = parked.client
+    client, began = parked.client, perf_counter()
     engine.unit.stopped = None
     answer = end(refusal(engine, parked))
-    engine.counters.error_replies += isinstance(answer, ReplyError)
-    engine.complete(parked.command, parked.args)
+    if client.parked is parked:
+        engine.waiting.unpark(client)
+        answer_parked(engine, parked, answer, began)
+    else:
+        engine.complete(client, parked.command, parked.args, NO_REPLY)
     engine.settle()
     client.write_offset = engine.primary.offset
-    if client.parked is parked:
-        engine.waiting.unblock(client, answer)
+
+
+def answer_parked(engine: Engine, parked: Parked, answer: Value, began: float) -> None:
+    """Answer a client whose wait is over, and complete what its command has changed since `began`."""
+    client, command, args = parked.client, parked.command, parked.args
+    engine.counters.error_replies += isinstance(answer, ReplyError)
+    client.say(engine.complete(client, command, args, answer))
+    client.end_request()
+    engine.slowlog.keep(client, command, args, parked.took + (perf_counter() - began) * 1e6)
 
 
 def refusal(engine: Engine, parked: Parked) -> ReplyError | None:

@@ -64,14 +64,14 @@ class Engine(Protocol):
     def forked(self) -> bool:
         """Whether a child process runs."""
 
-    def call(self, client: Client, command: Command, args: list[bytes]) -> Value:
-        """Run a command as a part of another one, as EXEC and EVAL do: an error is returned, and nothing waits."""
+    def run(self, client: Client, command: Command, args: list[bytes]) -> Value:
+        """Run a command as a part of another one, as EXEC and EVAL do: an error is returned."""
 
     def connect(self, address: str = "") -> Client:
         """Register a client."""
 
-    def complete(self, command: Command, args: list[bytes], start: int = 0) -> None:
-        """Replace AS_REQUESTED in the unit's notes from `start` on by the request, once, and publish their events."""
+    def complete(self, client: Client, command: Command, args: list[bytes], answer: Value, start: int = 0) -> Value:
+        """Complete the notes from `start` on, and publish their events; return the answer if it is left to send."""
 
     def settle(self) -> None:
         """End the unit: hand its changes to the log, the replicas, and the clients that watch or wait for the keys."""

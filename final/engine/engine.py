@@ -1,22 +1,20 @@
 """The engine runs one request at a time, whole, at one instant, and hands on what it changed. It knows no socket."""
 
-from collections import deque
 from collections.abc import Callable
 from itertools import count
-from math import inf
 from secrets import token_hex
 from time import perf_counter
 
 from .. import commands  # noqa: F401  (the commands enter themselves into the table)
 from ..data.announcing_store import announce
 from ..data.scan import Order
-from ..data.store import UNLOGGED, Place, Store, Unit
+from ..data.store import UNLOGGED, Store, Unit
 from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
 from ..options import Options
 from ..protocol.errors import NamingError, ReplyError, busy, no_such_key, out_of_memory
-from ..protocol.writer import Replies, Value
+from ..protocol.writer import NO_REPLY, Value
 from ..replication.failover import Failover
 from ..replication.primary import Primary
 from ..replication.replica import Replica
@@ -34,15 +32,13 @@ from .lookups import read_keys, use_keys
 from .monitor import Monitors
 from .notify import Notifications
 from .pause import Pause
-from .propagate import propagate
 from .pubsub import PubSub
 from .scripts import Scripts
 from .security_warning import SecurityWarning
+from .settle import settle
 from .slowlog import SlowLog
 from .wait import Wait
 from .watch import Watching
-
-NO_REPLY = Replies()  # for now
 
 
 class Engine:
@@ -68,7 +64,7 @@ class Engine:
         self.counters = Counters()
         self.pubsub = PubSub()
         self.notifications = Notifications(options, self.pubsub, self.counters)
-        self.waiting, self.watching = Waiting(), Watching()
+        self.waiting, self.watching = Waiting(self.counters), Watching()
         self.clients: dict[int, Client] = {}
         self.log: Log | None = None  # None: nothing is logged
         self.rewriter = Rewriter(self, callbacks.in_child)
@@ -77,7 +73,7 @@ class Engine:
         self.monitors, self.slowlog, self.pause = Monitors(), SlowLog(options), Pause()
         self.eviction = Eviction(options, self.stores, steady)
         self.admission = Admission(self)
-        self.scripts = Scripts(options, self.call, lambda: self.eviction.full, self.admission, callbacks.while_busy)
+        self.scripts = Scripts(options, self.run, lambda: self.eviction.full, self.admission, callbacks.while_busy)
         self.faults = Faults(self.unit, callbacks.broken, self.settle_expired)
         self.started = self.unit.recently = steady()
         self.replica: Replica | None = None  # None: this server is a primary
@@ -114,7 +110,6 @@ class Engine:
         if self.scripts.busy:
             return self.refuse(client, args)
         self.unit.stopped, self.unit.recently = None, self.steady()
-        self.counters.commands_processed += 1
         try:
             command = find(args)
             client.last_command = command.name
@@ -128,9 +123,6 @@ class Engine:
             client.queue.append((command, args))
             return "QUEUED"
         answer = self.run(client, command, args)
-        if isinstance(answer, Wait):
-            self.waiting.park(client, command, args, answer, self.steady())
-            answer = NO_REPLY
         if self.unit.notes:
             self.settle()
         if self.primary.feeding:
@@ -178,27 +170,35 @@ class Engine:
                 store.changed(place[1], log=(b"DEL", place[1]), event="evicted")
                 self.counters.evicted += 1
             self.eviction.enter(place)
-        self.complete(command, args)
+        self.complete(client, command, args, NO_REPLY)
         self.settle()
         if self.eviction.full and any(DENYOOM in each.flags for each in about_to_run(client, command)):
             raise out_of_memory()
 
     def run(self, client: Client, command: Command, args: list[bytes]) -> Value:
-        """Run a command, complete its notes, and return its answer; a ReplyError is returned, not raised."""
-        start = len(self.unit.notes)
-        began = perf_counter()
+        """Run a command, complete its notes, and return its answer, unless it waits or the client was sent the answer.
+
+        A ReplyError is returned, not raised.
+        """
+        start, began = len(self.unit.notes), perf_counter()
         if self.monitors.clients:
             self.monitors.before(client, command, args)
         answer = self.perform(client, command, args)
-        if len(self.unit.notes) > start:
-            self.complete(command, args, start)
+        if isinstance(answer, Wait):
+            park, now = self.waiting.park, self.steady()
+            answer = answer.otherwise if client.deny_blocking else park(client, command, args, answer, now)
+        if len(self.unit.notes) > start or client.overhears:
+            answer = self.complete(client, command, args, answer, start)
         elif WRITE in command.flags:
             use_keys(client.db, command, args)
-        microseconds = (perf_counter() - began) * 1e6
+        took = (perf_counter() - began) * 1e6
+        self.counters.commands_processed += 1
         if self.monitors.clients:
             self.monitors.after(client, command, args)
-        if microseconds >= self.options.slowlog_log_slower_than >= 0:
-            self.slowlog.keep(client, command, args, int(microseconds))
+        if client.parked is not None:
+            client.parked.took = took  # the slow log gets it when it is served
+        elif took >= self.options.slowlog_log_slower_than:
+            self.slowlog.keep(client, command, args, took)
         return answer
 
     def perform(self, client: Client, command: Command, args: list[bytes]) -> Value:
@@ -220,20 +220,23 @@ class Engine:
             read_keys(client.db, command, args)
         return answer
 
-    def complete(self, command: Command, args: list[bytes], start: int = 0) -> None:
-        """Replace AS_REQUESTED in the unit's notes from `start` on by the request, once, and publish their events."""
-        logged = False
+    def complete(self, client: Client, command: Command, args: list[bytes], answer: Value, start: int = 0) -> Value:
+        """Replace AS_REQUESTED in the unit's notes from `start` on by the request, once, and publish their events.
+
+        A client that overhears is sent the answer now, where Redis sends it. Return the answer if it is left to send.
+        """
+        logged, events = False, 0
         for note in self.unit.notes[start:]:  # not islice, which walks over all the notes before `start`
             if note.log is None:
                 note.log = UNLOGGED if logged else args
                 logged = True
             if note.event is not None:
+                if note.event != "expired":
+                    if events == command.events_before_reply and client.overhears:
+                        answer = client.say(answer)
+                    events += 1
                 self.notifications.publish(note, command)
-
-    def call(self, client: Client, command: Command, args: list[bytes]) -> Value:
-        """Run a command as a part of another one, as EXEC and EVAL do: an error is returned, and nothing waits."""
-        answer = self.run(client, command, args)
-        return answer.otherwise if isinstance(answer, Wait) else answer
+        return client.say(answer) if client.overhears else answer
 
     def settle(self) -> None:
         """End the unit: hand its changes to the log, to clients that watch the keys, and to those that wait for them.
@@ -241,46 +244,9 @@ class Engine:
         Whatever is raised here leaves half of that, so it ends the server.
         """
         try:
-            self._settle()
+            settle(self)
         except Exception as error:
             self.faults.end(error)
-
-    def _settle(self) -> None:
-        """`settle`. Each waiting command that is served is a unit of its own, and may change what others wait for."""
-        ready: deque[Place] = deque()
-        while True:
-            notes, self.unit.notes = self.unit.notes, []
-            if self.eviction.keeping:
-                self.eviction.changed(notes)
-            if self.log is not None or self.primary.feeding:
-                propagate(notes, self.log, self.primary)
-            if self.watching or self.waiting:
-                for note in notes:
-                    for place in ((note.store.index, key) for key in note.keys):
-                        self.watching.touch(place, note.store, note.touch)
-                        if note.wake and place in self.waiting:
-                            ready.append(place)
-            while ready and not self.unit.notes:
-                if not self.serve(ready[0]):
-                    ready.popleft()
-            if not self.unit.notes:
-                return
-
-    def serve(self, place: Place) -> bool:
-        """Serve the first command that waits for the value at a place; return whether there was one."""
-        index, key = place
-        parked = self.waiting.first(place, self.stores[index].kind(key))
-        if parked is None:
-            return False
-        self.waiting.unpark(parked.client)
-        try:
-            answer = parked.wait.serve(key)
-        except ReplyError as error:
-            answer = error
-        self.complete(parked.command, parked.args)
-        parked.client.write_offset = inf  # its change is not in the stream yet
-        parked.client.deliver(answer)
-        return True
 
     def expire(self, most: int = 200) -> bool:
         """Remove up to `most` expired keys of each database; return whether there may be more."""

@@ -29,7 +29,7 @@ class FastPath:
         return (
             not client.auth_required(engine.options.requirepass)
             and client.queue is None
-            and not (client.channels or client.patterns or client.replies_to_skip or engine.scripts.busy)
+            and not (client.channels or client.patterns or client.muted or engine.scripts.busy)
             and not (engine.monitors.clients or engine.pause.until or engine.options.maxmemory)
             and client.replica is None
             and (not engine.admission.strict or self.allowed())
@@ -86,8 +86,7 @@ class FastPath:
                                 engine.primary.append(client.db.index, log)
                         unit.notes.clear()
                     else:
-                        engine.complete(command, args)
-                        engine.settle()
+                        answer = engine.complete(client, command, args, answer)
                 elif not command.counts_reads:  # a command that writes, and has changed nothing
                     if command.only_key:
                         client.db.use(args[command.only_key], unit.recently)
@@ -96,7 +95,10 @@ class FastPath:
                 output += encode(answer, protocol)
                 ended = perf_counter()
                 if ended - began >= slow:
-                    engine.slowlog.keep(client, command, args, int((ended - began) * 1e6))
+                    engine.slowlog.keep(client, command, args, (ended - began) * 1e6)
+                if unit.notes:
+                    engine.settle()  # after the slow log, which a command that is served now comes to
+                    ended = perf_counter()
                 began = ended
                 if ended >= deadline:
                     break

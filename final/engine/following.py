@@ -25,8 +25,9 @@ def follow(engine: Engine, host: str, port: int, takes_over: bool = False) -> No
         engine.replica.leave()
     else:
         for client in list(engine.clients.values()):
-            if engine.waiting.unblock(client, ReplyError(BECAME_REPLICA)):
+            if client.parked is not None:
                 client.closing = True
+                engine.waiting.unblock(client, ReplyError(BECAME_REPLICA))
     engine.primary.send_away("this server has another primary")
     engine.options.replicaof = f"{host} {port}"
     engine.primary.relaying = True
@@ -90,7 +91,7 @@ class Following:
         selected = self.client.db
         self.client = self.engine.connect(self.address)
         self.client.db, self.client.is_primary, self.client.authenticated = selected, True, True
-        self.client.hang_up = break_off
+        self.client.hang_up, self.client.deny_blocking = break_off, True
 
     def end(self) -> None:
         """The primary is a client no longer."""
@@ -107,11 +108,10 @@ class Following:
         client.last_interaction = engine.unit.recently
         for args in requests:
             engine.unit.stopped = 0
-            engine.counters.commands_processed += 1
             try:
                 command = find(args)
                 client.last_command = command.name
-                answer = engine.call(client, command, args)
+                answer = engine.run(client, command, args)
             except ReplyError as error:
                 answer = error
             if isinstance(answer, ReplyError):

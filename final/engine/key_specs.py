@@ -22,6 +22,7 @@ class KeySpec:
     keyword: str = ""  # the key follows this argument; if `last` is -1, keys are all that follows it
     limit: int = 0  # 2: or only the first half of what follows it
     access: str = READ  # RO, RW, OW (overwrite) or RM (remove), and access, update, insert, delete
+    notes: str = ""  # for people, as in COMMAND INFO
 
     def positions(self, args: Sequence[bytes]) -> range:
         """The indexes of the keys in a request; none where the number of keys is missing or wrong."""

@@ -41,7 +41,7 @@ class Monitors:
         request = " ".join(quote(arg) for arg in redact(command, args))
         line = f"{time.time():.6f} [{client.db.index} {'lua' if client.is_script else client.address}] {request}"
         for each in list(self.clients):  # a copy: `deliver` disconnects clients that do not read
-            each.deliver(line)
+            each.say(line)
 
 
 def redact(command: Command, args: list[bytes]) -> list[bytes]:

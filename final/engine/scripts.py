@@ -87,7 +87,7 @@ class Scripts:
             raise self._refusal
         if self._stale and "allow-stale" not in flags:
             raise primary_down()
-        self._client = Client(id=client.id, db=client.db, address=client.address, is_script=True)
+        self._client = Client(id=client.id, db=client.db, address="?:0", deny_blocking=True, is_script=True)
         self._wrote = self._killed = self.busy = False
         self._began = time.monotonic()
         try:

@@ -1,7 +1,9 @@
 """`@command`: the signature of a function is the syntax of a command; binding a request to the function."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from itertools import chain, repeat
 from math import inf
 from typing import TypeVar
 
@@ -23,20 +25,25 @@ def command(
     of: str = "",
     keys: str = READ,
     step: int = 1,
+    notes: Sequence[str] = (),
+    tips: str = "",
     find_keys: FindKeys | None = None,
     secrets: Callable[[list[bytes]], Iterable[int]] | None = None,
 ) -> Callable[[F], F]:
     """Register the decorated function in the table of commands: `def get` is GET, `def del_` is DEL, `def a__b` is A-B.
 
     With `of="client"`, `def client_setname` is the subcommand CLIENT SETNAME. `keys` says how the command uses its
-    keys, and `step` is the distance from one key to the next: see `key_specs.py`. `find_keys` is for commands whose
+    keys, and `step` is the distance from one key to the next: see `key_specs.py`. `notes` has a text for each of these
+    specifications, and `tips` has words about the command: COMMAND INFO shows both. `find_keys` is for commands whose
     keys no specification describes: it takes a request and yields the index of each key, and how it is used. `secrets`
     takes a request and returns the indexes of arguments that MONITOR and SLOWLOG must not show.
     """
 
     def register(function: F) -> F:
         entry = describe(function, flags, of, keys, step)
-        entry.find_keys, entry.secrets = find_keys, secrets
+        noted = zip(entry.key_specs, chain(notes, repeat("")), strict=False)
+        entry.key_specs = tuple(replace(spec, notes=note) for spec, note in noted)
+        entry.tips, entry.find_keys, entry.secrets = tuple(tips.split()), find_keys, secrets
         table = COMMANDS[of.encode()].subcommands if of else COMMANDS
         name = entry.name.split("|")[-1].encode()
         table[name] = entry

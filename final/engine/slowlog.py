@@ -31,13 +31,13 @@ class SlowLog:
         self.entries: deque[Entry] = deque()  # the newest first
         self._next_id = 0
 
-    def keep(self, client: Client, command: Command, args: list[bytes], took: int) -> None:
-        """Add a request that took `took` microseconds, and remove the oldest ones beyond `slowlog-max-len`."""
-        if SKIP_SLOWLOG in command.flags:
+    def keep(self, client: Client, command: Command, args: list[bytes], took: float) -> None:
+        """Add a request that took `took` microseconds, if that is slow; remove the oldest beyond `slowlog-max-len`."""
+        if not 0 <= self.options.slowlog_log_slower_than <= took or SKIP_SLOWLOG in command.flags:
             return
         kept = shorten(redact(command, args))
         when = client.db.unit.clock() // 1000
-        self.entries.appendleft(Entry(self._next_id, when, took, kept, client.address, client.name))
+        self.entries.appendleft(Entry(self._next_id, when, int(took), kept, client.address, client.name))
         self._next_id += 1
         while len(self.entries) > self.options.slowlog_max_len:
             self.entries.pop()

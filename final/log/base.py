@@ -6,14 +6,14 @@ from pathlib import Path
 from ..data.kinds import KINDS, Args
 from ..data.store import Store
 from ..protocol.writer import encode
-from .child import Wanted, joined, write_file
+from .child import Visit, Wanted, joined, write_file
 
 
-def requests(stores: Iterable[Store]) -> Iterator[Args]:
+def requests(stores: Iterable[Store], visit: Visit = iter) -> Iterator[Args]:
     """The requests that recreate the data."""
     for store in stores:
         selected = False
-        for key, value, deadline in store.items():
+        for key, value, deadline in visit(store.items()):
             if not selected:
                 yield b"SELECT", b"%d" % store.index
                 selected = True
@@ -22,6 +22,6 @@ def requests(stores: Iterable[Store]) -> Iterator[Args]:
                 yield b"PEXPIREAT", key, b"%d" % deadline
 
 
-def write_base(path: Path, stores: Iterable[Store], wanted: Wanted) -> None:
+def write_base(path: Path, stores: Iterable[Store], wanted: Wanted, visit: Visit = iter) -> None:
     """Write the data to a new file, and fsync it. Raises OSError, also once `wanted` answers False."""
-    write_file(path, joined(encode(args) for args in requests(stores)), wanted)
+    write_file(path, joined(encode(args) for args in requests(stores, visit)), wanted)

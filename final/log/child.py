@@ -8,33 +8,37 @@ So while the child works, the memory of every object that it reads is used twice
 import gc
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..server_log import log
+from .childinfo import ChildInfo
 from .folder import private
 
 Wanted = Callable[[], bool]  # whether the file is still wanted
-Write = Callable[[Path, Wanted], None]  # writes the file at a path, as long as it is wanted; or raises OSError
+Visit = Callable[[Iterator[Any]], Iterator[Any]]  # yields the keys and values that it gets, and counts them
+Write = Callable[[Path, Wanted, Visit], None]  # writes the file at a path, as long as it is wanted; or raises OSError
 
 
 class Child:
     """A child process that writes the data as it was at the fork: `pid` writes the file `draft`."""
 
-    def __init__(self, pid: int, draft: Path) -> None:
+    def __init__(self, pid: int, draft: Path, info: ChildInfo) -> None:
         self.pid = pid
         self.draft = draft
+        self.info = info
 
     @classmethod
     def start(
-        cls, write: Write, draft_of: Callable[[int], Path], prepare: Callable[[], None], keep: int = -1
+        cls, write: Write, draft_of: Callable[[int], Path], prepare: Callable[[], None], keys: int, keep: int = -1
     ) -> "Child":
         """Fork a child that calls `prepare` and `write`, and exits. `draft_of` names its file. Raises OSError.
 
-        `keep` is a file descriptor that stays open in the child, such as a pipe to which it writes instead.
+        `keys` is how many keys there are. `keep` is a file descriptor that stays open in the child, such as a pipe to
+        which it writes instead.
         """
-        server = os.getpid()
+        server, info = os.getpid(), ChildInfo(keys)
         with warnings.catch_warnings():
             # Python 3.12 and later warn: a lock that a thread holds now is held in the child for ever. Our thread calls
             # fsync and holds `Log._syncing`, which the child never takes: it computes, writes, and leaves by _exit.
@@ -46,8 +50,8 @@ class Child:
                 gc.unfreeze()
                 raise
         if pid == 0:
-            run(write, draft_of(os.getpid()), server, prepare, keep)
-        return cls(pid, draft_of(pid))
+            run(write, draft_of(os.getpid()), server, prepare, info, keep)
+        return cls(pid, draft_of(pid), info)
 
     def result(self) -> str | None:
         """None while the child works; then "", or the problem. Never waits."""
@@ -69,15 +73,21 @@ class Child:
         self.draft.unlink(missing_ok=True)
 
 
-def run(write: Write, draft: Path, server: int, prepare: Callable[[], None], keep: int) -> NoReturn:
+def run(write: Write, draft: Path, server: int, prepare: Callable[[], None], info: ChildInfo, keep: int) -> NoReturn:
     """In the child: write the file, as long as the process `server` is the parent, and exit."""
     status = 1
+
+    def wanted() -> bool:
+        info.report()
+        return os.getppid() == server
+
     try:
         gc.disable()  # the end of the process frees everything
         prepare()
         for first, last in ((3, keep), (max(keep + 1, 3), os.sysconf("SC_OPEN_MAX"))):
             os.closerange(first, last)  # else connections that the server closes would stay open
-        write(draft, lambda: os.getppid() == server)
+        write(draft, wanted, info.counted)
+        info.report(at_the_end=True)
         status = 0
     except BaseException as error:
         log.error("%s cannot be written: %r", draft.name, error)

@@ -25,6 +25,7 @@ from .aof import Log
 from .base import write_base
 from .child import Child
 from .read import CorruptLog
+from .snapshot import Snapshots
 
 PATIENT_FAILURES = 3  # after this many in a row the next automatic try waits 1, 2, 4 … minutes (as in Redis)
 CANNOT = "Can't execute an AOF background rewriting. Please check the server logs for more information."
@@ -36,6 +37,7 @@ class Engine(Protocol):
     options: Options
     stores: list[Store]
     log: Log | None
+    snapshots: Snapshots
 
     @property
     def forked(self) -> bool:
@@ -58,6 +60,7 @@ class Rewriter:
         self.failures = 0  # in a row
         self.rewrites = 0
         self.seconds = -1  # that the last rewrite took
+        self.copied = 0  # bytes of memory that it copied on write
         self.began = self.not_before = 0.0
 
     def ask(self, now: bool) -> str:
@@ -119,9 +122,10 @@ class Rewriter:
             if self.engine.log is not None:
                 log.branch()
             self.worker = Child.start(
-                lambda path, wanted: write_base(path, self.engine.stores, wanted),
+                lambda path, wanted, visit: write_base(path, self.engine.stores, wanted, visit),
                 lambda pid: log.folder.path / f"temp-rewriteaof-bg-{pid}.aof",  # as in Redis
                 self.prepare,
+                sum(map(len, self.engine.stores)),
             )
         except (OSError, CorruptLog) as error:
             self.record(str(error))
@@ -140,13 +144,20 @@ class Rewriter:
             log.folder.tidy()
 
     def tick(self) -> None:
-        """Finish the rewrite whose child has ended, or begin one that is due. Called about ten times a second."""
+        """Finish the rewrite whose child has ended, or begin one that is due. Called about ten times a second.
+
+        A snapshot is finished first, unless the log is incomplete: then what counts is that writes are accepted again.
+        If the rewrite has failed before, the snapshot may be all that will be left, so it is finished.
+        """
         if self.worker is not None:
             problem = self.worker.result()
             if problem is not None:
                 self.finish(problem)
-        elif self.due() and not self.engine.forked:
-            self.begin()
+        elif self.due():
+            if self.needed and not self.failures:
+                self.engine.snapshots.give_way()
+            if not self.engine.forked:
+                self.begin()
 
     def due(self) -> bool:
         """Return whether a rewrite is scheduled, needed, or worth its while. After failures it has to wait."""
@@ -167,7 +178,9 @@ class Rewriter:
     def finish(self, problem: str) -> None:
         """The child has ended, with a problem or without (""): switch to the new base, or leave the log as it is."""
         assert self.worker is not None and self.log is not None
-        draft, self.worker = self.worker.draft, None
+        child, self.worker = self.worker, None
+        draft = child.draft
+        self.copied = 0 if problem else child.info.copied
         try:
             if not problem:
                 self.log.rebase(draft)
@@ -216,6 +229,7 @@ class Rewriter:
             "aof_rewrites": self.rewrites,
             "aof_rewrites_consecutive_failures": self.failures,
             "aof_last_write_status": "err" if log is not None and log.failure else "ok",
+            "aof_last_cow_size": self.copied,
             "aof_current_size": log.size if log is not None else 0,
             "aof_base_size": log.base_size if log is not None else 0,
         }

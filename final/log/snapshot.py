@@ -16,7 +16,7 @@ from ..data.store import Store, Unit
 from ..options import Options
 from ..protocol.errors import ReplyError
 from ..server_log import log
-from .child import Child, Wanted, joined, write_file
+from .child import Child, Visit, Wanted, joined, write_file
 from .folder import sync_names
 from .rdb.cursor import BadSnapshot
 from .rdb.write import snapshot, with_checksum
@@ -57,6 +57,7 @@ class Snapshots:
         self.failed = False  # the last try in the background
         self.saves = 0
         self.seconds = -1  # that the last one in the background took
+        self.copied = 0  # bytes of memory that it copied on write
         self.saved_at = engine.unit.clock()  # the time of the last snapshot; at first, of the start
         self.loading = False  # the data is being restored
         self.loaded = self.expired = 0  # keys of the snapshot that was loaded at the start
@@ -106,7 +107,7 @@ class Snapshots:
         self._tried = self.engine.steady()
         self._changes = self.engine.unit.changes
         try:
-            self.worker = Child.start(self.write, self.draft, self.prepare)
+            self.worker = Child.start(self.write, self.draft, self.prepare, sum(map(len, self.engine.stores)))
         except OSError as error:
             self.fail(str(error))
             return False
@@ -134,7 +135,9 @@ class Snapshots:
     def finish(self, problem: str) -> None:
         """The child has ended, with a problem or without (""): its file becomes the snapshot, or nothing is changed."""
         assert self.worker is not None
-        draft, self.worker = self.worker.draft, None
+        child, self.worker = self.worker, None
+        draft = child.draft
+        self.copied = 0 if problem else child.info.copied
         self.seconds = (self.engine.steady() - self._tried) // 1000
         try:
             if not problem:
@@ -179,14 +182,21 @@ class Snapshots:
             self.on_end("it was cancelled")
         self.draft(os.getpid()).unlink(missing_ok=True)
 
+    def give_way(self) -> None:
+        """End the child, if one runs, because the log needs a rewrite; begin again as soon as possible."""
+        if self.worker is not None:
+            log.warning("the snapshot is given up for now, because the log must be rewritten")
+            self.cancel()
+            self.scheduled = True
+
     def draft(self, pid: int) -> Path:
         """The file that the process `pid` writes, named as in Redis."""
         return self.path.with_name(f"temp-{pid}.rdb")
 
-    def write(self, draft: Path, wanted: Wanted = lambda: True) -> None:
+    def write(self, draft: Path, wanted: Wanted = lambda: True, visit: Visit = iter) -> None:
         """Write the data to a file, as long as it is wanted. Raises OSError."""
         options = self.engine.options
-        pieces = joined(snapshot(self.engine.stores, options.rdbcompression == "yes", self.about()))
+        pieces = joined(snapshot(self.engine.stores, options.rdbcompression == "yes", self.about(), visit))
         write_file(draft, with_checksum(pieces, options.rdbchecksum == "yes"), wanted)
 
     def replace(self, draft: Path) -> None:
@@ -227,6 +237,7 @@ class Snapshots:
             "rdb_last_bgsave_time_sec": self.seconds,
             "rdb_current_bgsave_time_sec": (now - self._tried) // 1000 if self.worker is not None else -1,
             "rdb_saves": self.saves,
+            "rdb_last_cow_size": self.copied,
             "rdb_last_load_keys_expired": self.expired,
             "rdb_last_load_keys_loaded": self.loaded,
         }

@@ -103,9 +103,8 @@ class Connection(Sending):
     def run(self) -> None:
         """Execute the complete requests, in order, until none is left or the next one may not be executed now.
 
-        After SHARE requests or ROOM bytes of replies, or when the time of the iteration is over, the rest waits for
-        the client's turn in a later iteration. The loop also ends when the client is choked, blocked or closing, or
-        when CLIENT PAUSE holds the next request.
+        After SHARE requests or ROOM bytes of replies, or when the time of the iteration is over, the rest waits for the
+        client's turn. The loop also ends if it is choked, blocked or closing, or if CLIENT PAUSE holds the next one.
         """
         client, reader, engine = self.client, self.reader, self.engine
         deadline = self.iteration.deadline or self.iteration.begin()
@@ -132,10 +131,10 @@ class Connection(Sending):
                     break
                 share -= 1
                 answer = engine.execute(client, args)
-                if client.replies_to_skip:
-                    client.replies_to_skip -= 1  # set by CLIENT REPLY SKIP or OFF
-                else:
+                if not client.muted:
                     self.output += encode(answer, client.protocol)
+                if client.parked is None:
+                    client.end_request()
                 if perf_counter() >= deadline:
                     share = 0
         except ProtocolError as error:
@@ -229,10 +228,11 @@ class Connection(Sending):
         self.move(UNPAUSE)
 
     def deliver(self, value: Value) -> None:
-        """Send a message of publish/subscribe or MONITOR, or the reply to a blocked command, whose wait ends."""
-        self.output += encode(value, self.client.protocol)
-        self.client.last_interaction = self.engine.unit.recently
-        self.iteration.send_soon(self)
+        """Send a push, a line of MONITOR, a reply in EXEC, or that to a blocked command, whose wait ends."""
+        if data := encode(value, self.client.protocol):  # not b"", as CLIENT REPLY OFF leaves it
+            self.output += data
+            self.client.last_interaction = self.engine.unit.recently
+            self.iteration.send_soon(self)
         if self.state is BLOCKED and self.client.parked is None:
             self.move(UNBLOCK)
         if len(self.output) > ROOM:

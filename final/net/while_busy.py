@@ -25,14 +25,20 @@ class WhileBusy:
     def serve(self) -> None:
         """Answer what old and new clients have sent by now.
 
-        Also send the replies of this iteration from before the script: the event loop cannot do it.
+        Also send the replies of this iteration from before the script: the event loop cannot do it. But those of an
+        EXEC that the script is part of wait, because they answer requests that are not in the log yet.
         """
         for listening in self.listener.sockets:
             self.listener.accept(listening)
         self.iteration.serve_queue()
         for connection in [*self.connections]:
             self.read(connection, connection.transport.get_extra_info("socket").fileno())
+        held = [each for each in self.iteration.unsent if isinstance(each, Connection) and each.state is RUNNING]
+        for each in held:
+            del self.iteration.unsent[each]
         self.iteration.before_sleep()
+        for each in held:
+            self.iteration.send_soon(each)
 
     def read(self, connection: Connection, descriptor: int) -> None:
         """Read one chunk from a client and have it answered, unless output still waits for the client to read it.

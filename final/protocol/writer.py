@@ -30,6 +30,10 @@ class Replies(list[Value]):
     """Several replies to one request, one after the other, without an array around them."""
 
 
+class ArrayHeader(int):
+    """The beginning of an array of so many items, which follow one by one, `*2`."""
+
+
 class Pairs(list[tuple[Value, Value]]):
     """Keys and values of a map, in which a key may occur twice, `%1` in RESP3; an array of pairs in RESP2."""
 
@@ -43,6 +47,7 @@ class Attributed:
 
 
 NULL_ARRAY: Final = NullArray()
+NO_REPLY: Final = Replies()  # for now, or at all
 _SAID = {arg: b"+%b\r\n" % arg.encode() for arg in ("OK", "PONG", "QUEUED")}  # frequent simple strings, encoded
 _FORMS = [b"*%d\r\n" % count + count * b"$%d\r\n%b\r\n" for count in range(16)]
 
@@ -70,6 +75,7 @@ def encode(value: Value, protocol: int = 2) -> bytes:
     | set, frozenset        | set `~2` …           | array                       |
     | Push                  | push `>2` …          | array                       |
     | Replies               | its items, one after the other                      |
+    | ArrayHeader           | `*2` and CRLF        | the same                    |
     | Attributed            | attribute `|1` …     | the value alone             |
 
     Simple strings and errors end at the first CRLF, so a CR or LF in their text is written as a space.
@@ -103,6 +109,8 @@ def encode(value: Value, protocol: int = 2) -> bytes:
             return b"+%b\r\n" % _one_line(value)
         case Exception():
             return b"-%b\r\n" % _one_line(str(value))
+        case ArrayHeader():
+            return b"*%d\r\n" % value
         case bool():
             return (b"#t\r\n" if value else b"#f\r\n") if resp3 else b":%d\r\n" % value
         case BigNumber():

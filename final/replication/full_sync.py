@@ -12,7 +12,7 @@ from secrets import token_hex
 from typing import Protocol
 
 from ..data.store import Store
-from ..log.child import Child, Wanted, joined
+from ..log.child import Child, Visit, Wanted, joined
 from ..log.rdb.write import snapshot, with_checksum
 from ..log.snapshot import Snapshots
 from ..options import Options
@@ -135,9 +135,12 @@ class FullSync:
             log.error("there is no pipe to a child process: %s", error)
             return False
         try:
-            pieces = self.payload(stores)
             self.worker = Child.start(
-                lambda _, wanted: write_all(end, pieces, wanted), self.engine.snapshots.draft, self.prepare, keep=end
+                lambda _, wanted, visit: write_all(end, self.payload(stores, visit), wanted),
+                self.engine.snapshots.draft,
+                self.prepare,
+                sum(map(len, stores)),
+                keep=end,
             )
         except OSError as error:
             log.error("cannot fork for a replica: %s", error)
@@ -149,10 +152,10 @@ class FullSync:
         self.pace()
         return True
 
-    def payload(self, stores: list[Store]) -> Iterator[bytes]:
+    def payload(self, stores: list[Store], visit: Visit) -> Iterator[bytes]:
         """Yield a snapshot between two marks, as its length is not known before its end."""
         options, mark = self.engine.options, token_hex(20).encode()
-        parts = snapshot(stores, options.rdbcompression == "yes", self.engine.snapshots.about())
+        parts = snapshot(stores, options.rdbcompression == "yes", self.engine.snapshots.about(), visit)
         pieces = with_checksum(joined(parts), options.rdbchecksum == "yes")
         return chain([b"$EOF:%b\r\n" % mark], pieces, [mark])
 

@@ -15,7 +15,6 @@ from final.engine.command import PLAIN
 from final.engine.engine import Engine
 from final.engine.fast_path import FastPath
 from final.log.health import Event
-from final.protocol.writer import encode
 from stages.harness.wire import request
 from tests.support.folders import data_of, flush, log_in, opened
 from tests.support.oracle import InProcess, args_of
@@ -36,7 +35,7 @@ def the_short_way(peer: InProcess, requests: list[list[bytes]]) -> bytes:
     while left:
         FastPath(peer.engine).take(peer.client, left, output, len(left), MUCH)
         if left:
-            output += encode(peer.answer(left.pop()), peer.client.protocol)
+            output += peer.sent(left.pop())
     return bytes(output)
 
 

@@ -67,6 +67,13 @@ def test_replay_brings_back_the_data_after_any_sequence(tmp_path_factory: pytest
     holds()
 
 
+def test_replay_leaves_out_no_command_of_an_administrator_that_writes(tmp_path: Path) -> None:
+    peer = opened(tmp_path)
+    peer.ask_all([args_of("PFADD k a"), args_of("PFDEBUG TODENSE k")])
+    flush(peer)
+    assert data_of(opened(tmp_path)) == data_of(peer)
+
+
 def test_replay_does_not_bring_back_a_key_that_has_expired_by_appending_to_it(tmp_path: Path) -> None:
     peer = opened(tmp_path)
     peer.ask("SET k v PX 1000")

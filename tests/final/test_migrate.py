@@ -472,6 +472,7 @@ def test_the_event_is_del_and_errors_are_counted() -> None:
     heard: list[str] = []
     listener.deliver = lambda value: heard.append(shown(encode(value)))
     source.engine.execute(listener, args_of("PSUBSCRIBE *"))
+    heard.clear()
     connection = source.moving('MIGRATE other 6379 "" 0 100 KEYS a b')
     connection.answer("+OK", "+OK")
     assert [each.split()[-3:] for each in heard] == [["__keyevent@0__:del", "$1", name] for name in "ab"]

@@ -14,12 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from final.log.childinfo import ChildInfo
+from final.log.health import Event
 from final.log.read import CorruptLog
 from final.restore import restore
 from stages.harness.server import Server
 from stages.harness.wire import Error, request
 from tests.support.dying import points
-from tests.support.folders import await_rewrite, data_of, everything, info
+from tests.support.folders import await_rewrite, data_of, everything, info, opened
 from tests.support.observing import info_number
 from tests.support.oracle import NOW, InProcess, OverTheWire, args_of, final_server, redis_server, transcripts
 from tests.support.rewriting import MIXED, PATIENCE
@@ -52,6 +54,13 @@ def fields(peer: InProcess, *names: str) -> list[Any]:
     """Return these fields of INFO persistence, whose names begin with `rdb_`."""
     state = peer.engine.snapshots.state()
     return [state[f"rdb_{name}"] for name in names]
+
+
+def persistence(peer: InProcess, *names: str) -> list[str]:
+    """Return these fields of INFO persistence."""
+    answer: Any = peer.answer([b"INFO", b"persistence"])
+    found = dict(line.split(":") for line in answer.decode().splitlines() if ":" in line)
+    return [found[name] for name in names]
 
 
 def files(folder: Path) -> list[str]:
@@ -231,6 +240,80 @@ def test_a_snapshot_and_a_rewrite_wait_for_each_other(tmp_path: Path, held: Held
     held(peer)()
     finish(peer)
     assert files(tmp_path) == ["appendonlydir", "dump.rdb"]
+
+
+def test_a_rewrite_that_the_log_needs_does_not_wait_for_a_snapshot(tmp_path: Path, held: Held) -> None:
+    peer = opened(tmp_path)
+    log = peer.engine.log
+    assert log is not None
+    peer.ask("SET k v")
+    peer.ask("BGSAVE")
+    held(peer)  # and is never continued
+    log.health.happen(Event.SYNC_FAILED, OSError(5, "Input/output error"))
+    assert peer.ask("SET k v").startswith("-MISCONF")
+    deadline = time.monotonic() + PATIENCE
+    peer.engine.rewriter.tick()
+    assert peer.engine.snapshots.worker is None and peer.engine.rewriter.worker is not None
+    held(peer)()
+    while log.failure and time.monotonic() < deadline:
+        peer.engine.rewriter.tick()
+        log.flush()
+    assert peer.ask("SET k v") == "+OK"
+    peer.engine.snapshots.tick()  # the snapshot begins again
+    held(peer)()
+    finish(peer)
+    assert "dump.rdb" in files(tmp_path) and fields(peer, "last_bgsave_status", "saves") == ["ok", 2]
+
+
+def test_after_a_rewrite_has_failed_the_snapshot_is_finished_first(tmp_path: Path, held: Held) -> None:
+    peer = opened(tmp_path)
+    log = peer.engine.log
+    assert log is not None
+    peer.ask("SET k v")
+    log.health.happen(Event.SYNC_FAILED, OSError(5, "Input/output error"))
+    peer.engine.rewriter.record("the disk is full")
+    peer.ask("BGSAVE")
+    go_on = held(peer)
+    peer.engine.rewriter.tick()
+    assert peer.engine.snapshots.worker is not None and peer.engine.rewriter.worker is None
+    go_on()
+    finish(peer)
+
+
+@pytest.mark.parametrize("how", ["BGSAVE", "BGREWRITEAOF"])
+def test_info_says_how_far_the_child_is_and_what_it_has_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    peer = peer_in(tmp_path, appenddirname="log")
+    peer.ask_all([[b"SET", b"%d" % number, b"x" * 1000] for number in range(1000)])
+    assert persistence(peer, "current_save_keys_total", "current_fork_perc", "current_cow_size") == ["0", "0.00", "0"]
+    real = ChildInfo.report
+
+    def stop_after(info: ChildInfo, at_the_end: bool = False) -> None:
+        real(info, at_the_end)
+        if not at_the_end:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    monkeypatch.setattr(ChildInfo, "report", stop_after)  # after the first piece, of 256 KiB
+    peer.ask(how)
+    child = peer.engine.snapshots.worker or peer.engine.rewriter.worker
+    assert child is not None
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+    keys, total, share = persistence(
+        peer, "current_save_keys_processed", "current_save_keys_total", "current_fork_perc"
+    )
+    assert 200 < int(keys) < 300 and total == "1000" and share == f"{int(keys) / 10:.2f}"
+    copied, most, age = persistence(peer, "current_cow_size", "current_cow_peak", "current_cow_size_age")
+    assert int(most) == int(copied) and int(age) < PATIENCE
+    assert (int(copied) > 0) == Path("/proc/self/smaps_rollup").exists()
+    deadline = time.monotonic() + PATIENCE
+    while (peer.engine.snapshots.worker or peer.engine.rewriter.worker) and time.monotonic() < deadline:
+        os.kill(child.pid, signal.SIGCONT)
+        peer.engine.snapshots.tick()
+        peer.engine.rewriter.tick()
+    (last,) = persistence(peer, "rdb_last_cow_size" if how == "BGSAVE" else "aof_last_cow_size")
+    assert int(last) >= int(copied)
+    assert persistence(peer, "current_save_keys_processed", "current_cow_size") == ["0", "0"]
 
 
 def test_in_a_transaction_a_snapshot_is_scheduled_and_has_all_of_it(tmp_path: Path) -> None:

@@ -83,17 +83,27 @@ class InProcess:
 
     def ask_all(self, requests: Iterable[list[bytes]]) -> list[bytes]:
         """Execute the requests, one after the other; one that blocks is timed out at once."""
-        return [encode(self.answer(args), self.client.protocol) for args in requests]
+        return [self.sent(args) for args in requests]
 
     def answer(self, args: list[bytes]) -> Value:
-        """Execute a request and return its reply."""
-        answer = self.engine.execute(self.client, args)
-        if (parked := self.client.parked) is not None:
-            delivered: list[Value] = []
-            self.client.deliver = delivered.append
-            self.engine.waiting.time_out(parked)
-            (answer,) = delivered
-        return answer
+        """Execute a request that does not wait, and is not EXEC; return its reply."""
+        return self.engine.execute(self.client, args)
+
+    def sent(self, args: list[bytes]) -> bytes:
+        """Execute a request and return what its client is sent, as a connection does."""
+        client, sent = self.client, bytearray()
+
+        def deliver(value: Value) -> None:
+            sent.extend(encode(value, client.protocol))
+
+        before, client.deliver = client.deliver, deliver
+        client.say(self.engine.execute(client, args))
+        if client.parked is not None:
+            self.engine.waiting.time_out(client.parked)
+        else:
+            client.end_request()
+        client.deliver = before
+        return bytes(sent)
 
     def ask(self, line: str) -> str:
         """Execute one request, and return its reply; both are written as in a transcript."""

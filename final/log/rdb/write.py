@@ -16,7 +16,7 @@ from ...data.memory import memory_in_use
 from ...data.store import Store
 from ...options import RELEASE
 from ...protocol.numeric import parse_integer
-from ..child import joined
+from ..child import Visit, joined
 from .crc import crc64
 from .lzf import compress
 from .read import END, EXPIRE_MS, MAGIC, SELECT, VERSION
@@ -79,10 +79,12 @@ def dumped(value: Any, compressed: bool) -> Iterator[bytes]:
     return with_checksum(pieces, True)
 
 
-def snapshot(stores: Iterable[Store], compressed: bool, about: dict[bytes, bytes] | None = None) -> Iterator[bytes]:
+def snapshot(
+    stores: Iterable[Store], compressed: bool, about: dict[bytes, bytes] | None = None, visit: Visit = iter
+) -> Iterator[bytes]:
     """Yield the parts of a snapshot, up to its checksum. The keys and values are small parts, each by itself.
 
-    `about` is what it says about the server, beside what it always says.
+    `about` is what it says about the server, beside what it always says. `visit` counts the keys and values.
     """
     yield MAGIC[0] + b"%04d" % VERSION
     for name, text in (auxiliary() | (about or {})).items():
@@ -90,7 +92,7 @@ def snapshot(stores: Iterable[Store], compressed: bool, about: dict[bytes, bytes
     for store in stores:
         if len(store):
             yield bytes([SELECT]) + size(store.index) + bytes([SIZES]) + size(len(store)) + size(store.deadlines)
-        for key, value, deadline in store.items():
+        for key, value, deadline in visit(store.items()):
             if deadline is not None:
                 yield bytes([EXPIRE_MS]) + deadline.to_bytes(8, "little", signed=True)
             yield bytes([KINDS[type(value)].code])

@@ -12,7 +12,7 @@ from typing import Any
 from final.engine.client import Client
 from final.protocol.errors import ReplyError
 from final.protocol.reader import ProtocolError, Reader
-from final.protocol.writer import Replies, Value, encode
+from final.protocol.writer import ArrayHeader, Replies, Value, encode
 from stages.harness.wire import parse
 from tests.support.oracle import InProcess
 from tests.tools.fuzzing.mutations import CLIENTS, Piece
@@ -97,10 +97,9 @@ class Session:
                     raise Broken(f"notes are left after {args}")
                 visitor.waits = client.parked is not None
                 visitor.answers += not visitor.waits
-                if client.replies_to_skip:
-                    client.replies_to_skip -= 1
-                else:
-                    self.write(visitor, answer)
+                client.say(answer)
+                if not visitor.waits:
+                    client.end_request()
         except ProtocolError as error:
             self.write(visitor, ProtocolError(f"ERR {error}"))
             client.closing = True
@@ -109,6 +108,9 @@ class Session:
         """Encode a value for a client, and check that it is RESP."""
         data = encode(value, visitor.client.protocol)
         count = len(value) if isinstance(value, Replies) else 1
+        visitor.received += data
+        if isinstance(value, ArrayHeader):  # of EXEC: the replies in its array come one by one
+            return
         end = 0
         try:
             for _ in range(count):
@@ -117,10 +119,9 @@ class Session:
             raise Broken(f"{data[:1000]!r} is not RESP: {error}") from error
         if end != len(data):
             raise Broken(f"{data[:1000]!r} is more than {count} replies")
-        visitor.received += data
 
     def deliver(self, visitor: Visitor, value: Value) -> None:
-        """Send a client a push, or the reply to its blocked command."""
+        """Send a client a push or a reply, which may be that to its blocked command."""
         self.write(visitor, value)
         if visitor.waits and visitor.client.parked is None:
             visitor.waits = False
