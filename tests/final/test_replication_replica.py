@@ -327,6 +327,11 @@ def test_a_script_that_writes_is_refused(replica: Client) -> None:
     assert replica.ask("EVAL", "return redis.call('get', 'a')", "0") == b"1"
 
 
+def test_hello_names_the_role(replica: Client) -> None:
+    hello: Any = replica.ask("HELLO")
+    assert hello[hello.index(b"role") + 1] == b"replica"
+
+
 # REPLICAOF
 
 
