@@ -204,8 +204,9 @@ class Log:
         if index == self._database and not more:
             self._waiting += encode_request(args)
             return
-        unit, self._database = encode_unit(self._database, (index, args), *more)
+        unit, database = encode_unit(self._database, (index, args), *more)
         self._waiting += unit
+        self._database = database
 
     def flush(self) -> None:
         """Write the appended bytes to the file; if the policy is `always`, also fsync it.

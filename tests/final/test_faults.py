@@ -20,7 +20,7 @@ from final.engine.command import COMMANDS, WRITE
 from final.engine.engine import Engine
 from final.engine.fast_path import FastPath
 from final.engine.signature import describe
-from final.log import aof
+from final.log import aof, record
 from final.log.aof import Log
 from final.net.server import Server as OurServer
 from final.options import Options
@@ -207,7 +207,7 @@ def test_a_unit_for_which_memory_does_not_suffice_leaves_nothing_in_the_log(
             raise MemoryError
         return real(args)
 
-    monkeypatch.setattr(aof, "encode_request", failing)
+    monkeypatch.setattr(record, "encode_request", failing)
     with pytest.raises(MemoryError):
         desk.log.append(0, [b"SET", b"a", b"1"], [(0, [b"SET", b"b", b"2"])])
     monkeypatch.undo()
