@@ -223,6 +223,13 @@ def test_an_error_in_the_stream_is_logged_and_the_replica_goes_on(
     assert [line.split(" fails")[0] for line in lines] == ["the primary's LPUSH", "the primary's NOSUCH"]
 
 
+def test_a_database_that_is_not_here_breaks_the_stream(server: Server, replica: Client, primary: PlayedPrimary) -> None:
+    primary.change("SET b 2", "SELECT 20", "SET a 20")
+    primary.await_end()
+    assert primary.greet() == [b"?", b"-1"]
+    assert replica.ask("MGET", "a", "b") == [b"1", b"2"]
+
+
 def test_keys_expire_when_the_primary_says_so(replica: Client, primary: PlayedPrimary) -> None:
     primary.change_and_wait("SET b x PXAT 1", "RPUSH c 1 2", "PEXPIREAT c 1000", "SET d 1 PXAT 1", "APPEND d 2")
     assert replica.ask("DBSIZE") == 6
