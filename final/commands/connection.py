@@ -138,7 +138,7 @@ def hello(engine: Engine, client: Client, *options: bytes) -> Value:
         b"proto": protocol,
         b"id": client.id,
         b"mode": b"standalone",
-        b"role": b"master",
+        b"role": b"master" if engine.replica is None else b"replica",
         b"modules": [],
     }
 

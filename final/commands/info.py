@@ -56,9 +56,9 @@ def about_server(engine: Engine) -> Fields:
 
 
 def about_clients(engine: Engine) -> Fields:
-    """Return the Clients section: the numbers of connected and of blocked clients."""
+    """Return the Clients section: the numbers of connected clients without replicas, and of blocked ones."""
     return {
-        "connected_clients": len(engine.clients),
+        "connected_clients": len(engine.clients) - len(engine.primary.replicas),
         "maxclients": engine.options.maxclients,
         "blocked_clients": sum(each.parked is not None for each in engine.clients.values()),
         "tracking_clients": 0,
@@ -78,6 +78,7 @@ def about_memory(engine: Engine) -> Fields:
         "used_memory_peak_human": human(peak),
         "used_memory_peak_perc": f"{100 * used / peak:.2f}%",
         "used_memory_dataset": engine.eviction.used,
+        "mem_total_replication_buffers": engine.primary.backlog.end - engine.primary.backlog.start,
         "maxmemory": engine.options.maxmemory,
         "maxmemory_human": human(engine.options.maxmemory),
         "maxmemory_policy": engine.options.maxmemory_policy,

@@ -34,8 +34,7 @@ class Outgoing(asyncio.Protocol):
         except TimeoutError:
             self.end(TIMED_OUT)
         except OSError as error:
-            number = error.errno or 0  # negative: the name of the host is not known
-            self.end(os.strerror(number) if number > 0 else str(error))
+            self.end(reason_of(error))
         except (ValueError, OverflowError) as error:  # no name of a host, or no port
             self.end(str(error))
 
@@ -60,7 +59,7 @@ class Outgoing(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The other side has closed the connection, or it broke."""
-        self.end(str(exc) if exc else "the connection was closed")
+        self.end(reason_of(exc) if exc else "the connection was closed")
 
     def end(self, reason: str) -> None:
         """Tell the conversation, once, that there is no connection."""
@@ -138,3 +137,9 @@ class Outgoing(asyncio.Protocol):
         """Close the connection, and say so to the conversation."""
         self.end("it has failed")
         self.close()
+
+
+def reason_of(error: Exception) -> str:
+    """Return what the system calls an error."""
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number) if number and number > 0 else str(error)  # negative: the name of a host is not known

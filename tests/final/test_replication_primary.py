@@ -484,6 +484,8 @@ def test_what_is_told_of_a_replica() -> None:
     assert told(peer)["slave0"] == "ip=127.0.0.1,port=7000,state=online,offset=20,lag=3"
     assert peer.ask("ROLE") == "*3 $6 master :50 *1 *3 $9 127.0.0.1 $4 7000 $2 20"
     assert " flags=S " in peer.ask("CLIENT LIST TYPE slave")
+    assert told(peer, "clients")["connected_clients"] == "1"
+    assert told(peer, "memory")["mem_total_replication_buffers"] == "50"
     assert peer.ask("CLIENT KILL TYPE replica") == ":1"
     assert replica.closed and told(peer)["connected_slaves"] == "0"
 

@@ -223,6 +223,13 @@ def test_an_error_in_the_stream_is_logged_and_the_replica_goes_on(
     assert [line.split(" fails")[0] for line in lines] == ["the primary's LPUSH", "the primary's NOSUCH"]
 
 
+def test_a_database_that_is_not_here_breaks_the_stream(server: Server, replica: Client, primary: PlayedPrimary) -> None:
+    primary.change("SET b 2", "SELECT 20", "SET a 20")
+    primary.await_end()
+    assert primary.greet() == [b"?", b"-1"]
+    assert replica.ask("MGET", "a", "b") == [b"1", b"2"]
+
+
 def test_keys_expire_when_the_primary_says_so(replica: Client, primary: PlayedPrimary) -> None:
     primary.change_and_wait("SET b x PXAT 1", "RPUSH c 1 2", "PEXPIREAT c 1000", "SET d 1 PXAT 1", "APPEND d 2")
     assert replica.ask("DBSIZE") == 6
@@ -325,6 +332,11 @@ def test_a_script_that_writes_is_refused(replica: Client) -> None:
     assert replica.ask("EVAL", "#!lua\nreturn 1", "0") == Error(READONLY)
     assert replica.ask("EVAL", "#!lua flags=no-writes\nreturn redis.call('get', 'a')", "0") == b"1"
     assert replica.ask("EVAL", "return redis.call('get', 'a')", "0") == b"1"
+
+
+def test_hello_names_the_role(replica: Client) -> None:
+    hello: Any = replica.ask("HELLO")
+    assert hello[hello.index(b"role") + 1] == b"replica"
 
 
 # REPLICAOF
