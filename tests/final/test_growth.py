@@ -191,7 +191,7 @@ def stream(*args: object, pending: bool = False) -> Case:
 
 CASES: dict[str, Case] = {
     "INCR in MULTI": transaction("INCR", "k"),
-    "INCR in MULTI, with events": transaction("INCR", "k", notify_keyspace_events=Events.parse("KEA")),  # type: ignore[arg-type]
+    "INCR in MULTI, with events": transaction("INCR", "k", notify_keyspace_events=Events.parse("KEA")),
     "INCR in MULTI, with a limit": transaction("INCR", "k", maxmemory=10**12),
     "BLPOP leaves": leaves("BLPOP", "k", 0),
     "WATCH leaves": leaves("WATCH", "k"),
