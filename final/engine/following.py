@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ..data.store import NO_EVENT, UNLOGGED, Store, Unit
+from ..options import Options
 from ..protocol.errors import ReplyError
 from ..replication.failover import Address, Failover
 from ..replication.replica import Replica
@@ -75,6 +76,7 @@ class Beside:
     """Databases that are being built; the part of the engine that the requests of a snapshot need."""
 
     stores: list[Store]
+    options: Options
 
 
 class Following:
@@ -128,7 +130,7 @@ class Following:
         """
         unit = Unit()
         unit.stopped = 0  # expired keys too: the primary will delete them
-        beside = Beside([Store(store.index, unit) for store in self.engine.stores])
+        beside = Beside([Store(store.index, unit) for store in self.engine.stores], self.engine.options)
         nobody = Client(id=0, db=beside.stores[0])
         for args in requests:
             if args:
