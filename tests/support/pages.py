@@ -92,10 +92,13 @@ class Typist(Shell):
         return NOTICE.sub("", seen.replace("\r", "").replace(PROMPT, ""))
 
     def close(self) -> None:
-        """Kill the servers, and end the bash."""
-        os.write(self.master, b"kill -9 $(jobs -p); exit\n")
-        self.process.wait()
-        os.close(self.master)
+        """Interrupt the command, kill the servers, and end the bash."""
+        os.write(self.master, b"\x03kill -9 $(jobs -p); exit\n")
+        try:
+            self.process.wait(within(10))
+        finally:
+            self.process.kill()
+            os.close(self.master)
 
 
 @contextmanager
