@@ -83,6 +83,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
     data/          the databases (04)
         kinds.py          what must be known of each type of value, in one table
         objects.py        what OBJECT tells of keys: encodings that values do not show, and when keys were used
+        unit.py           one unit of work: its time, and notes of what it has changed
         store.py          one database: typed values, expiry, what has changed; no other file knows expiry
         announcing_store.py  one that notes the events `new` and `keymiss`, for keys that are created or missing
         memory.py         how much memory a key takes

@@ -1,7 +1,8 @@
 """Commands that use two databases: COPY, MOVE, SWAPDB."""
 
 from ..data.kinds import KINDS
-from ..data.store import NO_EVENT, UNLOGGED, Store
+from ..data.store import Store
+from ..data.unit import NO_EVENT, UNLOGGED
 from ..engine.args import OptionCursor
 from ..engine.command import DENYOOM, FAST, IN_DANGEROUS, WRITE, Group
 from ..engine.context import Engine

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..data.store import Store, Unit
+from ..data.store import Store
+from ..data.unit import Unit
 from ..engine.args import OptionCursor, integer
 from ..engine.client import Client
 from ..engine.command import ASKING, DENYOOM, IN_DANGEROUS, READONLY, WRITE, Group, find

@@ -17,7 +17,8 @@ from ..data.hll_registers import (
     unpacked,
 )
 from ..data.hll_registers import registers as decoded
-from ..data.store import NO_EVENT, Store
+from ..data.store import Store
+from ..data.unit import NO_EVENT
 from ..engine.command import ADMIN, COUNTED, DENYOOM, FAST, READONLY, WRITE, Group
 from ..engine.context import Engine
 from ..engine.signature import command

@@ -5,7 +5,8 @@ from typing import TypeVar
 
 from ..data.kinds import KINDS
 from ..data.random_members import one_of
-from ..data.store import AS_REQUESTED, NO_EVENT, UNLOGGED, Store
+from ..data.store import Store
+from ..data.unit import AS_REQUESTED, NO_EVENT, UNLOGGED
 from ..engine.args import parse_cursor, parse_scan_options
 from ..engine.command import FAST, IN_DANGEROUS, NO_TOUCH, READONLY, WRITE, Group
 from ..engine.context import Engine

@@ -7,7 +7,8 @@ from sys import getsizeof
 
 from ..data.kinds import KINDS, PIECE, Args, Item, Kind
 from ..data.memory import estimate
-from ..data.store import AS_REQUESTED, UNLOGGED, Store
+from ..data.store import Store
+from ..data.unit import AS_REQUESTED, UNLOGGED
 from ..engine.args import OptionCursor, index_range, integer
 from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.signature import command

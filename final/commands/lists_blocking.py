@@ -1,7 +1,8 @@
 """Commands for lists as queues: move elements between lists, pop from one of several lists, block until one has any."""
 
 from ..data.kinds import Args
-from ..data.store import AS_REQUESTED, UNLOGGED, Store
+from ..data.store import Store
+from ..data.unit import AS_REQUESTED, UNLOGGED
 from ..engine.args import parse_mpop
 from ..engine.command import BLOCKING, DENYOOM, MOVABLEKEYS, NOSCRIPT, REPLY_FIRST, REPLY_SECOND, WRITE, Group
 from ..engine.signature import command

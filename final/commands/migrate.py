@@ -14,7 +14,8 @@ import re
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ..data.store import Place, Store
+from ..data.store import Store
+from ..data.unit import Place
 from ..engine.args import OptionCursor, integer
 from ..engine.client import Client, Parked
 from ..engine.command import IN_DANGEROUS, MOVABLEKEYS, WRITE, Group

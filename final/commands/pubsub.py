@@ -1,6 +1,7 @@
 """Commands for publish and subscribe."""
 
-from ..data.store import NO_EVENT, Message, Store
+from ..data.store import Store
+from ..data.unit import NO_EVENT, Message
 from ..engine.client import Client
 from ..engine.command import FAST, LOADING, MAY_REPLICATE, NOSCRIPT, PUBSUB, STALE, WHILE_SUBSCRIBED, Group
 from ..engine.context import Engine

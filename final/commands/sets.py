@@ -7,7 +7,8 @@ from sys import getsizeof
 from ..data.kinds import KINDS, PIECE, Args, Item, Kind
 from ..data.memory import estimate
 from ..data.random_members import one_of, sample
-from ..data.store import NO_EVENT, UNLOGGED, Store
+from ..data.store import Store
+from ..data.unit import NO_EVENT, UNLOGGED
 from ..engine.args import parse_limit, parse_random
 from ..engine.command import DENYOOM, FAST, MOVABLEKEYS, READONLY, REPLY_FIRST, REPLY_SECOND, WRITE, Group
 from ..engine.context import Engine

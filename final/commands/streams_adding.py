@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..data.kinds import Args
-from ..data.store import AS_REQUESTED, UNLOGGED, Store
+from ..data.store import Store
 from ..data.stream import Stream
 from ..data.stream_node import LARGEST, LAST, SEQUENCE, make_id, shown
+from ..data.unit import AS_REQUESTED, UNLOGGED
 from ..engine.args import OptionCursor
 from ..engine.command import DENYOOM, FAST, REPLY_FIRST, WRITE, Group
 from ..engine.signature import command

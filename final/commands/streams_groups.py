@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from ..data.kinds import Args
-from ..data.store import NO_EVENT, UNLOGGED, Store
+from ..data.store import Store
 from ..data.stream import Stream
 from ..data.stream_groups import Consumer, Delivery
 from ..data.stream_groups import Group as ConsumerGroup
 from ..data.stream_node import shown
+from ..data.unit import NO_EVENT, UNLOGGED
 from ..engine.args import OptionCursor
 from ..engine.command import DENYOOM, REPLY_FIRST, WRITE, Group
 from ..engine.signature import command

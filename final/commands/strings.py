@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from sys import getsizeof
 
 from ..data.kinds import KINDS, Args, Kind
-from ..data.store import AS_COMMANDED, UNLOGGED, Store
+from ..data.store import Store
+from ..data.unit import AS_COMMANDED, UNLOGGED
 from ..engine.args import OptionCursor
 from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.context import Engine

@@ -9,7 +9,8 @@ from ..data.kinds import KINDS, PIECE, Args, Item, Kind
 from ..data.memory import estimate, pair_size
 from ..data.random_members import one_of, sample
 from ..data.sorted_set import SortedSet
-from ..data.store import AS_REQUESTED, Store
+from ..data.store import Store
+from ..data.unit import AS_REQUESTED
 from ..engine.args import parse_random
 from ..engine.client import Client
 from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group

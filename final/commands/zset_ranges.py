@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from math import inf, nextafter
 
 from ..data.sorted_set import FEW, SHORT, Entry, SortedSet
-from ..data.store import AS_COMMANDED, Store
+from ..data.store import Store
+from ..data.unit import AS_COMMANDED
 from ..engine.args import OptionCursor, index_range, integer
 from ..engine.client import Client
 from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from .events import Events
-from .store import NO_EVENT, UNLOGGED, Note, Store
+from .store import Store
+from .unit import NO_EVENT, UNLOGGED, Note
 
 T = TypeVar("T")
 

@@ -1,76 +1,15 @@
 """The keyspace: typed values, deadlines, and notes of what changed. Only this file implements expiry."""
 
 import heapq
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final, TypeVar
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, TypeVar
 
 from ..protocol.errors import wrong_type
 from .kinds import Args
 from .objects import Objects
+from .unit import AS_COMMANDED, AS_REQUESTED, UNLOGGED, Note, Unit
 
 T = TypeVar("T")
-Place = tuple[int, bytes]  # the number of a database, and a key in it
-
-AS_REQUESTED: Final = None  # for `Note.log`: the log gets the request of the command, once …
-UNLOGGED: Final = ()  # … or nothing
-AS_COMMANDED: Final = ""  # for `Note.event`: the event has the name of the command …
-NO_EVENT: Final = None  # … or there is no event
-
-
-@dataclass(slots=True, eq=False)
-class Note:
-    """A change: its database and keys, and what the log and keyspace notifications get."""
-
-    store: "Store"
-    keys: tuple[bytes, ...]
-    log: Args | None  # a request for the log, AS_REQUESTED or UNLOGGED
-    event: str | None  # the event for keyspace notifications, AS_COMMANDED or NO_EVENT
-    touch: bool = True  # transactions that WATCH the keys fail
-    wake: bool = True  # commands that wait for the keys may be served
-    logged: ClassVar[bool] = True  # it is for the log, and not only for replicas
-
-
-class Message(Note):
-    """No change, but a request that replicas execute too: PUBLISH. The log does not get it."""
-
-    __slots__ = ()
-    logged = False
-
-
-class Unit:
-    """One unit of work, mostly one command: its time, which does not advance during the unit, and its changes.
-
-    All databases share it. The clock is read when the time is first needed: most commands never need it.
-
-    >>> unit = Unit(clock=iter([1000, 2000]).__next__)
-    >>> unit.now, unit.now
-    (1000, 1000)
-    >>> unit.stopped = None  # the next unit begins
-    >>> unit.now
-    2000
-    """
-
-    def __init__(self, clock: Callable[[], int] = lambda: 0) -> None:
-        self.clock = clock  # milliseconds since 1970
-        self.stopped: int | None = None  # the time of this unit; None: the clock was not read yet
-        self.notes: list[Note] = []
-        self.recently = 0  # the steady clock in milliseconds, read some ten times a second
-        self.hits = self.misses = 0  # look-ups of keys by commands that read: found, and not found
-        self.leaves_expiry = False  # expired keys stay: this server is a replica, and its primary deletes them
-        self.changes = 0  # of keys since the last snapshot, in this unit and those before (Redis: `dirty`)
-
-    @property
-    def now(self) -> int:
-        """The time of this unit, in milliseconds since 1970."""
-        if self.stopped is None:
-            self.stopped = self.clock()
-        return self.stopped
-
-    @property
-    def replaying(self) -> bool:
-        """Whether the log is replayed, at the start: then the clock is stopped at 0 (`restore.py`)."""
-        return self.stopped == 0
 
 
 class Store(Objects):

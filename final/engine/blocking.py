@@ -6,7 +6,7 @@ A place is a database's index and a key. This module knows no command by name, a
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from ..data.store import Place
+from ..data.unit import Place
 from ..protocol.errors import ReplyError
 from ..protocol.writer import NO_REPLY, Replies, Value
 from .client import Client, Parked

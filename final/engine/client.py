@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ..data.store import Place, Store
+from ..data.store import Store
+from ..data.unit import Place
 from ..protocol.writer import NO_REPLY, Replies, Value
 from ..replication.attached import Announced, AttachedReplica
 from .command import RUNS_QUEUE, Command

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ..data.scan import Order
-from ..data.store import Store, Unit
+from ..data.store import Store
+from ..data.unit import Unit
 from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots

@@ -8,7 +8,8 @@ from time import perf_counter
 from .. import commands  # noqa: F401  (the commands enter themselves into the table)
 from ..data.announcing_store import announce
 from ..data.scan import Order
-from ..data.store import UNLOGGED, Store, Unit
+from ..data.store import Store
+from ..data.unit import UNLOGGED, Unit
 from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..data.memory import size_of
-from ..data.store import Note, Place, Store
+from ..data.store import Store
+from ..data.unit import Note, Place
 from ..options import Options
 from .command import NO_TOUCH, Command
 

@@ -9,7 +9,7 @@ Only a bug in a command that changes nothing costs no more than its client.
 
 from collections.abc import Callable
 
-from ..data.store import Unit
+from ..data.unit import Unit
 from .command import WRITE, Command
 
 

@@ -6,7 +6,8 @@ It also makes a server a replica, and a primary again.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ..data.store import NO_EVENT, UNLOGGED, Store, Unit
+from ..data.store import Store
+from ..data.unit import NO_EVENT, UNLOGGED, Unit
 from ..log.read import Malformed
 from ..options import Options
 from ..protocol.errors import ReplyError

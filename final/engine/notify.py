@@ -1,7 +1,7 @@
 """Keyspace notifications (`notify.c`): what happened to keys, published on channels."""
 
 from ..data.events import messages
-from ..data.store import Note
+from ..data.unit import Note
 from ..options import Options
 from .command import Command
 from .counters import Counters

@@ -1,6 +1,6 @@
 """Where the changes of a unit go: to the log, and to the stream for replicas."""
 
-from ..data.store import Note
+from ..data.unit import Note
 from ..log.aof import Log
 from ..replication.primary import Primary
 

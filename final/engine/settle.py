@@ -4,7 +4,7 @@ from collections import deque
 from math import inf
 from time import perf_counter
 
-from ..data.store import Place
+from ..data.unit import Place
 from ..protocol.errors import ReplyError
 from .conclude import answer_parked
 from .context import Engine

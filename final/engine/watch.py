@@ -7,7 +7,8 @@ is then removed, it does not count as changed (Redis: `wk->expired`).
 from collections.abc import Iterator
 from typing import Protocol
 
-from ..data.store import Place, Store
+from ..data.store import Store
+from ..data.unit import Database, Place
 
 
 class Watcher(Protocol):
@@ -41,7 +42,7 @@ class Watching:
         self._remove(client)
         client.dirty_cas = False
 
-    def touch(self, place: Place, store: Store, noticed: bool = True) -> None:
+    def touch(self, place: Place, store: Database, noticed: bool = True) -> None:
         """The key of `place`, in the database `store`, was changed or removed: set `dirty_cas` of its clients.
 
         If WATCH does not notice the change (`noticed`), only of those that have `every_change`.

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from ..data.store import Store, Unit
+from ..data.store import Store
+from ..data.unit import Unit
 from ..options import Options
 from ..protocol.errors import ReplyError
 from ..server_log import log

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from final.data.store import Store, Unit
+from final.data.store import Store
+from final.data.unit import Unit
 from final.log.base import write_base
 from stages.harness.wire import Client, request
 from tests.support.folders import await_rewrite, by_score, data_of, everything, flush, info, names, opened
