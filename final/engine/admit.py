@@ -75,7 +75,12 @@ class Admission:
     def strict(self) -> bool:
         """Whether anything may be refused because of the disk or of other servers: mostly not, and quickly told."""
         engine = self.engine
-        return engine.replica is not None or engine.options.min_replicas_to_write > 0 or self.disk_failure is not None
+        return (
+            engine.replica is not None
+            or engine.options.min_replicas_to_write > 0
+            or engine.snapshots.failed
+            or (engine.log is not None and bool(engine.log.failure))
+        )
 
     @property
     def disk_failure(self) -> ReplyError | None:

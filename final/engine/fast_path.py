@@ -62,8 +62,9 @@ class FastPath:
         keeping = engine.eviction.keeping  # without a limit: how often keys are used
         unheard = not (engine.waiting.lines or engine.watching.clients or options.notify_keyspace_events or keeping)
         feeding = engine.primary.feeding
+        recorded = feeding or engine.log is not None
         slow = limit / 1e6 if limit >= 0 else inf
-        before, began, last = len(requests), perf_counter(), None
+        before, began, last, settled = len(requests), perf_counter(), None, True
         try:
             for _ in range(min(before, most)):
                 args = requests[-1]
@@ -76,17 +77,18 @@ class FastPath:
                 if keeping:
                     engine.eviction.touch(client.db.index, command, args)
                 answer = perform(client, command, args)
-                if unit.notes:
-                    note = unit.notes[0]
-                    if unheard and len(unit.notes) == 1 and note.event != "expired":  # `publish` counts expired keys
-                        if log := args if note.log is None else note.log:
+                if notes := unit.notes:
+                    note = notes[0]
+                    if unheard and len(notes) == 1 and note.event != "expired":  # `publish` counts expired keys
+                        if recorded and (log := args if note.log is None else note.log):
                             if engine.log is not None:
                                 engine.log.append(client.db.index, log)
                             if feeding:
                                 engine.primary.append(client.db.index, log)
-                        unit.notes.clear()
+                        notes.clear()
                     else:
                         answer = engine.complete(client, command, args, answer)
+                        settled = False
                 elif not command.counts_reads:  # a command that writes, and has changed nothing
                     if command.only_key:
                         client.db.use(args[command.only_key], unit.recently)
@@ -96,9 +98,9 @@ class FastPath:
                 ended = perf_counter()
                 if ended - began >= slow:
                     engine.slowlog.keep(client, command, args, (ended - began) * 1e6)
-                if unit.notes:
+                if not settled:
                     engine.settle()  # after the slow log, which a command that is served now comes to
-                    ended = perf_counter()
+                    settled, ended = True, perf_counter()
                 began = ended
                 if ended >= deadline:
                     break
