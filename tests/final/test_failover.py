@@ -185,7 +185,8 @@ def answers(server: Server) -> list[Any]:
     """Ask a primary that has a replica, after it was asked without one."""
     client, replica = server.connect(), server.connect()
     alone = client.ask("FAILOVER")
-    replica.send(request("REPLCONF", "listening-port", 7000, "capa", "eof") + request("PSYNC", "?", -1))
+    assert replica.ask("REPLCONF", "listening-port", 7000, "capa", "eof") == "OK"  # Redis refuses PSYNC before that
+    replica.send(request("PSYNC", "?", -1))
     while b"$EOF:" not in replica.received or replica.received.count(replica.received.split(b"$EOF:")[1][:40]) < 2:
         assert replica.more(time.monotonic() + within(30))
     replica.send(request("REPLCONF", "ACK", 0))
