@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from final.log.read import Malformed
 from final.replication.replica_state import TRANSITIONS, Event, State
 from final.replication.stream import Stream
+from final.replication.transfer import Transfer
 from stages.harness.server import Server
 from stages.harness.wire import Client, Error, request
 from tests.support.folders import everything
@@ -480,6 +482,19 @@ def test_a_silent_primary_is_given_up(server: Server, primary: PlayedPrimary) ->
 
 
 # The stream and the states, by themselves
+
+
+@pytest.mark.parametrize("piece", [1, 2, 39, 40, 41, 1000])
+@pytest.mark.parametrize("header", [b"$%d" % len(WHOLE), b"$EOF:%b" % MARK])
+def test_a_snapshot_is_complete_wherever_its_bytes_are_cut(tmp_path: Path, header: bytes, piece: int) -> None:
+    transfer = Transfer(header, tmp_path)
+    sent = WHOLE + MARK * header.startswith(b"$EOF") + b"the stream"
+    at, rest = 0, None
+    while rest is None:
+        rest = transfer.take(sent[at : at + piece])
+        at += piece
+    assert rest + sent[at:] == b"the stream"
+    assert [args for args in transfer.requests() if args][0] == [b"SELECT", b"0"]
 
 
 @pytest.mark.parametrize("piece", [1, 2, 13, 1000])
