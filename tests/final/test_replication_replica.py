@@ -91,6 +91,16 @@ def test_a_full_synchronisation_replaces_all_data(
     assert client.ask("LRANGE", "l", 0, -1) == [b"x", b"y"]
 
 
+@pytest.mark.parametrize("arguments", [1, 2])
+def test_a_server_can_be_started_as_a_replica(primary: PlayedPrimary, arguments: int) -> None:
+    address = ["127.0.0.1", str(primary.port)]
+    with final_server(
+        "--replicaof", *(address if arguments == 2 else [" ".join(address)]), "--appendonly", "no"
+    ) as server:
+        assert primary.greet() == [b"?", b"-1"]
+        assert server.connect().ask("CONFIG", "GET", "replicaof") == [b"replicaof", " ".join(address).encode()]
+
+
 def test_what_a_replica_says_first(server: Server, primary: PlayedPrimary) -> None:
     server.connect().ask("CONFIG", "SET", "replica-announce-ip", "10.0.0.7", "replica-announce-port", 7007)
     server.connect().ask("CONFIG", "SET", "masteruser", "me", "masterauth", "secret")
@@ -494,7 +504,7 @@ def test_a_snapshot_is_complete_wherever_its_bytes_are_cut(tmp_path: Path, heade
         rest = transfer.take(sent[at : at + piece])
         at += piece
     assert rest + sent[at:] == b"the stream"
-    assert [args for args in transfer.requests() if args][0] == [b"SELECT", b"0"]
+    assert next(transfer.requests()) == [b"SELECT", b"0"]
 
 
 @pytest.mark.parametrize("piece", [1, 2, 13, 1000])
