@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ..data.store import NO_EVENT, UNLOGGED, Store, Unit
+from ..log.read import Malformed
 from ..protocol.errors import ReplyError
 from ..replication.failover import Address, Failover
 from ..replication.replica import Replica
@@ -101,25 +102,32 @@ class Following:
         """Execute a unit of the primary's changes.
 
         The clock is stopped at 0, as when the log is replayed: no key expires unless the primary deletes it. An error
-        shows that the two servers differ: as in Redis, that is logged, and the replica goes on.
+        shows that the two servers differ: as in Redis, that is logged, and the replica goes on. But if a command about
+        the connection fails, SELECT of a database that is not here, Malformed is raised: what follows is not for us.
         """
-        engine, client = self.engine, self.client
+        engine, client, lost = self.engine, self.client, ""
         client.last_interaction = engine.recently
         for args in requests:
             engine.unit.stopped = 0
             engine.counters.commands_processed += 1
             try:
                 command = find(args)
-                client.last_command = command.name
-                answer = engine.call(client, command, args)
             except ReplyError as error:
-                answer = error
+                complain(args, error)
+                continue
+            client.last_command = command.name
+            answer = engine.call(client, command, args)
             if isinstance(answer, ReplyError):
-                log.error("the primary's %s fails here: %s", args[0].decode(errors="replace"), answer)
+                complain(args, answer)
+                if command.group.name == "connection":
+                    lost = str(answer)
+                    break
         engine.unit.stopped = None
         if engine.unit.notes:
             engine.settle()
         engine.primary.database = client.db.index
+        if lost:
+            raise Malformed(lost)
 
     def replace(self, requests: Iterator[Args]) -> Iterator[None]:
         """Build a data set from requests, one at each step, and at the end replace the present one by it.
@@ -155,3 +163,8 @@ class Following:
         engine.rewriter.start_over()
         engine.settle()
         self.client = Client(id=0, db=engine.stores[0])
+
+
+def complain(args: Args, error: ReplyError) -> None:
+    """Log that a request of the primary has failed."""
+    log.error("the primary's %s fails here: %s", args[0].decode(errors="replace"), error)

@@ -16,7 +16,7 @@ class Data(Protocol):
         """There is a stream of changes. `break_off` ends it, for CLIENT KILL."""
 
     def apply(self, requests: list[Args]) -> None:
-        """Execute a unit of the primary's changes."""
+        """Execute a unit of the primary's changes. Raises Malformed if the rest of the stream cannot be executed."""
 
     def end(self) -> None:
         """There is no stream any more."""
