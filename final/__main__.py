@@ -54,11 +54,9 @@ def parse_options(args: list[str]) -> Options:
 def joined(args: list[str]) -> list[str]:
     """Return a command line in which the port that may follow `--replicaof HOST` belongs to the same argument."""
     at = args.index("--replicaof") + 2 if "--replicaof" in args else len(args)
-    return (
-        [*args[: at - 1], " ".join(args[at - 1 : at + 1]), *args[at + 1 :]]
-        if args[at:] and args[at].isdigit()
-        else args
-    )
+    if not (args[at:] and args[at].isdigit()):
+        return args
+    return [*args[: at - 1], " ".join(args[at - 1 : at + 1]), *args[at + 1 :]]
 
 
 def choose_loop(options: Options) -> Callable[[], asyncio.AbstractEventLoop]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from final.log.read import Malformed
 from final.replication.replica_state import TRANSITIONS, Event, State
 from final.replication.stream import Stream
+from final.replication.transfer import Transfer
 from stages.harness.server import Server
 from stages.harness.wire import Client, Error, request
 from tests.support.folders import everything
@@ -87,6 +89,16 @@ def test_a_full_synchronisation_replaces_all_data(
     assert everything(client).keys() == {"0 b'a'", "0 b'l'", "0 b'soon'", "0 b'b'", "3 b'h'", "3 b's'"}
     client.ask("SELECT", 0)
     assert client.ask("LRANGE", "l", 0, -1) == [b"x", b"y"]
+
+
+@pytest.mark.parametrize("arguments", [1, 2])
+def test_a_server_can_be_started_as_a_replica(primary: PlayedPrimary, arguments: int) -> None:
+    address = ["127.0.0.1", str(primary.port)]
+    with final_server(
+        "--replicaof", *(address if arguments == 2 else [" ".join(address)]), "--appendonly", "no"
+    ) as server:
+        assert primary.greet() == [b"?", b"-1"]
+        assert server.connect().ask("CONFIG", "GET", "replicaof") == [b"replicaof", " ".join(address).encode()]
 
 
 def test_what_a_replica_says_first(server: Server, primary: PlayedPrimary) -> None:
@@ -480,6 +492,19 @@ def test_a_silent_primary_is_given_up(server: Server, primary: PlayedPrimary) ->
 
 
 # The stream and the states, by themselves
+
+
+@pytest.mark.parametrize("piece", [1, 2, 39, 40, 41, 1000])
+@pytest.mark.parametrize("header", [b"$%d" % len(WHOLE), b"$EOF:%b" % MARK])
+def test_a_snapshot_is_complete_wherever_its_bytes_are_cut(tmp_path: Path, header: bytes, piece: int) -> None:
+    transfer = Transfer(header, tmp_path)
+    sent = WHOLE + MARK * header.startswith(b"$EOF") + b"the stream"
+    at, rest = 0, None
+    while rest is None:
+        rest = transfer.take(sent[at : at + piece])
+        at += piece
+    assert rest + sent[at:] == b"the stream"
+    assert next(transfer.requests()) == [b"SELECT", b"0"]
 
 
 @pytest.mark.parametrize("piece", [1, 2, 13, 1000])
