@@ -55,6 +55,8 @@ def quit_(client: Client, *ignored: bytes) -> Value:
 @command(*BEFORE_AUTH, UNQUEUED, WHILE_SUBSCRIBED)
 def reset(engine: Engine, client: Client) -> Value:
     """RESET: bring the connection back to the state of a new one."""
+    if client.replica is not None:
+        raise ReplyError("ERR can only reset normal client connections")
     client.queue, client.dirty_exec = None, False
     engine.watching.unwatch(client)
     engine.pubsub.unsubscribe_all(client)

@@ -1,7 +1,7 @@
 """What a client is sent, byte for byte as by a real Redis: replies that CLIENT REPLY mutes, and pushes between replies.
 
-A scene has a line for each chunk that a client, which a letter names, sends: ` ; ` separates its requests. `WAIT` waits
-until no client is blocked, and `UNBLOCK A …` is CLIENT UNBLOCK with A's ID.
+A scene has a line for each chunk that a client, which a letter names, sends: ` ; ` separates its requests. `WAIT` at
+the end waits until no client is blocked, and `UNBLOCK A …` is CLIENT UNBLOCK with A's ID.
 """
 
 from __future__ import annotations
@@ -30,12 +30,10 @@ X: RPUSH a 1
 A: PING
 X: RPUSH a 1
 A: CLIENT REPLY SKIP ; BLPOP a 0 ; PING
-A: CLIENT REPLY SKIP ; BLPOP a 0.05 ; PING
-WAIT
+A: CLIENT REPLY SKIP ; BLPOP a 0.05 ; PING ; WAIT
 A: CLIENT REPLY SKIP ; BLPOP a 0 ; PING
 X: UNBLOCK A ERROR
-A: CLIENT REPLY OFF ; BLPOP a 0.05 ; PING
-WAIT
+A: CLIENT REPLY OFF ; BLPOP a 0.05 ; PING ; WAIT
 A: BLMOVE a b LEFT LEFT 0 ; BZPOPMIN z 0 ; XREAD BLOCK 0 STREAMS s $ ; PING
 X: RPUSH a 1
 X: ZADD z 1 a
@@ -43,6 +41,16 @@ X: XADD s 1 f v
 A: BLMOVE a wrong LEFT LEFT 0
 X: SET wrong 1 ; RPUSH a 1
 A: CLIENT REPLY ON
+# Commands that wait for replicas
+A: CLIENT REPLY SKIP ; WAIT 1 50 ; PING ; WAIT
+A: CLIENT REPLY SKIP ; WAIT 1 0 ; PING
+X: UNBLOCK A
+A: WAIT 1 0 ; PING
+X: UNBLOCK A
+A: WAIT 1 0 ; PING
+X: CONFIG RESETSTAT ; UNBLOCK A ERROR ; INFO stats
+A: HELLO 3 ; SUBSCRIBE c ; WAIT 1 50 ; PING ; WAIT
+A: MULTI ; WAIT 1 0 ; PING ; EXEC
 # CLIENT REPLY and subscriptions
 A: CLIENT REPLY OFF ; SUBSCRIBE c ; PSUBSCRIBE p*
 X: PUBLISH c hi ; PUBLISH px hi
@@ -133,12 +141,12 @@ A: MONITOR ; PING ; SET a 1 ; GET a ; ECHO x ; NOSUCH ; GET ; PUBLISH c x ; EVAL
 A: MULTI ; PING ; ECHO a ; EXEC ; MULTI ; GET a ; EXEC ; WATCH a
 A: HELLO 3 ; SUBSCRIBE c ; PING ; UNSUBSCRIBE c ; CONFIG GET port ; RESET ; PING
 A: MULTI ; PING ; MONITOR ; EXEC ; PING
+A: MONITOR ; MONITOR ; PING ; GET a
 # MONITOR and commands that wait
 M: MONITOR
 A: BLPOP a 0
 X: RPUSH a 1
-A: BLPOP a 0.05
-WAIT
+A: BLPOP a 0.05 ; WAIT
 A: MULTI ; BLPOP a 0 ; EXEC
 A: BLPOP a 0
 X: UNBLOCK A
@@ -148,8 +156,7 @@ X: CONFIG SET slowlog-log-slower-than 0
 A: BLPOP a 0
 X: SLOWLOG GET -1
 X: RPUSH a 1 ; SLOWLOG GET 3
-A: BLPOP a 0.05
-WAIT
+A: BLPOP a 0.05 ; WAIT
 X: SLOWLOG GET 4
 A: MULTI ; BLPOP a 0 ; SET s 1 ; EXEC ; SLOWLOG GET 4
 A: EVAL "return redis.call('blmpop', 0, 1, 'b', 'LEFT')" 0 ; SLOWLOG GET 4
@@ -168,6 +175,7 @@ A: BLPOP a 0
 X: UNBLOCK A ERROR ; INFO stats
 A: MULTI ; BLPOP a 0 ; NOSUCH ; EXEC ; MULTI ; PING ; DISCARD ; MULTI ; BLPOP a 0 ; PING ; EXEC ; INFO stats
 """
+AWAITED = " ; WAIT"
 SHOWN = {b"total_commands_processed", b"total_error_replies", b"keyspace_hits", b"keyspace_misses"}
 FOUND = [scene.strip().splitlines() for scene in re.split("^# ", SCENES, flags=re.MULTILINE)[1:]]
 
@@ -191,17 +199,18 @@ class Scene:
     def play(self, line: str) -> dict[str, bytes]:
         """Send the chunk of a line; return what each client is sent then."""
         name, _, text = line.partition(": ")
-        if name == "WAIT":
-            while "blocked_clients:0" not in str(self.control.ask("INFO", "clients")):
-                pass
-        else:
-            if name not in self.clients:
-                self.clients[name] = self.server.connect()
-                self.ids[name] = self.clients[name].ask("CLIENT", "ID")
-            self.clients[name].send(b"".join(request(*self.args(each)) for each in text.split(" ; ")))
+        if name not in self.clients:
+            self.clients[name] = self.server.connect()
+            self.ids[name] = self.clients[name].ask("CLIENT", "ID")
+        requests = text.removesuffix(AWAITED).split(" ; ")
+        self.clients[name].send(b"".join(request(*self.args(each)) for each in requests))
         if "INFO" in line or "SLOWLOG GET" in line:  # they would count what `control` asks meanwhile
             self.clients[name].more(time.monotonic() + PATIENCE.seconds)
         if "DEBUG SLEEP" not in line:
+            self.pings()
+        if text.endswith(AWAITED):
+            while "blocked_clients:0" not in str(self.control.ask("INFO", "clients")):
+                pass
             self.pings()
         return {name: masked(arrived(client)) for name, client in self.clients.items()}
 

@@ -554,6 +554,7 @@ def test_shutdown_waits_only_for_so_long_and_not_with_now_and_not_after_abort() 
     peer = InProcess()
     attached(peer)
     replies, stopped, client = shutting_down(peer)
+    assert peer.ask(f"CLIENT UNBLOCK {client.id}") == ":0"
     assert peer.ask("SHUTDOWN ABORT") == "+OK" and peer.engine.pause.until == 0
     assert [str(each) for each in replies] == ["ERR Errors trying to SHUTDOWN. Check logs."] and stopped == []
     _, stopped, client = shutting_down(peer)
