@@ -484,6 +484,28 @@ def test_the_event_is_del_and_errors_are_counted() -> None:
     assert source.heard[-1] == "-ERR Target instance replied with error: LOADING Redis is loading the dataset in memory"
 
 
+def test_the_reply_comes_after_the_events_and_client_reply_mutes_it(source: Source) -> None:
+    for line in ("CONFIG SET notify-keyspace-events EA", "HELLO 3", "SUBSCRIBE __keyevent@0__:del"):
+        source.ask(line)
+    source.moving().answer("+OK")
+    assert [each for each in source.heard if each] == ["*3 $7 message $18 __keyevent@0__:del $1 k", "+OK"]
+    for line in ("RESET", "SET k 1", "CLIENT REPLY SKIP"):
+        source.ask(line)
+    source.heard.clear()
+    source.moving().answer("+OK")
+    assert "".join(source.heard) == "" and source.client.parked is None and source.ask("PING") == "+PONG"
+
+
+def test_the_slow_log_keeps_it_once_when_it_has_ended() -> None:
+    source = Source(slowlog_log_slower_than=0)
+    source.ask("SET k 1")
+    source.ask("SLOWLOG RESET")
+    connection = source.moving()
+    assert len(source.engine.slowlog.entries) == 1
+    connection.answer("+OK")
+    assert [entry.args[0] for entry in source.engine.slowlog.entries] == [b"MIGRATE", b"SLOWLOG"]
+
+
 def test_passwords_are_not_shown() -> None:
     source = Source(slowlog_log_slower_than=0)
     for line in ("MIGRATE h 1 k 0 9 AUTH a COPY AUTH2 b c KEYS d", "MIGRATE h 1 k 0 9 AUTH2 a"):

@@ -495,6 +495,7 @@ def test_a_replica_touches_no_keys_and_no_pause_holds_its_acknowledgements() -> 
     replica = attached(peer)
     refused = "-ERR Replica can't interact with the keyspace"
     assert [replica.ask(line) for line in ("GET k", "SET k v", "PUBLISH c m", "PING")] == [refused] * 3 + ["+PONG"]
+    assert replica.ask("RESET") == "-ERR can only reset normal client connections" and replica.ask("MONITOR") == ""
     assert replica.ask("PSYNC ? -1") == "" and len(peer.engine.primary.replicas) == 1
     peer.ask("CLIENT PAUSE 1000")
     assert not peer.engine.pause.holds(replica.client, args_of("REPLCONF ACK 1"), peer.now)
