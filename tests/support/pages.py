@@ -10,6 +10,7 @@ import os
 import re
 import select
 import shutil
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from pathlib import Path
 from stages.harness.server import free_port
 from stages.harness.target import Target
 from tests.support.machine import within
+from tests.support.observing import await_true
 from tests.support.oracle import redis_target
 from tests.tools.terminal import PROMPT, Shell
 
@@ -92,13 +94,12 @@ class Typist(Shell):
         return NOTICE.sub("", seen.replace("\r", "").replace(PROMPT, ""))
 
     def close(self) -> None:
-        """Interrupt the command, kill the servers, and end the bash."""
-        os.write(self.master, b"\x03kill -9 $(jobs -p); exit\n")
-        try:
-            self.process.wait(within(10))
-        finally:
-            self.process.kill()
-            os.close(self.master)
+        """Interrupt a command that has not ended, kill the servers, and end the bash."""
+        os.write(self.master, b"\x03")
+        self.read_until(PROMPT)  # what is typed before it is lost
+        os.write(self.master, b"kill -9 $(jobs -p); exit\n")
+        self.process.wait()
+        os.close(self.master)
 
 
 @contextmanager
@@ -117,3 +118,10 @@ def typist(folder: Path, engine: Target) -> Iterator[Typist]:
         yield shell
     finally:
         shell.close()
+        await_true(lambda: not any(map(is_open, shell.ports.values())), "the end of all servers")
+
+
+def is_open(port: int) -> bool:
+    """Return whether a server accepts connections."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
