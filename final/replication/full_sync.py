@@ -193,6 +193,7 @@ class FullSync:
         if self.worker is not None and self._pipe < 0:
             problem = self.worker.result()
             if problem is not None:
+                self.engine.snapshots.copied = 0 if problem else self.worker.info.copied
                 self.worker = None
                 self.finish(problem)
         self.begin_if_due()

@@ -108,6 +108,7 @@ def test_a_replica_gets_all_data_and_then_what_has_changed_since(tmp_path: Path,
     assert (name, replid, int(offset)) == ("+FULLRESYNC", peer.engine.primary.replid, peer.engine.primary.offset)
     before = data_of(peer)
     release = held(peer)
+    assert told(peer, "persistence")["current_save_keys_total"] == str(sum(map(len, peer.engine.stores)))
     peer.ask_all(map(args_of, ["SELECT 3", "SET meanwhile 1", "DEL elsewhere", "SELECT 0", "DEL set"]))
     release()
     copy = replica.snapshot()
@@ -122,6 +123,8 @@ def test_a_replica_gets_all_data_and_then_what_has_changed_since(tmp_path: Path,
     apply(copy, stream)
     assert same(peer, copy)
     assert (tmp_path / "dump.rdb").exists() == (diskless == "no")
+    copied = int(told(peer, "persistence")["rdb_last_cow_size"])
+    assert copied > 0 or not Path("/proc/self/smaps_rollup").exists()
 
 
 @pytest.mark.parametrize("only", ["rdb-only 1", "rdb-only 1 rdb-filter-only functions"])
