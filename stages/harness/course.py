@@ -5,8 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-NEW_FILE = {1: "server.py", 2: "reader.py", 3: "writer.py", 4: "store.py", 5: "aof.py"}
-NEW_NAME = {1: "", 2: "Reader", 3: "encode", 4: "Store", 5: "Log"}  # what that file defines
+_NEW = (  # the file of each stage, and what that file defines
+    *(("server.py", ""), ("reader.py", "Reader"), ("writer.py", "encode"), ("store.py", "Store"), ("aof.py", "Log")),
+    *(("engine.py", "Engine"), ("blocking.py", "Waiting"), ("sorted_set.py", "SortedSet"), ("watch.py", "Watching")),
+    *(("pubsub.py", "PubSub"), ("rewrite.py", "Rewriter"), ("primary.py", "Primary"), ("replica.py", "Replica")),
+)
+NEW_FILE = {stage: file for stage, (file, _) in enumerate(_NEW, 1)}
+NEW_NAME = {stage: name for stage, (_, name) in enumerate(_NEW, 1)}
 LAST = 99  # the stage of `final/` and of a real Redis: later than all others
 
 
