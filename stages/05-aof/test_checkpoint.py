@@ -296,6 +296,7 @@ def test_close_writes_what_is_left_and_closes_the_file(modules: Modules, tmp_pat
 
 
 @step(2)
+@pytest.mark.until(6)
 @pytest.mark.read("Step 2: what is logged")
 def test_execute_appends_what_has_changed_something(modules: Modules) -> None:
     """`Server.execute` returns the reply of each request, and appends to the log those that have changed something.

@@ -5,13 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-_NEW = (  # the file of each stage, and what that file defines
-    *(("server.py", ""), ("reader.py", "Reader"), ("writer.py", "encode"), ("store.py", "Store"), ("aof.py", "Log")),
-    *(("engine.py", "Engine"), ("blocking.py", "Waiting"), ("sorted_set.py", "SortedSet"), ("watch.py", "Watching")),
-    *(("pubsub.py", "PubSub"), ("rewrite.py", "Rewriter"), ("primary.py", "Primary"), ("replica.py", "Replica")),
-)
-NEW_FILE = {stage: file for stage, (file, _) in enumerate(_NEW, 1)}
-NEW_NAME = {stage: name for stage, (_, name) in enumerate(_NEW, 1)}
+_NEW = """server.py: reader.py:Reader writer.py:encode store.py:Store aof.py:Log engine.py:Engine blocking.py:Waiting
+    sorted_set.py:SortedSet watch.py:Watching pubsub.py:PubSub rewrite.py:Rewriter primary.py:Primary
+    replica.py:Replica"""
+NEW_FILE, NEW_NAME = (dict(enumerate(each, 1)) for each in zip(*(new.split(":") for new in _NEW.split()), strict=True))
 LAST = 99  # the stage of `final/` and of a real Redis: later than all others
 
 
