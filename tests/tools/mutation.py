@@ -5,8 +5,9 @@
 
 A mutant is the stage's reference with one small change: a comparison swapped, a constant changed, a statement
 removed, a condition negated, None returned, arithmetic changed, a case removed. It is killed if the stage's checkpoint
-fails on it, or an earlier one: a function that grows is checked by both. Survivors are printed: either the mutant behaves like the reference, or a check is missing. Docstrings,
-annotations, decorators, and `assert` (for the type checker) are not changed.
+fails on it, or an earlier one: a function that grows is checked by both. Survivors are printed: either the mutant
+behaves like the reference, or a check is missing. Docstrings, annotations, decorators, and `assert` (for the type
+checker) are not changed.
 """
 
 from __future__ import annotations
