@@ -405,10 +405,11 @@ def test_del_takes_the_deadline_along_and_does_not_find_an_expired_key(modules: 
 def test_in_a_replay_a_key_expires_by_its_del_alone(modules: Modules) -> None:
     """During a replay a key whose deadline has passed long ago is found; afterwards it is not.
 
-    The clock says 9999, and the deadline is 5000. The result is the replies to two INCRs that are replayed, one before
-    and one after the deadline was set, to an INCR of a client, and what was logged.
+    The clock says 9999, and the deadline is 5000. The result is the replies to two requests `HSET user f v` that are
+    replayed, one before and one after the deadline was set; to HSET and HLEN of a client; and what was logged.
 
-    When the second INCR was logged, the key had not expired: otherwise there would be a DEL before it.
+    The second HSET answers 0, because the field was there. When it was logged, the key had not expired: otherwise there
+    would be a DEL before it.
 
     `replay` sets `db.now` to 0, and 5000 is not before 0.
     """
@@ -416,11 +417,11 @@ def test_in_a_replay_a_key_expires_by_its_del_alone(modules: Modules) -> None:
         modules,
         """
         now = 9999
-        result = [engine.replay([b"INCR", b"visits"])]
-        engine.db.expire_at(b"visits", 5000)
-        result += [engine.replay([b"INCR", b"visits"]), ask("INCR visits"), logged]
+        result = [engine.replay([b"HSET", b"user", b"f", b"v"])]
+        engine.db.expire_at(b"user", 5000)
+        result += [engine.replay([b"HSET", b"user", b"f", b"v"]), ask("HSET user g w"), ask("HLEN user"), logged]
         """,
-        [1, 2, 1, lines("DEL visits; INCR visits")],
+        [1, 0, 1, 1, lines("DEL user; HSET user g w")],
     )
 
 
