@@ -48,10 +48,10 @@ def same(received: bytes, expected: bytes, what: str, sent: bytes = b"") -> None
         raise Mismatch(sent, expected, received, what)
 
 
-def has_records(data: bytes, expected: list[list[bytes]], what: str) -> None:
-    """Fail if the records in a part of the log are not these requests."""
-    sent = b"".join(request(*args) for args in expected)
-    same(b"".join(request(*args) for args in records(data)), sent, what, sent)
+def has_records(data: bytes, expected: list[list[bytes]], what: str, sent: bytes | None = None) -> None:
+    """Fail if the records in a part of the log are not these requests; the same were sent, if `sent` is not given."""
+    wanted = b"".join(request(*args) for args in expected)
+    same(b"".join(request(*args) for args in records(data)), wanted, what, wanted if sent is None else sent)
 
 
 def settle(client: Client) -> None:
