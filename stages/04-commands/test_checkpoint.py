@@ -61,7 +61,8 @@ def modules(modules: Modules, target: Target) -> Modules:
 REPORTS = """
 import hashes, keys, strings
 from client import Client
-from command import execute
+from command import find
+from errors import ReplyError
 from store import Store
 
 class Listening(Store):
@@ -76,7 +77,11 @@ for line in lines:
     db.put(b"string", b"text")
     db.put(b"number", b"5")
     db.put(b"hash", {b"field": b"value"})
-    execute(db, Client(id=1), line.split())
+    args = line.split()
+    try:
+        find(args).call({Store: db, Client: Client(id=1)}, args)
+    except ReplyError:
+        pass
     result.append(sorted(reported))
     reported.clear()
 """

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-NEW_FILE = {1: "server.py", 2: "reader.py", 3: "writer.py", 4: "store.py", 5: "aof.py"}
-NEW_NAME = {1: "", 2: "Reader", 3: "encode", 4: "Store", 5: "Log"}  # what that file defines
+_NEW = """server.py: reader.py:Reader writer.py:encode store.py:Store aof.py:Log engine.py:Engine blocking.py:Waiting
+    sorted_set.py:SortedSet watch.py:Watching pubsub.py:PubSub rewrite.py:Rewriter primary.py:Primary
+    replica.py:Replica"""
+NEW_FILE, NEW_NAME = (dict(enumerate(each, 1)) for each in zip(*(new.split(":") for new in _NEW.split()), strict=True))
+COURSE = 5  # the last stage of the course; from there the road goes on
 LAST = 99  # the stage of `final/` and of a real Redis: later than all others
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from stages.harness.course import LAST, STAGES, stage_folder
 from tests.support import checkpoints
+from tests.support.road import each_stage
 from tests.support.stages_copy import Note
 
 pytestmark = pytest.mark.timeout(2 * checkpoints.SECONDS)
@@ -16,7 +17,7 @@ PAIRS = [
     pytest.param(
         *(stage, later),
         id=f"{stage:02}-on-{TARGETS[later]}",
-        marks=[] if later in (stage + 1, STAGES[-1], LAST) else pytest.mark.slow,
+        marks=[] if later in (stage + 1, LAST) else pytest.mark.slow,
     )
     for stage, later in LINKS
 ]
@@ -27,7 +28,7 @@ def test_a_checkpoint_passes_on_later_stages_and_final(stage: int, later: int, t
     passes(stage, later, TARGETS[later], tmp_path, note)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@each_stage
 def test_a_checkpoint_passes_on_redis(stage: int, tmp_path: Path, note: Note) -> None:
     checkpoints.need_redis()
     passes(stage, LAST, "redis", tmp_path, note)
