@@ -215,10 +215,11 @@ class Engine:
         except Exception as error:
             self.faults.in_command(command, error)
             raise
-        if at := command.only_read:
-            client.db.look_up(args[at])
-        elif command.counts_reads:
-            read_keys(client.db, command, args)
+        if command.counts_reads:
+            if at := command.only_read:
+                client.db.look_up(args[at])
+            else:
+                read_keys(client.db, command, args)
         return answer
 
     def complete(self, client: Client, command: Command, args: list[bytes], answer: Value, start: int = 0) -> Value:
