@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from stages.harness.checkpoint import SERVERS, Dice, Modules, step
+from stages.harness.log import has_records, log_of, logged, records, same, settle
 from stages.harness.server import Fsync, Server
 from stages.harness.target import Target, redis
-from stages.harness.wire import Client, Incomplete, Mismatch, Patience, parse, request
+from stages.harness.wire import Client, Patience, request
 
 Start = Callable[..., Server]
 Written = Callable[[bytes], Path]
@@ -23,64 +24,6 @@ Written = Callable[[bytes], Path]
 OK = b"+OK\r\n"
 EVERY_BYTE = bytes(range(256))
 RECORD = request("SET", "key", "hello")
-
-
-# The log, seen from outside
-
-
-def log_of(folder: Path) -> Path:
-    """Find the file that new records go to: `appendonly.aof`, or Redis 7's last increment in `appendonlydir/`."""
-    manifest = folder / "appendonlydir" / "appendonly.aof.manifest"
-    if not manifest.exists():
-        return folder / "appendonly.aof"
-    lines = [line.split() for line in manifest.read_text().splitlines()]
-    return manifest.with_name([line[1] for line in lines if line[-1] == "i"][-1])
-
-
-def logged(folder: Path) -> bytes:
-    """What the log holds now."""
-    path = log_of(folder)
-    assert path.exists(), f"with --appendonly yes there is a log, {path.name}, in the folder given by --dir"
-    return path.read_bytes()
-
-
-def records(data: bytes) -> list[list[bytes]]:
-    """Read a log as Redis does: arrays of bulk strings, one after the other, and nothing else."""
-    found: list[list[bytes]] = []
-    end = 0
-    while end < len(data):
-        start = end
-        try:
-            args, end = parse(data, start)
-        except (ValueError, Incomplete) as error:
-            place = f"after {len(found)} records, at byte {start} of what was read"
-            raise AssertionError(f"the log is not RESP {place}: {data[start : start + 100]!r}: {error}") from None
-        assert isinstance(args, list), f"a record is an array, not {args!r}"
-        assert all(type(arg) is bytes for arg in args), f"an array of bulk strings, not {args!r}"
-        assert data[start:end] == request(*args), f"not as Redis writes it: {data[start:end]!r}"
-        if args != [b"SELECT", b"0"]:  # Redis logs the database before the first record
-            found.append(args)
-    return found
-
-
-def same(received: bytes, expected: bytes, what: str, sent: bytes = b"") -> None:
-    """Fail, and show both as bytes, if they differ; `what` says what they are, and `sent` what the server was sent."""
-    if received != expected:
-        raise Mismatch(sent, expected, received, what)
-
-
-def has_records(data: bytes, expected: list[list[bytes]], what: str) -> None:
-    """Fail if the records in a part of the log are not these requests, and these were sent."""
-    sent = b"".join(request(*args) for args in expected)
-    same(b"".join(request(*args) for args in records(data)), sent, what, sent)
-
-
-def settle(client: Client) -> None:
-    """Make one more round trip: then the server has done all that belongs to the replies before it, in whatever order.
-
-    That the log comes before the reply is asked by two tests, which are sure to notice. The others do not depend on it.
-    """
-    client.check(request("PING"), b"+PONG\r\n")
 
 
 def gives_up(server: Server, why: str) -> None:

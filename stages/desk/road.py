@@ -6,7 +6,7 @@ import argparse
 
 from stages.desk.progress import recall
 from stages.desk.shared import begun
-from stages.harness.course import ROOT, TASKS, stage_folder, title
+from stages.harness.course import COURSE, ROOT, TASKS, stage_folder, title
 from stages.harness.steps import steps
 
 
@@ -17,6 +17,8 @@ def declare(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print a line for each stage, and the next command to type."""
     for stage in TASKS:
+        if stage == COURSE + 1:
+            print("The road goes on:")
         print(f"  {title(stage):<18} {state(stage)}")
     print(f"\nNext, type: {next_step()}")
     return 0

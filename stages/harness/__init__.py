@@ -9,6 +9,7 @@ A file imports only files above it in this list:
     supervisor.py    a process that runs one program under limits, and kills everything the program leaves behind
     sandbox.py       a program under a supervisor, seen from pytest: its output, its exit status
     wire.py          a checkpoint's client: sends requests, compares replies byte by byte, never waits for ever
+    log.py           a server's log, seen from outside: where it is, and the records in it
     server.py        a server under test: started, connected to, killed, started again
     counting/        counts, and slows down, the fsyncs of a Python server, from outside its code
     report.py        what a failed check tells the learner

@@ -9,6 +9,7 @@ _NEW = """server.py: reader.py:Reader writer.py:encode store.py:Store aof.py:Log
     sorted_set.py:SortedSet watch.py:Watching pubsub.py:PubSub rewrite.py:Rewriter primary.py:Primary
     replica.py:Replica"""
 NEW_FILE, NEW_NAME = (dict(enumerate(each, 1)) for each in zip(*(new.split(":") for new in _NEW.split()), strict=True))
+COURSE = 5  # the last stage of the course; from there the road goes on
 LAST = 99  # the stage of `final/` and of a real Redis: later than all others
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.harness.course import LAST, STAGES, stage_folder
+from stages.harness.course import COURSE, LAST, STAGES, stage_folder
 from tests.support import checkpoints
 from tests.support.stages_copy import Note
 
@@ -16,7 +16,7 @@ PAIRS = [
     pytest.param(
         *(stage, later),
         id=f"{stage:02}-on-{TARGETS[later]}",
-        marks=[] if later in (stage + 1, STAGES[-1], LAST) else pytest.mark.slow,
+        marks=[] if later in (stage + 1, LAST) else pytest.mark.slow,
     )
     for stage, later in LINKS
 ]
@@ -27,7 +27,9 @@ def test_a_checkpoint_passes_on_later_stages_and_final(stage: int, later: int, t
     passes(stage, later, TARGETS[later], tmp_path, note)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(
+    "stage", [pytest.param(stage, marks=pytest.mark.slow if stage > COURSE else []) for stage in STAGES]
+)
 def test_a_checkpoint_passes_on_redis(stage: int, tmp_path: Path, note: Note) -> None:
     checkpoints.need_redis()
     passes(stage, LAST, "redis", tmp_path, note)

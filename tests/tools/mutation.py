@@ -5,8 +5,9 @@
 
 A mutant is the stage's reference with one small change: a comparison swapped, a constant changed, a statement
 removed, a condition negated, None returned, arithmetic changed, a case removed. It is killed if the stage's checkpoint
-fails on it. Survivors are printed: either the mutant behaves like the reference, or a check is missing. Docstrings,
-annotations, decorators, and `assert` (for the type checker) are not changed.
+fails on it, or an earlier one: a function that grows is checked by both. Survivors are printed: either the mutant
+behaves like the reference, or a check is missing. Docstrings, annotations, decorators, and `assert` (for the type
+checker) are not changed.
 """
 
 from __future__ import annotations
@@ -60,13 +61,16 @@ class Mutant:
     change: str
 
     def survives(self) -> bool:
-        """Return whether the checkpoint passes on it."""
+        """Return whether the checkpoint passes on it, and the earlier ones too, which `check` runs as well."""
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             write({**sources(stage_folder(self.stage)), self.file: self.text}, folder / "server")
-            run = checkpoints.run(self.stage, folder / "server", folder, "-x", "--patience=2")
-        assert run.status in (0, 1), run.output  # 0: passed, 1: failed; else pytest itself failed
-        return run.status == 0
+            for stage in reversed([each for each in STAGES if each <= self.stage]):
+                run = checkpoints.run(stage, folder / "server", folder, "-x", "--patience=2")
+                assert run.status in (0, 1), run.output  # 0: passed, 1: failed; else pytest itself failed
+                if run.status:
+                    return False
+        return True
 
 
 def mutants(stage: int) -> Iterator[Mutant]:
