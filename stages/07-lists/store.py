@@ -22,6 +22,7 @@ class Store:
     """Keys and values. Commands `get`, `make`, `put` and `delete` values, and report changes with `changed`.
 
     A key can have a deadline: a moment, in milliseconds since 1970. When it has passed, nobody finds the key any more.
+    `put` leaves the deadline as it is.
 
     >>> db = Store()
     >>> db.put(b"greeting", b"hi")
@@ -65,7 +66,7 @@ class Store:
         return value
 
     def put(self, key: bytes, value: bytes) -> None:
-        """Set `key` to `value`. An old value is replaced, whatever its kind; its deadline stays."""
+        """Set `key` to `value`. An old value is replaced, whatever its kind."""
         self._values[key] = value
 
     def delete(self, key: bytes) -> bool:
