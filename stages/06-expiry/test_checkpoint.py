@@ -29,13 +29,11 @@ from engine import Engine
 import expire, hashes, keys, strings  # the commands
 
 now = 1000
-engine, client = Engine(clock=lambda: now), Client(id=1)
+engine = Engine(clock=lambda: now)
 engine.log = logged = []
-
-def ask(line):
-    return engine.execute(client, line.encode().split())
-
+ask = lambda line: engine.execute(Client(id=1), line.encode().split())
 engine.settle([b"PING"])  # a unit that has changed nothing
+
 """
 """What the checks of the engine begin with: the clock is a variable, and the log is a list."""
 
@@ -1024,8 +1022,9 @@ def test_a_deadline_that_is_outdated_removes_nothing(modules: Modules) -> None:
 @pytest.mark.read("Step 7: active expiry")
 def test_a_round_of_expiry_is_a_unit_with_its_own_instant(modules: Modules) -> None:
     """`Engine.expire` reads the clock, removes up to `most` expired keys, and their DELs go to the log at once.
-    No request comes in between. The result has, for each call, what it returned, and what was logged by it. The calls
-    are: one before the deadline of three keys, then one with 2, and two with the default.
+    No request comes in between. The result has, for each call, what it returned, what it has logged, and `db.now`. The
+    calls are: one before the deadline of three keys, then one with 2, and two with the default. Then 201 keys expire
+    together: the last item has what `expire` returned, and how many of them are left.
 
     Set `db.now` to what the clock says: no request has done it.
 
@@ -1041,12 +1040,17 @@ def test_a_round_of_expiry_is_a_unit_with_its_own_instant(modules: Modules) -> N
         for now, how in ((5000, ()), (6000, (2,)), (6000, ()), (6000, ())):
             del logged[:]
             result.append((engine.expire(*how), list(logged), engine.db.now))
+        for number in range(201):
+            engine.db.put(b"%d" % number, b"v")
+            engine.db.expire_at(b"%d" % number, 5000)
+        result.append((engine.expire(), len(engine.db)))
         """,
         [
             (False, [], 5000),
             (True, lines("DEL a; DEL b"), 6000),
             (False, lines("DEL c"), 6000),
             (False, [], 6000),
+            (True, 1),
         ],
     )
 

@@ -9,7 +9,7 @@
 
 Names are qualified. `Reader` alone means the lines of the class outside its methods, and `<module>` all lines outside
 functions and classes. So every line of a file belongs to exactly one name, and every change has a name.
-`upkeep/table.py` says what each status claims, and checks it.
+`tests/support/table.py` says what each status claims, and checks it.
 """
 
 from __future__ import annotations

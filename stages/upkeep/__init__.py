@@ -3,7 +3,6 @@
 The files:
 
     carry.py  the command `carry`: applies a fix of one stage's file to the later copies of that file
-    table.py  checks that the table in a stage's README is true of the sources
 """
 
 COMMANDS = ("carry",)

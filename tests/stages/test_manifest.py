@@ -1,5 +1,6 @@
 """The tables in the READMEs agree with the sources; and every kind of error in a table is found."""
 
+import doctest
 import textwrap
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from stages.desk.manifest import Row, Sources, read, sources
 from stages.desk.starter import write
 from stages.harness.course import ROOT, STAGES, stage_folder
 from stages.harness.rooms import in_package, in_rooms
-from stages.upkeep.table import code_of, flattened, problems, unwritable, without_dots
+from tests.support import table
+from tests.support.table import code_of, flattened, problems, unwritable, without_dots
 from tests.tools import final_table
 
 BEFORE = {
@@ -216,6 +218,10 @@ def test_the_modules_of_a_stage_are_imported_from_their_rooms() -> None:
 
 
 # Errors in a table
+
+
+def test_the_examples_of_the_table_are_true() -> None:
+    assert doctest.testmod(table).failed == 0
 
 
 def test_a_true_table_has_no_problems(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from difflib import SequenceMatcher
 
 from stages.desk.manifest import HEADING, Row, Sources, definitions, read, sources
 from stages.harness.course import ROOT, STAGES, stage_folder
-from stages.upkeep.table import code_of, flat_names, without_dots
+from tests.support.table import code_of, flat_names, without_dots
 
 README = ROOT / "final" / "README.md"
 
