@@ -476,7 +476,7 @@ def test_who_waits_has_an_element_the_moment_it_is_pushed(connect: Connect, rng:
     """BLPOP waits for a list; when somebody pushes an element, it has it, and the list is gone. Nobody else waits.
 
     Is there no PONG? No command may sleep: it returns a Wait, `execute` parks the client, and `data_received` gives the
-    Wait to `self.wait`, because it is no reply. Is there no element? `execute` calls `serve` whenever anybody waits, also
+    Wait to `self.wait`, because it is no reply. Is there no element? `execute` calls `serve` when anybody waits, also
     if this request does not. Does the server hang after the first element? Unpark a client before you serve it.
 
     Is the element taken, and not sent? `deliver` appends the reply to `self.output`, and `data_received` sends it.
