@@ -670,25 +670,28 @@ def test_an_error_in_a_replayed_transaction_is_damage(modules: Modules, tmp_path
 def test_what_follows_half_a_transaction_is_not_lost(start: Start, tmp_path: Path, rng: Dice) -> None:
     """A server starts on a log that ends in half a transaction: it has nothing of it, and what comes then is kept.
 
-    The log ends behind the second of three requests between MULTI and EXEC. After `kill -9` the server starts again.
+    A server writes a transaction and is killed. Then half of another one is appended to its log, and it starts, writes
+    and is killed a second time.
 
-    Is what was written last gone, or does the second start fail? The MULTI is still in the file, and what was appended
+    Is what was written last gone, or does the last start fail? The MULTI is still in the file, and what was appended
     belongs to its transaction: cut the file off *at* the MULTI.
     """
     key = rng.key()
-    log = [[b"SET", key, b"1"], [b"MULTI"], [b"INCR", key], [b"APPEND", key, b"x"]]
-    (tmp_path / "appendonly.aof").write_bytes(b"".join(request(*args) for args in log))
-    first = start(data=tmp_path, appendfsync="no")
-    client = first.connect()
-    client.check(request("GET", key), bulk("1"))
-    queue(client, request("APPEND", key, "2"), request("APPEND", key, "3"))
-    client.check(EXEC, answers(b":2\r\n", b":3\r\n"))
-    settle(client)
-    first.kill()
-    again = start(data=tmp_path, appendfsync="no").connect()
-    again.check(request("GET", key), bulk("123"))
-    queue(again, request("INCR", key))
-    again.check(EXEC, answers(b":124\r\n"))
+    for value, half in ((b"1", b"MULTI; INCR %b; APPEND %b x"), (b"123", b"MULTI"), (b"12323", b"")):
+        server = start(data=tmp_path, appendfsync="no")
+        client = server.connect()
+        if value == b"1":
+            queue(client, request("INCR", key), request("GET", key))
+            client.check(EXEC, answers(b":1\r\n", bulk("1")))
+        else:
+            client.check(request("GET", key), bulk(value))
+        queue(client, request("APPEND", key, "2"), request("APPEND", key, "3"))
+        client.check(EXEC, answers(*(b":%d\r\n" % (len(value) + more) for more in (1, 2))))
+        settle(client)
+        server.kill()
+        with log_of(tmp_path).open("ab") as log:
+            for args in lines(half.replace(b"%b", key).decode()) if half else []:
+                log.write(request(*args))
 
 
 @step(4)
