@@ -598,8 +598,8 @@ def test_incr_with_options_answers_null_if_nothing_is_allowed(client: Client, rn
     """With INCR the options look at the sum, not at the number that is added; null says that nothing was set.
     The member has 10 points, and gets -1, 0 or 1 of them; or it is new, and gets 3.
 
-    Add first, then compare. Keep the new score in a variable, None at the beginning: it is None at the end if nothing was
-    allowed. 0 is a score, and no null.
+    Add first, then compare. Keep the new score in a variable, None at the beginning: then it is None at the end if
+    nothing was allowed. 0 is a score, and no null.
     """
     for options, answers in (
         *(("", "9 10 11 3"), ("NX", "- - - 3"), ("XX", "9 10 11 -"), ("GT", "- - 11 3"), ("LT", "9 - - 3")),
@@ -909,6 +909,8 @@ def test_withscores_adds_the_scores(client: Client, connect: Callable[[], Client
     client.check(request("ZRANGE", key, 0, -1, "WITHSCORES"), flat(pairs))
     client.check(request("ZRANGE", key, 0, 1, "REV", "WITHSCORES"), flat(pairs[:0:-1]))
     client.check(request("ZRANGE", key, 2, "+inf", "BYSCORE", "WITHSCORES", "LIMIT", 1, 1), flat(pairs[2:]))
+    client.check(request("ZREVRANGE", key, 0, 1, "WITHSCORES"), flat(pairs[:0:-1]))
+    client.check(request("ZREVRANGE", key, 1, -1), members(pairs[1::-1]))
     other.ask("HELLO", 3)
     expected = b"*2\r\n" + b"".join(b"*2\r\n$1\r\n%b\r\n,%b\r\n" % (name, number(score)) for score, name in pairs[:2])
     other.check(request("ZRANGE", key, 0, 1, "WITHSCORES"), expected)
