@@ -94,8 +94,8 @@ class SortedSet:
     def _find(self, entry: Entry) -> int:
         """Return the index of the block to which `entry` belongs: the first one whose last entry is not less than it.
 
-        If there is none, it is the last block; 0 if there are no blocks. The last entries are in order, too: use
-        `bisect_left(self.blocks, entry, key=itemgetter(-1))`.
+        If there is none, it is the last block; 0 if there are no blocks. The last entries are in order, too, so use
+        `bisect_left(self.blocks, entry, key=itemgetter(-1))`: the key is taken of each block, and not of `entry`.
         """
         return max(min(bisect_left(self.blocks, entry, key=itemgetter(-1)), len(self.blocks) - 1), 0)
 

@@ -200,7 +200,8 @@ def test_entries_are_ordered_by_score_and_then_by_bytes(modules: Modules) -> Non
     An entry is the tuple `(score, member)`, and tuples compare in just this order. `insort(block, entry)` inserts one
     into a sorted list.
 
-    `add` sets `self.scores[member]`, then calls `self._insert((score, member))`. The first entry makes the first block.
+    `add` sets `self.scores[member]`, then calls `self._insert((score, member))`. The first entry makes the first block,
+    `[entry]`: an empty block has no last entry, and `_find` would fail on it.
     """
     pairs: Pairs = [(2.0, b"b"), (10.0, b"k"), (-1.5, b"z"), (2.0, b"a"), (2.0, b"B"), (9.0, b"a\xff"), (1e300, b"")]
     pairs += [(2.0, b"aa"), (-1e300, b"low")]
