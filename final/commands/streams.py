@@ -7,7 +7,7 @@ from ..data.kinds import KINDS, Args, Kind
 from ..data.memory import estimate
 from ..data.store import Store
 from ..data.stream import Stream
-from ..data.stream_node import LAST, SEQUENCE, Entry, Node, make_id, shown
+from ..data.stream_node import LAST, SEQUENCE, Entry, Node, make_id, show_id
 from ..engine.args import OptionCursor
 from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.signature import command
@@ -24,7 +24,7 @@ STREAM = Stream
 def dump(key: bytes, value: Stream) -> Iterator[Args]:
     """Yield the requests that create this stream, as Redis's `rewriteStreamObject` does."""
     for id, pairs in value.entries():
-        yield b"XADD", key, shown(id), *pairs
+        yield b"XADD", key, show_id(id), *pairs
     yield from value.requests(key)
 
 
@@ -77,7 +77,7 @@ def parse_stop(arg: bytes) -> int:
 
 def replies(entries: Iterable[Entry], count: int | None = None) -> list[Value]:
     """Return entries as they are in replies: all, or the first `count`."""
-    return [[shown(id), pairs] for id, pairs in islice(entries, count)]
+    return [[show_id(id), pairs] for id, pairs in islice(entries, count)]
 
 
 # Deleting

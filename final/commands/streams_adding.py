@@ -6,7 +6,7 @@ from typing import NamedTuple
 from ..data.kinds import Args
 from ..data.store import Store
 from ..data.stream import Stream
-from ..data.stream_node import LARGEST, LAST, SEQUENCE, make_id, shown
+from ..data.stream_node import LARGEST, LAST, SEQUENCE, make_id, show_id
 from ..data.unit import AS_REQUESTED, UNLOGGED
 from ..engine.args import OptionCursor
 from ..engine.command import DENYOOM, FAST, REPLY_FIRST, WRITE, Group
@@ -40,7 +40,7 @@ class Trim:
         result = list(args)
         if self.whole_nodes:
             first = value.nodes[0].base if value.nodes else LAST
-            result[self.at - 1 : self.at + 1] = b"=", shown(first) if self.by_id else b"%d" % len(value)
+            result[self.at - 1 : self.at + 1] = b"=", show_id(first) if self.by_id else b"%d" % len(value)
         return result
 
 
@@ -136,7 +136,7 @@ def xadd(db: Store, options: Options, key: bytes, id: bytes, field: bytes, value
     if length > LARGEST:
         raise ReplyError("ERR Elements are too large to be stored")
     held.append(added, pairs, length, most)
-    answer = shown(added)
+    answer = show_id(added)
     removed = asked.trim.apply(held) if asked.trim else 0
     log: Args | None = AS_REQUESTED
     if asked.id is None or asked.partial or (asked.trim and asked.trim.whole_nodes):

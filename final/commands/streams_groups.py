@@ -7,7 +7,7 @@ from ..data.store import Store
 from ..data.stream import Stream
 from ..data.stream_groups import Consumer, Delivery
 from ..data.stream_groups import Group as ConsumerGroup
-from ..data.stream_node import shown
+from ..data.stream_node import show_id
 from ..data.unit import NO_EVENT, UNLOGGED
 from ..engine.args import OptionCursor
 from ..engine.command import DENYOOM, REPLY_FIRST, WRITE, Group
@@ -63,14 +63,14 @@ def claim_request(
 ) -> tuple[bytes, ...]:  # fmt: skip
     """Return the request for the log that repeats a delivery (`streamPropagateXCLAIM`); `name` is the group's."""
     when = b"TIME", b"%d" % delivery.time, b"RETRYCOUNT", b"%d" % delivery.count
-    last = b"FORCE", b"JUSTID", b"LASTID", shown(group.last_id)
+    last = b"FORCE", b"JUSTID", b"LASTID", show_id(group.last_id)
     return b"XCLAIM", key, name, delivery.consumer.name, b"0", id, *when, *last
 
 
 def last_id_request(key: bytes, group: ConsumerGroup, name: bytes) -> tuple[bytes, ...]:
     """Return the request for the log that sets how far a group has read (`streamPropagateGroupID`)."""
     read = b"-1" if group.entries_read is None else b"%d" % group.entries_read
-    return b"XGROUP", b"SETID", key, name, shown(group.last_id), b"ENTRIESREAD", read
+    return b"XGROUP", b"SETID", key, name, show_id(group.last_id), b"ENTRIESREAD", read
 
 
 # XGROUP

@@ -6,7 +6,7 @@ from ..data.store import Store
 from ..data.stream import Stream, radix_tree_nodes
 from ..data.stream_groups import Consumer
 from ..data.stream_groups import Group as ConsumerGroup
-from ..data.stream_node import shown
+from ..data.stream_node import show_id
 from ..engine.args import integer
 from ..engine.command import READONLY, Group
 from ..engine.signature import command
@@ -41,10 +41,10 @@ def xinfo_stream(db: Store, key: bytes, *options: bytes) -> Value:
         b"length": len(held),
         b"radix-tree-keys": len(held.nodes),
         b"radix-tree-nodes": radix_tree_nodes([node.base for node in held.nodes]),
-        b"last-generated-id": shown(held.last_id),
-        b"max-deleted-entry-id": shown(held.max_deleted_id),
+        b"last-generated-id": show_id(held.last_id),
+        b"max-deleted-entry-id": show_id(held.max_deleted_id),
         b"entries-added": held.entries_added,
-        b"recorded-first-entry-id": shown(held.first_id),
+        b"recorded-first-entry-id": show_id(held.first_id),
     }
     match [option.lower() for option in options]:
         case []:
@@ -65,13 +65,13 @@ def full_group(held: Stream, name: bytes, most: int | None) -> Value:
     """Describe a group for XINFO STREAM FULL, with at most so many pending entries in each list."""
     group = held.groups[name]
     pending = [
-        [shown(id), each.consumer.name, each.time, each.count]
+        [show_id(id), each.consumer.name, each.time, each.count]
         for id in islice(group.pending.since(0), most)
         for each in (group.pending.deliveries[id],)
     ]
     return {
         b"name": name,
-        b"last-delivered-id": shown(group.last_id),
+        b"last-delivered-id": show_id(group.last_id),
         b"entries-read": group.entries_read,
         b"lag": lag(held, group),
         b"pel-count": len(group.pending),
@@ -83,7 +83,7 @@ def full_group(held: Stream, name: bytes, most: int | None) -> Value:
 def full_consumer(consumer: Consumer, most: int | None) -> Value:
     """Describe a consumer for XINFO STREAM FULL."""
     pending = [
-        [shown(id), each.time, each.count]
+        [show_id(id), each.time, each.count]
         for id in islice(consumer.pending.since(0), most)
         for each in (consumer.pending.deliveries[id],)
     ]
@@ -112,7 +112,7 @@ def xinfo_groups(db: Store, key: bytes) -> Value:
             b"name": name,
             b"consumers": len(group.consumers),
             b"pending": len(group.pending),
-            b"last-delivered-id": shown(group.last_id),
+            b"last-delivered-id": show_id(group.last_id),
             b"entries-read": group.entries_read,
             b"lag": lag(held, group),
         }

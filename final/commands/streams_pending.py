@@ -5,7 +5,7 @@ from itertools import islice
 
 from ..data.store import Store
 from ..data.stream_groups import Group as ConsumerGroup
-from ..data.stream_node import shown
+from ..data.stream_node import show_id
 from ..engine.args import OptionCursor, integer
 from ..engine.command import COUNTED, FAST, READONLY, WRITE, Group
 from ..engine.signature import command
@@ -62,7 +62,7 @@ def xpending(db: Store, key: bytes, group: bytes, *options: bytes) -> Value:
             break
         each = found.pending.deliveries[id]
         if not idle or now - each.time >= idle:
-            answer.append([shown(id), each.consumer.name, max(now - each.time, 0), each.count])
+            answer.append([show_id(id), each.consumer.name, max(now - each.time, 0), each.count])
     return answer
 
 
@@ -72,7 +72,7 @@ def summary(group: ConsumerGroup) -> Value:
         return [0, None, None, NULL_ARRAY]
     consumers = (group.consumers[name] for name in sorted(group.consumers))
     each = [[consumer.name, b"%d" % len(consumer.pending)] for consumer in consumers if len(consumer.pending)]
-    return [len(group.pending), shown(group.pending.first), shown(group.pending.last), each]
+    return [len(group.pending), show_id(group.pending.first), show_id(group.pending.last), each]
 
 
 def parse_idle(arg: bytes, name: str) -> int:
@@ -154,7 +154,7 @@ def xclaim(
         count = (delivery.count if delivery else 1) + (not asked.just_id) if asked.count < 0 else asked.count
         owner = use_consumer(db, key, found, consumer)
         delivery = found.deliver(each, owner, asked.time, count)
-        answer += [shown(each)] if asked.just_id or entry is None else replies([entry])
+        answer += [show_id(each)] if asked.just_id or entry is None else replies([entry])
         note(db, key, claim_request(key, found, group, name, delivery))
         advanced = False
     if advanced:
@@ -199,12 +199,12 @@ def xautoclaim(
         delivery = found.pending.deliveries[id]
         entry = held.get(id)
         if entry is None:
-            note(db, key, claim_request(key, found, group, shown(id), delivery))
+            note(db, key, claim_request(key, found, group, show_id(id), delivery))
             found.acknowledge(id)
-            deleted.append(shown(id))
+            deleted.append(show_id(id))
         elif not idle or now - delivery.time >= idle:
             owner = use_consumer(db, key, found, consumer)
             delivery = found.deliver(id, owner, now, delivery.count + (not just_id))
-            claimed.append(shown(id) if just_id else replies([entry])[0])
-            note(db, key, claim_request(key, found, group, shown(id), delivery))
-    return [shown(following), claimed, deleted]
+            claimed.append(show_id(id) if just_id else replies([entry])[0])
+            note(db, key, claim_request(key, found, group, show_id(id), delivery))
+    return [show_id(following), claimed, deleted]

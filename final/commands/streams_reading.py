@@ -6,7 +6,7 @@ from itertools import islice
 from ..data.store import Store
 from ..data.stream import Stream
 from ..data.stream_groups import MOST
-from ..data.stream_node import LAST, shown
+from ..data.stream_node import LAST, show_id
 from ..engine.args import OptionCursor
 from ..engine.client import Client
 from ..engine.command import BLOCKING, COUNTED_TWICE, MOVABLEKEYS, READONLY, WRITE, Group
@@ -187,10 +187,10 @@ def deliver(db: Store, key: bytes, held: Stream, asked: Reading, count: int | No
     answer = []
     for id, pairs in islice(held.entries(group.last_id + 1), count):
         held.read_by(group, id)
-        answer.append([shown(id), pairs])
+        answer.append([show_id(id), pairs])
         if not asked.noack:
             delivery = group.deliver(id, consumer, db.unit.now, 1)
-            note(db, key, claim_request(key, group, name, shown(id), delivery))
+            note(db, key, claim_request(key, group, name, show_id(id), delivery))
     if answer and asked.noack:
         note(db, key, last_id_request(key, group, name))
     return answer
@@ -203,7 +203,7 @@ def history(db: Store, key: bytes, held: Stream, asked: Reading, behind: int) ->
     answer: list[Value] = []
     for id in islice(consumer.pending.since(behind + 1), asked.count):
         entry = held.get(id)
-        answer.append([shown(id), NULL_ARRAY if entry is None else entry[1]])
+        answer.append([show_id(id), NULL_ARRAY if entry is None else entry[1]])
         if entry is not None:
             delivery = consumer.pending.deliveries[id]
             delivery.time, delivery.count = db.unit.now, min(delivery.count + 1, MOST)

@@ -29,7 +29,7 @@ from operator import attrgetter
 
 from .kinds import Args
 from .stream_groups import MOST, Group
-from .stream_node import LAST, Entry, Node, shown
+from .stream_node import LAST, Entry, Node, show_id
 
 NODE = (100, 4096)  # the most entries and bytes of a node (stream-node-max-entries, stream-node-max-bytes)
 base_of = attrgetter("base")
@@ -174,8 +174,8 @@ class Stream:
         """The requests that recreate all but the entries, after those that add them (`rewriteStreamObject`)."""
         if self.length == 0:
             yield b"XADD", key, b"MAXLEN", b"0", b"0-1", b"x", b"y"
-        counts = b"ENTRIESADDED", b"%d" % self.entries_added, b"MAXDELETEDID", shown(self.max_deleted_id)
-        yield b"XSETID", key, shown(self.last_id), *counts
+        counts = b"ENTRIESADDED", b"%d" % self.entries_added, b"MAXDELETEDID", show_id(self.max_deleted_id)
+        yield b"XSETID", key, show_id(self.last_id), *counts
         for name in sorted(self.groups):
             yield from self.groups[name].requests(key, name)
 

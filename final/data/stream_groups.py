@@ -15,7 +15,7 @@ from operator import itemgetter
 from sys import getsizeof
 
 from .kinds import Args
-from .stream_node import shown
+from .stream_node import show_id
 
 LONGEST = 512  # IDs in a block of a list
 MOST = 2**63 - 1  # where counters end, so that each fits into a reply, and into the log
@@ -150,14 +150,14 @@ class Group:
     def requests(self, key: bytes, name: bytes) -> Iterator[Args]:
         """The requests that recreate this group of the stream at `key`."""
         read = b"-1" if self.entries_read is None else b"%d" % self.entries_read
-        yield b"XGROUP", b"CREATE", key, name, shown(self.last_id), b"ENTRIESREAD", read
+        yield b"XGROUP", b"CREATE", key, name, show_id(self.last_id), b"ENTRIESREAD", read
         for consumer in (self.consumers[each] for each in sorted(self.consumers)):
             if not len(consumer.pending):
                 yield b"XGROUP", b"CREATECONSUMER", key, name, consumer.name
             for id in consumer.pending.since(0):
                 each = self.pending.deliveries[id]
                 when = b"TIME", b"%d" % each.time, b"RETRYCOUNT", b"%d" % each.count
-                yield b"XCLAIM", key, name, consumer.name, b"0", shown(id), *when, b"JUSTID", b"FORCE"
+                yield b"XCLAIM", key, name, consumer.name, b"0", show_id(id), *when, b"JUSTID", b"FORCE"
 
     def copy(self) -> "Group":
         """A copy, which can be changed independently."""

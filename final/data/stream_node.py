@@ -20,10 +20,10 @@ def make_id(milliseconds: int, sequence: int) -> int:
     return milliseconds << 64 | sequence
 
 
-def shown(id: int) -> bytes:
+def show_id(id: int) -> bytes:
     """Write an ID as Redis does.
 
-    >>> shown(make_id(5, 1))
+    >>> show_id(make_id(5, 1))
     b'5-1'
     """
     return b"%d-%d" % (id >> 64, id & SEQUENCE)

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from ...data.kinds import Item, Raw
 from ...data.stream import Stream
 from ...data.stream_groups import MOST, Consumer, Group
-from ...data.stream_node import SEQUENCE, Entry, Node, make_id, shown
+from ...data.stream_node import SEQUENCE, Entry, Node, make_id, show_id
 from ...protocol.numeric import parse_integer
 from .cursor import Cursor
 from .packed import listpack, little, pack_listpack
@@ -38,7 +38,7 @@ def read_stream(key: bytes, form: int, cursor: Cursor) -> Iterator[list[bytes]]:
         for id, pairs in entries(base, list(listpack(cursor.string()))):
             if not state.nodes:
                 state.append(id, pairs)
-            yield [b"XADD", key, shown(id), *pairs]
+            yield [b"XADD", key, show_id(id), *pairs]
     state.length = state.entries_added = cursor.size()
     state.last_id = sized_id(cursor)
     if form > 15:
