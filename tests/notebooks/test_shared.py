@@ -10,6 +10,8 @@ import pytest
 
 from notebooks.shared.learner import CheckFailed, check
 from notebooks.shared.tables import LINES, TINTS
+from stages.desk import starter
+from stages.desk.manifest import sources
 from stages.harness.course import stage_folder
 from tests.notebooks.test_running import check_nothing_is_left, children
 from tests.support.notebook import Kernel, kernel
@@ -107,6 +109,19 @@ def test_the_body_of_the_stage_before_is_not_written_yet(tmp_path: Path) -> None
         assert "not written yet: Connection.data_received" in running.run(use).error
         (tmp_path / "server.py").write_text(earlier.read_text().replace("execute(client", "execute(client and client"))
         assert running.run(use).text.startswith("checking work/server.py: Connection.data_received\n")
+
+
+def test_an_old_body_that_has_moved_is_not_written_yet(tmp_path: Path) -> None:
+    """In the starter of stage 06 `Engine.execute` has the body of `Server.execute`, and `set_` that of stage 04."""
+    starter.write(starter.starter(6), tmp_path)
+    empty = "class Engine:\n    def execute(self, client, args): raise NotImplementedError\n"
+    empty += "def set_(db, key, value, *options): raise NotImplementedError"
+    with kernel(6, target=str(tmp_path)) as running:
+        assert not running.run(IMPORTED.format(stage=5) + empty).error
+        for use, name in (("use_yours(Engine, 'execute')", "Engine.execute"), ("use_yours(set_)", "set_")):
+            assert f"not written yet: {name}\n" in running.run(use).error
+        starter.write(sources(stage_folder(6)), tmp_path)
+        assert running.run("use_yours(Engine, 'execute')").text == "checking work/engine.py: Engine.execute\n"
 
 
 @pytest.mark.parametrize(
