@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import importlib
 import inspect
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -64,26 +66,28 @@ def find_in_work(code: Any, methods: Sequence[str]) -> str | None:
 
 
 def _is_unwritten(part: ast.AST, code: Any) -> bool:
-    """Whether `part` has no body yet, or still the body of the stage before (`code` is a subclass of that class)."""
+    """Whether `part` has no body yet, or still the one that it has in the stage before."""
     if is_empty(part) if isinstance(part, Function) else "raise NotImplementedError" in ast.unparse(part):
         return True
-    name = getattr(part, "name", "")
-    bases = [base for base in getattr(code, "__mro__", ()) if base.__module__ != "__main__"]
-    earlier = [vars(base)[name] for base in bases if inspect.isfunction(vars(base).get(name))]
-    return isinstance(part, Function) and any(_body(part) == _body_before(each) for each in earlier)
+    if not isinstance(part, Function):
+        return False
+    bases = [vars(base).get(part.name) for base in getattr(code, "__mro__", ()) if base.__module__ != "__main__"]
+    sources = [textwrap.dedent(inspect.getsource(each)) for each in bases if inspect.isfunction(each)]
+    if any(_body(part) == _body(ast.parse(source).body[0]) for source in sources):
+        return True
+    return any(_definition(part) == _definition(each) for each in _of_the_stage_before() if each.name == part.name)
 
 
-def _body_before(method: Any) -> str:
-    """Return the body of a method of the stage before; a method of work/ is looked up there, by file and name."""
-    path = Path(method.__code__.co_filename)
-    if path.is_relative_to(WORK):
-        path = stage_folder(STAGE - 1) / path.name
-    owner, name = method.__qualname__.split(".")
-    for node in ast.parse(path.read_text()).body if path.exists() else ():
-        for part in node.body if isinstance(node, ast.ClassDef) and node.name == owner else ():
-            if isinstance(part, Function) and part.name == name:
-                return _body(part)
-    return ""
+@functools.cache
+def _of_the_stage_before() -> list[Function]:
+    """Return all functions and methods of the stage before the notebook's; a method may have moved to another class."""
+    files = stage_folder(STAGE - 1).glob("*.py") if STAGE > 1 else ()
+    return [each for file in files for each in ast.walk(ast.parse(file.read_text())) if isinstance(each, Function)]
+
+
+def _definition(function: Function) -> tuple[list[str], str, str]:
+    """Return a function's decorators, arguments and body in a normal form."""
+    return list(map(ast.unparse, function.decorator_list)), ast.unparse(function.args), _body(function)
 
 
 def define_from_work(module: str, code: Any, methods: Sequence[str], namespace: dict[str, Any]) -> Any:

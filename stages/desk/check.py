@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib.util
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+from stages.desk.manifest import Function, functions, sources
+from stages.desk.manifest import read as rows
 from stages.desk.progress import Progress, recall, remember
 from stages.desk.shared import WORK, Complaint, begun, reached, stage_number
 from stages.harness.course import ROOT, TASKS, stage_folder
@@ -61,7 +65,7 @@ def check(stage: int, args: list[str]) -> int:
             print("This was not the whole checkpoint, so its outcome is not stored.")
         elif results.exists():
             cases = read(results)
-            print("\n".join(told(stage, cases)))
+            print("\n".join(told(stage, cases, as_before(stage))))
             remember(stage, outcome(cases, recall(stage)))
     earlier = [each for each in TASKS if each < stage]
     return check_earlier(earlier) if earlier and status == 0 and not chosen else status
@@ -118,8 +122,27 @@ def outcome(cases: list[Case], before: Progress) -> Progress:
     return Progress(len(cases) - len(failed), len(cases), failed, passed, before.hints)
 
 
-def told(stage: int, cases: list[Case]) -> Iterator[str]:
-    """Yield a line for each step, and the sum."""
+def as_before(stage: int) -> set[str]:
+    """Return which functions that a learner writes in a stage are in work/ as they were in the stage before."""
+    found, before = set(), sources(stage_folder(stage - 1)) if stage > 1 else {}
+    for row in (each for each in rows(stage_folder(stage)) if (WORK / each.file).exists()):
+        with suppress(SyntaxError):  # pytest has said so
+            mine = dict(functions((WORK / row.file).read_text()))
+            for name in (each for each in row.write if each in mine):
+                file, old = row.origin(name)
+                there = dict(functions(before.get(file, ""))).get(old)
+                found |= {name} if there and normal(there) == normal(mine[name]) else set()
+    return found
+
+
+def normal(node: Function) -> list[str]:
+    """Return a function's decorators, arguments and statements in a normal form, without its docstring."""
+    body = node.body[ast.get_docstring(node) is not None :]
+    return [ast.unparse(each) for each in (*node.decorator_list, node.args, *body)]
+
+
+def told(stage: int, cases: list[Case], old: Collection[str] = ()) -> Iterator[str]:
+    """Yield a line for each step, and the sum. The functions `old` have the body of the stage before."""
     found, progress = steps(stage_folder(stage)), outcome(cases, Progress())
     following = False  # a step before has failed
     for step in found:
@@ -128,7 +151,7 @@ def told(stage: int, cases: list[Case]) -> Iterator[str]:
         unwritten = all(case.kind.startswith("NotImplementedError") for case in failed)
         if own and not failed:
             state = f"✓ {len(own)} check{'s' * (len(own) > 1)}"
-        elif not own or (following and (unwritten or failed == own or step.again)):
+        elif not own or (following and (unwritten or failed == own or step.again or {*step.write} <= {*old})):
             state = "not yet"
         else:
             state = "failed"
@@ -136,6 +159,8 @@ def told(stage: int, cases: list[Case]) -> Iterator[str]:
         yield f"step {step.number:>2}  {state:<11}  {step.text}"
         if state == "failed":
             yield f"{'first':>20}  {failed[0].name}"
+            if names := [name for name in step.write if name in old]:
+                yield f"{'still':>20}  the body of stage {stage - 1:02}: {', '.join(names)}"
     if older := [case.name for case in cases if case.kind and not case.step]:
         yield f"earlier  {'not yet' if following else 'failed':<11}  what earlier stages ask\n{'first':>20}  {older[0]}"
     points = int(sum(case.points for case in cases if not case.kind) + 0.001)  # shares of a step are no whole numbers

@@ -53,6 +53,8 @@ def chosen(wanted: str | None, stage: int, names: list[str]) -> str:
         failed = [name.split("[")[0] for name in recall(stage).failed]
         wanted = next((name for name in failed if name in names), None)
     if wanted is None:
+        if recall(stage).done:
+            raise Complaint(f"all checks of stage {stage:02} passed when they ran last: there is nothing to hint at")
         raise Complaint(
             f"no failed test of stage {stage:02} is known (pytest alone does not store any): "
             f"type `python3 -m stages check {stage:02}`"

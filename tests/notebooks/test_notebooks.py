@@ -85,6 +85,14 @@ def test_no_line_of_code_is_wider_than_a_cell(path: Path) -> None:
     assert wide == []
 
 
+def test_a_comment_is_wrapped_as_a_paragraph_and_an_example_is_not() -> None:
+    words = "word " * 18
+    text = f"def f():\n    # {words}one {words[:-1]}\n    # two\n    pass\n"
+    assert narrow(text) == f"def f():\n    # {words}one\n    # {words}two\n    pass"
+    example = f'def f():\n    """Do.\n\n    >>> f({"1, " * 40}1)\n    """'
+    assert narrow(example) == example
+
+
 # Their code is the stage's code
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from notebooks.shared.learner import CheckFailed, check
 from notebooks.shared.tables import LINES, TINTS
+from stages.desk import starter
+from stages.desk.manifest import sources
 from stages.harness.course import stage_folder
 from tests.notebooks.test_running import check_nothing_is_left, children
 from tests.support.notebook import Kernel, kernel
@@ -18,6 +20,10 @@ GIVEN = "from shared.learner import check, yours\nclass Reader:\n    pass"
 READER = "class Reader(Reader):\n    def feed(self):\n        {feed}\n    def next(self):\n        {next}"
 EMPTY = READER.format(feed='"""Take bytes."""', next="raise NotImplementedError")
 SOLUTION = "%%solution\n" + READER.format(feed="return b'solved'", next="return 2")
+IMPORTED = """
+from shared.learner import use_yours; from shared.folders import stage_folder
+import sys; sys.path.append(str(stage_folder({stage})))
+"""
 CHECK = "check(yours(Reader, 'feed', 'next')().feed(), b'solved', 'Think.')"
 
 
@@ -91,18 +97,31 @@ def test_the_notebook_goes_on_with_what_is_in_work(tmp_path: Path) -> None:
 
 
 def test_the_body_of_the_stage_before_is_not_written_yet(tmp_path: Path) -> None:
-    """`work` has the class of which the notebook's is a subclass, and `start` has left its method as it was."""
+    """The notebook's class is a subclass of one that work/ has, too, and `start` has left its method as it was."""
     earlier = stage_folder(3) / "server.py"
     for file in stage_folder(3).glob("*.py"):
         (tmp_path / file.name).write_text(file.read_text())
     empty = "class Connection(Connection):\n    def data_received(self, data): raise NotImplementedError"
     use = "use_yours(Connection, 'data_received')"
     with kernel(4, target=str(tmp_path)) as running:
-        for cell in ("from shared.learner import use_yours\nfrom server import Connection", empty):
+        for cell in (IMPORTED.format(stage=3) + "from server import Connection", empty):
             assert not running.run(cell).error
         assert "not written yet: Connection.data_received" in running.run(use).error
         (tmp_path / "server.py").write_text(earlier.read_text().replace("execute(client", "execute(client and client"))
         assert running.run(use).text.startswith("checking work/server.py: Connection.data_received\n")
+
+
+def test_an_old_body_that_has_moved_is_not_written_yet(tmp_path: Path) -> None:
+    """In the starter of stage 06 `Engine.execute` has the body of `Server.execute`, and `set_` that of stage 04."""
+    starter.write(starter.starter(6), tmp_path)
+    empty = "class Engine:\n    def execute(self, client, args): raise NotImplementedError\n"
+    empty += "def set_(db, key, value, *options): raise NotImplementedError"
+    with kernel(6, target=str(tmp_path)) as running:
+        assert not running.run(IMPORTED.format(stage=5) + empty).error
+        for use, name in (("use_yours(Engine, 'execute')", "Engine.execute"), ("use_yours(set_)", "set_")):
+            assert f"not written yet: {name}\n" in running.run(use).error
+        starter.write(sources(stage_folder(6)), tmp_path)
+        assert running.run("use_yours(Engine, 'execute')").text == "checking work/engine.py: Engine.execute\n"
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,15 @@
 import ast
 import json
 import re
+from pathlib import Path
 
 import pytest
 
+from stages.desk import check
 from stages.desk.check import Case, told
 from stages.desk.hint import docstrings
 from stages.desk.manifest import functions, read, sources
-from stages.desk.starter import starter
+from stages.desk.starter import starter, write
 from stages.harness.course import STAGES, stage_folder
 from tests.support.road import COURSE_FIRST
 from tests.support.stages_copy import StagesCopy
@@ -121,7 +123,7 @@ def test_road_and_hint_use_the_outcome_of_check(stages_copy: StagesCopy) -> None
         file.write('\ncolour = "blue"\n')
     assert stages_copy.desk("check", "01")[0] == 0
     assert "passed" in stages_copy.desk()[1]
-    assert "no failed test of stage 01 is known" in stages_copy.desk("hint", "01")[1]
+    assert "all checks of stage 01 passed" in stages_copy.desk("hint", "01")[1]
 
 
 def test_a_check_that_belongs_to_no_step_is_named_when_it_fails(stages_copy: StagesCopy) -> None:
@@ -141,6 +143,24 @@ def test_what_may_wait_for_an_earlier_step_is_not_yet() -> None:
     states = {line[:7]: line[9:16].strip() for line in told(4, cases[3:])}
     assert (states["step  9"], states["earlier"]) == ("not yet", "failed")
     assert [line for line in told(4, cases[1:]) if line.startswith("step  9  failed")]
+
+
+def test_a_step_that_still_has_the_body_of_the_stage_before_is_not_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In stage 06 `set_` only grows, so the first check of step 6 fails before somebody has written in it."""
+    monkeypatch.setattr(check, "WORK", tmp_path)
+    write(starter(6), tmp_path)
+    old = check.as_before(6)
+    assert {"Engine.execute", "Engine.replay", "set_"} <= old and not old & {"Engine.settle", "moment"}
+    cases = [Case("clock", 2, 1, "AttributeError"), Case("ex", 6, 1, ""), Case("px", 6, 1, "another reply")]
+    said = "\n".join(told(6, cases, old))
+    assert re.search("step  2  failed .*\n +first  clock\n +still  the body of stage 05: Engine.execute, ", said), said
+    assert "step  6  not yet" in said and "step  6  failed" in "\n".join(told(6, cases))
+    write(sources(stage_folder(6)), tmp_path)
+    assert check.as_before(6) == set()
+    (tmp_path / "engine.py").write_text("def")
+    assert check.as_before(6) == set()
 
 
 def test_each_call_of_hint_shows_one_hint_more(stages_copy: StagesCopy) -> None:

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 
 COLUMNS = 100
 DEFINITION = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -26,24 +27,34 @@ def narrow(source: str) -> str:
     ]
     for text in sorted(docstrings, key=lambda node: node.lineno, reverse=True):  # keeps line numbers
         lines[text.lineno - 1 : text.end_lineno] = narrow_docstring(lines[text.lineno - 1 : text.end_lineno])
-    source = "\n".join(part for line in lines for part in narrow_comment(line))
+    source = "\n".join(narrow_comments(lines))
     command = [sys.executable, "-m", "ruff", "format", f"--line-length={COLUMNS}", "-"]
     return subprocess.run(command, input=source, capture_output=True, text=True, check=True).stdout.rstrip("\n")
 
 
 def narrow_docstring(lines: list[str]) -> list[str]:
-    """Wrap the paragraphs of a docstring that are too wide; one with examples, a list or a table line by line."""
+    """Wrap the paragraphs of a docstring that are too wide; a list or a table line by line, and no example."""
     wrapped: list[str] = []
     for apart, group in itertools.groupby(lines, lambda line: line.strip() in ("", QUOTES)):
         paragraph = list(group)
         wide = max(map(len, paragraph)) > COLUMNS
-        if apart or not wide:
+        if apart or not wide or any(re.match(r" *>>> ", line) for line in paragraph):
             wrapped += paragraph
-        elif any(re.match(r" *(>>>|\.\.\.|[-*|]) ", line) for line in paragraph):
+        elif any(re.match(r" *[-*|] ", line) for line in paragraph):
             wrapped += [part for line in paragraph for part in wrap(line)]
         else:
             wrapped += wrap(indent_of(paragraph[0]) + " ".join(map(str.strip, paragraph)))
     return wrapped
+
+
+def narrow_comments(lines: list[str]) -> Iterator[str]:
+    """Wrap the comments that are too wide, as paragraphs; yield the lines of the whole file."""
+    for start, group in itertools.groupby(lines, lambda line: re.findall(r"^ *# ", line)):
+        comment = list(group)
+        if start and max(map(len, comment)) > COLUMNS:
+            yield from wrap(start[0] + " ".join(line.removeprefix(start[0]) for line in comment), start[0])
+        else:
+            yield from (part for line in comment for part in narrow_comment(line))
 
 
 def narrow_comment(line: str) -> list[str]:
