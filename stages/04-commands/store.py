@@ -1,7 +1,7 @@
 """The keyspace: keys and their typed values. It knows no command and no client."""
 
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from errors import wrong_type
 
@@ -23,7 +23,7 @@ class Store:
     """
 
     def __init__(self) -> None:
-        self._values: dict[bytes, bytes | Hash] = {}
+        self._values: dict[bytes, Any] = {}
 
     def get(self, key: bytes, kind: type[T]) -> T | None:
         """Return the value at `key`, or None if there is no such key. Raises `wrong_type()` if it is not a `kind`."""
@@ -32,7 +32,7 @@ class Store:
             return value
         raise wrong_type()
 
-    def make(self, key: bytes, kind: type[Hash]) -> Hash:
+    def make(self, key: bytes, kind: type[T]) -> T:
         """Return the container at `key`; if there is no such key, set it to a new empty container first.
 
         The caller changes it in place and then calls `changed(key)`. Raises `wrong_type()` if it is not a `kind`.
@@ -47,7 +47,7 @@ class Store:
             value = self._values[key] = kind()
         return value
 
-    def put(self, key: bytes, value: bytes) -> None:
+    def put(self, key: bytes, value: Any) -> None:
         """Set `key` to `value`. An old value is replaced, whatever its kind."""
         self._values[key] = value
 
@@ -79,7 +79,7 @@ class Store:
         """Remove every key."""
         self._values.clear()
 
-    def items(self) -> Iterator[tuple[bytes, bytes | Hash]]:
+    def items(self) -> Iterator[tuple[bytes, Any]]:
         """Yield each key with its value."""
         yield from self._values.items()
 

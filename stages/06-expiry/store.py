@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from errors import wrong_type
 
@@ -28,7 +28,7 @@ class Store:
     """
 
     def __init__(self) -> None:
-        self._values: dict[bytes, bytes | Hash] = {}
+        self._values: dict[bytes, Any] = {}
         self._deadlines: dict[bytes, int] = {}  # of the keys that have one
         self._queue: list[tuple[int, bytes]] = []  # a heap: the next deadline first; some are outdated
         self.now = 0  # the time of this unit, in milliseconds since 1970: the engine sets it
@@ -46,7 +46,7 @@ class Store:
             return value
         raise wrong_type()
 
-    def make(self, key: bytes, kind: type[Hash]) -> Hash:
+    def make(self, key: bytes, kind: type[T]) -> T:
         """Return the container at `key`; if there is no such key, set it to a new empty container first.
 
         The caller changes it in place and then calls `changed(key)`. Raises `wrong_type()` if it is not a `kind`.
@@ -61,7 +61,7 @@ class Store:
             value = self._values[key] = kind()
         return value
 
-    def put(self, key: bytes, value: bytes) -> None:
+    def put(self, key: bytes, value: Any) -> None:
         """Set `key` to `value`. An old value is replaced, whatever its kind."""
         self._values[key] = value
 
@@ -104,7 +104,7 @@ class Store:
         self._deadlines.clear()
         self._queue.clear()
 
-    def items(self) -> Iterator[tuple[bytes, bytes | Hash]]:
+    def items(self) -> Iterator[tuple[bytes, Any]]:
         """Yield each key with its value. Expired keys are left out, but not removed: who looks changes nothing."""
         for key, value in self._values.items():
             if self._deadlines.get(key, self.now) >= self.now:

@@ -65,7 +65,7 @@ class Store:
             value = self._values[key] = kind()
         return value
 
-    def put(self, key: bytes, value: bytes) -> None:
+    def put(self, key: bytes, value: Any) -> None:
         """Set `key` to `value`. An old value is replaced, whatever its kind."""
         self._values[key] = value
 
