@@ -43,6 +43,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Set the environment of the kernel that is about to start: shared/folders.py reads the target from there."""
     os.environ["NOTEBOOK_TARGET"] = str(target_folder(item) or "reference")
     os.environ["NOTEBOOK_STAGE"] = str(stage_of(item))
+    os.environ["NOTEBOOK_IMPORTS"] = "1"
     os.environ["NOTEBOOK_STATIC"] = "1"
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .finding import Function, define_from_work, find_in_work, from_stage, is_empty, load_work
-from .folders import ROOT, TARGET, WORK
+from .folders import IS_HANDOUT, ROOT, TARGET, WORK
 
 __all__ = ["check", "continue_in_place", "from_stage", "put_yours_into", "refused", "use_yours", "yours"]
 
@@ -121,7 +121,7 @@ def report(sources: dict[str, str]) -> None:
     if missing:
         ways = ["write it in the exercise's cell and run that cell"]
         ways.append("write it in work/" if WORK.is_dir() else "write it in a file (`python3 -m stages start`)")
-        if (ROOT / "stages" / "desk" / "solution.py").exists():  # a handout has no solutions
+        if not IS_HANDOUT:
             ways.append("run the solution")
         text = f"{', '.join(ways[:-1])}, or {ways[-1]}.".capitalize()
         raise CheckFailed(f"not written yet: {', '.join(missing)}\n{text}")

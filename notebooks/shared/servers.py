@@ -173,7 +173,7 @@ def ask(port: int, data: bytes) -> bytes:
 
 @contextmanager
 def first_look() -> Iterator[None]:
-    """Let a first cell show the finished stage; if it runs on the learner's files, say so instead of an error."""
+    """Let a cell show the finished stage; if it runs on the learner's files, say so instead of an error."""
     try:
         yield
     except Exception as error:

@@ -37,7 +37,7 @@ stage, and the notebook [{folder}.ipynb](notebooks/{folder}.ipynb) goes through 
 python3 -m venv .venv && .venv/bin/python -m pip install -r requirements.txt
 . .venv/bin/activate
 {begin}
-NOTEBOOK_TARGET=../work NOTEBOOK_STAGE={stage} jupyter lab notebooks/{folder}.ipynb
+jupyter lab notebooks/{folder}.ipynb
 ```
 
 The first line takes some minutes. Write in `work/`: that is what you hand in, and what the experiments run on. A cell

@@ -17,6 +17,8 @@ import pytest
 
 from stages.desk import starter
 from stages.desk.manifest import sources
+from stages.harness.course import stage_folder
+from stages.teacher import handout
 from tests.support.machine import within
 from tests.support.notebook import (
     COMPANIONS,
@@ -28,6 +30,7 @@ from tests.support.notebook import (
     Output,
     code,
     kernel,
+    kernel_in,
     merged,
     stage_of,
 )
@@ -191,25 +194,38 @@ def test_pytest_runs_a_notebook_with_every_output_compared(path: Path) -> None:
     run_pytest(path, "--nbval", "--target=reference")
 
 
-@pytest.mark.parametrize("stage", [4, pytest.param(5, marks=pytest.mark.slow)])
-def test_a_notebook_runs_on_work_with_its_exercises_left_empty(stage: int, tmp_path: Path) -> None:
-    """As in a handout, which has no solutions: the exercises are written in work/, and all the rest uses that."""
-    path = next(path for path in COMPANIONS if stage_of(path) == stage)
-    for file in (ROOT / "stages" / path.stem).glob("*.py"):
-        (tmp_path / file.name).write_text(file.read_text())
-    with kernel(stage_of(path), target=str(tmp_path)) as running:
+VARIABLES = {"NOTEBOOK_TARGET": "../work", "NOTEBOOK_STAGE": "6"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "variables"),
+    [(4, {}), pytest.param(5, {}, marks=pytest.mark.slow), pytest.param(6, VARIABLES, marks=pytest.mark.slow)],
+)
+def test_the_notebook_of_a_handout_runs_on_a_complete_work(
+    stage: int, variables: dict[str, str], tmp_path: Path
+) -> None:
+    """It has no solutions: the exercises are written in work/, and all the rest uses that."""
+    path = handed_out_with(sources(stage_folder(stage)), stage, tmp_path)
+    with kernel_in(tmp_path, **variables) as running:
         for cell in code(path):
-            if not cell.tags & {"slow", "solution"}:
+            if "slow" not in cell.tags:
                 run(running, cell)
                 assert "check" not in cell.tags or "checking work/" in running.run(cell.text).text, cell.text
 
 
-def test_a_first_look_says_that_work_is_unfinished(tmp_path: Path) -> None:
-    starter.write(starter.starter(4), tmp_path)
-    path = next(path for path in COMPANIONS if stage_of(path) == 4)
+@pytest.mark.parametrize("stage", [4, 6])
+def test_a_first_look_in_a_handout_says_that_work_is_unfinished(stage: int, tmp_path: Path) -> None:
+    path = handed_out_with(starter.starter(stage), stage, tmp_path)
     first = next(cell for cell in code(path) if "first_look" in cell.text)
-    with kernel(4, target=str(tmp_path)) as running:
+    with kernel_in(tmp_path) as running:
         assert "Come back when you have written the steps." in running.run(first.text).text
+
+
+def handed_out_with(work: dict[str, str], stage: int, folder: Path) -> Path:
+    """Write the handout of a stage, with these files in its work/; return its notebook."""
+    handout.lay_out(stage, folder, chain=False)
+    starter.write(work, folder / "work")
+    return folder / "notebooks" / f"{stage_folder(stage).name}.ipynb"
 
 
 @pytest.mark.slow

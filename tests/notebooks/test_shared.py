@@ -18,6 +18,10 @@ GIVEN = "from shared.learner import check, yours\nclass Reader:\n    pass"
 READER = "class Reader(Reader):\n    def feed(self):\n        {feed}\n    def next(self):\n        {next}"
 EMPTY = READER.format(feed='"""Take bytes."""', next="raise NotImplementedError")
 SOLUTION = "%%solution\n" + READER.format(feed="return b'solved'", next="return 2")
+IMPORTED = """
+from shared.learner import use_yours; from shared.folders import stage_folder
+import sys; sys.path.append(str(stage_folder({stage})))
+"""
 CHECK = "check(yours(Reader, 'feed', 'next')().feed(), b'solved', 'Think.')"
 
 
@@ -91,14 +95,14 @@ def test_the_notebook_goes_on_with_what_is_in_work(tmp_path: Path) -> None:
 
 
 def test_the_body_of_the_stage_before_is_not_written_yet(tmp_path: Path) -> None:
-    """`work` has the class of which the notebook's is a subclass, and `start` has left its method as it was."""
+    """The notebook's class is a subclass of one that work/ has, too, and `start` has left its method as it was."""
     earlier = stage_folder(3) / "server.py"
     for file in stage_folder(3).glob("*.py"):
         (tmp_path / file.name).write_text(file.read_text())
     empty = "class Connection(Connection):\n    def data_received(self, data): raise NotImplementedError"
     use = "use_yours(Connection, 'data_received')"
     with kernel(4, target=str(tmp_path)) as running:
-        for cell in ("from shared.learner import use_yours\nfrom server import Connection", empty):
+        for cell in (IMPORTED.format(stage=3) + "from server import Connection", empty):
             assert not running.run(cell).error
         assert "not written yet: Connection.data_received" in running.run(use).error
         (tmp_path / "server.py").write_text(earlier.read_text().replace("execute(client", "execute(client and client"))

@@ -131,14 +131,21 @@ def merged(outputs: list[Output]) -> list[Output]:
 @contextmanager
 def kernel(stage: int, target: str = "reference", **environment: str) -> Iterator[Kernel]:
     """Start a kernel as notebooks/conftest.py does, for the notebook of a stage (0: the tour), without a network."""
-    settings = {"NOTEBOOK_TARGET": target, "NOTEBOOK_STAGE": str(stage), "NOTEBOOK_STATIC": "1"}
+    settings = {"NOTEBOOK_TARGET": target, "NOTEBOOK_STAGE": str(stage)}
+    with kernel_in(ROOT, **settings, **environment) as running:
+        yield running
+
+
+@contextmanager
+def kernel_in(folder: Path, **environment: str) -> Iterator[Kernel]:
+    """Start a kernel in the folder notebooks/ of a copy of the course, without a network."""
     offline = {"PYTHONPATH": str(ROOT / "tests" / "support" / "offline")}
     client = NotebookClient(
         nbformat.v4.new_notebook(),  # type: ignore[no-untyped-call]
         timeout=int(within(SECONDS_PER_CELL)),
         store_widget_state=False,
         record_timing=False,
-        resources={"metadata": {"path": str(ROOT / "notebooks")}},
+        resources={"metadata": {"path": str(folder / "notebooks")}},
     )
-    with client.setup_kernel(env={**os.environ, **settings, **offline, **environment}):
+    with client.setup_kernel(env={**os.environ, "NOTEBOOK_STATIC": "1", **offline, **environment}):
         yield Kernel(client)
