@@ -95,7 +95,7 @@ def pexpireat(db: Store, key: bytes, milliseconds: int) -> Value:
 def persist(db: Store, key: bytes) -> Value:
     """PERSIST key: take the key's deadline away; answer 1, or 0 if it has none or there is no such key.
 
-    Call `db.changed(key)` if it had one.
+    Call `db.changed(key)` if it had one. Ask `key in db` first: a key that has expired is not there.
     """
     if key not in db or not db.persist(key):
         return 0
