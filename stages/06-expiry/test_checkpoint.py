@@ -28,9 +28,14 @@ from client import Client
 from engine import Engine
 import expire, hashes, keys, strings  # the commands
 
+class Log(list):
+    def append(self, record):
+        if record not in ([b"MULTI"], [b"EXEC"]):  # from stage 09 on, these are around several records of one unit
+            super().append(record)
+
 now = 1000
 engine = Engine(clock=lambda: now)
-engine.log = logged = []
+engine.log = logged = Log()
 ask = lambda line: engine.execute(Client(id=1), line.encode().split())
 engine.settle([b"PING"])  # a unit that has changed nothing
 

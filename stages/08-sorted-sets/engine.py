@@ -35,14 +35,17 @@ class Engine:
 
         Set `db.now` to what the clock says, call `execute` of `command.py`, then `settle` with the request.
 
-        If the reply is a Wait, park the client: it has its reply later. At the end call `serve`, for those that wait.
+        If the reply is a Wait, park the client: it has its reply later. At the end, if any client waits, call `serve`;
+        `db.touched` is empty after it in any case.
         """
         self.db.now = self.clock()
         reply = execute(self.db, client, args)
         self.settle(args)
         if isinstance(reply, Wait):
             self.waiting.park(client, reply)
-        self.serve()
+        if self.waiting.waits:
+            self.serve()
+        self.db.touched.clear()
         return reply
 
     def serve(self) -> None:

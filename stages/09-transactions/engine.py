@@ -41,14 +41,17 @@ class Engine:
 
         Set `db.now` to what the clock says, call `answer`, then `settle` with the request.
 
-        If the reply is a Wait, park the client: it has its reply later. At the end call `serve`, for those that wait.
+        If the reply is a Wait, park the client: it has its reply later. At the end, if any client waits or watches, call
+        `serve`; `db.touched` is empty after it in any case.
         """
         self.db.now = self.clock()
         reply = self.answer(client, args)
         self.settle(args)
         if isinstance(reply, Wait):
             self.waiting.park(client, reply)
-        self.serve()
+        if self.waiting.waits or self.watching.watchers:
+            self.serve()
+        self.db.touched.clear()
         return reply
 
     def answer(self, client: Client, args: list[bytes]) -> Value:
