@@ -23,7 +23,10 @@ EXAMPLES: dict[bytes, Value] = {  # values of several types: `DEBUG PROTOCOL` of
 
 @command
 def ping(client: Client, message: bytes | None = None) -> Value:
-    """PING [message]: answer with PONG, or with the message; while subscribed, in RESP2, with an array of both."""
+    """PING [message]: answer with PONG, or with the message.
+
+    A client that has `topics` is answered in RESP2 with an array: `pong`, and the message or an empty bulk string.
+    """
     if client.topics and client.protocol == 2:
         return [b"pong", message or b""]
     return "PONG" if message is None else message

@@ -44,14 +44,17 @@ class Engine:
 
         Set `db.now` to what the clock says, call `answer`, then `settle` with the request.
 
-        If the reply is a Wait, park the client: it has its reply later. At the end call `serve`, for those that wait.
+        If the reply is a Wait, park the client: it has its reply later. At the end, if any client waits or watches, call
+        `serve`; `db.touched` is empty after it in any case.
         """
         self.db.now = self.clock()
         reply = self.answer(client, args)
         self.settle(args)
         if isinstance(reply, Wait):
             self.waiting.park(client, reply)
-        self.serve()
+        if self.waiting.waits or self.watching.watchers:
+            self.serve()
+        self.db.touched.clear()
         return reply
 
     def answer(self, client: Client, args: list[bytes]) -> Value:
@@ -76,7 +79,10 @@ class Engine:
         return self.run(client, command, args)
 
     def run(self, client: Client, command: Command, args: list[bytes]) -> Value:
-        """Call a command, and return its answer. A ReplyError is an answer, too."""
+        """Call a command, and return its answer. A ReplyError is an answer, too.
+
+        What a handler may ask for: the store, the client, this engine, and `self.pubsub`, each under its class.
+        """
         try:
             return command.call({Store: self.db, Client: client, Engine: self, PubSub: self.pubsub}, args)
         except ReplyError as error:

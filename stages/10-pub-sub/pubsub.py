@@ -120,7 +120,15 @@ def publish(pubsub: PubSub, channel: bytes, message: bytes) -> Value:
 
 @command
 def pubsub(pubsub: PubSub, subcommand: bytes, *arguments: bytes) -> Value:
-    """PUBSUB CHANNELS [pattern] | NUMSUB [channel ...] | NUMPAT: answer to who asks about subscriptions."""
+    """PUBSUB CHANNELS [pattern] | NUMSUB [channel ...] | NUMPAT: answer to who asks about subscriptions.
+
+    CHANNELS answers with the channels that have subscribers; with a pattern, only with those that match it. NUMSUB
+    answers with an array of channel, number of its subscribers, channel, number … for the channels that are named. NUMPAT
+    answers with the number of patterns that have subscribers.
+
+    The name of a subcommand may be in any case. `pubsub|numpat`, for example, has been given a wrong number of arguments
+    if there are too many; for another subcommand raise `unknown_subcommand("PUBSUB", subcommand)`.
+    """
     match [subcommand.lower(), *arguments]:
         case [b"channels"]:
             return [name for kind, name in pubsub.subscribers if kind == b"channel"]
