@@ -2,7 +2,7 @@
 
 from client import Client
 from command import command
-from errors import shown, unknown_subcommand, wrong_number_of_arguments
+from errors import unknown_subcommand, wrong_number_of_arguments
 from pattern import matcher
 from writer import Push, Replies, Value
 
@@ -123,11 +123,11 @@ def pubsub(pubsub: PubSub, subcommand: bytes, *arguments: bytes) -> Value:
     """PUBSUB CHANNELS [pattern] | NUMSUB [channel ...] | NUMPAT: answer to who asks about subscriptions.
 
     CHANNELS answers with the channels that have subscribers; with a pattern, only with those that match it. NUMSUB
-    answers with an array of channel, number of its subscribers, channel, number … for the channels that are named. NUMPAT
-    answers with the number of patterns that have subscribers.
+    answers with an array of channel, number of its subscribers, channel, number … for the channels that are named.
+    NUMPAT answers with the number of patterns that have subscribers.
 
-    The name of a subcommand may be in any case. `pubsub|numpat`, for example, has been given a wrong number of arguments
-    if there are too many; for another subcommand raise `unknown_subcommand("PUBSUB", subcommand)`.
+    The subcommand may be in upper or lower case. Raises `wrong_number_of_arguments`, here of `pubsub|channels` and
+    `pubsub|numpat`, for one of these with too many arguments, and `unknown_subcommand` for any other.
     """
     match [subcommand.lower(), *arguments]:
         case [b"channels"]:
@@ -139,6 +139,6 @@ def pubsub(pubsub: PubSub, subcommand: bytes, *arguments: bytes) -> Value:
         case [b"numpat"]:
             return sum(kind == b"pattern" for kind, _ in pubsub.subscribers)
         case [b"channels" | b"numpat" as name, *_]:
-            raise wrong_number_of_arguments(f"pubsub|{shown(name)}")
+            raise wrong_number_of_arguments(f"pubsub|{name.decode()}")
         case _:
             raise unknown_subcommand("PUBSUB", subcommand)
