@@ -41,8 +41,8 @@ class Engine:
 
         Set `db.now` to what the clock says, call `answer`, then `settle` with the request.
 
-        If the reply is a Wait, park the client: it has its reply later. At the end, if any client waits or watches, call
-        `serve`; `db.touched` is empty after it in any case.
+        If the reply is a Wait, park the client: it has its reply later. At the end, if any client waits or watches,
+        call `serve`; `db.touched` is empty after it in any case.
         """
         self.db.now = self.clock()
         reply = self.answer(client, args)
