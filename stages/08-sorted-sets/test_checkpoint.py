@@ -343,7 +343,8 @@ def test_remove_removes_one_member(modules: Modules) -> None:
     """`remove` removes this member alone, from `scores` and from the order, and returns whether it was there.
     The result has, for each call, what it returned, and all entries; then `scores`, and what is there after one `add`.
 
-    Is another member with the same score gone? Look for the entry, `(score, member)`, not for the score.
+    Take the score out of `scores`, and delete the entry with it: `(score, member)`. Is another member gone that has the
+    same score? Then only the score was looked for.
 
     When the last entry of a block is gone, the block has to go, too. Then there may be no block at all.
     """
@@ -597,7 +598,8 @@ def test_incr_with_options_answers_null_if_nothing_is_allowed(client: Client, rn
     """With INCR the options look at the sum, not at the number that is added; null says that nothing was set.
     The member has 10 points, and gets -1, 0 or 1 of them; or it is new, and gets 3.
 
-    Add first, then compare. Return None in the place where you would go on with the next pair.
+    Add first, then compare. Keep the new score in a variable, None at the beginning: then it is None at the end if
+    nothing was allowed. 0 is a score, and no null.
     """
     for options, answers in (
         *(("", "9 10 11 3"), ("NX", "- - - 3"), ("XX", "9 10 11 -"), ("GT", "- - 11 3"), ("LT", "9 - - 3")),
@@ -688,7 +690,7 @@ def test_only_what_has_changed_something_is_logged(client: Client, log: Path, rn
 def test_zrevrank_counts_from_the_highest_score(client: Client, rng: Dice) -> None:
     """ZREVRANK answers 0 for the member with the highest score, and null for one that is not there.
 
-    Of five members the one with rank 0 has 4 behind it.
+    Nine members have the ranks 0 to 8. The one with rank 8 has none behind it.
     """
     key, string = rng.key(), rng.key()
     names = [rng.key() for _ in range(9)]
@@ -761,6 +763,7 @@ def ten(key: bytes) -> Pairs:
 @pytest.mark.read("Step 6: ranges")
 def test_zrange_by_index_includes_both_ends(client: Client, rng: Dice) -> None:
     """ZRANGE key start stop answers with the members of these ranks, both ends included; -1 is the last one.
+    There are ten members.
 
     `span` of `lists.py` has the rules of LRANGE, and they are the same here. `parse_index` parses an argument.
 
@@ -801,6 +804,7 @@ def between(pairs: Pairs, low: str, high: str) -> Pairs:
 @pytest.mark.read("Step 6: ranges")
 def test_zrange_by_score_includes_its_bounds_unless_they_have_a_parenthesis(client: Client, rng: Dice) -> None:
     """ZRANGE … BYSCORE answers with the members between two bounds; `(1` does not include the score 1.
+    Ten members have the scores 0, 0, 1, 1, … 4, 4; `bottom` has -inf, `top` and `topmost` have +inf.
 
     `count_before((score, b""))` is the number of entries with a lower score: the ends of the range, if the lower bound
     is included, and if the upper one is not. In the other two cases the entries with the score itself count, too.
@@ -821,6 +825,7 @@ def test_zrange_by_score_includes_its_bounds_unless_they_have_a_parenthesis(clie
 @pytest.mark.read("Step 6: ranges")
 def test_zcount_counts_between_two_bounds(client: Client, rng: Dice) -> None:
     """ZCOUNT answers with the number of members that ZRANGE with BYSCORE would find.
+    Ten members have the scores 0, 0, 1, 1, … 4, 4.
 
     If the lower bound is above the upper one, it is 0: a range whose end is before its start has to be empty.
     """
@@ -852,6 +857,7 @@ def test_a_bound_that_is_no_number_is_an_error(client: Client, rng: Dice) -> Non
 @pytest.mark.read("Step 6: ranges")
 def test_in_reverse_the_higher_bound_comes_first(client: Client, rng: Dice) -> None:
     """With BYSCORE and REV the first argument is the higher bound, and the members come from the highest to the lowest.
+    Ten members have the scores 0, 0, 1, 1, … 4, 4.
 
     Is it empty? Swap the two bounds.
 
@@ -872,6 +878,7 @@ def test_in_reverse_the_higher_bound_comes_first(client: Client, rng: Dice) -> N
 def test_limit_leaves_out_some_and_ends_after_some(client: Client, rng: Dice) -> None:
     """LIMIT offset count leaves out `offset` members of those that were found, and answers with `count` at most.
     A negative count means all the others; a negative offset leaves out all. With REV the first ones are the highest.
+    Ten members have the scores 0, 0, 1, 1, … 4, 4, and the six with 1, 2 and 3 are asked for.
 
     First reverse, then count from there.
 
@@ -902,6 +909,8 @@ def test_withscores_adds_the_scores(client: Client, connect: Callable[[], Client
     client.check(request("ZRANGE", key, 0, -1, "WITHSCORES"), flat(pairs))
     client.check(request("ZRANGE", key, 0, 1, "REV", "WITHSCORES"), flat(pairs[:0:-1]))
     client.check(request("ZRANGE", key, 2, "+inf", "BYSCORE", "WITHSCORES", "LIMIT", 1, 1), flat(pairs[2:]))
+    client.check(request("ZREVRANGE", key, 0, 1, "WITHSCORES"), flat(pairs[:0:-1]))
+    client.check(request("ZREVRANGE", key, 1, -1), members(pairs[1::-1]))
     other.ask("HELLO", 3)
     expected = b"*2\r\n" + b"".join(b"*2\r\n$1\r\n%b\r\n,%b\r\n" % (name, number(score)) for score, name in pairs[:2])
     other.check(request("ZRANGE", key, 0, 1, "WITHSCORES"), expected)

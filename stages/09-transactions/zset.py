@@ -200,6 +200,14 @@ def zrange(db: Store, client: Client, key: bytes, start: bytes, stop: bytes, *op
     return shown(client, entries[::-1], scored)
 
 
+@command
+def zrevrange(db: Store, client: Client, key: bytes, start: bytes, stop: bytes, *options: bytes) -> Value:
+    """ZREVRANGE key start stop [WITHSCORES]: ZRANGE with REV, as redis-py still sends it."""
+    if [option.lower() for option in options] not in ([], [b"withscores"]):
+        raise syntax_error()
+    return zrange(db, client, key, start, stop, b"rev", *options)
+
+
 def parse_range(start: bytes, stop: bytes, options: tuple[bytes, ...]) -> tuple[Range, bool]:
     """Parse the arguments of ZRANGE; return them, and whether there is WITHSCORES."""
     chosen, scored, limited = Range(start, stop), False, False
