@@ -102,7 +102,7 @@ def defined(node: ast.stmt) -> list[str]:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             return [node.name]
         case ast.Assign():
-            return [target.id for target in node.targets if isinstance(target, ast.Name)]
+            return [each.id for target in node.targets for each in ast.walk(target) if isinstance(each, ast.Name)]
         case ast.AnnAssign(target=ast.Name(id=name)):
             return [name]
     return []

@@ -59,7 +59,7 @@ def draw_lines(
         axes.set_xscale("log")
         axes.set_yscale("log")
         measured = sorted(set().union(*lines.values()))
-        axes.set_xticks(measured, [f"{x:g}" for x in measured])
+        axes.set_xticks(measured, [f"{x:.15g}" for x in measured])  # not 1e+06
         axes.minorticks_off()
         axes.yaxis.set_major_formatter("{x:g}")
     axes.set_xlabel(across)

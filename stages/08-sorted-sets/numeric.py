@@ -2,7 +2,8 @@
 
 import re
 
-_FLOAT = re.compile(rb"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?(?:inf|infinity)", re.IGNORECASE)
+_DECIMAL = rb"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]+)?"  # 1, 1.5, .5, 1e3
+_FLOAT = re.compile(rb"[-+]?(?:" + _DECIMAL + rb"|inf|infinity)", re.IGNORECASE)
 
 
 def parse_float(text: bytes) -> float | None:

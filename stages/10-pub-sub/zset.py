@@ -38,22 +38,24 @@ def zadd(db: Store, key: bytes, first: bytes, second: bytes, *more: bytes) -> Va
 def set_scores(db: Store, key: bytes, pairs: list[Entry], options: set[bytes]) -> Value:
     """Set the score of each member in `pairs`, as far as `options` of ZADD, in lower case, allow; return the answer.
 
-    | option | meaning                                                                                  |
-    |--------|------------------------------------------------------------------------------------------|
-    | nx, xx | only new members; only members that exist                                                |
-    | gt, lt | a member that exists only if its new score is greater, or less; new members as usual     |
-    | incr   | the number is added to the score that the member has, if any; there is one pair          |
-    | ch     | the answer is the number of members that are new or have another score now               |
+    | option | meaning                                                                     |
+    |--------|-----------------------------------------------------------------------------|
+    | nx, xx | only new members; only members that exist                                   |
+    | gt, lt | a member that exists only if its score gets greater, or less; all new ones  |
+    | incr   | the number is added to the score that the member has, if any; one pair      |
+    | ch     | the answer is the number of members that are new, or have another score now |
 
     The answer is the number of new members; with incr the new score, or null if nothing was allowed. Call
     `db.changed(key)` if something has changed. With xx and no such key none is made. With incr infinity minus infinity
     is not a number: raise `ReplyError("ERR resulting score is not a number (NaN)")`.
 
     >>> db = Store()
-    >>> set_scores(db, b"z", [(1.0, b"a"), (2.0, b"b")], set()), set_scores(db, b"z", [(5.0, b"a")], {b"incr"})
-    (2, 6.0)
-    >>> set_scores(db, b"z", [(3.0, b"a"), (3.0, b"b"), (3.0, b"c")], {b"gt", b"ch"}), set_scores(db, b"z", [], set())
-    (2, 0)
+    >>> set_scores(db, b"z", [(1.0, b"a"), (2.0, b"b")], set())
+    2
+    >>> set_scores(db, b"z", [(5.0, b"a")], {b"incr"})
+    6.0
+    >>> set_scores(db, b"z", [(3.0, b"a"), (3.0, b"b"), (3.0, b"c")], {b"gt", b"ch"})
+    2
     """
     if b"xx" in options and key not in db:
         return None if b"incr" in options else 0
@@ -155,7 +157,7 @@ class Range:
         ...     _ = held.add(b"%d" % number, number)
         >>> Range(b"-3", b"-1").ranks(held), Range(b"2", b"(5", by_score=True).ranks(held)
         (range(7, 10), range(2, 5))
-        >>> Range(b"(5", b"2", by_score=True, reverse=True, offset=1, count=5).ranks(held)  # 3 and 2
+        >>> Range(b"(5", b"2", True, reverse=True, offset=1, count=5).ranks(held)  # 3 and 2
         range(6, 8)
         """
         if not self.by_score:
@@ -198,6 +200,14 @@ def zrange(db: Store, client: Client, key: bytes, start: bytes, stop: bytes, *op
         return shown(client, held.entries(ranks.start, ranks.stop), scored)
     entries = held.entries(len(held) - ranks.stop, len(held) - ranks.start)
     return shown(client, entries[::-1], scored)
+
+
+@command
+def zrevrange(db: Store, client: Client, key: bytes, start: bytes, stop: bytes, *options: bytes) -> Value:
+    """ZREVRANGE key start stop [WITHSCORES]: ZRANGE with REV, as redis-py still sends it."""
+    if [option.lower() for option in options] not in ([], [b"withscores"]):
+        raise syntax_error()
+    return zrange(db, client, key, start, stop, b"rev", *options)
 
 
 def parse_range(start: bytes, stop: bytes, options: tuple[bytes, ...]) -> tuple[Range, bool]:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from stages.harness.course import COURSE, LAST, STAGES, stage_folder
+from stages.harness.course import LAST, STAGES, stage_folder
 from tests.support import checkpoints
+from tests.support.road import each_stage
 from tests.support.stages_copy import Note
 
 pytestmark = pytest.mark.timeout(2 * checkpoints.SECONDS)
@@ -27,9 +28,7 @@ def test_a_checkpoint_passes_on_later_stages_and_final(stage: int, later: int, t
     passes(stage, later, TARGETS[later], tmp_path, note)
 
 
-@pytest.mark.parametrize(
-    "stage", [pytest.param(stage, marks=pytest.mark.slow if stage > COURSE else []) for stage in STAGES]
-)
+@each_stage
 def test_a_checkpoint_passes_on_redis(stage: int, tmp_path: Path, note: Note) -> None:
     checkpoints.need_redis()
     passes(stage, LAST, "redis", tmp_path, note)

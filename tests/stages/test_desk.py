@@ -11,6 +11,7 @@ from stages.desk.hint import docstrings
 from stages.desk.manifest import functions, read, sources
 from stages.desk.starter import starter
 from stages.harness.course import STAGES, stage_folder
+from tests.support.road import COURSE_FIRST
 from tests.support.stages_copy import StagesCopy
 
 CHECKPOINT = '''
@@ -189,7 +190,7 @@ def test_diff_hides_a_body_until_its_step_has_passed_or_it_is_asked_for(stages_c
     assert body in said and "NotImplementedError" in said  # what is written in stage 01 is still hidden
 
 
-@pytest.mark.parametrize("stage", STAGES[1:])
+@pytest.mark.parametrize("stage", COURSE_FIRST[1:])
 def test_no_body_that_is_to_be_written_is_in_a_diff(stage: int, stages_copy: StagesCopy) -> None:
     said = stages_copy.desk("diff", f"{stage - 1:02}", f"{stage:02}")[1]
     now, old = sources(stage_folder(stage)), sources(stage_folder(stage - 1))

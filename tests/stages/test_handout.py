@@ -14,11 +14,11 @@ import pytest
 
 from stages.desk.manifest import sources
 from stages.desk.starter import starter
-from stages.harness.course import ROOT, STAGES, stage_folder
+from stages.harness.course import ROOT, stage_folder
 from stages.teacher import handout, leaks
+from tests.support.road import each_stage
 from tests.support.stages_copy import StagesCopy, environment
 
-each_stage = pytest.mark.parametrize("stage", STAGES)
 each_kind = pytest.mark.parametrize("chain", [False, True], ids=["", "chain"])
 
 
@@ -106,7 +106,7 @@ def test_its_notebook_has_no_solutions_and_no_outputs(tmp_path: Path) -> None:
     assert not any(cell.get("outputs") for cell in cells)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@each_stage
 def test_it_has_the_pictures_that_its_pages_show(stage: int, tmp_path: Path) -> None:
     handout.lay_out(stage, tmp_path, chain=False)
     folder = stage_folder(stage).name

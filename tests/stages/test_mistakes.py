@@ -14,7 +14,7 @@ import pytest
 
 from stages.desk.manifest import sources
 from stages.desk.starter import write
-from stages.harness.course import STAGES, stage_folder
+from stages.harness.course import COURSE, STAGES, stage_folder
 from tests.support import checkpoints
 from tests.support.planted import MISTAKES, read
 
@@ -29,10 +29,11 @@ def make(patch: Path, folder: Path) -> Path:
 
 
 QUICK = 1
-"""So many mistakes of each stage belong to `make test`: each takes some seconds, and the others are slow tests."""
+"""So many mistakes of each stage of the course belong to `make test`; the others are slow tests: each takes seconds."""
+SLOW = [pytest.mark.slow]
 
 PATCHES = [
-    pytest.param(patch, id=f"{stage:02}-{patch.stem}", marks=[pytest.mark.slow] if place >= QUICK else [])
+    pytest.param(patch, id=f"{stage:02}-{patch.stem}", marks=[] if place < QUICK and stage <= COURSE else SLOW)
     for stage in STAGES
     for place, patch in enumerate(sorted((MISTAKES / stage_folder(stage).name).glob("*.patch")))
 ]

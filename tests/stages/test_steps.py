@@ -14,16 +14,17 @@ import pytest
 
 from stages.desk.manifest import read, sources
 from stages.desk.starter import made, write
-from stages.harness.course import STAGES, stage_folder
+from stages.harness.course import COURSE, STAGES, stage_folder
 from stages.harness.steps import steps
 from tests.support import checkpoints
 
 QUICK = 1
-"""After so many written steps, the check of a stage belongs to `make test`: each takes some seconds."""
+"""After so many written steps, the check of a stage of the course belongs to `make test`: each takes some seconds."""
+SLOW = [pytest.mark.slow]
 
 STEPS = {stage: steps(stage_folder(stage)) for stage in STAGES}
 FILLED = [
-    pytest.param(stage, count, id=f"{stage:02}-{count}", marks=[pytest.mark.slow] if count != QUICK else [])
+    pytest.param(*(stage, count), id=f"{stage:02}-{count}", marks=[] if count == QUICK and stage <= COURSE else SLOW)
     for stage in STAGES
     for count in range(len(STEPS[stage]))
 ]
