@@ -38,6 +38,8 @@ def encode(value: Value, protocol: int = 2) -> bytes:
     | list, tuple     | array `*2` …           | the same                          |
     | dict            | map `%1` …             | array of key, value, key, value … |
     | set, frozenset  | set `~2` …             | array                             |
+    | Push            | push `>3` …            | array                             |
+    | Replies         | its items, one by one  | the same: no array around them    |
 
     The items of an array, a map or a set are written in the same `protocol`.
     Raises TypeError for any other type: that is a bug of the server.
