@@ -94,7 +94,6 @@ class Connection(asyncio.Protocol):
             return
         self.output += encode(reply, self.client.protocol)
         if len(self.output) + self.transport.get_write_buffer_size() > LIMIT:
-            self.output = bytearray()
             self.transport.abort()
         asyncio.get_running_loop().call_soon(self.data_received, b"")
 
