@@ -35,17 +35,14 @@ class Engine:
 
         Set `db.now` to what the clock says, call `execute` of `command.py`, then `settle` with the request.
 
-        If the reply is a Wait, park the client: it has its reply later. At the end, if any client waits, call `serve`;
-        `db.touched` is empty after it in any case.
+        If the reply is a Wait, park the client: it has its reply later. At the end call `serve`, for those that wait.
         """
         self.db.now = self.clock()
         reply = execute(self.db, client, args)
         self.settle(args)
         if isinstance(reply, Wait):
             self.waiting.park(client, reply)
-        if self.waiting.waits:
-            self.serve()
-        self.db.touched.clear()
+        self.serve()
         return reply
 
     def serve(self) -> None:

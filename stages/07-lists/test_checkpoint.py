@@ -476,8 +476,8 @@ def test_who_waits_has_an_element_the_moment_it_is_pushed(connect: Connect, rng:
     """BLPOP waits for a list; when somebody pushes an element, it has it, and the list is gone. Nobody else waits.
 
     Is there no PONG? No command may sleep: it returns a Wait, `execute` parks the client, and `data_received` gives the
-    Wait to `self.wait`, because it is no reply. Is there no element? `execute` calls `serve` when anybody waits, also
-    if this request does not. Does the server hang after the first element? Unpark a client before you serve it.
+    Wait to `self.wait`, because it is no reply. Is there no element? At its end `execute` calls `serve`, also if
+    this request does not wait. Does the server hang after the first element? Unpark a client before you serve it.
 
     Is the element taken, and not sent? `deliver` appends the reply to `self.output`, and `data_received` sends it.
 
@@ -695,7 +695,7 @@ def test_nothing_stays_touched(modules: Modules) -> None:
     Nobody waits during the first two requests, then one client does. The result is the length of `touched` after each
     request, and what was delivered.
 
-    `self.db.touched.clear()` at the end of `execute`. `serve` empties it, too.
+    `execute` calls `serve` at the end of each request, and `serve` takes all keys out of `touched`.
     """
     modules.check(
         """

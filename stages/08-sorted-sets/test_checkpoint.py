@@ -200,7 +200,8 @@ def test_entries_are_ordered_by_score_and_then_by_bytes(modules: Modules) -> Non
     An entry is the tuple `(score, member)`, and tuples compare in just this order. `insort(block, entry)` inserts one
     into a sorted list.
 
-    `add` sets `self.scores[member]`, then calls `self._insert((score, member))`. The first entry makes the first block.
+    `add` sets `self.scores[member]`, then calls `self._insert((score, member))`. The first entry makes the first block,
+    `[entry]`: an empty block has no last entry, and `_find` would fail on it.
     """
     pairs: Pairs = [(2.0, b"b"), (10.0, b"k"), (-1.5, b"z"), (2.0, b"a"), (2.0, b"B"), (9.0, b"a\xff"), (1e300, b"")]
     pairs += [(2.0, b"aa"), (-1e300, b"low")]
@@ -584,8 +585,8 @@ def test_incr_adds_to_the_score_and_answers_with_it(client: Client, rng: Dice) -
     """
     key = rng.key()
     client.check(request("ZINCRBY", key, 5, "a"), bulk("5"))
-    client.check(request("ZINCRBY", key, -1.5, "a"), bulk("3.5"))
-    client.check(request("ZADD", key, "INCR", 0.5, "a"), bulk("4"))
+    client.check(request("ZINCRBY", key, "-1.5", "a"), bulk("3.5"))
+    client.check(request("ZADD", key, "INCR", "0.5", "a"), bulk("4"))
     client.check(request("ZADD", key, "INCR", 0, "a"), bulk("4"))
     client.check(request("ZADD", key, "CH", "INCR", -3, "b"), bulk("-3"))
     client.check(request("ZRANK", key, "b") + request("ZRANK", key, "a"), integer(0) + integer(1))
@@ -737,7 +738,7 @@ def test_scores_are_the_same_after_kill_9(start: Start, tmp_path: Path, rng: Dic
     for name in names:
         client.ask("ZADD", key, rng.randrange(40), name)
     for _ in range(100):
-        client.ask("ZINCRBY", key, rng.choice([-0.5, 1, 2.25]), rng.choice(names))
+        client.ask("ZINCRBY", key, rng.choice(["-0.5", "1", "2.25"]), rng.choice(names))
         client.ask("ZADD", key, rng.choice(["GT", "LT"]), rng.randrange(60), rng.choice(names))
     for _ in range(10):
         client.ask("ZPOPMIN", key)
@@ -930,7 +931,7 @@ def test_a_leaderboard_of_thousands_changes_all_the_time(client: Client, rng: Di
     for player in rng.choices(list(points), k=2000):
         amount = rng.choice([-50, -1, 1, 7.5, 100])
         points[player] += amount
-        sent, replies = sent + request("ZINCRBY", key, amount, player), replies + bulk(number(points[player]))
+        sent, replies = sent + request("ZINCRBY", key, number(amount), player), replies + bulk(number(points[player]))
     client.check(sent, replies)
     for player in rng.sample(list(points), 100):
         del points[player]
