@@ -44,8 +44,8 @@ class Engine:
 
         Set `db.now` to what the clock says, call `answer`, then `settle` with the request.
 
-        If the reply is a Wait, park the client: it has its reply later. At the end, if any client waits or watches,
-        call `serve`; `db.touched` is empty after it in any case.
+        If the reply is a Wait, park the client: it has its reply later. At the end, if any client waits or watches
+        (`waiting.waits`, `watching.watchers`), call `serve`; `db.touched` is empty after it in any case.
         """
         self.db.now = self.clock()
         reply = self.answer(client, args)
@@ -79,9 +79,9 @@ class Engine:
         return self.run(client, command, args)
 
     def run(self, client: Client, command: Command, args: list[bytes]) -> Value:
-        """Call a command, and return its answer. A ReplyError is an answer, too.
+        """Call a command for a request, and return its answer. A ReplyError is an answer, too.
 
-        What a handler may ask for: the store, the client, this engine, and `self.pubsub`, each under its class.
+        `command.call` is handed what functions may ask for, by its type: a Store, a Client, this Engine, its PubSub.
         """
         try:
             return command.call({Store: self.db, Client: client, Engine: self, PubSub: self.pubsub}, args)
