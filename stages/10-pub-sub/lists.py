@@ -20,8 +20,10 @@ def push(db: Store, key: bytes, side: bytes, elements: tuple[bytes, ...]) -> int
     At the left end the last of them is the first of the list. Call `db.changed(key)`.
 
     >>> db = Store()
-    >>> push(db, b"l", RIGHT, (b"a", b"b")), push(db, b"l", LEFT, (b"c", b"d")), list(db.get(b"l", LIST))
-    (2, 4, [b'd', b'c', b'a', b'b'])
+    >>> push(db, b"l", RIGHT, (b"a", b"b")), push(db, b"l", LEFT, (b"c", b"d"))
+    (2, 4)
+    >>> list(db.get(b"l", LIST))
+    [b'd', b'c', b'a', b'b']
     """
     held = db.make(key, LIST)
     if side == LEFT:

@@ -94,13 +94,13 @@ class SortedSet:
     def _find(self, entry: Entry) -> int:
         """Return the index of the block to which `entry` belongs: the first one whose last entry is not less than it.
 
-        If there is none, it is the last block; 0 if there are no blocks. The last entries are in order, too: use
-        `bisect_left(self.blocks, entry, key=itemgetter(-1))`.
+        If there is none, it is the last block; 0 if there are no blocks. The last entries are in order, too, so use
+        `bisect_left(self.blocks, entry, key=itemgetter(-1))`: the key is taken of each block, and not of `entry`.
         """
         return max(min(bisect_left(self.blocks, entry, key=itemgetter(-1)), len(self.blocks) - 1), 0)
 
     def _insert(self, entry: Entry) -> None:
-        """Insert `entry`, which is not there, at its place in its block; a block that is too long then is cut in two.
+        """Insert `entry`, which is not there, at its place in its block; if that is longer than LONGEST then, cut it in two.
 
         `insort` inserts into a sorted list. The first entry makes the first block.
         """

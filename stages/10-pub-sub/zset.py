@@ -173,8 +173,8 @@ class Range:
 def bound(held: SortedSet, arg: bytes, upper: bool) -> int:
     """Return how many entries of `held` are below a bound, `5`, or `(5` without the 5; with `upper`, not above it.
 
-    `count_before((score, b""))` has all entries with a lower score. `nextafter(score, inf)` is the next higher float.
-    Raises ReplyError if the argument is no number.
+    `count_before((score, b""))` has all entries with a lower score. `nextafter(score, inf)` is the next higher float;
+    for infinity there is none, and all entries are not above it. Raises ReplyError if the argument is no number.
     """
     score = parse_float(arg.removeprefix(b"("))
     if score is None:
