@@ -88,7 +88,8 @@ class Following:
     def __init__(self, engine: Engine, address: str) -> None:
         self.engine = engine
         self.address = address
-        self.client = Client(id=0, db=engine.stores[0])  # a client that no connection has, until there is one
+        # A client that no connection has, until there is one; the stream may continue in the middle.
+        self.client = Client(id=0, db=engine.stores[max(engine.primary.database, 0)])
 
     def begin(self, break_off: Callable[[], None]) -> None:
         """Let the primary be one of the clients. It goes on in the database that it had selected."""
@@ -148,10 +149,13 @@ class Following:
                     raise answer
                 unit.notes.clear()
             yield
-        self.adopt(beside.stores)
+        self.adopt(beside.stores, nobody.db.index)
 
-    def adopt(self, stores: list[Store]) -> None:
-        """Replace all data. For clients that watch a key or wait for one, it has changed; the log begins again."""
+    def adopt(self, stores: list[Store], selected: int) -> None:
+        """Replace all data; the stream goes on in the database `selected`.
+
+        For clients that watch a key or wait for one, it has changed; the log begins again.
+        """
         engine = self.engine
         engine.unit.stopped = None
         observed = {*engine.watching, *engine.waiting}
@@ -165,7 +169,8 @@ class Following:
             engine.eviction.forget_all()
         engine.rewriter.start_over()
         engine.settle()
-        self.client = Client(id=0, db=engine.stores[0])
+        self.client = Client(id=0, db=engine.stores[selected])
+        engine.primary.database = selected
 
 
 def complain(args: Args, error: ReplyError) -> None:

@@ -54,6 +54,8 @@ class Transfer:
     def requests(self) -> Iterator[Args]:
         """Yield the requests that recreate the data. Raises BadSnapshot, at the latest at the end.
 
+        The last one selects the database that the stream has selected: a replica sends its own replicas a snapshot in
+        the middle of it.
         Empty ones come there, while the checksum is computed, so that nobody has to wait for all of that.
         """
         self.file.flush()
@@ -63,6 +65,7 @@ class Transfer:
             cursor = Cursor(data)
             for _, args in read_data(cursor):
                 yield args
+            yield [b"SELECT", cursor.about.get(b"repl-stream-db", b"0")]
             for _ in check_sum(cursor):
                 yield []
 

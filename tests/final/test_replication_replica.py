@@ -225,6 +225,31 @@ def test_a_database_that_the_stream_has_selected_stays_selected_after_a_reconnec
     assert replica.ask("MGET", "one", "two") == [b"1", b"2"]
 
 
+def test_a_database_that_the_stream_has_selected_stays_selected_with_another_primary(
+    replica: Client, primary: PlayedPrimary
+) -> None:
+    primary.change_and_wait("SELECT 3", "SET one 1")
+    with PlayedPrimary() as sibling:
+        replica.ask("REPLICAOF", "127.0.0.1", sibling.port)
+        assert sibling.greet() == [REPLID.encode(), b"%d" % (primary.offset + 1)]
+        sibling.send(b"+CONTINUE\r\n")
+        sibling.offset = primary.offset
+        sibling.change_and_wait("SET two 2")
+        replica.ask("SELECT", 3)
+        assert replica.ask("MGET", "one", "two") == [b"1", b"2"]
+
+
+def test_a_snapshot_says_which_database_the_stream_has_selected(server: Server, primary: PlayedPrimary) -> None:
+    client = follow(server, primary)
+    primary.greet()
+    header, rest = WHOLE[:9], WHOLE[9:-8]
+    primary.send_all(header + b"\xfa\x0erepl-stream-db\x013" + rest + bytes(8), 1000)
+    primary.await_ack()
+    primary.change_and_wait("SET one 1")
+    client.ask("SELECT", 3)
+    assert client.ask("GET", "one") == b"1"
+
+
 def test_an_error_in_the_stream_is_logged_and_the_replica_goes_on(
     server: Server, replica: Client, primary: PlayedPrimary
 ) -> None:

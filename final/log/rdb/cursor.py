@@ -21,6 +21,7 @@ class Cursor:
     def __init__(self, data: bytes | mmap) -> None:
         self.data = data
         self.place = 0
+        self.about: dict[bytes, bytes] = {}  # the auxiliary fields so far
 
     def take(self, count: int) -> bytes:
         """The next `count` bytes."""
@@ -69,6 +70,11 @@ class Cursor:
             except ValueError as error:
                 raise BadSnapshot(start, str(error)) from None
         raise BadSnapshot(self.place - 1, "expected a string")
+
+    def field(self) -> None:
+        """An auxiliary field: its name and value."""
+        name, value = self.strings(2)
+        self.about[name] = value
 
     def strings(self, count: int) -> Iterator[bytes]:
         """The next `count` strings."""

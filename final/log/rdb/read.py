@@ -92,7 +92,7 @@ FORMS = {  # by type of value
 SKIPPED: dict[int, Callable[[Cursor], object]] = {
     248: Cursor.size,  # the idle time of the next key (LRU)
     249: Cursor.byte,  # its frequency of use (LFU)
-    250: lambda cursor: list(cursor.strings(2)),  # an auxiliary field: its name and value
+    250: Cursor.field,  # an auxiliary field: its name and value
     251: lambda cursor: (cursor.size(), cursor.size()),  # the number of keys, and of those with a deadline
 }
 FOREIGN = {245: "functions", 246: "functions", 247: "the data of a module"}
