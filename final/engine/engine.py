@@ -74,7 +74,8 @@ class Engine:
         self.monitors, self.slowlog, self.pause = Monitors(), SlowLog(options), Pause()
         self.eviction = Eviction(options, self.stores, steady)
         self.admission = Admission(self)
-        self.scripts = Scripts(options, self.run, lambda: self.eviction.full, self.admission, callbacks.while_busy)
+        full = lambda: self.eviction.full  # noqa: E731
+        self.scripts = Scripts(options, self.run, full, self.admission, callbacks.while_busy, self.counters)
         self.faults = Faults(self.unit, callbacks.broken, self.settle_expired)
         self.started = self.unit.recently = steady()
         self.replica: Replica | None = None  # None: this server is a primary
