@@ -252,6 +252,20 @@ def test_keys_expire_when_the_primary_says_so(replica: Client, primary: PlayedPr
     assert (replica.ask("GET", "d"), replica.ask("DBSIZE")) == (b"12", 5)
 
 
+def test_keys_that_have_expired_count_as_missing(server: Server, replica: Client, primary: PlayedPrimary) -> None:
+    primary.change_and_wait("SET b x PXAT 1", "RPUSH c 1", "PEXPIREAT c 1")
+    replica.ask("CONFIG", "SET", "notify-keyspace-events", "Em")
+    listening = server.connect()
+    listening.ask("SUBSCRIBE", "__keyevent@0__:keymiss")
+    replica.ask("CONFIG", "RESETSTAT")
+    for args in (["GET", "b"], ["LLEN", "c"], ["MGET", "b", "a"], ["OBJECT", "ENCODING", "b"], ["SINTER", "c", "c"]):
+        replica.ask(*args)
+    stats: Any = replica.ask("INFO", "stats")
+    assert b"keyspace_hits:1\r\nkeyspace_misses:6\r\n" in stats
+    for key in (b"b", b"c", b"b", b"c", b"c"):  # not for OBJECT
+        listening.expect(b"*3\r\n$7\r\nmessage\r\n$22\r\n__keyevent@0__:keymiss\r\n$1\r\n%b\r\n" % key)
+
+
 def test_a_random_key_is_found_even_if_all_have_expired(replica: Client, primary: PlayedPrimary) -> None:
     primary.change_and_wait("DEL a l soon", "SET b x PXAT 1")
     assert replica.ask("RANDOMKEY") == b"b"
