@@ -139,7 +139,8 @@ class Store(Objects):
     def look_up(self, key: bytes, use: bool = True, quietly: bool = False) -> bool:
         """Count a key that a command reads as a hit, and as used, or as a miss; return whether it is a hit.
 
-        A key that has expired must be removed already, but on a replica, where it counts as a miss. Without `use` it does not count as used. `quietly`: if it is missing, that makes no event.
+        A key that has expired must be removed already, but on a replica, where it counts as a miss. Without `use` a
+        key does not count as used. `quietly`: if it is missing, that makes no event.
         """
         unit = self.unit
         if key not in self._values or (unit.leaves_expiry and self.overdue(key)):
