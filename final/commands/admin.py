@@ -10,7 +10,7 @@ from ..engine.following import leave_expiry
 from ..engine.open_files import adjust_open_files_limit
 from ..engine.signature import command
 from ..engine.wait import Wait
-from ..options import config_failed
+from ..options import NAMES, config_failed
 from ..protocol.errors import ReplyError, busy, syntax_error
 from ..protocol.pattern import matcher
 from ..protocol.writer import NO_REPLY, Value
@@ -26,7 +26,7 @@ def config(subcommand: bytes, *arguments: bytes) -> Value:
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="config")
 def config_get(engine: Engine, parameter: bytes, *parameters: bytes) -> Value:
     """CONFIG GET parameter [parameter ...]: answer with the options whose names match a pattern, and their values."""
-    names = [name.replace("_", "-").encode() for name in vars(engine.options)]
+    names = [name.encode() for name in NAMES]
     found = {}
     for pattern in (parameter, *parameters):
         if pattern.lower() in names:

@@ -91,14 +91,14 @@ def test_a_full_synchronisation_replaces_all_data(
     assert client.ask("LRANGE", "l", 0, -1) == [b"x", b"y"]
 
 
-@pytest.mark.parametrize("arguments", [1, 2])
-def test_a_server_can_be_started_as_a_replica(primary: PlayedPrimary, arguments: int) -> None:
+@pytest.mark.parametrize(("arguments", "option"), [(1, "replicaof"), (2, "replicaof"), (1, "slaveof"), (2, "slaveof")])
+def test_a_server_can_be_started_as_a_replica(primary: PlayedPrimary, arguments: int, option: str) -> None:
     address = ["127.0.0.1", str(primary.port)]
     with final_server(
-        "--replicaof", *(address if arguments == 2 else [" ".join(address)]), "--appendonly", "no"
+        f"--{option}", *(address if arguments == 2 else [" ".join(address)]), "--appendonly", "no"
     ) as server:
         assert primary.greet() == [b"?", b"-1"]
-        assert server.connect().ask("CONFIG", "GET", "replicaof") == [b"replicaof", " ".join(address).encode()]
+        assert server.connect().ask("CONFIG", "GET", option) == [option.encode(), " ".join(address).encode()]
 
 
 def test_what_a_replica_says_first(server: Server, primary: PlayedPrimary) -> None:
