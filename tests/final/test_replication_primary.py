@@ -568,6 +568,29 @@ def test_shutdown_waits_only_for_so_long_and_not_with_now_and_not_after_abort() 
     assert stopped == ["stopped"]
 
 
+@pytest.mark.parametrize("end", ["acknowledged", "time over", "aborted"])
+def test_a_shutdown_whose_client_has_gone_goes_on(end: str) -> None:
+    peer = InProcess()
+    replica = attached(peer)
+    _, stopped, client = shutting_down(peer)
+    peer.engine.disconnect(client)
+    leaving = peer.engine.leaving
+    assert leaving is not None
+    leaving()
+    assert peer.engine.pause.holds(peer.client, args_of("SET k v"), peer.now) and stopped == []
+    if end == "aborted":
+        assert peer.ask("SHUTDOWN ABORT") == "+OK" and peer.ask("SHUTDOWN ABORT").startswith("-ERR No shutdown")
+        assert peer.engine.leaving is None and peer.engine.pause.until == 0
+    elif end == "acknowledged":
+        replica.ask(f"REPLCONF ACK {peer.engine.primary.offset}")
+        leaving()
+        assert stopped == ["stopped"]
+    else:
+        peer.now += peer.engine.options.shutdown_timeout * 1000
+        leaving()
+        assert stopped == ["stopped"]
+
+
 @pytest.mark.parametrize("data", [b"x" * 100])
 def test_what_the_slowest_replica_has_not_taken_stays_in_memory_once_for_all(data: bytes) -> None:
     peer = InProcess(repl_backlog_size=LEAST)
