@@ -13,7 +13,7 @@ from .log.read import CorruptLog
 from .net.server import Server
 from .net.stopping import on_signal
 from .net.systemd import tell
-from .options import Options, parse
+from .options import NAMES, Options, parse
 from .restore import restore
 from .server_log import log, open_standard_files
 
@@ -44,7 +44,8 @@ def parse_options(args: list[str]) -> Options:
             except ValueError as error:
                 raise argparse.ArgumentTypeError(str(error)) from None
 
-        flags = ["--bind", "--host"] if name == "bind" else [f"--{name}"]
+        flags = [f"--{known}" for known, attribute in NAMES.items() if attribute == each.name]
+        flags += ["--host"] * (name == "bind")
         said = each.metadata["help"] + f" (default: {each.default})" * (str(each.default) != "")
         choices = f"{{{','.join(each.metadata['choices'])}}}" if each.metadata["choices"] else None
         parser.add_argument(*flags, dest=each.name, type=value, default=each.default, help=said, metavar=choices)
@@ -53,7 +54,7 @@ def parse_options(args: list[str]) -> Options:
 
 def joined(args: list[str]) -> list[str]:
     """Return a command line in which the port that may follow `--replicaof HOST` belongs to the same argument."""
-    at = args.index("--replicaof") + 2 if "--replicaof" in args else len(args)
+    at = next((at + 2 for at, each in enumerate(args) if each in ("--replicaof", "--slaveof")), len(args))
     if not (args[at:] and args[at].isdigit()):
         return args
     return [*args[: at - 1], " ".join(args[at - 1 : at + 1]), *args[at + 1 :]]

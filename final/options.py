@@ -20,14 +20,14 @@ POLICIES = (
 
 def option(default: Any, help: str, *, choices: tuple[str, ...] = (), settable: bool = False, protected: bool = False,
            memory: bool = False, least: int = 0, most: int = 2**63 - 1,
-           read: Callable[[str, Any], Any] | None = None) -> Any:  # fmt: skip
+           read: Callable[[str, Any], Any] | None = None, alias: str = "") -> Any:  # fmt: skip
     """Declare an option: its default, a line of help, its possible values, and whether CONFIG SET may change it.
 
     `protected`: CONFIG SET refuses it as protected. `memory`: the value is a size with a unit, such as 64mb. `read`
-    returns the value for a text and the old value, or raises ValueError.
+    returns the value for a text and the old value, or raises ValueError. `alias`: its name in older releases.
     """
     metadata = {"help": help, "choices": choices, "settable": settable, "protected": protected, "read": read}
-    return field(default=default, metadata=metadata | {"memory": memory, "least": least, "most": most})
+    return field(default=default, metadata=metadata | {"memory": memory, "least": least, "most": most, "alias": alias})
 
 
 @dataclass
@@ -103,7 +103,7 @@ class Options:
         60, "seconds of silence after which a replica is lost", settable=True, least=1, most=2**31 - 1
     )
     repl_ping_replica_period: int = option(10, "seconds between two PINGs to replicas", settable=True, least=1,
-                                           most=2**31 - 1)  # fmt: skip
+                                           most=2**31 - 1, alias="repl-ping-slave-period")  # fmt: skip
     shutdown_timeout: int = option(
         10, "seconds that SHUTDOWN waits for replicas that do not have all changes", settable=True, most=2**31 - 1
     )
@@ -111,10 +111,18 @@ class Options:
         "no", "send replicas fewer, larger packets, later", choices=("yes", "no"), settable=True
     )
     min_replicas_to_write: int = option(
-        0, "refuse writes with fewer replicas that are near; 0: never", settable=True, most=2**31 - 1
+        0,
+        "refuse writes with fewer replicas that are near; 0: never",
+        settable=True,
+        most=2**31 - 1,
+        alias="min-slaves-to-write",
     )
     min_replicas_max_lag: int = option(
-        10, "near is a replica that was heard of in this many seconds", settable=True, most=2**31 - 1
+        10,
+        "near is a replica that was heard of in this many seconds",
+        settable=True,
+        most=2**31 - 1,
+        alias="min-slaves-max-lag",
     )
     maxmemory: int = option(0, "bytes that the keys may take; 0: no limit", settable=True, memory=True,
                             most=2**64 - 1)  # fmt: skip
@@ -147,22 +155,34 @@ class Options:
         "no", "who may use DEBUG: nobody, all clients, or clients on this machine", choices=("no", "yes", "local")
     )
     busy_reply_threshold: int = option(
-        5000, "milliseconds after which a running script makes the server answer BUSY", settable=True
+        5000,
+        "milliseconds after which a running script makes the server answer BUSY",
+        settable=True,
+        alias="lua-time-limit",
     )
     replicaof: str = option(
         "", "host and port of the primary that this server follows; none: it is a primary",
         read=lambda text, _: "{} {}".format(*parse_replicaof(text)) if text else "",
+        alias="slaveof",
     )  # fmt: skip
     masterauth: str = option("", "password that a replica sends to its primary", settable=True)
     masteruser: str = option("", "user name that it sends with it", settable=True)
-    replica_read_only: str = option("yes", "replicas refuse writes of clients", choices=("yes", "no"), settable=True)
+    replica_read_only: str = option(
+        "yes", "replicas refuse writes of clients", choices=("yes", "no"), settable=True, alias="slave-read-only"
+    )
     replica_serve_stale_data: str = option(
-        "yes", "replicas answer while they have lost their primary", choices=("yes", "no"), settable=True
+        "yes",
+        "replicas answer while they have lost their primary",
+        choices=("yes", "no"),
+        settable=True,
+        alias="slave-serve-stale-data",
     )
     replica_priority: int = option(100, "Sentinel prefers the replica with the lowest number; 0: never promote it",
-                                   settable=True, most=2**31 - 1)  # fmt: skip
-    replica_announce_ip: str = option("", "address at which others reach this replica", settable=True)
-    replica_announce_port: int = option(0, "port at which they do; 0: `port`", settable=True, most=65535)
+                                   settable=True, most=2**31 - 1, alias="slave-priority")  # fmt: skip
+    replica_announce_ip: str = option("", "address at which others reach this replica", settable=True,
+                                      alias="slave-announce-ip")  # fmt: skip
+    replica_announce_port: int = option(0, "port at which they do; 0: `port`", settable=True, most=65535,
+                                        alias="slave-announce-port")  # fmt: skip
     loop: str = option(
         "auto", "the event loop: asyncio's own, or uvloop; auto: uvloop if it is installed",
         choices=("auto", "asyncio", "uvloop"),
@@ -175,30 +195,38 @@ class Options:
 
     def get(self, name: str) -> bytes:
         """The value of an option as CONFIG GET shows it."""
-        return os.fsencode(str(getattr(self, name.replace("-", "_"))))
+        return os.fsencode(str(getattr(self, NAMES[name])))
 
     def set(self, values: list[tuple[str, str]]) -> dict[str, Any]:
         """CONFIG SET: change the named options and return their old values; or raise ReplyError and change none."""
-        known = {each.name.replace("_", "-"): each.metadata for each in fields(self)}
+        known = {each.name: each.metadata for each in fields(self)}
         parsed: dict[str, Any] = {}
-        for name, value in values:
-            meta = known.get(name.lower())
-            if meta is None:
-                raise ReplyError(f"ERR Unknown option or number of arguments for CONFIG SET - '{name}'")
-            attribute = name.lower().replace("-", "_")
-            if attribute in parsed:
-                raise config_failed(name, "duplicate parameter")
+        given: set[str] = set()
+        for argument, value in values:
+            name = argument.lower()
+            if name not in NAMES:
+                raise ReplyError(f"ERR Unknown option or number of arguments for CONFIG SET - '{argument}'")
+            attribute, meta = NAMES[name], known[NAMES[name]]
+            if name in given:
+                raise config_failed(argument, "duplicate parameter")
+            given.add(name)
+            if not meta["settable"]:
+                raise config_failed(argument, f"can't set {'protected' if meta['protected'] else 'immutable'} config")
             try:
-                if meta["protected"]:
-                    raise ValueError("can't set protected config")
-                if not meta["settable"]:
-                    raise ValueError("can't set immutable config")
                 parsed[attribute] = parse(attribute, value, getattr(self, attribute))
             except ValueError as error:
                 raise config_failed(name, str(error)) from None
         before = {attribute: getattr(self, attribute) for attribute in parsed}
         vars(self).update(parsed)
         return before
+
+
+NAMES = {  # of the options, as in redis.conf, and the attributes; with an alias, an option has two
+    name: each.name
+    for each in fields(Options)
+    for name in (each.name.replace("_", "-"), each.metadata["alias"])
+    if name
+}
 
 
 def parse(name: str, value: str, now: Any = None) -> Any:

@@ -10,7 +10,7 @@ from ..engine.following import leave_expiry
 from ..engine.open_files import adjust_open_files_limit
 from ..engine.signature import command
 from ..engine.wait import Wait
-from ..options import config_failed
+from ..options import NAMES, config_failed
 from ..protocol.errors import ReplyError, busy, syntax_error
 from ..protocol.pattern import matcher
 from ..protocol.writer import NO_REPLY, Value
@@ -26,7 +26,7 @@ def config(subcommand: bytes, *arguments: bytes) -> Value:
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="config")
 def config_get(engine: Engine, parameter: bytes, *parameters: bytes) -> Value:
     """CONFIG GET parameter [parameter ...]: answer with the options whose names match a pattern, and their values."""
-    names = [name.replace("_", "-").encode() for name in vars(engine.options)]
+    names = [name.encode() for name in NAMES]
     found = {}
     for pattern in (parameter, *parameters):
         if pattern.lower() in names:
@@ -116,6 +116,7 @@ def shutdown(engine: Engine, *options: bytes) -> Value:
     def finish() -> Value:
         wanted = b"save" in args or (engine.options.save and b"nosave" not in args)
         if wanted and not engine.snapshots.save_at_end() and b"force" not in args:
+            let_writes_go_on(engine)
             return ReplyError(NO_SHUTDOWN)
         engine.stop()
         return NO_REPLY
@@ -124,7 +125,17 @@ def shutdown(engine: Engine, *options: bytes) -> Value:
     if b"now" in args or not patience or engine.scripts.busy or engine.primary.all_acknowledged:
         return finish()
     engine.primary.ask_for_acks()
-    engine.pause.begin(engine.steady() + patience, writes_only=True)
+    deadline = engine.steady() + patience
+    engine.pause.begin(deadline, writes_only=True)
+
+    def go_on() -> None:
+        if engine.primary.all_acknowledged or engine.steady() >= deadline:
+            engine.leaving = None
+            finish()
+
+    def gone() -> None:
+        engine.leaving = go_on
+
     return Wait(
         (),
         bytes,
@@ -133,6 +144,7 @@ def shutdown(engine: Engine, *options: bytes) -> Value:
         lambda _: finish(),
         lambda _: engine.primary.all_acknowledged,
         timed_out=finish,
+        gone=gone,
         only_end=True,
     )
 
@@ -140,14 +152,20 @@ def shutdown(engine: Engine, *options: bytes) -> Value:
 def abort_shutdown(engine: Engine) -> Value:
     """Let no SHUTDOWN wait for replicas any more; answer OK. Raises ReplyError if none does."""
     found = [each for each in engine.clients.values() if each.parked and each.parked.command.function is shutdown]
-    if not found:
+    if not found and engine.leaving is None:
         raise ReplyError("ERR No shutdown in progress.")
+    engine.leaving = None
     for each in found:
         engine.waiting.unblock(each, ReplyError(NO_SHUTDOWN))
+    let_writes_go_on(engine)
+    return "OK"
+
+
+def let_writes_go_on(engine: Engine) -> None:
+    """End the pause that a SHUTDOWN has begun."""
     engine.pause.end()
     for each in list(engine.clients.values()):
         each.resume()
-    return "OK"
 
 
 @command(ADMIN, NOSCRIPT, "no_async_loading", NO_MULTI)

@@ -45,11 +45,12 @@ class AnnouncingStore(Store):
             self.put(key, value)
             self.changed(key, event=event)
 
-    def look_up(self, key: bytes, use: bool = True, quietly: bool = False) -> None:
+    def look_up(self, key: bytes, use: bool = True, quietly: bool = False) -> bool:
         """Do what `Store.look_up` does, and note the event `keymiss`, if not `quietly`."""
-        super().look_up(key, use)
-        if not quietly and key not in self._values:
+        found = super().look_up(key, use)
+        if not (found or quietly):
             self._note_missing(key)
+        return found
 
     def _note_missing(self, key: bytes) -> None:
         """Note the event `keymiss`: behind that of the key's expiry, and those of missing keys; before all others."""

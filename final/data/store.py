@@ -136,18 +136,20 @@ class Store(Objects):
                 self._forget(key)
                 unit.notes.append(Note(self, (key,), UNLOGGED, "del"))
 
-    def look_up(self, key: bytes, use: bool = True, quietly: bool = False) -> None:
-        """Count a key that a command reads as a hit, and as used, or as a miss. Expired keys must be removed already.
+    def look_up(self, key: bytes, use: bool = True, quietly: bool = False) -> bool:
+        """Count a key that a command reads as a hit, and as used, or as a miss; return whether it is a hit.
 
-        Without `use` it does not count as used. `quietly`: if it is missing, that makes no event.
+        A key that has expired must be removed already, but on a replica, where it counts as a miss. Without `use` a
+        key does not count as used. `quietly`: if it is missing, that makes no event.
         """
         unit = self.unit
-        if key in self._values:
-            unit.hits += 1
-            if use and self.tracking:
-                self._used[key] = unit.recently
-        else:
+        if key not in self._values or (unit.leaves_expiry and self.overdue(key)):
             unit.misses += 1
+            return False
+        unit.hits += 1
+        if use and self.tracking:
+            self._used[key] = unit.recently
+        return True
 
     def peek(self, key: bytes) -> Any:
         """Return the value at `key`, of any type, or None if there is no such key."""

@@ -41,6 +41,7 @@ class Engine(Protocol):
     unit: Unit
     replica: Replica | None
     failover: Failover | None
+    leaving: Callable[[], None] | None
     admission: Admission
     log: Log | None
     order: Order

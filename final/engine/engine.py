@@ -74,10 +74,12 @@ class Engine:
         self.monitors, self.slowlog, self.pause = Monitors(), SlowLog(options), Pause()
         self.eviction = Eviction(options, self.stores, steady)
         self.admission = Admission(self)
-        self.scripts = Scripts(options, self.run, lambda: self.eviction.full, self.admission, callbacks.while_busy)
+        full = lambda: self.eviction.full  # noqa: E731
+        self.scripts = Scripts(options, self.run, full, self.admission, callbacks.while_busy, self.counters)
         self.faults = Faults(self.unit, callbacks.broken, self.settle_expired)
         self.started = self.unit.recently = steady()
         self.replica: Replica | None = None  # None: this server is a primary
+        self.leaving: Callable[[], None] | None = None  # goes on with a SHUTDOWN that waits, and whose client has gone
         self.failover: Failover | None = None  # while this primary hands over to a replica
         self.run_id = token_hex(20)  # random for each start: a tool sees a restart by it
         self.active_expire = True  # remove expired keys before they are accessed; DEBUG SET-ACTIVE-EXPIRE sets it
@@ -98,7 +100,10 @@ class Engine:
         self.clients.pop(client.id, None)
         if client.replica is not None:
             self.primary.detach(client.replica)
+        parked = client.parked
         self.waiting.unpark(client)
+        if parked is not None:
+            parked.wait.gone()
         self.watching.unwatch(client)
         self.pubsub.unsubscribe_all(client)
         self.monitors.remove(client)
@@ -156,6 +161,11 @@ class Engine:
     def forked(self) -> bool:
         """Whether a child process runs, for a rewrite, a snapshot or a replica. There is at most one."""
         return any(each.worker is not None for each in (self.rewriter, self.snapshots, self.primary.full_sync))
+
+    def give_way(self) -> None:
+        """End the child that writes a snapshot, for the disk or for replicas: the log must be rewritten."""
+        self.snapshots.give_way()
+        self.primary.full_sync.give_way()
 
     def make_room(self, client: Client, command: Command, args: list[bytes]) -> None:
         """Evict keys before a request runs, until `maxmemory` is kept.

@@ -11,6 +11,7 @@ from ..server_log import log
 from .admit import Admission
 from .client import Client
 from .command import DENYOOM, MAY_REPLICATE, NOSCRIPT, STALE, WRITE, Command, look_up
+from .counters import Counters
 
 Call = Callable[[Client, Command, list[bytes]], Value]
 
@@ -27,6 +28,7 @@ class Scripts:
         full: Callable[[], bool],
         admission: Admission,
         while_busy: Callable[[], None],
+        counters: Counters,
     ) -> None:
         """The functions that scripts need of the engine.
 
@@ -39,6 +41,7 @@ class Scripts:
         self.full = full
         self.admission = admission
         self.while_busy = while_busy
+        self.counters = counters
         self.texts: dict[bytes, bytes] = {}
         self.busy = False  # a script has been running for longer than `busy-reply-threshold`
         self._lua: Interpreter | None = None
@@ -93,6 +96,7 @@ class Scripts:
         try:
             return self._lua.run(name, keys, arguments)
         finally:
+            self.counters.error_replies += self._lua.errors
             self._client = None
             self.busy = False
 
@@ -109,6 +113,17 @@ class Scripts:
 
     def _call(self, args: list[bytes], protocol: int) -> Value:
         """Run a command that the script calls. `protocol`: see `redis.setresp`; it decides the form of some replies."""
+        try:
+            command = self._admit(args)
+        except ReplyError as error:
+            self.counters.error_replies += 1
+            return error
+        assert self._client is not None
+        self._client.protocol = protocol
+        return self.call(self._client, command, args)
+
+    def _admit(self, args: list[bytes]) -> Command:
+        """Return the command that the script calls. Raises ReplyError if it must not run."""
         try:
             command = look_up(args)
         except ReplyError:
@@ -127,9 +142,7 @@ class Scripts:
             if WRITE in command.flags and self._refusal and not self._wrote:
                 raise self._refusal
             self._wrote = self._wrote or WRITE in command.flags
-        assert self._client is not None
-        self._client.protocol = protocol
-        return self.call(self._client, command, args)
+        return command
 
     def _check(self) -> bool:
         """Return whether the running script must end. Lua calls this repeatedly."""

@@ -43,6 +43,9 @@ class Engine(Protocol):
     def forked(self) -> bool:
         """Whether a child process runs, for a rewrite or a snapshot."""
 
+    def give_way(self) -> None:
+        """End the child that writes a snapshot, if one runs."""
+
 
 class Rewriter:
     """Rewrites the log on request, when it has grown too much, and when it is turned on.
@@ -146,8 +149,8 @@ class Rewriter:
     def tick(self) -> None:
         """Finish the rewrite whose child has ended, or begin one that is due. Called about ten times a second.
 
-        A snapshot is finished first, unless the log is incomplete: then what counts is that writes are accepted again.
-        If the rewrite has failed before, the snapshot may be all that will be left, so it is finished.
+        A snapshot, for the disk or for replicas, is finished first, unless the log is incomplete: then what counts is
+        that writes are accepted again. If the rewrite has failed before, it may be all that will be left.
         """
         if self.worker is not None:
             problem = self.worker.result()
@@ -155,7 +158,7 @@ class Rewriter:
                 self.finish(problem)
         elif self.due():
             if self.needed and not self.failures:
-                self.engine.snapshots.give_way()
+                self.engine.give_way()
             if not self.engine.forked:
                 self.begin()
 

@@ -44,6 +44,9 @@ class Killed(Exception):
     """SCRIPT KILL ends the script, during the conversion of a value."""
 
 
+ENDED = {MemoryError: OUT_OF_MEMORY, Killed: KILLED, RecursionError: "ERR reached lua stack limit"}  # a conversion
+
+
 class Interpreter:
     """A Lua state and the scripts compiled in it. Raises ReplyError if lupa is not installed.
 
@@ -62,6 +65,7 @@ class Interpreter:
         self._error = LuaError
         self._type = lua_type
         self._call, self._check = call, check
+        self.errors = 0  # in the last script's reply, but not those of commands, which are counted when they fail
         self._memory = MOST_MEMORY
         self._left = self._next_look = 0  # bytes that the current conversion may still use; when to call `check` again
         self._scripts: dict[bytes, tuple[Any, int]] = {}  # by SHA1: the function, and its number of lines
@@ -113,8 +117,7 @@ class Interpreter:
     def _begin(self) -> None:
         """Begin a conversion between values of Lua and values of Python."""
         self._lift()
-        self._left = self._memory
-        self._next_look = self._left - LOOK_EVERY
+        self._left, self._next_look = self._memory, self._memory - LOOK_EVERY
 
     def _charge(self, size: int) -> None:
         """Count `size` more bytes for the conversion. Raises MemoryError if that is too much, and Killed.
@@ -153,10 +156,11 @@ class Interpreter:
     def run(self, name: bytes, keys: list[bytes], arguments: list[bytes]) -> Value:
         """Run a script that is loaded, and return its reply."""
         function, lines = self._scripts[name]
-        try:  # the third result: of a script that ends well, the RESP version that it chose; else the line of its error
-            fine, result, third = (*self._run(function, *map(self._lua.table_from, (keys, arguments))), None)[:3]
+        self.errors = 0
+        try:  # `third`: of a script that ends well, the RESP version that it chose; else the line of its error
+            fine, result, third, counted = self._run(function, *map(self._lua.table_from, (keys, arguments)))
         except self._error:  # not even Lua's own error message fitted in memory
-            return ReplyError(OUT_OF_MEMORY)
+            return self._failure(OUT_OF_MEMORY)
         finally:
             self._lift()
         if fine:
@@ -165,7 +169,12 @@ class Interpreter:
             raise result  # from `redis.call`: a bug of the server, which the script must not catch
         text = result.decode(errors="surrogateescape") if isinstance(result, bytes) else "ERR unknown error"
         # `return redis.call(…)` is a tail call, so its line is unknown: most likely it is the last one.
-        return ReplyError(f"{text} script: {name.decode()}, on @user_script:{third or lines}.")
+        return self._failure(f"{text} script: {name.decode()}, on @user_script:{third or lines}.", counted)
+
+    def _failure(self, text: str, counted: Any = None) -> ReplyError:
+        """An error in a script's reply. `counted`: it is one of a command."""
+        self.errors += not counted
+        return ReplyError(text)
 
     def _answer(self, resp: float, count: float, args: Any) -> Any:
         """Run a command for `redis.call`, and return its reply as a Lua value; an error is a table with `err`."""
@@ -174,12 +183,8 @@ class Interpreter:
             answer = self._call([args[place] for place in range(1, int(count) + 1)], int(resp))
             self._begin()
             return self._lua_value(answer, int(resp))
-        except ReplyError as error:
-            return self._lua.table_from({b"err": str(error).encode(errors="surrogateescape")})
-        except MemoryError:
-            return self._lua.table_from({b"err": OUT_OF_MEMORY.encode()})
-        except Killed:
-            return self._lua.table_from({b"err": KILLED.encode()})
+        except (MemoryError, Killed) as error:
+            return self._lua.table_from({b"err": ENDED[type(error)].encode()})
 
     def _guarded(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap a function so that it returns a result and None, or None and an error text."""
@@ -201,8 +206,7 @@ class Interpreter:
 
     def _lua_value(self, value: Value, resp: int) -> Any:
         """Convert a reply to a Lua value, as Redis does. RESP3 (`redis.setresp(3)`) keeps more of the types."""
-        convert = self._lua_value
-        table = self._table
+        convert, table = self._lua_value, self._table
         match value:
             case Exception():
                 return table({b"err": str(value).encode(errors="surrogateescape")})
@@ -238,12 +242,8 @@ class Interpreter:
         self._booleans = resp == 3
         try:
             return self._reply(value)
-        except RecursionError:
-            return ReplyError("ERR reached lua stack limit")
-        except MemoryError:
-            return ReplyError(OUT_OF_MEMORY)
-        except Killed:
-            return ReplyError(KILLED)
+        except (RecursionError, MemoryError, Killed) as error:
+            return self._failure(ENDED[type(error)])
 
     def _reply(self, value: Any, depth: int = 0) -> Value:
         """Convert the result of a script to a reply: numbers are truncated to integers, a table ends at its first nil.
@@ -262,11 +262,11 @@ class Interpreter:
         if self._type(value) != "table":
             return None
         if depth == DEEPEST:
-            return ReplyError("ERR reached lua stack limit")
+            return self._failure(ENDED[RecursionError])
         depth += 1
         get = self._field
         if isinstance(error := get(value, b"err"), bytes):
-            return ReplyError(error.decode(errors="surrogateescape"))
+            return self._failure(error.decode(errors="surrogateescape"), get(value, b"ignore_error_stats_update"))
         if isinstance(status := get(value, b"ok"), bytes):
             return status.decode(errors="surrogateescape")
         if isinstance(double := get(value, b"double"), (int, float)):

@@ -64,7 +64,10 @@ end
 
 local function call(...)
     local result = answer(resp, args_of(...))
-    if type(result) == "table" and result.err then error(result, 0) end
+    if type(result) == "table" and result.err then
+        result.ignore_error_stats_update = true  -- it is counted, whatever becomes of it
+        error(result, 0)
+    end
     return result
 end
 
@@ -283,16 +286,19 @@ local function explain(problem)
         place = getinfo(level, "Sl")
     end
     if type(problem) == "userdata" then return problem end
+    local counted = false
     if type(problem) == "table" then
+        counted = rawget(problem, "ignore_error_stats_update")
         problem = rawget(problem, "err") or "ERR unknown error"
     else
         problem = "ERR " .. tostring(problem)
     end
-    return {text = tostring(problem), line = place and place.currentline}  -- no line: a tail call has lost it
+    -- No line: a tail call has lost it.
+    return {text = tostring(problem), line = place and place.currentline, counted = counted}
 end
 
 local function run(script, keys, arguments)
-    if not tidy() then return false, "ERR not enough memory" end
+    if not tidy() then return false, "ERR not enough memory", nil, false end
     restrict()
     known.KEYS, known.ARGV, resp, killed, settings = keys, arguments, 2, false, {}
     sethook(hook, "", steps)
@@ -300,9 +306,9 @@ local function run(script, keys, arguments)
     sethook()
     known.KEYS, known.ARGV = nil, nil
     if not tidy() then fine, result = false, STARVED end
-    if fine or type(result) == "userdata" then return fine, result, resp end
-    if type(result) == "table" then return false, result.text, result.line end
-    return false, "ERR " .. tostring(result)  -- `explain` failed
+    if fine or type(result) == "userdata" then return fine, result, resp, false end
+    if type(result) == "table" then return false, result.text, result.line, result.counted and true end
+    return false, "ERR " .. tostring(result), nil, false  -- `explain` failed
 end
 
 local function load_script(text)

@@ -226,6 +226,8 @@ class Server:
             self.engine.rewriter.tick()
             self.engine.snapshots.tick()
             self.engine.primary.tick()
+            if self.engine.leaving is not None:
+                self.engine.leaving()
             for each in (self.engine.replica, self.engine.failover):
                 if each is not None:
                     each.tick(self.engine.steady())

@@ -224,6 +224,12 @@ class FullSync:
                 each.state = State.SENDING
                 each.wake()
 
+    def give_way(self) -> None:
+        """End the child that writes to the pipe, if one runs: its replicas ask again."""
+        if self.worker is not None:
+            self.cancel()
+            self.finish("the log must be rewritten first")
+
     def cancel(self) -> None:
         """End the child that writes to the pipe."""
         self.close()

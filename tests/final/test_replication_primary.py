@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from final.log.health import Event
 from final.protocol.writer import Value
 from final.replication.backlog import BLOCK, LEAST, Backlog
 from final.replication.full_sync import AHEAD, CHUNK
@@ -125,6 +126,28 @@ def test_a_replica_gets_all_data_and_then_what_has_changed_since(tmp_path: Path,
     assert (tmp_path / "dump.rdb").exists() == (diskless == "no")
     copied = int(told(peer, "persistence")["rdb_last_cow_size"])
     assert copied > 0 or not Path("/proc/self/smaps_rollup").exists()
+
+
+def test_a_rewrite_that_the_log_needs_does_not_wait_for_the_child_of_a_slow_replica(tmp_path: Path, held: Held) -> None:
+    peer = opened(tmp_path)
+    peer.engine.options.repl_diskless_sync_delay = 0
+    log = peer.engine.log
+    assert log is not None
+    peer.ask("SET k v")
+    replica = Played(peer)
+    replica.ask("PSYNC ? -1")
+    held(peer)  # and is never continued
+    log.health.happen(Event.SYNC_FAILED, OSError(5, "Input/output error"))
+    peer.engine.rewriter.tick()
+    assert replica.closed and peer.engine.primary.full_sync.worker is None and peer.engine.rewriter.worker is not None
+    held(peer)()
+    while log.failure:
+        peer.engine.rewriter.tick()
+        log.flush()
+    again = Played(peer)
+    again.ask("PSYNC ? -1")
+    held(peer)()
+    assert again.line().startswith("+FULLRESYNC") and same(peer, again.snapshot())
 
 
 @pytest.mark.parametrize("only", ["rdb-only 1", "rdb-only 1 rdb-filter-only functions"])
@@ -566,6 +589,29 @@ def test_shutdown_waits_only_for_so_long_and_not_with_now_and_not_after_abort() 
     assert stopped == ["stopped"]
     _, stopped, client = shutting_down(peer, "SHUTDOWN NOW")
     assert stopped == ["stopped"]
+
+
+@pytest.mark.parametrize("end", ["acknowledged", "time over", "aborted"])
+def test_a_shutdown_whose_client_has_gone_goes_on(end: str) -> None:
+    peer = InProcess()
+    replica = attached(peer)
+    _, stopped, client = shutting_down(peer)
+    peer.engine.disconnect(client)
+    leaving = peer.engine.leaving
+    assert leaving is not None
+    leaving()
+    assert peer.engine.pause.holds(peer.client, args_of("SET k v"), peer.now) and stopped == []
+    if end == "aborted":
+        assert peer.ask("SHUTDOWN ABORT") == "+OK" and peer.ask("SHUTDOWN ABORT").startswith("-ERR No shutdown")
+        assert peer.engine.leaving is None and peer.engine.pause.until == 0
+    elif end == "acknowledged":
+        replica.ask(f"REPLCONF ACK {peer.engine.primary.offset}")
+        leaving()
+        assert stopped == ["stopped"]
+    else:
+        peer.now += peer.engine.options.shutdown_timeout * 1000
+        leaving()
+        assert stopped == ["stopped"]
 
 
 @pytest.mark.parametrize("data", [b"x" * 100])

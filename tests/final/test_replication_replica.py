@@ -91,14 +91,14 @@ def test_a_full_synchronisation_replaces_all_data(
     assert client.ask("LRANGE", "l", 0, -1) == [b"x", b"y"]
 
 
-@pytest.mark.parametrize("arguments", [1, 2])
-def test_a_server_can_be_started_as_a_replica(primary: PlayedPrimary, arguments: int) -> None:
+@pytest.mark.parametrize(("arguments", "option"), [(1, "replicaof"), (2, "replicaof"), (1, "slaveof"), (2, "slaveof")])
+def test_a_server_can_be_started_as_a_replica(primary: PlayedPrimary, arguments: int, option: str) -> None:
     address = ["127.0.0.1", str(primary.port)]
     with final_server(
-        "--replicaof", *(address if arguments == 2 else [" ".join(address)]), "--appendonly", "no"
+        f"--{option}", *(address if arguments == 2 else [" ".join(address)]), "--appendonly", "no"
     ) as server:
         assert primary.greet() == [b"?", b"-1"]
-        assert server.connect().ask("CONFIG", "GET", "replicaof") == [b"replicaof", " ".join(address).encode()]
+        assert server.connect().ask("CONFIG", "GET", option) == [option.encode(), " ".join(address).encode()]
 
 
 def test_what_a_replica_says_first(server: Server, primary: PlayedPrimary) -> None:
@@ -275,6 +275,20 @@ def test_keys_expire_when_the_primary_says_so(replica: Client, primary: PlayedPr
     assert sorted(keys) == [b"a", b"l", b"soon"]
     primary.change_and_wait("PERSIST d", "DEL b")
     assert (replica.ask("GET", "d"), replica.ask("DBSIZE")) == (b"12", 5)
+
+
+def test_keys_that_have_expired_count_as_missing(server: Server, replica: Client, primary: PlayedPrimary) -> None:
+    primary.change_and_wait("SET b x PXAT 1", "RPUSH c 1", "PEXPIREAT c 1")
+    replica.ask("CONFIG", "SET", "notify-keyspace-events", "Em")
+    listening = server.connect()
+    listening.ask("SUBSCRIBE", "__keyevent@0__:keymiss")
+    replica.ask("CONFIG", "RESETSTAT")
+    for args in (["GET", "b"], ["LLEN", "c"], ["MGET", "b", "a"], ["OBJECT", "ENCODING", "b"], ["SINTER", "c", "c"]):
+        replica.ask(*args)
+    stats: Any = replica.ask("INFO", "stats")
+    assert b"keyspace_hits:1\r\nkeyspace_misses:6\r\n" in stats
+    for key in (b"b", b"c", b"b", b"c", b"c"):  # not for OBJECT
+        listening.expect(b"*3\r\n$7\r\nmessage\r\n$22\r\n__keyevent@0__:keymiss\r\n$1\r\n%b\r\n" % key)
 
 
 def test_a_random_key_is_found_even_if_all_have_expired(replica: Client, primary: PlayedPrimary) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import signal
 import subprocess
 import sys
@@ -446,6 +447,35 @@ def test_a_pattern_that_would_take_more_stack_than_there_is_is_refused(search: s
     code = f"from tests.support.scripts import evaluate; print(evaluate({script!r}))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert ran.stdout == "ERR user_script:1: pattern too complex\n", ran.stderr
+
+
+FAILING = [
+    *("return redis.call('nope')", "redis.pcall('nope')", "pcall(redis.call, 'nope')", "redis.pcall('get')"),
+    *("redis.pcall('eval', 'return 1', 0)", "redis.pcall('set', 'k', 'v', 'NONO')", "redis.pcall()", "redis.call()"),
+    *("return redis.call('incr', 's')", "redis.pcall('incr', 's')", "return redis.pcall('incr', 's')"),
+    *("local e = redis.pcall('incr', 's') return {e, e}", "error(redis.pcall('incr', 's'))", "error('x')", "return x"),
+    *("return redis.error_reply('MY x')", "redis.error_reply('MY x')", "error(redis.error_reply('MY x'))"),
+    *("local e = redis.error_reply('MY x') return {e, {e}}", "return {err = 'MY x'}", "redis.setresp(9)", "x ("),
+    "#!lua flags=no-writes\nredis.pcall('set', 'k', 'v')",
+    "local e = redis.pcall('nope') return {e.err, e.ignore_error_stats_update and 'counted'}",
+    "local e = redis.pcall('nope') e.ignore_error_stats_update = nil return e",
+]
+
+
+def test_errors_in_scripts_are_counted_once_as_in_redis() -> None:
+    counted: list[list[object]] = []
+    for start in (final_server, redis_server):
+        with start() as running:
+            client = running.connect()
+            client.ask("SET", "s", "x")
+            counted.append([])
+            for script in FAILING:
+                client.ask("CONFIG", "RESETSTAT")
+                reply = client.ask("EVAL", script, "0")
+                stats = str(client.ask("INFO", "stats"))
+                counted[-1].append((script, str(reply), re.findall(r"total_error_replies:\d+", stats)))
+    ours, theirs = counted
+    assert ours == theirs
 
 
 def test_errors_of_searching_name_the_place_in_the_script() -> None:

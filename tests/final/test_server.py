@@ -389,6 +389,11 @@ def test_options_are_checked_at_the_start(tmp_path: Path) -> None:
     assert "argument must be between 0 and 65535 inclusive" in refused(tmp_path, "--port", "65536")
 
 
+def test_options_have_their_older_names_too() -> None:
+    options = parse_options(["--slave-priority", "7", "--min-slaves-to-write", "2", "--lua-time-limit", "9"])
+    assert (options.replica_priority, options.min_replicas_to_write, options.busy_reply_threshold) == (7, 2, 9)
+
+
 NAMES = ("bind", "dir", "appendfilename", "appenddirname", "dbfilename")  # options that take any text but an empty one
 
 
