@@ -53,8 +53,10 @@ def set_deadline(db: Store, key: bytes, deadline: int) -> int:
 
     >>> db = Store()
     >>> db.put(b"k", b"v")
-    >>> set_deadline(db, b"k", 9000), set_deadline(db, b"missing", 9000), db.deadline(b"k"), db.records
-    (1, 0, 9000, [[b'PEXPIREAT', b'k', b'9000']])
+    >>> set_deadline(db, b"k", 9000), set_deadline(db, b"missing", 9000)
+    (1, 0)
+    >>> db.deadline(b"k"), db.records
+    (9000, [[b'PEXPIREAT', b'k', b'9000']])
     """
     if key not in db:
         return 0

@@ -53,8 +53,10 @@ def set_deadline(db: Store, key: bytes, deadline: int) -> int:
 
     >>> db = Store()
     >>> db.put(b"k", b"v")
-    >>> set_deadline(db, b"k", 9000), set_deadline(db, b"missing", 9000), db.deadline(b"k"), db.records
-    (1, 0, 9000, [[b'PEXPIREAT', b'k', b'9000']])
+    >>> set_deadline(db, b"k", 9000), set_deadline(db, b"missing", 9000)
+    (1, 0)
+    >>> db.deadline(b"k"), db.records
+    (9000, [[b'PEXPIREAT', b'k', b'9000']])
     """
     if key not in db:
         return 0
@@ -95,7 +97,7 @@ def pexpireat(db: Store, key: bytes, milliseconds: int) -> Value:
 def persist(db: Store, key: bytes) -> Value:
     """PERSIST key: take the key's deadline away; answer 1, or 0 if it has none or there is no such key.
 
-    Call `db.changed(key)` if it had one.
+    Call `db.changed(key)` if it had one. Ask `key in db` first: a key that has expired is not there.
     """
     if key not in db or not db.persist(key):
         return 0

@@ -100,9 +100,9 @@ class SortedSet:
         return max(min(bisect_left(self.blocks, entry, key=itemgetter(-1)), len(self.blocks) - 1), 0)
 
     def _insert(self, entry: Entry) -> None:
-        """Insert `entry`, which is not there, at its place in its block; if that is longer than LONGEST then, cut it in two.
+        """Insert `entry`, which is not there, at its place in its block. The first entry makes the first block.
 
-        `insort` inserts into a sorted list. The first entry makes the first block.
+        `insort` inserts into a sorted list. If the block is longer than LONGEST then, cut it in two.
         """
         if not self.blocks:
             self.blocks.append([entry])
