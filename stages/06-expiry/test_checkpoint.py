@@ -292,11 +292,10 @@ def test_a_key_is_there_until_its_deadline_has_passed(modules: Modules) -> None:
     The deadline of all keys is 5000. The result has, for 4999, 5000 and 5001, what GET, STRLEN, EXISTS, TYPE, HGET and
     DEL answer, each about a key of its own.
 
-    At the deadline itself it has not passed: a key expires when `self.now` is greater.
+    Is there a RecursionError? `delete` calls `expired`, so `expired` cannot call `delete`: it takes the key out itself.
+    Otherwise: at the deadline itself it has not passed. A key expires when `self.now` is greater.
 
     GET and HGET come to `Store.get`, EXISTS to `in` and TYPE to `kind`, which call `expired`; DEL to `Store.delete`.
-
-    Is there a RecursionError? `delete` calls `expired`, so `expired` cannot call `delete`: it takes the key out itself.
     """
     there = [b"v", 1, 1, "string", b"v", 1]
     check_engine(
@@ -630,6 +629,8 @@ def test_ttl_is_in_rounded_seconds(modules: Modules) -> None:
     """TTL rounds: 499 milliseconds are 0 seconds, 500 are 1, 1499 are 1, 1500 are 2.
     The result is what TTL answers, for each number of milliseconds that is left.
 
+    `pttl` is given: it answers in milliseconds.
+
     Python's `round` rounds 0.5 to 0 and 1.5 to 2. Add 500, then divide by 1000 without a rest.
     """
     check_engine(
@@ -917,7 +918,8 @@ def test_set_finds_an_expired_key_gone(client: Client, log: Path, rng: Dice) -> 
         settle(client)
         expected = b"SET %b 41 PXAT %d\r\nDEL %b\r\n" % (key, PAST, key) + sets * (b" ".join(again) + b"\r\n")
         got, expected = (each.replace(b" GET\r\n", b"\r\n") for each in (added(log, before), expected))
-        same(got, expected, "This was added to the log, a line for each record; the option GET may be missing.", sent)
+        text = "This was added to the log, a line for each record, without the option GET: it may be there or not."
+        same(got, expected, text, sent)
 
 
 @step(6)
@@ -979,7 +981,7 @@ def test_a_real_redis_takes_over_the_deadlines(
 @step(7)
 @pytest.mark.read("Step 7: active expiry")
 def test_expire_due_removes_the_keys_with_the_earliest_deadlines(modules: Modules) -> None:
-    """`Store.expire_due` removes up to `most` expired keys, the earliest first, and says whether there may be more.
+    """`Store.expire_due` looks at up to `most` deadlines, the earliest first, and removes the expired keys.
     Six keys, 0 to 5, have the deadlines 100 to 105. The result has, for each call, what it returned, how many keys are
     left, and the records. The calls are: 2 at the time 103, 2 more, 2 again, and then 9 at the time 200, twice.
 
@@ -1041,14 +1043,15 @@ def test_a_deadline_that_is_outdated_removes_nothing(modules: Modules) -> None:
 @step(7)
 @pytest.mark.read("Step 7: active expiry")
 def test_a_round_of_expiry_is_a_unit_with_its_own_instant(modules: Modules) -> None:
-    """`Engine.expire` reads the clock, removes up to `most` expired keys, and their DELs go to the log at once.
+    """`Engine.expire` reads the clock, looks at up to `most` deadlines, and the DELs go to the log at once.
     No request comes in between. The result has, for each call, what it returned, what it has logged, and `db.now`. The
     calls are: one before the deadline of three keys, then one with 2, and two with the default. Then 201 keys expire
     together: the last item has what `expire` returned, and how many of them are left.
 
-    Set `db.now` to what the clock says: no request has done it.
+    Is `db.now`, the last item, still 1000? Set it to what the clock says: no request has done it. Is it right, and
+    nothing logged? The records have to go to the log now, not with the next request: `settle`.
 
-    The records have to go to the log now, not with the next request: `settle`. What `expire_due` returned is returned.
+    What `expire_due` returned is returned.
     """
     check_engine(
         modules,
