@@ -87,7 +87,7 @@ def psync(engine: Engine, client: Client, replicationid: bytes, offset: bytes, *
     The answer is CONTINUE, or FULLRESYNC with the ID and the offset of the stream. Offsets are counted from 1.
     """
     following = integer(offset)
-    if client.replica is not None or client.monitoring:
+    if client.replica is not None or client.monitoring or client.is_primary:
         return NO_REPLY
     if [option.lower() for option in options[:1]] == [b"failover"]:
         take_over(engine, replicationid.decode(errors="replace").lower())
@@ -109,7 +109,7 @@ def take_over(engine: Engine, replid: str) -> None:
 
 def attach(engine: Engine, client: Client, greeted: bool) -> Value:
     """Make a client a replica that is sent all data. What it is sent comes from its record, so there is no reply."""
-    if client.replica is not None or client.monitoring:
+    if client.replica is not None or client.monitoring or client.is_primary:
         return NO_REPLY
     client.replica = record(engine, client, greeted)
     engine.primary.attach(client.replica)

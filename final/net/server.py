@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -50,6 +51,7 @@ class Server:
         self.iteration = Iteration(self.engine, self.stop, self.end)
         self.listener = Listener(self.create_connection, self.iteration.queue)
         self.while_busy = WhileBusy(self.iteration, self.connections, self.listener)
+        self.disk = ThreadPoolExecutor(1)  # the event loop's own threads may all wait for name servers
         self.stopping = asyncio.Event()
         self.told = False  # a signal has asked for a stop, which begins with a snapshot
         self.loop: asyncio.AbstractEventLoop | None = None  # None while the log is loading
@@ -243,6 +245,6 @@ class Server:
             log = self.engine.log
             if log is not None and self.options.appendfsync == "everysec":
                 with suppress(OSError):
-                    await asyncio.to_thread(log.sync)
+                    await asyncio.get_running_loop().run_in_executor(self.disk, log.sync)
             if log is not None:
                 log.look()

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import resource
 import shutil
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from final.log.read import CorruptLog
+from final.net import server as net_server
+from final.options import Options
 from stages.harness.wire import request
 from tests.support.folders import await_rewrite, data_of, everything, flush, log_in, opened
 from tests.support.machine import within
@@ -431,3 +437,24 @@ def test_a_server_that_stops_with_changes_that_it_cannot_write_says_so(tmp_path:
         client.expect_line(b"-MISCONF")
         assert server.stop() == 1
         assert "cannot write the log" in server.errors
+
+
+def test_names_that_are_looked_up_do_not_delay_fsync() -> None:
+    looked_up, synced = threading.Event(), threading.Event()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        loop.run_in_executor(None, looked_up.wait, 20)
+        server = net_server.Server(Options())
+        server.engine.log = Mock(sync=synced.set)
+        task = asyncio.create_task(server.sync_every_second())
+        for _ in range(500):
+            if synced.is_set():
+                break
+            await asyncio.sleep(0.01)
+        task.cancel()
+        looked_up.set()
+
+    asyncio.run(main())
+    assert synced.is_set()

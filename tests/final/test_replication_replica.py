@@ -250,6 +250,12 @@ def test_a_snapshot_says_which_database_the_stream_has_selected(server: Server, 
     assert client.ask("GET", "one") == b"1"
 
 
+@pytest.mark.parametrize("line", ["SYNC", "PSYNC ? -1", f"PSYNC {REPLID} 1001"])
+def test_the_primary_cannot_be_a_replica_that_never_reads(replica: Client, primary: PlayedPrimary, line: str) -> None:
+    primary.change_and_wait(line)
+    assert fields(replica)["connected_slaves"] == "0"
+
+
 def test_an_error_in_the_stream_is_logged_and_the_replica_goes_on(
     server: Server, replica: Client, primary: PlayedPrimary
 ) -> None:
