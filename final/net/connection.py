@@ -10,7 +10,7 @@ from math import inf
 from time import perf_counter
 
 from ..protocol.reader import ProtocolError, Reader
-from ..protocol.writer import Value, encode
+from ..protocol.writer import NO_REPLY, Value, encode
 from ..server_log import log
 from .before_sleep import Iteration
 from .connection_state import (
@@ -130,7 +130,13 @@ class Connection(Sending):
                     outcome = PAUSE
                     break
                 share -= 1
+                replica, before = client.replica, len(self.output)
                 answer = engine.execute(client, args)
+                if replica is not None and (
+                    answer is not NO_REPLY or (len(self.output) > before and not client.monitoring)
+                ):
+                    engine.primary.drop(replica, f"a reply to {client.last_command} would be in its stream")
+                    break
                 if not client.muted:
                     self.output += encode(answer, client.protocol)
                 if client.parked is None:

@@ -527,6 +527,21 @@ def test_a_replica_touches_no_keys_and_no_pause_holds_its_acknowledgements() -> 
     assert not peer.engine.pause.holds(replica.client, args_of("REPLCONF ACK 1"), peer.now)
 
 
+@pytest.mark.parametrize("start", [final_server, redis_server])
+def test_a_replica_that_would_get_a_reply_is_disconnected(start: Any) -> None:
+    with start("--repl-diskless-sync-delay", "0") as running:
+        client = running.connect()
+        for line in ("RESET", "PING", "GET k", "SELECT 3", "SUBSCRIBE c", "NOSUCH", "MULTI", "HELLO 3", "QUIT"):
+            replica = running.connect()
+            replica.send(request("SYNC") + request(*line.split()))
+            while replica.more(time.monotonic() + 10):
+                pass
+            assert b"connected_slaves:0" in client.ask("INFO", "replication"), line
+        replica = running.connect()
+        replica.send(request("SYNC") + request("MONITOR") + request("REPLCONF", "ACK", 0))
+        await_true(lambda: b"state=online" in client.ask("INFO", "replication"), "MONITOR")
+
+
 def test_writes_are_refused_with_too_few_replicas_that_are_near() -> None:
     peer = InProcess(min_replicas_to_write=1)
     refused = "-NOREPLICAS Not enough good replicas to write."
