@@ -993,7 +993,9 @@ def test_a_log_that_redis_writes_now_is_loaded(
 @step(5)
 @pytest.mark.needs("redis-server")
 @pytest.mark.read("Redis reads it, and the other way round")
-def test_a_real_redis_takes_over(client: Client, log: Path, server: Server, redis_server: Start, rng: Dice) -> None:
+def test_a_real_redis_takes_over(
+    client: Client, log: Path, server: Server, redis_server: Start, rng: Dice, tmp_path: Path
+) -> None:
     """A real `redis-server --appendonly yes`, started on a copy of your folder, has your data.
 
     Try it, on a copy: Redis moves `appendonly.aof` into a folder `appendonlydir`.
@@ -1008,7 +1010,7 @@ def test_a_real_redis_takes_over(client: Client, log: Path, server: Server, redi
     client.check(request("SET", "random", value), OK)
     settle(client)
     assert server.data
-    copy = shutil.copytree(server.data, log.parent.with_name("copy-for-redis"))
+    copy = shutil.copytree(server.data, tmp_path / "copy-for-redis")
     real = redis_server(copy).connect()
     assert real.ask("GET", "random") == value
     real.check(request("DEL", "random"), b":1\r\n")

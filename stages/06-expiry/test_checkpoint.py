@@ -956,7 +956,7 @@ def test_deadlines_survive_kill_9(start: Start, tmp_path: Path, rng: Dice) -> No
 @pytest.mark.needs("redis-server")
 @pytest.mark.read("Step 6: SET and its options")
 def test_a_real_redis_takes_over_the_deadlines(
-    client: Client, log: Path, server: Server, redis_server: Start, rng: Dice
+    client: Client, log: Path, server: Server, redis_server: Start, rng: Dice, tmp_path: Path
 ) -> None:
     """A real `redis-server --appendonly yes`, started on a copy of your folder, has your keys and deadlines.
 
@@ -970,7 +970,7 @@ def test_a_real_redis_takes_over_the_deadlines(
     moments = [client.ask("PEXPIRETIME", each) for each in (key, key + b"2", key + b"3")]
     settle(client)
     assert server.data
-    copy = shutil.copytree(server.data, log.parent.with_name("copy-for-redis"))
+    copy = shutil.copytree(server.data, tmp_path / "copy-for-redis")
     real = redis_server(copy).connect()
     assert [real.ask("PEXPIRETIME", each) for each in (key, key + b"2", key + b"3")] == moments
 

@@ -19,8 +19,8 @@ def set_(db: Store, key: bytes, value: bytes, *options: bytes) -> Value:
     Options come in any order, in upper or lower case, also twice: then the last argument counts.
 
     If the key was set, call `db.changed(key)`. With a deadline the record is `SET key value PXAT deadline`, without
-    other options. Ask `key in db` before anything is set, whatever the options: an expired key must be gone, and its
-    DEL recorded, before the SET.
+    other options; also for a moment in the past: who looks at the key next records its DEL. Ask `key in db` before
+    anything is set, whatever the options: an expired key must be gone, and its DEL recorded, before the SET.
 
     Raises, before anything is set: `syntax_error()` for any other option, for NX together with XX, for two of EX, PX,
     EXAT, PXAT and KEEPTTL, and if one of the first four has no argument; the errors of `from_option`; with GET also

@@ -154,10 +154,10 @@ class Engine:
         return reply
 
     def expire(self, most: int = 200) -> bool:
-        """Remove up to `most` expired keys as a unit (`db.expire_due`), and return whether there may be more.
+        """Look at up to `most` deadlines as a unit (`db.expire_due`); return whether there may be more.
 
-        They are recorded, each as a DEL, so the unit has to be settled; there is no request, so give `settle` an empty
-        list. Then `serve`, for those who watch them.
+        The expired keys are removed and recorded, each as a DEL, so the unit has to be settled; there is no request, so
+        give `settle` an empty list. Then `serve`, for those who watch them.
         """
         self.db.now = self.clock()
         more = self.db.expire_due(most)

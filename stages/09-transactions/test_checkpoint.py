@@ -699,7 +699,7 @@ def test_what_follows_half_a_transaction_is_not_lost(start: Start, tmp_path: Pat
 @pytest.mark.needs("redis-server")
 @pytest.mark.read("Step 4: half a transaction")
 def test_a_real_redis_takes_over_transactions(
-    client: Client, log: Path, server: Server, redis_server: Start, rng: Dice
+    client: Client, log: Path, server: Server, redis_server: Start, rng: Dice, tmp_path: Path
 ) -> None:
     """A real `redis-server --appendonly yes`, started on a copy of your folder, has what your transactions have made.
 
@@ -710,7 +710,7 @@ def test_a_real_redis_takes_over_transactions(
     client.check(EXEC, answers(OK, b":1\r\n", b":42\r\n"))
     settle(client)
     assert server.data
-    copy = shutil.copytree(server.data, log.parent.with_name("copy-for-redis"))
+    copy = shutil.copytree(server.data, tmp_path / "copy-for-redis")
     redis_server(copy).connect().check(request("GET", key) + request("HGET", user, "f"), bulk("42") + bulk("v"))
 
 

@@ -73,7 +73,8 @@ def imported() -> set[str]:
     codes = [cell for path in NOTEBOOKS for cell in read(path)["cells"] if cell["cell_type"] == "code"]
     sources = ["".join(cell["source"]) for cell in codes]
     sources += [path.read_text() for path in (ROOT / "notebooks" / "shared").glob("*.py")]
-    return set(re.findall(r"^ *(?:from|import) (\w+)", "\n".join(sources), flags=re.M))
+    found = re.findall(r"^ *(?:from (\w+)[\w.]* import|import (\w+))", "\n".join(sources), flags=re.M)
+    return {one or other for one, other in found}
 
 
 def modules_of_stages() -> set[str]:
