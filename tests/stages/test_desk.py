@@ -214,13 +214,20 @@ def test_diff_hides_a_body_until_its_step_has_passed_or_it_is_asked_for(stages_c
 def test_no_body_that_is_to_be_written_is_in_a_diff(stage: int, stages_copy: StagesCopy) -> None:
     said = stages_copy.desk("diff", f"{stage - 1:02}", f"{stage:02}")[1]
     now, old = sources(stage_folder(stage)), sources(stage_folder(stage - 1))
+    written = {(row.file, name) for row in read(stage_folder(stage)) for name in row.write}
+    given = {  # a line that a given function ends with, too, tells nothing
+        ast.unparse(node.body[-1])
+        for file, text in now.items()
+        for name, node in functions(text)
+        if (file, name) not in written
+    }
     for row in read(stage_folder(stage)):
         nodes, before = (dict(functions(each.get(row.file, ""))) for each in (now, old))
         for name in row.write:
             last = ast.unparse(nodes[name].body[-1])
             if name not in before or ast.unparse(before[name].body[-1]) != last:
                 shown = [line[1:].strip() for line in said.splitlines() if line.startswith("+")]
-                assert not (len(last) > 25 and last in shown), f"{row.file}: {name}"
+                assert not (len(last) > 25 and last in shown and last not in given), f"{row.file}: {name}"
 
 
 def test_a_stage_that_does_not_exist_is_named(stages_copy: StagesCopy) -> None:
