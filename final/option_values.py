@@ -21,7 +21,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of the client classes; None: no limit. Replicas have a limit, although there are no replicas yet.
+    """The limits of the client classes; None: no limit.
 
     >>> print(Limits().changed("pubsub 10mb 5mb 10"))
     normal 0 0 0 slave 268435456 67108864 60 pubsub 10485760 5242880 10
