@@ -1,0 +1,218 @@
+"""The side that replicas copy: a snapshot of all data, then the stream of all that changes it.
+
+the replica                                  the primary
+PING, REPLCONF …                             +PONG, +OK
+PSYNC ? -1                                   +FULLRESYNC id offset     forks a child, which writes a snapshot
+                                             $length, CRLF, snapshot   no CRLF behind it
+                                             the stream, from offset on: requests, as they go into the log
+REPLCONF ACK offset, each second             no reply
+cut off, and back: PSYNC id offset+1         +CONTINUE id, and the stream from offset on, if the backlog has it
+"""
+
+import os
+import signal
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from secrets import token_hex
+
+from blocking import Wait, Waiting
+from client import Client
+from command import command
+from errors import ReplyError, not_an_integer
+from rdb import write_snapshot
+from reader import parse_integer
+from rewrite import work
+from store import Store
+from writer import Raw, Replies, Value, encode
+
+BACKLOG = 1024 * 1024  # bytes of the stream that are kept for replicas that were cut off
+PERIOD = 10  # seconds between two PINGs in the stream: a replica that hears nothing for a minute gives up
+
+
+@dataclass(eq=False)
+class Replica:
+    """A client that has sent PSYNC."""
+
+    client: Client
+    child: int = 0  # the process that writes its snapshot; 0: it has it
+    held: bytearray = field(default_factory=bytearray)  # the stream since the snapshot, as long as that is written
+    acknowledged: int = 0  # the offset up to which it has executed the stream, as far as it has told
+
+
+class Primary:
+    """The stream and the replicas. An offset counts the bytes of the stream since the server's start."""
+
+    def __init__(self, db: Store, waiting: Waiting) -> None:
+        self.db = db
+        self.waiting = waiting
+        self.folder = Path()  # for snapshots
+        self.id = token_hex(20)  # of this stream: another start, another stream
+        self.offset = 0
+        self.backlog = bytearray()  # the last bytes of the stream
+        self.replicas: dict[Client, Replica] = {}
+        self.waits: dict[Wait, tuple[Client, int, int]] = {}  # by WAIT: for how many replicas, and which offset
+        self.pinged = time.monotonic()
+
+    def feed(self, args: list[bytes]) -> None:
+        """Append a request to the stream: count its bytes, keep the last BACKLOG bytes, and send it to the replicas.
+
+        Also without replicas: one that was cut off will ask for what it has missed. A replica whose snapshot is still
+        being written has it added to `held`.
+
+        >>> primary, client = Primary(Store(), Waiting()), Client(id=1, deliver=print)
+        >>> primary.feed([b"DEL", b"k"])
+        >>> primary.replicas[client] = Replica(client)
+        >>> primary.feed([b"DEL", b"l"])
+        b'*2\\r\\n$3\\r\\nDEL\\r\\n$1\\r\\nl\\r\\n'
+        >>> primary.offset, len(primary.backlog)
+        (40, 40)
+        """
+        data = encode(args)
+        self.offset += len(data)
+        self.backlog += data
+        del self.backlog[:-BACKLOG]
+        for replica in self.replicas.values():
+            if replica.child:
+                replica.held += data
+            else:
+                replica.client.deliver(Raw(data))
+
+    def since(self, offset: int) -> bytes | None:
+        """Return the stream from `offset` on; None if the backlog does not have all of it, or it is not so long.
+
+        >>> primary = Primary(Store(), Waiting())
+        >>> primary.feed([b"PING"])
+        >>> primary.since(10), primary.since(14), primary.since(15)
+        (b'NG\\r\\n', b'', None)
+        """
+        first = self.offset - len(self.backlog)
+        return bytes(self.backlog[offset - first :]) if first <= offset <= self.offset else None
+
+    def attach(self, client: Client) -> None:
+        """Make a client a replica, and fork a child that writes its snapshot: the data as it is at `self.offset`."""
+        self.detach(client)
+        pid = os.fork()
+        if pid == 0:
+            work(lambda: write_snapshot(self.draft(os.getpid()), self.db))
+        self.replicas[client] = Replica(client, pid)
+
+    def detach(self, client: Client) -> None:
+        """Forget a replica that has gone, and its child, if that works still."""
+        replica = self.replicas.pop(client, None)
+        if replica is not None and replica.child:
+            os.kill(replica.child, signal.SIGKILL)
+            os.waitpid(replica.child, 0)
+            self.draft(replica.child).unlink(missing_ok=True)
+
+    def draft(self, pid: int) -> Path:
+        """The file that a child writes."""
+        return self.folder / f"temp-{pid}.rdb"
+
+    def tick(self) -> None:
+        """Ten times a second: send snapshots that are complete; every PERIOD seconds PING, if there are replicas."""
+        for replica in list(self.replicas.values()):
+            if replica.child:
+                pid, status = os.waitpid(replica.child, os.WNOHANG)
+                if pid:
+                    self.send_snapshot(replica, succeeded=status == 0)
+        if self.replicas and time.monotonic() - self.pinged > PERIOD:
+            self.pinged = time.monotonic()
+            self.feed([b"PING"])
+
+    def send_snapshot(self, replica: Replica, succeeded: bool) -> None:
+        """The child has ended: deliver the snapshot as a bulk string without CRLF behind it, then what is `held`.
+
+        Deliver it as one Raw. From now on the replica has no child, and nothing is held for it. Delete the file of the
+        child. If it has not succeeded, end the connection instead: the client is `leaving`. The replica tries again.
+        """
+        draft, replica.child = self.draft(replica.child), 0
+        if succeeded:
+            data = draft.read_bytes()
+            replica.client.deliver(Raw(b"$%d\r\n%b%b" % (len(data), data, bytes(replica.held))))
+        else:
+            replica.client.leaving = True
+            replica.client.deliver(Replies())
+        replica.held = bytearray()
+        draft.unlink(missing_ok=True)
+
+    def wake(self) -> None:
+        """Answer those that have waited, by WAIT, for what the replicas have acknowledged by now."""
+        for wait, (client, number, offset) in list(self.waits.items()):
+            if self.waiting.waits.get(client) is not wait:  # its timeout is over, or it has gone
+                del self.waits[wait]
+            elif self.reached(offset) >= number:
+                del self.waits[wait]
+                self.waiting.unpark(client)
+                client.deliver(self.reached(offset))
+
+    def reached(self, offset: int) -> int:
+        """Return how many replicas have acknowledged the stream up to `offset`."""
+        return sum(replica.acknowledged >= offset for replica in self.replicas.values())
+
+
+@command
+def replconf(primary: Primary, client: Client, option: bytes, value: bytes, *more: bytes) -> Value:
+    """REPLCONF option value [option value ...]: what a replica tells about itself; answer OK.
+
+    Only one option matters: `ACK offset` says how far a replica has got. It has *no* answer, `Replies()`: the replica
+    does not expect one, and would take it for a part of the stream. Keep the offset in `acknowledged`, and call `wake`.
+    """
+    if option.lower() != b"ack":
+        return "OK"
+    replica, offset = primary.replicas.get(client), parse_integer(value)
+    if replica is not None and offset is not None:
+        replica.acknowledged = offset
+        primary.wake()
+    return Replies()
+
+
+@command
+def psync(primary: Primary, client: Client, replid: bytes, offset: bytes) -> Value:
+    """PSYNC replid offset: become a replica, and go on with the stream `replid`, whose byte `offset` is the next.
+
+    The first byte of a stream has the number 1, so a replica that has got 100 bytes asks for 101.
+
+    If it is our stream, and the backlog has it (`since`): make the client a Replica that needs no snapshot, and answer
+    with Replies: `CONTINUE` and the id, then the part of the stream, as Raw. Else `attach` the client; the answer is
+    `FULLRESYNC`, the id and our offset.
+    """
+    wanted = parse_integer(offset)
+    if wanted is None:
+        raise not_an_integer()
+    if client.queue is not None:
+        raise ReplyError("ERR PSYNC inside MULTI is not allowed")
+    missed = primary.since(wanted - 1) if replid.decode(errors="replace") == primary.id else None
+    if missed is None:
+        primary.attach(client)
+        return f"FULLRESYNC {primary.id} {primary.offset}"
+    primary.detach(client)
+    primary.replicas[client] = Replica(client)
+    return Replies([f"CONTINUE {primary.id}", Raw(missed)])
+
+
+@command
+def sync(primary: Primary, client: Client) -> Value:
+    """SYNC: become a replica, as before there were offsets: a snapshot, then the stream. So does redis-cli."""
+    if client.queue is not None:
+        raise ReplyError("ERR SYNC inside MULTI is not allowed")
+    primary.attach(client)
+    return Replies()
+
+
+@command
+def wait(primary: Primary, client: Client, numreplicas: int, timeout: int) -> Value:
+    """WAIT numreplicas timeout: wait until so many replicas have all that was written; answer with how many have it.
+
+    The timeout is in milliseconds, 0 means for ever. Ask the replicas how far they are, by `REPLCONF GETACK *` in the
+    stream, unless there are enough already.
+    """
+    if timeout < 0:
+        raise ReplyError("ERR timeout is negative")
+    offset = primary.offset
+    if primary.reached(offset) >= numreplicas:
+        return primary.reached(offset)
+    waits = Wait((), int, timeout / 1000, lambda key: None, late=lambda: primary.reached(offset))
+    primary.waits[waits] = (client, numreplicas, offset)
+    primary.feed([b"REPLCONF", b"GETACK", b"*"])
+    return waits
