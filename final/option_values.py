@@ -2,7 +2,9 @@
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from .protocol.numeric import parse_memory
 
@@ -101,3 +103,21 @@ def not_empty(text: str) -> str:
     if not text:
         raise ValueError("argument must not be empty")
     return text
+
+
+def parse_share(text: str, _: Any) -> str:
+    """Return a size with a unit, or a percentage, as it is. Raises ValueError with Redis's text."""
+    if parse_memory(text) is None and not re.fullmatch("(?:100|[0-9]{1,2})%", text):
+        raise ValueError("argument must be a memory or percent value")
+    return text
+
+
+def not_here(only: str) -> Callable[[str, Any], str]:
+    """Return a reader of an option that can only be turned off. It raises ValueError."""
+
+    def read(text: str, _: Any) -> str:
+        if text != only:
+            raise ValueError(f"argument must be {only}: this server does not have what it turns on")
+        return text
+
+    return read

@@ -2,6 +2,7 @@
 
 import time
 
+from .. import config_file
 from ..data.announcing_store import announce
 from ..engine.client import Client
 from ..engine.command import ADMIN, ALLOW_BUSY, FAST, IN_ADMIN, IN_DANGEROUS, LOADING, NO_MULTI, NOSCRIPT, STALE
@@ -14,6 +15,7 @@ from ..options import NAMES, config_failed
 from ..protocol.errors import ReplyError, busy, syntax_error
 from ..protocol.pattern import matcher
 from ..protocol.writer import NO_REPLY, Value
+from ..server_log import log
 
 NO_SHUTDOWN = "ERR Errors trying to SHUTDOWN. Check logs."
 
@@ -83,9 +85,17 @@ def config_resetstat(engine: Engine) -> Value:
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="config")
-def config_rewrite() -> Value:
-    """CONFIG REWRITE: answer with an error, as Redis does when it was started without a configuration file."""
-    raise ReplyError("ERR The server is running without a config file")
+def config_rewrite(engine: Engine) -> Value:
+    """CONFIG REWRITE: write the present options into the configuration file."""
+    if not engine.options.config_file:
+        raise ReplyError("ERR The server is running without a config file")
+    try:
+        config_file.rewrite(engine.options)
+    except OSError as error:
+        log.warning("CONFIG REWRITE failed: %s", error)
+        raise ReplyError(f"ERR Rewriting config file: {error.strerror}") from None
+    log.info("CONFIG REWRITE executed with success.")
+    return "OK"
 
 
 @command(LOADING, STALE, FAST, tips="nondeterministic_output")
