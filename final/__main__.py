@@ -6,22 +6,24 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import fields
+from itertools import chain
 from typing import NoReturn
 
-from . import config_file
+from .config import file as config_file
+from .config.options import NAMES, Options
 from .log.read import CorruptLog
+from .net.daemon import detach, write_pidfile
 from .net.server import Server
 from .net.stopping import on_signal
 from .net.systemd import tell
-from .options import NAMES, Options
 from .restore import restore
-from .server_log import log, open_standard_files
+from .server_log import direct, log, open_standard_files, say
 
 
-def give_up(reason: str, status: int = 1) -> NoReturn:
-    """Log the reason and exit. `sys.exit(reason)` would fail if standard error cannot be written."""
+def give_up(reason: str) -> NoReturn:
+    """Log the reason and exit."""
     log.critical("%s", reason)
-    sys.exit(status)
+    sys.exit(1)
 
 
 def parse_options(args: list[str]) -> Options:
@@ -32,10 +34,11 @@ def parse_options(args: list[str]) -> Options:
     options = Options()
     file, args = (args[0], args[1:]) if args and not args[0].startswith("--") else ("", args)
     try:
-        config_file.apply(options, config_file.read(file) if file else ())
-        config_file.apply(options, config_file.read_command_line(args))
+        lines = config_file.read(file) if file else iter(())
+        config_file.apply(options, chain(lines, config_file.read_command_line(args)))
     except config_file.BadConfig as error:
-        give_up(f"python -m final: error: {error}", status=2)
+        say(f"python -m final: error: {error}")
+        sys.exit(2)
     options.config_file = os.path.abspath(file) if file not in ("", "-") else ""
     return options
 
@@ -75,6 +78,15 @@ def main() -> None:
         new_loop = choose_loop(options)
     except ImportError as error:
         give_up(f"cannot use uvloop: {error}")
+    try:
+        syslog = (options.syslog_ident, options.syslog_facility) if options.syslog_enabled == "yes" else None
+        if options.daemonize == "yes":
+            detach()
+        direct(options.loglevel, options.logfile, syslog)
+    except OSError as error:
+        give_up(f"cannot write the server log: {error}")
+    if options.pidfile:
+        write_pidfile(options.pidfile)
     server = Server(options)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as in Redis: closing the terminal does not end the server
     on_signal(server.interrupt, server.leave)

@@ -6,13 +6,13 @@ import resource
 import sys
 from collections.abc import Callable
 
+from ..config.options import RELEASE
 from ..data.memory import memory_in_use, memory_peak
 from ..engine.args import integer
 from ..engine.command import FAST, IN_DANGEROUS, LOADING, READONLY, STALE
 from ..engine.context import Engine
 from ..engine.signature import command
 from ..log.childinfo import ChildInfo
-from ..options import RELEASE
 from ..protocol.writer import Value, Verbatim
 from ..replication.attached import State
 from ..replication.replica_fields import replica_fields

@@ -3,8 +3,8 @@
 import time
 from collections.abc import Callable
 
+from ..config.options import Options
 from ..lua.interpreter import Interpreter
-from ..options import Options
 from ..protocol.errors import ReplyError, no_script, out_of_memory, primary_down
 from ..protocol.writer import Value
 from ..server_log import log

@@ -10,19 +10,22 @@ from collections.abc import Iterator
 from dataclasses import Field
 from typing import Any
 
+from ..protocol.inline import split_inline
 from .option import option
-from .option_values import not_here, parse_share
-from .protocol.inline import split_inline
+from .values import not_here, parse_share
 
 TABLE = """
+acl-pubsub-default                  resetchannels allchannels|resetchannels
+aclfile                             ""            text fixed
+acllog-max-len                      128           0..
 active-defrag-cycle-max             25            1..99
 active-defrag-cycle-min             1             1..99
-active-defrag-ignore-bytes          104857600     size
+active-defrag-ignore-bytes          104857600     size>0
 active-defrag-max-scan-fields       1000          1..
 active-defrag-threshold-lower       10            0..1000
 active-defrag-threshold-upper       100           0..1000
 active-expire-effort                1             1..10
-activedefrag                        no            yes|no
+activedefrag                        no            never
 activerehashing                     yes           yes|no
 always-show-logo                    no            yes|no fixed
 aof-disable-auto-gc                 no            yes|no
@@ -144,9 +147,9 @@ def declared() -> Iterator[Field[Any]]:
         if bounds := re.fullmatch(r"(-?\d+)\.\.(\d*)", kind):
             value = int(default)
             given |= {"least": int(bounds[1])} | ({"most": int(bounds[2])} if bounds[2] else {})
-        elif kind == "size":
+        elif kind in ("size", "size>0"):
             value = int(default)
-            given["memory"] = True
+            given |= {"memory": True, "least": int(kind != "size")}
         elif kind == "share":
             given["read"] = parse_share
         elif kind == "never":

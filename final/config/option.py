@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import Field, field
 from typing import Any
 
-from .protocol.numeric import parse_memory
+from ..protocol.numeric import parse_memory
 
 
 def option(default: Any, help: str, *, choices: tuple[str, ...] = (), settable: bool = False, protected: bool = False,

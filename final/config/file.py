@@ -16,8 +16,8 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
+from ..protocol.inline import quote, split_inline
 from .options import DECLARED, NAMES, Options, parse
-from .protocol.inline import quote, split_inline
 
 SEVERAL = (
     *("bind", "save", "client-output-buffer-limit", "replicaof"),
@@ -171,7 +171,7 @@ def lines_of(attribute: str, options: Options, declared: Field[Any]) -> Iterator
         yield f"{name} {quote(os.fsencode(value))}", False
     elif declared.metadata["memory"]:
         yield f"{name} {in_units(value)}", value == declared.default
-    elif isinstance(value, int) or declared.metadata["choices"] or name in SEVERAL:
+    elif isinstance(value, int) or declared.metadata["choices"] or name in (*SEVERAL, "maxmemory-clients"):
         if str(value):
             yield f"{name} {value}", value == declared.default
     elif value or declared.default or not isinstance(value, str):

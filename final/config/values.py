@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .protocol.numeric import parse_memory
+from ..protocol.numeric import parse_memory
 
 NAME_MAX = 255  # bytes in a file name
 CLASSES = {"normal": "normal", "slave": "replica", "replica": "replica", "pubsub": "pubsub"}
@@ -103,6 +103,20 @@ def not_empty(text: str) -> str:
     if not text:
         raise ValueError("argument must not be empty")
     return text
+
+
+def parse_octal(text: str) -> "Octal":
+    """Return permissions. Raises ValueError with Redis's text."""
+    if not re.fullmatch("[0-7]{1,4}", text):
+        raise ValueError("argument couldn't be parsed as an octal number")
+    return Octal(text, 8)
+
+
+class Octal(int):
+    """A number that is shown as an octal one."""
+
+    def __str__(self) -> str:
+        return f"{int(self):o}"
 
 
 def parse_share(text: str, _: Any) -> str:

@@ -4,11 +4,11 @@ import os
 from dataclasses import Field, dataclass, fields
 from typing import Any
 
-from . import idle_options
-from .data.events import Events
+from ..data.events import Events
+from ..protocol.errors import ReplyError
+from . import idle
 from .option import option, parse_value
-from .option_values import USUAL, Limits, SavePoints, check_name, not_empty, parse_replicaof
-from .protocol.errors import ReplyError
+from .values import USUAL, Limits, SavePoints, check_name, not_empty, parse_octal, parse_replicaof
 
 RELEASE = b"7.0.15"  # of the Redis whose replies this server matches
 POLICIES = (
@@ -21,13 +21,30 @@ POLICIES = (
 class Options:
     """The values of all options. The names of the attributes have underscores instead of hyphens."""
 
-    bind: str = option("127.0.0.1", "address to listen on", read=lambda text, _: not_empty(text))
-    port: int = option(6379, "port to listen on; 0 for any free one", most=65535)
+    bind: str = option(
+        "127.0.0.1", "addresses to listen on; one with a - before it need not be there", settable=True,
+        read=lambda text, _: not_empty(text),
+    )  # fmt: skip
+    port: int = option(6379, "port to listen on; 0 for any free one", settable=True, most=65535)
+    unixsocket: str = option("", "path of a unix socket to listen on, too")
+    unixsocketperm: int = option(0, "its permissions, as an octal number; 0: as the umask says",
+                                 read=lambda text, _: parse_octal(text))  # fmt: skip
     protected_mode: str = option(
         "yes", "without a password, accept connections only from this machine", choices=("yes", "no"), settable=True
     )
     dir: str = option(".", "folder of the snapshot, and of the log's folder", protected=True,
                       read=lambda text, _: os.path.abspath(not_empty(text)))  # fmt: skip
+    loglevel: str = option(
+        "notice", "what the server log says: everything from this level on", settable=True,
+        choices=("debug", "verbose", "notice", "warning"),
+    )  # fmt: skip
+    logfile: str = option("", "file of the server log; empty: standard error")
+    syslog_enabled: str = option("no", "write the server log to syslog, too", choices=("yes", "no"))
+    syslog_ident: str = option("redis", "the program's name there")
+    syslog_facility: str = option("local0", "the facility there",
+                                  choices=("user", *(f"local{number}" for number in range(8))))  # fmt: skip
+    daemonize: str = option("no", "leave the terminal, and serve in the background", choices=("yes", "no"))
+    pidfile: str = option("", "file to write the process id to")
     supervised: str = option(
         "no", "tell systemd when the server is ready; auto: if NOTIFY_SOCKET is set", choices=("no", "systemd", "auto")
     )
@@ -84,7 +101,7 @@ class Options:
         1 << 20, "bytes of changes kept for replicas that reconnect", settable=True, memory=True, least=1
     )
     repl_backlog_ttl: int = option(
-        3600, "keep none after this many seconds without a replica; 0: always", settable=True, most=2**31 - 1
+        3600, "keep none after this many seconds without a replica; 0: always", settable=True
     )
     repl_timeout: int = option(
         60, "seconds of silence after which a replica is lost", settable=True, least=1, most=2**31 - 1
@@ -213,7 +230,7 @@ class Options:
         return before
 
 
-IDLE: dict[str, Field[Any]] = {each.name: each for each in idle_options.declared()}
+IDLE: dict[str, Field[Any]] = {each.name: each for each in idle.declared()}
 DECLARED: dict[str, Field[Any]] = {each.name: each for each in fields(Options)} | IDLE
 NAMES = {  # of the options, as in redis.conf, and the attributes; with an alias, an option has two
     name: attribute
