@@ -150,7 +150,7 @@ class Engine:
     def reject(self, client: Client, args: list[bytes], error: ReplyError) -> ReplyError:
         """Return the error for a request that must not run; the transaction that it belongs to, or runs, fails too."""
         client.dirty_exec = True  # EXEC will answer EXECABORT
-        self.counters.error_replies += 1
+        self.counters.error(error)
         command = COMMANDS.get(args[0].lower())
         if command is None or RUNS_QUEUE not in command.flags:
             return error
@@ -218,7 +218,7 @@ class Engine:
         try:
             answer = command.run(self, client, args)
         except ReplyError as error:  # without its traceback: values in its frames would live until the next collection
-            self.counters.error_replies += 1
+            self.counters.error(error)
             answer = error.naming(args[0]) if isinstance(error, NamingError) else error.with_traceback(None)
             if str(error).startswith("ERR ") and str(error) != str(no_such_key()):
                 use_keys(client.db, command, args)

@@ -116,7 +116,7 @@ class Scripts:
         try:
             command = self._admit(args)
         except ReplyError as error:
-            self.counters.error_replies += 1
+            self.counters.error(error)
             return error
         assert self._client is not None
         self._client.protocol = protocol
