@@ -9,7 +9,7 @@ from ..engine.args import OptionCursor
 from ..engine.command import ADMIN, NO_TOUCH, NOSCRIPT, READONLY, UNCOUNTED
 from ..engine.context import Engine
 from ..engine.signature import command
-from ..protocol.errors import syntax_error
+from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.writer import Value, Verbatim
 
 
@@ -80,3 +80,29 @@ def module(subcommand: bytes, *arguments: bytes) -> Value:
 def module_list() -> Value:
     """MODULE LIST: answer with an empty array: modules are compiled for Redis's own program."""
     return []
+
+
+@command(ADMIN, NOSCRIPT, "no_async_loading", of="module")
+def module_load(path: bytes, *arguments: bytes) -> Value:
+    """MODULE LOAD path [argument ...]: always refused, as in Redis with `enable-module-command no`."""
+    raise not_allowed()
+
+
+@command(ADMIN, NOSCRIPT, "no_async_loading", of="module")
+def module_loadex(path: bytes, *arguments: bytes) -> Value:
+    """MODULE LOADEX path [CONFIG name value ...] [ARGS argument ...]: always refused, as MODULE LOAD."""
+    raise not_allowed()
+
+
+@command(ADMIN, NOSCRIPT, "no_async_loading", of="module")
+def module_unload(name: bytes) -> Value:
+    """MODULE UNLOAD name: always refused, as MODULE LOAD."""
+    raise not_allowed()
+
+
+def not_allowed() -> ReplyError:
+    """The reply to what would change the modules."""
+    return ReplyError(
+        'ERR MODULE command not allowed. If the enable-module-command option is set to "local", you can run it from a '
+        "local connection, otherwise you need to set this option in the configuration file, and then restart the server."
+    )
