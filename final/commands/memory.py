@@ -104,5 +104,6 @@ def not_allowed() -> ReplyError:
     """The reply to what would change the modules."""
     return ReplyError(
         'ERR MODULE command not allowed. If the enable-module-command option is set to "local", you can run it from a '
-        "local connection, otherwise you need to set this option in the configuration file, and then restart the server."
+        "local connection, otherwise you need to set this option in the configuration file, and then restart "
+        "the server."
     )
