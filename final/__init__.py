@@ -16,6 +16,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         outgoing.py       connections that the server itself opens, to other servers
         before_sleep.py   one iteration: whose requests are executed, and what is written at its end
         systemd.py        tells systemd that the server is ready
+        daemon.py         runs it in the background, and tells others its process id
         while_busy.py     answers clients without the event loop, while a script does not end
         stopping.py       waits for signals in a thread, and ends the server in time, whatever it does
     commands/      the commands, a file for each family; a new command is one function in one file (04)
@@ -78,7 +79,12 @@ The map of its files, from the outside in. Imports point downwards only, with on
         folder.py         the folder: which server owns it, and which files may be deleted
         manifest.py       the list of the log's files
         rdb/              snapshots (RDB), read as requests, written from values: read, write, and the encodings inside
-    options.py, option_values.py  the options, as in redis.conf and CONFIG; values that are more than a number or a text
+    config/        the options, as in redis.conf and CONFIG
+        options.py        those that have an effect, in one table
+        idle.py           Redis's others: taken, checked and shown
+        option.py         how an option is declared, and how a text becomes its value
+        values.py         values that are more than a number or a text
+        file.py           reads redis.conf and the command line; CONFIG REWRITE
     server_log.py  messages for the administrator, on standard error
     data/          the databases (04)
         kinds.py          what must be known of each type of value, in one table

@@ -1,63 +1,57 @@
 """`python -m final`: parse the options, restore the data, and serve until a signal or SHUTDOWN."""
 
-import argparse
 import asyncio
 import os
 import signal
 import sys
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, NoReturn
+from itertools import chain
+from typing import NoReturn
 
+from .config import file as config_file
+from .config.options import NAMES, Options
 from .log.read import CorruptLog
+from .net.daemon import detach, write_pidfile
 from .net.server import Server
 from .net.stopping import on_signal
 from .net.systemd import tell
-from .options import NAMES, Options, parse
 from .restore import restore
-from .server_log import log, open_standard_files
+from .server_log import direct, log, open_standard_files, say
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser that reports an error in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Log what is wrong with the command line, and exit with status 2."""
-        give_up(f"{self.prog}: error: {message}", status=2)
-
-
-def give_up(reason: str, status: int = 1) -> NoReturn:
-    """Log the reason and exit. `sys.exit(reason)` would fail if standard error cannot be written."""
+def give_up(reason: str) -> NoReturn:
+    """Log the reason and exit."""
     log.critical("%s", reason)
-    sys.exit(status)
+    sys.exit(1)
 
 
 def parse_options(args: list[str]) -> Options:
-    """Parse the command line: the options are named as in redis.conf."""
-    parser = Parser(prog="python -m final", description="A Redis in Python, to learn from.")
+    """Parse the command line: a configuration file, if there is one, and options that are named as in it."""
+    if {"-h", "--help"} & set(args):
+        print(usage())
+        sys.exit()
+    options = Options()
+    file, args = (args[0], args[1:]) if args and not args[0].startswith("--") else ("", args)
+    try:
+        lines = config_file.read(file) if file else iter(())
+        config_file.apply(options, chain(lines, config_file.read_command_line(args)))
+    except config_file.BadConfig as error:
+        say(f"python -m final: error: {error}")
+        sys.exit(2)
+    options.config_file = os.path.abspath(file) if file not in ("", "-") else ""
+    return options
+
+
+def usage() -> str:
+    """What `--help` prints."""
+    lines = ["usage: python -m final [FILE] [--option argument ...]", "", "A Redis in Python, to learn from.", ""]
     for each in fields(Options):
-        name = each.name.replace("_", "-")
-
-        def value(text: str, name: str = name) -> Any:
-            try:
-                return parse(name, text)
-            except ValueError as error:
-                raise argparse.ArgumentTypeError(str(error)) from None
-
-        flags = [f"--{known}" for known, attribute in NAMES.items() if attribute == each.name]
-        flags += ["--host"] * (name == "bind")
-        said = each.metadata["help"] + f" (default: {each.default})" * (str(each.default) != "")
-        choices = f"{{{','.join(each.metadata['choices'])}}}" if each.metadata["choices"] else None
-        parser.add_argument(*flags, dest=each.name, type=value, default=each.default, help=said, metavar=choices)
-    return Options(**vars(parser.parse_args(joined(args))))
-
-
-def joined(args: list[str]) -> list[str]:
-    """Return a command line in which the port that may follow `--replicaof HOST` belongs to the same argument."""
-    at = next((at + 2 for at, each in enumerate(args) if each in ("--replicaof", "--slaveof")), len(args))
-    if not (args[at:] and args[at].isdigit()):
-        return args
-    return [*args[: at - 1], " ".join(args[at - 1 : at + 1]), *args[at + 1 :]]
+        names = ", ".join(f"--{name}" for name, attribute in NAMES.items() if attribute == each.name)
+        values = f" {{{','.join(each.metadata['choices'])}}}" if each.metadata["choices"] else ""
+        default = f" (default: {each.default})" if str(each.default) else ""
+        lines += [f"  {names}{values}", f"        {each.metadata['help']}{default}"]
+    return "\n".join([*lines, "", "FILE is a redis.conf. Redis's other options are taken too, and have no effect."])
 
 
 def choose_loop(options: Options) -> Callable[[], asyncio.AbstractEventLoop]:
@@ -84,6 +78,15 @@ def main() -> None:
         new_loop = choose_loop(options)
     except ImportError as error:
         give_up(f"cannot use uvloop: {error}")
+    try:
+        syslog = (options.syslog_ident, options.syslog_facility) if options.syslog_enabled == "yes" else None
+        if options.daemonize == "yes":
+            detach()
+        direct(options.loglevel, options.logfile, syslog)
+    except OSError as error:
+        give_up(f"cannot write the server log: {error}")
+    if options.pidfile:
+        write_pidfile(options.pidfile)
     server = Server(options)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as in Redis: closing the terminal does not end the server
     on_signal(server.interrupt, server.leave)

@@ -1,37 +1,83 @@
-"""The server log: messages for the person who runs the server, one line each, on standard error.
+"""The server log: messages for the person who runs the server, one line each, on standard error or in a file.
 
-`log` is a logger of the standard library. Its handler never raises: if standard error is closed, full or a broken
-pipe, that must not end the server, nor the request or the timer that logs.
+    12345:M 26 Nov 2026 23:13:20.123 * replication from 127.0.0.1:6379: it continues
+
+As in Redis: the process id; M for a primary, S for a replica, C for a child; the time; and the level, which is `.` for
+debug, `-` for verbose, `*` for notice and `#` for warning. `log` is a logger of the standard library. Its handler never
+raises: if standard error is closed, full or a broken pipe, that must not end the server, nor the request or the timer
+that logs.
 """
 
 import logging
 import os
 import re
+import time
 from contextlib import suppress
+from logging.handlers import SysLogHandler
 
 log = logging.getLogger("final")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-class StandardError(logging.Handler):
-    """Writes each record to file descriptor 2 in one piece, with control characters of the message escaped.
+LEVELS = {"debug": logging.DEBUG, "verbose": 15, "notice": logging.INFO, "warning": logging.WARNING}
+SIGNS = ((logging.WARNING, "#"), (logging.INFO, "*"), (15, "-"), (0, "."))
+
+
+class ServerLog(logging.Handler):
+    """Writes each record to a file, or to file descriptor 2, in one piece, with control characters escaped.
 
     Much of what is logged comes from clients, scripts and files. An unescaped newline could forge a line of the log,
     and an unescaped ESC could control the terminal that shows it.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.path = ""  # of the file; empty: file descriptor 2
+        self.process = os.getpid()
+        self.role = "M"
+
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record; drop what cannot be written."""
+        """Write one record; drop what cannot be written.
+
+        The file is opened for each record, so that another program may move it away at any time.
+        """
         try:
-            text = printable(record.getMessage())
+            text = self.heading(record) + printable(record.getMessage())
             if record.exc_info:
                 text += "\n" + logging.Formatter().formatException(record.exc_info)
             data = f"{text}\n".encode(errors="backslashreplace")
-            while data:
-                data = data[os.write(2, data) :]
+            file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644) if self.path else 2
+            try:
+                while data:
+                    data = data[os.write(file, data) :]
+            finally:
+                if self.path:
+                    os.close(file)
         except Exception:
             pass
+
+    def heading(self, record: logging.LogRecord) -> str:
+        """Return what stands before the message."""
+        sign = next(sign for level, sign in SIGNS if record.levelno >= level)
+        at = f"{time.strftime('%d %b %Y %H:%M:%S', time.localtime(record.created))}.{int(record.msecs):03}"
+        process = os.getpid()
+        return f"{process}:{self.role if process == self.process else 'C'} {at} {sign} "
+
+
+def direct(level: str, path: str = "", syslog: tuple[str, str] | None = None) -> None:
+    """Say from which level on something is logged, to which file, and to syslog: its ident and facility.
+
+    Raises OSError if the file cannot be written, or there is no syslog.
+    """
+    log.setLevel(LEVELS[level])
+    if path:
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644))
+    handler.path, handler.process = os.path.abspath(path) if path else "", os.getpid()
+    if syslog:
+        other = SysLogHandler("/dev/log", syslog[1])
+        other.ident = f"{syslog[0]}[{os.getpid()}]: "
+        log.addHandler(other)
 
 
 def printable(text: str) -> str:
@@ -49,6 +95,12 @@ def announce(text: str) -> None:
         os.write(1, f"{printable(text)}\n".encode(errors="backslashreplace"))
 
 
+def say(text: str) -> None:
+    """Write a line to standard error, for the person who typed a command. Never raises."""
+    with suppress(OSError):
+        os.write(2, f"{printable(text)}\n".encode(errors="backslashreplace"))
+
+
 def open_standard_files() -> None:
     """Open /dev/null for those of the file descriptors 0 to 2 that are closed.
 
@@ -59,7 +111,8 @@ def open_standard_files() -> None:
     os.close(number)
 
 
+handler = ServerLog()
 log.setLevel(logging.INFO)
 for each in (log, logging.getLogger("asyncio")):  # both event loops log exceptions in callbacks to the latter
-    each.addHandler(StandardError())
+    each.addHandler(handler)
     each.propagate = False

@@ -2,6 +2,8 @@
 
 import time
 
+from ..config import file as config_file
+from ..config.options import NAMES, config_failed
 from ..data.announcing_store import announce
 from ..engine.client import Client
 from ..engine.command import ADMIN, ALLOW_BUSY, FAST, IN_ADMIN, IN_DANGEROUS, LOADING, NO_MULTI, NOSCRIPT, STALE
@@ -10,10 +12,10 @@ from ..engine.following import leave_expiry
 from ..engine.open_files import adjust_open_files_limit
 from ..engine.signature import command
 from ..engine.wait import Wait
-from ..options import NAMES, config_failed
 from ..protocol.errors import ReplyError, busy, syntax_error
 from ..protocol.pattern import matcher
 from ..protocol.writer import NO_REPLY, Value
+from ..server_log import LEVELS, log
 
 NO_SHUTDOWN = "ERR Errors trying to SHUTDOWN. Check logs."
 
@@ -56,6 +58,16 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
     if len(args) % 2:
         raise syntax_error()
     before = engine.options.set(list(zip(args[::2], args[1::2], strict=True)))
+    if {"bind", "port"} & before.keys():
+        try:
+            engine.listen()
+        except OSError as error:
+            log.error("cannot listen on %s:%d: %s", engine.options.bind, engine.options.port, error)
+            vars(engine.options).update(before)
+            engine.listen()
+            if "bind" in before:
+                raise config_failed("bind", "Failed to bind to specified addresses.") from None
+            raise config_failed("port", "Unable to listen on this port. Check server logs.") from None
     switched = before.get("appendonly", engine.options.appendonly) != engine.options.appendonly
     if switched and not engine.rewriter.switch(now=not in_transaction(client)):
         vars(engine.options).update(before)
@@ -67,6 +79,8 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
         vars(engine.options).update(before)
         reason = "The operating system is not able to handle the specified number of clients, try with"
         raise config_failed("maxclients", f"{reason} {supported}")
+    if "loglevel" in before:
+        log.setLevel(LEVELS[engine.options.loglevel])
     leave_expiry(engine)
     announce(engine.stores, engine.options.notify_keyspace_events)
     if {"maxmemory", "maxmemory_policy"} & before.keys():
@@ -83,9 +97,17 @@ def config_resetstat(engine: Engine) -> Value:
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="config")
-def config_rewrite() -> Value:
-    """CONFIG REWRITE: answer with an error, as Redis does when it was started without a configuration file."""
-    raise ReplyError("ERR The server is running without a config file")
+def config_rewrite(engine: Engine) -> Value:
+    """CONFIG REWRITE: write the present options into the configuration file."""
+    if not engine.options.config_file:
+        raise ReplyError("ERR The server is running without a config file")
+    try:
+        config_file.rewrite(engine.options)
+    except OSError as error:
+        log.warning("CONFIG REWRITE failed: %s", error)
+        raise ReplyError(f"ERR Rewriting config file: {error.strerror}") from None
+    log.info("CONFIG REWRITE executed with success.")
+    return "OK"
 
 
 @command(LOADING, STALE, FAST, tips="nondeterministic_output")

@@ -4,6 +4,7 @@ import hmac
 from collections.abc import Iterator
 from hashlib import sha256
 
+from ..config.options import RELEASE
 from ..engine.args import OptionCursor
 from ..engine.client import Client
 from ..engine.command import (
@@ -20,7 +21,6 @@ from ..engine.command import (
 )
 from ..engine.context import Engine
 from ..engine.signature import command
-from ..options import RELEASE
 from ..protocol.errors import ReplyError, shown, syntax_error, wrong_password
 from ..protocol.numeric import parse_integer
 from ..protocol.writer import Value

@@ -6,13 +6,13 @@ import resource
 import sys
 from collections.abc import Callable
 
+from ..config.options import RELEASE
 from ..data.memory import memory_in_use, memory_peak
 from ..engine.args import integer
 from ..engine.command import FAST, IN_DANGEROUS, LOADING, READONLY, STALE
 from ..engine.context import Engine
 from ..engine.signature import command
 from ..log.childinfo import ChildInfo
-from ..options import RELEASE
 from ..protocol.writer import Value, Verbatim
 from ..replication.attached import State
 from ..replication.replica_fields import replica_fields
@@ -24,7 +24,7 @@ Fields = dict[str, object]
 def info(engine: Engine, *sections: bytes) -> Value:
     """INFO [section ...]: answer with statistics as text: lines of `# Section` and `field:value`."""
     wanted = {section.lower().decode(errors="replace") for section in sections}
-    everything = not wanted or wanted & {"all", "default", "everything"}
+    everything = not wanted or wanted & {"all", "default", "everything"}  # there are no sections that only `all` has
     parts = [
         f"# {name}\r\n" + "".join(f"{field}:{value}\r\n" for field, value in fields(engine).items())
         for name, fields in SECTIONS.items()
@@ -38,12 +38,15 @@ def about_server(engine: Engine) -> Fields:
     uptime = (engine.steady() - engine.started) // 1000
     return {
         "redis_version": RELEASE.decode(),
+        "redis_git_sha1": "00000000",
+        "redis_git_dirty": 0,
         "redis_mode": "standalone",
         "os": f"{platform.system()} {platform.release()} {platform.machine()}",
         "arch_bits": 64 if sys.maxsize > 2**32 else 32,
         "multiplexing_api": engine.options.loop,
         "python_version": platform.python_version(),
         "process_id": os.getpid(),
+        "process_supervised": engine.options.supervised,
         "run_id": engine.run_id,
         "tcp_port": engine.options.port,
         "server_time_usec": engine.stores[0].unit.now * 1000,
@@ -51,8 +54,9 @@ def about_server(engine: Engine) -> Fields:
         "uptime_in_days": uptime // 86400,
         "hz": engine.options.hz,
         "configured_hz": engine.options.hz,
+        "lru_clock": (engine.unit.now // 1000) & 0xFFFFFF,
         "executable": sys.executable,
-        "config_file": "",
+        "config_file": engine.options.config_file,
     }
 
 
@@ -60,6 +64,7 @@ def about_clients(engine: Engine) -> Fields:
     """Return the Clients section: the numbers of connected clients without replicas, and of blocked ones."""
     return {
         "connected_clients": len(engine.clients) - len(engine.primary.replicas),
+        "cluster_connections": 0,
         "maxclients": engine.options.maxclients,
         "blocked_clients": sum(each.parked is not None for each in engine.clients.values()),
         "tracking_clients": 0,
@@ -70,6 +75,8 @@ def about_memory(engine: Engine) -> Fields:
     """Return the Memory section. Python knows only the size of the process, so the fragmentation ratio is always 1."""
     used = memory_in_use()
     peak = max(used, memory_peak())
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    backlog = engine.primary.backlog.end - engine.primary.backlog.start
     return {
         "used_memory": used,
         "used_memory_human": human(used),
@@ -78,12 +85,23 @@ def about_memory(engine: Engine) -> Fields:
         "used_memory_peak": peak,
         "used_memory_peak_human": human(peak),
         "used_memory_peak_perc": f"{100 * used / peak:.2f}%",
+        "used_memory_overhead": max(used - engine.eviction.used, 0),
         "used_memory_dataset": engine.eviction.used,
-        "mem_total_replication_buffers": engine.primary.backlog.end - engine.primary.backlog.start,
+        "used_memory_dataset_perc": f"{100 * engine.eviction.used / used:.2f}%",
+        "total_system_memory": machine,
+        "total_system_memory_human": human(machine),
+        "number_of_cached_scripts": len(engine.scripts.texts),
+        "number_of_functions": 0,
+        "number_of_libraries": 0,
         "maxmemory": engine.options.maxmemory,
         "maxmemory_human": human(engine.options.maxmemory),
         "maxmemory_policy": engine.options.maxmemory_policy,
         "mem_fragmentation_ratio": "1.00",
+        "mem_fragmentation_bytes": 0,
+        "mem_not_counted_for_evict": backlog,
+        "mem_replication_backlog": backlog,
+        "mem_total_replication_buffers": backlog,
+        "mem_cluster_links": 0,
         "mem_allocator": "python",
     }
 
@@ -104,7 +122,7 @@ def about_persistence(engine: Engine) -> Fields:
     """Return the Persistence section: the child process, if there is one, the snapshots and the log."""
     child = engine.snapshots.worker or engine.rewriter.worker or engine.primary.full_sync.worker
     info = child.info if child is not None else ChildInfo(total=0)
-    return {"loading": 0, **info.state(), **engine.snapshots.state(), **engine.rewriter.state()}
+    return {"loading": 0, "async_loading": 0, **info.state(), **engine.snapshots.state(), **engine.rewriter.state()}
 
 
 def about_work(engine: Engine) -> Fields:
@@ -117,6 +135,7 @@ def about_work(engine: Engine) -> Fields:
         "rejected_connections": counters.connections_rejected,
         "expired_keys": counters.expired,
         "evicted_keys": counters.evicted,
+        "evicted_clients": 0,
         "keyspace_hits": engine.stores[0].unit.hits,
         "keyspace_misses": engine.stores[0].unit.misses,
         "sync_full": engine.primary.full_syncs,
@@ -124,6 +143,10 @@ def about_work(engine: Engine) -> Fields:
         "sync_partial_err": engine.primary.refused_syncs,
         "pubsub_channels": len(engine.pubsub.channels),
         "pubsub_patterns": len(engine.pubsub.patterns),
+        "pubsubshard_channels": 0,
+        "migrate_cached_sockets": len(engine.targets.idle),
+        "slave_expires_tracked_keys": 0,
+        "unexpected_error_replies": 0,
         "total_error_replies": counters.error_replies,
     }
 
@@ -158,12 +181,20 @@ def about_replication(engine: Engine) -> Fields:
 def about_processor(engine: Engine) -> Fields:
     """Return the CPU section: seconds of CPU time of the process and its children."""
     own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    thread = resource.getrusage(getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF))
     return {
         "used_cpu_sys": f"{own.ru_stime:.6f}",
         "used_cpu_user": f"{own.ru_utime:.6f}",
         "used_cpu_sys_children": f"{children.ru_stime:.6f}",
         "used_cpu_user_children": f"{children.ru_utime:.6f}",
+        "used_cpu_sys_main_thread": f"{thread.ru_stime:.6f}",
+        "used_cpu_user_main_thread": f"{thread.ru_utime:.6f}",
     }
+
+
+def about_errors(engine: Engine) -> Fields:
+    """Return the Errorstats section: how many error replies began with each word."""
+    return {f"errorstat_{code}": f"count={count}" for code, count in sorted(engine.counters.errors.items())}
 
 
 def about_keyspace(engine: Engine) -> Fields:
@@ -181,6 +212,8 @@ SECTIONS: dict[str, Callable[[Engine], Fields]] = {
     "Stats": about_work,
     "Replication": about_replication,
     "CPU": about_processor,
+    "Modules": lambda engine: {},
+    "Errorstats": about_errors,
     "Cluster": lambda engine: {"cluster_enabled": 0},
     "Keyspace": about_keyspace,
 }

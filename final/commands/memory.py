@@ -1,12 +1,16 @@
-"""MEMORY: the size of a value."""
+"""MEMORY: the size of a value, and of the process. MODULE: there are no modules."""
 
-from ..data.memory import SAMPLES, size_of
+import gc
+import sys
+
+from ..data.memory import SAMPLES, memory_in_use, memory_peak, size_of
 from ..data.store import Store
 from ..engine.args import OptionCursor
-from ..engine.command import NO_TOUCH, READONLY, UNCOUNTED
+from ..engine.command import ADMIN, NO_TOUCH, NOSCRIPT, READONLY, UNCOUNTED
+from ..engine.context import Engine
 from ..engine.signature import command
-from ..protocol.errors import syntax_error
-from ..protocol.writer import Value
+from ..protocol.errors import ReplyError, syntax_error
+from ..protocol.writer import Value, Verbatim
 
 
 @command()
@@ -24,3 +28,82 @@ def memory_usage(db: Store, key: bytes, *options: bytes) -> Value:
             raise syntax_error()
     value = db.peek(key)
     return None if value is None else size_of(key, value, samples)
+
+
+@command(of="memory", tips="nondeterministic_output request_policy:all_shards response_policy:special")
+def memory_stats(engine: Engine) -> Value:
+    """MEMORY STATS: answer with numbers about memory, in bytes, as far as Python can tell them."""
+    used, keys = memory_in_use(), sum(map(len, engine.stores))
+    peak, dataset = max(used, memory_peak()), engine.eviction.used
+    return {
+        b"peak.allocated": peak,
+        b"total.allocated": used,
+        b"replication.backlog": engine.primary.backlog.end - engine.primary.backlog.start,
+        b"cluster.links": 0,
+        b"overhead.total": max(used - dataset, 0),
+        b"keys.count": keys,
+        b"keys.bytes-per-key": dataset // keys if keys else 0,
+        b"dataset.bytes": dataset,
+        b"dataset.percentage": 100 * dataset / used,
+        b"peak.percentage": 100 * used / peak,
+        b"fragmentation": 1.0,
+        b"fragmentation.bytes": 0,
+    }
+
+
+@command(of="memory", tips="request_policy:all_shards response_policy:all_succeeded")
+def memory_purge() -> Value:
+    """MEMORY PURGE: have Python free what only cycles of references keep."""
+    gc.collect()
+    return "OK"
+
+
+@command(of="memory", tips="nondeterministic_output request_policy:all_shards response_policy:special")
+def memory_doctor(engine: Engine) -> Value:
+    """MEMORY DOCTOR: answer with advice: how far the memory has grown beyond what the keys take."""
+    used, dataset = memory_in_use(), engine.eviction.used
+    return Verbatim(f"The process has {used} bytes, of which the keys take some {dataset}.\n".encode())
+
+
+@command(of="memory", tips="nondeterministic_output request_policy:all_shards response_policy:special")
+def memory_malloc_stats() -> Value:
+    """MEMORY MALLOC-STATS: answer with what Python knows of its allocator: the number of its blocks."""
+    return Verbatim(f"Python's allocator: {sys.getallocatedblocks()} blocks in use\n".encode())
+
+
+@command()
+def module(subcommand: bytes, *arguments: bytes) -> Value:
+    """MODULE subcommand [argument ...]: list the modules; see the subcommands."""
+
+
+@command(ADMIN, NOSCRIPT, of="module", tips="nondeterministic_output_order")
+def module_list() -> Value:
+    """MODULE LIST: answer with an empty array: modules are compiled for Redis's own program."""
+    return []
+
+
+@command(ADMIN, NOSCRIPT, "no_async_loading", of="module")
+def module_load(path: bytes, *arguments: bytes) -> Value:
+    """MODULE LOAD path [argument ...]: always refused, as in Redis with `enable-module-command no`."""
+    raise not_allowed()
+
+
+@command(ADMIN, NOSCRIPT, "no_async_loading", of="module")
+def module_loadex(path: bytes, *arguments: bytes) -> Value:
+    """MODULE LOADEX path [CONFIG name value ...] [ARGS argument ...]: always refused, as MODULE LOAD."""
+    raise not_allowed()
+
+
+@command(ADMIN, NOSCRIPT, "no_async_loading", of="module")
+def module_unload(name: bytes) -> Value:
+    """MODULE UNLOAD name: always refused, as MODULE LOAD."""
+    raise not_allowed()
+
+
+def not_allowed() -> ReplyError:
+    """The reply to what would change the modules."""
+    return ReplyError(
+        'ERR MODULE command not allowed. If the enable-module-command option is set to "local", you can run it from a '
+        "local connection, otherwise you need to set this option in the configuration file, and then restart "
+        "the server."
+    )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..config.options import Options
 from ..data.kinds import Args
 from ..data.store import Store
 from ..data.stream import Stream
@@ -11,7 +12,6 @@ from ..data.unit import AS_REQUESTED, UNLOGGED
 from ..engine.args import OptionCursor
 from ..engine.command import DENYOOM, FAST, REPLY_FIRST, WRITE, Group
 from ..engine.signature import command
-from ..options import Options
 from ..protocol.errors import ReplyError, syntax_error, wrong_number_of_arguments
 from ..protocol.writer import Value
 from .streams import STREAM, parse_id

@@ -2,9 +2,9 @@
 
 from typing import Protocol
 
+from ..config.options import Options
 from ..log.aof import Log
 from ..log.snapshot import Snapshots
-from ..options import Options
 from ..protocol.errors import (
     ReplyError,
     log_failed,

@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import Iterator
 
 from ..data.unit import Place
-from ..protocol.errors import ReplyError
 from ..protocol.writer import NO_REPLY, Replies, Value
 from .client import Client, Parked
 from .command import Command
@@ -67,7 +66,7 @@ class Waiting:
     def unblock(self, client: Client, answer: Value) -> None:
         """End the wait of a client, and send it `answer`."""
         self.unpark(client)
-        self.counters.error_replies += isinstance(answer, ReplyError)
+        self.counters.error(answer)
         client.say(answer)
         client.end_request()
 

@@ -30,7 +30,7 @@ def conclude(engine: Engine, parked: Parked, end: Callable[[ReplyError | None], 
 def answer_parked(engine: Engine, parked: Parked, answer: Value, began: float) -> None:
     """Answer a client whose wait is over, and complete what its command has changed since `began`."""
     client, command, args = parked.client, parked.command, parked.args
-    engine.counters.error_replies += isinstance(answer, ReplyError)
+    engine.counters.error(answer)
     client.say(engine.complete(client, command, args, answer))
     client.end_request()
     engine.slowlog.keep(client, command, args, parked.took + (perf_counter() - began) * 1e6)

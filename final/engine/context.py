@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from ..config.options import Options
 from ..data.scan import Order
 from ..data.store import Store
 from ..data.unit import Unit
 from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
-from ..options import Options
 from ..protocol.writer import Value
 from ..replication.failover import Failover
 from ..replication.outgoing import Dial
@@ -37,6 +37,7 @@ class Engine(Protocol):
     clients: dict[int, Client]
     options: Options
     dial: Dial
+    listen: Callable[[], object]
     targets: Targets
     unit: Unit
     replica: Replica | None

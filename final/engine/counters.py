@@ -3,6 +3,9 @@
 from collections import deque
 from dataclasses import dataclass, field
 
+from ..protocol.errors import ReplyError
+
+MAX_ERRORS = 128  # first words of errors that are told apart: scripts may invent them
 SAMPLES = 16  # the last 1.6 seconds (STATS_METRIC_SAMPLES)
 
 
@@ -14,6 +17,7 @@ class Counters:
     connections_rejected: int = 0  # because `maxclients` were connected already
     commands_processed: int = 0
     error_replies: int = 0
+    errors: dict[str, int] = field(default_factory=dict)  # the first word of an error reply -> how many
     expired: int = 0  # keys
     evicted: int = 0  # keys
     samples: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=SAMPLES))  # time, commands_processed
@@ -21,6 +25,14 @@ class Counters:
     def reset(self) -> None:
         """Set all counts to zero."""
         vars(self).update(vars(Counters()))
+
+    def error(self, reply: object) -> None:
+        """Count a reply, if it is an error."""
+        if isinstance(reply, ReplyError):
+            self.error_replies += 1
+            code = str(reply).partition(" ")[0]
+            if code in self.errors or len(self.errors) < MAX_ERRORS:
+                self.errors[code] = self.errors.get(code, 0) + 1
 
     def sample(self, now: int) -> None:
         """Record the number of commands at the time `now`, in milliseconds. Called some ten times a second."""

@@ -6,6 +6,7 @@ from secrets import token_hex
 from time import perf_counter
 
 from .. import commands  # noqa: F401  (the commands enter themselves into the table)
+from ..config.options import Options
 from ..data.announcing_store import announce
 from ..data.scan import Order
 from ..data.store import Store
@@ -13,7 +14,6 @@ from ..data.unit import UNLOGGED, Unit
 from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
-from ..options import Options
 from ..protocol.errors import NamingError, ReplyError, busy, no_such_key, out_of_memory
 from ..protocol.writer import NO_REPLY, Value
 from ..replication.failover import Failover
@@ -57,6 +57,7 @@ class Engine:
     ) -> None:
         self.options, self.steady = options, steady
         self.stop, self.dial, self.watch = callbacks.stop, callbacks.dial, callbacks.watch
+        self.listen = callbacks.listen
         self.targets = Targets(callbacks.dial)
         self.unit = Unit(clock)
         self.stores = [Store(index, self.unit) for index in range(options.databases)]
@@ -149,7 +150,7 @@ class Engine:
     def reject(self, client: Client, args: list[bytes], error: ReplyError) -> ReplyError:
         """Return the error for a request that must not run; the transaction that it belongs to, or runs, fails too."""
         client.dirty_exec = True  # EXEC will answer EXECABORT
-        self.counters.error_replies += 1
+        self.counters.error(error)
         command = COMMANDS.get(args[0].lower())
         if command is None or RUNS_QUEUE not in command.flags:
             return error
@@ -217,7 +218,7 @@ class Engine:
         try:
             answer = command.run(self, client, args)
         except ReplyError as error:  # without its traceback: values in its frames would live until the next collection
-            self.counters.error_replies += 1
+            self.counters.error(error)
             answer = error.naming(args[0]) if isinstance(error, NamingError) else error.with_traceback(None)
             if str(error).startswith("ERR ") and str(error) != str(no_such_key()):
                 use_keys(client.db, command, args)

@@ -10,10 +10,10 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..config.options import Options
 from ..data.memory import size_of
 from ..data.store import Store
 from ..data.unit import Note, Place
-from ..options import Options
 from .command import NO_TOUCH, Command
 
 PER_KEY = 400  # bytes that an entry takes, with its places in the two `Urn`s

@@ -6,10 +6,10 @@ It also makes a server a replica, and a primary again.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from ..config.options import Options
 from ..data.store import Store
 from ..data.unit import NO_EVENT, UNLOGGED, Unit
 from ..log.read import Malformed
-from ..options import Options
 from ..protocol.errors import ReplyError
 from ..replication.failover import Address, Failover
 from ..replication.replica import Replica

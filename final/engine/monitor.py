@@ -2,11 +2,10 @@
 
 import time
 
+from ..protocol.inline import quote
 from .client import Client
 from .command import ADMIN, SKIP_MONITOR, Command
 
-ESCAPES = {byte: f"\\x{byte:02x}" for byte in range(256) if not 32 <= byte < 127}
-ESCAPES |= {ord(sign): "\\" + letter for sign, letter in zip('\\"\n\r\t\a\b', '\\"nrtab', strict=True)}
 REDACTED = b"(redacted)"
 
 
@@ -50,12 +49,3 @@ def redact(command: Command, args: list[bytes]) -> list[bytes]:
         return args
     hidden = set(command.secrets(args))
     return [REDACTED if at in hidden else each for at, each in enumerate(args)]
-
-
-def quote(arg: bytes) -> str:
-    r"""Return an argument in quotes, with escapes that redis-cli can read (`sdscatrepr`).
-
-    >>> print(quote(b'a\x00b\n"q"\xff'))
-    "a\x00b\n\"q\"\xff"
-    """
-    return f'"{arg.decode("latin-1").translate(ESCAPES)}"'

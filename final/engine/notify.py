@@ -1,8 +1,8 @@
 """Keyspace notifications (`notify.c`): what happened to keys, published on channels."""
 
+from ..config.options import Options
 from ..data.events import messages
 from ..data.unit import Note
-from ..options import Options
 from .command import Command
 from .counters import Counters
 from .pubsub import PubSub

@@ -3,8 +3,8 @@
 import time
 from collections.abc import Callable
 
+from ..config.options import Options
 from ..lua.interpreter import Interpreter
-from ..options import Options
 from ..protocol.errors import ReplyError, no_script, out_of_memory, primary_down
 from ..protocol.writer import Value
 from ..server_log import log
@@ -116,7 +116,7 @@ class Scripts:
         try:
             command = self._admit(args)
         except ReplyError as error:
-            self.counters.error_replies += 1
+            self.counters.error(error)
             return error
         assert self._client is not None
         self._client.protocol = protocol

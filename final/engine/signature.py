@@ -7,8 +7,8 @@ from itertools import chain, repeat
 from math import inf
 from typing import TypeVar
 
+from ..config.options import Options
 from ..data.store import Store
-from ..options import Options
 from ..protocol.errors import too_many_arguments
 from ..protocol.writer import Value
 from .args import integer

@@ -3,7 +3,7 @@
 from collections import deque
 from dataclasses import dataclass
 
-from ..options import Options
+from ..config.options import Options
 from .client import Client
 from .command import SKIP_SLOWLOG, Command
 from .monitor import redact

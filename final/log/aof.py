@@ -12,7 +12,7 @@ from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
-from ..options import Options
+from ..config.options import Options
 from ..protocol.writer import encode_request
 from ..server_log import log
 from .folder import Folder, private, size_in_place, touched

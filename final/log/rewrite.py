@@ -17,8 +17,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from ..config.options import Options
 from ..data.store import Store
-from ..options import Options
 from ..protocol.errors import ReplyError
 from ..server_log import log as server_log
 from .aof import Log

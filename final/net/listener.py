@@ -6,9 +6,11 @@ socket that is accepted here.
 """
 
 import asyncio
+import errno
+import os
 import socket
-from collections.abc import Callable, Sized
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sized
+from contextlib import nullcontext, suppress
 from time import monotonic
 from typing import Any
 
@@ -16,6 +18,7 @@ from ..server_log import log
 
 BACKLOG = 511  # connections that may be pending while the event loop is busy (tcp-backlog)
 ACCEPTS = 4  # connections accepted in one iteration of the event loop; only one while other clients wait for a turn
+EVERY = {"*": "0.0.0.0", "::*": "::"}  # how redis.conf names all addresses of this machine
 RETRY = 1  # seconds until the next attempt, after a connection could not be accepted
 
 
@@ -28,6 +31,8 @@ class AcceptedTransport(asyncio.Transport):
     def __init__(self, accepted: socket.socket) -> None:
         """Raises OSError if the client has reset the connection already: then it has no address any more."""
         ends = {"peername": accepted.getpeername(), "sockname": accepted.getsockname()}
+        if accepted.family == socket.AF_UNIX:
+            ends["peername"] = ends["sockname"]  # a client has no path of its own
         super().__init__({"socket": accepted, **ends})
         self.socket = accepted
         self.unsent = bytearray()  # what the socket's buffer had no space for
@@ -88,14 +93,31 @@ class Listener:
         self.tasks: set[asyncio.Task[None]] = set()  # the event loop itself keeps only weak references to them
         self.suspended_until = 0.0
 
-    def open(self, host: str, port: int) -> tuple[str, int]:
-        """Listen on every address of `host`, and return the first one with its port. Raises OSError."""
-        for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            listening = socket.create_server(address, family=family, backlog=BACKLOG)
-            listening.setblocking(False)
-            self.sockets.append(listening)
+    def open(self, hosts: str, port: int, path: str = "", mode: int = 0) -> tuple[str, int]:
+        """Listen on every address of each host, and on a unix socket if there is a `path`; no longer elsewhere.
+
+        `hosts` is as the option `bind`; one with a `-` before it need not be there, and `*` means all addresses of
+        this machine. Return the first address and its port. Raises OSError; then nothing listens.
+        """
+        self.close()
+        opened: list[socket.socket] = []
+        try:
+            for host in hosts.split():
+                with suppress(OSError) if host.startswith("-") else nullcontext():
+                    for each in listen_on(host.removeprefix("-"), port):
+                        opened.append(each)
+                        port = port or each.getsockname()[1]
+            if not opened:
+                raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+            found: tuple[str, int] = opened[0].getsockname()[:2]
+            if path:
+                opened.append(listen_at(path, mode))
+        except OSError:
+            for each in opened:
+                each.close()
+            raise
+        self.sockets = opened
         self.watch()
-        found: tuple[str, int] = self.sockets[0].getsockname()[:2]
         return found
 
     def watch(self) -> None:
@@ -108,7 +130,7 @@ class Listener:
         for each in self.sockets:
             asyncio.get_running_loop().remove_reader(each)
             each.close()
-        self.sockets.clear()
+        self.sockets = []
 
     def accept(self, listening: socket.socket) -> None:
         """Accept a few pending connections. The others wait for the next iteration, so that clients are served between.
@@ -140,7 +162,8 @@ class Listener:
         protocol = None
         with suppress(OSError):  # the client has closed the connection already
             accepted.setblocking(False)
-            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else a reply may wait for an ACK, 40 ms
+            if accepted.family != socket.AF_UNIX:
+                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else a reply may wait 40 ms for an ACK
             transport = AcceptedTransport(accepted)
             protocol = self.connect(transport)
         if protocol is None:
@@ -149,6 +172,34 @@ class Listener:
         task = asyncio.get_running_loop().create_task(serve(protocol, transport))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+
+
+def listen_on(host: str, port: int) -> Iterator[socket.socket]:
+    """Yield a listening socket for each address of a host. Raises OSError."""
+    for family, _, _, _, address in socket.getaddrinfo(EVERY.get(host, host), port, type=socket.SOCK_STREAM):
+        listening = socket.create_server(address, family=family, backlog=BACKLOG)
+        listening.setblocking(False)
+        yield listening
+
+
+def listen_at(path: str, mode: int) -> socket.socket:
+    """Return a listening unix socket, with these permissions unless they are 0. Raises OSError.
+
+    A file of that name is removed first, as in Redis: it is what a server has left that was killed.
+    """
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    listening = socket.socket(socket.AF_UNIX)
+    try:
+        listening.bind(path)
+        if mode:
+            os.chmod(path, mode)
+        listening.listen(BACKLOG)
+        listening.setblocking(False)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
 
 
 async def serve(protocol: asyncio.BaseProtocol, accepted: AcceptedTransport) -> None:
@@ -164,15 +215,17 @@ async def serve(protocol: asyncio.BaseProtocol, accepted: AcceptedTransport) -> 
 def keep_alive(connected: socket.socket, seconds: int) -> None:
     """Have the system probe a connection after `seconds` of silence (tcp-keepalive); 0: never."""
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(seconds > 0))
-    if seconds and hasattr(socket, "TCP_KEEPIDLE"):
+    if connected.family != socket.AF_UNIX and seconds and hasattr(socket, "TCP_KEEPIDLE"):
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, min(seconds, 32767))
 
 
 def format_address(address: Any) -> str:
     """Format a socket's address as Redis does (`anetFormatAddr`).
 
-    >>> format_address(("127.0.0.1", 6379)), format_address(("::1", 6379, 0, 0))
-    ('127.0.0.1:6379', '[::1]:6379')
+    >>> format_address(("127.0.0.1", 6379)), format_address(("::1", 6379, 0, 0)), format_address("/run/redis.sock")
+    ('127.0.0.1:6379', '[::1]:6379', '/run/redis.sock:0')
     """
+    if isinstance(address, str):
+        return f"{address}:0"
     host, port = address[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
+from ..config.options import Options
+from ..config.values import Limit
 from ..engine.client import Client
-from ..option_values import Limit
-from ..options import Options
 
 
 class OutputLimit:

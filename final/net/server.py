@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, NoReturn
 
+from ..config.options import Options
+from ..config.values import parse_replicaof
 from ..engine.callbacks import Callbacks
 from ..engine.engine import Engine
 from ..engine.faults import out_of_memory
 from ..engine.following import follow
 from ..engine.open_files import adjust_open_files_limit
-from ..option_values import parse_replicaof
-from ..options import Options
 from ..protocol.errors import protected, too_many_clients
 from ..protocol.writer import encode
 from ..replication.outgoing import Conversation
@@ -44,6 +44,7 @@ class Server:
             broken=self.end,
             dial=self.dial,
             watch=self.watch,
+            listen=self.listen,
         )
         self.engine = Engine(options, callbacks=callbacks)
         self.connections: set[Connection] = set()
@@ -66,7 +67,7 @@ class Server:
         self.options.maxclients = adjust_open_files_limit(asked)
         if self.options.maxclients < asked:
             log.warning("the system allows too few open files: maxclients is %d", self.options.maxclients)
-        host, self.options.port = self.listener.open(self.options.bind, self.options.port)
+        host = self.listen()
         if self.options.replicaof:
             follow(self.engine, *parse_replicaof(self.options.replicaof))
         timers = (self.expire_regularly(), self.save_when_due(), self.sync_every_second(), self.check_clients())
@@ -76,6 +77,7 @@ class Server:
         await self.stopping.wait()
         tell(self.options.supervised, "STOPPING=1")
         self.listener.close()
+        self.forget_files()
         for task in tasks:
             task.cancel()
         self.cancel_children()
@@ -84,11 +86,17 @@ class Server:
         for connection in self.connections:
             connection.transport.close()
 
+    def listen(self) -> str:
+        """Listen where the options say, and no longer elsewhere; return the first address. Raises OSError."""
+        options = self.options
+        host, options.port = self.listener.open(options.bind, options.port, options.unixsocket, options.unixsocketperm)
+        return host
+
     def create_connection(self, accepted: AcceptedTransport) -> Connection | None:
         """Create the connection of an accepted client, or send the client the reason for which it is refused."""
         engine, options = self.engine, self.options
-        host = accepted.get_extra_info("peername")[0]
-        local = host.startswith("127.") or host == "::1"
+        address = accepted.get_extra_info("peername")
+        local = isinstance(address, str) or address[0].startswith("127.") or address[0] == "::1"
         if len(engine.clients) >= options.maxclients:
             refusal = too_many_clients()
         elif options.protected_mode == "yes" and not (options.requirepass or local):
@@ -144,9 +152,17 @@ class Server:
     def leave(self, status: int = 0) -> None:
         """End the process at once. Every change that a client has a reply for is in the log."""
         try:
+            self.forget_files()
             self.cancel_children()
         finally:
             os._exit(status)
+
+    def forget_files(self) -> None:
+        """Remove the unix socket and the file with the process id."""
+        for path in (self.options.unixsocket, self.options.pidfile):
+            if path:
+                with suppress(OSError):
+                    os.unlink(path)
 
     def cancel_children(self) -> None:
         """End the child process, if there is one."""

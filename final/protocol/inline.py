@@ -1,4 +1,4 @@
-"""Requests as a person types them: `SET greeting "hello there"`. Splits a line into arguments."""
+"""Requests as a person types them: `SET greeting "hello there"`. Splits a line into arguments, and quotes one."""
 
 import re
 
@@ -12,6 +12,8 @@ _ARGUMENT = re.compile(
     re.DOTALL,
 )
 _ESCAPE = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)
+_QUOTED = {byte: f"\\x{byte:02x}" for byte in range(256) if not 32 <= byte < 127}
+_QUOTED |= {ord(sign): "\\" + letter for sign, letter in zip('\\"\n\r\t\a\b', '\\"nrtab', strict=True)}
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}
 
 
@@ -45,3 +47,12 @@ def _unescape(match: re.Match[bytes]) -> bytes:
     """Return the byte that an escape in double quotes means."""
     hexadecimal, letter = match.groups()
     return bytes.fromhex(hexadecimal.decode()) if hexadecimal else _ESCAPES.get(letter, letter)
+
+
+def quote(arg: bytes) -> str:
+    r"""Return an argument in quotes, with escapes that redis-cli can read (`sdscatrepr`).
+
+    >>> print(quote(b'a\x00b\n"q"\xff'))
+    "a\x00b\n\"q\"\xff"
+    """
+    return f'"{arg.decode("latin-1").translate(_QUOTED)}"'

@@ -11,11 +11,11 @@ from itertools import chain
 from secrets import token_hex
 from typing import Protocol
 
+from ..config.options import Options
 from ..data.store import Store
 from ..log.child import Child, Visit, Wanted, joined
 from ..log.rdb.write import snapshot, with_checksum
 from ..log.snapshot import Snapshots
-from ..options import Options
 from ..server_log import log
 from .attached import AttachedReplica, State
 

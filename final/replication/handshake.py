@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..options import Options
+from ..config.options import Options
 from .stream import Args
 
 _FULL = re.compile(rb"\+FULLRESYNC ([0-9a-zA-Z]{40}) (\d{1,18})")

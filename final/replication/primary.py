@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from secrets import token_hex
 from typing import Protocol
 
+from ..config.options import Options
 from ..data.store import Store
 from ..log.record import Record, encode_unit
 from ..log.snapshot import Snapshots
-from ..options import Options
 from ..protocol.errors import ReplyError, not_enough_replicas
 from ..protocol.writer import encode_request
 from ..server_log import log

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from ..options import Options
+from ..config.options import Options
 from .outgoing import Dial
 from .primary import Primary
 from .stream import Args

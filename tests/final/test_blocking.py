@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from final.config.options import Options
 from final.engine.client import Client
 from final.net.server import Server as FinalServer
-from final.options import Options
 from final.protocol.writer import Value, encode
 from stages.harness.wire import request
 from tests.support.oracle import InProcess, args_of, shown

@@ -8,12 +8,12 @@ import random
 
 import pytest
 
+from final.config.options import Options
 from final.net.connection import Connection
 from final.net.connection_state import BLOCKED, CLOSE, CLOSING, ENDING, NEXT, PAUSED, QUEUED, READY, RUNNING, State
 from final.net.listener import AcceptedTransport
 from final.net.sending import SMALL
 from final.net.server import Server
-from final.options import Options
 from stages.harness.wire import request
 
 SEED = int(os.environ.get("SEED", random.randrange(10**6)))

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from final.config.options import Options
 from final.data.kinds import KINDS
 from final.data.store import Store
 from final.engine.callbacks import Callbacks
@@ -25,13 +26,13 @@ from final.engine.signature import describe
 from final.log import aof, record
 from final.log.aof import Log
 from final.net.server import Server as OurServer
-from final.options import Options
 from final.protocol.reader import Reader
 from final.protocol.writer import Value, encode, encode_request
 from final.server_log import log as server_log
 from stages.harness.server import Server
 from stages.harness.wire import request
 from tests.support.oracle import final_server
+from tests.support.server_log import messages
 
 FOLDER = str(Path(aof.__file__).parent.parent)
 OK = b"+OK\r\n"
@@ -298,7 +299,7 @@ def test_a_server_that_runs_out_of_memory_in_a_transaction_ends_with_a_line_and_
             large.sendall(request("EXEC"))  # … and with the log three times 40 MB
             assert replies.read() == b""
         assert server.wait(60) == 1
-        assert server.errors == "out of memory: the server ends\n"
+        assert messages(server.errors) == "out of memory: the server ends\n"
     with final_server(data=tmp_path) as server:
         assert (server.connect().ask("DBSIZE"), server.errors) == (100, "")
 

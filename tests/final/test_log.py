@@ -19,9 +19,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from final.config.options import Options
 from final.log.read import CorruptLog
 from final.net import server as net_server
-from final.options import Options
 from stages.harness.wire import request
 from tests.support.folders import await_rewrite, data_of, everything, flush, log_in, opened
 from tests.support.machine import within

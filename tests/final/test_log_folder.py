@@ -15,11 +15,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from final.config.options import parse as parse_option
+from final.config.values import check_name
 from final.log.folder import Folder
 from final.log.manifest import Manifest, parse
 from final.log.read import CorruptLog
-from final.option_values import check_name
-from final.options import parse as parse_option
 from final.restore import restore
 from stages.harness.server import NotStarted
 from stages.harness.wire import request

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from final.config.options import POLICIES
 from final.data.memory import size_of
 from final.engine.evict import Urn
-from final.options import POLICIES
 from stages.harness.server import Server
 from stages.harness.wire import Client, request
 from tests.support.oracle import InProcess, final_server, redis_server, shown

@@ -5,9 +5,9 @@ import socket
 
 import pytest
 
+from final.config.options import Options
 from final.net.outgoing import Outgoing
 from final.net.server import Server
-from final.options import Options
 from final.replication.outgoing import TIMED_OUT, Line
 
 

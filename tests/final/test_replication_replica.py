@@ -21,6 +21,7 @@ from tests.support.machine import busy_time_of
 from tests.support.observing import await_true
 from tests.support.oracle import final_server, redis_server
 from tests.support.played_primary import MARK, REPLID, PlayedPrimary, snapshot_of, stream
+from tests.support.server_log import messages
 from tests.support.shared import Shared
 
 DATA = ("SET a 1", "RPUSH l x y", "SET soon v PX 100000000", "SELECT 3", "HSET h f v", "XADD s 5-5 f v")
@@ -263,7 +264,7 @@ def test_an_error_in_the_stream_is_logged_and_the_replica_goes_on(
     assert replica.ask("GET", "b") == b"2"
     await_true(lambda: "NOSUCH" in server.errors, "it is logged")
     lines = [line for line in server.errors.splitlines() if "fails here" in line]
-    assert [line.split(" fails")[0] for line in lines] == ["the primary's LPUSH", "the primary's NOSUCH"]
+    assert [messages(line).split(" fails")[0] for line in lines] == ["the primary's LPUSH", "the primary's NOSUCH"]
 
 
 def test_a_database_that_is_not_here_breaks_the_stream(server: Server, replica: Client, primary: PlayedPrimary) -> None:
@@ -512,7 +513,7 @@ def test_an_unreachable_primary_is_logged_once(server: Server, primary: PlayedPr
     client = follow(server, primary)
     await_true(lambda: "no replication" in server.errors, "it is logged")
     assert client.ask("ROLE") in (role(primary, b"connect", -1), role(primary, b"connecting", -1))
-    assert server.errors == f"no replication from 127.0.0.1:{primary.port}: Connection refused\n"
+    assert messages(server.errors) == f"no replication from 127.0.0.1:{primary.port}: Connection refused\n"
 
 
 def test_a_wrong_password_is_logged(server: Server, primary: PlayedPrimary) -> None:

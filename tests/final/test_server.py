@@ -27,17 +27,18 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from final.__main__ import parse_options
+from final.config.options import Options
 from final.engine.command import COMMANDS
 from final.engine.signature import describe
 from final.net.connection import Connection
 from final.net.server import Server as OurServer
-from final.options import Options
 from final.protocol.writer import Value
 from final.server_log import log as server_log
 from stages.harness.server import Server
 from stages.harness.target import find
 from stages.harness.wire import Verbatim, parse, request
 from tests.support.oracle import PATIENCE, final_server, redis_target
+from tests.support.server_log import messages
 from tests.support.shared import Shared
 
 PING, PONG, OK = b"*1\r\n$4\r\nPING\r\n", b"+PONG\r\n", b"+OK\r\n"
@@ -379,7 +380,7 @@ def refused(folder: Path, *options: str, port: int = 0) -> str:
 
 def test_a_taken_port_is_said_in_one_line(server: Server, tmp_path: Path) -> None:
     said = refused(tmp_path, port=server.port)
-    assert said.startswith(f"cannot listen on 127.0.0.1:{server.port}: ") and said.count("\n") == 1
+    assert messages(said).startswith(f"cannot listen on 127.0.0.1:{server.port}: ") and said.count("\n") == 1
 
 
 def test_options_are_checked_at_the_start(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ import pytest
 
 import final
 import final.commands  # fills the table
+from final.config.options import Options
 from final.engine.command import COMMANDS, Command
-from final.options import Options
 from stages.harness.course import ROOT
 from tests.tools.structure import files_of
 

@@ -28,9 +28,9 @@ from typing import Protocol
 
 import pytest
 
+from final.config.options import Options
 from final.engine.client import Client
 from final.engine.engine import Engine
-from final.options import Options
 from final.protocol.inline import split_inline
 from final.protocol.writer import Value, encode
 from stages.harness import wire

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from final.options import Options
+from final.config.options import Options
 from stages.harness.course import ROOT
 from stages.harness.server import free_port
 from tests.support.machine import within

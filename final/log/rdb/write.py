@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
+from ...config.options import RELEASE
 from ...data.kinds import KINDS, Item, Raw
 from ...data.memory import memory_in_use
 from ...data.store import Store
-from ...options import RELEASE
 from ...protocol.numeric import parse_integer
 from ..child import Visit, joined
 from .crc import crc64

@@ -2,9 +2,11 @@
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
-from .protocol.numeric import parse_memory
+from ..protocol.numeric import parse_memory
 
 NAME_MAX = 255  # bytes in a file name
 CLASSES = {"normal": "normal", "slave": "replica", "replica": "replica", "pubsub": "pubsub"}
@@ -101,3 +103,35 @@ def not_empty(text: str) -> str:
     if not text:
         raise ValueError("argument must not be empty")
     return text
+
+
+def parse_octal(text: str) -> "Octal":
+    """Return permissions. Raises ValueError with Redis's text."""
+    if not re.fullmatch("[0-7]{1,4}", text):
+        raise ValueError("argument couldn't be parsed as an octal number")
+    return Octal(text, 8)
+
+
+class Octal(int):
+    """A number that is shown as an octal one."""
+
+    def __str__(self) -> str:
+        return f"{int(self):o}"
+
+
+def parse_share(text: str, _: Any) -> str:
+    """Return a size with a unit, or a percentage, as it is. Raises ValueError with Redis's text."""
+    if parse_memory(text) is None and not re.fullmatch("(?:100|[0-9]{1,2})%", text):
+        raise ValueError("argument must be a memory or percent value")
+    return text
+
+
+def not_here(only: str) -> Callable[[str, Any], str]:
+    """Return a reader of an option that can only be turned off. It raises ValueError."""
+
+    def read(text: str, _: Any) -> str:
+        if text != only:
+            raise ValueError(f"argument must be {only}: this server does not have what it turns on")
+        return text
+
+    return read

@@ -1,15 +1,14 @@
 """The options, named as in redis.conf, for the command line, CONFIG GET and CONFIG SET."""
 
 import os
-import re
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, fields
 from typing import Any
 
-from .data.events import Events
-from .option_values import USUAL, Limits, SavePoints, check_name, not_empty, parse_replicaof
-from .protocol.errors import ReplyError
-from .protocol.numeric import parse_memory
+from ..data.events import Events
+from ..protocol.errors import ReplyError
+from . import idle
+from .option import option, parse_value
+from .values import USUAL, Limits, SavePoints, check_name, not_empty, parse_octal, parse_replicaof
 
 RELEASE = b"7.0.15"  # of the Redis whose replies this server matches
 POLICIES = (
@@ -18,29 +17,34 @@ POLICIES = (
 )
 
 
-def option(default: Any, help: str, *, choices: tuple[str, ...] = (), settable: bool = False, protected: bool = False,
-           memory: bool = False, least: int = 0, most: int = 2**63 - 1,
-           read: Callable[[str, Any], Any] | None = None, alias: str = "") -> Any:  # fmt: skip
-    """Declare an option: its default, a line of help, its possible values, and whether CONFIG SET may change it.
-
-    `protected`: CONFIG SET refuses it as protected. `memory`: the value is a size with a unit, such as 64mb. `read`
-    returns the value for a text and the old value, or raises ValueError. `alias`: its name in older releases.
-    """
-    metadata = {"help": help, "choices": choices, "settable": settable, "protected": protected, "read": read}
-    return field(default=default, metadata=metadata | {"memory": memory, "least": least, "most": most, "alias": alias})
-
-
 @dataclass
 class Options:
     """The values of all options. The names of the attributes have underscores instead of hyphens."""
 
-    bind: str = option("127.0.0.1", "address to listen on", read=lambda text, _: not_empty(text))
-    port: int = option(6379, "port to listen on; 0 for any free one", most=65535)
+    bind: str = option(
+        "127.0.0.1", "addresses to listen on; one with a - before it need not be there", settable=True,
+        read=lambda text, _: not_empty(text),
+    )  # fmt: skip
+    port: int = option(6379, "port to listen on; 0 for any free one", settable=True, most=65535)
+    unixsocket: str = option("", "path of a unix socket to listen on, too")
+    unixsocketperm: int = option(0, "its permissions, as an octal number; 0: as the umask says",
+                                 read=lambda text, _: parse_octal(text))  # fmt: skip
     protected_mode: str = option(
         "yes", "without a password, accept connections only from this machine", choices=("yes", "no"), settable=True
     )
     dir: str = option(".", "folder of the snapshot, and of the log's folder", protected=True,
-                      read=lambda text, _: not_empty(text))  # fmt: skip
+                      read=lambda text, _: os.path.abspath(not_empty(text)))  # fmt: skip
+    loglevel: str = option(
+        "notice", "what the server log says: everything from this level on", settable=True,
+        choices=("debug", "verbose", "notice", "warning"),
+    )  # fmt: skip
+    logfile: str = option("", "file of the server log; empty: standard error")
+    syslog_enabled: str = option("no", "write the server log to syslog, too", choices=("yes", "no"))
+    syslog_ident: str = option("redis", "the program's name there")
+    syslog_facility: str = option("local0", "the facility there",
+                                  choices=("user", *(f"local{number}" for number in range(8))))  # fmt: skip
+    daemonize: str = option("no", "leave the terminal, and serve in the background", choices=("yes", "no"))
+    pidfile: str = option("", "file to write the process id to")
     supervised: str = option(
         "no", "tell systemd when the server is ready; auto: if NOTIFY_SOCKET is set", choices=("no", "systemd", "auto")
     )
@@ -97,7 +101,7 @@ class Options:
         1 << 20, "bytes of changes kept for replicas that reconnect", settable=True, memory=True, least=1
     )
     repl_backlog_ttl: int = option(
-        3600, "keep none after this many seconds without a replica; 0: always", settable=True, most=2**31 - 1
+        3600, "keep none after this many seconds without a replica; 0: always", settable=True
     )
     repl_timeout: int = option(
         60, "seconds of silence after which a replica is lost", settable=True, least=1, most=2**31 - 1
@@ -188,6 +192,11 @@ class Options:
         choices=("auto", "asyncio", "uvloop"),
     )  # fmt: skip
 
+    def __post_init__(self) -> None:
+        vars(self).update({name: each.default for name, each in IDLE.items()})
+        self.dir = os.path.abspath(self.dir)
+        self.config_file = ""  # the file that CONFIG REWRITE writes
+
     @property
     def lfu(self) -> bool:
         """Whether keys are evicted by how often they are used."""
@@ -199,21 +208,21 @@ class Options:
 
     def set(self, values: list[tuple[str, str]]) -> dict[str, Any]:
         """CONFIG SET: change the named options and return their old values; or raise ReplyError and change none."""
-        known = {each.name: each.metadata for each in fields(self)}
         parsed: dict[str, Any] = {}
         given: set[str] = set()
         for argument, value in values:
             name = argument.lower()
             if name not in NAMES:
                 raise ReplyError(f"ERR Unknown option or number of arguments for CONFIG SET - '{argument}'")
-            attribute, meta = NAMES[name], known[NAMES[name]]
+            attribute = NAMES[name]
+            meta = DECLARED[attribute].metadata
             if name in given:
                 raise config_failed(argument, "duplicate parameter")
             given.add(name)
             if not meta["settable"]:
                 raise config_failed(argument, f"can't set {'protected' if meta['protected'] else 'immutable'} config")
             try:
-                parsed[attribute] = parse(attribute, value, getattr(self, attribute))
+                parsed[attribute] = parse(name, value, getattr(self, attribute))
             except ValueError as error:
                 raise config_failed(name, str(error)) from None
         before = {attribute: getattr(self, attribute) for attribute in parsed}
@@ -221,10 +230,12 @@ class Options:
         return before
 
 
+IDLE: dict[str, Field[Any]] = {each.name: each for each in idle.declared()}
+DECLARED: dict[str, Field[Any]] = {each.name: each for each in fields(Options)} | IDLE
 NAMES = {  # of the options, as in redis.conf, and the attributes; with an alias, an option has two
-    name: each.name
-    for each in fields(Options)
-    for name in (each.name.replace("_", "-"), each.metadata["alias"])
+    name: attribute
+    for attribute, each in DECLARED.items()
+    for name in (attribute if attribute in IDLE else attribute.replace("_", "-"), each.metadata["alias"])
     if name
 }
 
@@ -235,30 +246,7 @@ def parse(name: str, value: str, now: Any = None) -> Any:
     >>> parse("appendfsync", "Always"), parse("proto-max-bulk-len", "2mb")
     ('always', 2097152)
     """
-    declared = next(each for each in fields(Options) if each.name == name.replace("-", "_"))
-    meta = declared.metadata
-    if meta["choices"]:
-        if value.lower() not in meta["choices"]:
-            if meta["choices"] == ("yes", "no"):
-                raise ValueError("argument must be 'yes' or 'no'")
-            raise ValueError(f"argument(s) must be one of the following: {', '.join(meta['choices'])}")
-        return value.lower()
-    if meta["read"]:
-        return meta["read"](value, declared.default if now is None else now)
-    if declared.type is str:
-        return value
-    if meta["memory"]:
-        size = parse_memory(value)
-        if size is None:
-            raise ValueError("argument must be a memory value")
-        number = size
-    else:
-        if not re.fullmatch(r"-?[0-9]{1,19}", value) or not -(2**63) <= int(value) < 2**63:
-            raise ValueError("argument couldn't be parsed into an integer")
-        number = int(value)
-    if not meta["least"] <= number <= meta["most"]:
-        raise ValueError(f"argument must be between {meta['least']} and {meta['most']} inclusive")
-    return number
+    return parse_value(DECLARED[NAMES[name]], value, now)
 
 
 def config_failed(name: str, reason: str) -> ReplyError:
