@@ -184,7 +184,8 @@ class Engine:
             self.eviction.enter(place)
         self.complete(client, command, args, NO_REPLY)
         self.settle()
-        if self.eviction.full and any(DENYOOM in each.flags for each in about_to_run(client, command)):
+        queued = client.queue is not None and UNQUEUED not in command.flags  # any queued request takes memory
+        if self.eviction.full and (queued or any(DENYOOM in each.flags for each in about_to_run(client, command))):
             raise out_of_memory()
 
     def run(self, client: Client, command: Command, args: list[bytes]) -> Value:

@@ -85,6 +85,8 @@ class Scripts:
             raise ReplyError("ERR Can not execute a script with write flag using *_ro command.")
         self._readonly = readonly or "no-writes" in flags
         self._oom = self.full() and "allow-oom" not in flags
+        if self._oom and text.startswith(b"#!") and "no-writes" not in flags:
+            raise out_of_memory()
         self._refusal, self._stale = self.admission.refusal, self.admission.stale
         if self._refusal and text.startswith(b"#!") and "no-writes" not in flags:
             raise self._refusal

@@ -12,7 +12,7 @@ from final.data.memory import size_of
 from final.engine.evict import Urn
 from stages.harness.server import Server
 from stages.harness.wire import Client, request
-from tests.support.oracle import InProcess, final_server, redis_server, shown
+from tests.support.oracle import InProcess, OverTheWire, args_of, final_server, redis_server, shown, skip_without_lua
 from tests.support.shared import Shared
 from tests.support.talk import arrived_bytes, read_requests
 
@@ -251,3 +251,17 @@ def test_an_urn_gives_everything_and_nothing_else() -> None:
     for place in places[1::2]:
         urn.take(place)
     assert urn.draw(3) == []
+
+
+def test_without_memory_transactions_and_scripts_are_refused_as_by_redis() -> None:
+    lines = [
+        "SET x " + "y" * 1_000_000, "CONFIG SET maxmemory 100000",
+        "MULTI", "GET x", "EXEC", "MULTI", "DEL x", "DISCARD", "MULTI", "SET a 1", "EXEC",
+        'EVAL "#!lua\\nreturn 1" 0', 'EVAL "#!lua flags=allow-oom\\nreturn redis.call(\'set\', \'z\', 1)" 0',
+        'EVAL "#!lua flags=no-writes\\nreturn 1" 0', "EVAL 'return redis.pcall(\"set\", \"z\", 1)' 0", "GET z",
+        "MULTI", "UNWATCH", "EXEC", "CONFIG SET maxmemory 0",
+    ]  # fmt: skip
+    skip_without_lua(lines)
+    requests = [args_of(line) for line in lines]
+    with redis_server() as server:
+        assert InProcess().ask_all(requests) == OverTheWire(server.connect()).ask_all(requests)
