@@ -144,6 +144,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             continue
         item.user_properties.append(("step", step_of(item)))
         item.user_properties.append(("points", worth(item, shares[item.path.parent, step_of(item)])))
+        item.user_properties.append(("hidden", hidden(item)))
         try:
             target = target_of(config, stage)
         except Unavailable as error:
@@ -162,13 +163,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         elif not_redis and target.is_redis:
             item.add_marker(pytest.mark.skip(reason=not_redis.args[0]))
     config.hook.pytest_deselected(items=replaced)
-    items[:] = [item for item in items if item not in replaced]
+    items[:] = sorted((item for item in items if item not in replaced), key=lambda item: bool(hidden(item)))
 
 
 def step_of(item: pytest.Item) -> int:
     """Return the number of the step to which a test belongs; 0 when it belongs to none."""
     mark = item.get_closest_marker("step")
     return int(mark.args[0]) if mark else 0
+
+
+def hidden(item: pytest.Item) -> str:
+    """Return when students see a test, as Gradescope's `visibility`; '' for a test that is not hidden.
+
+    Hidden tests run last, so that no other test's report can have what a server was sent by them.
+    """
+    mark = item.get_closest_marker("hidden")
+    return str((*mark.args, "after_published")[0]) if mark else ""
 
 
 def worth(item: pytest.Item, share: int) -> float:

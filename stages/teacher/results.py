@@ -9,9 +9,10 @@ import textwrap
 from pathlib import Path
 from xml.etree import ElementTree
 
+from stages.harness.course import stage_folder
+from stages.harness.steps import steps
 from stages.teacher.assess import Check, Grade
 
-COLUMNS = ("submission", "score", "out_of", "steps", "status", "seconds")
 SIGNS = {"passed": "+", "failed": "-", "skipped": "s", "not run": "."}
 
 
@@ -22,10 +23,23 @@ def write(file: Path, text: str) -> None:
     os.replace(new, file)
 
 
-def cells(grade: Grade) -> tuple[str, str, str, str, str, str]:
+def columns(stage: int) -> list[str]:
+    """Return the titles of grades.csv: one for each step, with its points, and one for the checks of no step."""
+    titles = [f"step {each.number} ({each.points})" for each in steps(stage_folder(stage))]
+    return ["submission", "score", "out_of", "steps", "status", "seconds", *titles, "other"]
+
+
+def cells(grade: Grade) -> list[str]:
     """Return the row of grades.csv."""
     score, out_of, seconds = f"{grade.score:g}", f"{grade.out_of:g}", f"{grade.seconds:.1f}"
-    return grade.submission, score, out_of, str(len(passed(grade))), grade.status, seconds
+    numbers = [*(each.number for each in steps(stage_folder(grade.stage))), 0]
+    points = [f"{total(grade.steps.get(number, []))[0]:g}" for number in numbers]
+    return [grade.submission, score, out_of, str(len(passed(grade))), grade.status, seconds, *points]
+
+
+def total(checks: list[Check]) -> tuple[float, float]:
+    """Return the points that the checks have earned, and those that can be earned."""
+    return round(sum(check.score for check in checks), 2), round(sum(check.points for check in checks), 2)
 
 
 def passed(grade: Grade) -> list[int]:
@@ -41,21 +55,34 @@ def row(grade: Grade) -> str:
 
 
 def feedback(grade: Grade) -> str:
-    """Return the page for the student: the points of each step, the outcome of each check, and reports of failures."""
+    """Return the page for the student: the points of each step, the outcome of each check, and reports of failures.
+
+    When there are hidden checks it has no reports: they show what the student's program has printed and answered, and
+    that can be what it has found out about the hidden ones.
+    """
     parts = [f"Stage {grade.stage:02}: {grade.score:g} of {grade.out_of:g} points ({grade.status})"]
     parts += [grade.said] if grade.said else []
     parts.append("\n\n".join(step(number, checks) for number, checks in grade.steps.items()))
-    checks = grade.checks.values()
-    parts += [f"{check.name}\n\n{textwrap.indent(check.said, '    ')}" for check in checks if check.said]
+    if private(grade):
+        parts.append(f"To see what went wrong, type: python3 -m stages check {grade.stage:02}")
+    else:
+        checks = grade.checks.values()
+        parts += [f"{check.name}\n\n{textwrap.indent(check.said, '    ')}" for check in checks if check.said]
     return f"\n\n{'-' * 80}\n\n".join(parts) + "\n"
 
 
 def step(number: int, checks: list[Check]) -> str:
     """Return the lines about one step: its points, and the outcome of each check."""
-    score, points = (round(sum(each), 2) for each in zip(*((c.score, c.points) for c in checks), strict=True))
+    score, points = total(checks)
     title = f"Step {number}" if number else "Other checks"
-    lines = [f"{SIGNS[check.outcome]} {check.name}: {check.outcome}" for check in checks]
-    return "\n".join([f"{title}: {score:g} of {points:g} points", *lines])
+    lines = [f"{SIGNS[check.outcome]} {check.name}: {check.outcome}" for check in checks if not check.hidden]
+    hidden = [f"  {len(checks) - len(lines)} hidden"] if len(lines) < len(checks) else []
+    return "\n".join([f"{title}: {score:g} of {points:g} points", *lines, *hidden])
+
+
+def private(grade: Grade) -> bool:
+    """Whether there are checks that students do not see."""
+    return any(check.hidden for check in grade.checks.values())
 
 
 def gradescope(grade: Grade) -> str:
@@ -66,21 +93,25 @@ def gradescope(grade: Grade) -> str:
             "execution_time": round(grade.seconds),
             "output": grade.said or f"{grade.score:g} of {grade.out_of:g} points ({grade.status})",
             "stdout_visibility": "hidden",
-            "tests": [gradescope_test(check) for check in grade.checks.values()],
+            "tests": [gradescope_test(check, private(grade)) for check in grade.checks.values()],
         },
         indent=1,
     )
 
 
-def gradescope_test(check: Check) -> dict[str, object]:
-    """Return one test of results.json; one that was not run is failed, and its output says so."""
+def gradescope_test(check: Check, private: bool) -> dict[str, object]:
+    """Return one test of results.json; one that was not run is failed, and its output says so.
+
+    With `private`, only hidden tests have their report, see `feedback`.
+    """
     return {
         "name": f"Step {check.step}: {check.name}" if check.step else check.name,
         "score": round(check.score, 2),
         "max_score": round(check.points, 2),
         "status": "passed" if check.outcome == "passed" else "failed",
-        "output": check.said or check.outcome,
+        "output": check.outcome if private and not check.hidden else check.said or check.outcome,
         "output_format": "text",
+        "visibility": check.hidden or "visible",
     }
 
 
