@@ -2,6 +2,7 @@
 
     handout.py     writes the folder that students start from
     grade.py       grades one submission, or a folder of them
+    gradebook.py   writes the grades into a roster, as Canvas and Moodle take it
     gradescope.py  writes the zip file that Gradescope asks for
 
 Behind them:
@@ -12,4 +13,4 @@ Behind them:
     results.py     writes a grade down: CSV, feedback, JUnit's XML, Gradescope's JSON
 """
 
-COMMANDS = ("handout", "grade", "gradescope")
+COMMANDS = ("handout", "grade", "gradebook", "gradescope")
