@@ -18,9 +18,6 @@ from stages.harness.course import stage_folder
 from stages.teacher.leaks import below_docstring
 from stages.teacher.submission import Refused, take
 
-LENGTH = 30  # characters in a row, names counted as one, that count as alike
-SHARE = 0.33  # of what one of the two has written, to be reported
-
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """Declare the submissions, the stage, and where to write."""
@@ -55,12 +52,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 def compare(folder: Path, others: list[Path], out: Path) -> list[tuple[str, str, float]]:
-    """Compare the files of a folder with those of the others; return the pairs, and how much of one is in the other."""
+    """Compare the files of a folder with those of others; return the pairs that are alike, and how much, 0 to 1.
+
+    A pair is alike when a third of what one has written is in the other.
+    """
     os.environ.setdefault("MPLBACKEND", "agg")  # copydetect draws, and needs no screen
     from copydetect import CopyDetector
 
-    how = {"noise_t": LENGTH, "guarantee_t": LENGTH, "display_t": SHARE, "autoopen": False, "silent": True}
-    detector = CopyDetector([str(folder)], list(map(str, others)), out_file=str(out), **how)
+    detector = CopyDetector([str(folder)], list(map(str, others)), out_file=str(out), autoopen=False, silent=True)
     detector.run()
     detector.generate_html_report()
     pairs = []
