@@ -59,34 +59,27 @@ def test_moodle_gets_its_worksheet_back(tmp_path: Path) -> None:
     assert found[0]["Feedback comments"] == "85 of 100 points"
 
 
-@pytest.mark.parametrize(
-    ("rule", "points"),
-    [
-        ("10%/day", ["85", "30", ""]),
-        ("1%/hour", ["85", "25", ""]),
-        ("70%/day", ["85", "0", ""]),
-        ("1%/day,1", ["85", "0", ""]),
-    ],
-)
-def test_what_begun_days_or_hours_cost(rule: str, points: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("percent", "points"), [("10", ["85", "30", ""]), ("70", ["85", "0", ""])])
+def test_each_day_that_has_begun_after_the_deadline_costs(percent: str, points: list[str], tmp_path: Path) -> None:
     grades = {"Ann Adams_11_assignsubmission_file_": 85, "Bob Brown_12_assignsubmission_file_": 50}
-    found = written(tmp_path, MOODLE, grades, "--late", rule, "--due", "2026-11-20T18:00")
+    found = written(tmp_path, MOODLE, grades, "--late", percent, "--due", "2026-11-20T18:00")
     assert [row["Grade"] for row in found] == points
+    assert "20 less because it was late" in found[1]["Feedback comments"] or percent == "70"
 
 
 def test_an_own_roster_has_times_and_extensions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     roster = "student,submitted,due\nann,2026-11-22T10:00,2026-11-23T18:00\nbob,2026-11-22T10:00,\ncy,,\n"
     grades = {"ann": 85, "bob.zip": 85, "cy": 85, "bob": 90, "=eve": 3}
-    found = written(tmp_path, roster, grades, "--late", "10%/day", "--due", "2026-11-20T18:00")
+    found = written(tmp_path, roster, grades, "--late", "10", "--due", "2026-11-20T18:00")
     assert [row["Grade"] for row in found] == ["85", "70", "85"]
-    assert capsys.readouterr().err == "=eve: no student of the roster\nbob.zip, bob: of one student; the best counts\n"
+    assert capsys.readouterr().err == ("bob.zip: its student has a better one, bob\n=eve: no student of the roster\n")
 
 
 @pytest.mark.parametrize(
     ("roster", "options", "said"),
     [
-        (CANVAS, ("--late", "10%/day", "--due", "2026-11-20"), "a column submitted or Last modified (submission)"),
-        (MOODLE.replace("Friday, 20 November", "yesterday"), ("--late", "10%/day", "--due", "2026-11-20"), "yesterday"),
+        (CANVAS, ("--late", "10", "--due", "2026-11-20"), "a column submitted or Last modified (submission)"),
+        (MOODLE.replace("Friday, 20 November", "yesterday"), ("--late", "10", "--due", "2026-11-20"), "yesterday"),
         ("", (), "is empty"),
     ],
 )
