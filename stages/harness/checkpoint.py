@@ -144,7 +144,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             continue
         item.user_properties.append(("step", step_of(item)))
         item.user_properties.append(("points", worth(item, shares[item.path.parent, step_of(item)])))
-        item.user_properties.append(("hidden", hidden(item)))
+        hidden = item.get_closest_marker("hidden")  # when students see it, as Gradescope's `visibility`; '': always
+        item.user_properties.append(("hidden", (*hidden.args, "after_published")[0] if hidden else ""))
         try:
             target = target_of(config, stage)
         except Unavailable as error:
@@ -170,12 +171,6 @@ def step_of(item: pytest.Item) -> int:
     """Return the number of the step to which a test belongs; 0 when it belongs to none."""
     mark = item.get_closest_marker("step")
     return int(mark.args[0]) if mark else 0
-
-
-def hidden(item: pytest.Item) -> str:
-    """Return when students see a test, as Gradescope's `visibility`; '' for a test that is not hidden."""
-    mark = item.get_closest_marker("hidden")
-    return str((*mark.args, "after_published")[0]) if mark else ""
 
 
 def worth(item: pytest.Item, share: int) -> float:

@@ -14,7 +14,6 @@ from pathlib import Path
 from stages.desk.shared import Complaint
 
 Row = dict[str, str]  # title of a column -> cell
-
 IDS = ("ID", "SIS User ID", "SIS Login ID")  # Canvas's
 CANVAS = ("Student", "LastName", "FirstName", *IDS, "Integration ID", "Root Account", "Section")
 SUBMITTED = ("submitted", "Last modified (submission)")  # your own, Moodle's

@@ -13,6 +13,7 @@ from stages.harness.course import stage_folder
 from stages.harness.steps import steps
 from stages.teacher.assess import Check, Grade
 
+COLUMNS = ("submission", "score", "out_of", "steps", "status", "seconds")
 SIGNS = {"passed": "+", "failed": "-", "skipped": "s", "not run": "."}
 
 
@@ -24,9 +25,8 @@ def write(file: Path, text: str) -> None:
 
 
 def columns(stage: int) -> list[str]:
-    """Return the titles of grades.csv: one for each step, with its points, and one for the checks of no step."""
-    titles = [f"step {each.number} ({each.points})" for each in steps(stage_folder(stage))]
-    return ["submission", "score", "out_of", "steps", "status", "seconds", *titles, "other"]
+    """Return the titles of grades.csv: COLUMNS, one for each step, with its points, one for the checks of no step."""
+    return [*COLUMNS, *(f"step {each.number} ({each.points})" for each in steps(stage_folder(stage))), "other"]
 
 
 def cells(grade: Grade) -> list[str]:
@@ -55,19 +55,13 @@ def row(grade: Grade) -> str:
 
 
 def feedback(grade: Grade) -> str:
-    """Return the page for the student: the points of each step, the outcome of each check, and reports of failures.
-
-    When there are hidden checks it has no reports: they show what the student's program has printed and answered, and
-    that can be what it has found out about the hidden ones.
-    """
+    """Return the page for the student: the points of each step, the outcome of each check, and reports of failures."""
     parts = [f"Stage {grade.stage:02}: {grade.score:g} of {grade.out_of:g} points ({grade.status})"]
     parts += [grade.said] if grade.said else []
     parts.append("\n\n".join(step(number, checks) for number, checks in grade.steps.items()))
-    if private(grade):
-        parts.append(f"To see what went wrong, type: python3 -m stages check {grade.stage:02}")
-    else:
-        checks = grade.checks.values()
-        parts += [f"{check.name}\n\n{textwrap.indent(check.said, '    ')}" for check in checks if check.said]
+    shown = [(check.name, textwrap.indent(report(grade, check), "    ")) for check in grade.checks.values()]
+    parts += [f"{name}\n\n{said}" for name, said in shown if said]
+    parts += [f"To see what went wrong, type: python3 -m stages check {grade.stage:02}"] if private(grade) else []
     return f"\n\n{'-' * 80}\n\n".join(parts) + "\n"
 
 
@@ -85,31 +79,36 @@ def private(grade: Grade) -> bool:
     return any(check.hidden for check in grade.checks.values())
 
 
+def report(grade: Grade, check: Check) -> str:
+    """Return a check's report for the student; '' when there are hidden checks.
+
+    A report shows what the program has printed and answered: that can be what it has found out about hidden checks.
+    """
+    return "" if private(grade) else check.said
+
+
 def gradescope(grade: Grade) -> str:
     """Return results.json, as in https://gradescope-autograders.readthedocs.io/en/latest/specs/."""
     return json.dumps(
         {
             "score": grade.score,
             "execution_time": round(grade.seconds),
-            "output": grade.said or f"{grade.score:g} of {grade.out_of:g} points ({grade.status})",
+            "output": grade.said or grade.status,
             "stdout_visibility": "hidden",
-            "tests": [gradescope_test(check, private(grade)) for check in grade.checks.values()],
+            "tests": [gradescope_test(grade, check) for check in grade.checks.values()],
         },
         indent=1,
     )
 
 
-def gradescope_test(check: Check, private: bool) -> dict[str, object]:
-    """Return one test of results.json; one that was not run is failed, and its output says so.
-
-    With `private`, only hidden tests have their report, see `feedback`.
-    """
+def gradescope_test(grade: Grade, check: Check) -> dict[str, object]:
+    """Return one test of results.json; one that was not run is failed, and its output says so."""
     return {
         "name": f"Step {check.step}: {check.name}" if check.step else check.name,
         "score": round(check.score, 2),
         "max_score": round(check.points, 2),
         "status": "passed" if check.outcome == "passed" else "failed",
-        "output": check.outcome if private and not check.hidden else check.said or check.outcome,
+        "output": (check.said if check.hidden else report(grade, check)) or check.outcome,
         "output_format": "text",
         "visibility": check.hidden or "visible",
     }

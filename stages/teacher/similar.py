@@ -16,16 +16,14 @@ from stages.desk.shared import Complaint, stage_number
 from stages.desk.starter import starter
 from stages.harness.course import stage_folder
 from stages.teacher.leaks import below_docstring
-from stages.teacher.submission import Refused, take
+from stages.teacher.submission import take
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """Declare the submissions, the stage, and where to write."""
     parser.add_argument("submissions", type=Path, help="a folder of folders and zip files")
     parser.add_argument("--stage", type=stage_number, required=True, help="the stage that was the task")
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="the HTML file with both sides of each pair"
-    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="an HTML file: both sides of each pair")
     parser.add_argument("--earlier", type=Path, metavar="DIR", help="submissions of another year, to compare with")
 
 
@@ -33,18 +31,15 @@ def run(options: argparse.Namespace) -> int:
     """Print the pairs that are alike, the most alike first, and write them with both sides."""
     if find_spec("copydetect") is None:
         raise Complaint("copydetect is not installed: type `python3 -m pip install 'copydetect>=0.5'`")
-    for folder in (options.submissions, options.earlier):
-        if folder and not folder.is_dir():
-            raise Complaint(f"{folder} is not a folder")
     given = {body for text in starter(options.stage).values() for body in bodies(text)}
     with tempfile.TemporaryDirectory() as name:
         base = Path(name)
         lay_out(sources(stage_folder(options.stage)), given, base / "reference" / f"stage {options.stage:02}.py")
-        for folder in filter(None, (options.submissions, options.earlier)):
-            for source in sorted(each for each in folder.iterdir() if not each.name.startswith(".")):
-                collect(source, options.stage, given, base / ("now" if folder is options.submissions else "earlier"))
+        for name, folder in (("now", options.submissions), ("earlier", options.earlier)):
+            for source in sorted(folder.glob("[!.]*")) if folder else ():
+                collect(source, options.stage, given, base / name)
         if not (base / "now").exists():
-            raise Complaint(f"nothing in {options.submissions} has code that a student has written")
+            raise Complaint(f"there is no code in {options.submissions} that a student has written")
         for one, other, share in compare(base / "now", list(base.iterdir()), options.out):
             print(f"{share:4.0%}  {one}  {other}")
     print(f"{options.out} shows them side by side")
@@ -64,19 +59,19 @@ def compare(folder: Path, others: list[Path], out: Path) -> list[tuple[str, str,
     detector.generate_html_report()
     pairs = []
     for *shares, one, other, _, _, _ in detector.get_copied_code_list():
-        where = Path(other).parent
-        pairs.append((Path(one).stem, Path(other).stem + (f" ({where.name})" if where != folder else ""), max(shares)))
+        *_, where, name = Path(other).with_suffix("").parts
+        pairs.append((Path(one).stem, f"{name} ({where})" if where != folder.name else name, max(shares)))
     return sorted(pairs, key=lambda pair: -pair[2])
 
 
 def collect(source: Path, stage: int, given: set[str], folder: Path) -> None:
-    """Write what a student has written into a file of the folder; say so when it cannot be read."""
+    """Write what a student has written into a file of the folder. What cannot be read is named, and stops nothing."""
     with tempfile.TemporaryDirectory() as name:
         try:
             files = sources(take(source, Path(name, "submission"), stage))
             lay_out(files, given, folder / (re.sub(r"[^\w .@-]", "_", source.name) + ".py"))
-        except (Refused, SyntaxError, ValueError) as error:
-            print(f"{source.name!r} is left out: {error}", file=sys.stderr)
+        except Exception as error:
+            print(f"{source.name!r} is left out: {type(error).__name__}: {error}", file=sys.stderr)
 
 
 def lay_out(files: Sources, given: set[str], file: Path) -> None:

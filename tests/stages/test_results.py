@@ -54,5 +54,6 @@ def test_with_a_hidden_test_feedback_has_neither_its_name_nor_any_output_of_the_
 def test_gradescope_hides_a_hidden_test_and_shows_no_output_of_the_program(grade: Grade) -> None:
     grade.checks["own"] = Check("own", 0, 4, "hidden", "failed", said="It printed Y")
     tests = {test["name"]: test for test in json.loads(results.gradescope(grade))["tests"]}
+    assert json.loads(results.gradescope(grade))["output"] == "graded"  # the points would tell those of hidden tests
     assert (tests["own"]["visibility"], tests["own"]["output"]) == ("hidden", "It printed Y")
     assert (tests["Step 2: c"]["visibility"], tests["Step 2: c"]["output"]) == ("visible", "failed")
