@@ -2,27 +2,34 @@
 
     python3 -m tests.tools.alike /tmp/alike
     python3 -m stages grade /tmp/alike --stage 02 --out /tmp/graded
-    python3 -m stages similar /tmp/alike --stage 02 --out /tmp/similar
+    python3 -m stages similar /tmp/alike --stage 02 --out /tmp/similar.html
+    python3 -m tests.tools.alike                            measures: the table in stages/TEACHING.md
 
 The independent ones, `tests/support/independent/`, were written from the docstrings, each in another style. The copies
-are made of one of them, as somebody does who hides that it is a copy. All get 100 points.
+are made of one of them, as somebody does who hides that it is a copy. All get 100 points. What is measured is how much
+of one is in the other, in percent, for each independent solution as the one that is copied.
 """
 
 from __future__ import annotations
 
 import ast
+import io
 import sys
+from collections import defaultdict
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 
+from stages.desk.manifest import Sources, sources
 from stages.desk.starter import starter, write
-from stages.harness.course import ROOT
+from stages.harness.course import ROOT, stage_folder
+from stages.teacher.similar import bodies
 
 INDEPENDENT = ROOT / "tests" / "support" / "independent"
 STAGE, COPIED, OTHER = 2, "10", "03"
 
 
-def filled(definitions: ast.Module) -> dict[str, str]:
+def filled(definitions: ast.Module) -> Sources:
     """Return the starter with these definitions in it: in the place of those of the same name, or before the first."""
     files = starter(STAGE)
     trees = {file: ast.parse(text) for file, text in files.items()}
@@ -152,17 +159,41 @@ def independent(name: str) -> ast.Module:
     return ast.parse((INDEPENDENT / f"{name}.txt").read_text())
 
 
-def submissions() -> dict[str, dict[str, str]]:
+def submissions(copied: str = COPIED) -> dict[str, Sources]:
     """Return all submissions: name -> files."""
     found = {path.stem: filled(independent(path.stem)) for path in sorted(INDEPENDENT.glob("*.txt"))}
     for name, changes in COPIES.items():
-        tree = independent(COPIED)
+        tree = independent(copied)
         for change in changes:
             change(tree)
         found[f"copy-{name}"] = filled(ast.fix_missing_locations(tree))
     return found
 
 
-if __name__ == "__main__":
+def measure() -> None:
+    """Print the least and the greatest share of each kind of pair, and how many pairs `similar` would report."""
+    from copydetect import CodeFingerprint, compare_files, defaults
+
+    given = {body for text in starter(STAGE).values() for body in bodies(text)}
+    shares: dict[str, dict[frozenset[str], float]] = defaultdict(dict)
+    for copied in (path.stem for path in sorted(INDEPENDENT.glob("*.txt")) if path.stem != OTHER):
+        marks = {}
+        for name, files in (submissions(copied) | {"reference": sources(stage_folder(STAGE))}).items():
+            own = "\n\n".join(body for text in files.values() for body in bodies(text) if body not in given)
+            marks[name] = CodeFingerprint(f"{name}.py", defaults.NOISE_THRESHOLD, 1, fp=io.StringIO(own))
+        for one, other in combinations(marks, 2):
+            pair = {one, other}
+            copies = [name for name in pair if name.startswith("copy-")]
+            if not copies or (len(copies) == 1 and copied in pair):
+                kind = copies[0] if copies else "the reference" if "reference" in pair else "independent"
+                shares[kind][frozenset(pair)] = 100 * max(compare_files(marks[one], marks[other])[1])
+    for kind, found in shares.items():
+        reported = sum(share > 100 * defaults.DISPLAY_THRESHOLD for share in found.values())
+        print(f"{kind:26} {min(found.values()):4.0f} to {max(found.values()):3.0f}, {reported} of {len(found)} found")
+
+
+if __name__ == "__main__" and len(sys.argv) == 1:
+    measure()
+elif __name__ == "__main__":
     for name, files in submissions().items():
         write(files, Path(sys.argv[1], name))
