@@ -29,12 +29,12 @@ def columns(stage: int) -> list[str]:
     return [*COLUMNS, *(f"step {each.number} ({each.points})" for each in steps(stage_folder(stage))), "other"]
 
 
-def cells(grade: Grade) -> list[str]:
+def cells(grade: Grade) -> tuple[str, ...]:
     """Return the row of grades.csv."""
     score, out_of, seconds = f"{grade.score:g}", f"{grade.out_of:g}", f"{grade.seconds:.1f}"
     numbers = [*(each.number for each in steps(stage_folder(grade.stage))), 0]
     points = [f"{total(grade.steps.get(number, []))[0]:g}" for number in numbers]
-    return [grade.submission, score, out_of, str(len(passed(grade))), grade.status, seconds, *points]
+    return grade.submission, score, out_of, str(len(passed(grade))), grade.status, seconds, *points
 
 
 def total(checks: list[Check]) -> tuple[float, float]:
