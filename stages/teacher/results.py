@@ -69,8 +69,9 @@ def step(number: int, checks: list[Check]) -> str:
     """Return the lines about one step: its points, and the outcome of each check."""
     score, points = total(checks)
     title = f"Step {number}" if number else "Other checks"
-    lines = [f"{SIGNS[check.outcome]} {check.name}: {check.outcome}" for check in checks if not check.hidden]
-    hidden = [f"  {len(checks) - len(lines)} hidden"] if len(lines) < len(checks) else []
+    shown = [check for check in checks if not check.hidden]
+    lines = [f"{SIGNS[check.outcome]} {check.name}: {check.outcome}" for check in shown]
+    hidden = [f"  {len(checks) - len(shown)} hidden"] if len(shown) < len(checks) else []
     return "\n".join([f"{title}: {score:g} of {points:g} points", *lines, *hidden])
 
 
