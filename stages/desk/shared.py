@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from stages.harness.course import ROOT, STAGES, has_stage
 
@@ -19,6 +20,12 @@ def stage_number(text: str) -> int:
     if not head.isdecimal() or int(head) not in STAGES:
         raise argparse.ArgumentTypeError(f"there is no stage {text}; they are {STAGES[0]:02} to {STAGES[-1]:02}")
     return int(head)
+
+
+def check_new(folder: Path) -> None:
+    """Raise Complaint when there is something in a folder that a command is to write."""
+    if folder.exists() and any(folder.iterdir()):
+        raise Complaint(f"{folder} is not empty, so nothing was written: choose a new folder with --out")
 
 
 def begun(stage: int) -> bool:

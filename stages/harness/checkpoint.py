@@ -144,6 +144,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             continue
         item.user_properties.append(("step", step_of(item)))
         item.user_properties.append(("points", worth(item, shares[item.path.parent, step_of(item)])))
+        hidden = item.get_closest_marker("hidden")  # when students see it, as Gradescope's `visibility`; '': always
+        item.user_properties.append(("hidden", (*hidden.args, "after_published")[0] if hidden else ""))
         try:
             target = target_of(config, stage)
         except Unavailable as error:

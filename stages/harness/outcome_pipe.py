@@ -43,9 +43,10 @@ class OutcomePipe:
             line = line[os.write(self.descriptor, line) :]
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Write the tests: [name, step, points] for each."""
+        """Write the tests: [name, step, points, hidden] for each."""
         properties = [(item.nodeid, dict(item.user_properties)) for item in session.items]
-        self.write(tests=[(name, found["step"], found["points"]) for name, found in properties])
+        kinds = ("step", "points", "hidden")
+        self.write(tests=[(name, *(found[kind] for kind in kinds)) for name, found in properties])
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write the outcome of a test, after its teardown."""

@@ -2,7 +2,9 @@
 
     handout.py     writes the folder that students start from
     grade.py       grades one submission, or a folder of them
+    gradebook.py   writes the grades into a roster, as Canvas and Moodle take it
     gradescope.py  writes the zip file that Gradescope asks for
+    similar.py     compares submissions with each other
 
 Behind them:
 
@@ -12,4 +14,4 @@ Behind them:
     results.py     writes a grade down: CSV, feedback, JUnit's XML, Gradescope's JSON
 """
 
-COMMANDS = ("handout", "grade", "gradescope")
+COMMANDS = ("handout", "grade", "gradebook", "gradescope", "similar")

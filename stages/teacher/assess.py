@@ -47,11 +47,12 @@ class Limits:
 
 @dataclass
 class Check:
-    """One test: its step (0: none), its points, and its outcome."""
+    """One test: its step (0: none), its points, when students see it ('': always), and its outcome."""
 
     name: str
     step: int
     points: float
+    hidden: str = ""
     outcome: str = "not run"  # or passed, failed, skipped
     seconds: float = 0
     said: str = ""
@@ -91,8 +92,8 @@ class Grade:
 
     def update(self, line: dict[str, Any]) -> None:
         """Take in a line from the pipe; of several lines about one test the first counts."""
-        for name, step, points in line.get("tests", ()) if not self.checks else ():
-            self.checks[name] = Check(name.rpartition("/")[2].removeprefix("test_checkpoint.py::"), step, points)
+        for name, *rest in line.get("tests", ()) if not self.checks else ():
+            self.checks[name] = Check(name.rpartition("/")[2].removeprefix("test_checkpoint.py::"), *rest)
         check = self.checks.get(line.get("test", ""))
         if check and check.outcome == "not run":
             check.outcome, check.seconds, check.said = line["outcome"], line["seconds"], line["said"]

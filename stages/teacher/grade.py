@@ -79,7 +79,7 @@ def grade_all(folder: Path, stage: int, limits: Limits, extra: Path | None, out:
         list(pool.map(one, sources))
     with (out / "grades.csv").open("w", newline="") as file:
         table = csv.writer(file)
-        table.writerow(results.COLUMNS)
+        table.writerow(results.columns(stage))
         table.writerows(results.cells(grade) for grade in sorted(grades, key=lambda grade: grade.submission))
     print(f"{out / 'grades.csv'} has the grades")
     return 0

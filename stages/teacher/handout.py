@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from stages.desk.manifest import Row, read, sources
-from stages.desk.shared import Complaint, stage_number
+from stages.desk.shared import Complaint, check_new, stage_number
 from stages.desk.starter import hidden, starter, write
 from stages.harness.course import ROOT, STAGES, stage_folder, title
 from stages.teacher import leaks
@@ -73,8 +73,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the folder; delete it and raise Complaint when a solution is found in it."""
     folder: Path = options.out
-    if folder.exists() and any(folder.iterdir()):
-        raise Complaint(f"{folder} is not empty, so nothing was written: choose a new folder with --out")
+    check_new(folder)
     lay_out(options.stage, folder, options.chain)
     found = leaks.leaks(folder, secret(options.stage, options.chain))
     if found:

@@ -9,6 +9,8 @@ import textwrap
 from pathlib import Path
 from xml.etree import ElementTree
 
+from stages.harness.course import stage_folder
+from stages.harness.steps import steps
 from stages.teacher.assess import Check, Grade
 
 COLUMNS = ("submission", "score", "out_of", "steps", "status", "seconds")
@@ -22,10 +24,22 @@ def write(file: Path, text: str) -> None:
     os.replace(new, file)
 
 
-def cells(grade: Grade) -> tuple[str, str, str, str, str, str]:
+def columns(stage: int) -> list[str]:
+    """Return the titles of grades.csv: COLUMNS, one for each step, with its points, one for the checks of no step."""
+    return [*COLUMNS, *(f"step {each.number} ({each.points})" for each in steps(stage_folder(stage))), "other"]
+
+
+def cells(grade: Grade) -> tuple[str, ...]:
     """Return the row of grades.csv."""
     score, out_of, seconds = f"{grade.score:g}", f"{grade.out_of:g}", f"{grade.seconds:.1f}"
-    return grade.submission, score, out_of, str(len(passed(grade))), grade.status, seconds
+    numbers = [*(each.number for each in steps(stage_folder(grade.stage))), 0]
+    points = [f"{total(grade.steps.get(number, []))[0]:g}" for number in numbers]
+    return grade.submission, score, out_of, str(len(passed(grade))), grade.status, seconds, *points
+
+
+def total(checks: list[Check]) -> tuple[float, float]:
+    """Return the points that the checks have earned, and those that can be earned."""
+    return round(sum(check.score for check in checks), 2), round(sum(check.points for check in checks), 2)
 
 
 def passed(grade: Grade) -> list[int]:
@@ -45,17 +59,33 @@ def feedback(grade: Grade) -> str:
     parts = [f"Stage {grade.stage:02}: {grade.score:g} of {grade.out_of:g} points ({grade.status})"]
     parts += [grade.said] if grade.said else []
     parts.append("\n\n".join(step(number, checks) for number, checks in grade.steps.items()))
-    checks = grade.checks.values()
-    parts += [f"{check.name}\n\n{textwrap.indent(check.said, '    ')}" for check in checks if check.said]
+    shown = [(check.name, textwrap.indent(report(grade, check), "    ")) for check in grade.checks.values()]
+    parts += [f"{name}\n\n{said}" for name, said in shown if said]
+    parts += [f"To see what went wrong, type: python3 -m stages check {grade.stage:02}"] if private(grade) else []
     return f"\n\n{'-' * 80}\n\n".join(parts) + "\n"
 
 
 def step(number: int, checks: list[Check]) -> str:
     """Return the lines about one step: its points, and the outcome of each check."""
-    score, points = (round(sum(each), 2) for each in zip(*((c.score, c.points) for c in checks), strict=True))
+    score, points = total(checks)
     title = f"Step {number}" if number else "Other checks"
-    lines = [f"{SIGNS[check.outcome]} {check.name}: {check.outcome}" for check in checks]
-    return "\n".join([f"{title}: {score:g} of {points:g} points", *lines])
+    shown = [check for check in checks if not check.hidden]
+    lines = [f"{SIGNS[check.outcome]} {check.name}: {check.outcome}" for check in shown]
+    hidden = [f"  {len(checks) - len(shown)} hidden"] if len(shown) < len(checks) else []
+    return "\n".join([f"{title}: {score:g} of {points:g} points", *lines, *hidden])
+
+
+def private(grade: Grade) -> bool:
+    """Whether there are checks that students do not see."""
+    return any(check.hidden for check in grade.checks.values())
+
+
+def report(grade: Grade, check: Check) -> str:
+    """Return a check's report for the student; '' when there are hidden checks.
+
+    A report shows what the program has printed and answered: that can be what it has found out about hidden checks.
+    """
+    return "" if private(grade) else check.said
 
 
 def gradescope(grade: Grade) -> str:
@@ -64,23 +94,24 @@ def gradescope(grade: Grade) -> str:
         {
             "score": grade.score,
             "execution_time": round(grade.seconds),
-            "output": grade.said or f"{grade.score:g} of {grade.out_of:g} points ({grade.status})",
+            "output": grade.said or grade.status,
             "stdout_visibility": "hidden",
-            "tests": [gradescope_test(check) for check in grade.checks.values()],
+            "tests": [gradescope_test(grade, check) for check in grade.checks.values()],
         },
         indent=1,
     )
 
 
-def gradescope_test(check: Check) -> dict[str, object]:
+def gradescope_test(grade: Grade, check: Check) -> dict[str, object]:
     """Return one test of results.json; one that was not run is failed, and its output says so."""
     return {
         "name": f"Step {check.step}: {check.name}" if check.step else check.name,
         "score": round(check.score, 2),
         "max_score": round(check.points, 2),
         "status": "passed" if check.outcome == "passed" else "failed",
-        "output": check.said or check.outcome,
+        "output": (check.said if check.hidden else report(grade, check)) or check.outcome,
         "output_format": "text",
+        "visibility": check.hidden or "visible",
     }
 
 

@@ -51,7 +51,8 @@ def rows(out: Path) -> dict[str, Row]:
     """Read grades.csv."""
     with (out / "grades.csv").open(newline="") as file:
         table = csv.DictReader(file)
-        assert table.fieldnames == ["submission", "score", "out_of", "steps", "status", "seconds"]
+        fields = table.fieldnames or []
+        assert fields[:6] == ["submission", "score", "out_of", "steps", "status", "seconds"]
         return {
             line["submission"]: Row(float(line["score"]), float(line["out_of"]), line["status"], float(line["seconds"]))
             for line in table
@@ -183,17 +184,20 @@ def test_a_teachers_own_tests_count_with_the_points_of_their_marks(short: Stages
         "import pytest\n\n"
         "@pytest.mark.points(5)\n"
         "def test_own(client):\n    '''Our own.'''\n    client.check(b'own', b'own')\n\n"
+        "@pytest.mark.hidden\n"
+        "def test_secret(client):\n    '''Our secret.'''\n    client.check(b'a', b'a')\n\n"
         "def test_wrong(client):\n    '''Never right.'''\n    client.check(b'a', b'b')\n"
     )
     file = tmp_path / "results.json"
     args = ("--stage", "01", "--results", file, "--patience", 2, "--extra", tmp_path / "extra")
     short.desk("grade", "--one", tmp_path / "one", *args)
     found = json.loads(file.read_text())
-    assert found["score"] == OUT_OF + 5
-    assert round(sum(test["max_score"] for test in found["tests"])) == OUT_OF + 6
+    assert found["score"] == OUT_OF + 6
+    assert round(sum(test["max_score"] for test in found["tests"])) == OUT_OF + 7
     said = {test["name"]: test["output"] for test in found["tests"]}
-    assert said["test_own.py::test_own"] == "passed"
-    assert "Never right." in said["test_own.py::test_wrong"]
+    assert said["test_own.py::test_own"] == "passed" and said["test_own.py::test_wrong"] == "failed"
+    hidden = {test["name"]: test["visibility"] for test in found["tests"] if test["visibility"] != "visible"}
+    assert hidden == {"test_own.py::test_secret": "after_published"}
 
 
 def test_a_submission_cannot_import_the_solution(short: StagesCopy, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`python3 -m stages solution` shows the reference after the stage is passed, or with --give-up."""
 
 import json
+from pathlib import Path
 
 from stages.desk.manifest import sources
 from stages.harness.course import stage_folder
@@ -33,3 +34,11 @@ def test_nothing_is_shown_if_nothing_differs(stages_copy: StagesCopy) -> None:
 def test_a_stage_that_is_not_started_has_no_solution_yet(stages_copy: StagesCopy) -> None:
     status, said = stages_copy.desk("solution", "02")
     assert status == 2 and "stages start 02" in said
+
+
+def test_a_teacher_writes_it_into_a_new_folder_to_release_it(stages_copy: StagesCopy, tmp_path: Path) -> None:
+    status, said = stages_copy.desk("solution", "02", "--out", tmp_path / "solution")
+    assert status == 0 and "02 resp reader" in said
+    assert sources(tmp_path / "solution") == sources(stage_folder(2))
+    status, said = stages_copy.desk("solution", "01", "--out", tmp_path / "solution")
+    assert status == 2 and "is not empty" in said and "ProtocolError" in (tmp_path / "solution/server.py").read_text()
