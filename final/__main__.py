@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, NoReturn
 
+from .engine.acl.file import begin
+from .engine.acl.users import BadUsers
 from .log.read import CorruptLog
 from .net.server import Server
 from .net.stopping import on_signal
@@ -52,6 +54,28 @@ def parse_options(args: list[str]) -> Options:
     return Options(**vars(parser.parse_args(joined(args))))
 
 
+def users_in(args: list[str]) -> tuple[list[list[bytes]], list[str]]:
+    """Return the definitions of users in a command line, and the rest of it.
+
+    A definition is what follows `--user` up to the next option: a name, and rules as for ACL SETUSER.
+
+    >>> users_in(["--port", "7000", "--user", "alice", "on", "-@all", "--hz", "10"])
+    ([[b'alice', b'on', b'-@all']], ['--port', '7000', '--hz', '10'])
+    """
+    users: list[list[bytes]] = []
+    rest: list[str] = []
+    inside = False
+    for arg in args:
+        inside = arg == "--user" or (inside and not arg.startswith("--"))
+        if arg == "--user":
+            users.append([])
+        elif inside:
+            users[-1].append(os.fsencode(arg))
+        else:
+            rest.append(arg)
+    return users, rest
+
+
 def joined(args: list[str]) -> list[str]:
     """Return a command line in which the port that may follow `--replicaof HOST` belongs to the same argument."""
     at = next((at + 2 for at, each in enumerate(args) if each in ("--replicaof", "--slaveof")), len(args))
@@ -79,12 +103,17 @@ def choose_loop(options: Options) -> Callable[[], asyncio.AbstractEventLoop]:
 def main() -> None:
     """Run the server until it is stopped; if it cannot start or continue, log one line and exit."""
     open_standard_files()
-    options = parse_options(sys.argv[1:])
+    definitions, args = users_in(sys.argv[1:])
+    options = parse_options(args)
     try:
         new_loop = choose_loop(options)
     except ImportError as error:
         give_up(f"cannot use uvloop: {error}")
     server = Server(options)
+    try:
+        begin(server.engine.users, definitions)
+    except BadUsers as error:
+        give_up(f"cannot use the users: {error}")
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as in Redis: closing the terminal does not end the server
     on_signal(server.interrupt, server.leave)
     tell(options.supervised, "STATUS=Loading the data")

@@ -67,6 +67,8 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
         vars(engine.options).update(before)
         reason = "The operating system is not able to handle the specified number of clients, try with"
         raise config_failed("maxclients", f"{reason} {supported}")
+    if "requirepass" in before:
+        engine.users.require_password(engine.options.requirepass)
     leave_expiry(engine)
     announce(engine.stores, engine.options.notify_keyspace_events)
     if {"maxmemory", "maxmemory_policy"} & before.keys():

@@ -3,7 +3,19 @@
 from ..data.store import Store
 from ..data.unit import NO_EVENT, Message
 from ..engine.client import Client
-from ..engine.command import FAST, LOADING, MAY_REPLICATE, NOSCRIPT, PUBSUB, STALE, WHILE_SUBSCRIBED, Group
+from ..engine.command import (
+    CHANNEL,
+    CHANNEL_PATTERNS,
+    CHANNELS,
+    FAST,
+    LOADING,
+    MAY_REPLICATE,
+    NOSCRIPT,
+    PUBSUB,
+    STALE,
+    WHILE_SUBSCRIBED,
+    Group,
+)
 from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.pattern import Glob
@@ -27,7 +39,7 @@ def change(engine: Engine, client: Client, names: tuple[bytes, ...], arg: bytes)
     return NO_REPLY
 
 
-@command(PUBSUB, NOSCRIPT, LOADING, STALE, WHILE_SUBSCRIBED)
+@command(PUBSUB, NOSCRIPT, LOADING, STALE, WHILE_SUBSCRIBED, CHANNELS)
 def subscribe(engine: Engine, client: Client, channel: bytes, *channels: bytes) -> Value:
     """SUBSCRIBE channel [channel ...]: receive what is published on the channels."""
     return change(engine, client, (channel, *channels), b"subscribe")
@@ -39,7 +51,7 @@ def unsubscribe(engine: Engine, client: Client, *channels: bytes) -> Value:
     return change(engine, client, channels or tuple(client.channels), b"unsubscribe")
 
 
-@command(PUBSUB, NOSCRIPT, LOADING, STALE, WHILE_SUBSCRIBED)
+@command(PUBSUB, NOSCRIPT, LOADING, STALE, WHILE_SUBSCRIBED, CHANNEL_PATTERNS)
 def psubscribe(engine: Engine, client: Client, pattern: bytes, *patterns: bytes) -> Value:
     """PSUBSCRIBE pattern [pattern ...]: receive what is published on channels that match a pattern."""
     return change(engine, client, (pattern, *patterns), b"psubscribe")
@@ -51,7 +63,7 @@ def punsubscribe(engine: Engine, client: Client, *patterns: bytes) -> Value:
     return change(engine, client, patterns or tuple(client.patterns), b"punsubscribe")
 
 
-@command(PUBSUB, LOADING, STALE, FAST, MAY_REPLICATE)
+@command(PUBSUB, LOADING, STALE, FAST, MAY_REPLICATE, CHANNEL)
 def publish(db: Store, engine: Engine, channel: bytes, message: bytes) -> Value:
     """PUBLISH channel message: send the message to all subscribers; answer with the number of receivers."""
     if engine.primary.feeding:

@@ -7,6 +7,7 @@ from ..data.store import Store
 from ..data.unit import Place
 from ..protocol.writer import NO_REPLY, Replies, Value
 from ..replication.attached import Announced, AttachedReplica
+from .acl.user import SUPERUSER, User
 from .command import RUNS_QUEUE, Command
 from .wait import Wait
 
@@ -41,6 +42,7 @@ class Client:
     name: bytes = b""  # CLIENT SETNAME
     protocol: int = 2  # the RESP version, 2 or 3: HELLO
     closing: bool = False  # close the connection after the replies so far (CLIENT_CLOSE_AFTER_REPLY)
+    user: User = SUPERUSER  # by AUTH; before that, the default user
     authenticated: bool = True  # by AUTH, or because no password was needed when it connected
     address: str = ""  # its end of the connection, host:port
     local_address: str = ""  # our end
@@ -74,9 +76,14 @@ class Client:
     replica: AttachedReplica | None = None  # it is a replica: SYNC, PSYNC (CLIENT_SLAVE)
     write_offset: float = 0  # of the stream to replicas, after its last requests; infinite: not known (`woff`)
 
-    def auth_required(self, password: str) -> bool:
-        """Return whether it has to authenticate first (`authRequired`); `password` is the option `requirepass`."""
-        return bool(password) and not self.authenticated
+    @property
+    def auth_required(self) -> bool:
+        """Whether it has to authenticate first (`authRequired`)."""
+        return not (self.authenticated or self.user.open)
+
+    def be_unauthenticated(self, default: User) -> None:
+        """Let it be the default user, as a new client is."""
+        self.user, self.authenticated = default, default.open
 
     @property
     def muted(self) -> bool:

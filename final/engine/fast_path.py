@@ -27,7 +27,8 @@ class FastPath:
         """Return whether this client's requests need none of the checks and reports of the full path."""
         engine = self.engine
         return (
-            not client.auth_required(engine.options.requirepass)
+            client.user.unlimited
+            and not client.auth_required
             and client.queue is None
             and not (client.channels or client.patterns or client.muted or engine.scripts.busy)
             and not (engine.monitors.clients or engine.pause.until or engine.options.maxmemory)
