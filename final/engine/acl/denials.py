@@ -17,7 +17,7 @@ def no_longer_permitted(reason: Reason) -> ReplyError:
     why = {
         Reason.COMMAND: "no permission to execute the command or subcommand",
         Reason.KEY: "no permission to touch the specified keys",
-        Reason.CHANNEL: "no permission to access one of the channels used as arguments to the command",
+        Reason.CHANNEL: "no permission to access one of the channels used as arguments",
     }[reason]
     return ReplyError(
         "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. "
