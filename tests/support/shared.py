@@ -58,7 +58,7 @@ class Shared:
         return self.server
 
     def is_clean(self) -> bool:
-        """Close all connections, delete all data; return whether the server answers with its first options and users."""
+        """Close all connections, delete all data; return whether the server has its first options and users."""
         try:
             while self.server.clients:
                 self.server.clients.pop().close()
