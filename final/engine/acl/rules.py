@@ -60,11 +60,11 @@ def apply(user: User, rule: bytes, all_channels: bool) -> None:
     except BadRule as error:
         error.rule = rule
         raise
-    user.unlimited = any(each.unlimited for each in user.selectors)
+    user.update()
 
 
 def change(user: User, rule: bytes, all_channels: bool) -> None:
-    """Do what `apply` does, but do not set `user.unlimited`."""
+    """Do what `apply` does, but do not update `user`."""
     name = rule.lower()
     if name in OF_USERS:
         OF_USERS[name](user)

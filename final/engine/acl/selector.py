@@ -98,7 +98,7 @@ class Selector:
                 return Denial(Reason.COMMAND, 0)
         if not self.all_keys:
             for at, access in command.uses_of_keys(args):
-                if not self._may_use(args[at], need(access)):
+                if at < len(args) and not self._may_use(args[at], need(access)):  # too short: see `acl_check_cmd`
                     return Denial(Reason.KEY, at)
         if not self.all_channels:
             for at in channels_in(command, args):
@@ -118,7 +118,6 @@ class Selector:
 
 def channels_in(command: Command, args: list[bytes]) -> range:
     """Return the indexes of the channels in a request to which a user needs access."""
-    flags = command.flags
-    if CHANNEL in flags:
-        return range(1, 2)
-    return range(1, len(args)) if CHANNELS in flags or CHANNEL_PATTERNS in flags else range(0)
+    if CHANNEL in command.flags:
+        return range(1, min(2, len(args)))
+    return range(1, len(args)) if {CHANNELS, CHANNEL_PATTERNS} & {*command.flags} else range(0)

@@ -11,7 +11,7 @@ from .selector import Denial, Selector
 
 @dataclass(eq=False)
 class User:
-    """A user. `unlimited` is kept up to date by `changed`; it decides whether a request is checked at all."""
+    """A user. `unlimited` decides whether a request is checked at all; `update` follows a change of `selectors`."""
 
     name: bytes
     enabled: bool = False  # whether a client can authenticate as this user
@@ -36,6 +36,10 @@ class User:
         """Take over everything from another user, but the name. Clients that are this user stay it."""
         self.enabled, self.nopass, self.sanitizes = other.enabled, other.nopass, other.sanitizes
         self.passwords, self.selectors = [*other.passwords], [each.copy() for each in other.selectors]
+        self.update()
+
+    def update(self) -> None:
+        """Set `unlimited`: one selector allows everything."""
         self.unlimited = any(each.unlimited for each in self.selectors)
 
     def knows(self, password: bytes) -> bool:
@@ -68,7 +72,8 @@ class User:
 
 def all_powerful(name: bytes) -> User:
     """Return a user that may do everything, without a password."""
-    everything = Selector(True, True, True, True, commands={*known()})
+    everything = Selector(all_channels=True, all_commands=True, all_keys=True, future_commands=True)
+    everything.commands = {*known()}
     return User(name, enabled=True, nopass=True, selectors=[everything], unlimited=True)
 
 
