@@ -167,7 +167,8 @@ def losing_channels(engine: Engine, user: User, changed: User) -> Iterable[Clien
         return
     for client in engine.clients.values():
         if client.user is user and type_of(client) == b"pubsub":
-            heard = [any(each.may_hear(channel) for each in changed.selectors) for channel in client.channels]
+            channels = [*client.channels, *client.shard_channels]
+            heard = [any(each.may_hear(channel) for each in changed.selectors) for channel in channels]
             if not (all(heard) and client.patterns.keys() <= left):
                 yield client
 

@@ -79,7 +79,7 @@ def used_keys(request: list[bytes]) -> list[tuple[bytes, str]]:
         entry = look_up(request)
     except ReplyError:
         raise ReplyError("ERR Invalid command specified") from None
-    if not entry.key_specs:
+    if not entry.specs_of_keys:
         raise ReplyError("ERR The command has no key arguments")
     if not entry.fits(len(request)):
         raise ReplyError("ERR Invalid number of arguments specified for command")

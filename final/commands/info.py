@@ -124,6 +124,7 @@ def about_work(engine: Engine) -> Fields:
         "sync_partial_err": engine.primary.refused_syncs,
         "pubsub_channels": len(engine.pubsub.channels),
         "pubsub_patterns": len(engine.pubsub.patterns),
+        "pubsubshard_channels": len(engine.pubsub.shard_channels),
         "total_error_replies": counters.error_replies,
     }
 

@@ -71,6 +71,7 @@ class Client:
     dirty_cas: bool = False  # a watched key has changed, so EXEC will fail (CLIENT_DIRTY_CAS)
     channels: dict[bytes, None] = field(default_factory=dict)  # SUBSCRIBE, in order
     patterns: dict[bytes, None] = field(default_factory=dict)  # PSUBSCRIBE, in order
+    shard_channels: dict[bytes, None] = field(default_factory=dict)  # SSUBSCRIBE, in order
     parked: Parked | None = None  # its command that waits for a key
     announced: Announced | None = None  # what it has said of itself as a replica: REPLCONF
     replica: AttachedReplica | None = None  # it is a replica: SYNC, PSYNC (CLIENT_SLAVE)
@@ -93,7 +94,7 @@ class Client:
     @property
     def overhears(self) -> bool:
         """Whether it is sent messages about its own requests, so that their order matters."""
-        return bool(self.channels or self.patterns or self.monitoring)
+        return self.subscribed or self.monitoring
 
     def say(self, answer: Value) -> Replies:
         """Send it a reply now, or a line of MONITOR, unless it is muted. Return NO_REPLY, which is left to send."""
@@ -111,7 +112,7 @@ class Client:
     @property
     def subscribed(self) -> bool:
         """Whether it is subscribed to anything (CLIENT_PUBSUB). With RESP2, few commands are allowed then."""
-        return bool(self.channels or self.patterns)
+        return bool(self.channels or self.patterns or self.shard_channels)
 
 
 def about_to_run(client: Client, command: Command) -> list[Command]:

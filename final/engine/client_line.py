@@ -30,6 +30,7 @@ def described(client: Client, now: int) -> bytes:
         "db": client.db.index,
         "sub": len(client.channels),
         "psub": len(client.patterns),
+        "ssub": len(client.shard_channels),
         "multi": -1 if client.queue is None else len(client.queue),
         "cmd": client.last_command,
         "user": client.user.name.decode(errors="surrogateescape"),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ..protocol.errors import unknown_command, unknown_subcommand, wrong_number_of_arguments
 from ..protocol.writer import Value
-from .key_specs import KeySpec
+from .key_specs import NOT_KEY, KeySpec
 
 # Flags of Redis, shown by COMMAND INFO.
 WRITE, READONLY, DENYOOM, FAST, ADMIN = "write", "readonly", "denyoom", "fast", "admin"
@@ -74,6 +74,7 @@ class Command:
     subcommands: dict[bytes, "Command"] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.specs_of_keys = tuple(each for each in self.key_specs if each.access != NOT_KEY)
         reads = any(each.access.startswith("RO") for each in self.key_specs)
         self.events_before_reply = 0 if REPLY_FIRST in self.flags else 1 if REPLY_SECOND in self.flags else inf
         self.counts_reads = (reads and UNCOUNTED not in self.flags) or COUNTED in self.flags
@@ -88,7 +89,7 @@ class Command:
         if self.find_keys is not None:
             yield from self.find_keys(args)
         elif self.counted_behind is None or self.counted_behind.positions(args):
-            yield from ((at, spec.access) for spec in self.key_specs for at in spec.positions(args))
+            yield from ((at, spec.access) for spec in self.specs_of_keys for at in spec.positions(args))
 
     def keys_in(self, args: list[bytes]) -> list[bytes]:
         """Return the keys in a request."""

@@ -33,6 +33,7 @@ NEVER_SENT = {  # they stop the server, hold the connection, change what it is, 
     *("shutdown", "debug", "monitor", "sync", "psync", "replicaof", "slaveof", "failover", "migrate", "wait", "quit"),
     *("reset", "auth", "hello", "save", "bgsave", "bgrewriteaof", "exec", "multi", "discard", "replconf", "acl"),
     *("client", "config", "script", "subscribe", "psubscribe", "unsubscribe", "punsubscribe", "asking"),
+    *("ssubscribe", "sunsubscribe"),
 }
 ALL = [each for entry in COMMANDS.values() for each in (entry, *entry.subcommands.values())]
 EVERY = [each for each in ALL if each.name not in LATER]

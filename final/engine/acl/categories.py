@@ -26,8 +26,6 @@ ABSENT = {  # commands of Redis 7.0 that are not here: a list of users that was 
     "@admin @slow @dangerous": "latency|doctor latency|graph latency|histogram latency|history latency|latest "
     "latency|reset module|list module|load module|loadex module|unload",
     "@slow @connection": "client|caching client|tracking client|trackinginfo",
-    "@pubsub @slow": "pubsub|shardchannels pubsub|shardnumsub ssubscribe sunsubscribe",
-    "@pubsub @fast": "spublish",
 }
 LATER = {"client|setinfo": "client|setname"}  # commands of later releases, allowed with one that rules can name
 
