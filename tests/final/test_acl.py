@@ -14,7 +14,7 @@ import redis as redis_py
 
 from final.__main__ import users_in
 from final.engine.acl.categories import ABSENT, known
-from final.engine.acl.file import begin, parse
+from final.engine.acl.file import begin, parse, save
 from final.engine.acl.selector import Reason, Selector
 from final.engine.acl.users import BadUsers, Users
 from final.engine.command import COMMANDS
@@ -150,6 +150,17 @@ def test_loading_disconnects_all_but_the_clients_of_default(start: Any, path: Pa
         bob.expect_closed()
         alice.expect_closed()
         admin.check(request("PING"), b"+PONG\r\n")
+
+
+def test_who_may_read_the_file_does_not_change(path: Path) -> None:  # it has digests of passwords
+    users = Users(Options(aclfile=str(path)))
+    path.chmod(0o640)
+    save(users)
+    assert path.stat().st_mode & 0o777 == 0o640
+    path.unlink()
+    save(users)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.read_text() == "user default on nopass ~* &* +@all\n"
 
 
 def test_a_parenthesis_that_is_not_closed_is_an_error_of_its_line() -> None:  # Redis 7.0 crashes

@@ -75,11 +75,16 @@ def apply_line(user: User, args: list[bytes], place: str, all_channels: bool) ->
 
 
 def save(users: Users) -> None:
-    """Write all users to the file `aclfile`, which is replaced as a whole. Raises OSError (`ACLSaveToFile`)."""
+    """Write all users to the file `aclfile`, which is replaced as a whole. Raises OSError (`ACLSaveToFile`).
+
+    A new file is for nobody else to read, as it has digests of passwords; that of an old one stays as it is.
+    """
     path = Path(users.options.dir) / users.options.aclfile
     beside = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     try:
-        with beside.open("wb") as file:
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            if path.exists():
+                os.fchmod(file.fileno(), path.stat().st_mode & 0o777)
             file.writelines(definition(user) + b"\n" for user in users)
             file.flush()
             os.fsync(file.fileno())
