@@ -23,6 +23,12 @@ The map of its files, from the outside in. Imports point downwards only, with on
     engine/        runs requests. No asyncio, no socket (04)
         engine.py         one request: admit, run, settle
         admit.py          whether a client may run a command now
+        acl/categories.py  the users and their rights: the categories of commands, and the commands that rules can name
+        acl/selector.py   which commands with which keys and channels
+        acl/user.py, acl/users.py  a user: passwords and selectors; the table of users, and authentication
+        acl/rules.py, acl/describe.py  rules change a user; a user as rules
+        acl/file.py       the file of the users
+        acl/denials.py, acl/log.py  what is said of a refused request; ACL LOG
         settle.py         ends a unit of work: hands its changes on, and serves the commands that wait
         propagate.py      hands the changes of a unit to the log and to the replicas
         notify.py, security_warning.py  keyspace notifications; closes clients that speak HTTP
@@ -34,7 +40,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         signature.py      @command: a function's signature is its syntax
         command.py        the table of commands
         args.py           parses arguments: numbers, timeouts, counts, cursors, options
-        client.py         the state of one client
+        client.py, client_line.py  the state of one client; its line in CLIENT LIST
         wait.py, blocking.py, conclude.py  commands that wait: for a key, first come first served; for another server
         watch.py          WATCH: who watches which keys
         pubsub.py         channels and patterns, with their subscribers

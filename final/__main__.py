@@ -11,6 +11,8 @@ from typing import NoReturn
 
 from .config import file as config_file
 from .config.options import NAMES, Options
+from .engine.acl.file import begin
+from .engine.acl.users import BadUsers
 from .log.read import CorruptLog
 from .net.daemon import detach, write_pidfile
 from .net.server import Server
@@ -88,6 +90,10 @@ def main() -> None:
     if options.pidfile:
         write_pidfile(options.pidfile)
     server = Server(options)
+    try:
+        begin(server.engine.users, options.users)
+    except BadUsers as error:
+        give_up(f"cannot use the users: {error}")
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as in Redis: closing the terminal does not end the server
     on_signal(server.interrupt, server.leave)
     tell(options.supervised, "STATUS=Loading the data")

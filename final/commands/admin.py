@@ -5,6 +5,7 @@ import time
 from ..config import file as config_file
 from ..config.options import NAMES, config_failed
 from ..data.announcing_store import announce
+from ..engine.acl.describe import definition
 from ..engine.client import Client
 from ..engine.command import ADMIN, ALLOW_BUSY, FAST, IN_ADMIN, IN_DANGEROUS, LOADING, NO_MULTI, NOSCRIPT, STALE
 from ..engine.context import Engine
@@ -81,6 +82,8 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
         raise config_failed("maxclients", f"{reason} {supported}")
     if "loglevel" in before:
         log.setLevel(LEVELS[engine.options.loglevel])
+    if "requirepass" in before:
+        engine.users.require_password(engine.options.requirepass)
     leave_expiry(engine)
     announce(engine.stores, engine.options.notify_keyspace_events)
     if {"maxmemory", "maxmemory_policy"} & before.keys():
@@ -102,7 +105,7 @@ def config_rewrite(engine: Engine) -> Value:
     if not engine.options.config_file:
         raise ReplyError("ERR The server is running without a config file")
     try:
-        config_file.rewrite(engine.options)
+        config_file.rewrite(engine.options, () if engine.options.aclfile else map(definition, engine.users))
     except OSError as error:
         log.warning("CONFIG REWRITE failed: %s", error)
         raise ReplyError(f"ERR Rewriting config file: {error.strerror}") from None

@@ -90,9 +90,18 @@ def parse_fields(engine: Engine, args: Sequence[bytes]) -> Iterator[Field]:
 
 
 def uses_of_bitfield(args: list[bytes]) -> Iterator[tuple[int, str]]:
-    """Yield the index of BITFIELD's key, with how it is used: without SET and INCRBY, it is only read."""
-    writes = {b"set", b"incrby"} & set(map(bytes.lower, args[2:]))
-    yield 1, "RW access update" if writes else "RO access"
+    """Yield the index of BITFIELD's key, with how it is used: it is only read if all subcommands are GET and OVERFLOW.
+
+    What is no subcommand might write (`bitfieldGetKeys`).
+    """
+    at = 2
+    while at < len(args):
+        following = {b"get": 2, b"overflow": 1}.get(args[at].lower())
+        if following is None or at + following >= len(args):
+            yield 1, "RW access update"
+            return
+        at += 1 + following
+    yield 1, "RO access"
 
 
 @command(

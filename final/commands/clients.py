@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 from ..engine.args import OptionCursor, integer
 from ..engine.client import Client
+from ..engine.client_line import described
 from ..engine.command import ADMIN, LOADING, NOSCRIPT, STALE, Group
 from ..engine.context import Engine
 from ..engine.signature import command
@@ -151,26 +152,31 @@ def client_kill(engine: Engine, client: Client, option: bytes, *options: bytes) 
         if not found:
             raise ReplyError("ERR No such client")
     else:
-        filters = parse_filters((option, *options), client)
+        filters = parse_filters(engine, (option, *options), client)
         found = [each for each in engine.clients.values() if all(matches(each) for matches in filters)]
-    for each in found:
-        each.closing = True  # the client that sent the command is closed after its reply
-        if each is not client:
-            engine.disconnect(each)
-            each.hang_up()
+    close(engine, client, found)
     return len(found) if options else "OK"
 
 
-def parse_filters(args: tuple[bytes, ...], client: Client) -> list[Callable[[Client], bool]]:
+def close(engine: Engine, client: Client, found: Iterable[Client]) -> None:
+    """Close the connections of clients for a command of `client`, whose own is closed after the reply."""
+    for each in found:
+        each.closing = True
+        if each is not client:
+            engine.disconnect(each)
+            each.hang_up()
+
+
+def parse_filters(engine: Engine, args: tuple[bytes, ...], client: Client) -> list[Callable[[Client], bool]]:
     """Parse the options of CLIENT KILL; return one test for each option, and one for the default of SKIPME."""
     found: dict[bytes, Callable[[Client], bool]] = {b"skipme": lambda each: each is not client}
     options = OptionCursor(args)
     for option in options:
-        found[option] = parse_filter(option, options.value(), client)
+        found[option] = parse_filter(engine, option, options.value(), client)
     return list(found.values())
 
 
-def parse_filter(option: bytes, value: bytes, client: Client) -> Callable[[Client], bool]:
+def parse_filter(engine: Engine, option: bytes, value: bytes, client: Client) -> Callable[[Client], bool]:
     """Parse one option of CLIENT KILL; return a test: whether a client matches it. Raises ReplyError."""
     match option:
         case b"id":
@@ -184,10 +190,10 @@ def parse_filter(option: bytes, value: bytes, client: Client) -> Callable[[Clien
             return lambda each: each.address.encode() == value
         case b"laddr":
             return lambda each: each.local_address.encode() == value
-        case b"user" if value != b"default":
-            raise ReplyError(f"ERR No such user '{shown(value)}'")
         case b"user":
-            return lambda each: True  # `default` is the user of every client, authenticated or not
+            if (user := engine.users.by_name.get(value)) is None:
+                raise ReplyError(f"ERR No such user '{shown(value)}'")
+            return lambda each: each.user is user
         case b"skipme" if value.lower() in (b"yes", b"no"):
             skipped = client if value.lower() == b"yes" else None
             return lambda each: each is not skipped
@@ -238,40 +244,3 @@ def client_unblock(engine: Engine, client_id: bytes, reason: bytes = b"TIMEOUT")
         engine.waiting.time_out(parked)
     engine.slowlog.keep(target, parked.command, parked.args, parked.took)
     return 1
-
-
-def described(client: Client, now: int) -> bytes:
-    """Return a client's line of CLIENT LIST: the fields of Redis, without those that this server has no value for.
-
-    `now` is the time by the steady clock, in milliseconds.
-    """
-    letters = {
-        "M": client.is_primary,
-        "S": client.replica is not None,
-        "O": client.monitoring,
-        "P": client.subscribed,
-        "x": client.queue is not None,
-        "d": client.dirty_cas,
-        "b": client.parked is not None,
-        "e": client.no_evict,
-    }
-    flags = "".join(letter for letter, is_set in letters.items() if is_set)
-    fields = {
-        "id": client.id,
-        "addr": client.address,
-        "laddr": client.local_address,
-        "name": client.name.decode(),
-        "age": (now - client.connected_at) // 1000,
-        "idle": (now - client.last_interaction) // 1000,
-        "flags": flags or "N",
-        "db": client.db.index,
-        "sub": len(client.channels),
-        "psub": len(client.patterns),
-        "multi": -1 if client.queue is None else len(client.queue),
-        "cmd": client.last_command,
-        "user": "default",
-        "lib-name": client.library.decode(),
-        "lib-ver": client.library_version.decode(),
-        "resp": client.protocol,
-    }
-    return " ".join(f"{name}={value}" for name, value in fields.items()).encode() + b"\n"

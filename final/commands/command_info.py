@@ -4,21 +4,8 @@ import inspect
 import re
 from collections.abc import Callable
 
-from ..engine.command import (
-    ADMIN,
-    BLOCKING,
-    COMMANDS,
-    FAST,
-    INTERNAL,
-    LOADING,
-    PUBSUB,
-    READONLY,
-    STALE,
-    WRITE,
-    Command,
-    Group,
-    look_up,
-)
+from ..engine.acl.categories import categories
+from ..engine.command import COMMANDS, INTERNAL, LOADING, STALE, Command, Group, look_up
 from ..engine.key_specs import KeySpec, legacy
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error
@@ -26,14 +13,6 @@ from ..protocol.pattern import matcher
 from ..protocol.writer import Value
 
 GROUP = Group("server", "@connection", "g")
-IMPLIED = {  # by a flag: the categories of ACL rules
-    WRITE: ["@write"],
-    READONLY: ["@read"],
-    ADMIN: ["@admin", "@dangerous"],
-    PUBSUB: ["@pubsub"],
-    BLOCKING: ["@blocking"],
-    FAST: ["@fast"],
-}
 
 
 @command(LOADING, STALE, tips="nondeterministic_output_order")
@@ -100,7 +79,7 @@ def used_keys(request: list[bytes]) -> list[tuple[bytes, str]]:
         entry = look_up(request)
     except ReplyError:
         raise ReplyError("ERR Invalid command specified") from None
-    if not entry.key_specs:
+    if not entry.specs_of_keys:
         raise ReplyError("ERR The command has no key arguments")
     if not entry.fits(len(request)):
         raise ReplyError("ERR Invalid number of arguments specified for command")
@@ -145,19 +124,6 @@ def specification(spec: KeySpec) -> Value:
         begin = find = {b"type": b"unknown", b"spec": {}}
     notes: dict[Value, Value] = {b"notes": spec.notes.encode()} if spec.notes else {}
     return notes | {b"flags": set(spec.access.split()), b"begin_search": begin, b"find_keys": find}
-
-
-def categories(entry: Command) -> set[str]:
-    """Return the ACL categories of a command (Redis: `setImplicitACLCategories`)."""
-    found = {category for flag in entry.flags for category in IMPLIED.get(flag, [flag] if flag.startswith("@") else [])}
-    only_holds_others = entry.subcommands and entry.fewest > 1  # unlike COMMAND, which is one itself
-    if not only_holds_others:
-        found.add(entry.group.category)
-    if "@scripting" in found:
-        found.discard("@read")
-    if FAST not in entry.flags:
-        found.add("@slow")
-    return found - {""}
 
 
 def documented(entry: Command) -> Value:

@@ -1,10 +1,9 @@
 """Commands about the connection: authentication, the selected database, the version of the protocol."""
 
-import hmac
 from collections.abc import Iterator
-from hashlib import sha256
 
 from ..config.options import RELEASE
+from ..engine.acl.selector import Reason
 from ..engine.args import OptionCursor
 from ..engine.client import Client
 from ..engine.command import (
@@ -20,10 +19,11 @@ from ..engine.command import (
     Group,
 )
 from ..engine.context import Engine
-from ..engine.signature import command
+from ..engine.signature import Args, command
 from ..protocol.errors import ReplyError, shown, syntax_error, wrong_password
 from ..protocol.numeric import parse_integer
 from ..protocol.writer import Value
+from .admin import in_transaction
 from .databases import database
 
 GROUP = Group("connection", "@connection", "g")
@@ -61,38 +61,38 @@ def reset(engine: Engine, client: Client) -> Value:
     engine.watching.unwatch(client)
     engine.pubsub.unsubscribe_all(client)
     client.db, client.protocol, client.name = engine.stores[0], 2, b""
-    client.authenticated = not engine.options.requirepass
+    client.be_unauthenticated(engine.users.default)
     client.reply_off = client.reply_skip = client.no_evict = False
     engine.monitors.remove(client)
     return "RESET"
 
 
 @command(*BEFORE_AUTH, secrets=lambda args: range(1, len(args)))
-def auth(engine: Engine, client: Client, credential: bytes, *more: bytes) -> Value:
-    """AUTH [username] password: authenticate the client. The only user is `default`."""
+def auth(engine: Engine, client: Client, args: Args, credential: bytes, *more: bytes) -> Value:
+    """AUTH [username] password: authenticate the client, without a name as the user `default`."""
     credentials = (credential, *more)
     if len(credentials) > 2:
         raise syntax_error()
-    if len(credentials) == 1 and not engine.options.requirepass:
+    if len(credentials) == 1 and engine.users.default.nopass:
         raise ReplyError(
             "ERR AUTH <password> called without any password configured for the default user. "
             "Are you sure your configuration is correct?"
         )
-    user = credentials[0] if len(credentials) == 2 else b"default"
-    check_password(engine, user, credentials[-1])
-    client.authenticated = True
+    authenticate(engine, client, args[0], credentials[0] if more else b"default", credentials[-1])
     return "OK"
 
 
-def check_password(engine: Engine, user: bytes, password: bytes) -> None:
-    """Raise `wrong_password` if the user or the password is wrong.
+def authenticate(engine: Engine, client: Client, said: bytes, name: bytes, password: bytes) -> None:
+    """Let a client be the user of this name, if the password is right. `said` is the command, for ACL LOG.
 
-    Digests are compared, in constant time, so the time reveals neither the length of the password nor a part of it.
+    Raises `wrong_password`.
     """
-    expected = engine.options.requirepass.encode(errors="surrogateescape")
-    equal = not expected or hmac.compare_digest(sha256(password).digest(), sha256(expected).digest())
-    if user != b"default" or not equal:
+    user = engine.users.authenticate(name, password)
+    if user is None:
+        context = "toplevel" if client.queue is None and not in_transaction(client) else "multi"
+        engine.admission.log_denial(Reason.AUTH, context, said, name, client)
         raise wrong_password()
+    client.user, client.authenticated = user, True
 
 
 def secrets_of_hello(args: list[bytes]) -> Iterator[int]:
@@ -103,7 +103,7 @@ def secrets_of_hello(args: list[bytes]) -> Iterator[int]:
 
 
 @command(*BEFORE_AUTH, secrets=secrets_of_hello)
-def hello(engine: Engine, client: Client, *options: bytes) -> Value:
+def hello(engine: Engine, client: Client, args: Args, *options: bytes) -> Value:
     """HELLO [protover [AUTH username password] [SETNAME clientname]]: set the protocol; describe the server.
 
     The answer is a map: server, version, proto (the protocol's version), id (the client's), mode, role and modules. As
@@ -121,8 +121,7 @@ def hello(engine: Engine, client: Client, *options: bytes) -> Value:
     cursor = OptionCursor(options[1:])
     for option in cursor:
         if option == b"auth" and len(cursor) >= 2:
-            check_password(engine, *cursor.values(2))
-            client.authenticated = True
+            authenticate(engine, client, args[0], *cursor.values(2))
         elif option == b"setname" and len(cursor) >= 1:
             client.name = valid_name(cursor.value())
         else:

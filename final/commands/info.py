@@ -143,7 +143,7 @@ def about_work(engine: Engine) -> Fields:
         "sync_partial_err": engine.primary.refused_syncs,
         "pubsub_channels": len(engine.pubsub.channels),
         "pubsub_patterns": len(engine.pubsub.patterns),
-        "pubsubshard_channels": 0,
+        "pubsubshard_channels": len(engine.pubsub.shard_channels),
         "migrate_cached_sockets": len(engine.targets.idle),
         "slave_expires_tracked_keys": 0,
         "unexpected_error_replies": 0,

@@ -7,8 +7,20 @@ from typing import Any
 from ..data.sorted_set import SortedSet
 from ..data.store import Store
 from ..engine.args import OptionCursor
-from ..engine.command import DENYOOM, IN_DANGEROUS, IN_LIST, IN_SET, IN_SORTEDSET, MOVABLEKEYS, READONLY, WRITE, Group
-from ..engine.signature import command
+from ..engine.client import Client
+from ..engine.command import (
+    DENYOOM,
+    IN_DANGEROUS,
+    IN_LIST,
+    IN_SET,
+    IN_SORTEDSET,
+    MOVABLEKEYS,
+    READONLY,
+    WRITE,
+    Group,
+    find,
+)
+from ..engine.signature import Args, command
 from ..protocol.errors import ReplyError, syntax_error, wrong_type
 from ..protocol.numeric import strtod
 from ..protocol.writer import Value
@@ -64,28 +76,33 @@ def keys_of_sort(args: list[bytes]) -> Iterator[tuple[int, str]]:
     find_keys=keys_of_sort,
     notes=["", BY_OR_GET, STORE],
 )
-def sort(db: Store, key: bytes, *options: bytes) -> Value:
+def sort(db: Store, client: Client, args: Args, key: bytes, *options: bytes) -> Value:
     """SORT key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] [ALPHA] [STORE destination]: answer with the sorted elements.
 
     BY sorts by the values of other keys, GET answers with the values of other keys. The first star of a pattern stands
     for the element, `*->field` for a field of a hash, and the pattern `#` for the element itself. STORE stores the
     elements in a list, null as an empty string, and answers with their number.
     """  # noqa: E501  (the first line is what redis-cli shows)
-    request = parse(options, storing=True)
+    request = parse(options, may_read_all_keys(client, args), storing=True)
     result = run(db, key, request)
     return result if request.destination is None else store(db, request.destination, result)
 
 
 @command(READONLY, MOVABLEKEYS, *CATEGORIES, keys="RO access, RO access", notes=["", BY_OR_GET])
-def sort_ro(db: Store, key: bytes, *options: bytes) -> Value:
+def sort_ro(db: Store, client: Client, args: Args, key: bytes, *options: bytes) -> Value:
     """SORT_RO key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] [ALPHA]: SORT without STORE."""  # noqa: E501
-    return run(db, key, parse(options, storing=False))
+    return run(db, key, parse(options, may_read_all_keys(client, args), storing=False))
 
 
-def parse(args: Sequence[bytes], storing: bool) -> Request:
+def may_read_all_keys(client: Client, args: Args) -> bool:
+    """Return whether the client's user may read the keys that BY and GET name, whichever they are."""
+    return client.user.unlimited or client.user.may_read_all_keys(find(args), args)
+
+
+def parse(args: Sequence[bytes], all_keys: bool, storing: bool) -> Request:
     """Parse the options. Each GET adds a pattern; if another option is repeated, the last one counts.
 
-    `storing` says whether STORE is allowed. Raises ReplyError.
+    `all_keys` says whether BY and GET may read any key, `storing` whether STORE is allowed. Raises ReplyError.
     """
     request = Request()
     options = OptionCursor(args)
@@ -99,13 +116,22 @@ def parse(args: Sequence[bytes], storing: bool) -> Request:
                 request.offset, request.count = options.limit()
             case b"by":
                 request.by = options.value()
+                if not (all_keys or request.unsorted):
+                    raise denied("BY")
             case b"get":
                 request.get.append(options.value())
+                if not all_keys:
+                    raise denied("GET")
             case b"store" if storing:
                 request.destination = options.value()
             case _:
                 raise syntax_error()
     return request
+
+
+def denied(option: str) -> ReplyError:
+    """For an option that could read keys to which the user has no access."""
+    return ReplyError(f"ERR {option} option of SORT denied due to insufficient ACL permissions.")
 
 
 def run(db: Store, key: bytes, request: Request) -> list[bytes | None]:

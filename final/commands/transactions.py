@@ -1,5 +1,6 @@
 """Transactions: requests that are queued and then run as one unit, unless a watched key has changed."""
 
+from ..engine.acl.denials import no_longer_permitted
 from ..engine.client import Client
 from ..engine.command import (
     ALLOW_BUSY,
@@ -11,6 +12,7 @@ from ..engine.command import (
     STALE,
     UNCOUNTED,
     UNQUEUED,
+    Command,
     Group,
 )
 from ..engine.context import Engine
@@ -55,13 +57,21 @@ def exec_(engine: Engine, client: Client) -> Value:
     if changed:
         return NULL_ARRAY
     if all(queued.plain for queued, _ in queue) and not client.overhears:
-        return [engine.run(client, queued, args) for queued, args in queue]
+        return [run(engine, client, queued, args) for queued, args in queue]
     client.deny_blocking = True
     client.say(ArrayHeader(len(queue)))
     for queued, args in queue:
-        client.say(engine.run(client, queued, args))
+        client.say(run(engine, client, queued, args))
     client.deny_blocking = False
     return NO_REPLY
+
+
+def run(engine: Engine, client: Client, command: Command, args: list[bytes]) -> Value:
+    """Run a queued request, if the client's user may still send it."""
+    if not client.user.unlimited and (reason := engine.admission.denied(client, command, args, "multi")) is not None:
+        engine.counters.error_replies += 1
+        return no_longer_permitted(reason)
+    return engine.run(client, command, args)
 
 
 @command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY, UNQUEUED)

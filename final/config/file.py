@@ -4,13 +4,13 @@
     save 900 1                       `save` and `client-output-buffer-limit` may stand there several times
     include /etc/redis/local.conf    one file, or several by a pattern
 
-The command line is read as further lines: `--port 7000 --save 900 1`.
+The command line is read as further lines: `--port 7000 --save 900 1`. Lines `user NAME RULE …` define users.
 """
 
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import Field, dataclass
 from glob import glob
 from pathlib import Path
@@ -93,6 +93,9 @@ def apply(options: Options, directives: Iterable[Directive]) -> None:
     """Set the options, one after the other. Raises BadConfig."""
     seen: set[str] = set()
     for each in directives:
+        if each.name == "user" and each.args:
+            options.users.append(list(map(os.fsencode, each.args)))
+            continue
         try:
             set_one(options, each.name, each.args, again=each.name in seen)
         except ValueError as error:
@@ -116,10 +119,10 @@ def set_one(options: Options, name: str, args: list[str], again: bool) -> None:
 # CONFIG REWRITE
 
 
-def rewrite(options: Options) -> None:
-    """Replace the configuration file in one step. Raises OSError."""
+def rewrite(options: Options, users: Iterable[bytes] = ()) -> None:
+    """Replace the configuration file in one step; `users` are the lines that define users. Raises OSError."""
     path = Path(options.config_file)
-    text = rewritten(os.fsdecode(path.read_bytes()), options)
+    text = rewritten(os.fsdecode(path.read_bytes()), options, list(map(os.fsdecode, users)))
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with draft.open("xb") as file:
@@ -132,28 +135,35 @@ def rewrite(options: Options) -> None:
         draft.unlink(missing_ok=True)
 
 
-def rewritten(text: str, options: Options) -> str:
+def rewritten(text: str, options: Options, users: Sequence[str] = ()) -> str:
     """Return a configuration with the present values: in the place of the old lines, or at the end; comments stay."""
     lines: list[str] = []
     places: dict[str, list[int]] = {}  # attribute -> numbers of its lines
     for number, line in enumerate(text.removesuffix("\n").split("\n")):
         directive = read_line(os.fsencode(line))
         lines.append(line.strip(" \t\r") if directive is None else line)
-        if directive is not None and directive.name in NAMES:
-            places.setdefault(NAMES[directive.name], []).append(number)
-    added = []
+        if directive is not None and directive.name in (*NAMES, "user"):
+            places.setdefault(NAMES.get(directive.name, ""), []).append(number)
+    added = put([(user, False) for user in users], places.get("", []), lines)
     for attribute, declared in DECLARED.items():
-        old = places.get(attribute, [])
-        for new, usual in lines_of(attribute, options, declared) if attribute != "loop" else ():
-            if old:
-                lines[old.pop(0)] = new
-            elif not usual:
-                added.append(new)
-        for number in old:
-            lines[number] = ""
+        if attribute != "loop":
+            added += put(lines_of(attribute, options, declared), places.get(attribute, []), lines)
     if added and GENERATED not in lines:
         lines += [""] * bool(lines[-1]) + [GENERATED]
     return without_gaps([*lines, *added])
+
+
+def put(new: Iterable[tuple[str, bool]], old: list[int], lines: list[str]) -> list[str]:
+    """Replace the old lines of an option by the new ones, and return those that have to be added."""
+    added = []
+    for line, usual in new:
+        if old:
+            lines[old.pop(0)] = line
+        elif not usual:
+            added.append(line)
+    for number in old:
+        lines[number] = ""
+    return added
 
 
 def lines_of(attribute: str, options: Options, declared: Field[Any]) -> Iterator[tuple[str, bool]]:

@@ -15,9 +15,6 @@ from .option import option
 from .values import not_here, parse_share
 
 TABLE = """
-acl-pubsub-default                  resetchannels allchannels|resetchannels
-aclfile                             ""            text fixed
-acllog-max-len                      128           0..
 active-defrag-cycle-max             25            1..99
 active-defrag-cycle-min             1             1..99
 active-defrag-ignore-bytes          104857600     size>0

@@ -50,6 +50,14 @@ class Options:
     )
     databases: int = option(16, "how many databases SELECT can choose from", least=1, most=2**31 - 1)
     requirepass: str = option("", "password that clients must send with AUTH", settable=True)
+    aclfile: str = option("", "file of the users, for ACL LOAD and ACL SAVE")
+    acl_pubsub_default: str = option(
+        "resetchannels",
+        "which channels new users may use: all or none",
+        choices=("allchannels", "resetchannels"),
+        settable=True,
+    )
+    acllog_max_len: int = option(128, "how many refused requests ACL LOG keeps", settable=True)
     appendonly: str = option("yes", "keep a log of all changes", choices=("yes", "no"), settable=True)
     appendfsync: str = option(
         "everysec", "when the log must be on the disk", choices=("everysec", "always", "no"), settable=True
@@ -196,6 +204,7 @@ class Options:
         vars(self).update({name: each.default for name, each in IDLE.items()})
         self.dir = os.path.abspath(self.dir)
         self.config_file = ""  # the file that CONFIG REWRITE writes
+        self.users: list[list[bytes]] = []  # of the lines `user NAME RULE …`
 
     @property
     def lfu(self) -> bool:

@@ -1,5 +1,6 @@
 """Whether a client may run a command now: checks of Redis's `processCommand`, in its order."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from ..config.options import Options
@@ -16,7 +17,11 @@ from ..protocol.errors import (
 )
 from ..replication.primary import Primary
 from ..replication.replica import Replica
+from .acl.denials import no_permission
+from .acl.log import AclLog, Entry
+from .acl.selector import Reason
 from .client import Client, about_to_run
+from .client_line import described
 from .command import (
     MAY_REPLICATE,
     NO_AUTH,
@@ -36,6 +41,8 @@ class Engine(Protocol):
     """What of the engine decides that."""
 
     options: Options
+    acl_log: AclLog
+    steady: Callable[[], int]
     log: Log | None
     snapshots: Snapshots
     primary: Primary
@@ -48,18 +55,41 @@ class Admission:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def check(self, client: Client, command: Command) -> None:
-        """Raise a ReplyError if this client must not run this command now."""
-        if client.auth_required(self.engine.options.requirepass) and NO_AUTH not in command.flags:
+    def check(self, client: Client, command: Command, args: list[bytes]) -> None:
+        """Raise a ReplyError if this client must not run this request now."""
+        if client.auth_required and NO_AUTH not in command.flags:
             raise not_authenticated()
-        if client.subscribed and client.protocol == 2 and WHILE_SUBSCRIBED not in command.flags:
-            raise only_while_listening(command.name)
         if client.queue is not None and NO_MULTI in command.flags:
             raise ReplyError("ERR Command not allowed inside a transaction")
+        if not client.user.unlimited:
+            context = "toplevel" if client.queue is None else "multi"
+            if (reason := self.denied(client, command, args, context)) is not None:
+                raise no_permission(reason, command.name)
+        if client.subscribed and client.protocol == 2 and WHILE_SUBSCRIBED not in command.flags:
+            raise only_while_listening(command.name)
         if self.strict:
             self.check_server(client, command)
         if (client.replica is not None or client.monitoring) and TOUCHES_KEYS & {*command.flags}:
             raise ReplyError("ERR Replica can't interact with the keyspace")  # to Redis, MONITOR makes it a replica
+
+    def denied(
+        self, client: Client, command: Command, args: list[bytes], context: str, caller: Client | None = None
+    ) -> Reason | None:
+        """Return why the client's user may not send a request, and log it; None: it may.
+
+        `context` is toplevel, multi or lua; `caller` is the client for which a script runs.
+        """
+        denial = client.user.denial(command, args)
+        if denial is None:
+            return None
+        subject = command.name.encode() if denial.reason == Reason.COMMAND else args[denial.at]
+        self.log_denial(denial.reason, context, subject, client.user.name, caller or client)
+        return denial.reason
+
+    def log_denial(self, reason: Reason, context: str, subject: bytes, username: bytes, client: Client) -> None:
+        """Add an entry to ACL LOG."""
+        line = described(client, self.engine.steady()).rstrip()
+        self.engine.acl_log.add(Entry(reason, context, subject, username, client.db.unit.clock(), line))
 
     def check_server(self, client: Client, command: Command) -> None:
         """Raise a ReplyError if no client must run this command now, because of the disk or of other servers."""

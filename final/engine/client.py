@@ -7,6 +7,7 @@ from ..data.store import Store
 from ..data.unit import Place
 from ..protocol.writer import NO_REPLY, Replies, Value
 from ..replication.attached import Announced, AttachedReplica
+from .acl.user import SUPERUSER, User
 from .command import RUNS_QUEUE, Command
 from .wait import Wait
 
@@ -41,6 +42,7 @@ class Client:
     name: bytes = b""  # CLIENT SETNAME
     protocol: int = 2  # the RESP version, 2 or 3: HELLO
     closing: bool = False  # close the connection after the replies so far (CLIENT_CLOSE_AFTER_REPLY)
+    user: User = SUPERUSER  # by AUTH; before that, the default user
     authenticated: bool = True  # by AUTH, or because no password was needed when it connected
     address: str = ""  # its end of the connection, host:port
     local_address: str = ""  # our end
@@ -69,14 +71,20 @@ class Client:
     dirty_cas: bool = False  # a watched key has changed, so EXEC will fail (CLIENT_DIRTY_CAS)
     channels: dict[bytes, None] = field(default_factory=dict)  # SUBSCRIBE, in order
     patterns: dict[bytes, None] = field(default_factory=dict)  # PSUBSCRIBE, in order
+    shard_channels: dict[bytes, None] = field(default_factory=dict)  # SSUBSCRIBE, in order
     parked: Parked | None = None  # its command that waits for a key
     announced: Announced | None = None  # what it has said of itself as a replica: REPLCONF
     replica: AttachedReplica | None = None  # it is a replica: SYNC, PSYNC (CLIENT_SLAVE)
     write_offset: float = 0  # of the stream to replicas, after its last requests; infinite: not known (`woff`)
 
-    def auth_required(self, password: str) -> bool:
-        """Return whether it has to authenticate first (`authRequired`); `password` is the option `requirepass`."""
-        return bool(password) and not self.authenticated
+    @property
+    def auth_required(self) -> bool:
+        """Whether it has to authenticate first (`authRequired`)."""
+        return not (self.authenticated or self.user.open)
+
+    def be_unauthenticated(self, default: User) -> None:
+        """Let it be the default user, as a new client is."""
+        self.user, self.authenticated = default, default.open
 
     @property
     def muted(self) -> bool:
@@ -86,7 +94,7 @@ class Client:
     @property
     def overhears(self) -> bool:
         """Whether it is sent messages about its own requests, so that their order matters."""
-        return bool(self.channels or self.patterns or self.monitoring)
+        return self.subscribed or self.monitoring
 
     def say(self, answer: Value) -> Replies:
         """Send it a reply now, or a line of MONITOR, unless it is muted. Return NO_REPLY, which is left to send."""
@@ -104,7 +112,7 @@ class Client:
     @property
     def subscribed(self) -> bool:
         """Whether it is subscribed to anything (CLIENT_PUBSUB). With RESP2, few commands are allowed then."""
-        return bool(self.channels or self.patterns)
+        return bool(self.channels or self.patterns or self.shard_channels)
 
 
 def about_to_run(client: Client, command: Command) -> list[Command]:

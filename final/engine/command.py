@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ..protocol.errors import unknown_command, unknown_subcommand, wrong_number_of_arguments
 from ..protocol.writer import Value
-from .key_specs import KeySpec
+from .key_specs import NOT_KEY, KeySpec
 
 # Flags of Redis, shown by COMMAND INFO.
 WRITE, READONLY, DENYOOM, FAST, ADMIN = "write", "readonly", "denyoom", "fast", "admin"
@@ -30,9 +30,11 @@ MAY_REPLICATE = "may_replicate"  # it may have effects on other clients or repli
 REFUSED_LIKE_WRITES = "refused_like_writes"  # while the log cannot be written: PING, for health checks
 # Where its reply comes among its keyspace events, for a client that is subscribed to them; without a flag, after them.
 REPLY_FIRST, REPLY_SECOND = "reply_first", "reply_second"  # before them; after the first of them
+# What of its arguments are channels to which the user needs access: the first; all; all, as patterns.
+CHANNEL, CHANNELS, CHANNEL_PATTERNS = "channel", "channels", "channel_patterns"
 INTERNAL = {
     *(UNQUEUED, RUNS_QUEUE, WHILE_SUBSCRIBED, NO_TOUCH, UNCOUNTED, COUNTED, COUNTED_TWICE, QUIET, MAY_REPLICATE),
-    *(REFUSED_LIKE_WRITES, REPLY_FIRST, REPLY_SECOND),
+    *(REFUSED_LIKE_WRITES, REPLY_FIRST, REPLY_SECOND, CHANNEL, CHANNELS, CHANNEL_PATTERNS),
 }
 
 # Categories of ACL rules, among the flags of a command that has more of them than its flags and its group imply.
@@ -72,9 +74,12 @@ class Command:
     subcommands: dict[bytes, "Command"] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.specs_of_keys = tuple(each for each in self.key_specs if each.access != NOT_KEY)
         reads = any(each.access.startswith("RO") for each in self.key_specs)
         self.events_before_reply = 0 if REPLY_FIRST in self.flags else 1 if REPLY_SECOND in self.flags else inf
         self.counts_reads = (reads and UNCOUNTED not in self.flags) or COUNTED in self.flags
+        # If keys are counted behind others and their number is wrong, the request has no keys at all, as in Redis.
+        self.counted_behind = next((each for each in self.key_specs[1:] if each.counted), None)
         only = self.key_specs[0] if len(self.key_specs) == 1 else None
         self.only_key = only.begin if only and not (only.last or only.counted) else 0  # index of the one key; else 0
         self.only_read = self.only_key if self.counts_reads and NO_TOUCH not in self.flags else 0  # if that is a use
@@ -83,8 +88,8 @@ class Command:
         """Yield the index of each key in a request, and how the command uses it: see `KeySpec.access`."""
         if self.find_keys is not None:
             yield from self.find_keys(args)
-        else:
-            yield from ((at, spec.access) for spec in self.key_specs for at in spec.positions(args))
+        elif self.counted_behind is None or self.counted_behind.positions(args):
+            yield from ((at, spec.access) for spec in self.specs_of_keys for at in spec.positions(args))
 
     def keys_in(self, args: list[bytes]) -> list[bytes]:
         """Return the keys in a request."""

@@ -39,7 +39,7 @@ def answer_parked(engine: Engine, parked: Parked, answer: Value, began: float) -
 def refusal(engine: Engine, parked: Parked) -> ReplyError | None:
     """Return the error with which a command would be refused now; None: it would run."""
     try:
-        engine.admission.check(parked.client, parked.command)
+        engine.admission.check(parked.client, parked.command, parked.args)
     except ReplyError as error:
         return error
     held = engine.pause.until and engine.pause.holds(parked.client, parked.args, engine.steady())

@@ -16,6 +16,8 @@ from ..replication.outgoing import Dial
 from ..replication.primary import Primary
 from ..replication.replica import Replica
 from ..replication.targets import Targets
+from .acl.log import AclLog
+from .acl.users import Users
 from .admit import Admission
 from .blocking import Waiting
 from .client import Client
@@ -43,6 +45,8 @@ class Engine(Protocol):
     replica: Replica | None
     failover: Failover | None
     leaving: Callable[[], None] | None
+    users: Users
+    acl_log: AclLog
     admission: Admission
     log: Log | None
     order: Order

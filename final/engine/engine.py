@@ -20,6 +20,8 @@ from ..replication.failover import Failover
 from ..replication.primary import Primary
 from ..replication.replica import Replica
 from ..replication.targets import Targets
+from .acl.log import AclLog
+from .acl.users import Users
 from .admit import Admission
 from .blocking import Waiting
 from .callbacks import NO_CALLBACKS, Callbacks
@@ -74,6 +76,7 @@ class Engine:
         self.primary = Primary(self, callbacks.in_child)
         self.monitors, self.slowlog, self.pause = Monitors(), SlowLog(options), Pause()
         self.eviction = Eviction(options, self.stores, steady)
+        self.users, self.acl_log = Users(options), AclLog(options)
         self.admission = Admission(self)
         full = lambda: self.eviction.full  # noqa: E731
         self.scripts = Scripts(options, self.run, full, self.admission, callbacks.while_busy, self.counters)
@@ -91,7 +94,7 @@ class Engine:
         """Register a client that has connected. `deliver` sends it messages that are not the reply to its request."""
         self.counters.connections_received += 1
         client = Client(next(self._ids), self.stores[0], address=address, local_address=local_address, deliver=deliver)
-        client.authenticated = not self.options.requirepass
+        client.be_unauthenticated(self.users.default)
         client.connected_at = client.last_interaction = self.unit.recently = self.steady()
         self.clients[client.id] = client
         return client
@@ -120,7 +123,7 @@ class Engine:
         try:
             command = find(args)
             client.last_command = command.name
-            self.admission.check(client, command)
+            self.admission.check(client, command, args)
             if self.eviction.keeping:
                 self.make_room(client, command, args)
         except ReplyError as error:
@@ -142,7 +145,7 @@ class Engine:
             command = find(args)
             if ALLOW_BUSY not in command.flags:
                 raise busy()
-            self.admission.check(client, command)
+            self.admission.check(client, command, args)
             return command.run(self, client, args)
         except ReplyError as error:
             return self.reject(client, args, error)

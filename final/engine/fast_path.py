@@ -27,9 +27,10 @@ class FastPath:
         """Return whether this client's requests need none of the checks and reports of the full path."""
         engine = self.engine
         return (
-            not client.auth_required(engine.options.requirepass)
+            client.user.unlimited
+            and not client.auth_required
             and client.queue is None
-            and not (client.channels or client.patterns or client.muted or engine.scripts.busy)
+            and not (client.subscribed or client.muted or engine.scripts.busy)
             and not (engine.monitors.clients or engine.pause.until or engine.options.maxmemory)
             and client.replica is None
             and (not engine.admission.strict or self.allowed())

@@ -15,6 +15,7 @@ from ..replication.failover import Address, Failover
 from ..replication.replica import Replica
 from ..replication.stream import Args
 from ..server_log import log
+from .acl.user import SUPERUSER
 from .client import Client
 from .command import find
 from .context import Engine
@@ -95,7 +96,8 @@ class Following:
         """Let the primary be one of the clients. It goes on in the database that it had selected."""
         selected = self.client.db
         self.client = self.engine.connect(self.address)
-        self.client.db, self.client.is_primary, self.client.authenticated = selected, True, True
+        self.client.db, self.client.is_primary = selected, True
+        self.client.user, self.client.authenticated = SUPERUSER, True
         self.client.hang_up, self.client.deny_blocking = break_off, True
 
     def end(self) -> None:

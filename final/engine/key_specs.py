@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ..protocol.numeric import parse_integer
 
 READ = "RO access"  # the default of how a command uses a key, in the words of COMMAND INFO
+NOT_KEY = "not_key"  # one that is no key, but in a cluster says which server a request is for, as a key does
 NAMES = {"key", "source", "destination", "newkey"}  # parameters that are keys
 
 

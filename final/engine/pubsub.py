@@ -6,54 +6,65 @@ from ..protocol.pattern import Glob
 from ..protocol.writer import Push
 from .client import Client
 
+Subscribers = dict[bytes, dict[Client, None]]
+
+# The kinds of subscriptions: the names of the attributes of `PubSub` and of `Client` that have them.
+TO_CHANNELS, TO_PATTERNS, TO_SHARD_CHANNELS = KINDS = ("channels", "patterns", "shard_channels")
+
 
 class PubSub:
-    """Channels and patterns, each with its subscribers in the order in which they subscribed."""
+    """Channels, patterns and shard channels, each with its subscribers in the order in which they subscribed.
+
+    Shard channels are those that each shard of a cluster has for itself. Without a cluster they are channels apart
+    from the others, and have no patterns.
+    """
 
     def __init__(self) -> None:
-        self.channels: dict[bytes, dict[Client, None]] = {}
-        self.patterns: dict[bytes, dict[Client, None]] = {}
+        self.channels: Subscribers = {}
+        self.patterns: Subscribers = {}
+        self.shard_channels: Subscribers = {}
         self.globs: OrderedDict[bytes, Glob] = OrderedDict()  # iterating over a plain dict also visits removed entries
 
-    def subscribe(self, client: Client, name: bytes, pattern: bool) -> None:
+    def subscribe(self, client: Client, name: bytes, kind: str) -> None:
         """Subscribe the client to the channel `name`, or to all channels that match the pattern `name`."""
-        if pattern and name not in self.patterns:
+        if kind == TO_PATTERNS and name not in self.patterns:
             self.globs[name] = Glob(name)
-        self._subscribers(pattern).setdefault(name, {})[client] = None
-        self._subscriptions(client, pattern)[name] = None
+        getattr(self, kind).setdefault(name, {})[client] = None
+        getattr(client, kind)[name] = None
 
-    def unsubscribe(self, client: Client, name: bytes, pattern: bool) -> None:
+    def unsubscribe(self, client: Client, name: bytes, kind: str) -> None:
         """Unsubscribe the client from the channel or pattern `name`."""
-        self._subscriptions(client, pattern).pop(name, None)
-        table = self._subscribers(pattern)
+        getattr(client, kind).pop(name, None)
+        table: Subscribers = getattr(self, kind)
         if name in table:
             table[name].pop(client, None)
             if not table[name]:
                 del table[name]
-                if pattern:
+                if kind == TO_PATTERNS:
                     del self.globs[name]
 
     def unsubscribe_all(self, client: Client) -> None:
         """Unsubscribe the client from everything."""
-        for pattern in (False, True):
-            for name in list(self._subscriptions(client, pattern)):
-                self.unsubscribe(client, name, pattern)
+        for kind in KINDS:
+            for name in list(getattr(client, kind)):
+                self.unsubscribe(client, name, kind)
 
     def publish(self, channel: bytes, message: bytes) -> int:
         """Send a message to all subscribers of a channel; return how many times it was sent."""
-        count = 0
-        for client in list(self.channels.get(channel, ())):  # copies: `deliver` disconnects clients that do not read
-            client.deliver(Push([b"message", channel, message]))
-            count += 1
+        count = send(self.channels.get(channel, {}), [b"message", channel, message])
         for pattern, glob in list(self.globs.items()):
             if glob(channel):
-                for client in list(self.patterns.get(pattern, ())):
-                    client.deliver(Push([b"pmessage", pattern, channel, message]))
-                    count += 1
+                count += send(self.patterns.get(pattern, {}), [b"pmessage", pattern, channel, message])
         return count
 
-    def _subscribers(self, pattern: bool) -> dict[bytes, dict[Client, None]]:
-        return self.patterns if pattern else self.channels
+    def publish_to_shard(self, channel: bytes, message: bytes) -> int:
+        """Send a message to all subscribers of a shard channel; return how many times it was sent."""
+        return send(self.shard_channels.get(channel, {}), [b"smessage", channel, message])
 
-    def _subscriptions(self, client: Client, pattern: bool) -> dict[bytes, None]:
-        return client.patterns if pattern else client.channels
+
+def send(subscribers: dict[Client, None], message: list[bytes]) -> int:
+    """Send a message to clients; return how many there are."""
+    clients = list(subscribers)  # a copy: `deliver` disconnects clients that do not read
+    for client in clients:
+        client.deliver(Push(message))
+    return len(clients)

@@ -8,6 +8,7 @@ from ..lua.interpreter import Interpreter
 from ..protocol.errors import ReplyError, no_script, out_of_memory, primary_down
 from ..protocol.writer import Value
 from ..server_log import log
+from .acl.denials import not_for_script
 from .admit import Admission
 from .client import Client
 from .command import DENYOOM, MAY_REPLICATE, NOSCRIPT, STALE, WRITE, Command, look_up
@@ -46,6 +47,7 @@ class Scripts:
         self.busy = False  # a script has been running for longer than `busy-reply-threshold`
         self._lua: Interpreter | None = None
         self._client: Client | None = None  # a copy of the client for which a script runs; None: no script runs
+        self._caller: Client | None = None  # that client
         self._readonly = False
         self._oom = False  # `maxmemory` was exceeded when the script began (Redis: `script_oom`)
         self._refusal: ReplyError | None = None  # for writes, if they were refused when the script began
@@ -58,7 +60,7 @@ class Scripts:
         """Compile a script; return its name. Raises ReplyError if it is not valid Lua, or its first line is wrong."""
         shebang(script)
         if self._lua is None:
-            self._lua = Interpreter(self._call, self._check, redis_log)
+            self._lua = Interpreter(self._call, self._check, redis_log, self._may_call)
         name = self._lua.load(script)
         self.texts[name] = script
         return name
@@ -93,13 +95,14 @@ class Scripts:
         if self._stale and "allow-stale" not in flags:
             raise primary_down()
         self._client = Client(id=client.id, db=client.db, address="?:0", deny_blocking=True, is_script=True)
+        self._client.user, self._caller = client.user, client
         self._wrote = self._killed = self.busy = False
         self._began = time.monotonic()
         try:
             return self._lua.run(name, keys, arguments)
         finally:
             self.counters.error_replies += self._lua.errors
-            self._client = None
+            self._client = self._caller = None
             self.busy = False
 
     def kill(self) -> None:
@@ -124,6 +127,15 @@ class Scripts:
         self._client.protocol = protocol
         return self.call(self._client, command, args)
 
+    def _may_call(self, args: list[bytes]) -> bool:
+        """Return whether the user may run a command, for `redis.acl_check_cmd`. Raises ValueError if there is none."""
+        assert self._client is not None
+        try:
+            command = look_up(args)
+        except ReplyError:
+            raise ValueError("Invalid command passed to redis.acl_check_cmd()") from None
+        return self._client.user.denial(command, args) is None
+
     def _admit(self, args: list[bytes]) -> Command:
         """Return the command that the script calls. Raises ReplyError if it must not run."""
         try:
@@ -136,6 +148,11 @@ class Scripts:
             raise ReplyError("ERR This Redis command is not allowed from script")
         if self._stale and STALE not in command.flags:
             raise ReplyError("ERR Can not execute the command on a stale replica")
+        assert self._client is not None
+        if not self._client.user.unlimited:
+            reason = self.admission.denied(self._client, command, args, "lua", self._caller)
+            if reason is not None:
+                raise not_for_script(reason)
         if DENYOOM in command.flags and self._oom and not self._wrote:
             raise out_of_memory()
         if WRITE in command.flags or MAY_REPLICATE in command.flags:

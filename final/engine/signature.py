@@ -18,6 +18,8 @@ from .context import Engine
 from .key_specs import READ, derive
 
 F = TypeVar("F", bound=Callable[..., Value])
+Args = list[bytes]  # all arguments of a request, with the name of the command as the client typed it
+INJECTED = (Store, Options, Client, Engine, Args)
 
 
 def command(
@@ -61,8 +63,8 @@ def describe(
 ) -> Command:
     """Make a Command from the signature of a function.
 
-    Parameters annotated Store, Options, Client or Engine come first. They get the client's database, the options, the
-    client and the engine.
+    Parameters annotated Store, Options, Client, Engine or Args come first. They get the client's database, the
+    options, the client, the engine and all arguments of the request.
     Each further parameter is an argument of the request: `bytes` unchanged, `int` parsed. One with a default may be
     missing. `*args` takes any number of arguments, and a parameter behind it takes the last one. `key_specs.py` says
     which parameters are keys, by their names.
@@ -77,7 +79,7 @@ def describe(
         name = f"{of}|{name.removeprefix(of + '_').replace('_', '-')}"
     depth = name.count("|") + 1
     parameters = list(inspect.signature(function, eval_str=True).parameters.values())
-    injected = tuple(each.annotation for each in parameters if each.annotation in (Store, Options, Client, Engine))
+    injected = tuple(each.annotation for each in parameters if each.annotation in INJECTED)
     args = parameters[len(injected) :]
     single = [each for each in args if each.kind is not each.VAR_POSITIONAL]
     names = [each.name for each in args]
@@ -129,7 +131,7 @@ def bind(
     def run(engine: Engine, client: Client, args: list[bytes]) -> Value:
         if len(args) > most:
             raise too_many_arguments(name, args)
-        known = {Store: client.db, Options: engine.options, Client: client, Engine: engine}
+        known = {Store: client.db, Options: engine.options, Client: client, Engine: engine, Args: args}
         context = [known[kind] for kind in injected]
         arguments: list[bytes | int] = list(args)
         for index in to_parse[: len(args) - depth]:

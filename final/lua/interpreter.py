@@ -17,6 +17,7 @@ from ..protocol.writer import BigNumber, NullArray, Pairs, Value, Verbatim
 from .libraries import calls
 
 Call = Callable[[list[bytes], int], Value]  # runs a command for a script in RESP 2 or 3; an error is a reply too
+MayCall = Callable[[list[bytes]], bool]  # whether the user of the script may run a command
 STEPS = 100_000  # instructions of Lua between two calls of `check`
 FRAMES = 5000  # of Python's stack: tables may be nested 1000 deep, and each level needs up to three frames
 DEEPEST = 1000  # levels of nested tables in the result of a script
@@ -44,6 +45,7 @@ class Killed(Exception):
     """SCRIPT KILL ends the script, during the conversion of a value."""
 
 
+BROKEN_OFF = {RecursionError: b"too many nested tables", MemoryError: b"not enough memory", Killed: KILLED.encode()}
 ENDED = {MemoryError: OUT_OF_MEMORY, Killed: KILLED, RecursionError: "ERR reached lua stack limit"}  # a conversion
 
 
@@ -56,15 +58,15 @@ class Interpreter:
     `restrict` when Lua begins to run and after each Python function. Conversions are limited by `_charge`.
     """
 
-    def __init__(self, call: Call, check: Callable[[], bool], log: Callable[[int, str], None]) -> None:
+    def __init__(
+        self, call: Call, check: Callable[[], bool], log: Callable[[int, str], None], may_call: MayCall = lambda _: True
+    ) -> None:
         """`call` runs a command; `check`, called regularly, returns whether the script must end; `log` logs a text."""
         try:
             from lupa.lua51 import LuaError, LuaRuntime, lua_type
         except ImportError:
             raise ReplyError("ERR scripts need the Python package lupa: pip install lupa") from None
-        self._error = LuaError
-        self._type = lua_type
-        self._call, self._check = call, check
+        self._error, self._type, self._call, self._check = LuaError, lua_type, call, check
         self.errors = 0  # in the last script's reply, but not those of commands, which are counted when they fail
         self._memory = MOST_MEMORY
         self._left = self._next_look = 0  # bytes that the current conversion may still use; when to call `check` again
@@ -82,6 +84,7 @@ class Interpreter:
         called = calls(self._type, self._table, lambda: self._null, self._charge)
         self._compile, self._run, self._get, self._null = prelude(
             self._answer,
+            self._guarded(lambda *args: may_call(list(args))),
             self._hook,
             self._guarded(lambda level, text: log(int(level), text.decode(errors="replace"))),
             self._guarded(sha),
@@ -195,12 +198,8 @@ class Interpreter:
                 return function(*arguments), None
             except (ValueError, OverflowError) as error:
                 return None, str(error).encode()
-            except RecursionError:
-                return None, b"too many nested tables"
-            except MemoryError:
-                return None, b"not enough memory"
-            except Killed:
-                return None, KILLED.encode()
+            except (RecursionError, MemoryError, Killed) as error:
+                return None, BROKEN_OFF[type(error)]
 
         return guarded
 

@@ -3,7 +3,7 @@
 --
 -- A script must never get a Python function or exception, nor be able to change a table that other scripts use too,
 -- nor to avoid the hook that ends scripts.
-local answer, check, log, sha1hex, libraries, calls, steps, restrict, lift, most = ...
+local answer, may_call, check, log, sha1hex, libraries, calls, steps, restrict, lift, most = ...
 
 local error, type, tostring, tonumber, pcall, xpcall, select = error, type, tostring, tonumber, pcall, xpcall, select
 local loadstring, setfenv, setmetatable, rawget, rawset, next = loadstring, setfenv, setmetatable, rawget, rawset, next
@@ -46,7 +46,7 @@ local function python(call)
     end
 end
 
-answer, log, sha1hex = python(answer), python(log), python(sha1hex)
+answer, may_call, log, sha1hex = python(answer), python(may_call), python(log), python(sha1hex)
 
 local function args_of(...)
     local args, count = {}, select("#", ...)
@@ -122,8 +122,10 @@ local redis = {
         end
     end,
     acl_check_cmd = function(...)
-        args_of(...)
-        return true
+        local count, args = args_of(...)
+        local allowed, problem = may_call(unpack(args, 1, count))
+        if problem then complain(problem) end
+        return allowed
     end,
     replicate_commands = function() return true end,
     breakpoint = function() return false end,

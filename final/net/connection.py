@@ -54,7 +54,7 @@ class Connection(Sending):
         self.client.hang_up, self.client.resume = self.hang_up, self.unpause
         self.client.wake = partial(iteration.send_soon, self)
         self.reader = Reader(engine.options.proto_max_bulk_len)
-        self.reader.trusted = not self.client.auth_required(engine.options.requirepass)
+        self.reader.trusted = not self.client.auth_required
         self.state: State = READY
         self.reading = True  # the transport reads from the client
         self.timer: asyncio.TimerHandle | None = None  # calls the function that ends the state BLOCKED or PAUSED
@@ -117,7 +117,7 @@ class Connection(Sending):
                     break
                 if reader.ready:
                     share -= self.iteration.fast_path.take(client, reader.ready, self.output, share, ROOM, deadline)
-                reader.trusted = not client.auth_required(engine.options.requirepass)
+                reader.trusted = not client.auth_required
                 try:
                     args = reader.next()
                 except MemoryError:

@@ -43,4 +43,4 @@ def output_of(client: Client, options: Options) -> tuple[Limit | None, int]:
         if limit is not None and 0 < limit.hard < options.repl_backlog_size:
             limit = replace(limit, hard=options.repl_backlog_size)
         return limit, client.replica.waiting
-    return limits.pubsub if client.channels or client.patterns else limits.normal, 0
+    return limits.pubsub if client.subscribed else limits.normal, 0

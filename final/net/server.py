@@ -99,7 +99,7 @@ class Server:
         local = isinstance(address, str) or address[0].startswith("127.") or address[0] == "::1"
         if len(engine.clients) >= options.maxclients:
             refusal = too_many_clients()
-        elif options.protected_mode == "yes" and not (options.requirepass or local):
+        elif options.protected_mode == "yes" and engine.users.default.nopass and not local:
             refusal = protected()
         else:
             keep_alive(accepted.socket, options.tcp_keepalive)

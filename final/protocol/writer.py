@@ -1,6 +1,6 @@
 """The writer: Python values in, RESP bytes out. It knows both versions of the protocol, but no client."""
 
-from collections.abc import Sequence
+from collections.abc import KeysView, Sequence
 from typing import Any, Final
 
 Value = Any  # a reply: one of the types that `encode` lists
@@ -73,6 +73,7 @@ def encode(value: Value, protocol: int = 2) -> bytes:
     | Digits                | double `,3.25`       | bulk string                 |
     | dict                  | map `%1` …           | array of key, value, …      |
     | set, frozenset        | set `~2` …           | array                       |
+    | dict.keys()           | set, in this order   | array                       |
     | Push                  | push `>2` …          | array                       |
     | Replies               | its items, one after the other                      |
     | ArrayHeader           | `*2` and CRLF        | the same                    |
@@ -132,7 +133,7 @@ def encode(value: Value, protocol: int = 2) -> bytes:
             return b"%%%d\r\n%b" % (len(value), items)
         case list() | tuple():
             return _aggregate(b"*", value, protocol)
-        case set() | frozenset():
+        case set() | frozenset() | KeysView():
             return _aggregate(b"~" if resp3 else b"*", value, protocol)
         case dict():
             return _map(b"%", value, protocol)

@@ -135,7 +135,7 @@ def rewritten_by(command: list[str], folder: Path) -> list[list[str]]:
             if args == ("REWRITE",):
                 assert client.config_rewrite()
                 text = path.read_text().replace(str(port), "PORT").replace(str(folder), "FOLDER")
-                found.append([line for line in text.splitlines() if not line.startswith("user ")])
+                found.append(text.splitlines())
             else:
                 client.execute_command("CONFIG", "SET", *args)  # type: ignore[no-untyped-call]
         return found

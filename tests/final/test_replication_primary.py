@@ -308,11 +308,12 @@ def test_a_transaction_and_a_script_are_units_and_a_published_message_is_for_rep
     peer = opened(tmp_path)
     replica = attached(peer)
     script = "redis.call('SADD', 's', 1, 2) redis.call('SPOP', 's') redis.call('PUBLISH', 'c', 'm') return 1"
-    for line in ("MULTI", "SET a 1", "PUBLISH c m", "SET b 2 EX 1", "EXEC", "PUBLISH c d"):
+    for line in ("MULTI", "SET a 1", "PUBLISH c m", "SET b 2 EX 1", "EXEC", "PUBLISH c d", "SPUBLISH s d"):
         peer.ask(line)
     peer.ask_all([[b"EVAL", script.encode(), b"0"]])
     stream = replica.shown()
     unit = ["MULTI", "SELECT 0", "SET a 1", "PUBLISH c m", "SET b 2 PXAT 1800000001000", "EXEC", "PUBLISH c d"]
+    unit.append("SPUBLISH s d")
     assert stream[: len(unit)] == unit
     assert stream[-2:] == ["PUBLISH c m", "EXEC"] and stream[-3].startswith("SREM s ")
     flush(peer)

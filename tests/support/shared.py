@@ -20,10 +20,11 @@ FORGET = [  # these requests reset the server; none is answered with an error
     ["SCRIPT", "FLUSH"],
     ["SLOWLOG", "RESET"],
     ["CONFIG", "RESETSTAT"],
+    ["ACL", "LOG", "RESET"],
     ["CLIENT", "KILL", "TYPE", "normal"],
     ["CLIENT", "KILL", "TYPE", "pubsub"],
 ]
-OPTIONS = ["CONFIG", "GET", "*"]
+OPTIONS, USERS = ["CONFIG", "GET", "*"], ["ACL", "LIST"]
 
 
 class Shared:
@@ -43,27 +44,28 @@ class Shared:
         self.stack.close()
 
     def begin(self) -> None:
-        """Start a server, and read its options."""
+        """Start a server, and read its options and users."""
         self.server = self.stack.enter_context(self.start())
         self.options = self.server.connect().ask(*OPTIONS)
+        self.users = self.server.connect().ask(*USERS)
         assert self.is_clean()
 
     def clean(self) -> Server:
-        """Return the server as it was at the start: without data, without clients, with its first options."""
+        """Return the server as it was at the start: without data, without clients, with its first options and users."""
         if not self.is_clean():
             self.stack.close()
             self.begin()
         return self.server
 
     def is_clean(self) -> bool:
-        """Close all connections and delete all data; return whether the server answers and has its first options."""
+        """Close all connections, delete all data; return whether the server has its first options and users."""
         try:
             while self.server.clients:
                 self.server.clients.pop().close()
             client = self.server.connect()
             client.send(b"".join(request(*args) for args in FORGET))
             replies = [client.read_reply() for _ in FORGET]
-            same = client.ask(*OPTIONS) == self.options
+            same = client.ask(*OPTIONS) == self.options and client.ask(*USERS) == self.users
             client.send(request("QUIT"))
             client.expect(b"+OK\r\n")
             client.expect_closed()  # so that the next client is the only one

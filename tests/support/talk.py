@@ -5,7 +5,8 @@ A conversation (`tests/support/conversations/*.txt`) has a line for each request
     X: RPUSH a 1 -> A *2 $1 a $1 1; X :1 | RPUSH a 1; LPOP a | rpush a; lpop a; del a
 
 After the arrow are the replies that now arrive, by client; the records in the log; the keyspace events. `…` matches
-any text. ` ; ` separates the requests of a pipeline, `CLOSE` closes the connection, and `UNBLOCK A …` is CLIENT UNBLOCK
+any text, and `A CLOSED` says that the server has closed A's connection: A's next request opens another one. ` ; `
+separates the requests of a pipeline, `CLOSE` closes the connection, and `UNBLOCK A …` is CLIENT UNBLOCK
 with A's ID. To write a conversation, write only the requests, and let Redis fill in the rest:
 
     python -m tests.support.talk tests/support/conversations/blocking.txt
@@ -79,6 +80,7 @@ class Talk:
         """Return what followed from the requests: replies, records of the log, keyspace events."""
         self.wait_for_server(20)
         replies = [f"{name} {reply}" for name in sorted(self.clients) for reply in arrived(self.clients[name])]
+        self.clients = {name: each for name, each in self.clients.items() if not each.ended}
         messages = [args[2:] for args in read_requests(b"".join(arrived_bytes(self.listener)))]
         events = [f"{channel.rpartition(b':')[2].decode()} {key.decode()}" for channel, key in messages]
         records = [b" ".join(map(written, args)).decode() for args in read_requests(self.log.read())]
@@ -109,8 +111,8 @@ def arrived_bytes(client: wire.Client) -> Iterable[bytes]:
 
 
 def arrived(client: wire.Client) -> list[str]:
-    """Return the replies that a client has received so far, as in a transcript."""
-    return [shown(reply) for reply in arrived_bytes(client)]
+    """Return the replies that a client has received so far, as in a transcript, and CLOSED at their end."""
+    return [*map(shown, arrived_bytes(client)), *["CLOSED"] * client.ended]
 
 
 def read_requests(data: bytes) -> list[list[bytes]]:

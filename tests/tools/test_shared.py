@@ -14,6 +14,8 @@ LEFT_BEHIND: dict[str, list[list[str | int]]] = {
     "data": [["SET", "k", "v"], ["SELECT", 9], ["SET", "k", "v"]],
     "a password": [["CONFIG", "SET", "requirepass", "secret"]],
     "an option": [["CONFIG", "SET", "maxmemory", 1, "maxmemory-policy", "allkeys-lru"]],
+    "a user": [["ACL", "SETUSER", "alice", "on"]],
+    "other rights": [["ACL", "SETUSER", "default", "-get"]],
     "a pause of writes": [["CLIENT", "PAUSE", 100_000, "WRITE"]],
     "a transaction": [["MULTI"], ["SET", "k", "v"]],
 }
@@ -36,6 +38,7 @@ def test_what_a_test_leaves_is_reset_for_the_next_one(shared: Shared, what: str)
     assert client.ask("DBSIZE") == 0
     client.check(request("SET", "k", "v"), b"+OK\r\n")
     assert client.ask("CONFIG", "GET", "*") == shared.options
+    assert client.ask("ACL", "LIST") == shared.users
     assert str(client.ask("CLIENT", "LIST")).count(" laddr=") == 1
 
 
