@@ -19,12 +19,9 @@ import struct
 
 NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = 1 << 17, 1 << 26, 1 << 27, 1 << 28, 1 << 29, 1 << 30
 RDONLY, NOSUID, NODEV, NOEXEC, REMOUNT, NOSYMFOLLOW, BIND, REC, PRIVATE = 1, 2, 4, 8, 32, 256, 4096, 16384, 1 << 18
-DETACH = 2
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
-SIOCSIFFLAGS, UP = 0x8914, 1
+DETACH, PR_SET_PDEATHSIG, PR_SET_DUMPABLE, SIOCSIFFLAGS, UP = 2, 1, 4, 0x8914, 1
 SMALL, LARGE = "mode=0755,size=64m,nr_inodes=20000", "mode=1777,size=256m,nr_inodes=20000"
 DEVICES = ("null", "zero", "full", "random", "urandom")
-
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -51,22 +48,22 @@ def enter(view: list[str], user: int, network: bool) -> None:
         os._exit(0)
     os.umask(0o022)
     call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    put_together(*view)
+    put_together(view[0], view[1:], RDONLY * (not network))  # only who starts other programs writes in /proc
     if network:
         with socket.socket() as any_socket:
             libc.ioctl(any_socket.fileno(), SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", UP))
 
 
-def put_together(place: str, *view: str) -> None:
+def put_together(place: str, view: list[str], proc: int) -> None:
     """Put the file tree of a view together at a place, and make it the only one."""
     mount("", "/", "", REC | PRIVATE)
     mount("tmpfs", place, "tmpfs", NOSUID | NODEV, SMALL)
     for name in ("/dev", "/proc", "/tmp", "/dev/shm", place):
         os.makedirs(place + name, exist_ok=True)
-    os.chmod(f"{place}/tmp", 0o1777)
-    os.chmod(f"{place}/dev/shm", 0o1777)
+    for name in ("/tmp", "/dev/shm"):
+        os.chmod(place + name, 0o1777)
     os.symlink("/proc/self/fd", f"{place}/dev/fd")
-    mount("proc", f"{place}/proc", "proc", NOSUID | NODEV | NOEXEC)
+    mount("proc", f"{place}/proc", "proc", NOSUID | NODEV | NOEXEC | proc)
     for line in (*view, *(f"write /dev/{name}" for name in DEVICES)):
         kind, path = line.split(" ", 1)
         show(kind, path, place + path)
@@ -76,8 +73,8 @@ def put_together(place: str, *view: str) -> None:
 
 
 def show(kind: str, path: str, there: str) -> None:
-    """Show a path of the present file tree in the new one."""
-    if kind == "read" and os.path.lexists(there):  # in a folder that is shown
+    """Show a path of the present file tree in the new one, when there is one, and it is in no folder that is shown."""
+    if kind == "read" and (os.path.lexists(there) or not os.path.lexists(path)):
         return
     link, file = os.path.islink(path), kind != "new" and not os.path.isdir(path)
     os.makedirs(os.path.dirname(there) if link or file else there, exist_ok=True)

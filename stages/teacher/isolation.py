@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +24,9 @@ from stages.desk.shared import Complaint
 from stages.harness.course import ROOT
 from stages.harness.sandbox import Program
 
-SYSTEM = ("/bin", "/sbin", "/lib", "/lib64", "/usr", "/etc")  # for pytest, which may run redis-cli
-LIBRARIES = """/lib /lib32 /lib64 /usr/lib /usr/lib64 /usr/local/lib /usr/share/zoneinfo
-    /etc/hosts /etc/ld.so.cache /etc/localtime /etc/nsswitch.conf"""
+SYSTEM = ["/bin", "/sbin", "/lib", "/lib64", "/usr", "/etc"]  # for pytest, which may run redis-cli
+LIBRARIES = ["/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/share/zoneinfo"]
+LIBRARIES += [f"/etc/{name}" for name in ("hosts", "ld.so.cache", "localtime", "nsswitch.conf")]
 HARNESS = Path("stages", "harness")
 LARGEST_FILE = 256 << 20  # bytes
 PROBE = """
@@ -50,19 +50,11 @@ class Mode:
 MODES = (
     Mode("namespaces", True, "Each submission runs in namespaces of its own, as a user of its own."),
     Mode("namespaces", False, "Each submission runs in namespaces of its own."),
-    Mode(
-        "user",
-        True,
-        "Each submission runs as a user of its own, but not in namespaces. It can read what all users can read, and\n"
-        "your own tests. It can use the network, and the ports of the others.",
-    ),
-    Mode(
-        "none",
-        False,
-        "NOTHING KEEPS THE SUBMISSIONS APART: each runs as you. It can read and change your files and the other\n"
-        "submissions, and stop the grading. Grade in a container, as stages/TEACHING.md says.",
-    ),
-)
+    Mode("user", True, """Each submission runs as a user of its own, but not in namespaces. It can read your own tests,
+and what all users can read; use the network, and the ports of the others; stop its own grading."""),
+    Mode("none", False, """NOTHING KEEPS THE SUBMISSIONS APART: each runs as you. It can read and change your files and
+the other submissions, and stop the grading. Grade in a container, as stages/TEACHING.md says."""),
+)  # fmt: skip
 
 
 def choose(wanted: str | None) -> Mode:
@@ -89,41 +81,26 @@ def works(mode: Mode) -> bool:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a submission is graded: `task` is read by pytest, `code` by the submission, `scratch` is written by both.
-
-    `user` is the number of the user that both run as, 0 for the same user.
-    """
+    """Folders: pytest reads `task`, the submission its copy in `code`, both write in `scratch`. No `user` is 0."""
 
     mode: Mode
-    base: Path
     user: int
-
-    @property
-    def task(self) -> Path:
-        """The checkpoint and all that it needs."""
-        return self.base / "task"
-
-    @property
-    def code(self) -> Path:
-        """The copy of the submission."""
-        return self.base / "submission"
-
-    @property
-    def scratch(self) -> Path:
-        """The folder for temporary files. With namespaces it is in memory, and ends with them."""
-        return self.base / "scratch"
+    base: Path
+    task: Path
+    code: Path
+    scratch: Path
 
     def program(
-        self, args: Sequence[str], environment: Mapping[str, str], memory: int = 0, processes: int = 100, pipe: int = -1
+        self, args: Sequence[str], environment: dict[str, str], memory: int = 0, processes: int = 100, pipe: int = -1
     ) -> Program:
         """Start pytest, or another program, in the task's folder, with only these variables."""
-        home = str(self.scratch)
+        own = [str(self.code), str(self.task / HARNESS / "counting"), *interpreter()]
+        home, view = str(self.scratch), ""
         variables = {"PATH": os.environ.get("PATH", os.defpath), "HOME": home, "TMPDIR": home, **environment}
-        view = ""
-        if self.mode.name == "namespaces":
-            own = [str(self.code), str(self.task / HARNESS / "counting"), *interpreter()]
-            view = self.view("new", [*SYSTEM, str(self.task), *own])
-            variables["CHECKPOINT_VIEW"] = self.view("write", own)
+        if self.mode.name == "namespaces":  # lines as in harness/namespaces.py
+            top, read = f"{self.base}/root", [f"read {path}" for path in (*SYSTEM, str(self.task), *own)]
+            view = "\n".join([top, f"new {home}", *read])
+            variables["CHECKPOINT_VIEW"] = "\n".join([top, f"write {home}", *read[-len(own) :]])
         return Program(
             ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in variables.items()), *args],
             self.task,
@@ -134,11 +111,6 @@ class Place:
             user=self.user,
             view=view,
         )
-
-    def view(self, scratch: str, read: Sequence[str]) -> str:
-        """Return what is seen of the files (harness/namespaces.py): `scratch` in this way, and the files to read."""
-        there = [f"read {path}" for path in read if os.path.lexists(path)]
-        return "\n".join([str(self.base / "root"), f"{scratch} {self.scratch}", *there])
 
     def hand_over(self) -> None:
         """Let the user, and nobody else, read the task and the code, and write into `scratch`."""
@@ -154,20 +126,21 @@ def place(mode: Mode) -> Iterator[Place]:
     """Make a place; at the end remove it, and what its user has left elsewhere."""
     user = next(number for number in USERS if not known(number)) if mode.as_user else 0
     base = Path(tempfile.mkdtemp(prefix="grade-")).resolve()
-    for name in ("task", "root"):
-        (base / name).mkdir()
+    (base / "task").mkdir()
+    (base / "root").mkdir()
     try:
-        yield Place(mode, base, user)
+        yield Place(mode, user, base, base / "task", base / "submission", base / "scratch")
     finally:  # by programs that can deal with thousands of nested folders
+        remove = ["/bin/rm", "-rf"]
         subprocess.run(["/bin/chmod", "-R", "u+rwX", base], stderr=subprocess.DEVNULL)
-        subprocess.run(["/bin/rm", "-rf", base])
+        subprocess.run([*remove, base])
         if mode.name == "user":
-            mine = ["-maxdepth", "1", "-user", str(user), "-exec", "/bin/rm", "-rf", "{}", "+"]
-            subprocess.run(["/usr/bin/find", "/dev/shm", "/tmp", "/var/tmp", *mine], stderr=subprocess.DEVNULL)
+            find = ["/usr/bin/find", "/dev/shm", "/tmp", "/var/tmp", "-maxdepth", "1", "-user", str(user)]
+            subprocess.run([*find, "-exec", *remove, "{}", "+"], stderr=subprocess.DEVNULL)
 
 
 def known(user: int) -> bool:
-    """Whether the system has a user with this number."""
+    """Whether the system knows a user with this number."""
     try:
         return bool(pwd.getpwuid(user))
     except KeyError:
@@ -181,4 +154,4 @@ def interpreter() -> list[str]:
         links.append(os.path.normpath(os.path.join(os.path.dirname(links[-1]), os.readlink(links[-1]))))
     prefixes = (sys.prefix, sys.base_prefix, os.path.dirname(os.path.dirname(os.path.realpath(sys.executable))))
     parts = [f"{prefix}/{name}" for prefix in prefixes for name in ("lib", "lib64", "pyvenv.cfg")]
-    return [*LIBRARIES.split(), *parts, *(path for path in sys.path if path.endswith("-packages")), *links]
+    return [*LIBRARIES, *parts, *(path for path in sys.path if path.endswith("-packages")), *links]

@@ -16,20 +16,12 @@ UNSAFE = re.compile(
 
 
 def printable(text: str) -> str:
-    r"""Return the text with each character that is not safe to print, or not allowed in XML, as Python escapes it.
-
-    >>> printable("\x1b[2J\ud800 is cleared\r\n")
-    '\\x1b[2J\\ud800 is cleared\\r\n'
-    """
+    """Return the text with each character that is not safe to print, or not allowed in XML, as Python escapes it."""
     return UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def cell(text: str) -> str:
-    """Return the text of a cell of a spreadsheet, which is no formula.
-
-    >>> cell("=1+1"), cell("Ada")
-    ("'=1+1", 'Ada')
-    """
+    """Return the text of a spreadsheet's cell, with a quote before what would be a formula."""
     return f"'{text}" if text.startswith(tuple("=+-@\t\r'")) else text
 
 

@@ -68,14 +68,14 @@ def test_an_attack_costs_nobody_anything(mode: str, short: StagesCopy, tmp_path:
         }
     for name, code in attacks.items():
         submit(tmp_path / "in" / name, code)
-    options = ("--extra", tmp_path / "extra", "--jobs", 3, "--patience", 2, "--timeout", 60, "--isolation", mode)
+    options = ("--extra", tmp_path / "extra", "--jobs", 3, "--patience", 10, "--timeout", 100, "--isolation", mode)
     printed = grade(short, tmp_path, *options)
     assert ("but not in namespaces" in printed) is (mode == "user")
     found = rows(tmp_path / "out")
     for name in ("victim", *attacks):
         said = (tmp_path / "out" / f"{name}.txt").read_text()
         assert "LEAK" not in said, said
-        assert found[name].seconds < 60
+        assert found[name].seconds < 100
         if mode == "user" and name == "kills-all":  # and pytest with it
             assert (found[name].score, found[name].status) == (0, "stopped")
         elif name != "binds-thousands-of-ports":  # its own, too
