@@ -21,6 +21,7 @@ NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = 1 << 17, 1 << 26, 1 << 27, 1 <<
 RDONLY, NOSUID, NODEV, NOEXEC, REMOUNT, NOSYMFOLLOW, BIND, REC, PRIVATE = 1, 2, 4, 8, 32, 256, 4096, 16384, 1 << 18
 DETACH, PR_SET_PDEATHSIG, PR_SET_DUMPABLE, SIOCSIFFLAGS, UP = 2, 1, 4, 0x8914, 1
 SMALL, LARGE = "mode=0755,size=64m,nr_inodes=20000", "mode=1777,size=256m,nr_inodes=20000"
+NOBODY = 65534
 DEVICES = ("null", "zero", "full", "random", "urandom")
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -28,10 +29,11 @@ libc = ctypes.CDLL(None, use_errno=True)
 def enter(view: list[str], user: int, network: bool) -> None:
     """Return in a new process, the first in new namespaces, with all rights in them; its parent ends when it ends.
 
-    Root without the right to make namespaces first becomes `user`. With `network` the network is new, too.
+    With `network` the network is new, too. Who is not root, or may not make namespaces, makes a user namespace; root
+    first becomes `user`, or is no root in there when that is 0.
     """
     flags = NEWNS | NEWUTS | NEWIPC | NEWPID | (NEWNET if network else 0)
-    if libc.unshare(flags):
+    if not user or libc.unshare(flags):
         if user:
             os.setgroups([])
             os.setgid(user)
@@ -39,7 +41,8 @@ def enter(view: list[str], user: int, network: bool) -> None:
             call("prctl", PR_SET_DUMPABLE, 1, 0, 0, 0)  # it may write its maps
         own, group = os.getuid(), os.getgid()
         call("unshare", flags | NEWUSER)
-        for name, text in (("setgroups", "deny"), ("uid_map", f"{own} {own} 1"), ("gid_map", f"{group} {group} 1")):
+        maps = {"uid_map": f"{own or NOBODY} {own} 1", "gid_map": f"{group or NOBODY} {group} 1"}
+        for name, text in {"setgroups": "deny", **maps}.items():
             with open(f"/proc/self/{name}", "w") as file:
                 file.write(text)
     if child := os.fork():
