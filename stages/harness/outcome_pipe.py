@@ -42,6 +42,11 @@ class OutcomePipe:
         while line:
             line = line[os.write(self.descriptor, line) :]
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Write why a file with tests cannot be imported."""
+        if report.failed:
+            self.write(broken=report.longreprtext[:LONGEST])
+
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Write the tests: [name, step, points, hidden] for each."""
         properties = [(item.nodeid, dict(item.user_properties)) for item in session.items]

@@ -16,6 +16,8 @@ from typing import IO
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 MEMORY = int(os.environ.get("CHECKPOINT_MEMORY", 2 << 30))
+VIEW = os.environ.get("CHECKPOINT_VIEW", "")
+OURS = ("CHECKPOINT_", "PYTEST_")  # variables that say what is tested: no program sees them
 KEPT_OUTPUT = 256 << 10
 TOO_MUCH_OUTPUT = 256 << 20
 
@@ -51,7 +53,8 @@ class Program:
 
     `memory` and `file_size` are limits in bytes, 0 for none. `processes`, when not 0, limits how many processes the
     program may have at a time; `memory` is then the limit for all of them together. `user` is the number of the user
-    to run as, 0 for the same user. `descriptors` are left open for the program.
+    to run as, 0 for the same user. `view` is what of the files it sees (namespaces.py), "" for all. `descriptors` are
+    left open for the program.
     """
 
     def __init__(
@@ -64,17 +67,18 @@ class Program:
         descriptors: Sequence[int] = (),
         processes: int = 0,
         user: int = 0,
+        view: str = VIEW,
     ) -> None:
         self.status: int | None = None
         self.control, control = socket.socketpair()
         limits = [str(number) for number in (control.fileno(), memory, file_size, processes, user)]
         self.supervisor = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-B", str(SUPERVISOR), *limits, str(folder), *program],
+            [sys.executable, "-I", "-S", "-B", str(SUPERVISOR), *limits, view, str(folder), *program],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
-            env=os.environ | (environment or {}),
+            env={name: value for name, value in os.environ.items() if not name.startswith(OURS)} | (environment or {}),
             pass_fds=[control.fileno(), *descriptors],
             start_new_session=True,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -222,13 +223,11 @@ class Server:
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on, outside the range from which clients are given their ports."""
-    while True:
-        port = random.SystemRandom().randrange(20000, 32000)
+    """Return a port that nothing listens on, outside the range from which clients are given theirs, if there is one."""
+    for port in (*random.SystemRandom().sample(range(20000, 32000), 100), 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
+            with contextlib.suppress(OSError):
                 probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+                return int(probe.getsockname()[1])
+    raise OSError("no port is free")

@@ -4,14 +4,16 @@ The supervisor is a process between pytest and the code under test. CONTROL is t
 pytest. Each byte that arrives there is the number of a signal to send to the program. When pytest closes the socket,
 or ends, the supervisor stops the program. At the end it writes the program's exit status to the socket. On Linux every
 orphan among its descendants becomes its child, so that no process escapes by leaving the process group; on other
-systems only the group is killed.
+systems only the group is killed. With a VIEW (namespaces.py) the supervisor is the first process of namespaces of their
+own, and all that is in them ends with it.
 
-    python -I -S -B supervisor.py CONTROL MEMORY FILE_SIZE PROCESSES USER FOLDER PROGRAM [ARGUMENT ...]
-    python -I -S -B supervisor.py CONTROL MEMORY FILE_SIZE PROCESSES USER FOLDER - ANSWER SOURCE
+    python -I -S -B supervisor.py CONTROL MEMORY FILE_SIZE PROCESSES USER VIEW FOLDER PROGRAM [ARGUMENT ...]
+    python -I -S -B supervisor.py CONTROL MEMORY FILE_SIZE PROCESSES USER VIEW FOLDER - ANSWER SOURCE
 
 The second form runs Python source with FOLDER first on `sys.path`, and writes the literal of what the source names
 `result` to the file descriptor ANSWER. Limits are in bytes, 0 for none. With a limit of PROCESSES all descendants are
-counted, and MEMORY is the limit for all of them together. USER is the number of a user, 0 for the same user.
+counted, MEMORY is the limit for all of them together, and with a VIEW their network is their own. USER is the number of
+a user, 0 for the same user.
 """
 
 import contextlib
@@ -25,28 +27,39 @@ import sys
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 PR_CAPBSET_DROP = 24
+CAPABILITY_VERSION = 0x20080522
 COUNT_EVERY = 0.2
+COUNTS_APART = list(map(int, os.uname().release.split("-")[0].split(".")[:2])) >= [5, 14]  # Linux: each user namespace
 
 
 def main() -> None:
     """Start the program, watch it, kill what it leaves behind, report its exit status."""
     control, memory, file_size, processes, user = (int(arg) for arg in sys.argv[1:6])
-    folder, program = sys.argv[6], sys.argv[7:]
-    if sys.platform == "linux":
+    view, folder, program = sys.argv[6].splitlines(), sys.argv[7], sys.argv[8:]
+    if view:
+        sys.path.insert(0, os.path.dirname(__file__))
+        from namespaces import enter  # type: ignore[import-not-found]
+
+        del sys.path[0], sys.modules["namespaces"]  # the program may have a module of this name
+        enter(view, user, network=processes > 0)
+    elif sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     child = os.fork()
     if child == 0:
         os.close(control)
         os.setsid()
         limit(0 if processes else memory, file_size)
-        if processes:
+        if processes and (user or (view and COUNTS_APART)):
+            resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
+        if user and os.getuid() != user:
+            become(user)
+        if processes or view:
             disarm()
-        if user:
-            become(user, processes)
         os.chdir(folder)
         run(program)
     status = watch(child, control, processes, memory)
-    end_everything(child)
+    if not view:
+        end_everything(child)
     if status is not None:
         os.write(control, str(status).encode())
 
@@ -65,15 +78,15 @@ def limit(memory: int, file_size: int) -> None:
 def disarm() -> None:
     """Give up the special rights of root. If the user stays root, it can then no longer open other processes."""
     if sys.platform == "linux":
-        prctl = ctypes.CDLL(None).prctl
-        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        libc = ctypes.CDLL(None)
+        libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         for capability in range(64):  # dropped from the bounding set: for all programs executed from now on
-            prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+            libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+        libc.capset((ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)())  # … and for this one
 
 
-def become(user: int, processes: int) -> None:
-    """Become another user for good; the system then limits the number of that user's processes."""
-    resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
+def become(user: int) -> None:
+    """Become another user for good."""
     os.setgroups([])
     os.setgid(user)
     os.setuid(user)

@@ -1,48 +1,46 @@
 """Grades one submission: runs the original checkpoint on it, in a new folder, under limits.
 
-pytest runs under a supervisor (harness/sandbox.py). When we are root, it runs as another user, who has no other
-process and owns no file. pytest and its descendants share one limit of processes and one of memory, and are killed
-together. The outcome of each test comes through a pipe that the submission cannot open (harness/outcome_pipe.py);
-nothing else that a submission could have written is read.
+pytest and its descendants share one limit of processes and one of memory, and are killed together. The outcome of each
+test comes through a pipe that the submission cannot open (harness/outcome_pipe.py); nothing else that a submission
+could have written is read. Tests that fail are run again: what then passes is racy.
 """
 
 from __future__ import annotations
 
-import functools
 import json
 import os
-import random
 import select
 import shutil
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from stages.desk.shared import Complaint
 from stages.harness.course import stage_folder
-from stages.harness.sandbox import Program
 from stages.teacher.handout import lay_out
+from stages.teacher.isolation import Mode, Place, place
 from stages.teacher.submission import Refused, take
+from stages.teacher.text import printable
 
 PYTEST_MEMORY = 256  # MB
-LARGEST_FILE = 256 << 20  # bytes
+RACY = "RACY: something failed, and passed when it was run again with the same input. Something depends on timing."
 
 
 @dataclass(frozen=True)
 class Limits:
     """What a submission may use: seconds and MB in all, processes (threads included) at a time.
 
-    `patience` is how many seconds a check waits for a reply.
+    `patience` is how many seconds a check waits for a reply; `seed` makes the keys and values.
     """
 
     seconds: float = 300
     memory: int = 512
     processes: int = 100
     patience: float = 5
+    seed: int = 1
 
 
 @dataclass
@@ -56,6 +54,7 @@ class Check:
     outcome: str = "not run"  # or passed, failed, skipped
     seconds: float = 0
     said: str = ""
+    racy: bool = False  # passed, but not the first time
 
     @property
     def score(self) -> float:
@@ -70,7 +69,7 @@ class Grade:
     submission: str
     stage: int
     checks: dict[str, Check] = field(default_factory=dict)
-    status: str = "running"  # then graded, timeout, stopped or refused
+    status: str = "running"  # then graded, racy, timeout, stopped or refused; error when the grader has failed
     seconds: float = 0
     said: str = ""
 
@@ -91,34 +90,53 @@ class Grade:
         return {number: [check for check in self.checks.values() if check.step == number] for number in numbers}
 
     def update(self, line: dict[str, Any]) -> None:
-        """Take in a line from the pipe; of several lines about one test the first counts."""
+        """Take in a line from the pipe. A test that has failed may pass later: then it is racy."""
         for name, *rest in line.get("tests", ()) if not self.checks else ():
             self.checks[name] = Check(name.rpartition("/")[2].removeprefix("test_checkpoint.py::"), *rest)
         check = self.checks.get(line.get("test", ""))
         if check and check.outcome == "not run":
-            check.outcome, check.seconds, check.said = line["outcome"], line["seconds"], line["said"]
+            check.outcome, check.seconds, check.said = line["outcome"], line["seconds"], printable(line["said"])
+        elif check and check.outcome == "failed" and line["outcome"] == "passed":
+            check.outcome, check.racy, check.said = "passed", True, f"{RACY}\n\n{check.said}"
+
+    @property
+    def to_run_again(self) -> list[str]:
+        """The tests that have failed, when they are the minority: a program that fails most of them is not racy."""
+        failed = [name for name, check in self.checks.items() if check.outcome == "failed"]
+        return failed if self.status == "graded" and 2 * len(failed) < len(self.checks) else []
 
 
 def assess(
-    source: Path, stage: int, limits: Limits, extra: Path | None = None, changed: Callable[[Grade], None] | None = None
+    source: Path,
+    stage: int,
+    limits: Limits,
+    mode: Mode,
+    extra: Path | None = None,
+    label: str = "",
+    changed: Callable[[Grade], None] | None = None,
 ) -> Grade:
-    """Grade one submission; `changed` is called with the grade whenever it has changed."""
-    grade = Grade(source.name, stage)
+    """Grade one submission, called `label`; `changed` is called with the grade whenever it has changed."""
+    grade = Grade(label or printable(source.name), stage)
     begin = time.monotonic()
     tell = changed or (lambda grade: None)
-    with tempfile.TemporaryDirectory(prefix="grade-", ignore_cleanup_errors=True) as name:
-        base = Path(name)
-        base.chmod(0o711)
-        prepare(base / "task", stage, extra)
-        tell(grade)
+    with place(mode) as here:
+        prepare(here.task, stage, extra)
         try:
-            code = take(source, base / "submission", stage)
-        except Refused as refused:
-            run(grade, base, base, limits, tell, ["--collect-only"])
-            grade.status, grade.said = "refused", str(refused)
-        else:
-            run(grade, base, code, limits, tell)
-        grade.seconds = time.monotonic() - begin
+            code, refused = take(source, here.code, stage), ""
+        except Refused as refusal:
+            code, refused = here.code, str(refusal)
+        here.hand_over()
+        everything = [f"stages/{stage_folder(stage).name}"]
+        run(grade, here, code, limits, tell, [*everything, "--collect-only"] if refused else everything)
+        if refused:
+            grade.status, grade.said = "refused", printable(refused)
+        again = list(grade.checks)
+        while len(again) > len(again := grade.to_run_again) > 0:  # until all pass, or none does
+            left = limits.seconds - (time.monotonic() - begin)
+            run(replace(grade), here, code, replace(limits, seconds=left), tell, again)
+        if grade.status == "graded" and any(check.racy for check in grade.checks.values()):
+            grade.status, grade.said = "racy", RACY
+    grade.seconds = time.monotonic() - begin
     tell(grade)
     return grade
 
@@ -133,49 +151,42 @@ def prepare(task: Path, stage: int, extra: Path | None) -> None:
 
 def run(
     grade: Grade,
-    base: Path,
+    here: Place,
     code: Path,
     limits: Limits,
     tell: Callable[[Grade], None],
-    options: list[str] | None = None,
+    tests: Sequence[str],
 ) -> None:
-    """Run pytest until it ends, its time is over, or the supervisor stops it; update the grade."""
-    user = unprivileged()
-    scratch = Path(tempfile.mkdtemp(dir=base))
-    os.chown(scratch, user or -1, user or -1)
+    """Run pytest on tests until it ends, its time is over, or the supervisor stops it; update the grade.
+
+    Raise Complaint when a file with tests cannot be imported.
+    """
     read, write = os.pipe()
     args = [
-        *(sys.executable, "-B", "-m", "pytest", f"stages/{stage_folder(grade.stage).name}"),
+        *(sys.executable, "-B", "-m", "pytest", *tests, f"--seed={limits.seed}"),
         *(f"--target={code}", f"--target-stage={grade.stage}"),
         *("-p", "stages.harness.outcome_pipe", f"--outcome-pipe={write}", f"--patience={limits.patience}"),
-        *("-q", "-p", "no:cacheprovider", f"--basetemp={scratch / 'pytest'}", *(options or ())),
+        *("-q", "-p", "no:cacheprovider", f"--basetemp={here.scratch / 'pytest'}"),
     ]
     environment = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": str(scratch),
-        "TMPDIR": str(scratch),
         "LC_ALL": "C.UTF-8",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "CHECKPOINT_MEMORY": str(limits.memory << 20),
     }
-    program = Program(
-        ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in environment.items()), *args],
-        base / "task",
-        memory=limits.memory + PYTEST_MEMORY << 20,
-        file_size=LARGEST_FILE,
-        descriptors=[write],
-        processes=limits.processes,
-        user=user,
-    )
+    program = here.program(args, environment, limits.memory + PYTEST_MEMORY << 20, limits.processes, write)
     os.close(write)
     deadline = time.monotonic() + limits.seconds
+    broken = []
     with os.fdopen(read, "rb", buffering=0) as pipe:
-        for line in lines(pipe.fileno(), deadline):
-            grade.update(json.loads(line))
+        for line in map(json.loads, lines(pipe.fileno(), deadline)):
+            broken += [line["broken"]] if "broken" in line else []
+            grade.update(line)
             tell(grade)
     status = program.wait(max(0, min(1, deadline - time.monotonic())))
     program.close()
-    said = program.errors.since(0).decode(errors="replace").strip()
+    if broken:
+        raise Complaint("nothing is graded, because there are mistakes in the tests:\n\n" + "\n\n".join(broken))
+    said = printable(program.errors.since(0).decode(errors="replace")).strip()
     if not grade.checks:
         raise RuntimeError(f"pytest found no tests:\n{program.output.since(0).decode(errors='replace')}\n{said}")
     if status is None:
@@ -195,21 +206,3 @@ def lines(descriptor: int, deadline: float) -> Iterator[bytes]:
         yield from whole
         if not data:
             return
-
-
-def unprivileged() -> int:
-    """Return the number of a new user for one submission; 0 when we are not root or others cannot run our Python."""
-    return random.SystemRandom().randrange(50_000, 60_000) if other_users_can_run_pytest() else 0
-
-
-@functools.cache
-def other_users_can_run_pytest() -> bool:
-    """Whether we are root, and another user can start pytest with this interpreter."""
-    if os.getuid() != 0:
-        return False
-    command = [sys.executable, "-B", "-c", "import pytest"]
-    try:
-        done = subprocess.run(command, cwd="/", user=50_000, group=50_000, extra_groups=[], stderr=subprocess.DEVNULL)
-        return done.returncode == 0
-    except (OSError, subprocess.SubprocessError):
-        return False

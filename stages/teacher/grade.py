@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import csv
+import io
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from importlib.util import find_spec
 from pathlib import Path
 
 from stages.desk.shared import Complaint, stage_number
 from stages.teacher import results
 from stages.teacher.assess import Grade, Limits, assess
+from stages.teacher.isolation import MODES, Mode, choose
+from stages.teacher.text import labels, printable
+
+STATUS = results.COLUMNS.index("status")
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +27,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="the folder for grades.csv, feedback and JUnit files")
     parser.add_argument("--results", type=Path, metavar="FILE", help="with --one: Gradescope's results.json")
     parser.add_argument("--extra", type=Path, metavar="DIR", help="tests of your own, run after the checkpoint's")
+    parser.add_argument("--resume", action="store_true", help="go on: do not grade again what --out has a grade of")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="grade this submission again")
+    parser.add_argument("--isolation", choices=sorted({mode.name for mode in MODES}), help="default: the best here")
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="how many submissions at a time"
     )
@@ -34,61 +41,92 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--patience", type=float, default=Limits.patience, metavar="S", help="seconds to wait for a reply"
     )
+    parser.add_argument("--seed", type=int, default=Limits.seed, metavar="N", help="the seed of keys and values")
 
 
 def run(options: argparse.Namespace) -> int:
     """Grade one submission or all."""
     if find_spec("pytest") is None:
         raise Complaint("pytest is not installed: type `python3 -m pip install -r requirements.txt`")
-    limits = Limits(options.timeout, options.memory, options.processes, options.patience)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    limits = Limits(options.timeout, options.memory, options.processes, options.patience, options.seed)
     if options.extra and not options.extra.is_dir():
         raise Complaint(f"--extra {options.extra} is not a folder")
-    if options.one and options.results and not options.submissions:
-        return grade_one(options.one, options.stage, limits, options.extra, options.results)
-    if options.submissions and options.out and not options.one:
-        if not options.submissions.is_dir():
-            raise Complaint(f"{options.submissions} is not a folder")
-        return grade_all(options.submissions, options.stage, limits, options.extra, options.out, options.jobs)
-    raise Complaint(
-        "type `python3 -m stages grade SUBMISSIONS --stage NN --out DIR`,\n"
-        "or `python3 -m stages grade --one DIR --stage NN --results FILE`"
-    )
+    single = options.one and options.results and not options.submissions
+    if not single and (options.one or not options.submissions or not options.out):
+        raise Complaint(
+            "type `python3 -m stages grade SUBMISSIONS --stage NN --out DIR`,\n"
+            "or `python3 -m stages grade --one DIR --stage NN --results FILE`"
+        )
+    if not single and not options.submissions.is_dir():
+        raise Complaint(f"{options.submissions} is not a folder")
+    mode = choose(options.isolation)
+    print(mode.said, file=sys.stderr)
+    if single:
+        return grade_one(options.one, options.stage, limits, mode, options.extra, options.results)
+    return grade_all(options, limits, mode)
 
 
-def grade_one(source: Path, stage: int, limits: Limits, extra: Path | None, file: Path) -> int:
+def grade_one(source: Path, stage: int, limits: Limits, mode: Mode, extra: Path | None, file: Path) -> int:
     """Grade one submission; the results are written after every test, so that a run that is stopped has some."""
-    grade = assess(source, stage, limits, extra, lambda grade: results.write(file, results.gradescope(grade)))
-    print(results.row(grade))
+
+    def write(grade: Grade) -> None:
+        results.write(file, results.gradescope(grade))
+
+    print(results.row(assess(source, stage, limits, mode, extra, changed=write)))
     return 0
 
 
-def grade_all(folder: Path, stage: int, limits: Limits, extra: Path | None, out: Path, jobs: int) -> int:
-    """Grade every submission in a folder, `jobs` at a time, and write the grades into `out`."""
-    sources = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+def grade_all(options: argparse.Namespace, limits: Limits, mode: Mode) -> int:
+    """Grade the submissions in a folder, `jobs` at a time; write each grade as soon as it is there."""
+    out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
-    grades: list[Grade] = []
-
-    def one(source: Path) -> None:
-        grade = graded(source, stage, limits, extra)
-        results.write(out / f"{source.name}.txt", results.feedback(grade))
-        results.write(out / f"{source.name}.xml", results.junit(grade))
-        grades.append(grade)
-        print(f"[{len(grades)}/{len(sources)}] {results.row(grade)}", flush=True)
-
-    with ThreadPoolExecutor(max(1, jobs)) as pool:
-        list(pool.map(one, sources))
-    with (out / "grades.csv").open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(results.columns(stage))
-        table.writerows(results.cells(grade) for grade in sorted(grades, key=lambda grade: grade.submission))
+    sources = labels(sorted(path for path in options.submissions.iterdir() if not path.name.startswith(".")))
+    if unknown := set(options.only) - sources.keys():
+        raise Complaint(f"there is no submission {', '.join(sorted(unknown))}")
+    before = results.rows(out / "grades.csv")
+    again = set(options.only) or {
+        name for name in sources if not (options.resume and name in before and before[name][STATUS] != "error")
+    }
+    rows = {name: row for name, row in before.items() if name in sources and name not in again}
+    for name in before.keys() - rows.keys():
+        for suffix in (".txt", ".xml"):
+            (out / f"{name}{suffix}").unlink(missing_ok=True)
+    wanted = {name: source for name, source in sources.items() if name in again}
+    with ThreadPoolExecutor(max(1, options.jobs)) as pool:
+        try:
+            args = (options.stage, limits, mode, options.extra)
+            running = [pool.submit(graded, source, *args, name) for name, source in wanted.items()]
+            for number, done in enumerate(as_completed(running), 1):
+                grade = done.result()
+                rows[grade.submission] = results.cells(grade)
+                write(out, grade, results.table(options.stage, rows.values()))
+                print(f"[{number}/{len(wanted)}] {results.row(grade)}", flush=True)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     print(f"{out / 'grades.csv'} has the grades")
     return 0
 
 
-def graded(source: Path, stage: int, limits: Limits, extra: Path | None) -> Grade:
+def write(out: Path, grade: Grade, table: str) -> None:
+    """Write the files about one submission, and the table; what cannot be written stops nothing."""
+    files = {"grades.csv": table, f"{grade.submission}.txt": results.feedback(grade)}
+    for name, text in (files | {f"{grade.submission}.xml": results.junit(grade)}).items():
+        try:
+            results.write(out / name, text)
+        except OSError as error:
+            print(f"{name} cannot be written: {error}", file=sys.stderr)
+
+
+def graded(source: Path, stage: int, limits: Limits, mode: Mode, extra: Path | None, name: str) -> Grade:
     """Grade one of many submissions: an error here does not stop the others."""
     try:
-        return assess(source, stage, limits, extra)
+        return assess(source, stage, limits, mode, extra, name)
+    except Complaint:
+        raise
     except Exception as error:
-        print(f"{source.name}: {error}", file=sys.stderr)
-        return Grade(source.name, stage, status="stopped", said=f"It could not be graded: {error}")
+        print(printable(f"{name}: {error}"), file=sys.stderr)
+        return Grade(name, stage, status="error", said=printable(f"It could not be graded: {error}"))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
-import re
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
 
 from stages.harness.course import stage_folder
 from stages.harness.steps import steps
 from stages.teacher.assess import Check, Grade
+from stages.teacher.text import cell
 
 COLUMNS = ("submission", "score", "out_of", "steps", "status", "seconds")
 SIGNS = {"passed": "+", "failed": "-", "skipped": "s", "not run": "."}
@@ -20,7 +23,7 @@ SIGNS = {"passed": "+", "failed": "-", "skipped": "s", "not run": "."}
 def write(file: Path, text: str) -> None:
     """Write a file in one step, so that nobody sees half of it."""
     new = file.with_name(f".{file.name}.new")
-    new.write_text(text)
+    new.write_text(text, encoding="utf-8", errors="backslashreplace")
     os.replace(new, file)
 
 
@@ -29,12 +32,27 @@ def columns(stage: int) -> list[str]:
     return [*COLUMNS, *(f"step {each.number} ({each.points})" for each in steps(stage_folder(stage))), "other"]
 
 
+def table(stage: int, rows: Iterable[tuple[str, ...]]) -> str:
+    """Return the text of grades.csv, the rows sorted by submission."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([columns(stage), *sorted(rows)])
+    return text.getvalue()
+
+
+def rows(file: Path) -> dict[str, tuple[str, ...]]:
+    """Return the rows of grades.csv by submission; none when there is no such file."""
+    if not file.exists():
+        return {}
+    with file.open(newline="", encoding="utf-8") as lines:
+        return {row[0].removeprefix("'"): tuple(row) for row in csv.reader(lines) if row and row[0] != COLUMNS[0]}
+
+
 def cells(grade: Grade) -> tuple[str, ...]:
     """Return the row of grades.csv."""
     score, out_of, seconds = f"{grade.score:g}", f"{grade.out_of:g}", f"{grade.seconds:.1f}"
     numbers = [*(each.number for each in steps(stage_folder(grade.stage))), 0]
     points = [f"{total(grade.steps.get(number, []))[0]:g}" for number in numbers]
-    return grade.submission, score, out_of, str(len(passed(grade))), grade.status, seconds, *points
+    return cell(grade.submission), score, out_of, str(len(passed(grade))), grade.status, seconds, *points
 
 
 def total(checks: list[Check]) -> tuple[float, float]:
@@ -70,7 +88,7 @@ def step(number: int, checks: list[Check]) -> str:
     score, points = total(checks)
     title = f"Step {number}" if number else "Other checks"
     shown = [check for check in checks if not check.hidden]
-    lines = [f"{SIGNS[check.outcome]} {check.name}: {check.outcome}" for check in shown]
+    lines = [f"{SIGNS[c.outcome]} {c.name}: {c.outcome}{', but not the first time' * c.racy}" for c in shown]
     hidden = [f"  {len(checks) - len(shown)} hidden"] if len(shown) < len(checks) else []
     return "\n".join([f"{title}: {score:g} of {points:g} points", *lines, *hidden])
 
@@ -121,12 +139,7 @@ def junit(grade: Grade) -> str:
     for check in grade.checks.values():
         case = ElementTree.SubElement(suite, "testcase", name=check.name, time=f"{check.seconds:.3f}")
         if check.outcome in ("failed", "not run"):
-            ElementTree.SubElement(case, "failure", message=check.outcome).text = printable(check.said or grade.said)
+            ElementTree.SubElement(case, "failure", message=check.outcome).text = check.said or grade.said
         elif check.outcome == "skipped":
             ElementTree.SubElement(case, "skipped")
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def printable(text: str) -> str:
-    """Replace the characters that XML does not allow by question marks."""
-    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import zipfile
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 from stages.harness.course import NEW_FILE
 
 MOST_BYTES = 64 << 20
 MOST_FILES = 2000
+DEEPEST = 20  # folders in folders
 NOT_CODE = {"__MACOSX", "__pycache__", ".git", ".venv", "venv", "stages", "notebooks"}
 
 
@@ -25,42 +26,43 @@ def take(source: Path, folder: Path, stage: int) -> Path:
     Raise Refused when it cannot be read, is too large, or has no code of the stage.
     """
     folder.mkdir()
+    suffix = source.suffix.lower()
     try:
         if source.is_dir() and not source.is_symlink():
             copy(source, folder)
-        elif source.suffix == ".zip" and source.is_file():
-            unpack(source, folder)
+        elif suffix in (".zip", ".py") and source.is_file():
+            Allowance().use(source.stat().st_size)
+            if suffix == ".zip":
+                unpack(source, folder)
+            else:
+                shutil.copyfile(source, folder / NEW_FILE[stage])
         else:
             raise Refused(f"{source.name} is neither a folder nor a zip file.")
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+    except Refused:
+        raise
+    except Exception as error:  # zipfile and the modules that it calls raise many kinds
         raise Refused(f"{source.name} cannot be read: {error}") from None
-    readable(folder)
-    for candidate in folders(folder):
-        if (candidate / NEW_FILE[stage]).is_file():
-            return candidate
-    raise Refused(f"There is no {NEW_FILE[stage]} in {source.name}, nor in a folder work/ in it.")
+    return code(folder, NEW_FILE[stage], source.name)
 
 
 def copy(source: Path, folder: Path) -> None:
-    """Copy the plain files; not links, pipes and devices, and not the folders in NOT_CODE."""
+    """Copy the plain files; not links, pipes and devices, and not what is ignored."""
     left = Allowance()
-    for path in walk(source):
-        status = path.lstat()
-        if stat.S_ISREG(status.st_mode):
-            left.use(status.st_size)
-            there = folder / path.relative_to(source)
-            there.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, there, follow_symlinks=False)
+    for parent, folders, names in os.walk(source):
+        inside = Path(parent).relative_to(source)
+        folders[:] = [name for name in folders if not ignored(inside / name)]
+        for name in names:
+            path, there = Path(parent, name), folder / inside / name
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode):
+                left.use(status.st_size)
+                there.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, there, follow_symlinks=False)
 
 
-def walk(folder: Path) -> Iterator[Path]:
-    """Yield everything below a folder that is not a folder; links are not followed."""
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and not path.is_symlink():
-            if path.name not in NOT_CODE:
-                yield from walk(path)
-        else:
-            yield path
+def ignored(path: PurePath) -> bool:
+    """Whether a path in a submission is not taken: it is in a folder that is not code, or far down."""
+    return not NOT_CODE.isdisjoint(path.parts) or len(path.parts) > DEEPEST
 
 
 def unpack(source: Path, folder: Path) -> None:
@@ -71,7 +73,7 @@ def unpack(source: Path, folder: Path) -> None:
         if out := [name for name in names if name.is_absolute() or ".." in name.parts]:
             raise Refused(f"{source.name} has a name that leads out of it: {out[0]}")
         for entry, name in zip(archive.infolist(), names, strict=True):
-            if entry.is_dir() or NOT_CODE & set(name.parts):
+            if entry.is_dir() or ignored(name):
                 continue
             there = folder / name
             there.parent.mkdir(parents=True, exist_ok=True)
@@ -96,16 +98,16 @@ class Allowance:
             raise Refused(f"It is more than {MOST_BYTES >> 20} MB or {MOST_FILES} files.")
 
 
-def readable(folder: Path) -> None:
-    """Make the folder readable for every user: the submission runs as another user than the owner."""
-    for path in [folder, *folder.rglob("*")]:
-        path.chmod(0o755 if path.is_dir() else 0o644)
+def code(folder: Path, file: str, name: str) -> Path:
+    """Return the folder of a submission that has the file: the uppermost, and of several work/. Raise Refused if none.
 
-
-def folders(folder: Path) -> Iterator[Path]:
-    """Yield the folders that may have the code: this one, work/ in it, and the same in a folder that is alone in it."""
-    yield folder
-    yield folder / "work"
-    inside = [path for path in folder.iterdir() if path.is_dir()]
-    if len(inside) == 1:
-        yield from folders(inside[0])
+    What an editor or a system keeps in a folder with a dot is no code.
+    """
+    inside = [path.relative_to(folder).parent for path in folder.rglob(file) if path.is_file()]
+    found = [path for path in inside if not any(part.startswith(".") for part in path.parts)]
+    upper = [path for path in found if len(path.parts) == min(len(each.parts) for each in found)]
+    if not found:
+        raise Refused(f"There is no {file} in {name}.")
+    if len(upper) > 1 and not any(path.name == "work" for path in upper):
+        raise Refused(f"There is more than one {file} in {name}: in {' and in '.join(sorted(map(str, upper)))}.")
+    return folder / max(upper, key=lambda path: path.name == "work")

@@ -115,6 +115,111 @@ SINGLE: dict[str, str] = {
 }
 
 
+def attacks(wanted: list[Path], outside: Path) -> dict[str, str]:
+    """Return attacks that begin the reference: on the files `wanted`, on a folder `outside`, and on all that run."""
+    read = f"""
+import os, sys
+def read(path):
+    try:
+        return open(path, "rb").read()
+    except OSError:
+        return b""
+own = os.path.dirname(os.path.abspath(__file__))
+files = {[str(path) for path in wanted]}
+files += [os.path.join(parent, name) for parent, _, names in os.walk("/") for name in names
+          if name in ("test_own.py", "test_checkpoint.py", "server.py", "grades.csv")
+          and not parent.startswith((own, "/proc/", "/usr/", "/lib", sys.prefix, sys.base_prefix))
+          and "-packages/" not in parent]
+shown = [path for path in files if read(path)]
+shown += [line for name in os.listdir("/proc") if name.isdecimal() and int(name) != os.getpid()
+          for line in [read(f"/proc/{{name}}/cmdline")] if b"-m\\0pytest" in line or b"victim" in line]
+shown += [name for name in os.environ if name.startswith(("PYTEST", "CHECKPOINT"))]
+if shown:
+    sys.exit(f"LEAK {{shown}}")
+"""
+    return {
+        "reads-what-is-not-its-own": beginning(read),
+        "overwrites-others": beginning(OVERWRITE.format(files=[str(path) for path in wanted], outside=str(outside))),
+        "kills-all": beginning("import os, signal\ntry:\n    os.kill(-1, signal.SIGKILL)\nexcept OSError:\n    pass"),
+        "stops-all": beginning(STOP),
+        "talks-to-all-ports": beginning(TALK),
+        "binds-thousands-of-ports": beginning(BIND),
+        "nests-folders": beginning(NEST),
+        "fills-what-all-share": beginning(FILL),
+    }
+
+
+OVERWRITE = """
+import os
+for path in {files} + [{outside!r} + "/here", "/etc/{mark}", __file__]:
+    try:
+        with open(path, "w") as file:
+            file.write("LEAK")
+    except OSError:
+        pass
+""".replace("{mark}", MARK)
+
+STOP = """
+import os, signal
+for name in os.listdir("/proc"):
+    if name.isdecimal() and int(name) != os.getpid():
+        for number in signal.SIGSTOP, signal.SIGTERM, signal.SIGKILL:
+            try:
+                os.kill(int(name), number)
+            except OSError:
+                pass
+"""
+
+TALK = """
+import socket
+with open("/proc/net/tcp") as file:
+    ports = {int(line.split()[1].split(":")[1], 16) for line in list(file)[1:]}
+for port in ports | set(range(20000, 32000)):
+    with socket.socket() as one:
+        one.settimeout(0.1)
+        if one.connect_ex(("127.0.0.1", port)) == 0:
+            one.sendall(b"LEAK FLUSHALL")
+"""
+
+BIND = """
+import os, resource, socket, time
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+if os.fork() == 0:
+    taken = []
+    for port in range(20000, 32000):
+        try:
+            taken.append(socket.create_server(("127.0.0.1", port)))
+        except OSError:
+            pass
+    time.sleep(60)
+    os._exit(0)
+"""
+
+NEST = """
+import os
+here = os.open(os.environ["TMPDIR"], os.O_RDONLY)
+for _ in range(3000):
+    try:
+        os.mkdir("d", dir_fd=here)
+    except FileExistsError:
+        pass
+    below = os.open("d", os.O_RDONLY, dir_fd=here)
+    os.close(here)
+    here = below
+"""
+
+FILL = f"""
+import os
+for folder in "/dev/shm", "/tmp", "/var/tmp":
+    try:
+        with open(f"{{folder}}/{MARK}-{{os.getpid()}}", "wb") as file:
+            file.write(bytes(1 << 20))
+    except OSError:
+        pass
+"""
+
+
 def write_hostile(folder: Path) -> None:
     """Write the submissions that deserve few points or none."""
     for name, text in SINGLE.items():

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,15 +45,16 @@ class StagesCopy:
                 del lines[first_line(node) - 1 : node.end_lineno]
         path.write_text("".join(lines))
 
-    def desk(self, *args: object) -> tuple[int, str]:
+    def desk(self, *args: object, apart: Sequence[str] = (), **more: str) -> tuple[int, str]:
         """Run `python3 -m stages …`; return its status and its output."""
         done = subprocess.run(
-            [sys.executable, "-B", "-m", "stages", *map(str, args)],
+            [*apart, sys.executable, "-B", "-m", "stages", *map(str, args)],
             cwd=self.folder,
-            env=environment(),
+            env=environment() | more,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            errors="replace",
         )
         return done.returncode, done.stdout
 

@@ -1,5 +1,6 @@
 """Grades a submission that starts a real Redis instead of a server of its own, and prints its points for each stage.
 
+It can do so only where submissions are not kept apart: in namespaces a submission sees no other program.
 `stages/TEACHING.md` has these figures. It takes some minutes: `python3 -m tests.tools.proxy [STAGE ...]`
 """
 
@@ -14,6 +15,7 @@ from stages.desk.starter import write
 from stages.harness.course import STAGES, stage_folder
 from stages.teacher import results
 from stages.teacher.assess import Limits, assess
+from stages.teacher.isolation import MODES
 from tests.support.hostile import PROXY
 
 
@@ -27,7 +29,7 @@ def main(stages: list[int]) -> None:
     """Print a line for each stage."""
     for stage in stages:
         with tempfile.TemporaryDirectory() as folder:
-            grade = assess(write_proxy(stage, Path(folder, "proxy")), stage, Limits(patience=1))
+            grade = assess(write_proxy(stage, Path(folder, "proxy")), stage, Limits(patience=1), MODES[-1])
         print(f"{stage:02} {results.row(grade)}", flush=True)
 
 

@@ -1,0 +1,164 @@
+"""Each attack on the grading ends soon, with the grade that its code deserves, and costs nobody else anything.
+
+All of them run in namespaces of their own (tests/support/apart.py).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from stages.desk.manifest import sources
+from stages.desk.starter import write
+from stages.harness.course import stage_folder
+from stages.teacher.isolation import MODES, works
+from tests.stages.test_grade import OUT_OF, SHORT, rows
+from tests.support import hostile
+from tests.support.apart import apart
+from tests.support.stages_copy import StagesCopy, desk
+
+
+@pytest.fixture
+def short(stages_copy: StagesCopy) -> StagesCopy:
+    """A copy of the stages, in which the checkpoint of 01 has only some tests."""
+    stages_copy.shorten(1, *SHORT)
+    return stages_copy
+
+
+def submit(folder: Path, code: str, name: str = "server.py") -> None:
+    """Write a submission of one file."""
+    folder.mkdir(parents=True)
+    (folder / name).write_text(code)
+
+
+def grade(stages: StagesCopy, folder: Path, *options: object) -> str:
+    """Grade the submissions in `folder/in` in namespaces of their own; return what was printed."""
+    args = ("grade", folder / "in", "--stage", "01", "--out", folder / "out", *options)
+    with tempfile.TemporaryDirectory(dir="/tmp") as temporary:
+        Path(temporary).chmod(0o711)  # other users may go through
+        status, printed = stages.desk(*args, apart=apart(), TMPDIR=temporary)
+        assert status == 0, printed
+        assert not os.listdir(temporary)
+    return printed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["namespaces", "user"])
+def test_an_attack_costs_nobody_anything(mode: str, short: StagesCopy, tmp_path: Path) -> None:
+    """Without namespaces, only with another user, those attacks are left out that TEACHING.md says are not held."""
+    if not any(works(each) for each in MODES if each.name == mode):
+        pytest.skip(f"this machine has no {mode} for submissions")
+    victim = tmp_path / "in" / "victim" / "server.py"
+    submit(victim.parent, hostile.REFERENCE)
+    submit(tmp_path / "extra", "def test_own(client):\n    client.check(b'own', b'own')\n", "test_own.py")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    if mode == "namespaces":
+        outside.chmod(0o777)
+    wanted = [victim, short.folder / "stages" / stage_folder(1).name / "server.py", tmp_path / "extra" / "test_own.py"]
+    attacks = hostile.attacks(wanted, outside)
+    if mode == "user":
+        attacks = {
+            name: attacks[name] for name in ("overwrites-others", "kills-all", "nests-folders", "fills-what-all-share")
+        }
+    for name, code in attacks.items():
+        submit(tmp_path / "in" / name, code)
+    options = ("--extra", tmp_path / "extra", "--jobs", 3, "--patience", 10, "--timeout", 100, "--isolation", mode)
+    printed = grade(short, tmp_path, *options)
+    assert ("but not in namespaces" in printed) is (mode == "user")
+    found = rows(tmp_path / "out")
+    for name in ("victim", *attacks):
+        said = (tmp_path / "out" / f"{name}.txt").read_text()
+        assert "LEAK" not in said, said
+        assert found[name].seconds < 100
+        if mode == "user" and name == "kills-all":  # and pytest with it
+            assert (found[name].score, found[name].status) == (0, "stopped")
+        elif name != "binds-thousands-of-ports":  # its own, too
+            assert (found[name].score, found[name].status) == (OUT_OF + 1, "graded"), said
+    assert victim.read_text() == hostile.REFERENCE
+    assert not list(outside.iterdir())
+    left = [name for folder in ("/dev/shm", "/tmp", "/var/tmp") for name in os.listdir(folder) if hostile.MARK in name]
+    assert not left
+
+
+@pytest.mark.slow
+def test_no_name_stops_the_grading_and_a_run_can_be_resumed(short: StagesCopy, tmp_path: Path) -> None:
+    """All submissions are empty, so that each takes a moment; what counts is what becomes of their names."""
+    names = ["Müller", os.fsdecode("Müller".encode("latin-1")), "n" * 248, "=1+1", "a\nb\x1b[2J", "gone"]
+    for name in names:
+        (tmp_path / "in" / name).mkdir(parents=True)
+    printed = grade(short, tmp_path)
+    assert "\x1b" not in printed
+    found = rows(tmp_path / "out")
+    assert [row.out_of for row in found.values()] == [OUT_OF] * len(names)
+    assert {"Müller", "'=1+1", r"a\nb\x1b[2J"} < found.keys()
+    for file in (tmp_path / "out").glob("*.xml"):
+        ElementTree.parse(file)
+    (tmp_path / "in" / "gone").rmdir()
+    submit(tmp_path / "in" / "late", hostile.REFERENCE)
+    assert "[1/1] late" in grade(short, tmp_path, "--resume")
+    again = rows(tmp_path / "out")
+    assert again.keys() - found.keys() == {"late"} and found.keys() - again.keys() == {"gone"}
+    assert not (tmp_path / "out" / "gone.txt").exists() and (tmp_path / "out" / "late.txt").exists()
+    shutil.rmtree(tmp_path / "in" / "Müller")
+    submit(tmp_path / "in" / "Müller", hostile.REFERENCE)
+    assert "[1/1] Müller" in grade(short, tmp_path, "--only", "Müller")
+    assert {name for name, row in rows(tmp_path / "out").items() if row.score == OUT_OF} == {"late", "Müller"}
+    assert len(rows(tmp_path / "out")) == len(again)
+
+
+@pytest.mark.slow
+def test_a_mistake_in_the_teachers_own_tests_is_told_to_the_teacher_and_nobody_is_graded(
+    short: StagesCopy, tmp_path: Path
+) -> None:
+    submit(tmp_path / "in" / "one", hostile.REFERENCE)
+    submit(tmp_path / "extra", "def test_own(:\n", "test_own.py")
+    args = ("grade", tmp_path / "in", "--stage", "01", "--out", tmp_path / "out", "--extra", tmp_path / "extra")
+    status, printed = short.desk(*args)
+    assert status == 2 and "mistakes in the tests" in printed and "test_own.py" in printed and "SyntaxError" in printed
+    assert not (tmp_path / "out" / "grades.csv").exists()
+
+
+@pytest.mark.slow
+def test_an_answer_that_is_no_text_is_shown(stages_copy: StagesCopy, tmp_path: Path) -> None:
+    stages_copy.shorten(3, "test_ping_is_answered_with_pong")
+    code = sources(stage_folder(3))
+    odd = code["server.py"].replace("transport.write(output)", r'transport.write(b"+\xed\xa0\x80\x1b[2J\r\n")')
+    write(code | {"server.py": odd}, tmp_path / "in" / "one")
+    args = ("grade", tmp_path / "in", "--stage", "03", "--out", tmp_path / "out", "--patience", 1)
+    status, printed = stages_copy.desk(*args)
+    assert status == 0 and rows(tmp_path / "out")["one"].status == "graded", printed
+    said = (tmp_path / "out" / "one.txt").read_text()
+    assert r"\xed\xa0\x80" in said and "\x1b" not in said + printed
+    ElementTree.parse(tmp_path / "out" / "one.xml")
+
+
+@pytest.mark.slow
+def test_what_depends_on_timing_is_called_racy(short: StagesCopy, tmp_path: Path) -> None:
+    """A byte is lost the first time: without namespaces a submission can remember that there was one."""
+    lost = """
+import os
+seen = os.path.join(os.environ["TMPDIR"], "seen")
+if data == bytes(1) and not os.path.exists(seen):
+    open(seen, "w").close()
+else:
+    self.transport.write(data)"""
+    submit(tmp_path / "in" / "one", hostile.handling(lost))
+    args = ("grade", tmp_path / "in", "--stage", "01", "--out", tmp_path / "out", "--patience", 1)
+    printed = short.desk(*args, "--isolation", "none")[1]
+    row = rows(tmp_path / "out")["one"]
+    assert (row.score, row.status) == (OUT_OF, "racy"), printed
+    said = (tmp_path / "out" / "one.txt").read_text()
+    assert "a-zero-byte]: passed, but not the first time" in said and "RACY" in said
+
+
+@pytest.mark.slow
+def test_the_weakest_mode_says_what_it_does_not_hold(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    weak = desk("grade", tmp_path / "in", "--stage", "01", "--out", tmp_path / "out", "--isolation", "none")
+    assert "NOTHING KEEPS THE SUBMISSIONS APART" in weak.stderr
