@@ -29,7 +29,8 @@ PR_SET_NO_NEW_PRIVS = 38
 PR_CAPBSET_DROP = 24
 CAPABILITY_VERSION = 0x20080522
 COUNT_EVERY = 0.2
-COUNTS_APART = list(map(int, os.uname().release.split("-")[0].split(".")[:2])) >= [5, 14]  # Linux: each user namespace
+# Since then Linux limits the processes in a user namespace, not all of a user.
+COUNTS_APART = [int(part) for part in os.uname().release.split("-")[0].split(".")[:2]] >= [5, 14]
 
 
 def main() -> None:

@@ -9,7 +9,9 @@
 Behind them:
 
     leaks.py       looks for solutions in a folder that must not have any
+    text.py        makes text from submissions safe to print, to open in a spreadsheet, to name a file
     submission.py  copies or unpacks a submission: plain files only, and not too many
+    isolation.py   keeps submissions apart: finds the best mode that works, and runs pytest in it
     assess.py      grades one submission: runs the original checkpoint on it, under limits
     results.py     writes a grade down: CSV, feedback, JUnit's XML, Gradescope's JSON
 """

@@ -91,34 +91,34 @@ def grade_all(options: argparse.Namespace, limits: Limits, mode: Mode) -> int:
         name for name in sources if not (options.resume and name in before and before[name][STATUS] != "error")
     }
     rows = {name: row for name, row in before.items() if name in sources and name not in again}
-    for name in before.keys() - rows.keys():
+    for name in before.keys() - sources.keys():
         for suffix in (".txt", ".xml"):
             (out / f"{name}{suffix}").unlink(missing_ok=True)
-    wanted = {name: source for name, source in sources.items() if name in again}
     with ThreadPoolExecutor(max(1, options.jobs)) as pool:
         try:
             args = (options.stage, limits, mode, options.extra)
-            running = [pool.submit(graded, source, *args, name) for name, source in wanted.items()]
+            running = [pool.submit(graded, sources[name], *args, name) for name in sorted(again)]
             for number, done in enumerate(as_completed(running), 1):
                 grade = done.result()
                 rows[grade.submission] = results.cells(grade)
-                write(out, grade, results.table(options.stage, rows.values()))
-                print(f"[{number}/{len(wanted)}] {results.row(grade)}", flush=True)
+                write(out / f"{grade.submission}.txt", results.feedback(grade))
+                write(out / f"{grade.submission}.xml", results.junit(grade))
+                write(out / "grades.csv", results.table(options.stage, rows.values()))
+                print(f"[{number}/{len(again)}] {results.row(grade)}", flush=True)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    results.write(out / "grades.csv", results.table(options.stage, rows.values()))
     print(f"{out / 'grades.csv'} has the grades")
     return 0
 
 
-def write(out: Path, grade: Grade, table: str) -> None:
-    """Write the files about one submission, and the table; what cannot be written stops nothing."""
-    files = {"grades.csv": table, f"{grade.submission}.txt": results.feedback(grade)}
-    for name, text in (files | {f"{grade.submission}.xml": results.junit(grade)}).items():
-        try:
-            results.write(out / name, text)
-        except OSError as error:
-            print(f"{name} cannot be written: {error}", file=sys.stderr)
+def write(file: Path, text: str) -> None:
+    """Write a file; one that cannot be written stops nothing."""
+    try:
+        results.write(file, text)
+    except OSError as error:
+        print(f"{file} cannot be written: {error}", file=sys.stderr)
 
 
 def graded(source: Path, stage: int, limits: Limits, mode: Mode, extra: Path | None, name: str) -> Grade:

@@ -18,6 +18,7 @@ from stages.desk.manifest import sources
 from stages.desk.starter import write
 from stages.harness.course import STAGES, stage_folder
 from tests.support import hostile
+from tests.support.apart import apart
 from tests.support.checkpoints import need_redis
 from tests.support.machine import within
 from tests.support.stages_copy import StagesCopy, desk
@@ -59,10 +60,12 @@ def rows(out: Path) -> dict[str, Row]:
         }
 
 
-def test_a_hostile_submission_gets_no_points_and_ends_soon(short: StagesCopy, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["best", pytest.param("none", marks=pytest.mark.slow)])
+def test_a_hostile_submission_gets_no_points_and_ends_soon(mode: str, short: StagesCopy, tmp_path: Path) -> None:
     hostile.write_hostile(tmp_path / "in")
     limits = ("--timeout", 20, "--patience", 0.3, "--memory", 256, "--jobs", 5)
-    status, printed = short.desk("grade", tmp_path / "in", "--stage", "01", "--out", tmp_path / "out", *limits)
+    args = ["grade", tmp_path / "in", "--stage", "01", "--out", tmp_path / "out", *limits]
+    status, printed = short.desk(*args) if mode == "best" else short.desk(*args, "--isolation", mode, apart=apart())
     assert status == 0, printed
     found = rows(tmp_path / "out")
     assert sorted(found) == sorted(path.name for path in (tmp_path / "in").iterdir())

@@ -36,6 +36,11 @@ def submit(folder: Path, code: str, name: str = "server.py") -> None:
     (folder / name).write_text(code)
 
 
+def works_as(mode: str) -> bool:
+    """Whether submissions can run in a mode on this machine."""
+    return any(works(each) for each in MODES if each.name == mode)
+
+
 def grade(stages: StagesCopy, folder: Path, *options: object) -> str:
     """Grade the submissions in `folder/in` in namespaces of their own; return what was printed."""
     args = ("grade", folder / "in", "--stage", "01", "--out", folder / "out", *options)
@@ -51,7 +56,7 @@ def grade(stages: StagesCopy, folder: Path, *options: object) -> str:
 @pytest.mark.parametrize("mode", ["namespaces", "user"])
 def test_an_attack_costs_nobody_anything(mode: str, short: StagesCopy, tmp_path: Path) -> None:
     """Without namespaces, only with another user, those attacks are left out that TEACHING.md says are not held."""
-    if not any(works(each) for each in MODES if each.name == mode):
+    if not works_as(mode):
         pytest.skip(f"this machine has no {mode} for submissions")
     victim = tmp_path / "in" / "victim" / "server.py"
     submit(victim.parent, hostile.REFERENCE)
@@ -162,3 +167,20 @@ def test_the_weakest_mode_says_what_it_does_not_hold(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     weak = desk("grade", tmp_path / "in", "--stage", "01", "--out", tmp_path / "out", "--isolation", "none")
     assert "NOTHING KEEPS THE SUBMISSIONS APART" in weak.stderr
+
+
+@pytest.mark.slow
+def test_a_link_in_the_place_of_a_log_leads_a_checkpoint_nowhere(stages_copy: StagesCopy, tmp_path: Path) -> None:
+    """Its report would show the file to which the link leads: one of the teacher's own tests."""
+    if not works_as("namespaces"):
+        pytest.skip("programs cannot have namespaces of their own here")
+    stages_copy.shorten(5, "test_the_log_holds_the_requests_as_clients_send_them")
+    code = sources(stage_folder(5))
+    code["server.py"] = hostile.LINK.format(name=f"stages/{stage_folder(5).name}/extra/test_own.py") + code["server.py"]
+    write(code, tmp_path / "in" / "one")
+    submit(tmp_path / "extra", "# SECRET\ndef test_own(client):\n    client.connect\n", "test_own.py")
+    args = ("grade", tmp_path / "in", "--stage", "05", "--out", tmp_path / "out", "--extra", tmp_path / "extra")
+    status, printed = stages_copy.desk(*args, "--isolation", "namespaces", "--patience", 1)
+    assert status == 0 and rows(tmp_path / "out")["one"].score == 0, printed
+    said = (tmp_path / "out" / "one.txt").read_text()
+    assert "SECRET" not in said and "Too many levels of symbolic links" in said

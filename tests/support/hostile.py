@@ -209,6 +209,21 @@ for _ in range(3000):
     here = below
 """
 
+LINK = """
+import os, sys, threading, time
+folder = sys.argv[sys.argv.index("--dir") + 1] if "--dir" in sys.argv else "."
+def link():
+    time.sleep(0.2)
+    while True:
+        try:
+            os.symlink("/proc/self/cwd/{name}", folder + "/link")  # what pytest sees there, from the folder it runs in
+            os.replace(folder + "/link", folder + "/appendonly.aof")
+        except OSError:
+            pass
+        time.sleep(0.01)
+threading.Thread(target=link, daemon=True).start()
+"""
+
 FILL = f"""
 import os
 for folder in "/dev/shm", "/tmp", "/var/tmp":
