@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from stages.harness.checkpoint import Dice, Modules, step
-from stages.harness.log import has_records, log_of, logged, settle
+from stages.harness.log import has_records, log_of, logged, same, settle
 from stages.harness.server import NotStarted, Server
 from stages.harness.target import Target, redis
 from stages.harness.wire import Client, Error, Patience, request
@@ -25,7 +26,7 @@ Start = Callable[..., Server]
 OK, PONG, QUEUED = b"+OK\r\n", b"+PONG\r\n", b"+QUEUED\r\n"
 PING = request("PING")
 NAME = "appendonly.aof"
-KEYS = 30_000  # so many that a child works for a moment
+KEYS = 10_000  # so many that a child works for a moment
 IN_PROGRESS = "ERR Background append only file rewriting already in progress"
 
 WATCHED = """
@@ -172,35 +173,37 @@ def state_of(pid: int) -> str:
 def hold(server: Server, client: Client) -> int:
     """Have a rewrite begin, and stop its child, as Ctrl-Z stops a program; return its process id."""
     for _ in range(20):
-        done = begin(server, client)
-        drafts: list[Path] = []
-        while not done() and not drafts:
-            until(server, lambda: bool(drafts.extend(drafts_in(folder(server))) or drafts) or done(), "No child begins")
-        for draft in drafts:
-            pid = int(draft.stem.rpartition("-")[2])
-            os.kill(pid, signal.SIGSTOP)
-            while state_of(pid) not in ("T", "Z", ""):
-                time.sleep(0.001)
-            if state_of(pid) == "T":
-                return pid
-        until(server, done, "The child has ended, and the log does not become a new base and one increment")
+        if pid := caught(server, begin(server, client)):
+            return pid
     if server.target.folder is None:
         pytest.skip(f"{server.target.name} has no child that can be stopped")
     raise AssertionError(f"no child writes temp-rewriteaof-bg-PID.aof. {shown(folder(server))}")
 
 
+def caught(server: Server, done: Callable[[], bool]) -> int:
+    """Stop the child of the rewrite that has begun, and return its process id; 0 if it has ended before."""
+    until(server, lambda: done() or bool(drafts_in(folder(server))), "No rewrite begins")
+    for draft in drafts_in(folder(server)):
+        pid = int(draft.stem.rpartition("-")[2])
+        os.kill(pid, signal.SIGSTOP)
+        while state_of(pid) not in ("T", "Z", ""):
+            time.sleep(0.001)
+        if state_of(pid) == "T":
+            return pid
+    until(server, done, "The child has ended, and the log does not become a new base and one increment")
+    return 0
+
+
 def drafts_in(data: Path) -> list[Path]:
-    """List what children write now."""
-    return list(manifest_of(data).parent.glob("temp-rewriteaof-bg-*.aof"))
+    """List what children write now; a real Redis writes it beside the folder of the log."""
+    return list(data.rglob("temp-rewriteaof-*.aof"))
 
 
 def release(pid: int, number: int = signal.SIGCONT) -> None:
     """Send a stopped child a signal, and let it go on."""
     for each in (number, signal.SIGCONT):
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, each)
-        except ProcessLookupError:
-            pass
 
 
 @pytest.fixture
@@ -217,7 +220,9 @@ def full(server: Server, client: Client) -> Client:
     assert isinstance(held, int)
     if held < KEYS:
         pairs = [f"filling:{number}" for number in range(KEYS) for _ in range(2)]
-        client.check(b"".join(request("MSET", *pairs[at : at + 2000]) for at in range(0, 2 * KEYS, 2000)), OK * 30)
+        client.check(
+            b"".join(request("MSET", *pairs[at : at + 2000]) for at in range(0, 2 * KEYS, 2000)), OK * (KEYS // 1000)
+        )
     return client
 
 
@@ -281,7 +286,7 @@ def test_with_increment_adds_the_next_increment(modules: Modules) -> None:
 @step(1)
 @pytest.mark.read("Step 1: which files are the log")
 def test_with_base_replaces_all_but_the_last_increment(modules: Modules) -> None:
-    """`with_base` returns a manifest with the next base and only the last increment: the base has what is in the others.
+    """`with_base` returns a manifest with the next base, and only the last increment: what is in the others is in it.
     The result has the base and the increments of three.
 
     The child was forked when the last increment was opened. All that is in those before it is in the base.
@@ -594,6 +599,7 @@ result = [
 # Half a request in the middle
 
 
+SELECT = request("SELECT", "0")  # Redis writes it, too
 FOUR = [(b"INCR", b"n"), (b"RPUSH", b"l", b"a"), (b"RPUSH", b"l", b"b"), (b"INCR", b"n")]
 
 
@@ -615,7 +621,7 @@ def write_log(data: Path, *files: tuple[str, bytes]) -> None:
 def test_the_files_of_a_log_are_restored_one_after_the_other_and_only_the_last_one_is_cut(
     start: Start, tmp_path: Path
 ) -> None:
-    """A log of a base and two increments is restored in this order. If the last one ends in half a request, that is cut.
+    """A log of a base and two increments is restored in this order. Half a request at the very end is cut off.
 
     `open` calls `restore` for each file, with `last` True for the last one: then it is as in stage 05.
     """
@@ -626,17 +632,16 @@ def test_the_files_of_a_log_are_restored_one_after_the_other_and_only_the_last_o
     client.check(request("LRANGE", "l", 0, -1) + request("GET", "n"), b"*2\r\n" + bulk("a") + bulk("b") + bulk("2"))
     client.check(request("INCR", "n"), integer(3))
     settle(client)
-    server.kill()
-    start(data=tmp_path).connect().check(request("GET", "n"), bulk("3"))
+    same(logged(tmp_path).replace(SELECT, b""), two + request("INCR", "n"), "This is in the last increment.")
 
 
 @step(4)
 @pytest.mark.read("Step 4: half a request in the middle")
-@pytest.mark.parametrize("torn", ["the base", "an increment", "a transaction"])
+@pytest.mark.parametrize("torn", ["the base", "an increment"])
 def test_a_server_does_not_start_when_a_file_before_the_last_one_is_torn(
     start: Start, target: Target, tmp_path: Path, torn: str
 ) -> None:
-    """If the base, or an increment that others follow, ends in half a request or transaction, the server refuses.
+    """If the base, or an increment that another one follows, ends in half a request, the server does not start.
     It says which file it is, and changes nothing.
 
     Requests are missing in the middle, and those behind them would be executed on other data.
@@ -644,7 +649,7 @@ def test_a_server_does_not_start_when_a_file_before_the_last_one_is_torn(
     `restore` has a parameter `last`. If it is False, raise CorruptLog instead of cutting.
     """
     whole = b"".join(request(*each) for each in FOUR)
-    half = {"a transaction": request("MULTI") + request("INCR", "n")}.get(torn, request("INCR", "n")[:-3])
+    half = request("INCR", "n")[:-3]
     base, increment = (half, b"") if torn == "the base" else (b"", half)
     write_log(tmp_path, ("base 2", whole + base), ("incr 5", whole + increment), ("incr 6", whole))
     before = {path.name: path.read_bytes() for path in manifest_of(tmp_path).parent.iterdir()}
@@ -658,8 +663,8 @@ def test_a_server_does_not_start_when_a_file_before_the_last_one_is_torn(
     name = f"{NAME}.2.base.aof" if torn == "the base" else f"{NAME}.5.incr.aof"
     if not target.is_redis:
         assert name in server.errors, f"the message does not name {name}:\n{server.errors}"
-    after = {path.name: path.read_bytes() for path in manifest_of(tmp_path).parent.iterdir()}
-    assert {each: after.get(each) for each in before} == before, "a file was changed, though the server did not start"
+        after = {path.name: path.read_bytes() for path in manifest_of(tmp_path).parent.iterdir()}
+        assert {each: after.get(each) for each in before} == before, "a file was changed, and the server did not start"
 
 
 @step(4)
@@ -994,7 +999,7 @@ with open(draft, "rb") as file:
 @pytest.mark.read("Step 7: the rewrite")
 def test_a_rewrite_replaces_the_changes_by_the_data(server: Server, client: Client, rng: Dice) -> None:
     """BGREWRITEAOF is answered at once; then the log is one base and one increment, and nothing else is in the folder.
-    A thousand INCRs are a short log. The numbers in the names grow by one each time.
+    A thousand INCRs are a short log. The numbers in the names grow.
 
     Does nothing happen? `tick` is called ten times a second; if a rewrite is `scheduled`, it calls `begin`.
 
@@ -1002,17 +1007,18 @@ def test_a_rewrite_replaces_the_changes_by_the_data(server: Server, client: Clie
     """
     key, value = rng.key(), b"x" * 1000
     for number in (1, 2):
-        for each in range(1000):
-            client.send(request("INCR", key) + request("SET", "large", value))
-            client.expect(integer(1000 * (number - 1) + each + 1) + OK)
+        counts = range(1000 * number - 999, 1000 * number + 1)
+        both = request("INCR", key) + request("SET", "large", value)
+        client.check(both * 1000, b"".join(integer(each) + OK for each in counts))
         old = listed(folder(server))
         large = sum(path.stat().st_size for path in manifest_of(folder(server)).parent.iterdir())
         rewrite(server, client)
         small = sum(path.stat().st_size for path in manifest_of(folder(server)).parent.iterdir())
         assert small < large - 900_000, f"the log had {large} bytes, and has {small} after the rewrite"
         (_, base, _), (_, increment, _) = listed(folder(server))
-        assert increment == old[-1][1] + 1, f"the number follows the last one's, {old[-1][1]}. {shown(folder(server))}"
-        assert base == (old[0][1] + 1 if old[0][0] == "b" else 1), f"the next base. {shown(folder(server))}"
+        assert increment > old[-1][1], f"the increment's number does not grow. {shown(folder(server))}"
+        last = max([number for kind, number, _ in old if kind == "b"], default=0)
+        assert base > last, f"the base's number does not grow. {shown(folder(server))}"
     assert client.ask("GET", key) == b"2000"
 
 
@@ -1113,6 +1119,7 @@ def test_clients_are_served_while_the_child_works_and_nothing_is_lost(
 
 @step(7)
 @pytest.mark.read("Step 7: the rewrite")
+@pytest.mark.not_redis("redis-server 7.0.15 leaves the connection open until its child ends")
 def test_a_client_notices_the_end_of_its_connection_while_the_child_works(
     server: Server, full: Client, connect: Callable[[], Client]
 ) -> None:
@@ -1135,7 +1142,9 @@ def test_a_client_notices_the_end_of_its_connection_while_the_child_works(
 
 @step(7)
 @pytest.mark.read("Step 7: the rewrite")
-@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
+@pytest.mark.parametrize(
+    "name", ["SIGKILL", pytest.param("SIGTERM", marks=pytest.mark.not_redis("its child ignores a SIGTERM"))]
+)
 def test_if_the_child_is_killed_the_server_goes_on_and_the_log_is_whole(
     server: Server, full: Client, start: Start, tmp_path_factory: pytest.TempPathFactory, rng: Dice, name: str
 ) -> None:
@@ -1158,8 +1167,6 @@ def test_if_the_child_is_killed_the_server_goes_on_and_the_log_is_whole(
     full.check(PING + request("INCR", key), PONG + integer(3))
     after = [each for each in listed(folder(server)) if each[0] == "b"]
     assert after == before, f"the child was killed, and its base is in the log. {shown(folder(server))}"
-    settle(full)
-    restored(start, server, tmp_path_factory).check(request("GET", key), bulk("3"))
     rewrite(server, full)
     full.check(request("INCR", key), integer(4))
     settle(full)
@@ -1330,9 +1337,7 @@ def test_a_server_that_is_killed_during_a_rewrite_starts_again(
     client = again.connect()
     client.check(request("INCR", key), integer(3))
     rewrite(again, client)
-    assert not drafts_in(copy), "the draft of the child is still there"
-    settle(client)
-    restored(start, again, tmp_path_factory).check(request("GET", key), bulk("3"))
+    assert again.target.is_redis or not drafts_in(copy), "the draft of the child is still there"
 
 
 @step(7)
@@ -1357,7 +1362,9 @@ def test_a_real_redis_starts_on_the_folder(
     try:
         real.await_ready()
         other = real.connect()
-        other.check(request("GET", key + b"-n") + request("LRANGE", key, 0, -1), bulk("2") + b"*2\r\n$1\r\na\r\n$1\r\nb\r\n")
+        other.check(
+            request("GET", key + b"-n") + request("LRANGE", key, 0, -1), bulk("2") + b"*2\r\n$1\r\na\r\n$1\r\nb\r\n"
+        )
         assert other.ask("ZSCORE", key + b"-z", "m") == b"1.5"
         assert other.ask("DBSIZE") == client.ask("DBSIZE")
         assert log_of(copy).exists()

@@ -16,6 +16,7 @@ import gc
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, Protocol
@@ -38,7 +39,10 @@ class Engine(Protocol):
 
 
 class Rewriter:
-    """The log's folder: opens the log that is in it, and rewrites it. `tick` is called ten times a second."""
+    """The log's folder: opens the log that is in it, and rewrites it.
+
+    `tick` is called ten times a second, while there is something to do: a rewrite is `scheduled`, or a child works.
+    """
 
     def __init__(self, engine: Engine, folder: Path, policy: str) -> None:
         self.engine, self.folder, self.policy = engine, folder, policy
@@ -138,10 +142,15 @@ class Rewriter:
 
 
 def work(task: Callable[[], None]) -> NoReturn:
-    """In a child: do a task, and end with status 0, or 1 if it raises something. Never returns to the event loop.
+    """In a child: do a task, and end the process, with status 0, or 1 if the task raises anything. Never return.
 
-    The child has copies of all that was open in the server. It must not keep them, else a client whose connection the
-    server closes is not told, and the port stays taken. And a signal to it must not reach the server's loop.
+    The child has copies of all that the server has open. If it keeps them, a client whose connection the server closes
+    does not notice, and the port stays taken: `os.closerange(3, os.sysconf("SC_OPEN_MAX"))` closes all but standard
+    input, output and error. It has the server's signal handlers, too, and a signal to the child would wake the server's
+    event loop: `signal.set_wakeup_fd(-1)` ends that. Then SIGINT and SIGTERM get back their default, `signal.SIG_DFL`.
+
+    `os._exit(status)` ends a process at once. Call it in `finally`: if an exception left this function, the child would
+    go on as a second server. `traceback.print_exc()` tells what it was.
     """
     status = 1
     try:
@@ -151,5 +160,7 @@ def work(task: Callable[[], None]) -> NoReturn:
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         task()
         status = 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(status)
