@@ -1352,6 +1352,8 @@ def test_if_the_child_is_killed_the_server_goes_on_and_the_log_is_whole(
     release(pid, getattr(signal, name))
     until(server, lambda: not drafts_in(folder(server)), "The child was killed, and its draft is still there")
     full.check(PING + request("INCR", key), PONG + integer(3))
+    if not server.target.is_redis:
+        assert server.errors, "nothing on standard error says that the log was not rewritten"
     after = [each for each in listed(folder(server)) if each[0] == "b"]
     assert after == before, f"the child was killed, and its base is in the log. {shown(folder(server))}"
     rewrite(server, full)
