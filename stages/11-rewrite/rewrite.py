@@ -116,8 +116,8 @@ class Rewriter:
         """The child has ended. If it has succeeded, rename its draft to the new base, save the manifest, and tidy up.
 
         In this order: whenever the server is killed, the files that the manifest lists are there, and whole. If the
-        child has failed, say so on standard error, and delete its draft: the log is longer than it could be, but nothing
-        is lost. Then, too, there is no child any more, and `gc.unfreeze()` undoes what `begin` has done.
+        child has failed, say so on standard error, and delete its draft: the log is longer than it could be, and nothing
+        is lost. In both cases there is no child any more, and `gc.unfreeze()` undoes what `begin` has done.
         """
         draft, self.child = self.draft(self.child), 0
         gc.unfreeze()
