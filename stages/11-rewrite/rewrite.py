@@ -83,11 +83,11 @@ class Rewriter:
             self.begin()
 
     def begin(self) -> None:
-        """Begin a rewrite: call `branch`, then fork a child that writes `draft(its pid)`; keep its number.
+        """Begin a rewrite: call `branch`, then fork a child; keep its number. Nothing is `scheduled` any more.
 
-        `os.fork()` returns twice: 0 in the child, which calls `work` and never returns; the child's number in the
-        server. Before it call `gc.freeze()`: a garbage collection in the child would write to each container, and that
-        copies it.
+        `os.fork()` returns twice: 0 in the child, which calls `work`, and never returns; the child's number in the
+        server. The child's task is `write_base` to `draft`, with its own number, `os.getpid()`. Before the fork call
+        `gc.freeze()`: a garbage collection in the child would write to each container, and that copies it.
         """
         self.scheduled = False
         self.branch()
@@ -101,8 +101,8 @@ class Rewriter:
         """Let new changes go to a new increment: the log is all files up to it.
 
         The old increment must be complete, on the disk too, before a manifest lists another one behind it: `flush` and
-        `sync` it. Then open a Log of the new file, save the manifest, and give the Log to the engine. (The old file is
-        closed when nobody uses it any more: a thread may be inside its `sync`.)
+        `sync` it. Then open a Log of the new file, save the manifest, and keep both: the manifest here, the Log in the
+        engine. (The old file is closed when nobody uses it any more: a thread may be inside its `sync`.)
         """
         manifest = self.manifest.with_increment()
         if self.engine.log is not None:
@@ -113,11 +113,12 @@ class Rewriter:
         self.manifest, self.engine.log = manifest, log
 
     def finish(self, succeeded: bool) -> None:
-        """The child has ended. If it has succeeded, rename its draft to the new base, save the manifest, and tidy up.
+        """The child has ended. If it has succeeded, rename its draft to the new base, save the manifest, and `tidy`.
 
-        In this order: whenever the server is killed, the files that the manifest lists are there, and whole. If the
-        child has failed, say so on standard error, and delete its draft: the log is longer than it could be, and nothing
-        is lost. In both cases there is no child any more, and `gc.unfreeze()` undoes what `begin` has done.
+        In this order: whenever the server is killed, the files that the manifest lists are there, and whole. Keep the
+        new manifest. If the child has failed, say so on standard error, and delete its draft, if there is one: the log
+        is longer than it could be, and nothing is lost. In both cases there is no child any more, and `gc.unfreeze()`
+        undoes what `begin` has done.
         """
         draft, self.child = self.draft(self.child), 0
         gc.unfreeze()
