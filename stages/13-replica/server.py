@@ -211,9 +211,9 @@ class Server:
             asyncio.get_running_loop().call_soon(self.rewrite)
 
     def rewrite(self) -> None:
-        """Let the rewriter do what is due. If that fails, nobody knows which files are the log: end the server.
+        """Let the primary and the rewriter do what is due.
 
-        And the primary.
+        If the rewriter fails, nobody knows which files are the log: end the server.
         """
         self.engine.primary.tick()
         try:
