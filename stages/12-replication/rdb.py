@@ -72,12 +72,12 @@ def snapshot(db: Store) -> Iterator[bytes]:
     The keys come from `db.items()`, which changes nothing, their deadlines from `db.deadline`: milliseconds since 1970,
     8 bytes, the lowest first. TYPES has the byte for each kind. After the key comes:
 
-    | kind       | value                                                                                               |
-    |------------|-----------------------------------------------------------------------------------------------------|
-    | STRING     | a string                                                                                            |
-    | LIST, SET  | the number of elements, then each, a string                                                         |
-    | HASH       | the number of fields, then for each the field and its value, two strings                            |
-    | SORTED_SET | the number of members, then for each the member, a string, and `struct.pack("<d", score)`           |
+    | kind       | value                                                                 |
+    |------------|-----------------------------------------------------------------------|
+    | STRING     | a string                                                              |
+    | LIST, SET  | how many elements; then each, a string                                |
+    | HASH       | how many fields; then each field and its value, two strings           |
+    | SORTED_SET | how many members; then each, a string, and `struct.pack("<d", score)` |
 
     >>> db = Store()
     >>> db.put(b"k", b"v")

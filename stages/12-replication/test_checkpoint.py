@@ -995,11 +995,13 @@ def test_the_server_goes_on_while_a_snapshot_is_written(start: Start, rng: Dice)
 @step(4)
 @pytest.mark.read("Step 4: all of it")
 def test_who_has_gone_is_no_replica_and_leaves_no_file(start: Start, tmp_path: Path, rng: Dice) -> None:
-    """INFO counts the replicas that are connected: one; none when it has gone, also during its snapshot. And no
-    temporary file is left.
+    """INFO counts the replicas that are connected: one; none when it has gone, also during its snapshot, for which it
+    has asked twice. And no temporary file is left.
 
     `connection_lost` calls `Engine.disconnect`, which has to `detach` the client. `send_snapshot` deletes the file that
     it has sent.
+
+    `attach` begins with `detach`: the client may be a replica already, and have a child.
     """
     server = start(data=tmp_path)
     client, replica = server.connect(), Follower(server).follow()
@@ -1009,6 +1011,7 @@ def test_who_has_gone_is_no_replica_and_leaves_no_file(start: Start, tmp_path: P
     eventually(client, lambda: count_replicas(client), "0", "the replica has gone; INFO counts")
     replica = Follower(server)
     replica.begin()
+    replica.client.send(request("PSYNC", "?", -1))
     replica.client.close()
     eventually(client, lambda: count_replicas(client), "0", "the replica has gone during its snapshot; INFO counts")
     eventually(client, lambda: drafts(tmp_path), [], "the replica has gone, and the file with its snapshot is left")
