@@ -94,9 +94,8 @@ class Primary:
         """Make a client a replica, and fork a child that writes its snapshot: the data as it is at `self.offset`.
 
         As in `Rewriter.begin`: `os.fork()` returns 0 in the child, which has `work` do `write_snapshot`, to the file
-        `draft(its pid)`. Keep a Replica with the number of the child. The client may be a replica: `detach` it first.
+        `draft(its pid)`. Keep a Replica, in `replicas`, with the number of the child.
         """
-        self.detach(client)
         pid = os.fork()
         if pid == 0:
             work(lambda: write_snapshot(self.draft(os.getpid()), self.db))
@@ -182,18 +181,19 @@ def psync(primary: Primary, client: Client, replid: bytes, offset: int) -> Value
     and sends `? -1`.
 
     If it is our stream, `primary.id` (a str), and the backlog has the rest of it (`since`): make the client a Replica
-    that needs no snapshot, in `primary.replicas`; `detach` it first. Answer with Replies: `CONTINUE` and the id, then
-    that rest, as Raw. Else `attach` the client; the answer is `FULLRESYNC`, the id and our offset.
+    that needs no snapshot, in `primary.replicas`. Answer with Replies: `CONTINUE` and the id, then that rest, as Raw.
+    Else `attach` the client; the answer is `FULLRESYNC`, the id and our offset.
 
-    If the client is between MULTI and EXEC, raise `ReplyError(NOT_IN_MULTI)`.
+    If the client is between MULTI and EXEC, raise `ReplyError(NOT_IN_MULTI)`. Else begin with `detach`: it may be a
+    replica already, and have a child.
     """
     if client.queue is not None:
         raise ReplyError(NOT_IN_MULTI)
+    primary.detach(client)
     missed = primary.since(offset - 1) if replid.decode(errors="replace") == primary.id else None
     if missed is None:
         primary.attach(client)
         return f"FULLRESYNC {primary.id} {primary.offset}"
-    primary.detach(client)
     primary.replicas[client] = Replica(client)
     return Replies([f"CONTINUE {primary.id}", Raw(missed)])
 
@@ -203,6 +203,7 @@ def sync(primary: Primary, client: Client) -> Value:
     """SYNC: become a replica, as before there were offsets: a snapshot, then the stream. So does redis-cli."""
     if client.queue is not None:
         raise ReplyError(NOT_IN_MULTI)
+    primary.detach(client)
     primary.attach(client)
     return Replies()
 

@@ -1001,7 +1001,7 @@ def test_who_has_gone_is_no_replica_and_leaves_no_file(start: Start, tmp_path: P
     `connection_lost` calls `Engine.disconnect`, which has to `detach` the client. `send_snapshot` deletes the file that
     it has sent.
 
-    `attach` begins with `detach`: the client may be a replica already, and have a child.
+    `psync` begins with `detach`: the client may be a replica already, and have a child.
     """
     server = start(data=tmp_path)
     client, replica = server.connect(), Follower(server).follow()
@@ -1016,6 +1016,29 @@ def test_who_has_gone_is_no_replica_and_leaves_no_file(start: Start, tmp_path: P
     eventually(client, lambda: count_replicas(client), "0", "the replica has gone during its snapshot; INFO counts")
     eventually(client, lambda: drafts(tmp_path), [], "the replica has gone, and the file with its snapshot is left")
     client.check(request("SET", rng.key(), "v"), OK)
+
+
+@step(4)
+@pytest.mark.read("Step 4: all of it")
+def test_a_replica_whose_snapshot_has_failed_is_sent_away(modules: Modules, tmp_path: Path) -> None:
+    """If the child has not succeeded, the replica is hung up on, without a byte, and its file is deleted: it will try
+    again. The result: is the client `leaving`, what was delivered, is the file there.
+
+    `client.leaving`, and `deliver` of an empty Replies: the connection is closed when it has been sent.
+    """
+    source = """
+from pathlib import Path
+from writer import encode
+
+primary.folder = Path(path)
+client = Client(id=1, deliver=lambda reply: heard.append(encode(reply)))
+primary.replicas[client] = replica = Replica(client, 99999999)
+primary.feed([b"DEL", b"k"])
+primary.draft(99999999).write_bytes(b"REDIS0010 and so")
+primary.send_snapshot(replica, succeeded=False)
+result = [client.leaving, heard, primary.draft(99999999).exists()]
+"""
+    modules.check(PRIMARY + source, [True, [b""], False], path=str(tmp_path))
 
 
 @step(4)
