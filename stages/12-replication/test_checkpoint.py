@@ -1022,23 +1022,30 @@ def test_who_has_gone_is_no_replica_and_leaves_no_file(start: Start, tmp_path: P
 @pytest.mark.read("Step 4: all of it")
 def test_a_replica_whose_snapshot_has_failed_is_sent_away(modules: Modules, tmp_path: Path) -> None:
     """If the child has not succeeded, the replica is hung up on, without a byte, and its file is deleted: it will try
-    again. The result: is the client `leaving`, what was delivered, is the file there.
+    again. The result, for a child that has not begun its file and one that has: is the client `leaving`, what was
+    delivered, what is still held, is the file there.
 
     `client.leaving`, and `deliver` of an empty Replies: the connection is closed when it has been sent.
+
+    `unlink(missing_ok=True)`: the child may have failed before there was a file.
     """
     source = """
 from pathlib import Path
 from writer import encode
 
-primary.folder = Path(path)
-client = Client(id=1, deliver=lambda reply: heard.append(encode(reply)))
-primary.replicas[client] = replica = Replica(client, 99999999)
-primary.feed([b"DEL", b"k"])
-primary.draft(99999999).write_bytes(b"REDIS0010 and so")
-primary.send_snapshot(replica, succeeded=False)
-result = [client.leaving, heard, primary.draft(99999999).exists()]
+primary.folder, result = Path(path), []
+for number in (99999998, 99999999):
+    client = Client(id=1, deliver=lambda reply: heard.append(encode(reply)))
+    primary.replicas = {client: Replica(client, number)}
+    primary.feed([b"DEL", b"k"])
+    if number == 99999999:
+        primary.draft(number).write_bytes(b"REDIS0010 and so")
+    replica = primary.replicas[client]
+    primary.send_snapshot(replica, succeeded=False)
+    result.append([client.leaving, heard.copy(), bytes(replica.held), primary.draft(number).exists()])
+    heard.clear()
 """
-    modules.check(PRIMARY + source, [True, [b""], False], path=str(tmp_path))
+    modules.check(PRIMARY + source, [[True, [b""], b"", False]] * 2, path=str(tmp_path))
 
 
 @step(4)
