@@ -190,7 +190,7 @@ def psync(primary: Primary, client: Client, replid: bytes, offset: int) -> Value
     if client.queue is not None:
         raise ReplyError(NOT_IN_MULTI)
     primary.detach(client)
-    missed = primary.since(offset - 1) if replid.decode(errors="replace") == primary.id else None
+    missed = primary.since(offset - 1) if replid == primary.id.encode() else None
     if missed is None:
         primary.attach(client)
         return f"FULLRESYNC {primary.id} {primary.offset}"
