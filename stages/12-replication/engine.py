@@ -14,7 +14,7 @@ from pubsub import PubSub
 from rewrite import Rewriter
 from store import Store
 from watch import Watching
-from writer import Value
+from writer import NULL_ARRAY, Value  # noqa: F401  (NULL_ARRAY: until `call` has grown)
 
 WHILE_SUBSCRIBED = {"subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ping", "quit"}
 AT_ONCE = {"multi", "exec", "discard", "watch", "quit", "psync", "sync"}  # these are not queued between MULTI and EXEC

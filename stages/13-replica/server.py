@@ -24,7 +24,7 @@ from client import Client
 from engine import Engine
 from reader import ProtocolError, Reader
 from rewrite import Rewriter
-from writer import Value, encode
+from writer import NULL_ARRAY, Value, encode  # noqa: F401  (NULL_ARRAY: until `time_out` has grown)
 
 LIMIT = 32 * 1024 * 1024  # bytes that may wait for one client that does not read; for a replica 32 times as many
 
