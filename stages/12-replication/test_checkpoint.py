@@ -357,6 +357,9 @@ class Follower:
         line = again.ask(self.id, again.offset + 1)
         why = f"the stream has got to {self.offset}; PSYNC {self.id} {again.offset + 1} was answered with {line!r}"
         assert line[:9] == "+CONTINUE", why
+        assert line[9:].strip() in ("", self.id), (
+            f"behind +CONTINUE is the id of the same stream, {self.id}, not {line[9:]!r}"
+        )
         return again
 
 
