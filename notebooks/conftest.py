@@ -100,6 +100,8 @@ def names_in(folder: Path) -> dict[str, str]:
 def defined(node: ast.stmt) -> list[str]:
     """Return the names that a statement defines; an import defines none."""
     match node:
+        case ast.ClassDef(bases=[ast.Name(id="Protocol")]):  # what a module needs of another one's class
+            return []
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             return [node.name]
         case ast.Assign():

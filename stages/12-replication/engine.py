@@ -14,7 +14,7 @@ from pubsub import PubSub
 from rewrite import Rewriter
 from store import Store
 from watch import Watching
-from writer import Value
+from writer import NULL_ARRAY, Value  # noqa: F401  (NULL_ARRAY: until `call` has grown)
 
 WHILE_SUBSCRIBED = {"subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ping", "quit"}
 AT_ONCE = {"multi", "exec", "discard", "watch", "quit", "psync", "sync"}  # these are not queued between MULTI and EXEC
@@ -129,16 +129,18 @@ class Engine:
                 client.deliver(reply)
 
     def disconnect(self, client: Client) -> None:
-        """Forget a client that has gone: it waits for nothing, watches and hears nothing, and is no replica."""
+        """Forget a client that has gone: it waits for nothing, watches nothing, is subscribed to nothing, and is no
+        replica.
+        """
         self.waiting.unpark(client)
         self.watching.unwatch(client)
         self.pubsub.leave(client)
         self.primary.detach(client)
 
     def settle(self, args: list[bytes]) -> None:
-        """End the unit of the request `args`: append what is in `db.records` to the log, if there is one; empty it.
+        """End the unit of the request `args`: what is in `db.records` goes to the log and to the primary; empty it.
 
-        And `feed` the primary with the same.
+        `append` it to the log, if there is one, and `feed` the primary with the same, whether there is a log or not.
 
         Each record is a request that does the same whenever it is executed; None stands for `args`, the request as it
         came. A unit that has changed nothing has no records. If there are several, `MULTI` comes before them and `EXEC`

@@ -43,9 +43,13 @@ def crc64(data: bytes, crc: int = 0) -> int:
 
 
 def length(number: int) -> bytes:
-    r"""Write a length. The first two bits tell how many there are: 00, 6 bits; 01, 14 bits; the byte 0x80, 32 bits.
+    r"""Write a length. Its first two bits say in how many bytes; the highest byte comes first.
 
-    What has more bytes than one has the highest first.
+    | number       | bytes                                        |
+    |--------------|----------------------------------------------|
+    | below 64     | 1: the bits 00, then 6 bits of the number    |
+    | below 16 384 | 2: the bits 01, then 14 bits of the number   |
+    | others       | 5: the byte 0x80, then 32 bits of the number |
 
     >>> length(5), length(1000), length(100000)
     (b'\x05', b'C\xe8', b'\x80\x00\x01\x86\xa0')
@@ -63,16 +67,17 @@ def string(data: bytes) -> bytes:
 
 
 def snapshot(db: Store) -> Iterator[bytes]:
-    r"""Yield the parts of a snapshot of `db`, in order, without the checksum.
+    r"""Yield the parts of a snapshot of `db`, from `REDIS0010` to the byte 0xff, as above, without the checksum.
 
-    The keys come from `db.items()`, which changes nothing. Deadlines have their lowest byte first. After the key comes:
+    The keys come from `db.items()`, which changes nothing, their deadlines from `db.deadline`: milliseconds since 1970,
+    8 bytes, the lowest first. TYPES has the byte for each kind. After the key comes:
 
-    | kind       | value                                                                                               |
-    |------------|-----------------------------------------------------------------------------------------------------|
-    | STRING     | a string                                                                                            |
-    | LIST, SET  | the number of elements, then each, a string                                                         |
-    | HASH       | the number of fields, then for each the field and its value, two strings                            |
-    | SORTED_SET | the number of members, then for each the member, a string, and `struct.pack("<d", score)`           |
+    | kind       | value                                                                 |
+    |------------|-----------------------------------------------------------------------|
+    | STRING     | a string                                                              |
+    | LIST, SET  | how many elements; then each, a string                                |
+    | HASH       | how many fields; then each field and its value, two strings           |
+    | SORTED_SET | how many members; then each, a string, and `struct.pack("<d", score)` |
 
     >>> db = Store()
     >>> db.put(b"k", b"v")
@@ -84,7 +89,7 @@ def snapshot(db: Store) -> Iterator[bytes]:
     for key, value in db.items():
         deadline = db.deadline(key)
         if deadline is not None:
-            yield DEADLINE + deadline.to_bytes(8, "little", signed=True)
+            yield DEADLINE + deadline.to_bytes(8, "little")
         yield bytes([TYPES[type(value)]]) + string(key)
         match value:
             case bytes():

@@ -19,7 +19,7 @@ from secrets import token_hex
 from blocking import Wait, Waiting
 from client import Client
 from command import command
-from errors import ReplyError, not_an_integer
+from errors import ReplyError
 from rdb import write_snapshot
 from reader import parse_integer
 from rewrite import work
@@ -28,6 +28,7 @@ from writer import Raw, Replies, Value, encode
 
 BACKLOG = 1024 * 1024  # bytes of the stream that are kept for replicas that were cut off
 PERIOD = 10  # seconds between two PINGs in the stream: a replica that hears nothing for a minute gives up
+NOT_IN_MULTI = "ERR Command not allowed inside a transaction"
 
 
 @dataclass(eq=False)
@@ -55,10 +56,10 @@ class Primary:
         self.pinged = time.monotonic()
 
     def feed(self, args: list[bytes]) -> None:
-        """Append a request to the stream: count its bytes, keep the last BACKLOG bytes, and send it to the replicas.
+        """Append a request to the stream: count its bytes in `offset`, and keep the last BACKLOG bytes in `backlog`.
 
-        Also without replicas: one that was cut off will ask for what it has missed. A replica whose snapshot is still
-        being written has it added to `held`.
+        Do it without replicas, too: one that was cut off will ask for what it has missed. `deliver` the bytes to each
+        replica, as Raw. A replica whose snapshot is still being written (`child` is not 0) has them added to `held`.
 
         >>> primary, client = Primary(Store(), Waiting()), Client(id=1, deliver=print)
         >>> primary.feed([b"DEL", b"k"])
@@ -90,8 +91,11 @@ class Primary:
         return bytes(self.backlog[offset - first :]) if first <= offset <= self.offset else None
 
     def attach(self, client: Client) -> None:
-        """Make a client a replica, and fork a child that writes its snapshot: the data as it is at `self.offset`."""
-        self.detach(client)
+        """Make a client a replica, and fork a child that writes its snapshot: the data as it is at `self.offset`.
+
+        As in `Rewriter.begin`: `os.fork()` returns 0 in the child, which has `work` do `write_snapshot`, to the file
+        `draft(its pid)`. Keep a Replica, in `replicas`, with the number of the child.
+        """
         pid = os.fork()
         if pid == 0:
             work(lambda: write_snapshot(self.draft(os.getpid()), self.db))
@@ -123,8 +127,9 @@ class Primary:
     def send_snapshot(self, replica: Replica, succeeded: bool) -> None:
         """The child has ended: deliver the snapshot as a bulk string without CRLF behind it, then what is `held`.
 
-        Deliver it as one Raw. From now on the replica has no child, and nothing is held for it. Delete the file of the
-        child. If it has not succeeded, end the connection instead: the client is `leaving`. The replica tries again.
+        The snapshot is in the `draft` of the child. Deliver all as one Raw. From now on the replica has no child, and
+        nothing is held for it. Delete the file. If the child has not succeeded, end the connection instead: the client
+        is `leaving`, and `deliver` an empty Replies, which sends it off. The replica will try again.
         """
         draft, replica.child = self.draft(replica.child), 0
         if succeeded:
@@ -157,6 +162,7 @@ def replconf(primary: Primary, client: Client, option: bytes, value: bytes, *mor
 
     Only one option matters: `ACK offset` says how far a replica has got. It has *no* answer, `Replies()`: the replica
     does not expect one, and would take it for a part of the stream. Keep the offset in `acknowledged`, and call `wake`.
+    If the client is no replica, or the offset no integer (`parse_integer`), do neither; there is no answer, either.
     """
     if option.lower() != b"ack":
         return "OK"
@@ -168,25 +174,26 @@ def replconf(primary: Primary, client: Client, option: bytes, value: bytes, *mor
 
 
 @command
-def psync(primary: Primary, client: Client, replid: bytes, offset: bytes) -> Value:
+def psync(primary: Primary, client: Client, replid: bytes, offset: int) -> Value:
     """PSYNC replid offset: become a replica, and go on with the stream `replid`, whose byte `offset` is the next.
 
-    The first byte of a stream has the number 1, so a replica that has got 100 bytes asks for 101.
+    The first byte of a stream has the number 1, so a replica that has 100 bytes asks for 101. A new one has no stream,
+    and sends `? -1`.
 
-    If it is our stream, and the backlog has it (`since`): make the client a Replica that needs no snapshot, and answer
-    with Replies: `CONTINUE` and the id, then the part of the stream, as Raw. Else `attach` the client; the answer is
-    `FULLRESYNC`, the id and our offset.
+    If it is our stream, `primary.id` (a str), and the backlog has the rest of it (`since`): make the client a Replica
+    that needs no snapshot, in `primary.replicas`. Answer with Replies: `CONTINUE` and the id, then that rest, as Raw.
+    Else `attach` the client; the answer is `FULLRESYNC`, the id and our offset.
+
+    If the client is between MULTI and EXEC, raise `ReplyError(NOT_IN_MULTI)`. Else begin with `detach`: it may be a
+    replica already, and have a child.
     """
-    wanted = parse_integer(offset)
-    if wanted is None:
-        raise not_an_integer()
     if client.queue is not None:
-        raise ReplyError("ERR PSYNC inside MULTI is not allowed")
-    missed = primary.since(wanted - 1) if replid.decode(errors="replace") == primary.id else None
+        raise ReplyError(NOT_IN_MULTI)
+    primary.detach(client)
+    missed = primary.since(offset - 1) if replid == primary.id.encode() else None
     if missed is None:
         primary.attach(client)
         return f"FULLRESYNC {primary.id} {primary.offset}"
-    primary.detach(client)
     primary.replicas[client] = Replica(client)
     return Replies([f"CONTINUE {primary.id}", Raw(missed)])
 
@@ -195,7 +202,8 @@ def psync(primary: Primary, client: Client, replid: bytes, offset: bytes) -> Val
 def sync(primary: Primary, client: Client) -> Value:
     """SYNC: become a replica, as before there were offsets: a snapshot, then the stream. So does redis-cli."""
     if client.queue is not None:
-        raise ReplyError("ERR SYNC inside MULTI is not allowed")
+        raise ReplyError(NOT_IN_MULTI)
+    primary.detach(client)
     primary.attach(client)
     return Replies()
 

@@ -24,7 +24,7 @@ from client import Client
 from engine import Engine
 from reader import ProtocolError, Reader
 from rewrite import Rewriter
-from writer import Value, encode
+from writer import NULL_ARRAY, Value, encode  # noqa: F401  (NULL_ARRAY: until `time_out` has grown)
 
 LIMIT = 32 * 1024 * 1024  # bytes that may wait for one client that does not read; for a replica 32 times as many
 
@@ -211,9 +211,9 @@ class Server:
             asyncio.get_running_loop().call_soon(self.rewrite)
 
     def rewrite(self) -> None:
-        """Let the rewriter do what is due. If that fails, nobody knows which files are the log: end the server.
+        """Let the primary and the rewriter do what is due.
 
-        And the primary.
+        If the rewriter fails, nobody knows which files are the log: end the server.
         """
         self.engine.primary.tick()
         try:

@@ -17,7 +17,7 @@ class Push(list[Value]):
 
 
 class Raw(bytes):
-    """Bytes that are sent as they are: a snapshot, or a part of the stream."""
+    """Bytes that are sent as they are, and not as a bulk string: a snapshot, or a part of the stream."""
 
 
 class Replies(list[Value]):
@@ -44,6 +44,7 @@ def encode(value: Value, protocol: int = 2) -> bytes:
     | set, frozenset  | set `~2` …             | array                             |
     | Push            | push `>3` …            | array                             |
     | Replies         | its items, one by one  | the same: no array around them    |
+    | Raw             | its bytes, as they are | the same                          |
 
     The items of an array, a map or a set are written in the same `protocol`.
     Raises TypeError for any other type: that is a bug of the server.
