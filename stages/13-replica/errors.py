@@ -76,6 +76,11 @@ def read_only() -> ReplyError:
     return ReplyError("READONLY You can't write against a read only replica.")
 
 
+def unblocked() -> ReplyError:
+    """Return the error for a client that waits when this server becomes a replica."""
+    return ReplyError("UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)")
+
+
 def not_an_integer() -> ReplyError:
     """Return the error for an argument, or the value of a key, that should be an integer and is not."""
     return ReplyError("ERR value is not an integer or out of range")

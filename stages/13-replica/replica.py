@@ -4,9 +4,10 @@ import asyncio
 import sys
 from typing import Protocol
 
-from aof import Log
 from base import requests
+from blocking import Waiting
 from client import Client
+from errors import unblocked
 from rdb import load
 from reader import ProtocolError, Reader
 from store import Store
@@ -25,14 +26,8 @@ class Engine(Protocol):
     """What a replica needs of the engine."""
 
     db: Store
-    log: Log | None
+    waiting: Waiting
     loader: Client
-
-    def settle(self, args: list[bytes]) -> None:
-        """End a unit."""
-
-    def serve(self) -> None:
-        """Serve those that wait for what was changed."""
 
     def apply(self, args: list[bytes]) -> Value:
         """Execute a request of the primary's stream."""
@@ -53,7 +48,8 @@ class Replica:
     def follow(self, address: tuple[str, int] | None) -> None:
         """Become the replica of the primary at an address; with None a primary that has all that was copied so far.
 
-        A replica leaves it to its primary when a key is removed: `db.expires`.
+        A replica leaves it to its primary when a key is removed: `db.expires`. And nobody is served there: who waits
+        for an element would take it out.
         """
         if self.task is not None:
             self.task.cancel()
@@ -62,6 +58,9 @@ class Replica:
         self.engine.db.expires = address is None
         if address is not None:
             self.task = asyncio.get_running_loop().create_task(self.run(*address))
+            for client in list(self.engine.waiting.waits):
+                self.engine.waiting.unpark(client)
+                client.deliver(unblocked())
 
     async def run(self, host: str, port: int) -> None:
         """Connect, copy, and after each end of a connection try again, RETRY seconds later."""
@@ -79,12 +78,7 @@ class Replica:
 
     async def copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Take part in one connection, until it ends: shake hands, take a snapshot if there is one, then the stream."""
-        await self.ask(reader, writer, [b"PING"])
-        await self.ask(reader, writer, [b"REPLCONF", b"listening-port", b"%d" % self.port])
-        await self.ask(reader, writer, [b"REPLCONF", b"capa", b"psync2"])
-        wanted = -1 if self.id == b"?" else self.offset + 1
-        answer = await self.ask(reader, writer, [b"PSYNC", self.id, b"%d" % wanted])
-        await self.begin(reader, answer)
+        await self.begin(reader, await self.handshake(reader, writer))
         self.connected = True
         acknowledging = asyncio.get_running_loop().create_task(self.acknowledge(writer))
         try:
@@ -107,16 +101,38 @@ class Replica:
             raise ValueError(f"{args[0].decode()} was answered with {line!r}")
         return line[1:].rstrip()
 
-    async def begin(self, reader: asyncio.StreamReader, answer: bytes) -> None:
-        """Begin as the answer to PSYNC says: `CONTINUE` goes on where we are, `FULLRESYNC id offset` with a snapshot.
+    async def handshake(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        """Introduce this server to the primary, and ask for the stream; return the answer to PSYNC, the last request.
 
-        Before a snapshot there may be empty lines, while it is written; then `$`, its length, CRLF, and so many bytes
-        (`readexactly`), with no CRLF behind them. Give them to `take`; only after that keep the id and the offset: one
-        that is cut off before has nothing to continue. Raises ValueError for another answer.
+        `ask` each of these, one after the other:
+
+        | request                         | what it says                                                               |
+        |---------------------------------|----------------------------------------------------------------------------|
+        | `PING`                          | Are you there?                                                             |
+        | `REPLCONF listening-port PORT`  | our own port, `self.port`                                                  |
+        | `REPLCONF capa psync2`          | we know that CONTINUE can have an id                                       |
+        | `PSYNC id offset`               | the stream that we have, and the number of the next byte, `offset + 1`     |
+
+        Without a stream the last one is `PSYNC ? -1`.
+        """
+        await self.ask(reader, writer, [b"PING"])
+        await self.ask(reader, writer, [b"REPLCONF", b"listening-port", b"%d" % self.port])
+        await self.ask(reader, writer, [b"REPLCONF", b"capa", b"psync2"])
+        wanted = -1 if self.id == b"?" else self.offset + 1
+        return await self.ask(reader, writer, [b"PSYNC", self.id, b"%d" % wanted])
+
+    async def begin(self, reader: asyncio.StreamReader, answer: bytes) -> None:
+        """Begin as the answer to PSYNC says: `CONTINUE id` or `FULLRESYNC id offset`; for another raise ValueError.
+
+        CONTINUE: the stream goes on where we are. Its id can be a new one; keep it.
+
+        FULLRESYNC: a snapshot follows. Before it there may be empty lines, while it is written; any other line but
+        `$length` is a ValueError. Then come so many bytes (`readexactly`), with no CRLF behind them. Give them to
+        `take`. Only after that keep the id and the offset: who is cut off before has nothing to continue.
         """
         match answer.split():
-            case [b"CONTINUE", *_]:
-                pass
+            case [b"CONTINUE", replid]:
+                self.id = replid
             case [b"FULLRESYNC", replid, offset]:
                 while not (line := await asyncio.wait_for(reader.readuntil(b"\n"), TIMEOUT)).startswith(b"$"):
                     if line.strip():
@@ -129,30 +145,23 @@ class Replica:
     def take(self, data: bytes) -> None:
         """Replace all data by that of a snapshot, as one unit. If that is damaged, raise ValueError; nothing changes.
 
-        `load` reads it into a new Store. Our log, and our own replicas, need it, too: record FLUSHALL, then the
-        `requests` of `base.py`.
+        `load` reads it into a Store of its own. Then `apply` a transaction, as if it had come in the stream: MULTI,
+        FLUSHALL, the `requests` of `base.py` that make the data, EXEC. So our log, our own replicas and those who watch
+        a key have it, too. Give the engine a new `loader` before: the old one may have half a transaction in its queue.
         """
-        loaded, db = load(data), self.engine.db
-        db.clear()
-        for key, value in loaded.items():
-            db.put(key, value)
-            deadline = loaded.deadline(key)
-            if deadline is not None:
-                db.expire_at(key, deadline)
+        loaded = load(data)
         self.engine.loader = Client(id=0)
-        db.now = 0
-        db.changed(log=[b"FLUSHALL"])
-        for args in requests(db):
-            db.changed(args[1], log=args)
-        self.engine.settle([])
-        self.engine.serve()
+        for args in ([b"MULTI"], [b"FLUSHALL"], *requests(loaded), [b"EXEC"]):
+            self.engine.apply(args)
 
     def receive(self, stream: Reader, data: bytes, writer: asyncio.StreamWriter) -> None:
-        """A chunk of the stream has come in: apply each request that is complete, and add its bytes to `self.offset`.
+        """A chunk of the stream has come in: `apply` each request that is complete, and add its bytes to `self.offset`.
 
-        `REPLCONF GETACK *` is not applied: send `REPLCONF ACK offset` at once. Its bytes count after that. If a request
-        fails, our data is not the primary's any more: raise ValueError; but first forget the id and the offset, so that
-        the next connection begins with a snapshot.
+        `len(encode(args))` is their number. If the reply is an exception, our data is not the primary's any more: raise
+        ValueError, but first forget the id and the offset (`?` and -1), so that the next connection begins with a
+        snapshot.
+
+        `REPLCONF GETACK *` is not applied: write the `acknowledgement` at once. Its own bytes count after that.
         """
         stream.feed(data)
         while (args := stream.next()) is not None:
@@ -164,7 +173,7 @@ class Replica:
             self.offset += len(encode(args))
 
     def acknowledgement(self) -> bytes:
-        """Return the request that tells the primary how far we are."""
+        """Return the request that tells the primary how far we are, `REPLCONF ACK offset`, encoded."""
         return encode([b"REPLCONF", b"ACK", b"%d" % self.offset])
 
     async def acknowledge(self, writer: asyncio.StreamWriter) -> None:
