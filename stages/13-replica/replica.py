@@ -49,7 +49,7 @@ class Replica:
         """Become the replica of the primary at an address; with None a primary that has all that was copied so far.
 
         A replica leaves it to its primary when a key is removed: `db.expires`. And nobody is served there: who waits
-        for an element would take it out.
+        for an element would take it out, so these clients are told, and their connections closed.
         """
         if self.task is not None:
             self.task.cancel()
@@ -60,6 +60,7 @@ class Replica:
             self.task = asyncio.get_running_loop().create_task(self.run(*address))
             for client in list(self.engine.waiting.waits):
                 self.engine.waiting.unpark(client)
+                client.leaving = True
                 client.deliver(unblocked())
 
     async def run(self, host: str, port: int) -> None:
