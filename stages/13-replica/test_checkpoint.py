@@ -853,6 +853,43 @@ def test_apply_is_a_unit_outside_of_time_that_is_logged_and_fed(modules: Modules
 
 @step(4)
 @pytest.mark.read("Step 4: take the snapshot")
+def test_a_snapshot_is_one_unit_or_nothing(modules: Modules) -> None:
+    """`Replica.take` gets a damaged snapshot, then a whole one. The result: the keys and the log after each.
+
+    `load` raises ValueError for the first one: call it before anything is changed.
+
+    The log has to have all of the second one or nothing: MULTI first, then FLUSHALL, at the end EXEC.
+    """
+    data = snapshot({b"k": b"v", b"d": b"w"}, {b"d": LATER})
+    modules.check(
+        PLAYED
+        + """
+engine, log = replica.engine, []
+engine.apply([b"SET", b"before", b"1"])
+engine.log = log
+
+async def take(data):
+    replica.take(data)
+
+result = []
+for each in (data[:-1] + b"?", data):
+    asyncio.run(tried(take(each)))
+    result += [sorted(key for key, _ in engine.db.items()), list(log)]
+""",
+        [
+            *([b"before"], []),
+            [b"d", b"k"],
+            [
+                *([b"MULTI"], [b"FLUSHALL"], [b"SET", b"k", b"v"], [b"SET", b"d", b"w"]),
+                *([b"PEXPIREAT", b"d", b"%d" % LATER], [b"EXEC"]),
+            ],
+        ],
+        data=data,
+    )
+
+
+@step(4)
+@pytest.mark.read("Step 4: take the snapshot")
 def test_the_data_of_the_primary_replaces_all_other_data(client: Client, primary: Primary, rng: Dice) -> None:
     """A snapshot with a value of each kind, and keys with deadlines. The replica has all of it, and nothing else.
     The link is up only after it.
