@@ -78,7 +78,8 @@ def read_only() -> ReplyError:
 
 def unblocked() -> ReplyError:
     """Return the error for a client that waits when this server becomes a replica."""
-    return ReplyError("UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)")
+    changed = "instance state changed (master -> replica?)"
+    return ReplyError(f"UNBLOCKED force unblock from blocking operation, {changed}")
 
 
 def not_an_integer() -> ReplyError:

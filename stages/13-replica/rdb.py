@@ -183,7 +183,7 @@ def load(data: bytes) -> Store:
         if sign == SELECT:
             cursor.length()
         elif sign == DEADLINE:
-            deadline = int.from_bytes(cursor.take(8), "little", signed=True)
+            deadline = int.from_bytes(cursor.take(8), "little")
         else:
             key = cursor.string()
             db.put(key, cursor.value(sign[0]))

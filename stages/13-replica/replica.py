@@ -16,13 +16,14 @@ from writer import Value, encode
 RETRY = 1  # seconds until the next try
 TIMEOUT = 60  # seconds without a byte, after which the connection is taken for dead
 WRITES = {  # commands that a replica executes only for its primary
-    "append", "blmove", "blpop", "brpop", "decr", "decrby", "del", "expire", "expireat", "flushall", "getdel",
-    "getex", "hdel", "hset", "incr", "incrby", "lmove", "lpop", "lpush", "lrem", "lset", "ltrim", "mset", "persist",
-    "pexpire", "pexpireat", "rpop", "rpush", "sadd", "set", "spop", "srem", "zadd", "zincrby", "zpopmin", "zrem",
+    "append", "blmove", "blpop", "brpop", "decr", "decrby", "del", "expire", "expireat",
+    "flushall", "getdel", "getex", "hdel", "hset", "incr", "incrby", "lmove", "lpop", "lpush",
+    "lrem", "lset", "ltrim", "mset", "persist", "pexpire", "pexpireat", "rpop", "rpush", "sadd",
+    "set", "spop", "srem", "zadd", "zincrby", "zpopmin", "zrem",
 }  # fmt: skip
 
 
-class Engine(Protocol):
+class Executor(Protocol):
     """What a replica needs of the engine."""
 
     db: Store
@@ -36,7 +37,7 @@ class Engine(Protocol):
 class Replica:
     """What this server knows of its primary; without `address` it has none, and is a primary itself."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Executor) -> None:
         self.engine = engine
         self.port = 0  # our own
         self.address: tuple[str, int] | None = None
@@ -107,14 +108,13 @@ class Replica:
 
         `ask` each of these, one after the other:
 
-        | request                         | what it says                                                               |
-        |---------------------------------|----------------------------------------------------------------------------|
-        | `PING`                          | Are you there?                                                             |
-        | `REPLCONF listening-port PORT`  | our own port, `self.port`                                                  |
-        | `REPLCONF capa psync2`          | we know that CONTINUE can have an id                                       |
-        | `PSYNC id offset`               | the stream that we have, and the number of the next byte, `offset + 1`     |
-
-        Without a stream the last one is `PSYNC ? -1`.
+        | request                        | what it says                                         |
+        |--------------------------------|------------------------------------------------------|
+        | `PING`                         | Are you there?                                       |
+        | `REPLCONF listening-port PORT` | our own port, `self.port`                            |
+        | `REPLCONF capa psync2`         | we know that CONTINUE can have an id                 |
+        | `PSYNC id number`              | the stream that we have, and the number of the next  |
+        |                                | byte, `offset + 1`; without a stream: `PSYNC ? -1`   |
         """
         await self.ask(reader, writer, [b"PING"])
         await self.ask(reader, writer, [b"REPLCONF", b"listening-port", b"%d" % self.port])
