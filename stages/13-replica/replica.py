@@ -137,11 +137,11 @@ class Replica:
             case [b"FULLRESYNC", replid, offset]:
                 while not (line := await asyncio.wait_for(reader.readuntil(b"\n"), TIMEOUT)).startswith(b"$"):
                     if line.strip():
-                        raise ValueError(f"instead of a snapshot there is {line!r}")
+                        raise ValueError(line)
                 self.take(await reader.readexactly(int(line[1:])))
                 self.id, self.offset = replid, int(offset)
             case _:
-                raise ValueError(f"PSYNC was answered with {answer!r}")
+                raise ValueError(answer)
 
     def take(self, data: bytes) -> None:
         """Replace all data by that of a snapshot, as one unit. If that is damaged, raise ValueError; nothing changes.
@@ -170,7 +170,7 @@ class Replica:
                 writer.write(self.acknowledgement())
             elif isinstance(reply := self.engine.apply(args), Exception):
                 self.id, self.offset = b"?", -1
-                raise ValueError(f"{args[0]!r} was answered with {reply}")
+                raise ValueError(f"{args} was answered with {reply}")
             self.offset += len(encode(args))
 
     def acknowledgement(self) -> bytes:

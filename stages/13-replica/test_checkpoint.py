@@ -413,8 +413,9 @@ def test_a_replica_hides_an_expired_key_and_keeps_it(client: Client, primary: Pr
 @pytest.mark.read("Step 1: one of two decides")
 def test_at_a_replica_expiry_removes_and_records_nothing(modules: Modules) -> None:
     """`Store.expired` and `Engine.expire` at a replica, `db.expires` is False, long after a deadline.
-    The result: what `expired` returns, its records, what `expire` returns, the records, the number of keys, the
-    deadline; then the same number and the log at a primary.
+    The result: what `expired` returns for it and for a key that is missing, its records, what is touched, what `get`
+    and `in` say; what `expire` returns, the log, the number of keys, the deadline, the offset of our stream. Then, at
+    a primary again: what `expired` returns, and `expire`, the log, and the number of keys.
 
     `expired` says True and does nothing else. `expire` returns False at once: there is nothing to do here.
     """
@@ -430,12 +431,20 @@ def test_at_a_replica_expiry_removes_and_records_nothing(modules: Modules) -> No
         db.expire_at(b"k", 9000)
         db.expires = False
         db.now = 20_000
-        result = [db.expired(b"k"), list(db.records), list(db.touched), db.get(b"k", bytes), b"k" in db]
+        db.put(b"l", b"v")
+        db.expire_at(b"l", 9500)
+        result = [db.expired(b"k"), db.expired(b"none"), list(db.records), list(db.touched)]
+        result += [db.get(b"k", bytes), b"k" in db]
         result += [engine.expire(), list(log), len(db), db.deadline(b"k"), engine.primary.offset]
         db.expires = True
-        result += [engine.expire(), list(log), len(db)]
+        result += [db.expired(b"k"), engine.expire(), list(log), len(db)]
         """,
-        [True, [], [], None, False, False, [], 1, 9000, 0, False, [[b"DEL", b"k"]], 0],
+        [
+            *(True, False, [], []),
+            *(None, False),
+            *(False, [], 2, 9000, 0),
+            *(True, False, [[b"MULTI"], [b"DEL", b"k"], [b"DEL", b"l"], [b"EXEC"]], 0),
+        ],
     )
 
 
@@ -676,7 +685,8 @@ result = asyncio.run(main())
 @pytest.mark.read("Step 3: introduce yourself")
 def test_a_replica_introduces_itself_to_its_primary(start: Start, patience: Patience, rng: Dice) -> None:
     """A server is started with --replicaof. It connects, sends PING first, then tells the port on which it listens
-    itself, `REPLCONF listening-port`, and then asks for the stream with `PSYNC ?`, for it has none.
+    itself, `REPLCONF listening-port`, and that it knows CONTINUE with an id, `REPLCONF capa psync2`. Then it asks for the
+    stream with `PSYNC ?`, for it has none.
 
     Does it not connect? Its standard error says what is wrong.
 
@@ -691,7 +701,9 @@ def test_a_replica_introduces_itself_to_its_primary(start: Start, patience: Pati
     assert handshake, "PSYNC came first: before it come PING and REPLCONF"
     assert handshake[0] == [b"PING"], f"the first request is PING, and not {handshake[0]!r}"
     options = [arg for args in handshake[1:] for arg in args[1:]]
-    port = dict(zip(options[::2], options[1::2], strict=False)).get(b"listening-port")
+    told = list(zip(options[::2], options[1::2], strict=False))
+    port = dict(told).get(b"listening-port")
+    assert (b"capa", b"psync2") in told, f"`REPLCONF capa psync2` is missing: {handshake}"
     assert port == b"%d" % server.port, f"the replica listens on port {server.port}, and says {port!r}: {handshake}"
     assert replid == b"?", f"a replica that has no stream asks for `?`, and not for {replid!r}"
 
