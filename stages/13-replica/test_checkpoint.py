@@ -685,8 +685,8 @@ result = asyncio.run(main())
 @pytest.mark.read("Step 3: introduce yourself")
 def test_a_replica_introduces_itself_to_its_primary(start: Start, patience: Patience, rng: Dice) -> None:
     """A server is started with --replicaof. It connects, sends PING first, then tells the port on which it listens
-    itself, `REPLCONF listening-port`, and that it knows CONTINUE with an id, `REPLCONF capa psync2`. Then it asks for the
-    stream with `PSYNC ?`, for it has none.
+    itself, `REPLCONF listening-port`, and that it knows CONTINUE with an id, `REPLCONF capa psync2`. Then it asks for
+    the stream with `PSYNC ?`, for it has none.
 
     Does it not connect? Its standard error says what is wrong.
 
