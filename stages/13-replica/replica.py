@@ -94,8 +94,8 @@ class Replica:
     async def ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, args: list[bytes]) -> bytes:
         """Send a request to the primary; return its answer, a simple string, without the `+` and CRLF.
 
-        Raises ValueError for any other answer, and EOFError (`IncompleteReadError`) if the connection ends. Give each
-        step TIMEOUT seconds, with `asyncio.wait_for`.
+        Raises ValueError for any other answer, and EOFError (`IncompleteReadError`) if the connection ends. Wait for the
+        answer for TIMEOUT seconds at most, with `asyncio.wait_for`.
         """
         writer.write(encode(args))
         line = await asyncio.wait_for(reader.readuntil(b"\n"), TIMEOUT)
