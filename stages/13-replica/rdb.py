@@ -166,7 +166,7 @@ class Cursor:
         return found
 
 
-def load(data: bytes) -> Store:
+def read_snapshot(data: bytes) -> Store:
     """Read a snapshot with its checksum into a new Store.
 
     First look at the checksum, the last 8 bytes, the lowest first: it is that of all bytes before them. If it is wrong,
@@ -180,7 +180,7 @@ def load(data: bytes) -> Store:
     >>> db.make(b"l", LIST).extend([b"a", b"b"])
     >>> db.expire_at(b"l", 9000)
     >>> data = b"".join(snapshot(db))
-    >>> loaded = load(data + crc64(data).to_bytes(8, "little"))
+    >>> loaded = read_snapshot(data + crc64(data).to_bytes(8, "little"))
     >>> list(loaded.items()), loaded.deadline(b"l")
     ([(b'l', deque([b'a', b'b']))], 9000)
     """

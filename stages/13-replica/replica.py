@@ -8,7 +8,7 @@ from base import requests
 from blocking import Waiting
 from client import Client
 from errors import unblocked
-from rdb import load
+from rdb import read_snapshot
 from reader import ProtocolError, Reader
 from store import Store
 from writer import Value, encode
@@ -94,8 +94,8 @@ class Replica:
     async def ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, args: list[bytes]) -> bytes:
         """Send a request to the primary; return its answer, a simple string, without the `+` and CRLF.
 
-        Raises ValueError for any other answer, and EOFError (`IncompleteReadError`) if the connection ends. Wait for the
-        answer for TIMEOUT seconds at most, with `asyncio.wait_for`.
+        Wait for the answer for TIMEOUT seconds at most, with `asyncio.wait_for`. Raises ValueError for any other
+        answer, and EOFError (`IncompleteReadError`) if the connection ends.
         """
         writer.write(encode(args))
         line = await asyncio.wait_for(reader.readuntil(b"\n"), TIMEOUT)
@@ -146,11 +146,11 @@ class Replica:
     def take(self, data: bytes) -> None:
         """Replace all data by that of a snapshot, as one unit. If that is damaged, raise ValueError; nothing changes.
 
-        `load` reads it into a Store of its own. Then `apply` a transaction, as if it had come in the stream: MULTI,
+        `read_snapshot` makes a Store of it. Then `apply` a transaction, as if it had come in the stream: MULTI,
         FLUSHALL, the `requests` of `base.py` that make the data, EXEC. So our log, our own replicas and those who watch
         a key have it, too. Give the engine a new `loader` before: the old one may have half a transaction in its queue.
         """
-        loaded = load(data)
+        loaded = read_snapshot(data)
         self.engine.loader = Client(id=0)
         for args in ([b"MULTI"], [b"FLUSHALL"], *requests(loaded), [b"EXEC"]):
             self.engine.apply(args)

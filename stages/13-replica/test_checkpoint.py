@@ -466,7 +466,7 @@ def test_who_waits_for_an_element_is_told_when_the_server_becomes_a_replica(
 # Read a snapshot
 
 LOADING = """
-from rdb import load
+from rdb import read_snapshot
 from sorted_set import SortedSet
 
 def plain(value):
@@ -474,17 +474,17 @@ def plain(value):
         return [(member, score) for score, member in value.entries(0, len(value))]
     return value if isinstance(value, (bytes, dict)) else sorted(value) if isinstance(value, set) else list(value)
 
-db = load(data)
+db = read_snapshot(data)
 result = [(key, type(value).__name__, plain(value), db.deadline(key)) for key, value in db.items()]
 """
 """Loads a snapshot, and shows the store as plain data."""
 
 REFUSED = """
-from rdb import load
+from rdb import read_snapshot
 
 def tried(data):
     try:
-        return len(load(data))
+        return len(read_snapshot(data))
     except ValueError:
         return "ValueError"
 
@@ -518,7 +518,7 @@ def test_a_length_is_read_as_it_was_written(modules: Modules, numbers: list[int]
 @step(2)
 @pytest.mark.read("Step 2: read a snapshot")
 def test_an_empty_snapshot_is_an_empty_store(modules: Modules) -> None:
-    """`load` reads a snapshot without keys. The result is a list of what is in the store.
+    """`read_snapshot` reads a snapshot without keys. The result is a list of what is in the store.
 
     After the version there is 0xfe, the number of the database, a length, and then 0xff, the end.
     """
@@ -528,7 +528,7 @@ def test_an_empty_snapshot_is_an_empty_store(modules: Modules) -> None:
 @step(2)
 @pytest.mark.read("Step 2: read a snapshot")
 def test_values_of_each_kind_are_read(modules: Modules, rng: Dice) -> None:
-    """`load` reads a value of each kind: for each the key, the kind, the value, no deadline.
+    """`read_snapshot` reads a value of each kind: for each the key, the kind, the value, no deadline.
 
     What is no sign is a type: the key follows, then the value, which `cursor.value` reads.
 
@@ -567,8 +567,8 @@ def test_a_deadline_belongs_to_the_key_behind_it(modules: Modules) -> None:
 @step(2)
 @pytest.mark.read("Step 2: read a snapshot")
 def test_a_damaged_snapshot_is_refused(modules: Modules, rng: Dice) -> None:
-    """The result: `load` of a whole snapshot with two keys, then of damaged ones, each is a ValueError: one bit wrong
-    in a value, one in the checksum, the last byte missing, half of it, bytes behind it, no bytes at all.
+    """The result: `read_snapshot` of a whole snapshot with two keys, then of damaged ones, each is a ValueError: one bit
+    wrong in a value, one in the checksum, the last byte missing, half of it, bytes behind it, no bytes at all.
 
     Compare the checksum before you read anything. The last 8 bytes are that of all bytes before them, lowest first.
 
@@ -868,7 +868,7 @@ def test_apply_is_a_unit_outside_of_time_that_is_logged_and_fed(modules: Modules
 def test_a_snapshot_is_one_unit_or_nothing(modules: Modules) -> None:
     """`Replica.take` gets a damaged snapshot, then a whole one. The result: the keys and the log after each.
 
-    `load` raises ValueError for the first one: call it before anything is changed.
+    `read_snapshot` raises ValueError for the first one: call it before anything is changed.
 
     The log has to have all of the second one or nothing: MULTI first, then FLUSHALL, at the end EXEC.
     """
@@ -906,8 +906,8 @@ def test_the_data_of_the_primary_replaces_all_other_data(client: Client, primary
     """A snapshot with a value of each kind, and keys with deadlines. The replica has all of it, and nothing else.
     The link is up only after it.
 
-    `load` makes a Store, `requests` of base.py the requests that make its data again. Between them and the old data
-    stands a FLUSHALL.
+    `read_snapshot` makes a Store, `requests` of base.py the requests that make its data again. Between them and the
+    old data stands a FLUSHALL.
 
     `for args in ([b"MULTI"], [b"FLUSHALL"], *requests(loaded), [b"EXEC"]): self.engine.apply(args)`
     """
@@ -965,7 +965,7 @@ def test_a_key_of_the_snapshot_that_has_expired_is_hidden_and_kept(client: Clien
 def test_a_damaged_snapshot_changes_nothing(client: Client, primary: Primary, rng: Dice) -> None:
     """A snapshot comes in with a wrong byte: the replica closes the connection, and has the data that it had.
 
-    `load` raises ValueError. Let it pass, and call `load` before anything is changed.
+    `read_snapshot` raises ValueError. Let it pass, and call `read_snapshot` before anything is changed.
     """
     word = rng.key()
     client.check(request("SET", "k", word), OK)
