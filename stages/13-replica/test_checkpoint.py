@@ -567,8 +567,8 @@ def test_a_deadline_belongs_to_the_key_behind_it(modules: Modules) -> None:
 @step(2)
 @pytest.mark.read("Step 2: read a snapshot")
 def test_a_damaged_snapshot_is_refused(modules: Modules, rng: Dice) -> None:
-    """The result: `read_snapshot` of a whole snapshot with two keys, then of damaged ones, each is a ValueError: one bit
-    wrong in a value, one in the checksum, the last byte missing, half of it, bytes behind it, no bytes at all.
+    """The result: `read_snapshot` of a whole snapshot with two keys, then of damaged ones, each is a ValueError: one
+    bit wrong in a value, one in the checksum, the last byte missing, half of it, bytes behind it, no bytes at all.
 
     Compare the checksum before you read anything. The last 8 bytes are that of all bytes before them, lowest first.
 
