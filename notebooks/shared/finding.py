@@ -53,12 +53,14 @@ def from_stage(stage: int, module: str, name: str) -> Any:
 def find_in_work(code: Any, methods: Sequence[str]) -> str | None:
     """Return the name of the module in work/ that defines `code`; None if it is missing or not written yet.
 
-    Of a class, only `methods` must be written, if any are given.
+    Of a class, only `methods` must be written, if any are given; one that has none of them is another class.
     """
     for path in sorted(WORK.glob("*.py")):
         for node in ast.parse(path.read_text(), str(path)).body:
             if isinstance(node, Function | ast.ClassDef) and node.name == code.__name__:
-                parts = [part for part in node.body if getattr(part, "name", "") in methods] or [node]
+                parts = [part for part in node.body if getattr(part, "name", "") in methods] if methods else [node]
+                if not parts:
+                    continue
                 if len(parts) < len(methods) or any(_is_unwritten(part, code) for part in parts):
                     return None
                 return path.stem

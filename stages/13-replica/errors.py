@@ -76,6 +76,12 @@ def read_only() -> ReplyError:
     return ReplyError("READONLY You can't write against a read only replica.")
 
 
+def unblocked() -> ReplyError:
+    """Return the error for a client that waits when this server becomes a replica."""
+    changed = "instance state changed (master -> replica?)"
+    return ReplyError(f"UNBLOCKED force unblock from blocking operation, {changed}")
+
+
 def not_an_integer() -> ReplyError:
     """Return the error for an argument, or the value of a key, that should be an integer and is not."""
     return ReplyError("ERR value is not an integer or out of range")

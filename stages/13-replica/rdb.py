@@ -19,6 +19,8 @@ from store import HASH, LIST, SET, SORTED_SET, STRING, List, Store
 
 TYPES: dict[type, int] = {STRING: 0, LIST: 1, SET: 2, HASH: 4, SORTED_SET: 5}
 SELECT, DEADLINE, END = b"\xfe", b"\xfc", b"\xff"
+COMPACT = "the snapshot has forms that are not read here"
+DAMAGED = "the snapshot is damaged"
 
 
 def _remainder(byte: int) -> int:
@@ -126,11 +128,13 @@ class Cursor:
         """Read so many bytes. Raises ValueError if there are not so many."""
         start, self.place = self.place, self.place + count
         if self.place > len(self.data):
-            raise ValueError("the snapshot ends too early")
+            raise ValueError(DAMAGED)
         return self.data[start : self.place]
 
     def length(self) -> int:
-        r"""Read what `length` has written. Raises ValueError if the first two bits are 11: a string in a compact form.
+        r"""Read what `length` has written. Raises `ValueError(COMPACT)` for another first byte.
+
+        These are compact forms: a Redis writes an integer or a compressed string behind the bits 11.
 
         >>> [Cursor(data, 0).length() for data in (b"\x05", b"C\xe8", b"\x80\x00\x01\x86\xa0")]
         [5, 1000, 100000]
@@ -141,7 +145,7 @@ class Cursor:
         if first < 0x80:
             return (first & 0x3F) << 8 | self.take(1)[0]
         if first != 0x80:
-            raise ValueError("the snapshot has forms that are not read here")
+            raise ValueError(COMPACT)
         return int.from_bytes(self.take(4))
 
     def string(self) -> bytes:
@@ -153,7 +157,7 @@ class Cursor:
         if kind == 0:
             return self.string()
         if kind not in TYPES.values():
-            raise ValueError(f"the snapshot has a value of type {kind}, which is not read here")
+            raise ValueError(COMPACT)
         count = self.length()
         if kind == 1:
             return List(self.string() for _ in range(count))
@@ -167,28 +171,32 @@ class Cursor:
         return found
 
 
-def load(data: bytes) -> Store:
-    """Read a snapshot with its checksum into a new Store. Raises ValueError if it is damaged, or not in plain forms.
+def read_snapshot(data: bytes) -> Store:
+    """Read a snapshot with its checksum into a new Store.
 
-    First look at the checksum, the last 8 bytes: it is that of all bytes before them. If it is wrong, believe nothing.
-    The first 9 bytes are the version; a Cursor reads what follows, up to END.
+    First look at the checksum, the last 8 bytes, the lowest first: it is that of all bytes before them. If it is wrong,
+    or if the snapshot does not begin with `REDIS`, believe nothing, and raise `ValueError(DAMAGED)`.
+
+    The first 9 bytes are the version. A Cursor reads what follows, byte by byte up to END: SELECT, with a length behind
+    it, which does not matter here; DEADLINE, with 8 bytes, for the next key; any other byte is the type of a value, and
+    its key and the value come next.
 
     >>> db = Store()
     >>> db.make(b"l", LIST).extend([b"a", b"b"])
     >>> db.expire_at(b"l", 9000)
     >>> data = b"".join(snapshot(db))
-    >>> loaded = load(data + crc64(data).to_bytes(8, "little"))
+    >>> loaded = read_snapshot(data + crc64(data).to_bytes(8, "little"))
     >>> list(loaded.items()), loaded.deadline(b"l")
     ([(b'l', deque([b'a', b'b']))], 9000)
     """
     if data[:5] != b"REDIS" or int.from_bytes(data[-8:], "little") != crc64(data[:-8]):
-        raise ValueError("the snapshot is damaged: its checksum is wrong")
+        raise ValueError(DAMAGED)
     db, cursor, deadline = Store(), Cursor(data, 9), None
     while (sign := cursor.take(1)) != END:
         if sign == SELECT:
             cursor.length()
         elif sign == DEADLINE:
-            deadline = int.from_bytes(cursor.take(8), "little", signed=True)
+            deadline = int.from_bytes(cursor.take(8), "little")
         else:
             key = cursor.string()
             db.put(key, cursor.value(sign[0]))

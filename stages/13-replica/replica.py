@@ -4,10 +4,11 @@ import asyncio
 import sys
 from typing import Protocol
 
-from aof import Log
 from base import requests
+from blocking import Waiting
 from client import Client
-from rdb import load
+from errors import unblocked
+from rdb import read_snapshot
 from reader import ProtocolError, Reader
 from store import Store
 from writer import Value, encode
@@ -15,24 +16,19 @@ from writer import Value, encode
 RETRY = 1  # seconds until the next try
 TIMEOUT = 60  # seconds without a byte, after which the connection is taken for dead
 WRITES = {  # commands that a replica executes only for its primary
-    "append", "blmove", "blpop", "brpop", "decr", "decrby", "del", "expire", "expireat", "flushall", "getdel",
-    "getex", "hdel", "hset", "incr", "incrby", "lmove", "lpop", "lpush", "lrem", "lset", "ltrim", "mset", "persist",
-    "pexpire", "pexpireat", "rpop", "rpush", "sadd", "set", "spop", "srem", "zadd", "zincrby", "zpopmin", "zrem",
+    "append", "blmove", "blpop", "brpop", "decr", "decrby", "del", "expire", "expireat",
+    "flushall", "getdel", "getex", "hdel", "hset", "incr", "incrby", "lmove", "lpop", "lpush",
+    "lrem", "lset", "ltrim", "mset", "persist", "pexpire", "pexpireat", "rpop", "rpush", "sadd",
+    "set", "spop", "srem", "zadd", "zincrby", "zpopmin", "zrem",
 }  # fmt: skip
 
 
-class Engine(Protocol):
+class Executor(Protocol):
     """What a replica needs of the engine."""
 
     db: Store
-    log: Log | None
+    waiting: Waiting
     loader: Client
-
-    def settle(self, args: list[bytes]) -> None:
-        """End a unit."""
-
-    def serve(self) -> None:
-        """Serve those that wait for what was changed."""
 
     def apply(self, args: list[bytes]) -> Value:
         """Execute a request of the primary's stream."""
@@ -41,7 +37,7 @@ class Engine(Protocol):
 class Replica:
     """What this server knows of its primary; without `address` it has none, and is a primary itself."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Executor) -> None:
         self.engine = engine
         self.port = 0  # our own
         self.address: tuple[str, int] | None = None
@@ -53,7 +49,8 @@ class Replica:
     def follow(self, address: tuple[str, int] | None) -> None:
         """Become the replica of the primary at an address; with None a primary that has all that was copied so far.
 
-        A replica leaves it to its primary when a key is removed: `db.expires`.
+        A replica leaves it to its primary when a key is removed: `db.expires`. And nobody is served there: who waits
+        for an element would take it out, so these clients are told, and their connections closed.
         """
         if self.task is not None:
             self.task.cancel()
@@ -62,6 +59,10 @@ class Replica:
         self.engine.db.expires = address is None
         if address is not None:
             self.task = asyncio.get_running_loop().create_task(self.run(*address))
+            for client in list(self.engine.waiting.waits):
+                self.engine.waiting.unpark(client)
+                client.leaving = True
+                client.deliver(unblocked())
 
     async def run(self, host: str, port: int) -> None:
         """Connect, copy, and after each end of a connection try again, RETRY seconds later."""
@@ -79,12 +80,7 @@ class Replica:
 
     async def copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Take part in one connection, until it ends: shake hands, take a snapshot if there is one, then the stream."""
-        await self.ask(reader, writer, [b"PING"])
-        await self.ask(reader, writer, [b"REPLCONF", b"listening-port", b"%d" % self.port])
-        await self.ask(reader, writer, [b"REPLCONF", b"capa", b"psync2"])
-        wanted = -1 if self.id == b"?" else self.offset + 1
-        answer = await self.ask(reader, writer, [b"PSYNC", self.id, b"%d" % wanted])
-        await self.begin(reader, answer)
+        await self.begin(reader, await self.handshake(reader, writer))
         self.connected = True
         acknowledging = asyncio.get_running_loop().create_task(self.acknowledge(writer))
         try:
@@ -98,8 +94,8 @@ class Replica:
     async def ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, args: list[bytes]) -> bytes:
         """Send a request to the primary; return its answer, a simple string, without the `+` and CRLF.
 
-        Raises ValueError for any other answer, and EOFError (`IncompleteReadError`) if the connection ends. Give each
-        step TIMEOUT seconds, with `asyncio.wait_for`.
+        Wait for the answer for TIMEOUT seconds at most, with `asyncio.wait_for`. Raises ValueError for any other
+        answer, and EOFError (`IncompleteReadError`) if the connection ends.
         """
         writer.write(encode(args))
         line = await asyncio.wait_for(reader.readuntil(b"\n"), TIMEOUT)
@@ -107,52 +103,66 @@ class Replica:
             raise ValueError(f"{args[0].decode()} was answered with {line!r}")
         return line[1:].rstrip()
 
-    async def begin(self, reader: asyncio.StreamReader, answer: bytes) -> None:
-        """Begin as the answer to PSYNC says: `CONTINUE` goes on where we are, `FULLRESYNC id offset` with a snapshot.
+    async def handshake(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        """Introduce this server to the primary, and ask for the stream; return the answer to PSYNC, the last request.
 
-        Before a snapshot there may be empty lines, while it is written; then `$`, its length, CRLF, and so many bytes
-        (`readexactly`), with no CRLF behind them. Give them to `take`; only after that keep the id and the offset: one
-        that is cut off before has nothing to continue. Raises ValueError for another answer.
+        `ask` each of these, one after the other:
+
+        | request                        | what it says                                         |
+        |--------------------------------|------------------------------------------------------|
+        | `PING`                         | Are you there?                                       |
+        | `REPLCONF listening-port PORT` | our own port, `self.port`                            |
+        | `REPLCONF capa psync2`         | we know that CONTINUE can have an id                 |
+        | `PSYNC id number`              | the stream that we have, and the number of the next  |
+        |                                | byte, `offset + 1`; without a stream: `PSYNC ? -1`   |
+        """
+        await self.ask(reader, writer, [b"PING"])
+        await self.ask(reader, writer, [b"REPLCONF", b"listening-port", b"%d" % self.port])
+        await self.ask(reader, writer, [b"REPLCONF", b"capa", b"psync2"])
+        wanted = -1 if self.id == b"?" else self.offset + 1
+        return await self.ask(reader, writer, [b"PSYNC", self.id, b"%d" % wanted])
+
+    async def begin(self, reader: asyncio.StreamReader, answer: bytes) -> None:
+        """Begin as the answer to PSYNC says: `CONTINUE id` or `FULLRESYNC id offset`; for another raise ValueError.
+
+        CONTINUE: the stream goes on where we are. Its id can be a new one; keep it.
+
+        FULLRESYNC: a snapshot follows. Before it there may be empty lines, while it is written; any other line but
+        `$length` is a ValueError. Then come so many bytes (`readexactly`), with no CRLF behind them. Give them to
+        `take`. Only after that keep the id and the offset: who is cut off before has nothing to continue.
         """
         match answer.split():
-            case [b"CONTINUE", *_]:
-                pass
+            case [b"CONTINUE", replid]:
+                self.id = replid
             case [b"FULLRESYNC", replid, offset]:
                 while not (line := await asyncio.wait_for(reader.readuntil(b"\n"), TIMEOUT)).startswith(b"$"):
                     if line.strip():
-                        raise ValueError(f"instead of a snapshot there is {line!r}")
+                        raise ValueError(line)
                 self.take(await reader.readexactly(int(line[1:])))
                 self.id, self.offset = replid, int(offset)
             case _:
-                raise ValueError(f"PSYNC was answered with {answer!r}")
+                raise ValueError(answer)
 
     def take(self, data: bytes) -> None:
         """Replace all data by that of a snapshot, as one unit. If that is damaged, raise ValueError; nothing changes.
 
-        `load` reads it into a new Store. Our log, and our own replicas, need it, too: record FLUSHALL, then the
-        `requests` of `base.py`.
+        `read_snapshot` makes a Store of it. Then `apply` a transaction, as if it had come in the stream: MULTI,
+        FLUSHALL, the `requests` of `base.py` that make the data, EXEC. So our log, our own replicas and those who watch
+        a key have it, too. Give the engine a new `loader` before: the old one may have half a transaction in its queue.
         """
-        loaded, db = load(data), self.engine.db
-        db.clear()
-        for key, value in loaded.items():
-            db.put(key, value)
-            deadline = loaded.deadline(key)
-            if deadline is not None:
-                db.expire_at(key, deadline)
+        loaded = read_snapshot(data)
         self.engine.loader = Client(id=0)
-        db.now = 0
-        db.changed(log=[b"FLUSHALL"])
-        for args in requests(db):
-            db.changed(args[1], log=args)
-        self.engine.settle([])
-        self.engine.serve()
+        for args in ([b"MULTI"], [b"FLUSHALL"], *requests(loaded), [b"EXEC"]):
+            self.engine.apply(args)
 
     def receive(self, stream: Reader, data: bytes, writer: asyncio.StreamWriter) -> None:
-        """A chunk of the stream has come in: apply each request that is complete, and add its bytes to `self.offset`.
+        """A chunk of the stream has come in: `apply` each request that is complete, and add its bytes to `self.offset`.
 
-        `REPLCONF GETACK *` is not applied: send `REPLCONF ACK offset` at once. Its bytes count after that. If a request
-        fails, our data is not the primary's any more: raise ValueError; but first forget the id and the offset, so that
-        the next connection begins with a snapshot.
+        `len(encode(args))` is their number. If the reply is an exception, our data is not the primary's any more: raise
+        ValueError, but first forget the id and the offset (`?` and -1), so that the next connection begins with a
+        snapshot.
+
+        `REPLCONF GETACK *` is not applied: write the `acknowledgement` at once. Its own bytes count after that.
         """
         stream.feed(data)
         while (args := stream.next()) is not None:
@@ -160,11 +170,11 @@ class Replica:
                 writer.write(self.acknowledgement())
             elif isinstance(reply := self.engine.apply(args), Exception):
                 self.id, self.offset = b"?", -1
-                raise ValueError(f"{args[0]!r} was answered with {reply}")
+                raise ValueError(f"{args} was answered with {reply}")
             self.offset += len(encode(args))
 
     def acknowledgement(self) -> bytes:
-        """Return the request that tells the primary how far we are."""
+        """Return the request that tells the primary how far we are, `REPLCONF ACK offset`, encoded."""
         return encode([b"REPLCONF", b"ACK", b"%d" % self.offset])
 
     async def acknowledge(self, writer: asyncio.StreamWriter) -> None:

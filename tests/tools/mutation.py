@@ -47,6 +47,7 @@ SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.FloorDiv: ast.Mult,
 }
 DROPPED = (ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Delete, ast.Raise, ast.Break, ast.Continue)
+FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 LEFT_ALONE = ("annotation", "returns", "decorator_list", "ctx")
 
 
@@ -92,10 +93,10 @@ def mutants(stage: int) -> Iterator[Mutant]:
 def functions_of(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
     """List a tree's functions and methods with their qualified names, as `manifest.functions` does for a text."""
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef):
+        if isinstance(node, FUNCTION):
             yield node.name, node
         elif isinstance(node, ast.ClassDef):
-            yield from ((f"{node.name}.{part.name}", part) for part in node.body if isinstance(part, ast.FunctionDef))
+            yield from ((f"{node.name}.{part.name}", part) for part in node.body if isinstance(part, FUNCTION))
 
 
 def changes(node: ast.AST) -> Iterator[None]:
