@@ -206,11 +206,15 @@ class Server:
         """Each second, close connections over the soft limit for too long, and idle ones (Redis: `clientsCron`)."""
         while True:
             await asyncio.sleep(1)
-            for connection in list(self.connections):
-                if connection.output_limit.over_since is not None:
-                    connection.check_output_limit()
+            self.check_output_limits()
             if self.options.timeout:
                 self.close_idle()
+
+    def check_output_limits(self) -> None:
+        """Cut off clients that are over the soft limit for too long. Not in the timer: it would keep the last one."""
+        for connection in list(self.connections):
+            if connection.output_limit.over_since is not None:
+                connection.check_output_limit()
 
     def close_idle(self) -> None:
         """Close connections that have sent nothing for `timeout` seconds and wait for nothing."""

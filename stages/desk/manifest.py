@@ -5,7 +5,8 @@
     | `reader.py` | new | `Reader.feed` | `<module>`, `Reader` | |
     | `server.py` | grown | `Connection.data_received` | `<module>`, ~~`Server.old`~~ | `main` from `start.py` |
     | `engine.py` | new | `Engine.run` | | `Engine.run` was `Server.execute` from `server.py` |
-    | `writer.py` | carried | | | |
+
+    Carried over unchanged: `client.py`, `writer.py`.
 
 Names are qualified. `Reader` alone means the lines of the class outside its methods, and `<module>` all lines outside
 functions and classes. So every line of a file belongs to exactly one name, and every change has a name.
@@ -20,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.harness.steps import quoted, table
+from stages.harness.steps import quoted, section, table
 
 HEADING = "## The files"
 MODULE = "<module>"
@@ -53,8 +54,10 @@ class Row:
 
 
 def read(folder: Path) -> list[Row]:
-    """Return the rows of the table in a folder's README.md; an empty list when there is no table."""
-    return [row(cells) for cells in table(folder, HEADING)]
+    """Return the rows of the table in a folder's README.md, and one for each file that is named as carried below it."""
+    carried = re.search(r"^Carried over unchanged: (?:.+\n?)+", section(folder, HEADING), re.M)
+    files = quoted(carried[0]) if carried else ()
+    return [row(cells) for cells in (*table(folder, HEADING), *({"file": file, "status": "carried"} for file in files))]
 
 
 def row(cells: dict[str, str]) -> Row:

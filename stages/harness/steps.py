@@ -43,12 +43,16 @@ def steps(folder: Path) -> list[Step]:
     return found
 
 
-def table(folder: Path, heading: str) -> list[dict[str, str]]:
-    """Return the rows of the table below a heading in a folder's README.md: the title of a column -> text."""
+def section(folder: Path, heading: str) -> str:
+    """Return the text between a heading and the next one in a folder's README.md; empty if there is none."""
     readme = folder / "README.md"
     text = readme.read_text() if readme.exists() else ""
-    _, _, section = text.partition(f"\n{heading}\n")
-    lines = [line for line in section.split("\n## ")[0].splitlines() if line.startswith("|")]
+    return text.partition(f"\n{heading}\n")[2].split("\n## ")[0]
+
+
+def table(folder: Path, heading: str) -> list[dict[str, str]]:
+    """Return the rows of the table below a heading in a folder's README.md: the title of a column -> text."""
+    lines = [line for line in section(folder, heading).splitlines() if line.startswith("|")]
     rows = [[cell.strip() for cell in line.strip("|\n ").split("|")] for line in lines]
     return [dict(zip(rows[0], cells, strict=False)) for cells in rows[2:]]
 

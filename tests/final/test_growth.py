@@ -240,7 +240,12 @@ def step(case: Case, size: int) -> float:
     return seconds(run) / steps
 
 
-@pytest.mark.parametrize("name", CASES)
+QUICK = ("INCR in MULTI", "BLPOP leaves", "XREADGROUP", "served", "patterns", "deadlines")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in CASES]
+)
 def test_a_hundred_times_as_many_do_not_make_a_step_longer(name: str) -> None:
     case = CASES[name]
     if name == "MONITOR leaves":

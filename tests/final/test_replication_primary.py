@@ -737,7 +737,7 @@ def test_a_snapshot_is_sent_as_fast_as_the_slowest_replica_reads() -> None:
         client.ask("SET", "meanwhile", 1)
         assert "state=wait_bgsave" in fields(client, "replication")["slave0"]
         while b"$EOF:" not in replica.received:
-            replica.receive()
+            assert replica.more(time.monotonic() + within(60))
         mark = replica.received.partition(b"$EOF:")[2][:40]
         while not replica.received.endswith(mark) or len(replica.received) < 1000:
             assert replica.more(time.monotonic() + within(60))

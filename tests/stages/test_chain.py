@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.harness.course import LAST, STAGES, stage_folder
+from stages.harness.course import COURSE, LAST, STAGES, stage_folder
 from tests.support import checkpoints
 from tests.support.road import each_stage
 from tests.support.stages_copy import Note
@@ -17,7 +17,7 @@ PAIRS = [
     pytest.param(
         *(stage, later),
         id=f"{stage:02}-on-{TARGETS[later]}",
-        marks=[] if later in (stage + 1, LAST) else pytest.mark.slow,
+        marks=[] if later == stage + 1 or (later == LAST and stage <= COURSE) else pytest.mark.slow,
     )
     for stage, later in LINKS
 ]

@@ -153,7 +153,12 @@ def test_a_proxy_to_a_real_redis_does_not_get_the_points_of_the_modules(
 
 def test_results_are_written_after_every_test(short: StagesCopy, tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
-    (tmp_path / "one" / "server.py").write_text(hostile.REFERENCE)
+    joins = "        self.server.connections.add(self)\n"
+    assert joins in hostile.REFERENCE
+    slowed = hostile.REFERENCE.replace(
+        joins, joins + "        __import__('time').sleep(0.15)  # else a test is too short\n"
+    )
+    (tmp_path / "one" / "server.py").write_text(slowed)
     file = tmp_path / "results.json"
     args = [sys.executable, "-B", "-m", "stages", "grade", "--one", str(tmp_path / "one"), "--stage", "01"]
     running = subprocess.Popen([*args, "--results", str(file)], cwd=short.folder, stdout=subprocess.DEVNULL)

@@ -14,7 +14,9 @@ from tests.support import table
 from tests.support.table import code_of, flattened, problems, unwritable, without_dots
 from tests.tools import final_table
 
+OTHERS = {"other.py": "y = 2\n", "third.py": "z = 3\n"}
 BEFORE = {
+    **OTHERS,
     "same.py": "x = 1\n",
     "server.py": textwrap.dedent('''
         import os
@@ -37,6 +39,7 @@ BEFORE = {
 }
 NOW = {
     "same.py": "x = 1\n",
+    **OTHERS,
     "server.py": textwrap.dedent('''
         import os
 
@@ -72,6 +75,11 @@ Some words.
 | `new.py` | new | `fresh` | `<module>` | `moved` from `server.py` |
 | `server.py` | grown | `Server.run` | ~~`gone`~~ | |
 | `same.py` | carried | | | |
+
+Carried over unchanged: `other.py`,
+`third.py`.
+
+Of `fourth.py` nothing is said.
 
 ## What else
 
@@ -243,6 +251,9 @@ def test_a_true_table_has_no_problems(tmp_path: Path) -> None:
         ("`moved` from `server.py`", "", "server.py: `moved` was removed, and is not named"),
         ("`moved` from `server.py`", "`moved` from `same.py`", "new.py: `moved` was not in the file that"),
         ("| `same.py` | carried | | | |\n", "", "same.py: is not in the table"),
+        ("`other.py`,\n", "", "other.py: is not in the table"),
+        ("`third.py`", "`same.py`", "same.py: stands in the table twice"),
+        ("`third.py`", "`new.py`", "new.py: is called carried, but is not in the stage before"),
         ("| carried | | | |", "| carried | | `<module>` | |", "same.py: is called carried, and yet names are listed"),
         ("| `same.py` | carried |", "| `same.py` | new |", "same.py: is called new, but is in the stage before"),
         ("| `same.py` | carried |", "| `same.py` | old |", "same.py: there is no status 'old'"),

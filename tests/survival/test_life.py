@@ -28,6 +28,7 @@ needs_proc = pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="wha
 
 
 @needs_proc
+@pytest.mark.slow
 @pytest.mark.timeout(SECONDS * 2 + 120)
 def test_after_a_life_of_every_load_at_once_nothing_is_left_over_and_nothing_is_lost(note: Note) -> None:
     report = soak(SECONDS, SEED, workers=3)

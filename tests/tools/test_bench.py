@@ -30,7 +30,9 @@ def bench(*args: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.parametrize(
+    "section", [pytest.param(name, marks=[] if name == "latency" else pytest.mark.slow) for name in SECTIONS]
+)
 def test_a_section_is_measured_stored_and_reported(section: str, tmp_path: Path) -> None:
     redis_target()
     page = bench("--short", section.replace(" ", "-"), "--out", str(tmp_path))
@@ -41,6 +43,7 @@ def test_a_section_is_measured_stored_and_reported(section: str, tmp_path: Path)
     assert f"### {section}" in page and page == (tmp_path / "speed.md").read_text()
 
 
+@pytest.mark.slow
 def test_earlier_measurements_are_kept_and_can_be_drawn_again(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     bench("--short", "memory", "--out", str(tmp_path))
