@@ -94,7 +94,7 @@ class Client:
     @property
     def overhears(self) -> bool:
         """Whether it is sent messages about its own requests, so that their order matters."""
-        return self.subscribed or self.monitoring
+        return bool(self.channels or self.patterns or self.shard_channels or self.monitoring)
 
     def say(self, answer: Value) -> Replies:
         """Send it a reply now, or a line of MONITOR, unless it is muted. Return NO_REPLY, which is left to send."""

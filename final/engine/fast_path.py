@@ -28,9 +28,9 @@ class FastPath:
         engine = self.engine
         return (
             client.user.unlimited
-            and not client.auth_required
+            and (client.authenticated or client.user.open)
             and client.queue is None
-            and not (client.subscribed or client.muted or engine.scripts.busy)
+            and not (client.channels or client.patterns or client.shard_channels or client.muted or engine.scripts.busy)
             and not (engine.monitors.clients or engine.pause.until or engine.options.maxmemory)
             and client.replica is None
             and (not engine.admission.strict or self.allowed())

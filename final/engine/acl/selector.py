@@ -5,7 +5,7 @@ from enum import IntEnum
 from functools import cache, lru_cache
 from typing import NamedTuple
 
-from ...protocol.pattern import Glob
+from ...protocol.pattern import Glob, Test, matcher
 from ..command import CHANNEL, CHANNEL_PATTERNS, CHANNELS, NO_AUTH, Command
 from .categories import LATER, known
 
@@ -41,9 +41,9 @@ def need(access: str) -> int:
 
 
 @lru_cache(maxsize=1024)
-def compiled(pattern: bytes) -> Glob:
-    """Return a pattern of keys or channels, ready to match."""
-    return Glob(pattern)
+def compiled(pattern: bytes) -> Test:
+    """Return a test for a pattern of keys or channels, with which no star matches an empty text."""
+    return Glob(pattern) if pattern == b"*" else matcher(pattern)
 
 
 @dataclass
@@ -113,7 +113,10 @@ class Selector:
 
     def _may_use(self, key: bytes, needed: int) -> bool:
         """Return whether it allows what a command needs of a key."""
-        return any(given & needed == needed and compiled(pattern)(key) for pattern, given in self.keys.items())
+        for pattern, given in self.keys.items():  # noqa: SIM110  (`any` takes four times as long)
+            if given & needed == needed and compiled(pattern)(key):
+                return True
+        return False
 
 
 def channels_in(command: Command, args: list[bytes]) -> range:
