@@ -880,8 +880,7 @@ result += [os.path.exists(marked), "no space left on this disk" in text, "ZeroDi
 @pytest.mark.read("Step 6: what a child must not keep")
 def test_a_child_keeps_no_socket_and_no_file(modules: Modules, tmp_path: Path) -> None:
     """In the child all descriptors from 3 on are closed: a listening socket, a connection, a file with a high number.
-    The result has for each whether the child still has it, and for 1 and 2; then whether a client whose connection the
-    server closes sees the end of it, while the child works.
+    The result has for each whether the child still has it, and at the end the same for 1 and 2.
 
     A connection ends when its last copy is closed, and a port is free when the last copy of its socket is closed.
 
