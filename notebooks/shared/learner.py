@@ -39,6 +39,7 @@ def whose(function: Any) -> str:
 
     A function without a body is not written, and neither is one that comes from an earlier stage: it has to grow.
     """
+    function = getattr(function, "fget", function)  # of a property
     code = getattr(inspect.unwrap(function), "__code__", None) if function else None
     if code is None:
         return ""

@@ -16,6 +16,7 @@ import gc
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, Protocol
@@ -38,7 +39,10 @@ class Engine(Protocol):
 
 
 class Rewriter:
-    """The log's folder: opens the log that is in it, and rewrites it. `tick` is called ten times a second."""
+    """The log's folder: opens the log that is in it, and rewrites it.
+
+    `tick` is called ten times a second, while there is something to do: a rewrite is `scheduled`, or a child works.
+    """
 
     def __init__(self, engine: Engine, folder: Path, policy: str) -> None:
         self.engine, self.folder, self.policy = engine, folder, policy
@@ -79,11 +83,11 @@ class Rewriter:
             self.begin()
 
     def begin(self) -> None:
-        """Begin a rewrite: call `branch`, then fork a child that writes `draft(its pid)`; keep its number.
+        """Begin a rewrite: call `branch`, then fork a child; keep its number. Nothing is `scheduled` any more.
 
-        `os.fork()` returns twice: 0 in the child, which calls `work` and never returns; the child's number in the
-        server. Before it call `gc.freeze()`: a garbage collection in the child would write to each container, and that
-        copies it.
+        `os.fork()` returns twice: 0 in the child, which calls `work`, and never returns; the child's number in the
+        server. The child's task is `write_base` to `draft`, with its own number, `os.getpid()`. Before the fork call
+        `gc.freeze()`: a garbage collection in the child would write to each container, and that copies it.
         """
         self.scheduled = False
         self.branch()
@@ -97,8 +101,8 @@ class Rewriter:
         """Let new changes go to a new increment: the log is all files up to it.
 
         The old increment must be complete, on the disk too, before a manifest lists another one behind it: `flush` and
-        `sync` it. Then open a Log of the new file, save the manifest, and give the Log to the engine. (The old file is
-        closed when nobody uses it any more: a thread may be inside its `sync`.)
+        `sync` it. Then open a Log of the new file, save the manifest, and keep both: the manifest here, the Log in the
+        engine. (The old file is closed when nobody uses it any more: a thread may be inside its `sync`.)
         """
         manifest = self.manifest.with_increment()
         if self.engine.log is not None:
@@ -109,10 +113,12 @@ class Rewriter:
         self.manifest, self.engine.log = manifest, log
 
     def finish(self, succeeded: bool) -> None:
-        """The child has ended. If it has succeeded, rename its draft to the new base, save the manifest, and tidy up.
+        """The child has ended. If it has succeeded, rename its draft to the new base, save the manifest, and `tidy`.
 
-        In this order: whenever the server is killed, the files that the manifest lists are there, and whole. If the
-        child has failed, delete its draft: the log is longer than it could be, but nothing is lost.
+        In this order: whenever the server is killed, the files that the manifest lists are there, and whole. Keep the
+        new manifest. If the child has failed, say so on standard error, and delete its draft, if there is one: the log
+        is longer than it could be, and nothing is lost. In both cases there is no child any more, and `gc.unfreeze()`
+        undoes what `begin` has done.
         """
         draft, self.child = self.draft(self.child), 0
         gc.unfreeze()
@@ -138,10 +144,15 @@ class Rewriter:
 
 
 def work(task: Callable[[], None]) -> NoReturn:
-    """In a child: do a task, and end with status 0, or 1 if it raises something. Never returns to the event loop.
+    """In a child: do a task, and end the process, with status 0, or 1 if the task raises anything. Never return.
 
-    The child has copies of all that was open in the server. It must not keep them, else a client whose connection the
-    server closes is not told, and the port stays taken. And a signal to it must not reach the server's loop.
+    The child has copies of all that the server has open. If it keeps them, a client whose connection the server closes
+    does not notice, and the port stays taken: `os.closerange(3, os.sysconf("SC_OPEN_MAX"))` closes all but standard
+    input, output and error. It has the server's signal handlers, too, and a signal to the child would wake the server's
+    event loop: `signal.set_wakeup_fd(-1)` ends that. Then SIGINT and SIGTERM get back their default, `signal.SIG_DFL`.
+
+    `os._exit(status)` ends a process at once. Call it in `finally`: if an exception left this function, the child would
+    go on as a second server. `traceback.print_exc()` tells what it was.
     """
     status = 1
     try:
@@ -151,5 +162,7 @@ def work(task: Callable[[], None]) -> NoReturn:
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         task()
         status = 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(status)

@@ -206,8 +206,9 @@ class Server:
     def rewrite(self) -> None:
         """Let the rewriter do what is due. If that fails, nobody knows which files are the log: end the server."""
         try:
-            if self.engine.rewriter is not None:
-                self.engine.rewriter.tick()
+            rewriter = self.engine.rewriter
+            if rewriter is not None and (rewriter.scheduled or rewriter.child):
+                rewriter.tick()
         except OSError as error:
             sys.exit(f"cannot rewrite the log: {error}")
 

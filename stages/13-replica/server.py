@@ -217,8 +217,9 @@ class Server:
         """
         self.engine.primary.tick()
         try:
-            if self.engine.rewriter is not None:
-                self.engine.rewriter.tick()
+            rewriter = self.engine.rewriter
+            if rewriter is not None and (rewriter.scheduled or rewriter.child):
+                rewriter.tick()
         except OSError as error:
             sys.exit(f"cannot rewrite the log: {error}")
 
