@@ -939,9 +939,9 @@ def test_what_happens_while_the_snapshot_is_written_comes_after_it(client: Clien
         client.ask("INCR", key)
     client.ask("DEL", key)
     since = len(replica.until([b"DEL", key]))
+    assert (began, since) == (b"20", 40), f"the snapshot has {began!r} and the stream {since} more; 20 + 40 were sent"
     replica.reaches(offset_of(client))
     replica.client.close()
-    assert (began, since) == (b"20", 40), f"the snapshot has {began!r} and the stream {since} more; 20 + 40 were sent"
 
 
 @step(4)
