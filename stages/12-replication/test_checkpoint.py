@@ -239,9 +239,9 @@ class Follower:
         self.id, self.offset = "", -1
         self.snapshot = Snapshot(b"REDIS0010\xff", complete=False)
 
-    def line(self, wanted: str) -> str:
-        """Read a line; empty ones, which may come while a snapshot is written, are left out."""
-        deadline = time.monotonic() + self.client.patience.seconds
+    def line(self, wanted: str, times: int = 1) -> str:
+        """Read a line, with so many times the patience; empty ones, which may come before a snapshot, are left out."""
+        deadline = time.monotonic() + times * self.client.patience.seconds
         while True:
             self.client.received = self.client.received.lstrip(b"\n")
             line, end, rest = self.client.received.partition(b"\r\n")
@@ -275,7 +275,7 @@ class Follower:
 
     def receive(self) -> bytes:
         """Receive the snapshot."""
-        line = self.line("$ and the length of a snapshot")
+        line = self.line("$ and the length of a snapshot", times=4)  # on a busy machine it is written slowly
         assert line[:1] == "$" and line[1:].isdigit(), (
             f"instead of `$` and the snapshot's length there is {line[:100]!r}"
         )
@@ -939,9 +939,9 @@ def test_what_happens_while_the_snapshot_is_written_comes_after_it(client: Clien
         client.ask("INCR", key)
     client.ask("DEL", key)
     since = len(replica.until([b"DEL", key]))
+    assert (began, since) == (b"20", 40), f"the snapshot has {began!r} and the stream {since} more; 20 + 40 were sent"
     replica.reaches(offset_of(client))
     replica.client.close()
-    assert (began, since) == (b"20", 40), f"the snapshot has {began!r} and the stream {since} more; 20 + 40 were sent"
 
 
 @step(4)
@@ -971,7 +971,7 @@ def test_two_replicas_at_once_each_get_everything(client: Client, server: Server
 @pytest.mark.read("Step 4: all of it")
 @pytest.mark.not_redis("it is too quick to be measured")
 def test_the_server_goes_on_while_a_snapshot_is_written(start: Start, rng: Dice) -> None:
-    """While a snapshot of 3 MiB is written, PING is answered, and a client that says QUIT is hung up on, at once.
+    """While a snapshot of 2 MiB is written, PING is answered, and a client that says QUIT is hung up on, at once.
 
     Is PING answered only with the snapshot? A forked child writes it; `os.fork` returns in the server at once.
 
@@ -979,7 +979,7 @@ def test_the_server_goes_on_while_a_snapshot_is_written(start: Start, rng: Dice)
     """
     server = start()
     client, leaves, replica = server.connect(), server.connect(), Follower(server)
-    for _ in range(3):
+    for _ in range(2):
         client.check(request("SET", rng.key(), rng.randbytes(MIB)), OK)
     for each in (client, leaves):
         each.check(PING, PONG)
