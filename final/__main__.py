@@ -14,6 +14,7 @@ from .net.server import Server
 from .net.stopping import on_signal
 from .net.systemd import tell
 from .options import NAMES, Options, parse
+from .protocol.reader import Reader
 from .restore import restore
 from .server_log import log, open_standard_files
 
@@ -61,7 +62,7 @@ def joined(args: list[str]) -> list[str]:
 
 
 def choose_loop(options: Options) -> Callable[[], asyncio.AbstractEventLoop]:
-    """Return a factory for the event loop, and set `options.loop` to its name. Raises ImportError."""
+    """Return a factory for the event loop, and set `options.loop` to its name."""
     if options.loop != "asyncio":
         try:
             import uvloop
@@ -69,22 +70,34 @@ def choose_loop(options: Options) -> Callable[[], asyncio.AbstractEventLoop]:
             options.loop = "uvloop"
             new_loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
             return new_loop
-        except ImportError:
+        except ImportError as error:
             if options.loop == "uvloop":
-                raise
+                give_up(f"cannot use uvloop: {error}")
     options.loop = "asyncio"
     return asyncio.new_event_loop
+
+
+def choose_parser(options: Options) -> type[Reader]:
+    """Return the class that reads requests, and set `options.parser` to its name."""
+    if options.parser != "python":
+        try:
+            from .protocol.hiredis_reader import HiredisReader
+
+            options.parser = "hiredis"
+            return HiredisReader
+        except ImportError as error:
+            if options.parser == "hiredis":
+                give_up(f"cannot use hiredis: {error}")
+    options.parser = "python"
+    return Reader
 
 
 def main() -> None:
     """Run the server until it is stopped; if it cannot start or continue, log one line and exit."""
     open_standard_files()
     options = parse_options(sys.argv[1:])
-    try:
-        new_loop = choose_loop(options)
-    except ImportError as error:
-        give_up(f"cannot use uvloop: {error}")
-    server = Server(options)
+    new_loop = choose_loop(options)
+    server = Server(options, choose_parser(options))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as in Redis: closing the terminal does not end the server
     on_signal(server.interrupt, server.leave)
     tell(options.supervised, "STATUS=Loading the data")

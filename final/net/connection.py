@@ -46,14 +46,20 @@ class Connection(Sending):
     `connections` is the set of all connections; `connection_lost` removes this one.
     """
 
-    def __init__(self, iteration: Iteration, connections: "set[Connection]", accepted: AcceptedTransport) -> None:
+    def __init__(
+        self,
+        iteration: Iteration,
+        connections: "set[Connection]",
+        accepted: AcceptedTransport,
+        new_reader: type[Reader] = Reader,
+    ) -> None:
         engine = iteration.engine
         address, local_address = (format_address(accepted.get_extra_info(name)) for name in ("peername", "sockname"))
         super().__init__(iteration, accepted, engine.connect(address, local_address, self.deliver))
         self.connections = connections
         self.client.hang_up, self.client.resume = self.hang_up, self.unpause
         self.client.wake = partial(iteration.send_soon, self)
-        self.reader = Reader(engine.options.proto_max_bulk_len)
+        self.reader = new_reader(engine.options.proto_max_bulk_len)
         self.reader.trusted = not self.client.auth_required(engine.options.requirepass)
         self.state: State = READY
         self.reading = True  # the transport reads from the client
