@@ -27,6 +27,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         notify.py, security_warning.py  keyspace notifications; closes clients that speak HTTP
         faults.py         an unexpected exception: whether it ends the connection or the server
         fast_path.py      a shorter path for commands that take nothing but data
+        runs.py           several GETs, or SETs, of a client at once
         following.py      becoming a replica, and a primary again; the primary's changes, its data in place of ours
         callbacks.py      what the engine has the server do
         context.py        what commands may use of the engine
