@@ -50,9 +50,9 @@ class Admission:
 
     def check(self, client: Client, command: Command) -> None:
         """Raise a ReplyError if this client must not run this command now."""
-        if client.auth_required(self.engine.options.requirepass) and NO_AUTH not in command.flags:
+        if not client.authenticated and self.engine.options.requirepass and NO_AUTH not in command.flags:
             raise not_authenticated()
-        if client.subscribed and client.protocol == 2 and WHILE_SUBSCRIBED not in command.flags:
+        if (client.channels or client.patterns) and client.protocol == 2 and WHILE_SUBSCRIBED not in command.flags:
             raise only_while_listening(command.name)
         if client.queue is not None and NO_MULTI in command.flags:
             raise ReplyError("ERR Command not allowed inside a transaction")

@@ -115,7 +115,7 @@ class Engine:
         """
         if self.scripts.busy:
             return self.refuse(client, args)
-        self.unit.stopped, self.unit.recently = None, self.steady()
+        self.unit.stopped = None
         try:
             command = find(args)
             client.last_command = command.name

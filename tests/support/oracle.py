@@ -97,6 +97,7 @@ class InProcess:
             sent.extend(encode(value, client.protocol))
 
         before, client.deliver = client.deliver, deliver
+        self.engine.unit.recently = self.now  # an iteration of the event loop begins
         client.say(self.engine.execute(client, args))
         if client.parked is not None:
             self.engine.waiting.time_out(client.parked)
