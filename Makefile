@@ -36,7 +36,7 @@ check: $(READY) ## lint, check the format and the types
 	done
 
 bench: $(READY) ## measure how fast final/ is beside redis-server, fakeredis and others; some 20 minutes
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check fakeredis uvloop
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check fakeredis uvloop hiredis==3.5.0
 	$(BIN)/python -m tests.tools.bench
 
 $(READY): requirements.txt

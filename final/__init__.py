@@ -34,6 +34,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         notify.py, security_warning.py  keyspace notifications; closes clients that speak HTTP
         faults.py         an unexpected exception: whether it ends the connection or the server
         fast_path.py      a shorter path for commands that take nothing but data
+        runs.py           several GETs, or SETs, of a client at once
         following.py      becoming a replica, and a primary again; the primary's changes, its data in place of ours
         callbacks.py      what the engine has the server do
         context.py        what commands may use of the engine
@@ -69,6 +70,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         targets.py        connections to servers that take keys over (MIGRATE), kept for the next time
     lua/           Lua for scripts; a script can reach only what is passed to it
         interpreter.py, prelude.lua, libraries.lua  runs a script
+        limits.py         what a script may use
         libraries.py, json_decoding.py  cjson and bit, for scripts
         msgpack.py, structs.py  cmsgpack and struct
     log/           the append-only file, AOF (05)
@@ -107,6 +109,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         events.py         keyspace events: which are published, and on which channels
     protocol/      bytes to requests, values to replies (02, 03)
         reader.py         parses bytes into requests; knows no socket
+        hiredis_reader.py  the same, with the parser hiredis for chunks of many requests
         inline.py         splits a request that a person has typed into arguments
         writer.py         encodes Python values as RESP2 or RESP3
         pattern.py        glob patterns as Redis matches them

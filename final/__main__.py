@@ -18,6 +18,7 @@ from .net.daemon import detach, write_pidfile
 from .net.server import Server
 from .net.stopping import on_signal
 from .net.systemd import tell
+from .protocol.reader import Reader
 from .restore import restore
 from .server_log import direct, log, open_standard_files, say
 
@@ -57,7 +58,7 @@ def usage() -> str:
 
 
 def choose_loop(options: Options) -> Callable[[], asyncio.AbstractEventLoop]:
-    """Return a factory for the event loop, and set `options.loop` to its name. Raises ImportError."""
+    """Return a factory for the event loop, and set `options.loop` to its name."""
     if options.loop != "asyncio":
         try:
             import uvloop
@@ -65,21 +66,33 @@ def choose_loop(options: Options) -> Callable[[], asyncio.AbstractEventLoop]:
             options.loop = "uvloop"
             new_loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
             return new_loop
-        except ImportError:
+        except ImportError as error:
             if options.loop == "uvloop":
-                raise
+                give_up(f"cannot use uvloop: {error}")
     options.loop = "asyncio"
     return asyncio.new_event_loop
+
+
+def choose_parser(options: Options) -> type[Reader]:
+    """Return the class that reads requests, and set `options.parser` to its name."""
+    if options.parser != "python":
+        try:
+            from .protocol.hiredis_reader import HiredisReader
+
+            options.parser = "hiredis"
+            return HiredisReader
+        except ImportError as error:
+            if options.parser == "hiredis":
+                give_up(f"cannot use hiredis: {error}")
+    options.parser = "python"
+    return Reader
 
 
 def main() -> None:
     """Run the server until it is stopped; if it cannot start or continue, log one line and exit."""
     open_standard_files()
     options = parse_options(sys.argv[1:])
-    try:
-        new_loop = choose_loop(options)
-    except ImportError as error:
-        give_up(f"cannot use uvloop: {error}")
+    new_loop, new_reader = choose_loop(options), choose_parser(options)
     try:
         syslog = (options.syslog_ident, options.syslog_facility) if options.syslog_enabled == "yes" else None
         if options.daemonize == "yes":
@@ -89,7 +102,7 @@ def main() -> None:
         give_up(f"cannot write the server log: {error}")
     if options.pidfile:
         write_pidfile(options.pidfile)
-    server = Server(options)
+    server = Server(options, new_reader)
     try:
         begin(server.engine.users, options.users)
     except BadUsers as error:

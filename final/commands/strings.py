@@ -9,6 +9,7 @@ from ..data.unit import AS_COMMANDED, UNLOGGED
 from ..engine.args import OptionCursor
 from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.context import Engine
+from ..engine.runs import gets, sets
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error, wrong_number_of_arguments
 from ..protocol.numeric import add_floats, add_integers, parse_integer
@@ -65,7 +66,7 @@ def key_of_set(args: list[bytes]) -> Iterator[tuple[int, str]]:
     yield 1, "RW access update" if b"get" in map(bytes.lower, args[3:]) else "OW update"
 
 
-@command(WRITE, DENYOOM, keys="RW access update variable_flags", find_keys=key_of_set, notes=[WITH_GET])
+@command(WRITE, DENYOOM, keys="RW access update variable_flags", find_keys=key_of_set, notes=[WITH_GET], run_of=sets)
 def set_(db: Store, key: bytes, value: bytes, *options: bytes) -> Value:
     """SET key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]: set the key to the string, whatever its type was; answer OK.
 
@@ -127,7 +128,7 @@ def changed_with_deadline(db: Store, key: bytes, value: bytes, deadline: int) ->
     db.changed(key, log=UNLOGGED, event="expire")
 
 
-@command(READONLY, FAST)
+@command(READONLY, FAST, run_of=gets)
 def get(db: Store, key: bytes) -> Value:
     """GET key: answer with the string, or null if the key does not exist."""
     return db.get(key, STRING)

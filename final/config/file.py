@@ -146,7 +146,7 @@ def rewritten(text: str, options: Options, users: Sequence[str] = ()) -> str:
             places.setdefault(NAMES.get(directive.name, ""), []).append(number)
     added = put([(user, False) for user in users], places.get("", []), lines)
     for attribute, declared in DECLARED.items():
-        if attribute != "loop":
+        if attribute not in ("loop", "parser"):  # what `auto` has found is no choice of anybody
             added += put(lines_of(attribute, options, declared), places.get(attribute, []), lines)
     if added and GENERATED not in lines:
         lines += [""] * bool(lines[-1]) + [GENERATED]

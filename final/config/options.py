@@ -199,6 +199,10 @@ class Options:
         "auto", "the event loop: asyncio's own, or uvloop; auto: uvloop if it is installed",
         choices=("auto", "asyncio", "uvloop"),
     )  # fmt: skip
+    parser: str = option(
+        "auto", "what reads requests: Python alone, or hiredis too; auto: hiredis if it is installed",
+        choices=("auto", "python", "hiredis"),
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         vars(self).update({name: each.default for name, each in IDLE.items()})

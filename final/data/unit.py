@@ -63,7 +63,7 @@ class Unit:
         self.clock = clock  # milliseconds since 1970
         self.stopped: int | None = None  # the time of this unit; None: the clock was not read yet
         self.notes: list[Note] = []
-        self.recently = 0  # the steady clock in milliseconds, read some ten times a second
+        self.recently = 0  # the steady clock in milliseconds, read in each iteration of the event loop
         self.hits = self.misses = 0  # look-ups of keys by commands that read: found, and not found
         self.leaves_expiry = False  # expired keys stay: this server is a replica, and its primary deletes them
         self.changes = 0  # of keys since the last snapshot, in this unit and those before (Redis: `dirty`)

@@ -57,7 +57,7 @@ class Admission:
 
     def check(self, client: Client, command: Command, args: list[bytes]) -> None:
         """Raise a ReplyError if this client must not run this request now."""
-        if client.auth_required and NO_AUTH not in command.flags:
+        if not (client.authenticated or client.user.open) and NO_AUTH not in command.flags:
             raise not_authenticated()
         if client.queue is not None and NO_MULTI in command.flags:
             raise ReplyError("ERR Command not allowed inside a transaction")
@@ -65,7 +65,7 @@ class Admission:
             context = "toplevel" if client.queue is None else "multi"
             if (reason := self.denied(client, command, args, context)) is not None:
                 raise no_permission(reason, command.name)
-        if client.subscribed and client.protocol == 2 and WHILE_SUBSCRIBED not in command.flags:
+        if client.protocol == 2 and client.subscribed and WHILE_SUBSCRIBED not in command.flags:
             raise only_while_listening(command.name)
         if self.strict:
             self.check_server(client, command)

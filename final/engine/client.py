@@ -11,6 +11,8 @@ from .acl.user import SUPERUSER, User
 from .command import RUNS_QUEUE, Command
 from .wait import Wait
 
+Queued = tuple[Command, list[bytes]]  # a request after MULTI
+
 
 def discard(value: Value) -> None:
     """Deliver nothing: there is no connection."""
@@ -64,7 +66,7 @@ class Client:
     reply_skip: bool = False  # the reply to this request is not sent (CLIENT_REPLY_SKIP)
     reply_skip_next: bool = False  # the reply to the next one is not sent: CLIENT REPLY SKIP (CLIENT_REPLY_SKIP_NEXT)
     no_evict: bool = False  # CLIENT NO-EVICT ON
-    queue: list[tuple[Command, list[bytes]]] | None = None  # the requests since MULTI, which EXEC runs; None: no MULTI
+    queue: list[Queued] | None = None  # the requests since MULTI, which EXEC runs; None: no MULTI
     dirty_exec: bool = False  # a request could not be queued, so EXEC will fail (CLIENT_DIRTY_EXEC)
     watched: dict[Place, bool] = field(default_factory=dict)  # WATCH; True: the key had expired, but was not removed
     every_change: bool = False  # see `Watcher`

@@ -71,6 +71,7 @@ class Command:
     find_keys: FindKeys | None = None  # for commands whose keys no specification describes
     secrets: Callable[[list[bytes]], Iterable[int]] | None = None  # the indexes of passwords in a request
     plain: bool = False  # its function takes no client and no engine, and never waits; see `fast_path.py`
+    run_of: Callable[[Any, list[list[bytes]], bytearray], int] | None = None  # executes several requests: `runs.py`
     subcommands: dict[bytes, "Command"] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

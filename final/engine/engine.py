@@ -119,7 +119,7 @@ class Engine:
         """
         if self.scripts.busy:
             return self.refuse(client, args)
-        self.unit.stopped, self.unit.recently = None, self.steady()
+        self.unit.stopped = None
         try:
             command = find(args)
             client.last_command = command.name
@@ -203,9 +203,9 @@ class Engine:
         if isinstance(answer, Wait):
             park, now = self.waiting.park, self.steady()
             answer = answer.otherwise if client.deny_blocking else park(client, command, args, answer, now)
-        if len(self.unit.notes) > start or client.overhears:
+        if len(self.unit.notes) > start or client.channels or client.patterns or client.monitoring:
             answer = self.complete(client, command, args, answer, start)
-        elif WRITE in command.flags:
+        elif not command.counts_reads and WRITE in command.flags:
             use_keys(client.db, command, args)
         took = (perf_counter() - began) * 1e6
         self.counters.commands_processed += 1
@@ -242,18 +242,18 @@ class Engine:
 
         A client that overhears is sent the answer now, where Redis sends it. Return the answer if it is left to send.
         """
-        logged, events = False, 0
+        logged, events, overhears = False, 0, client.overhears
         for note in self.unit.notes[start:]:  # not islice, which walks over all the notes before `start`
             if note.log is None:
                 note.log = UNLOGGED if logged else args
                 logged = True
             if note.event is not None:
                 if note.event != "expired":
-                    if events == command.events_before_reply and client.overhears:
+                    if overhears and events == command.events_before_reply:
                         answer = client.say(answer)
                     events += 1
                 self.notifications.publish(note, command)
-        return client.say(answer) if client.overhears else answer
+        return client.say(answer) if overhears else answer
 
     def settle(self) -> None:
         """End the unit: hand its changes to the log, to clients that watch the keys, and to those that wait for them.

@@ -10,8 +10,10 @@ and counts are the same on both.
 from math import inf
 from time import perf_counter
 
+from ..data.kinds import Args
+from ..data.store import SHORT
 from ..protocol.writer import encode
-from .client import Client
+from .client import Client, Queued
 from .command import PLAIN, READS
 from .engine import Engine
 from .lookups import use_keys
@@ -25,14 +27,14 @@ class FastPath:
 
     def open_to(self, client: Client) -> bool:
         """Return whether this client's requests need none of the checks and reports of the full path."""
-        engine = self.engine
+        engine, options = self.engine, self.engine.options
         return (
             client.user.unlimited
             and (client.authenticated or client.user.open)
-            and client.queue is None
-            and not (client.channels or client.patterns or client.shard_channels or client.muted or engine.scripts.busy)
-            and not (engine.monitors.clients or engine.pause.until or engine.options.maxmemory)
             and client.replica is None
+            and not (client.channels or client.patterns or client.shard_channels)
+            and not (client.reply_off or client.reply_skip or engine.scripts.busy)
+            and not (engine.monitors.clients or engine.pause.until or options.maxmemory)
             and (not engine.admission.strict or self.allowed())
         )
 
@@ -40,6 +42,31 @@ class FastPath:
         """Return whether no request is refused that goes this way: on a replica, only reads do."""
         admission = self.engine.admission
         return (admission.refusal is None or admission.read_only) and not admission.stale
+
+    def enqueue(
+        self, client: Client, queue: list[Queued], requests: list[list[bytes]], output: bytearray, most: int
+    ) -> int:
+        """After MULTI: queue requests as `Engine.execute` does, 0.4 µs for each instead of 3.5; return the count."""
+        if self.engine.eviction.keeping:
+            return 0
+        count = 0
+        while requests and count < most:
+            args = requests[-1]
+            command = PLAIN.get(args[0])
+            if command is None or not command.fits(len(args)):
+                break
+            queue.append((command, requests.pop()))
+            client.last_command = command.name
+            count += 1
+        output += encode("QUEUED") * count
+        return count
+
+    def record(self, index: int, args: Args) -> None:
+        """Add a change to the log, and to the stream for replicas."""
+        if self.engine.log is not None:
+            self.engine.log.append(index, args)
+        if self.engine.primary.feeding:
+            self.engine.primary.append(index, args)
 
     def take(
         self,
@@ -58,6 +85,8 @@ class FastPath:
         table = READS if self.engine.admission.read_only else PLAIN
         if table.get(requests[-1][0]) is None or not self.open_to(client):
             return 0
+        if client.queue is not None:
+            return self.enqueue(client, client.queue, requests, output, most)
         engine, unit, perform, protocol = self.engine, self.engine.unit, self.engine.perform, client.protocol
         options, limit = engine.options, engine.options.slowlog_log_slower_than
         keeping = engine.eviction.keeping  # without a limit: how often keys are used
@@ -65,16 +94,31 @@ class FastPath:
         feeding = engine.primary.feeding
         recorded = feeding or engine.log is not None
         slow = limit / 1e6 if limit >= 0 else inf
+        quick = unheard and slow >= 0.001  # seconds: somebody looks at each request
         before, began, last, settled = len(requests), perf_counter(), None, True
         try:
-            for _ in range(min(before, most)):
+            while before - len(requests) < most and requests:
                 args = requests[-1]
                 command = table.get(args[0])
                 if command is None or not command.fewest <= len(args) <= command.most or len(output) >= room:
                     break
+                last, unit.stopped = command, None
+                if quick and command.run_of is not None and (len(requests) > 1 or not command.counts_reads):
+                    share = min(most - before + len(requests), 1 + (room - len(output)) // SHORT)
+                    run = requests[: -share - 1 : -1]  # in order: `requests` are in reverse order
+                    if done := command.run_of(client, run, output):
+                        del requests[-done:]
+                        if recorded and not command.counts_reads:
+                            for args in run[:done]:
+                                self.record(client.db.index, args)
+                        ended = perf_counter()
+                        if ended - began >= slow:
+                            engine.slowlog.keep(client, command, args, (ended - began) * 1e6)
+                        began = ended
+                        if not requests or ended >= deadline:
+                            break
+                        continue
                 requests.pop()
-                last = command
-                unit.stopped = None
                 if keeping:
                     engine.eviction.touch(client.db.index, command, args)
                 answer = perform(client, command, args)
@@ -82,10 +126,7 @@ class FastPath:
                     note = notes[0]
                     if unheard and len(notes) == 1 and note.event != "expired":  # `publish` counts expired keys
                         if recorded and (log := args if note.log is None else note.log):
-                            if engine.log is not None:
-                                engine.log.append(client.db.index, log)
-                            if feeding:
-                                engine.primary.append(client.db.index, log)
+                            self.record(client.db.index, log)
                         notes.clear()
                     else:
                         answer = engine.complete(client, command, args, answer)

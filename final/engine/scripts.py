@@ -53,6 +53,7 @@ class Scripts:
         self._refusal: ReplyError | None = None  # for writes, if they were refused when the script began
         self._stale = False  # the data must not be read
         self._wrote = False
+        self._admitted: dict[bytes, Command] = {}  # what it has called: `_admit` never refuses it later
         self._killed = False
         self._began = 0.0
 
@@ -97,6 +98,7 @@ class Scripts:
         self._client = Client(id=client.id, db=client.db, address="?:0", deny_blocking=True, is_script=True)
         self._client.user, self._caller = client.user, client
         self._wrote = self._killed = self.busy = False
+        self._admitted.clear()
         self._began = time.monotonic()
         try:
             return self._lua.run(name, keys, arguments)
@@ -118,12 +120,16 @@ class Scripts:
 
     def _call(self, args: list[bytes], protocol: int) -> Value:
         """Run a command that the script calls. `protocol`: see `redis.setresp`; it decides the form of some replies."""
-        try:
-            command = self._admit(args)
-        except ReplyError as error:
-            self.counters.error(error)
-            return error
         assert self._client is not None
+        command = self._admitted.get(args[0])
+        if command is None or not command.fits(len(args)):
+            try:
+                command = self._admit(args)
+            except ReplyError as error:
+                self.counters.error(error)
+                return error
+            if "|" not in command.name and self._client.user.unlimited:  # else the next arguments count, too
+                self._admitted[args[0]] = command
         self._client.protocol = protocol
         return self.call(self._client, command, args)
 

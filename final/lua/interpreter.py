@@ -6,7 +6,6 @@ it returns an error as a value, and Lua raises it. So no script ever gets a Pyth
 """
 
 import re
-import sys
 from collections.abc import Callable
 from hashlib import sha1
 from importlib.resources import files
@@ -15,38 +14,16 @@ from typing import Any
 from ..protocol.errors import ReplyError
 from ..protocol.writer import BigNumber, NullArray, Pairs, Value, Verbatim
 from .libraries import calls
+from .limits import DEEPEST, ENDED, LOOK_EVERY, MOST_MEMORY, RESERVE, SHORT, STEPS, VALUE, Killed, never
 
 Call = Callable[[list[bytes], int], Value]  # runs a command for a script in RESP 2 or 3; an error is a reply too
 MayCall = Callable[[list[bytes]], bool]  # whether the user of the script may run a command
-STEPS = 100_000  # instructions of Lua between two calls of `check`
-FRAMES = 5000  # of Python's stack: tables may be nested 1000 deep, and each level needs up to three frames
-DEEPEST = 1000  # levels of nested tables in the result of a script
-MOST_MEMORY = 512 << 20  # bytes that a script may use, and so the limit for its reply
-RESERVE = 1 << 20  # of these, for what lupa allocates for a call, outside of any Lua function
-VALUE = 48  # bytes of a value at least: its slot in a table, and an object in Python
-LOOK_EVERY = 1 << 17  # bytes of converted values between two calls of `check`
-OUT_OF_MEMORY = "ERR not enough memory"
-KILLED = "ERR Script killed by user with SCRIPT KILL..."
-sys.setrecursionlimit(max(FRAMES, sys.getrecursionlimit()))
 BIG = re.compile(rb"-?\d{1,4000}")  # Python does not parse integers of more than 4300 digits
 
 
 def sha(script: bytes) -> bytes:
     """The name of a script: its SHA1, in hexadecimal."""
     return sha1(script).hexdigest().encode()
-
-
-def never(*_: object) -> None:
-    """An attribute filter that refuses everything, in case that Lua ever gets a Python object."""
-    raise AttributeError("scripts have no access to Python objects")
-
-
-class Killed(Exception):
-    """SCRIPT KILL ends the script, during the conversion of a value."""
-
-
-BROKEN_OFF = {RecursionError: b"too many nested tables", MemoryError: b"not enough memory", Killed: KILLED.encode()}
-ENDED = {MemoryError: OUT_OF_MEMORY, Killed: KILLED, RecursionError: "ERR reached lua stack limit"}  # a conversion
 
 
 class Interpreter:
@@ -84,6 +61,7 @@ class Interpreter:
         called = calls(self._type, self._table, lambda: self._null, self._charge)
         self._compile, self._run, self._get, self._null = prelude(
             self._answer,
+            self._brief,
             self._guarded(lambda *args: may_call(list(args))),
             self._hook,
             self._guarded(lambda level, text: log(int(level), text.decode(errors="replace"))),
@@ -148,7 +126,7 @@ class Interpreter:
             try:
                 function, problem = self._compile(body)
             except self._error:  # not even Lua's own error message fitted in memory
-                raise ReplyError(OUT_OF_MEMORY) from None
+                raise ReplyError(ENDED[MemoryError]) from None
             finally:
                 self._lift()
             if function is None:
@@ -163,7 +141,7 @@ class Interpreter:
         try:  # `third`: of a script that ends well, the RESP version that it chose; else the line of its error
             fine, result, third, counted = self._run(function, *map(self._lua.table_from, (keys, arguments)))
         except self._error:  # not even Lua's own error message fitted in memory
-            return self._failure(OUT_OF_MEMORY)
+            return self._failure(ENDED[MemoryError])
         finally:
             self._lift()
         if fine:
@@ -182,10 +160,26 @@ class Interpreter:
     def _answer(self, resp: float, count: float, args: Any) -> Any:
         """Run a command for `redis.call`, and return its reply as a Lua value; an error is a table with `err`."""
         self._lift()
+        return self._converted(lambda: self._call([args[place] for place in range(1, int(count) + 1)], int(resp)), resp)
+
+    def _brief(self, resp: float, *args: bytes) -> Any:
+        """Do what `_answer` does, for few and short arguments: a PING takes 3.6 µs instead of 7.2.
+
+        The limit on the memory stays for a short reply, for which the reserve is enough. Returned are this reply; the
+        text of a simple string, and 1; or another reply, and 2, after the limit was lifted.
+        """
+        answer = self._call([*args], int(resp))
+        kind = type(answer)
+        if kind is int or (kind is bytes and len(answer) <= SHORT):
+            return answer
+        return (answer.encode(), 1) if kind is str else (self._converted(lambda: answer, resp), 2)
+
+    def _converted(self, answer: Callable[[], Value], resp: float) -> Any:
+        """Return a reply as a Lua value."""
         try:
-            answer = self._call([args[place] for place in range(1, int(count) + 1)], int(resp))
+            value = answer()
             self._begin()
-            return self._lua_value(answer, int(resp))
+            return self._lua_value(value, int(resp))
         except (MemoryError, Killed) as error:
             return self._lua.table_from({b"err": ENDED[type(error)].encode()})
 

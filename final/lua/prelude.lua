@@ -3,7 +3,7 @@
 --
 -- A script must never get a Python function or exception, nor be able to change a table that other scripts use too,
 -- nor to avoid the hook that ends scripts.
-local answer, may_call, check, log, sha1hex, libraries, calls, steps, restrict, lift, most = ...
+local answer, brief, may_call, check, log, sha1hex, libraries, calls, steps, restrict, lift, most = ...
 
 local error, type, tostring, tonumber, pcall, xpcall, select = error, type, tostring, tonumber, pcall, xpcall, select
 local loadstring, setfenv, setmetatable, rawget, rawset, next = loadstring, setfenv, setmetatable, rawget, rawset, next
@@ -62,8 +62,27 @@ local function args_of(...)
     return count, args
 end
 
+-- Whether these are one to three strings, none of them long.
+local function are_brief(count, a, b, c)
+    return count <= 3 and type(a) == "string" and #a < 1024
+        and (count < 2 or type(b) == "string" and #b < 1024)
+        and (count < 3 or type(c) == "string" and #c < 1024)
+end
+
+-- `brief` returns a reply; the text of a simple string, and 1; or a reply for which it has lifted the limit, and 2.
+local function kept(result, how)
+    if how == 1 then return {ok = result} end
+    if how == 2 then restrict() end
+    return result
+end
+
 local function call(...)
-    local result = answer(resp, args_of(...))
+    local result
+    if are_brief(select("#", ...), ...) and collect("count") <= most then
+        result = kept(brief(resp, ...))
+    else
+        result = answer(resp, args_of(...))
+    end
     if type(result) == "table" and result.err then
         result.ignore_error_stats_update = true  -- it is counted, whatever becomes of it
         error(result, 0)

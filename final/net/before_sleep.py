@@ -77,7 +77,8 @@ class Iteration:
             self.serve_queue()
 
     def begin(self) -> float:
-        """The first request of this iteration is executed: set the deadline and return it."""
+        """The first request of this iteration is executed: read the clocks; set the deadline and return it."""
+        self.engine.unit.recently = self.engine.steady()
         self.deadline = perf_counter() + self.slice
         return self.deadline
 

@@ -15,6 +15,7 @@ from ..engine.faults import out_of_memory
 from ..engine.following import follow
 from ..engine.open_files import adjust_open_files_limit
 from ..protocol.errors import protected, too_many_clients
+from ..protocol.reader import Reader
 from ..protocol.writer import encode
 from ..replication.outgoing import Conversation
 from ..server_log import announce, log
@@ -35,8 +36,9 @@ PATIENCE = 0.6  # seconds that a clean stop may take
 class Server:
     """Holds the engine, the listener and the connections; runs until a signal or SHUTDOWN."""
 
-    def __init__(self, options: Options) -> None:
-        self.options = options
+    def __init__(self, options: Options, new_reader: type[Reader] = Reader) -> None:
+        """`new_reader` makes the reader of each connection."""
+        self.options, self.new_reader = options, new_reader
         callbacks = Callbacks(
             stop=self.stop,
             while_busy=lambda: self.while_busy.serve(),
@@ -103,7 +105,7 @@ class Server:
             refusal = protected()
         else:
             keep_alive(accepted.socket, options.tcp_keepalive)
-            connection = Connection(self.iteration, self.connections, accepted)
+            connection = Connection(self.iteration, self.connections, accepted, self.new_reader)
             self.connections.add(connection)
             return connection
         engine.counters.connections_rejected += 1

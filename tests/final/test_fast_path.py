@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from final.data.store import SHORT
+from final.engine import fast_path
 from final.engine.client import Client
 from final.engine.command import PLAIN
 from final.engine.engine import Engine
@@ -79,6 +82,77 @@ def test_both_ways_do_the_same(tmp_path_factory: pytest.TempPathFactory) -> None
     holds()
 
 
+KEYS = st.sampled_from([b"a", b"b", b"c"])
+VALUES = st.sampled_from([b"1", b"", b"x" * (SHORT - 1), b"x" * SHORT])
+READ, WRITTEN = (st.sampled_from([name, name.lower()]) for name in (b"GET", b"SET"))
+SIMPLE = st.tuples(READ, KEYS) | st.tuples(WRITTEN, KEYS, VALUES)
+DISTURBING = st.sampled_from(
+    ["SET a v PX 1000", "SET b v NX", "EXPIRE a 2", "DEL a b", "DEL c", "FLUSHALL", "SWAPDB 0 1", "SELECT 1", "HELLO 3",
+     "LPUSH a x", "SADD b 1", "GET", "SET a", "GET a b", "Get a", "INCR a", "APPEND b x", "PFADD c x", "HSET c f x",
+     "SETRANGE a 0 1", "INCRBYFLOAT b 1", "PING", "OBJECT IDLETIME a", "CONFIG SET notify-keyspace-events KEA",
+     "CONFIG SET maxmemory 1gb", "CONFIG SET maxmemory 0", "CONFIG SET slowlog-log-slower-than 0", "MULTI", "EXEC"]
+)  # fmt: skip
+RUNS = st.lists(
+    st.lists(SIMPLE, max_size=3).map(lambda some: [list(each) for each in some * 3])
+    | DISTURBING.map(lambda line: [args_of(line)]),
+    max_size=12,
+).map(lambda parts: [args for part in parts for args in part])
+
+
+def test_a_run_does_the_same_as_its_requests_one_by_one(tmp_path_factory: pytest.TempPathFactory) -> None:
+    @settings(max_examples=EXAMPLES, deadline=None)
+    @given(st.lists(RUNS, max_size=3), st.booleans(), st.booleans())
+    def holds(batches: list[list[list[bytes]]], logged: bool, replicated: bool) -> None:
+        folder = tmp_path_factory.mktemp("runs")
+        peers = [opened(folder / way) if logged else InProcess() for way in ("long", "short")]
+        seen = []
+        for peer, way in zip(peers, (the_long_way, the_short_way), strict=True):
+            engine = peer.engine
+            engine.primary.feeding = replicated
+            peer.ask("CONFIG SET slowlog-log-slower-than 1000000000")  # what a busy machine makes slow is not compared
+            answers = []
+            for batch in batches:
+                answers.append(way(peer, batch))
+                peer.now += 700
+                engine.unit.recently = peer.now  # the long way reads the clock each time; the timer does for the short
+                answers.append(bytes(engine.primary.backlog.read(0, engine.primary.offset)))
+                answers.append(bytes(engine.log._waiting) if engine.log else b"")
+            unit, counted = engine.unit, vars(engine.counters)
+            uses = [[db.used(key, 0) for key in sorted(db.names)] for db in engine.stores]
+            slow = [each.args for each in engine.slowlog.entries]
+            client = (peer.client.last_command, peer.client.write_offset)
+            seen.append((answers, data_of(peer), unit.hits, unit.misses, unit.changes, uses, slow, client, counted))
+        assert seen[0] == seen[1]
+
+    holds()
+
+
+def test_after_multi_requests_are_queued_until_one_that_is_not_plain() -> None:
+    peer = InProcess()
+    output, left = bytearray(), [args_of(line) for line in ("SET k v", "GET k", "PING", "GET k")][::-1]
+    peer.ask("MULTI")
+    assert FastPath(peer.engine).take(peer.client, left, output, 100, MUCH) == 2
+    assert output == b"+QUEUED\r\n" * 2 and peer.engine.stores[0].get(b"k", bytes) is None
+    assert FastPath(peer.engine).take(peer.client, [GET] * 5, output, 3, MUCH) == 3
+    assert [args[0] for _, args in peer.client.queue or ()] == [b"SET", b"GET", b"GET", b"GET", b"GET"]
+    assert peer.ask_all([[b"EXEC"]]) == [b"*5\r\n+OK\r\n" + b"$1\r\nv\r\n" * 4]
+
+
+def test_a_run_that_was_held_up_is_in_the_slow_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    peer, times = InProcess(), count(0, 0.02)
+    monkeypatch.setattr(fast_path, "perf_counter", lambda: next(times))
+    assert taken(peer.engine, peer.client, SET, SET, GET, GET) == 4
+    assert [(slow.args[0], slow.took) for slow in peer.engine.slowlog.entries] == [(b"GET", 20000), (b"SET", 20000)]
+
+
+def test_what_a_run_replies_ends_it_when_the_room_is_full() -> None:
+    peer = InProcess()
+    peer.ask_all([[b"SET", b"k", b"x" * 1000]])
+    output, requests = bytearray(), [GET] * 100
+    FastPath(peer.engine).take(peer.client, requests, output, 100, 20_000)
+    assert 20_000 <= len(output) < 21_100
+
+
 def test_it_stops_at_a_command_that_is_handed_more_than_the_data() -> None:
     peer = InProcess()
     for line in ("PING", "MULTI", "BLPOP k 0", "SELECT 1", "CONFIG GET port", "NOSUCH", "GET", "COPY k l"):
@@ -98,7 +172,6 @@ def test_it_is_closed_to_who_needs_to_be_looked_at_and_while_somebody_looks() ->
     peer.ask("AUTH sesame")
     assert taken(peer.engine, peer.client, GET) == 1
     for begin, end in [
-        ("MULTI", "DISCARD"),
         ("SUBSCRIBE c", "UNSUBSCRIBE c"),
         ("CLIENT REPLY OFF", "CLIENT REPLY ON"),
         ("CLIENT PAUSE 1000 WRITE", "CLIENT UNPAUSE"),

@@ -123,12 +123,12 @@ def test_all_is_answered_that_was_sent_before_eof(loop: str) -> None:
 
 @pytest.mark.skipif(not INSTALLED, reason="uvloop is not installed, so these tests ran on asyncio anyway")
 @pytest.mark.parametrize("name", MEET_SOCKETS)
-def test_what_is_tested_on_uvloop_where_it_is_installed_holds_on_asyncio_too(name: str) -> None:
+def test_what_is_tested_on_uvloop_where_it_is_installed_holds_on_asyncio_and_without_hiredis_too(name: str) -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
     done = subprocess.run(
         [*PYTEST, f"tests/final/test_{name}.py"],
         cwd=ROOT,
-        env=environment | {"FINAL_LOOP": "asyncio"},
+        env=environment | {"FINAL_LOOP": "asyncio", "FINAL_PARSER": "python"},
         capture_output=True,
         text=True,
     )

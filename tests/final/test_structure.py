@@ -38,7 +38,11 @@ def mapped() -> Iterator[str]:
 
 MAP = [name for name in mapped() if name.endswith((".py", ".lua", "commands/"))]
 ANY_ARGS = {"quit", "command", "debug"}  # they take any arguments, and check them themselves
-OPTIONAL = {"lua/interpreter.py": {"lupa"}, "__main__.py": {"uvloop"}}  # imported if they are installed
+OPTIONAL = {
+    "lua/interpreter.py": {"lupa"},
+    "__main__.py": {"uvloop"},
+    "protocol/hiredis_reader.py": {"hiredis"},
+}  # imported if they are installed
 each_file = pytest.mark.parametrize("file", FILES, ids=str)
 
 

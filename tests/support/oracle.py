@@ -97,6 +97,7 @@ class InProcess:
             sent.extend(encode(value, client.protocol))
 
         before, client.deliver = client.deliver, deliver
+        self.engine.unit.recently = self.now  # an iteration of the event loop begins
         client.say(self.engine.execute(client, args))
         if client.parked is not None:
             self.engine.waiting.time_out(client.parked)
@@ -171,10 +172,11 @@ def valkey_server(*options: str, data: Path | None = None) -> contextlib.Abstrac
 
 @contextlib.contextmanager
 def final_server(*options: str, data: Path | None = None, **how: object) -> Iterator[Server]:
-    """Run `python -m final`, on the event loop that the environment variable FINAL_LOOP names, if it is set."""
+    """Run `python -m final`, with the event loop and parser that FINAL_LOOP and FINAL_PARSER name, if they are set."""
     target = find("final", 5, Path())
-    if loop := os.environ.get("FINAL_LOOP"):
-        options = ("--loop", loop, *options)
+    for name in ("loop", "parser"):
+        if chosen := os.environ.get(f"FINAL_{name.upper()}"):
+            options = (f"--{name}", chosen, *options)
     with tempfile.TemporaryDirectory() as folder, serving(target, Path(folder), *options, data=data, **how) as server:
         yield server
 

