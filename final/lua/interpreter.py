@@ -192,8 +192,12 @@ class Interpreter:
                 return function(*arguments), None
             except (ValueError, OverflowError) as error:
                 return None, str(error).encode()
-            except (RecursionError, MemoryError, Killed) as error:
-                return None, BROKEN_OFF[type(error)]
+            except RecursionError:
+                return None, b"too many nested tables"
+            except MemoryError:
+                return None, b"not enough memory"
+            except Killed:
+                return None, KILLED.encode()
 
         return guarded
 

@@ -21,6 +21,7 @@ from stages.harness.target import Target
 from stages.harness.wire import request
 from tests.support.oracle import final_server, serving
 from tests.support.sequences import EXAMPLES
+from tests.support.server_log import messages
 
 INSTALLED = importlib.util.find_spec("hiredis") is not None
 needs_hiredis = pytest.mark.skipif(not INSTALLED, reason="hiredis is not installed")
@@ -167,4 +168,4 @@ def test_hiredis_where_it_is_missing_or_another_one_is_refused_in_one_line(
     done = subprocess.run(
         [*command, "--parser", "hiredis"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100
     )
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"cannot use hiredis: {reason}\n")
+    assert (done.returncode, done.stdout, messages(done.stderr)) == (1, "", f"cannot use hiredis: {reason}\n")

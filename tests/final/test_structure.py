@@ -172,6 +172,8 @@ class Checker(doctest.OutputChecker):
 
 @pytest.mark.parametrize("file", [file for file in FILES if file.name != "__main__.py"], ids=str)
 def test_the_examples_in_docstrings_are_true(file: Path) -> None:
+    for package in OPTIONAL.get(str(file), ()):
+        pytest.importorskip(package)
     name = ".".join(["final", *file.with_suffix("").parts]).removesuffix(".__init__")
     runner = doctest.DocTestRunner(Checker())
     failures: list[str] = []

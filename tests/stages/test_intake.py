@@ -102,7 +102,7 @@ def test_what_a_submission_writes_does_no_harm(tmp_path: Path) -> None:
     failure = ElementTree.fromstring(results.junit(grade)).find("testcase/failure")
     assert failure is not None and r"\x1b[2J" in str(failure.text)
     assert "\x1b" not in json.loads(results.gradescope(grade))["tests"][0]["output"]
-    results.write(tmp_path / "grades.csv", results.table([results.cells(grade)]))
+    results.write(tmp_path / "grades.csv", results.table(1, [results.cells(grade)]))
     assert list(results.rows(tmp_path / "grades.csv")) == ["=1+1"]
 
 
