@@ -14,7 +14,7 @@ from typing import Any
 from ..protocol.errors import ReplyError
 from ..protocol.writer import BigNumber, NullArray, Pairs, Value, Verbatim
 from .libraries import calls
-from .limits import DEEPEST, ENDED, LOOK_EVERY, MOST_MEMORY, RESERVE, SHORT, STEPS, VALUE, Killed, never
+from .limits import DEEPEST, ENDED, KILLED, LOOK_EVERY, MOST_MEMORY, RESERVE, SHORT, STEPS, VALUE, Killed, never
 
 Call = Callable[[list[bytes], int], Value]  # runs a command for a script in RESP 2 or 3; an error is a reply too
 MayCall = Callable[[list[bytes]], bool]  # whether the user of the script may run a command
