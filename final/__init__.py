@@ -86,6 +86,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         unit.py           one unit of work: its time, and notes of what it has changed
         store.py          one database: typed values, expiry, what has changed; no other file knows expiry
         announcing_store.py  one that notes the events `new` and `keymiss`, for keys that are created or missing
+        loading_store.py  one that notes no changes, while the data is loaded
         memory.py         how much memory a key takes
         sorted_set.py     members with scores, in order
         stream.py, stream_node.py, stream_groups.py  streams: entries, the nodes that they are packed into, groups
