@@ -85,6 +85,7 @@ def about_memory(engine: Engine) -> Fields:
         "maxmemory_policy": engine.options.maxmemory_policy,
         "mem_fragmentation_ratio": "1.00",
         "mem_allocator": "python",
+        "lazyfree_pending_objects": len(engine.unit.garbage),
     }
 
 
