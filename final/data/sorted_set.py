@@ -108,7 +108,7 @@ class SortedSet:
 
     def __iter__(self) -> Iterator[bytes]:
         """The members in order."""
-        return (member for _, member in self.entries())
+        return chain.from_iterable(block.members for block in self._blocks)
 
     def __contains__(self, member: object) -> bool:
         return member in self.scores

@@ -307,4 +307,4 @@ def test_a_running_server_frees_what_waits(server: Server) -> None:
     for each in large("zset"):
         client.ask(*each)
     ask(client, "UNLINK", "k")
-    await_true(lambda: "lazyfree_pending_objects:0" in client.ask("INFO", "memory").decode(), "everything is freed")
+    await_true(lambda: "lazyfree_pending_objects:0" in ask(client, "INFO", "memory"), "everything is freed")
