@@ -1,5 +1,7 @@
 """The reader: bytes in, requests out. It knows RESP and its limits, but not where the bytes come from."""
 
+from operator import eq
+
 from .inline import split_inline
 from .numeric import parse_integer
 
@@ -7,6 +9,7 @@ MAX_LINE = 64 * 1024  # bytes in a header or an inline request (PROTO_INLINE_MAX
 MAX_ARGS = 2**31 - 1  # arguments in one request
 MAX_BULK = 512 * 1024 * 1024  # bytes in one argument (proto-max-bulk-len)
 MAX_ARGS_BEFORE, MAX_BULK_BEFORE = 10, 16 * 1024  # the same two before a client has authenticated
+MANY = 64  # arguments of an incomplete request that are worth splitting at once
 PIECE = 16 * 1024  # bytes that are split at once, so that no client waits for long (PROTO_IOBUF_LEN)
 _ENDS = {b"*%d" % count: 1 + 2 * count for count in range(1, 1024)}  # headers that `_split` may take: of requests …
 _LENGTHS = {b"$%d" % length: length for length in range(8 * 1024)}  # … and of arguments
@@ -112,7 +115,16 @@ class Reader:
             if count > MAX_ARGS_BEFORE and not self.trusted:
                 raise ProtocolError("Protocol error: unauthenticated multibulk length")
             self._missing = max(count, 0)
+        one_by_one, next_time = (
+            0,
+            MANY,
+        )  # arguments for `_read_bulk`, ever more if the other way fails
         while self._missing:
+            if not one_by_one and self._missing >= MANY and self._length is None:
+                if self._read_many() < MANY:
+                    one_by_one, next_time = next_time, 2 * next_time
+                continue
+            one_by_one = max(one_by_one - 1, 0)
             arg = self._read_bulk()
             if arg is None:
                 return None
@@ -149,6 +161,25 @@ class Reader:
         if start == last and not pieces[last]:
             return len(data)
         return sum(map(len, pieces[:start])) + start * len(b"\r\n")
+
+    def _read_many(self) -> int:
+        """Move arguments from the buffer to `_args`, the fast way of `_split`; return how many: perhaps none.
+
+        A request may have more arguments than a piece holds: of 100 000, each takes 0.3 µs, and 1.4 in `_read_bulk`.
+        """
+        pieces = bytes(self._buffer[:PIECE]).split(b"\r\n")
+        stop = min(2 * self._missing, len(pieces) - 1 & ~1)  # the last piece does not end with CRLF
+        lengths, args = [*map(_LENGTHS.get, pieces[0:stop:2])], pieces[1:stop:2]
+        sizes = [*map(len, args)]
+        if lengths != sizes:
+            stop = 2 * [*map(eq, lengths, sizes)].index(False)
+            args, sizes = args[: stop // 2], sizes[: stop // 2]
+        self._args += args
+        self._missing -= len(args)
+        taken = sum(sizes)
+        self._taken += taken
+        del self._buffer[: taken + sum(map(len, pieces[0:stop:2])) + stop * len(b"\r\n")]
+        return len(args)
 
     def _read_bulk(self) -> bytes | None:
         """Take one bulk string, `$4`, CRLF, four bytes, CRLF, from the buffer; None: it is incomplete.
