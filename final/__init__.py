@@ -100,10 +100,12 @@ The map of its files, from the outside in. Imports point downwards only, with on
         unit.py           one unit of work: its time, and notes of what it has changed
         store.py          one database: typed values, expiry, what has changed; no other file knows expiry
         announcing_store.py  one that notes the events `new` and `keymiss`, for keys that are created or missing
+        loading_store.py  one that notes no changes, while the data is loaded
         memory.py         how much memory a key takes
         sorted_set.py     members with scores, in order
         stream.py, stream_node.py, stream_groups.py  streams: entries, the nodes that they are packed into, groups
         hyperloglog.py, hll_registers.py  HyperLogLog: counting, and the bytes in which Redis keeps the counters
+        garbage.py        frees large values a little at a time
         geohash.py        places as integers, so that a sorted set finds what is near
         random_members.py, scan.py  random members of a collection; cursors through one that changes
         events.py         keyspace events: which are published, and on which channels

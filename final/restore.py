@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from .data.loading_store import loading
 from .engine.client import Client
 from .engine.command import ADMIN, PUBSUB, WRITE, find
 from .engine.engine import Engine
@@ -48,18 +49,24 @@ def replay(engine: Engine, requests: Iterable[Refusable]) -> None:
     for store in engine.stores:
         store.forget_uses(engine.steady(), tracking=False)
     nobody = Client(id=0, db=engine.stores[0])
-    for args, refuse in requests:
-        try:
-            command = find(args)
-            if WRITE not in command.flags and (ADMIN in command.flags or PUBSUB in command.flags):
-                continue
-            # Not `Engine.run`: it would also count errors and lookups, fill the slow log and notify, for no client.
-            answer = command.run(engine, nobody, args)
-        except ReplyError as error:
-            answer = error
-        if isinstance(answer, ReplyError) and matters(args):
-            refuse(f"{args[0]!r} was answered with {answer}")
-        engine.unit.notes.clear()
+    known: tuple[bytes, int] | None = None  # name and length of the last request; mostly the next one has the same
+    with loading(engine.stores):
+        for args, refuse in requests:
+            try:
+                if (form := (args[0], len(args))) != known:
+                    known = None
+                    command = find(args)
+                    if WRITE not in command.flags and (ADMIN in command.flags or PUBSUB in command.flags):
+                        continue
+                    if "|" not in command.name:  # of subcommands, all have one name
+                        known = form
+                # Not `Engine.run`: it would also count errors and lookups, fill the slow log and notify, for no client.
+                answer = command.run(engine, nobody, args)
+            except ReplyError as error:
+                answer = error
+            if isinstance(answer, ReplyError) and matters(args):
+                refuse(f"{args[0]!r} was answered with {answer}")
+    engine.unit.notes.clear()
     engine.unit.changes = 0
     for store in engine.stores:
         store.forget_uses(engine.steady(), tracking=True)

@@ -78,7 +78,7 @@ def set_fields(db: Store, command: str, key: bytes, *pairs: bytes, event: str = 
     fields = db.make(key, HASH)
     before = len(fields)
     names, long = pairs[::2], len(pairs) > 2 and max(map(len, pairs)) > SHORT  # a field may be named twice
-    for name in names:
+    for name in names if before else ():
         if len(fields.get(name, b"")) > SHORT:
             long = True
     fields.update(zip(names, pairs[1::2], strict=True))

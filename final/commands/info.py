@@ -103,6 +103,7 @@ def about_memory(engine: Engine) -> Fields:
         "mem_total_replication_buffers": backlog,
         "mem_cluster_links": 0,
         "mem_allocator": "python",
+        "lazyfree_pending_objects": len(engine.unit.garbage),
     }
 
 

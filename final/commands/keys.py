@@ -6,7 +6,7 @@ from typing import TypeVar
 from ..data.kinds import KINDS
 from ..data.random_members import one_of
 from ..data.store import Store
-from ..data.unit import AS_REQUESTED, NO_EVENT, UNLOGGED
+from ..data.unit import AS_REQUESTED, UNLOGGED
 from ..engine.args import parse_cursor, parse_scan_options
 from ..engine.command import FAST, IN_DANGEROUS, NO_TOUCH, READONLY, WRITE, Group
 from ..engine.context import Engine
@@ -30,8 +30,11 @@ def del_(db: Store, key: bytes, *keys: bytes) -> Value:
 
 @command(WRITE, FAST, keys="RM delete", tips="request_policy:multi_shard response_policy:agg_sum")
 def unlink(db: Store, key: bytes, *keys: bytes) -> Value:
-    """UNLINK key [key ...]: DEL. In Redis another thread frees the memory."""
-    return del_(db, key, *keys)
+    """UNLINK key [key ...]: DEL, but large values are freed afterwards, a little at a time."""
+    gone = [each for each in (key, *keys) if db.unlink(each)]
+    if gone:
+        db.changed(*gone, event="del")
+    return len(gone)
 
 
 @command(READONLY, FAST, NO_TOUCH, keys="RO", tips="request_policy:multi_shard response_policy:agg_sum")
@@ -64,7 +67,7 @@ def scan(engine: Engine, db: Store, cursor: bytes, *options: bytes) -> Value:
     """SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]: answer with the next cursor, and some keys."""
     position = parse_cursor(cursor)
     matches, count, kind = parse_scan_options(options, with_type=True)
-    following, names = engine.order.page(db.index, db.keys, position, count)
+    following, names = engine.order.page(db.index, lambda: db.names, position, count)
     found = [name for name in names if matches(name) and name in db]
     if kind:
         found = [name for name in found if (of := db.kind(name)) is not None and KINDS[of].name.encode() == kind]
@@ -91,7 +94,7 @@ def scan_members(
     matches, count, _ = parse_scan_options(options, with_type=False)
     following, members = 0, list(held) if db.encoding(key) == small else []
     if not members:
-        following, members = engine.order.page((db.index, key), lambda: iter(held), position, count)
+        following, members = engine.order.page((db.index, key), lambda: held, position, count)
     return following, [each for each in members if each in held and matches(each)]
 
 
@@ -143,23 +146,26 @@ def dbsize(db: Store) -> Value:
 
 @command(WRITE, IN_DANGEROUS, tips="request_policy:all_shards response_policy:all_succeeded")
 def flushdb(db: Store, *mode: bytes) -> Value:
-    """FLUSHDB [ASYNC | SYNC]: remove all keys of this database."""
-    check_mode(mode)
-    db.changed(*db.clear(), event=None)
+    """FLUSHDB [ASYNC | SYNC]: remove all keys of this database. ASYNC: free the memory afterwards, in pieces."""
+    db.clear(later=is_async(mode))
     return "OK"
 
 
 @command(WRITE, IN_DANGEROUS, tips="request_policy:all_shards response_policy:all_succeeded")
 def flushall(engine: Engine, db: Store, *mode: bytes) -> Value:
-    """FLUSHALL [ASYNC | SYNC]: remove all keys of all databases."""
-    check_mode(mode)
+    """FLUSHALL [ASYNC | SYNC]: remove all keys of all databases. ASYNC: free the memory afterwards, in pieces."""
+    later = is_async(mode)
     for each in engine.stores:
-        each.changed(*each.clear(), log=AS_REQUESTED if each is db else UNLOGGED, event=NO_EVENT)
+        each.clear(later, log=AS_REQUESTED if each is db else UNLOGGED)
     engine.snapshots.flushed()
     return "OK"
 
 
-def check_mode(mode: tuple[bytes, ...]) -> None:
-    """Raise `syntax_error` unless the mode is ASYNC, SYNC or missing. This server flushes synchronously in any case."""
-    if mode and [arg.lower() for arg in mode] not in ([b"async"], [b"sync"]):
-        raise syntax_error()
+def is_async(mode: tuple[bytes, ...]) -> bool:
+    """Return whether the mode is ASYNC; a missing one is SYNC. Raises `syntax_error` for any other."""
+    match [arg.lower() for arg in mode]:
+        case [] | [b"sync"]:
+            return False
+        case [b"async"]:
+            return True
+    raise syntax_error()

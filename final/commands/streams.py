@@ -34,7 +34,10 @@ def size(value: Stream, samples: int) -> int:
     return estimate(value.nodes, samples, Node.own_size) + groups
 
 
-KINDS[STREAM] = Kind("stream", dump, lambda value: "stream", size, copy=Stream.copy, code=WRITTEN, rdb=write_stream)
+KINDS[STREAM] = Kind(
+    "stream", dump, lambda value: "stream", size, copy=Stream.copy, code=WRITTEN, rdb=write_stream,
+    parts=lambda value: (value.nodes,),
+)  # fmt: skip
 
 
 # IDs

@@ -53,7 +53,7 @@ def rdb(value: SortedSet) -> Iterator[Item]:
         yield score
 
 
-KINDS[SORTED_SET] = Kind("zset", dump, encoding, size, copy=SortedSet.copy, code=5, rdb=rdb)
+KINDS[SORTED_SET] = Kind("zset", dump, encoding, size, copy=SortedSet.copy, code=5, rdb=rdb, parts=SortedSet.parts)
 
 
 def written(score: float) -> bytes:

@@ -1,6 +1,6 @@
 """What other rooms need to know of each type of value: `KINDS`, in which the modules of the types enter themselves."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ class Kind:
     copy: Callable[[Any], Any]  # a copy that can be changed independently
     code: int  # the type in a snapshot (RDB_TYPE_…), and …
     rdb: Callable[[Any], Iterator[Item]]  # … what the value consists of there
+    parts: Callable[[Any], Iterable[Any]] = lambda value: (value,)  # the containers of its elements, to be freed
 
 
 PIECE = 64  # elements in one request of a dump (Redis: AOF_REWRITE_ITEMS_PER_CMD)

@@ -30,6 +30,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from itertools import chain, islice
 from sys import getsizeof
+from typing import Any
 
 Entry = tuple[float, bytes]  # a score and a member; tuples compare as Redis orders: by score, then by bytes
 
@@ -107,7 +108,7 @@ class SortedSet:
 
     def __iter__(self) -> Iterator[bytes]:
         """The members in order."""
-        return (member for _, member in self.entries())
+        return chain.from_iterable(block.members for block in self._blocks)
 
     def __contains__(self, member: object) -> bool:
         return member in self.scores
@@ -183,6 +184,10 @@ class SortedSet:
         other._blocks = [block.part(0, None) for block in self._blocks]
         other._bounds = self._bounds.part(0, None)
         return other
+
+    def parts(self) -> Iterator[Any]:
+        """The containers that hold the members and scores."""
+        return chain((self.scores,), (block.members for block in self._blocks))
 
     def own_size(self) -> int:
         """Bytes of the dictionary, the blocks and the tree, without the members and scores in them."""

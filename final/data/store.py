@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from ..protocol.errors import wrong_type
 from .kinds import Args
 from .objects import Objects
-from .unit import AS_COMMANDED, AS_REQUESTED, UNLOGGED, Note, Unit
+from .unit import AS_COMMANDED, AS_REQUESTED, NO_EVENT, UNLOGGED, Note, Unit
 
 T = TypeVar("T")
 SHORT = 1024  # bytes of a string that takes no time to copy or to free
@@ -96,6 +96,15 @@ class Store(Objects):
             return False
         self._forget(key)
         return self._values.pop(key, None) is not None
+
+    def unlink(self, key: bytes) -> bool:
+        """Remove `key`, and free its value later if it is large; return whether it was there."""
+        if self._deadlines and self.expired(key):
+            return False
+        self._forget(key)
+        value = self._values.pop(key, None)
+        self.unit.garbage.add(value or b"")
+        return value is not None
 
     def _forget(self, key: bytes) -> None:
         """Forget what is known of a key whose value is gone."""
@@ -204,11 +213,15 @@ class Store(Objects):
         """Return the type of the value at `key`, or None if there is no such key."""
         return type(self._values[key]) if key in self else None
 
-    def clear(self) -> list[bytes]:
-        """Remove every key; return the keys."""
-        keys = list(self._values)
+    def clear(self, later: bool, log: Args | None = AS_REQUESTED) -> None:
+        """Remove every key, and note it; what is in them is freed at once, or `later`, a little at a time."""
+        gone = (self._values, self._deadlines, self._queue, self._encodings, self._used)
+        self.unit.notes.append(Note(self, self._values.keys(), log, NO_EVENT))
+        self.unit.changes += len(self._values)
         self._values, self._deadlines, self._queue, self._encodings, self._used = {}, {}, [], {}, {}
-        return keys
+        if later:
+            for container in gone:
+                self.unit.garbage.take_apart(container)
 
     def swap(self, other: "Store") -> None:
         """Exchange all keys with another database."""
@@ -274,7 +287,7 @@ class Store(Objects):
             return False
         if self.unit.leaves_expiry:
             return True
-        del self._values[key]
+        self.unit.garbage.add(self._values.pop(key))
         self._forget(key)
         self.unit.notes.append(Note(self, (key,), (b"DEL", key), "expired"))
         return True

@@ -1,9 +1,10 @@
 """One unit of work, mostly one command: its time, and notes of what it has changed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Protocol
 
+from .garbage import Garbage
 from .kinds import Args
 
 Place = tuple[int, bytes]  # the number of a database, and a key in it
@@ -31,7 +32,7 @@ class Note:
     """A change: its database and keys, and what the log and keyspace notifications get."""
 
     store: Database
-    keys: tuple[bytes, ...]
+    keys: Collection[bytes]
     log: Args | None  # a request for the log, AS_REQUESTED or UNLOGGED
     event: str | None  # the event for keyspace notifications, AS_COMMANDED or NO_EVENT
     touch: bool = True  # transactions that WATCH the keys fail
@@ -66,6 +67,7 @@ class Unit:
         self.recently = 0  # the steady clock in milliseconds, read in each iteration of the event loop
         self.hits = self.misses = 0  # look-ups of keys by commands that read: found, and not found
         self.leaves_expiry = False  # expired keys stay: this server is a replica, and its primary deletes them
+        self.garbage = Garbage()  # what has gone from the databases, and is not freed yet
         self.changes = 0  # of keys since the last snapshot, in this unit and those before (Redis: `dirty`)
 
     @property

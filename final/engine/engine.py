@@ -64,7 +64,7 @@ class Engine:
         self.unit = Unit(clock)
         self.stores = [Store(index, self.unit) for index in range(options.databases)]
         announce(self.stores, options.notify_keyspace_events)
-        self.order = Order()
+        self.order = Order(self.unit.garbage)
         self.counters = Counters()
         self.pubsub = PubSub()
         self.notifications = Notifications(options, self.pubsub, self.counters)

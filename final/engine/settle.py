@@ -1,6 +1,7 @@
 """The end of a unit: its changes go to the log, the replicas, and the clients that watch the keys or wait for them."""
 
 from collections import deque
+from collections.abc import KeysView
 from math import inf
 from time import perf_counter
 
@@ -23,7 +24,10 @@ def settle(engine: Engine) -> None:
             propagate(notes, engine.log, engine.primary)
         if watching or waiting:
             for note in notes:
-                for place in ((note.store.index, key) for key in note.keys):
+                index, keys = note.store.index, note.keys
+                if isinstance(keys, KeysView):  # all keys of a database: look only at those that matter to somebody
+                    keys = [key for at, key in {*watching, *waiting} if at == index and key in note.keys]
+                for place in ((index, key) for key in keys):
                     watching.touch(place, note.store, note.touch)
                     if note.wake and place in waiting:
                         ready.append(place)

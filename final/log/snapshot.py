@@ -21,7 +21,7 @@ from .child import Child, Visit, Wanted, joined, write_file
 from .folder import sync_names
 from .rdb.cursor import BadSnapshot
 from .rdb.write import snapshot, with_checksum
-from .read import Progress, Refusable, read_rdb, unusable
+from .read import STEP, Progress, Refusable, read_rdb, unusable
 
 RETRY = 5_000  # milliseconds after a failure before the next automatic try (CONFIG_BGSAVE_RETRY_DELAY)
 OTHER_CHILD = (
@@ -222,10 +222,11 @@ class Snapshots:
             raise unusable(self.path, BadSnapshot(start, reason))
 
         progress = Progress(self.path.stat().st_size, "the snapshot")
-        for start, _, args in read_rdb(self.path):
+        for number, (start, _, args) in enumerate(read_rdb(self.path), start=1):
             if args:
                 yield args, refuse
-                progress.count(start)
+                if number % STEP == 0:
+                    progress.count(number, start)
 
     def state(self) -> dict[str, Any]:
         """The fields of INFO about snapshots."""

@@ -35,7 +35,7 @@ from .connection_state import (
     State,
 )
 from .listener import AcceptedTransport, format_address
-from .sending import CHUNK, ROOM, SMALL, Sending
+from .sending import CHUNK, LARGE_CHUNK, ROOM, SMALL, Sending
 
 SHARE = 128  # requests of one client in one iteration: they take some tenths of a millisecond
 
@@ -100,6 +100,8 @@ class Connection(Sending):
             self.cut_off("max query buffer length")
         elif len(data) > SMALL:  # limit the client to one large chunk per iteration: uvloop would read many
             self.move(LATER)
+            if hasattr(self.transport, "max_size"):
+                self.transport.max_size = LARGE_CHUNK if self.reader.awaited > LARGE_CHUNK else CHUNK
             self.iteration.wait_for_turn(self)  # also if it is BLOCKED or PAUSED: `take_turn` reads again
             self.update_reading()
         elif held > SMALL:

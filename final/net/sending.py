@@ -9,6 +9,7 @@ from .output_limit import OutputLimit, output_of
 
 ROOM = 1 << 20  # bytes of replies to one client, after which no request is executed in this iteration
 CHUNK = 64 * 1024  # bytes that one read returns at most, and that are sent to a replica at once
+LARGE_CHUNK = 1 << 19  # the same in the middle of a large argument, where nothing can be executed
 SMALL = 16 * 1024  # a chunk, input or output of this size in bytes is not limited: Redis allocates as much per client
 
 

@@ -212,9 +212,9 @@ class Server:
             self.end(error)
 
     async def expire_regularly(self) -> None:
-        """Remove expired keys that no command reads, a few at a time, so that clients do not wait."""
+        """Remove expired keys that no command reads, and free garbage, a little at a time: clients do not wait."""
         while True:
-            more = self.engine.expire()
+            more = self.engine.expire() | self.engine.unit.garbage.free()
             for store in self.engine.stores:
                 store.limit_uses(self.engine.unit.recently)
             self.iteration.before_sleep()

@@ -1,5 +1,7 @@
 """The reader: bytes in, requests out. It knows RESP and its limits, but not where the bytes come from."""
 
+from operator import eq
+
 from .inline import split_inline
 from .numeric import parse_integer
 
@@ -7,6 +9,7 @@ MAX_LINE = 64 * 1024  # bytes in a header or an inline request (PROTO_INLINE_MAX
 MAX_ARGS = 2**31 - 1  # arguments in one request
 MAX_BULK = 512 * 1024 * 1024  # bytes in one argument (proto-max-bulk-len)
 MAX_ARGS_BEFORE, MAX_BULK_BEFORE = 10, 16 * 1024  # the same two before a client has authenticated
+MANY = 64  # arguments of an incomplete request that are worth splitting at once
 PIECE = 16 * 1024  # bytes that are split at once, so that no client waits for long (PROTO_IOBUF_LEN)
 _ENDS = {b"*%d" % count: 1 + 2 * count for count in range(1, 1024)}  # headers that `_split` may take: of requests …
 _LENGTHS = {b"$%d" % length: length for length in range(8 * 1024)}  # … and of arguments
@@ -39,6 +42,9 @@ class Reader:
         self.ready: list[list[bytes]] = []  # complete requests, the next one last; callers may pop them
         self._unsplit = False  # bytes have come since the last `_split`
         self._buffer = bytearray()  # bytes that are not yet part of a request
+        self._parts: list[bytes | bytearray] = []  # the chunks behind it, in the middle of an argument …
+        self._in_parts = 0  # … and their bytes
+        self._whole = b""  # an argument of which all has come, except perhaps the CRLF behind it
         self._searched = 0  # bytes at its start in which there is no line end
         self._args: list[bytes] = []  # the arguments of the incomplete array so far …
         self._taken = 0  # … and their bytes
@@ -56,13 +62,30 @@ class Reader:
 
     def keep(self, data: bytes) -> None:
         """Add a chunk, and leave all work for later."""
+        awaited = self.awaited
+        if awaited > len(data) and (self._parts or awaited > PIECE):
+            if len(data) >= PIECE or not self._parts or len(self._parts[-1]) >= PIECE:
+                self._parts.append(bytearray(data) if len(data) < PIECE else data)
+            else:
+                self._parts[-1] += data  # small chunks, each as an object, would take many times their size
+            self._in_parts += len(data)
+            return
+        if self._parts:  # the rest of a large argument has come: its chunks are copied once, and not twice
+            self._whole = b"".join((self._buffer, *self._parts, memoryview(data)[:awaited]))
+            self._parts, self._in_parts, self._buffer = [], 0, bytearray()
+            data = data[awaited:]
         self._buffer += data
         self._unsplit = True
 
     @property
     def held(self) -> int:
         """The number of bytes that wait for the rest of their request, or for earlier requests to be executed."""
-        return len(self._buffer) + self._taken
+        return len(self._buffer) + self._in_parts + len(self._whole) + self._taken
+
+    @property
+    def awaited(self) -> int:
+        """The number of bytes that are missing of an argument whose header has come."""
+        return max((self._length or 0) - len(self._buffer) - self._in_parts, 0) if not self._whole else 0
 
     def next(self) -> list[bytes] | None:
         """Return the next complete request, or None: more bytes are needed.
@@ -114,7 +137,16 @@ class Reader:
             if count > MAX_ARGS_BEFORE and not self.trusted:
                 raise ProtocolError("Protocol error: unauthenticated multibulk length")
             self._missing = max(count, 0)
+        one_by_one, next_time = (
+            0,
+            MANY,
+        )  # arguments for `_read_bulk`, ever more if the other way fails
         while self._missing:
+            if not one_by_one and self._missing >= MANY and self._length is None:
+                if self._read_many() < MANY:
+                    one_by_one, next_time = next_time, 2 * next_time
+                continue
+            one_by_one = max(one_by_one - 1, 0)
             arg = self._read_bulk()
             if arg is None:
                 return None
@@ -152,6 +184,25 @@ class Reader:
             return len(data)
         return sum(map(len, pieces[:start])) + start * len(b"\r\n")
 
+    def _read_many(self) -> int:
+        """Move arguments from the buffer to `_args`, the fast way of `_split`; return how many: perhaps none.
+
+        A request may have more arguments than a piece holds: of 100 000, each takes 0.3 µs, and 1.4 in `_read_bulk`.
+        """
+        pieces = bytes(self._buffer[:PIECE]).split(b"\r\n")
+        stop = min(2 * self._missing, len(pieces) - 1 & ~1)  # the last piece does not end with CRLF
+        lengths, args = [*map(_LENGTHS.get, pieces[0:stop:2])], pieces[1:stop:2]
+        sizes = [*map(len, args)]
+        if lengths != sizes:
+            stop = 2 * [*map(eq, lengths, sizes)].index(False)
+            args, sizes = args[: stop // 2], sizes[: stop // 2]
+        self._args += args
+        self._missing -= len(args)
+        taken = sum(sizes)
+        self._taken += taken
+        del self._buffer[: taken + sum(map(len, pieces[0:stop:2])) + stop * len(b"\r\n")]
+        return len(args)
+
     def _read_bulk(self) -> bytes | None:
         """Take one bulk string, `$4`, CRLF, four bytes, CRLF, from the buffer; None: it is incomplete.
 
@@ -168,11 +219,15 @@ class Reader:
             if length > MAX_BULK_BEFORE and not self.trusted:
                 raise ProtocolError("Protocol error: unauthenticated bulk length")
             self._length = length
-        if len(self._buffer) < self._length + 2:
+        in_buffer = 0 if self._whole else self._length
+        if len(self._buffer) < in_buffer + 2:
             return None
-        with memoryview(self._buffer) as view:
-            arg = bytes(view[: self._length])
-        del self._buffer[: self._length + 2]
+        if self._whole:
+            arg, self._whole = self._whole, b""
+        else:
+            with memoryview(self._buffer) as view:
+                arg = bytes(view[:in_buffer])
+        del self._buffer[: in_buffer + 2]
         self._length = None
         return arg
 

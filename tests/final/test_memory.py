@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from final.config.options import POLICIES
+from final.data.garbage import FEW
+from final.data.kinds import KINDS
 from final.data.memory import size_of
 from final.engine.evict import Urn
 from stages.harness.server import Server
 from stages.harness.wire import Client, request
+from tests.support.observing import await_true
 from tests.support.oracle import InProcess, OverTheWire, args_of, final_server, redis_server, shown, skip_without_lua
 from tests.support.shared import Shared
 from tests.support.talk import arrived_bytes, read_requests
@@ -265,3 +269,56 @@ def test_without_memory_transactions_and_scripts_are_refused_as_by_redis() -> No
     requests = [args_of(line) for line in lines]
     with redis_server() as server:
         assert InProcess().ask_all(requests) == OverTheWire(server.connect()).ask_all(requests)
+
+
+# Memory that is freed later
+
+
+LARGE = {"hash": "HSET k", "list": "RPUSH k", "set": "SADD k", "zset": "ZADD k", "stream": "XADD k"}
+
+
+def large(kind: str) -> list[list[bytes]]:
+    """Return the requests that make a large value of this kind at the key k."""
+    name, key = LARGE[kind].encode().split()
+    numbers = [b"%d" % number for number in range(3000)]
+    if kind == "stream":
+        return [[name, key, b"*", b"field", number] for number in numbers]
+    return [[name, key, *numbers[start : start + 500]] for start in range(0, 3000, 500)]
+
+
+@pytest.mark.parametrize("kind", LARGE)
+@pytest.mark.parametrize("request_", ["UNLINK k", "FLUSHDB ASYNC", "FLUSHALL async"])
+def test_a_large_value_is_freed_a_little_at_a_time(kind: str, request_: str) -> None:
+    peer = InProcess()
+    garbage, run = peer.engine.unit.garbage, peer.engine.execute
+    for each in large(kind):
+        run(peer.client, each)
+    held = peer.engine.stores[0].peek(b"k")
+    containers = list(KINDS[type(held)].parts(held))
+    assert run(peer.client, request_.encode().split()) in (1, "OK")
+    assert run(peer.client, [b"EXISTS", b"k"]) == 0
+    run(peer.client, [b"SET", b"k", b"new"])
+    sizes = [sum(map(len, containers))]
+    while garbage.free(0):
+        sizes.append(sum(map(len, containers)))
+    assert sizes[0] > 0 and not any(containers) and run(peer.client, [b"GET", b"k"]) == b"new"
+    assert all(before - after <= FEW for before, after in pairwise(sizes))
+
+
+def test_a_large_value_that_expires_is_freed_later_and_a_small_one_never_waits() -> None:
+    peer = InProcess()
+    for each in (*large("set"), [b"PEXPIREAT", b"k", b"%d" % (peer.engine.unit.now + 1)], [b"SADD", b"small", b"a"]):
+        peer.engine.execute(peer.client, each)
+    peer.engine.execute(peer.client, [b"UNLINK", b"small"])
+    assert len(peer.engine.unit.garbage) == 0
+    peer.now += 2
+    peer.engine.expire()
+    assert len(peer.engine.unit.garbage) == 1
+
+
+def test_a_running_server_frees_what_waits(server: Server) -> None:
+    client = server.connect()
+    for each in large("zset"):
+        client.ask(*each)
+    ask(client, "UNLINK", "k")
+    await_true(lambda: "lazyfree_pending_objects:0" in ask(client, "INFO", "memory"), "everything is freed")

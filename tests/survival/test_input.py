@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import socket
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from final.protocol import reader as reader_module
+from final.protocol.reader import ProtocolError, Reader
 from stages.harness.server import Server
 from stages.harness.wire import request as encoded
 from tests.support.folders import data_of, flush, opened
@@ -52,6 +55,40 @@ def test_any_bytes_are_answered_however_they_are_cut(data: list[bytes], seed: in
     drawn = random.Random(seed)
     pieces = [Piece(0, each) for each in data] + [Piece(1, malformed.stream(drawn))]
     target.check(pieces, partial(mutations.cut, drawn))
+
+
+ARGUMENTS = [b"", b"\r\n", b"$1\r\nx", b"v" * 64, b"v" * 9000, *(b"%d" % number for number in range(20))]
+
+
+@fuzz(max_examples=EXAMPLES // 4)
+@given(SEEDS, st.sampled_from([b"$x\r\n", b"$-1\r\n", b"3\r\nabc\r\n", b"$2\r\nabc\r\n", b""]))
+def test_a_request_of_many_arguments_is_read_however_it_is_cut(seed: int, damage: bytes) -> None:
+    drawn = random.Random(seed)
+    plain = drawn.random() < 0.5
+    args = drawn.choices(ARGUMENTS[5:] if plain else ARGUMENTS, k=drawn.randrange(1, 3000))
+    data = encoded(*args)
+    if damage:
+        at = drawn.choice([found.start() for found in re.finditer(rb"\$", data)])
+        data = data[:at] + damage + data[at:]
+
+    def read(pieces: list[bytes]) -> tuple[list[list[bytes]], str]:
+        reader, found = Reader(), list[list[bytes]]()
+        try:
+            for piece in pieces:
+                reader.feed(piece)
+                while (each := reader.next()) is not None:
+                    found.append(each)
+        except ProtocolError as error:
+            return found, str(error)
+        return found, ""
+
+    places = sorted(drawn.choices(range(len(data)), k=drawn.choice([0, 3, 10, len(data) // 3000])))
+    ends = [*places, len(data)]
+    pieces = [data[start:end] for start, end in zip([0, *places], ends, strict=True)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader_module, "MANY", len(args) + 1)  # one argument after the other
+        expected = read([data])
+    assert read(pieces) == expected and (damage or expected == ([args], ""))
 
 
 @fuzz(max_examples=EXAMPLES // 4)

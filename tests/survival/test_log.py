@@ -557,6 +557,21 @@ def test_what_redis_loads_although_something_is_lost_is_refused(tmp_path: Path, 
     assert answers(tmp_path, STRICTER[name], theirs) and not answers(tmp_path, STRICTER[name], ours)
 
 
+def test_requests_of_one_form_are_told_apart_and_what_becomes_empty_is_gone(tmp_path: Path) -> None:
+    lines = (
+        "XGROUP CREATE s g 0 MKSTREAM; XGROUP CREATECONSUMER s g one; XGROUP DELCONSUMER s g one; "
+        "xgroup createconsumer s g two; SADD set a; SREM set a; RPUSH list a; LPOP list; HSET h f v; HDEL h f"
+    )
+    requests = [request(*args_of(each)) for each in lines.split("; ")]
+    write_log(tmp_path, incr1=b"".join(requests))
+    peer = InProcess(appendonly="yes", dir=str(tmp_path))
+    restore(peer.engine)
+    (consumer,) = peer.engine.execute(peer.client, [b"XINFO", b"CONSUMERS", b"s", b"g"])
+    assert consumer[b"name"] == b"two" and peer.engine.execute(peer.client, [b"KEYS", b"*"]) == [b"s"]
+    peer.engine.execute(peer.client, [b"SADD", b"set", b"a"])
+    assert peer.engine.unit.changes == 1  # what comes after the log is noted
+
+
 # What is no data
 
 

@@ -1,0 +1,60 @@
+"""Values that nobody needs any more, freed a little at a time, so that no client waits for it (`lazyfree.c`).
+
+Redis has a thread for it. Here a thread would hold the interpreter's lock all the same, so large values are taken apart
+between iterations of the event loop: a million elements take some 0.1 s in all, and a millisecond at a time.
+"""
+
+from itertools import repeat, starmap
+from time import perf_counter
+from typing import Any
+
+from .kinds import KINDS
+
+FEW = 1000  # elements that are freed at once: in 0.1 ms
+SLICE = 0.001  # seconds of freeing at a time
+
+
+class Garbage:
+    """Containers to be taken apart: dictionaries, sets, lists and deques.
+
+    >>> garbage = Garbage()
+    >>> garbage.take_apart(numbers := set(range(1500)))
+    >>> garbage.free(0), len(numbers), garbage.free(0), garbage.free(0)
+    (True, 500, True, False)
+    """
+
+    def __init__(self) -> None:
+        self._containers: list[Any] = []
+
+    def __len__(self) -> int:
+        """The number of containers that wait."""
+        return len(self._containers)
+
+    def add(self, value: Any) -> None:
+        """Free a value of a key later, if it is large. It must not be used any more."""
+        if type(value) is not bytes and len(value) > FEW:
+            self._containers.extend(KINDS[type(value)].parts(value))
+
+    def take_apart(self, container: Any) -> None:
+        """Free a container later. It must not be used any more, and what else is in it must be values of keys."""
+        self._containers.append(container)
+
+    def free(self, seconds: float = SLICE) -> bool:
+        """Free FEW elements, and more until the time is over; return whether anything is left."""
+        end = perf_counter() + seconds
+        while self._containers:
+            container = self._containers[-1]
+            if not container:
+                self._containers.pop()
+                continue
+            if isinstance(container, dict):
+                gone = list(starmap(container.popitem, repeat((), min(FEW, len(container)))))
+                for _, value in gone:
+                    if type(value) is not bytes and type(value) in KINDS:
+                        self.add(value)
+            else:
+                gone = list(starmap(container.pop, repeat((), min(FEW, len(container)))))
+            del gone
+            if perf_counter() >= end:
+                break
+        return bool(self._containers)
