@@ -34,7 +34,7 @@ def final(loop: str = "asyncio", parser: str = "python", interpreter: str = sys.
 def pythons() -> dict[str, str]:
     """Map `Python 3.11`, and each later version that is installed, to the path of its interpreter."""
     installed = [*Path.home().glob(".pyenv/versions/*/bin/python3"), *Path("/usr/bin").glob("python3.*")]
-    found = {}
+    found: dict[int, str] = {}
     for path in (Path(sys.executable), *installed):
         said = subprocess.run([path, "-c", ASK_VERSION], capture_output=True, text=True).stdout.split()
         if len(said) == 2 and int(said[1]) >= 11:
