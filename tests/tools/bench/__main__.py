@@ -16,6 +16,7 @@ from tests.tools.bench.results import Results, Row
 
 SECTIONS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "pipeline": throughput.pipeline,
+    "pythons": throughput.pythons,
     "commands": throughput.commands,
     "clients": throughput.clients,
     "values": throughput.values,

@@ -43,7 +43,7 @@ def bars(results: Results, section: str, title: str, part: str, path: Path) -> P
     for place, name in enumerate(servers):
         ratios = [results.ratio(section, (name, what), (REDIS, what)) or 0 for what in shown]
         places = [number + (place - (len(servers) - 1) / 2) * width for number in range(len(shown))]
-        axes.bar(places, ratios, width, label=name, color=COLOURS[name])
+        axes.bar(places, ratios, width, label=name, color=COLOURS.get(name))
         for where, ratio in zip(places, ratios, strict=True):
             if ratio > HIGHEST:
                 axes.text(where, HIGHEST, f"{ratio:.1f}", fontsize=7, ha="center", va="bottom")

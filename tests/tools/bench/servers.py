@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,14 +18,28 @@ from stages.harness.target import Target, Unavailable, find, redis
 from stages.harness.wire import Patience, Reply
 
 FINAL, UVLOOP, REDIS, FAKE, FLOOR, STAGE = (
-    *("final", "final on uvloop", "redis-server", "fakeredis", "floor", "stage 05"),
+    *("final", "final, uvloop and hiredis", "redis-server", "fakeredis", "floor", "stage 05"),
 )
 FAKE_SERVER = "import sys, fakeredis; fakeredis.TcpFakeServer(('127.0.0.1', int(sys.argv[-1]))).serve_forever()"
 
+ASK_VERSION = "import sys; print(*sys.version_info[:2])"  # that of an interpreter
 
-def final(loop: str) -> Target:
-    """Return the target final/ on one of the event loops."""
-    return Target("final", LAST, ROOT / "final", command=(sys.executable, "-m", "final", "--loop", loop))
+
+def final(loop: str = "asyncio", parser: str = "python", interpreter: str = sys.executable) -> Target:
+    """Return the target final/ with one of the event loops and one of the parsers, run by a Python."""
+    command = (interpreter, "-m", "final", "--loop", loop, "--parser", parser)
+    return Target("final", LAST, ROOT / "final", command=command)
+
+
+def pythons() -> dict[str, str]:
+    """Map `Python 3.11`, and each later version that is installed, to the path of its interpreter."""
+    installed = [*Path.home().glob(".pyenv/versions/*/bin/python3"), *Path("/usr/bin").glob("python3.*")]
+    found: dict[int, str] = {}
+    for path in (Path(sys.executable), *installed):
+        said = subprocess.run([path, "-c", ASK_VERSION], capture_output=True, text=True).stdout.split()
+        if len(said) == 2 and int(said[1]) >= 11:
+            found.setdefault(int(said[1]), str(path))
+    return {f"Python 3.{minor}": found[minor] for minor in sorted(found)}
 
 
 def python(name: str, *args: str) -> Target:
@@ -34,9 +49,9 @@ def python(name: str, *args: str) -> Target:
 
 def targets() -> dict[str, Target]:
     """Map the name of each server that this machine has to its target."""
-    found = {FINAL: final("asyncio")}
-    if importlib.util.find_spec("uvloop"):
-        found[UVLOOP] = final("uvloop")
+    found = {FINAL: final()}
+    if importlib.util.find_spec("uvloop") and importlib.util.find_spec("hiredis"):
+        found[UVLOOP] = final("uvloop", "hiredis")
     with suppress(Unavailable):
         found[REDIS] = redis()
     if importlib.util.find_spec("fakeredis"):

@@ -6,11 +6,13 @@ The other parameters are 50 clients, values of 64 bytes, 10 000 keys and no log.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 from tests.tools.bench.load import Load, fill, loads
 from tests.tools.bench.measuring import Bench
 from tests.tools.bench.results import Row
-from tests.tools.bench.servers import FAKE, FINAL, FLOOR, REDIS, STAGE, UVLOOP, Running, running
+from tests.tools.bench.servers import FAKE, FINAL, FLOOR, REDIS, STAGE, UVLOOP, Running, final, one, running
+from tests.tools.bench.servers import pythons as interpreters
 
 ALL = [FINAL, UVLOOP, REDIS, FAKE, FLOOR, STAGE]
 THREE = [FINAL, UVLOOP, REDIS]
@@ -32,6 +34,17 @@ def pipeline(bench: Bench) -> Iterator[Row]:
         wanted = {
             f"{name} P={depth}": loads()[name].but(pipeline=depth) for depth in (1, 16, 100) for name in ("SET", "GET")
         }
+        yield from bench.rates(servers, wanted)
+
+
+def pythons(bench: Bench) -> Iterator[Row]:
+    """GET and SET on asyncio by each Python that is installed."""
+    with running([FINAL, REDIS]) as servers, ExitStack() as stack:
+        for name, interpreter in interpreters().items():
+            servers.append(stack.enter_context(one(f"final, {name}", final(interpreter=interpreter))))
+        fill_all(servers)
+        depths = (1, 16, 100)
+        wanted = {f"{name} P={depth}": loads()[name].but(pipeline=depth) for depth in depths for name in ("SET", "GET")}
         yield from bench.rates(servers, wanted)
 
 
