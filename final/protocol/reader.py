@@ -42,9 +42,6 @@ class Reader:
         self.ready: list[list[bytes]] = []  # complete requests, the next one last; callers may pop them
         self._unsplit = False  # bytes have come since the last `_split`
         self._buffer = bytearray()  # bytes that are not yet part of a request
-        self._parts: list[bytes | bytearray] = []  # the chunks behind it, in the middle of an argument …
-        self._in_parts = 0  # … and their bytes
-        self._whole = b""  # an argument of which all has come, except perhaps the CRLF behind it
         self._searched = 0  # bytes at its start in which there is no line end
         self._args: list[bytes] = []  # the arguments of the incomplete array so far …
         self._taken = 0  # … and their bytes
@@ -62,30 +59,18 @@ class Reader:
 
     def keep(self, data: bytes) -> None:
         """Add a chunk, and leave all work for later."""
-        awaited = self.awaited
-        if awaited > len(data) and (self._parts or awaited > PIECE):
-            if len(data) >= PIECE or not self._parts or len(self._parts[-1]) >= PIECE:
-                self._parts.append(bytearray(data) if len(data) < PIECE else data)
-            else:
-                self._parts[-1] += data  # small chunks, each as an object, would take many times their size
-            self._in_parts += len(data)
-            return
-        if self._parts:  # the rest of a large argument has come: its chunks are copied once, and not twice
-            self._whole = b"".join((self._buffer, *self._parts, memoryview(data)[:awaited]))
-            self._parts, self._in_parts, self._buffer = [], 0, bytearray()
-            data = data[awaited:]
         self._buffer += data
         self._unsplit = True
 
     @property
     def held(self) -> int:
         """The number of bytes that wait for the rest of their request, or for earlier requests to be executed."""
-        return len(self._buffer) + self._in_parts + len(self._whole) + self._taken
+        return len(self._buffer) + self._taken
 
     @property
     def awaited(self) -> int:
         """The number of bytes that are missing of an argument whose header has come."""
-        return max((self._length or 0) - len(self._buffer) - self._in_parts, 0) if not self._whole else 0
+        return max((self._length or 0) - len(self._buffer), 0)
 
     def next(self) -> list[bytes] | None:
         """Return the next complete request, or None: more bytes are needed.
@@ -219,15 +204,11 @@ class Reader:
             if length > MAX_BULK_BEFORE and not self.trusted:
                 raise ProtocolError("Protocol error: unauthenticated bulk length")
             self._length = length
-        in_buffer = 0 if self._whole else self._length
-        if len(self._buffer) < in_buffer + 2:
+        if len(self._buffer) < self._length + 2:
             return None
-        if self._whole:
-            arg, self._whole = self._whole, b""
-        else:
-            with memoryview(self._buffer) as view:
-                arg = bytes(view[:in_buffer])
-        del self._buffer[: in_buffer + 2]
+        with memoryview(self._buffer) as view:
+            arg = bytes(view[: self._length])
+        del self._buffer[: self._length + 2]
         self._length = None
         return arg
 

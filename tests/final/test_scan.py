@@ -91,8 +91,8 @@ def test_no_call_of_a_scan_looks_at_more_than_some_members(monkeypatch: pytest.M
 def test_of_a_large_set_every_member_may_be_drawn_and_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(random_members, "LARGE", 100)
     held = set(range(1000))
-    drawn = Counter(one_of(held) for _ in range(50_000))
-    assert held == set(range(1000)) == set(drawn) and max(drawn.values()) < 10 * min(drawn.values())
+    drawn = Counter(one_of(held) for _ in range(20_000))
+    assert held == set(range(1000)) == set(drawn) and max(drawn.values()) < 100  # 20 each, about
     for count in (1, 50, 400, 999, 1000, 2000):
         some = sample(held, count)
         assert len(some) == len(set(some)) == min(count, 1000) and held.issuperset(some)
