@@ -41,10 +41,7 @@ SHARE = 128  # requests of one client in one iteration: they take some tenths of
 
 
 class Connection(Sending):
-    """One client's connection. The event loop calls its methods; none of them blocks.
-
-    `connections` is the set of all connections; `connection_lost` removes this one.
-    """
+    """One client's connection, in the set `connections` until it is lost. No method blocks: the event loop calls them."""
 
     def __init__(
         self, iteration: Iteration, connections: "set[Connection]", accepted: AcceptedTransport,

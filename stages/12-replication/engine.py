@@ -85,7 +85,8 @@ class Engine:
     def run(self, client: Client, command: Command, args: list[bytes]) -> Value:
         """Call a command for a request, and return its answer. A ReplyError is an answer, too.
 
-        `command.call` is handed what functions may ask for, by its type: a Store, a Client, this Engine, its PubSub.
+        `command.call` is handed what functions may ask for, by its type: a Store, a Client, this Engine, its PubSub,
+        its Primary.
         """
         try:
             more = {Engine: self, PubSub: self.pubsub, Primary: self.primary}
