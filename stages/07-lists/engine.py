@@ -66,7 +66,7 @@ class Engine:
                 client.deliver(reply)
 
     def disconnect(self, client: Client) -> None:
-        """Forget a client that has gone: whoever waits behind it is served instead."""
+        """Forget a client that has gone: it waits no more, so whoever waits behind it is next."""
         self.waiting.unpark(client)
 
     def settle(self, args: list[bytes]) -> None:

@@ -811,6 +811,28 @@ def test_a_client_that_has_left_is_not_served(connect: Connect, rng: Dice) -> No
     other.check(request("LRANGE", one, 0, -1) + request("LRANGE", two, 0, -1), array("b") + array("c"))
 
 
+@step(6)
+@pytest.mark.read("Step 6: long enough")
+def test_who_is_served_and_gone_at_once_takes_nothing_more(connect: Connect, rng: Dice) -> None:
+    """A client has two BLPOPs behind each other, and leaves; at the same time an element comes for the first of them.
+
+    Has the other element vanished? The second BLPOP was executed after the client had gone: `deliver` had asked for
+    `data_received`, which the event loop called after `connection_lost`. `leaving` says that nothing more is executed.
+    """
+    for _ in range(4):
+        busy, gone, other = connect(), connect(), connect()
+        one, two = rng.key(), rng.key()
+        waits(gone, "BLPOP", one, 0)
+        gone.send(request("BLPOP", two, 0))
+        settle(other)
+        busy.send(request("PING") * 20_000)  # while the server is busy with it, both happen
+        gone.close()
+        other.check(request("RPUSH", one, "a"), integer(1))
+        busy.expect(PONG * 20_000)
+        settle(other)
+        other.check(request("RPUSH", two, "b") + request("LLEN", two), integer(1) * 2)
+
+
 # BLMOVE
 
 

@@ -116,7 +116,7 @@ class Engine:
                 client.deliver(reply)
 
     def disconnect(self, client: Client) -> None:
-        """Forget a client that has gone: whoever waits behind it is served instead, and it watches nothing."""
+        """Forget a client that has gone: whoever waits behind it is next, and it watches nothing."""
         self.waiting.unpark(client)
         self.watching.unwatch(client)
 

@@ -189,7 +189,10 @@ def ltrim(db: Store, key: bytes, start: int, stop: int) -> Value:
 
 @command
 def lmove(db: Store, source: bytes, destination: bytes, wherefrom: bytes, whereto: bytes) -> Value:
-    """LMOVE source destination LEFT | RIGHT LEFT | RIGHT: `move` an element; answer with it; null: no source."""
+    """LMOVE source destination LEFT | RIGHT LEFT | RIGHT: `move` an element; answer with it; null: no source.
+
+    The sides are parsed before the keys are looked at.
+    """
     sides = end_of(wherefrom), end_of(whereto)
     return None if db.get(source, LIST) is None else move(db, source, destination, sides)
 
@@ -214,7 +217,7 @@ def brpop(db: Store, key: bytes, second: bytes, *more: bytes) -> Value:
 
 
 def blocking_pop(db: Store, side: bytes, *args: bytes) -> Value:
-    """Answer to BLPOP and BRPOP: a pair of the key and its element, or a Wait for any of the keys.
+    """Answer to BLPOP and BRPOP: a list of the key and its element, or a Wait for any of the keys.
 
     `args` are keys, and at the end the timeout.
 

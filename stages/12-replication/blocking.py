@@ -47,6 +47,7 @@ class Waiting:
     def unpark(self, client: Client) -> Wait | None:
         """Let a client wait no more: take it out of all queues, and a queue that is empty then out of `queues`.
 
+        Its Wait may name a key twice.
         Return what it has waited for; None, and nothing happens, if it does not wait.
         """
         wait = self.waits.pop(client, None)
