@@ -32,6 +32,7 @@ from stages.harness.wire import Incomplete, parse, request
 from tests.support.folders import await_rewrite, data_of, flush, log_in, opened, write_log
 from tests.support.oracle import NOW, InProcess, OverTheWire, args_of, redis_server
 from tests.support.rewriting import rewrite
+from tests.support.server_log import messages
 
 SEED = int(os.environ.get("SEED") or random.randrange(10**6))
 ROUNDS = int(os.environ.get("ROUNDS", 1))
@@ -458,10 +459,11 @@ def test_a_server_told_to_stop_while_its_log_loads_ends_at_once_with_one_line(tm
     command = [sys.executable, "-m", "final", "--port", "0", "--dir", str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr and process.stdout
-        assert process.stderr.readline().startswith("loading the log: ")
+        assert messages(process.stderr.readline()).startswith("loading the log: ")
         process.send_signal(number)
         assert process.wait(20) == 0
-        said = [line for line in process.stderr.read().splitlines() if not line.startswith("loading the log: ")]
+        said = messages(process.stderr.read()).splitlines()
+        said = [line for line in said if not line.startswith("loading the log: ")]
         assert said == ["told to stop while the data was loading"] and process.stdout.read() == ""
 
 
