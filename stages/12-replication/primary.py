@@ -82,6 +82,8 @@ class Primary:
     def since(self, offset: int) -> bytes | None:
         """Return the stream from `offset` on; None if the backlog does not have all of it, or it is not so long.
 
+        `offset` is the number of bytes that a replica has.
+
         >>> primary = Primary(Store(), Waiting())
         >>> primary.feed([b"PING"])
         >>> primary.since(10), primary.since(14), primary.since(15)
@@ -93,8 +95,8 @@ class Primary:
     def attach(self, client: Client) -> None:
         """Make a client a replica, and fork a child that writes its snapshot: the data as it is at `self.offset`.
 
-        As in `Rewriter.begin`: `os.fork()` returns 0 in the child, which has `work` do `write_snapshot`, to the file
-        `draft(its pid)`. Keep a Replica, in `replicas`, with the number of the child.
+        As in `Rewriter.begin`, without `gc`: `os.fork()` returns 0 in the child, which has `work` do `write_snapshot`,
+        to the file `draft(its pid)`. Keep a Replica, in `replicas`, with the number of the child.
         """
         pid = os.fork()
         if pid == 0:

@@ -1212,8 +1212,9 @@ def test_who_was_cut_off_gets_what_it_has_missed(
     """A replica has gone, some writes follow while nobody is there, and it is back: CONTINUE, exactly what it has
     missed, and then what follows.
 
-    Is the answer FULLRESYNC, or is there a byte too many or too few? The replica asks for the byte *behind* those that
-    it has: `since(offset - 1)`.
+    Is the answer FULLRESYNC? `replid` is bytes, and `primary.id` a str.
+
+    Is there a byte too many or too few? The replica asks for the byte *behind* those that it has: `since(offset - 1)`.
 
     Does nothing follow? It has to be a Replica again, without a child.
 

@@ -74,7 +74,8 @@ def snapshot(db: Store) -> Iterator[bytes]:
     r"""Yield the parts of a snapshot of `db`, from `REDIS0010` to the byte 0xff, as above, without the checksum.
 
     The keys come from `db.items()`, which changes nothing, their deadlines from `db.deadline`: milliseconds since 1970,
-    8 bytes, the lowest first. TYPES has the byte for each kind. After the key comes:
+    8 bytes, the lowest first. TYPES has the byte for each kind. A SortedSet has a dictionary, `scores`. After the key
+    comes:
 
     | kind       | value                                                                 |
     |------------|-----------------------------------------------------------------------|
