@@ -17,7 +17,7 @@ import pytest
 
 from stages.desk import starter
 from stages.desk.manifest import sources
-from stages.harness.course import stage_folder
+from stages.harness.course import COURSE, stage_folder
 from stages.teacher import handout
 from tests.support.machine import within
 from tests.support.notebook import (
@@ -36,6 +36,10 @@ from tests.support.notebook import (
 )
 
 notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+OF_THE_COURSE_FIRST = [  # those of the later stages take some seconds each: slow
+    pytest.param(path, marks=[pytest.mark.slow] if path.stem[:2] > f"{COURSE:02}" and path.stem[0].isdigit() else [])
+    for path in NOTEBOOKS
+]
 companion = pytest.mark.parametrize("path", COMPANIONS, ids=lambda path: path.stem)
 
 
@@ -87,7 +91,7 @@ def alive(process: psutil.Process) -> bool:
         return False
 
 
-@notebook
+@pytest.mark.parametrize("path", OF_THE_COURSE_FIRST, ids=lambda path: path.stem)
 def test_a_notebook_runs_with_the_outputs_that_are_committed(path: Path, tmp_path: Path) -> None:
     """From a new kernel, top to bottom. Cells that are tagged `slow` run in the test after this one."""
     with kernel(stage_of(path), TMPDIR=str(tmp_path)) as running:

@@ -60,7 +60,8 @@ def rows(out: Path) -> dict[str, Row]:
         }
 
 
-@pytest.mark.parametrize("mode", ["best", pytest.param("none", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["best", "none"])
 def test_a_hostile_submission_gets_no_points_and_ends_soon(mode: str, short: StagesCopy, tmp_path: Path) -> None:
     hostile.write_hostile(tmp_path / "in")
     limits = ("--timeout", 20, "--patience", 0.3, "--memory", 256, "--jobs", 5)

@@ -192,9 +192,8 @@ def replayed(requests: list[list[bytes]]) -> Data | None:
     """The data after these requests of a client, with the clock at zero; None where one is answered with an error."""
     peer = InProcess()
     peer.now = 0
-    for args in requests:
-        peer.sent(args)
-    if peer.engine.counters.error_replies:
+    alone = sum(peer.sent(args) == b"-ERR EXEC without MULTI\r\n" for args in requests)  # in a log it changes nothing
+    if peer.engine.counters.error_replies > alone:
         return None
     peer.now = NOW
     return data_of(peer)
