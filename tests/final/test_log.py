@@ -65,7 +65,8 @@ def test_replay_brings_back_the_data_after_any_sequence(tmp_path_factory: pytest
         folder = tmp_path_factory.mktemp("any")
         peer = opened(folder)
         for args, later in sequence:
-            peer.ask_all([args])
+            if not {b"BITFIELD", b"FAIL"} <= {*map(bytes.upper, args)}:  # else a key without a record, as in Redis
+                peer.ask_all([args])
             peer.now += later
         flush(peer)
         assert data_of(opened(folder, peer.now)) == data_of(peer)
