@@ -6,10 +6,10 @@ import sys
 from ..data.memory import SAMPLES, memory_in_use, memory_peak, size_of
 from ..data.store import Store
 from ..engine.args import OptionCursor
-from ..engine.command import ADMIN, NO_TOUCH, NOSCRIPT, READONLY, UNCOUNTED
+from ..engine.command import ADMIN, NO_TOUCH, NOSCRIPT, PROTECTED, READONLY, UNCOUNTED
 from ..engine.context import Engine
 from ..engine.signature import command
-from ..protocol.errors import ReplyError, syntax_error
+from ..protocol.errors import module_not_allowed, syntax_error
 from ..protocol.writer import Value, Verbatim
 
 
@@ -82,28 +82,19 @@ def module_list() -> Value:
     return []
 
 
-@command(ADMIN, NOSCRIPT, "no_async_loading", of="module")
+@command(ADMIN, NOSCRIPT, PROTECTED, "no_async_loading", of="module")
 def module_load(path: bytes, *arguments: bytes) -> Value:
     """MODULE LOAD path [argument ...]: always refused, as in Redis with `enable-module-command no`."""
-    raise not_allowed()
+    raise module_not_allowed()
 
 
-@command(ADMIN, NOSCRIPT, "no_async_loading", of="module")
+@command(ADMIN, NOSCRIPT, PROTECTED, "no_async_loading", of="module")
 def module_loadex(path: bytes, *arguments: bytes) -> Value:
     """MODULE LOADEX path [CONFIG name value ...] [ARGS argument ...]: always refused, as MODULE LOAD."""
-    raise not_allowed()
+    raise module_not_allowed()
 
 
-@command(ADMIN, NOSCRIPT, "no_async_loading", of="module")
+@command(ADMIN, NOSCRIPT, PROTECTED, "no_async_loading", of="module")
 def module_unload(name: bytes) -> Value:
     """MODULE UNLOAD name: always refused, as MODULE LOAD."""
-    raise not_allowed()
-
-
-def not_allowed() -> ReplyError:
-    """The reply to what would change the modules."""
-    return ReplyError(
-        'ERR MODULE command not allowed. If the enable-module-command option is set to "local", you can run it from a '
-        "local connection, otherwise you need to set this option in the configuration file, and then restart "
-        "the server."
-    )
+    raise module_not_allowed()

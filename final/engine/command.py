@@ -6,7 +6,12 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any, NamedTuple
 
-from ..protocol.errors import unknown_command, unknown_subcommand, wrong_number_of_arguments
+from ..protocol.errors import (
+    module_not_allowed,
+    unknown_command,
+    unknown_subcommand,
+    wrong_number_of_arguments,
+)
 from ..protocol.writer import Value
 from .key_specs import NOT_KEY, KeySpec
 
@@ -27,6 +32,7 @@ COUNTED = "counted"  # its look-up counts, though it changes the value
 COUNTED_TWICE = "counted_twice"  # it looks each key up twice: XREAD
 QUIET = "quiet"  # a key that it does not find makes no event `keymiss`
 MAY_REPLICATE = "may_replicate"  # it may have effects on other clients or replicas, though it does not write
+PROTECTED = "protected"  # nobody may use it, whoever asks, and wherever: MODULE LOAD
 REFUSED_LIKE_WRITES = "refused_like_writes"  # while the log cannot be written: PING, for health checks
 # Where its reply comes among its keyspace events, for a client that is subscribed to them; without a flag, after them.
 REPLY_FIRST, REPLY_SECOND = "reply_first", "reply_second"  # before them; after the first of them
@@ -34,7 +40,7 @@ REPLY_FIRST, REPLY_SECOND = "reply_first", "reply_second"  # before them; after 
 CHANNEL, CHANNELS, CHANNEL_PATTERNS = "channel", "channels", "channel_patterns"
 INTERNAL = {
     *(UNQUEUED, RUNS_QUEUE, WHILE_SUBSCRIBED, NO_TOUCH, UNCOUNTED, COUNTED, COUNTED_TWICE, QUIET, MAY_REPLICATE),
-    *(REFUSED_LIKE_WRITES, REPLY_FIRST, REPLY_SECOND, CHANNEL, CHANNELS, CHANNEL_PATTERNS),
+    *(PROTECTED, REFUSED_LIKE_WRITES, REPLY_FIRST, REPLY_SECOND, CHANNEL, CHANNELS, CHANNEL_PATTERNS),
 }
 
 # Categories of ACL rules, among the flags of a command that has more of them than its flags and its group imply.
@@ -77,6 +83,7 @@ class Command:
     def __post_init__(self) -> None:
         self.specs_of_keys = tuple(each for each in self.key_specs if each.access != NOT_KEY)
         reads = any(each.access.startswith("RO") for each in self.key_specs)
+        self.protected = PROTECTED in self.flags
         self.events_before_reply = 0 if REPLY_FIRST in self.flags else 1 if REPLY_SECOND in self.flags else inf
         self.counts_reads = (reads and UNCOUNTED not in self.flags) or COUNTED in self.flags
         # If keys are counted behind others and their number is wrong, the request has no keys at all, as in Redis.
@@ -128,11 +135,13 @@ READS: dict[bytes, Command] = {}  # those of them that do not write: all that a 
 def find(args: list[bytes]) -> Command:
     """Return the command of a request, and check its arity.
 
-    Raises `unknown_command`, `unknown_subcommand` and `wrong_number_of_arguments`.
+    Raises `unknown_command`, `unknown_subcommand`, `wrong_number_of_arguments` and `module_not_allowed`.
     """
     found = look_up(args)
     if not found.fits(len(args)):
         raise wrong_number_of_arguments(found.name)
+    if found.protected:
+        raise module_not_allowed()
     return found
 
 

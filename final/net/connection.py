@@ -41,7 +41,7 @@ SHARE = 128  # requests of one client in one iteration: they take some tenths of
 
 
 class Connection(Sending):
-    """One client's connection, in the set `connections` until it is lost. No method blocks: the event loop calls them."""
+    """One client's connection, in the set `connections` until it is lost. No method blocks: the event loop calls it."""
 
     def __init__(
         self, iteration: Iteration, connections: "set[Connection]", accepted: AcceptedTransport,

@@ -177,6 +177,15 @@ def debug_not_allowed() -> ReplyError:
     )
 
 
+def module_not_allowed() -> ReplyError:
+    """For what would change the modules."""
+    return ReplyError(
+        'ERR MODULE command not allowed. If the enable-module-command option is set to "local", you can run it from a '
+        "local connection, otherwise you need to set this option in the configuration file, and then restart the "
+        "server."
+    )
+
+
 def read_only_replica() -> ReplyError:
     """For a write to a replica."""
     return ReplyError("READONLY You can't write against a read only replica.")
