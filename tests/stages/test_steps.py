@@ -17,6 +17,7 @@ from stages.desk.starter import made, write
 from stages.harness.course import COURSE, STAGES, stage_folder
 from stages.harness.steps import steps
 from tests.support import checkpoints
+from tests.support.road import COURSE_FIRST
 
 QUICK = 1
 """After so many written steps, the check of a stage of the course belongs to `make test`: each takes some seconds."""
@@ -56,7 +57,7 @@ def test_each_function_that_a_learner_writes_stands_in_a_row_once(stage: int) ->
         assert step.again <= {name for each in STEPS[stage][: step.number - 1] for name in each.write}
 
 
-@each_stage
+@pytest.mark.parametrize("stage", COURSE_FIRST)
 def test_every_test_has_a_step_and_the_tests_are_in_the_order_of_the_steps(stage: int) -> None:
     found = {name: step for name, step in checks_of(stage).items() if step}
     assert set(checks_of(stage)) - set(found) == set(checkpoints.marked(stage, "carried"))

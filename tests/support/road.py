@@ -1,7 +1,7 @@
 """On which stages a test of some seconds runs in `make test`: those of the course; the others are slow tests.
 
-Of every stage `make test` runs the checkpoint on its reference; of the course on the next stage and `final/`, too, and
-the notebook.
+Of every stage `make test` runs the checkpoint on its reference; of the course also on the next stage, the last one on
+`final/`, and the notebooks.
 """
 
 import pytest

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -104,7 +105,19 @@ def test_what_a_conversation_left_behind_comes_back_from_the_log(
     except target.TooLong:
         return
     flush(peer)
-    assert data_of(opened(folder, peer.now)) == data_of(peer)
+    assert recorded(opened(folder, peer.now)) == recorded(peer)
+
+
+def recorded(peer: InProcess) -> Any:
+    """The data, without consumers: in Redis, too, one that has only read its history is in no record of the log."""
+    creation = (b"XGROUP", b"CREATECONSUMER")
+    return {
+        index: {
+            key: ([each for each in value if each[:2] != creation] if isinstance(value, list) else value, deadline)
+            for key, (value, deadline) in keys.items()
+        }
+        for index, keys in data_of(peer).items()
+    }
 
 
 # Compared with a real Redis
