@@ -14,7 +14,7 @@ from ..data.kinds import Args
 from ..data.store import SHORT
 from ..protocol.writer import encode
 from .client import Client, Queued
-from .command import PLAIN, READS
+from .command import PLAIN, READS, Command
 from .engine import Engine
 from .lookups import use_keys
 
@@ -44,15 +44,16 @@ class FastPath:
         return (admission.refusal is None or admission.read_only) and not admission.stale
 
     def enqueue(
-        self, client: Client, queue: list[Queued], requests: list[list[bytes]], output: bytearray, most: int
-    ) -> int:
-        """After MULTI: queue requests as `Engine.execute` does, 0.4 µs for each instead of 3.5; return the count."""
+        self, client: Client, queue: list[Queued], requests: list[list[bytes]], output: bytearray, most: int,
+        table: dict[bytes, Command],
+    ) -> int:  # fmt: skip
+        """After MULTI: queue requests for commands in `table`, 0.4 µs for each instead of 3.5; return the count."""
         if self.engine.eviction.keeping:
             return 0
         count = 0
         while requests and count < most:
             args = requests[-1]
-            command = PLAIN.get(args[0])
+            command = table.get(args[0])
             if command is None or not command.fits(len(args)):
                 break
             queue.append((command, requests.pop()))
@@ -86,7 +87,7 @@ class FastPath:
         if table.get(requests[-1][0]) is None or not self.open_to(client):
             return 0
         if client.queue is not None:
-            return self.enqueue(client, client.queue, requests, output, most)
+            return self.enqueue(client, client.queue, requests, output, most, table)
         engine, unit, perform, protocol = self.engine, self.engine.unit, self.engine.perform, client.protocol
         options, limit = engine.options, engine.options.slowlog_log_slower_than
         keeping = engine.eviction.keeping  # without a limit: how often keys are used

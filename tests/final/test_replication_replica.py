@@ -596,3 +596,10 @@ def test_every_state_of_a_replica_can_be_reached_and_left() -> None:
     assert reached == set(State)
     assert {event for row in TRANSITIONS.values() for event in row} == set(Event)
     assert [state for state, row in TRANSITIONS.items() if Event.LEFT not in row] == [State.OVER]
+
+
+def test_a_write_is_refused_in_a_pipeline_of_a_transaction(replica: Client) -> None:
+    replica.send(request("MULTI") + request("GET", "b") + request("SET", "b", 2) + request("EXEC"))
+    refused = b"-READONLY You can't write against a read only replica.\r\n"
+    aborted = b"-EXECABORT Transaction discarded because of previous errors.\r\n"
+    replica.expect(b"+OK\r\n+QUEUED\r\n" + refused + aborted)
