@@ -122,13 +122,14 @@ def set_one(options: Options, name: str, args: list[str], again: bool) -> None:
 def rewrite(options: Options, users: Iterable[bytes] = ()) -> None:
     """Replace the configuration file in one step; `users` are the lines that define users. Raises OSError."""
     path = Path(options.config_file)
-    text = rewritten(os.fsdecode(path.read_bytes()), options, list(map(os.fsdecode, users)))
+    old, mode = (path.read_bytes(), path.stat().st_mode) if path.exists() else (b"", 0o644)  # as in Redis
+    text = rewritten(os.fsdecode(old), options, list(map(os.fsdecode, users)))
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with draft.open("xb") as file:
             file.write(os.fsencode(text))
             file.flush()
-            os.fchmod(file.fileno(), path.stat().st_mode & 0o777)
+            os.fchmod(file.fileno(), mode & 0o777)
             os.fsync(file.fileno())
         draft.replace(path)
     finally:
@@ -140,7 +141,10 @@ def rewritten(text: str, options: Options, users: Sequence[str] = ()) -> str:
     lines: list[str] = []
     places: dict[str, list[int]] = {}  # attribute -> numbers of its lines
     for number, line in enumerate(text.removesuffix("\n").split("\n")):
-        directive = read_line(os.fsencode(line))
+        try:
+            directive = read_line(os.fsencode(line))
+        except BadConfig:  # somebody has changed the file since
+            directive, line = None, f"# ??? {line}"
         lines.append(line.strip(" \t\r") if directive is None else line)
         if directive is not None and directive.name in (*NAMES, "user"):
             places.setdefault(NAMES.get(directive.name, ""), []).append(number)

@@ -173,6 +173,18 @@ def test_a_file_is_rewritten_in_one_step(tmp_path: Path, monkeypatch: pytest.Mon
     assert "hz 50\n" in path.read_text() and stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
+def test_a_file_that_was_changed_or_removed_meanwhile_is_rewritten_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "redis.conf"
+    path.write_text("hz 50\n")
+    options = parse_options([str(path)])
+    path.write_text('hz 60\nport "1\n')
+    file.rewrite(options)
+    assert path.read_text().startswith('hz 50\n# ??? port "1\n')
+    path.unlink()
+    file.rewrite(options)
+    assert "hz 50\n" in path.read_text()
+
+
 WRONG = {
     "port": ", line 1: wrong number of arguments",
     "port 1 2": ", line 1: wrong number of arguments",
