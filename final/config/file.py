@@ -122,14 +122,19 @@ def set_one(options: Options, name: str, args: list[str], again: bool) -> None:
 def rewrite(options: Options, users: Iterable[bytes] = ()) -> None:
     """Replace the configuration file in one step; `users` are the lines that define users. Raises OSError."""
     path = Path(options.config_file)
-    old, mode = (path.read_bytes(), path.stat().st_mode) if path.exists() else (b"", 0o644)  # as in Redis
+    old = path.read_bytes() if path.exists() else b""  # as in Redis
     text = rewritten(os.fsdecode(old), options, list(map(os.fsdecode, users)))
-    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    replace_file(path, os.fsencode(text), 0o644)
+
+
+def replace_file(path: Path, data: bytes, mode: int) -> None:
+    """Replace a file as a whole; it keeps its permissions, and a new one has those of `mode`. Raises OSError."""
+    draft = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     try:
-        with draft.open("xb") as file:
-            file.write(os.fsencode(text))
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            os.fchmod(file.fileno(), path.stat().st_mode & 0o777 if path.exists() else mode)
+            file.write(data)
             file.flush()
-            os.fchmod(file.fileno(), mode & 0o777)
             os.fsync(file.fileno())
         draft.replace(path)
     finally:

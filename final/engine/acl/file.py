@@ -1,9 +1,9 @@
 """The ACL file: a line for each user, `user NAME RULE …`."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...config.file import replace_file
 from .describe import definition
 from .rules import SPACE, UNKNOWN, BadRule, Unmatched, apply, whole_rules
 from .user import User
@@ -80,14 +80,4 @@ def save(users: Users) -> None:
     A new file is for nobody else to read, as it has digests of passwords; that of an old one stays as it is.
     """
     path = Path(users.options.dir) / users.options.aclfile
-    beside = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    try:
-        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            if path.exists():
-                os.fchmod(file.fileno(), path.stat().st_mode & 0o777)
-            file.writelines(definition(user) + b"\n" for user in users)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    replace_file(path, b"".join(definition(user) + b"\n" for user in users), 0o600)
