@@ -14,7 +14,7 @@ from stages.desk.manifest import functions, read, sources
 from stages.desk.merge import merge_lines
 from stages.desk.starter import written
 from stages.harness.course import COURSE, STAGES, stage_folder
-from stages.harness.server import free_port
+from stages.harness.ports import free_port
 from tests.support.stages_copy import StagesCopy
 
 OWN_HEAD = """import time
