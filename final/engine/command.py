@@ -15,12 +15,15 @@ from ..protocol.errors import (
 from ..protocol.writer import Value
 from .key_specs import NOT_KEY, KeySpec
 
-# Flags of Redis, shown by COMMAND INFO.
-WRITE, READONLY, DENYOOM, FAST, ADMIN = "write", "readonly", "denyoom", "fast", "admin"
-NOSCRIPT, LOADING, STALE, NO_AUTH, ALLOW_BUSY = "noscript", "loading", "stale", "no_auth", "allow_busy"
-NO_MULTI, PUBSUB, BLOCKING, MOVABLEKEYS = "no_multi", "pubsub", "blocking", "movablekeys"
-SKIP_MONITOR, SKIP_SLOWLOG, NO_MANDATORY_KEYS = "skip_monitor", "skip_slowlog", "no_mandatory_keys"
-ASKING = "asking"
+# Flags of Redis, shown by COMMAND INFO, in this order.
+WRITE, READONLY, DENYOOM, ADMIN, PUBSUB, NOSCRIPT = "write", "readonly", "denyoom", "admin", "pubsub", "noscript"
+BLOCKING, LOADING, STALE, SKIP_MONITOR = "blocking", "loading", "stale", "skip_monitor"
+SKIP_SLOWLOG, ASKING, FAST, NO_AUTH = "skip_slowlog", "asking", "fast", "no_auth"
+NO_MANDATORY_KEYS, NO_MULTI, MOVABLEKEYS, ALLOW_BUSY = "no_mandatory_keys", "no_multi", "movablekeys", "allow_busy"
+SHOWN = (
+    *(WRITE, READONLY, DENYOOM, ADMIN, PUBSUB, NOSCRIPT, BLOCKING, LOADING, STALE, SKIP_MONITOR, SKIP_SLOWLOG),
+    *(ASKING, FAST, NO_AUTH, NO_MANDATORY_KEYS, "no_async_loading", NO_MULTI, MOVABLEKEYS, ALLOW_BUSY),
+)
 
 # Flags of this server, not shown. Redis compares functions in their place, as in `c->cmd->proc == execCommand`.
 UNQUEUED = "unqueued"  # after MULTI it runs at once, and is not queued
@@ -38,10 +41,6 @@ REFUSED_LIKE_WRITES = "refused_like_writes"  # while the log cannot be written: 
 REPLY_FIRST, REPLY_SECOND = "reply_first", "reply_second"  # before them; after the first of them
 # What of its arguments are channels to which the user needs access: the first; all; all, as patterns.
 CHANNEL, CHANNELS, CHANNEL_PATTERNS = "channel", "channels", "channel_patterns"
-INTERNAL = {
-    *(UNQUEUED, RUNS_QUEUE, WHILE_SUBSCRIBED, NO_TOUCH, UNCOUNTED, COUNTED, COUNTED_TWICE, QUIET, MAY_REPLICATE),
-    *(PROTECTED, REFUSED_LIKE_WRITES, REPLY_FIRST, REPLY_SECOND, CHANNEL, CHANNELS, CHANNEL_PATTERNS),
-}
 
 # Categories of ACL rules, among the flags of a command that has more of them than its flags and its group imply.
 IN_ADMIN, IN_DANGEROUS, IN_CONNECTION = "@admin", "@dangerous", "@connection"

@@ -8,6 +8,7 @@ from time import perf_counter
 from .. import commands  # noqa: F401  (the commands enter themselves into the table)
 from ..config.options import Options
 from ..data.announcing_store import announce
+from ..data.events import AT_ONCE
 from ..data.scan import Order
 from ..data.store import Store
 from ..data.unit import UNLOGGED, Unit
@@ -248,7 +249,7 @@ class Engine:
                 note.log = UNLOGGED if logged else args
                 logged = True
             if note.event is not None:
-                if note.event != "expired":
+                if note.event not in AT_ONCE:
                     if overhears and events == command.events_before_reply:
                         answer = client.say(answer)
                     events += 1

@@ -222,16 +222,17 @@ def names() -> Iterator[tuple[str, Command]]:
 
 
 @pytest.mark.parametrize("name", [name for name, _ in names() if name not in NOT_AS_IN_REDIS])
-def test_a_command_has_the_arity_flags_and_keys_of_the_real_one(pair: Pair, name: str) -> None:
+def test_a_command_is_described_as_by_the_real_one(pair: Pair, name: str) -> None:
+    """Its subcommands are compared one by one: Redis has them in an order of its own."""
     ((_, ours, real),) = pair.ask_all([[b"COMMAND", b"INFO", name.encode()]])
-    (_, arity, flags, *keys), (_, real_arity, real_flags, *real_keys) = (entry(reply) for reply in (ours, real))
-    assert (arity, set(flags), keys) == (real_arity, set(real_flags), real_keys)
+    described, expected = (entry(reply) for reply in (ours, real))
+    assert described == expected
 
 
 def entry(reply: bytes) -> list[Any]:
-    """Return the only entry in a reply to COMMAND INFO, up to the positions of its keys."""
+    """Return the only entry in a reply to COMMAND INFO, without its subcommands."""
     value: Any = parse(reply)[0]
-    return list(value[0][:6])
+    return list(value[0][:-1])
 
 
 @pytest.mark.parametrize("state", ["after MULTI", "before AUTH"])
