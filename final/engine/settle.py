@@ -18,6 +18,7 @@ def settle(engine: Engine) -> None:
     ready: deque[Place] = deque()
     while True:
         notes, unit.notes = unit.notes, []
+        engine.tracking.told = 0
         if engine.eviction.keeping:
             engine.eviction.changed(notes)
         if engine.log is not None or engine.primary.feeding:
@@ -35,6 +36,7 @@ def settle(engine: Engine) -> None:
             if not serve(engine, ready[0]):
                 ready.popleft()
         if not unit.notes:
+            engine.tracking.settled()
             return
 
 
