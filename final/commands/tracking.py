@@ -73,7 +73,7 @@ def check(wanted: Tracker, prefixes: list[bytes], before: Tracker | None) -> Non
     if before is not None:
         if (wanted.optin and before.optout) or (wanted.optout and before.optin):
             raise cannot_switch("OPTIN/OPTOUT mode")
-        wanted.prefixes, wanted.caching = before.prefixes, before.caching and (wanted.optin or wanted.optout)
+        wanted.prefixes, wanted.caching = {**before.prefixes}, before.caching and (wanted.optin or wanted.optout)
     check_overlap(prefixes, wanted.prefixes)
 
 
@@ -121,7 +121,8 @@ def client_caching(client: Client, mode: bytes) -> Value:
     tracker = client.tracking
     if tracker is None:
         raise ReplyError(
-            "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled"
+            "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode "
+            "enabled"
         )
     match mode.lower():
         case b"yes" if not tracker.optin:

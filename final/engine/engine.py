@@ -159,8 +159,8 @@ class Engine:
         """Return the error for a request that must not run; the transaction that it belongs to, or runs, fails too."""
         client.dirty_exec = True  # EXEC will answer EXECABORT
         self.counters.error(error)
-        if client.queue is None and client.tracking is not None:
-            client.tracking.caching = False  # it was for this request
+        if client.tracking is not None:
+            self.tracking.request_over(client, args)
         command = COMMANDS.get(args[0].lower())
         if command is None or RUNS_QUEUE not in command.flags:
             return error

@@ -18,7 +18,7 @@ def settle(engine: Engine) -> None:
     ready: deque[Place] = deque()
     while True:
         notes, unit.notes = unit.notes, []
-        engine.tracking.told = 0
+        engine.tracking.settled()
         if engine.eviction.keeping:
             engine.eviction.changed(notes)
         if engine.log is not None or engine.primary.feeding:
@@ -36,7 +36,6 @@ def settle(engine: Engine) -> None:
             if not serve(engine, ready[0]):
                 ready.popleft()
         if not unit.notes:
-            engine.tracking.settled()
             return
 
 

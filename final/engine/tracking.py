@@ -11,7 +11,6 @@ from collections.abc import Iterable, KeysView
 
 from ..config.options import Options
 from ..data.garbage import Garbage
-from ..data.kinds import Args
 from ..data.unit import Note
 from ..protocol.writer import Push
 from .client import Client, Tracker
@@ -43,8 +42,7 @@ class Tracking:
         self.candidates: list[bytes] = []  # for `random_key`
 
     def start(self, client: Client, tracker: Tracker) -> None:
-        """Let a client track, or go on with other options. Prefixes are added to those that it has."""
-        self.stop(client)
+        """Let a client track, or go on with other options, and more prefixes."""
         client.tracking, client.informed, tracker.alone = tracker, True, {client.id}
         self.clients.add(client)
         if tracker.redirect:
@@ -76,18 +74,27 @@ class Tracking:
         self.garbage.take_apart(self.table)
         self.table, self.items, self.candidates = {}, 0, []
 
-    def has_run(self, client: Client, command: Command, args: Args) -> None:
+    def has_run(self, client: Client, command: Command, args: list[bytes]) -> None:
         """A command of a client that tracks has run, by itself, in a transaction or in a script: remember what it read.
 
-        If a script reads anything, all keys that it has declared count as read. CLIENT CACHING holds until the next
-        command or transaction is over, unless that is another command about clients (`resetClient`).
+        If a script reads anything, all keys that it has declared count as read.
         """
         tracker = client.tracking
         assert tracker is not None
         if command.tracked and not tracker.bcast and tracker.caching is tracker.optin:
             self.remember(client, tracker, client.declared if client.is_script else command.keys_in(args))
-        if tracker.caching and not client.deny_blocking and client.queue is None:
-            tracker.caching = KEEPS_CACHING in COMMANDS[args[0].lower()].flags
+        if tracker.caching and not client.deny_blocking:
+            self.request_over(client, args)
+
+    def request_over(self, client: Client, args: list[bytes]) -> None:
+        """CLIENT CACHING holds until the next request or transaction is over; requests about clients do not count.
+
+        Redis: `resetClient`.
+        """
+        command = COMMANDS.get(args[0].lower())
+        about_clients = command is not None and KEEPS_CACHING in command.flags
+        if client.tracking is not None and client.queue is None and not about_clients:
+            client.tracking.caching = False
 
     def remember(self, client: Client, tracker: Tracker, keys: Iterable[bytes]) -> None:
         """A client has read keys."""
@@ -146,7 +153,7 @@ class Tracking:
         self.forget()
 
     def settled(self) -> None:
-        """The unit is over, and its client has been answered: tell it of its own changes."""
+        """A unit is over, and its client has been answered: tell it of its own changes."""
         self.told = 0
         if self.pending:
             pending, self.pending = self.pending, []
