@@ -45,6 +45,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         wait.py, blocking.py, conclude.py  commands that wait: for a key, first come first served; for another server
         watch.py          WATCH: who watches which keys
         pubsub.py         channels and patterns, with their subscribers
+        tracking.py       client-side caching: which clients may have which keys in their own caches
         scripts.py        the scripts that are loaded, and the one that runs
         evict.py          maxmemory: how much memory the keys take, and which of them to evict
         lookups.py        which keys of a request count as hits, as misses, and as used

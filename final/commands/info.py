@@ -67,7 +67,7 @@ def about_clients(engine: Engine) -> Fields:
         "cluster_connections": 0,
         "maxclients": engine.options.maxclients,
         "blocked_clients": sum(each.parked is not None for each in engine.clients.values()),
-        "tracking_clients": 0,
+        "tracking_clients": sum(each.tracking is not None for each in engine.clients.values()),
     }
 
 
@@ -147,6 +147,9 @@ def about_work(engine: Engine) -> Fields:
         "pubsubshard_channels": len(engine.pubsub.shard_channels),
         "migrate_cached_sockets": len(engine.targets.idle),
         "slave_expires_tracked_keys": 0,
+        "tracking_total_keys": len(engine.tracking.table),
+        "tracking_total_items": engine.tracking.items,
+        "tracking_total_prefixes": len(engine.tracking.prefixes),
         "unexpected_error_replies": 0,
         "total_error_replies": counters.error_replies,
     }

@@ -118,7 +118,6 @@ tls-replication                     no            yes|no
 tls-session-cache-size              20480         0..2147483647
 tls-session-cache-timeout           300           0..2147483647
 tls-session-caching                 yes           yes|no
-tracking-table-max-keys             1000000       0..
 zset-max-listpack-entries           128           0..
 zset-max-listpack-value             64            size
 """

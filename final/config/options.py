@@ -147,6 +147,8 @@ class Options:
     notify_keyspace_events: Events = option(  # noqa: RUF009  (it is a field)
         Events(), "which events on keys are published", settable=True, read=lambda text, _: Events.parse(text)
     )
+    tracking_table_max_keys: int = option(1_000_000, "how many keys that clients may cache are remembered; 0: all",
+                                          settable=True, most=2**63 - 1)  # fmt: skip
     maxclients: int = option(10_000, "how many clients at once", settable=True, least=1, most=2**32 - 1)
     timeout: int = option(
         0, "disconnect clients that are idle for this many seconds; 0: never", settable=True, most=2**31 - 1

@@ -36,6 +36,21 @@ class Parked:
 
 
 @dataclass(eq=False)
+class Tracker:
+    """How a client tracks keys, after CLIENT TRACKING ON (CLIENT_TRACKING). It cannot both `optin` and `optout`."""
+
+    redirect: int = 0  # the id of the client that is sent its messages in its place (`client_tracking_redirection`)
+    bcast: bool = False  # it is told of all changes of keys with its prefixes (CLIENT_TRACKING_BCAST)
+    prefixes: dict[bytes, None] = field(default_factory=dict)
+    optin: bool = False  # only what it reads after CLIENT CACHING YES is remembered (CLIENT_TRACKING_OPTIN)
+    optout: bool = False  # what it reads after CLIENT CACHING NO is not (CLIENT_TRACKING_OPTOUT)
+    caching: bool = False  # it has sent CLIENT CACHING for its next request (CLIENT_TRACKING_CACHING)
+    noloop: bool = False  # it is not told of its own changes (CLIENT_TRACKING_NOLOOP)
+    broken: bool = False  # the client `redirect` has gone (CLIENT_TRACKING_BROKEN_REDIR)
+    alone: set[int] = field(default_factory=set)  # its id alone
+
+
+@dataclass(eq=False)
 class Client:
     """A client. The comments name Redis's flags for it, and the commands that change it."""
 
@@ -66,6 +81,9 @@ class Client:
     reply_skip: bool = False  # the reply to this request is not sent (CLIENT_REPLY_SKIP)
     reply_skip_next: bool = False  # the reply to the next one is not sent: CLIENT REPLY SKIP (CLIENT_REPLY_SKIP_NEXT)
     no_evict: bool = False  # CLIENT NO-EVICT ON
+    tracking: Tracker | None = None  # CLIENT TRACKING ON
+    informed: bool = False  # it has been told of changes of keys since then, or another one's messages come to it
+    declared: list[bytes] = field(default_factory=list)  # the keys of the script that it is
     queue: list[Queued] | None = None  # the requests since MULTI, which EXEC runs; None: no MULTI
     dirty_exec: bool = False  # a request could not be queued, so EXEC will fail (CLIENT_DIRTY_EXEC)
     watched: dict[Place, bool] = field(default_factory=dict)  # WATCH; True: the key had expired, but was not removed
@@ -96,7 +114,7 @@ class Client:
     @property
     def overhears(self) -> bool:
         """Whether it is sent messages about its own requests, so that their order matters."""
-        return bool(self.channels or self.patterns or self.shard_channels or self.monitoring)
+        return bool(self.channels or self.patterns or self.shard_channels or self.monitoring or self.informed)
 
     def say(self, answer: Value) -> Replies:
         """Send it a reply now, or a line of MONITOR, unless it is muted. Return NO_REPLY, which is left to send."""

@@ -8,14 +8,18 @@ def described(client: Client, now: int) -> bytes:
 
     `now` is the time by the steady clock, in milliseconds.
     """
+    tracker = client.tracking
     letters = {
         "M": client.is_primary,
         "S": client.replica is not None,
         "O": client.monitoring,
         "P": client.subscribed,
         "x": client.queue is not None,
-        "d": client.dirty_cas,
         "b": client.parked is not None,
+        "t": tracker is not None,
+        "R": tracker is not None and tracker.broken,
+        "B": tracker is not None and tracker.bcast,
+        "d": client.dirty_cas,
         "e": client.no_evict,
     }
     flags = "".join(letter for letter, is_set in letters.items() if is_set)
@@ -34,6 +38,7 @@ def described(client: Client, now: int) -> bytes:
         "multi": -1 if client.queue is None else len(client.queue),
         "cmd": client.last_command,
         "user": client.user.name.decode(errors="surrogateescape"),
+        "redir": -1 if tracker is None else tracker.redirect,
         "lib-name": client.library.decode(),
         "lib-ver": client.library_version.decode(),
         "resp": client.protocol,

@@ -36,6 +36,7 @@ COUNTED_TWICE = "counted_twice"  # it looks each key up twice: XREAD
 QUIET = "quiet"  # a key that it does not find makes no event `keymiss`
 MAY_REPLICATE = "may_replicate"  # it may have effects on other clients or replicas, though it does not write
 PROTECTED = "protected"  # nobody may use it, whoever asks, and wherever: MODULE LOAD
+KEEPS_CACHING = "keeps_caching"  # CLIENT CACHING lasts until another command: CLIENT
 REFUSED_LIKE_WRITES = "refused_like_writes"  # while the log cannot be written: PING, for health checks
 # Where its reply comes among its keyspace events, for a client that is subscribed to them; without a flag, after them.
 REPLY_FIRST, REPLY_SECOND = "reply_first", "reply_second"  # before them; after the first of them
@@ -85,6 +86,7 @@ class Command:
         self.protected = PROTECTED in self.flags
         self.events_before_reply = 0 if REPLY_FIRST in self.flags else 1 if REPLY_SECOND in self.flags else inf
         self.counts_reads = (reads and UNCOUNTED not in self.flags) or COUNTED in self.flags
+        self.tracked = READONLY in self.flags and SKIP_MONITOR not in self.flags  # not a script itself
         # If keys are counted behind others and their number is wrong, the request has no keys at all, as in Redis.
         self.counted_behind = next((each for each in self.key_specs[1:] if each.counted), None)
         only = self.key_specs[0] if len(self.key_specs) == 1 else None

@@ -29,6 +29,7 @@ from .pause import Pause
 from .pubsub import PubSub
 from .scripts import Scripts
 from .slowlog import SlowLog
+from .tracking import Tracking
 from .watch import Watching
 
 
@@ -58,6 +59,7 @@ class Engine(Protocol):
     scripts: Scripts
     monitors: Monitors
     slowlog: SlowLog
+    tracking: Tracking
     watching: Watching
     waiting: Waiting
     pause: Pause

@@ -11,7 +11,7 @@ from ..data.announcing_store import announce
 from ..data.events import AT_ONCE
 from ..data.scan import Order
 from ..data.store import Store
-from ..data.unit import UNLOGGED, Unit
+from ..data.unit import NO_EVENT, UNLOGGED, Unit
 from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
@@ -41,6 +41,7 @@ from .scripts import Scripts
 from .security_warning import SecurityWarning
 from .settle import settle
 from .slowlog import SlowLog
+from .tracking import Tracking
 from .wait import Wait
 from .watch import Watching
 
@@ -71,6 +72,7 @@ class Engine:
         self.notifications = Notifications(options, self.pubsub, self.counters)
         self.waiting, self.watching = Waiting(self.counters), Watching()
         self.clients: dict[int, Client] = {}
+        self.tracking = Tracking(options, self.clients, self.unit.garbage)
         self.log: Log | None = None  # None: nothing is logged
         self.rewriter = Rewriter(self, callbacks.in_child)
         self.snapshots = Snapshots(self, callbacks.in_child)
@@ -112,6 +114,7 @@ class Engine:
         self.watching.unwatch(client)
         self.pubsub.unsubscribe_all(client)
         self.monitors.remove(client)
+        self.tracking.gone(client)
 
     def execute(self, client: Client, args: list[bytes]) -> Value:
         """Run one request of a client and settle what it changed; return the reply.
@@ -127,6 +130,8 @@ class Engine:
             self.admission.check(client, command, args)
             if self.eviction.keeping:
                 self.make_room(client, command, args)
+            if self.tracking.table:
+                self.tracking.keep_limit()
         except ReplyError as error:
             self.security_warning.check(client, args, self.unit.recently)
             return self.reject(client, args, error)
@@ -155,6 +160,8 @@ class Engine:
         """Return the error for a request that must not run; the transaction that it belongs to, or runs, fails too."""
         client.dirty_exec = True  # EXEC will answer EXECABORT
         self.counters.error(error)
+        if client.tracking is not None:
+            self.tracking.request_over(client, args)
         command = COMMANDS.get(args[0].lower())
         if command is None or RUNS_QUEUE not in command.flags:
             return error
@@ -208,6 +215,8 @@ class Engine:
             answer = self.complete(client, command, args, answer, start)
         elif not command.counts_reads and WRITE in command.flags:
             use_keys(client.db, command, args)
+        if client.tracking is not None:
+            self.tracking.has_run(client, command, args)
         took = (perf_counter() - began) * 1e6
         self.counters.commands_processed += 1
         if self.monitors.clients:
@@ -244,15 +253,17 @@ class Engine:
         A client that overhears is sent the answer now, where Redis sends it. Return the answer if it is left to send.
         """
         logged, events, overhears = False, 0, client.overhears
-        for note in self.unit.notes[start:]:  # not islice, which walks over all the notes before `start`
+        for at, note in enumerate(self.unit.notes[start:], start):  # not islice, which walks over all the notes before
             if note.log is None:
                 note.log = UNLOGGED if logged else args
                 logged = True
-            if note.event is not None:
-                if note.event not in AT_ONCE:
-                    if overhears and events == command.events_before_reply:
-                        answer = client.say(answer)
-                    events += 1
+            if note.event is not NO_EVENT and note.event not in AT_ONCE:
+                if overhears and events == command.events_before_reply:
+                    answer = client.say(answer)
+                events += 1
+            if self.tracking.clients:
+                self.tracking.tell(at, note, client)
+            if note.event is not NO_EVENT:
                 self.notifications.publish(note, command)
         return client.say(answer) if overhears else answer
 
@@ -271,6 +282,8 @@ class Engine:
         self.unit.stopped = None
         now = self.unit.recently = self.steady()
         self.counters.sample(now)
+        if self.tracking.table:
+            self.tracking.keep_limit()
         if not self.active_expire or self.unit.leaves_expiry or now < self.pause.until:
             return False
         more = any([store.expire_due(most) for store in self.stores if store.deadlines])
@@ -279,6 +292,8 @@ class Engine:
 
     def settle_expired(self) -> None:
         """End a unit in which nothing but the expiry of keys was noted."""
-        for note in self.unit.notes:
+        for at, note in enumerate(self.unit.notes):
+            if self.tracking.clients:
+                self.tracking.tell(at, note, None)
             self.notifications.publish(note)
         self.settle()

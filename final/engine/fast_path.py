@@ -32,7 +32,7 @@ class FastPath:
             client.user.unlimited
             and (client.authenticated or client.user.open)
             and client.replica is None
-            and not (client.channels or client.patterns or client.shard_channels)
+            and not (client.channels or client.patterns or client.shard_channels or client.informed)
             and not (client.reply_off or client.reply_skip or engine.scripts.busy)
             and not (engine.monitors.clients or engine.pause.until or options.maxmemory)
             and (not engine.admission.strict or self.allowed())
@@ -92,6 +92,7 @@ class FastPath:
         options, limit = engine.options, engine.options.slowlog_log_slower_than
         keeping = engine.eviction.keeping  # without a limit: how often keys are used
         unheard = not (engine.waiting.lines or engine.watching.clients or options.notify_keyspace_events or keeping)
+        unheard = unheard and not engine.tracking.clients
         feeding = engine.primary.feeding
         recorded = feeding or engine.log is not None
         slow = limit / 1e6 if limit >= 0 else inf

@@ -170,6 +170,7 @@ class Following:
         if engine.eviction.keeping:
             engine.eviction.forget_all()
         engine.rewriter.start_over()
+        engine.tracking.flushed(None)
         engine.settle()
         self.client = Client(id=0, db=engine.stores[selected])
         engine.primary.database = selected

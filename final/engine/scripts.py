@@ -97,6 +97,7 @@ class Scripts:
             raise primary_down()
         self._client = Client(id=client.id, db=client.db, address="?:0", deny_blocking=True, is_script=True)
         self._client.user, self._caller = client.user, client
+        self._client.tracking, self._client.declared = client.tracking, keys
         self._wrote = self._killed = self.busy = False
         self._admitted.clear()
         self._began = time.monotonic()

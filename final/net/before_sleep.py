@@ -111,6 +111,8 @@ class Iteration:
         has changed the files of the log (`displaced`). Then the data in memory is complete, and under `always` the
         replies wait until the log is rewritten; `Server.expire_regularly` sends them.
         """
+        if self.engine.tracking.changed:
+            self.engine.tracking.broadcast()
         log = self.engine.log
         if log is not None:
             began = perf_counter()

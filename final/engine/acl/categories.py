@@ -24,7 +24,6 @@ ABSENT = {  # commands of Redis 7.0 that are not here: a list of users that was 
     "@write @slow @scripting": "function|delete function|flush function|load function|restore",
     "@admin @slow @dangerous": "latency|doctor latency|graph latency|histogram latency|history latency|latest "
     "latency|reset",
-    "@slow @connection": "client|caching client|tracking client|trackinginfo",
 }
 LATER = {"client|setinfo": "client|setname"}  # commands of later releases, allowed with one that rules can name
 
