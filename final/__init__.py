@@ -50,6 +50,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         lookups.py        which keys of a request count as hits, as misses, and as used
         pause.py          CLIENT PAUSE: which requests have to wait
         monitor.py, slowlog.py  MONITOR and SLOWLOG: every request as it runs; the slowest requests
+        call_stats.py     how often each command was called, and how long that took
         counters.py, clocks.py  the statistics of INFO; the time of day, and the clock for durations
         key_specs.py      the indexes of the keys in the requests of a command
         open_files.py     how many clients the system's limit of open files allows
@@ -93,6 +94,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         option.py         how an option is declared, and how a text becomes its value
         values.py         values that are more than a number or a text
         file.py           reads redis.conf and the command line; CONFIG REWRITE
+    latency.py        the latency monitor: events that took long
     server_log.py  messages for the administrator, on standard error
     data/          the databases (04)
         kinds.py          what must be known of each type of value, in one table

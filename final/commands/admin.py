@@ -86,6 +86,7 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
         engine.users.require_password(engine.options.requirepass)
     leave_expiry(engine)
     announce(engine.stores, engine.options.notify_keyspace_events)
+    engine.counters.calls.track(engine.options.latency_tracking == "yes")
     if {"maxmemory", "maxmemory_policy"} & before.keys():
         engine.eviction.forget_all()
     return "OK"

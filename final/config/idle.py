@@ -64,9 +64,6 @@ ignore-warnings                     ""            text
 io-threads                          1             1..128 fixed
 io-threads-do-reads                 no            yes|no fixed
 jemalloc-bg-thread                  yes           yes|no
-latency-monitor-threshold           0             0..
-latency-tracking                    yes           yes|no
-latency-tracking-info-percentiles   "50 99 99.9" text
 lazyfree-lazy-eviction              no            yes|no
 lazyfree-lazy-expire                no            yes|no
 lazyfree-lazy-server-del            no            yes|no

@@ -8,7 +8,7 @@ from ..data.events import Events
 from ..protocol.errors import ReplyError
 from . import idle
 from .option import option, parse_value
-from .values import USUAL, Limits, SavePoints, check_name, not_empty, parse_octal, parse_replicaof
+from .values import USUAL, Limits, Percentiles, SavePoints, check_name, not_empty, parse_octal, parse_replicaof
 
 RELEASE = b"7.0.15"  # of the Redis whose replies this server matches
 POLICIES = (
@@ -163,6 +163,16 @@ class Options:
         10_000, "SLOWLOG keeps requests that take at least this many microseconds; -1: none", settable=True, least=-1
     )
     slowlog_max_len: int = option(128, "how many requests SLOWLOG keeps", settable=True)
+    latency_tracking: str = option(
+        "yes", "measure how the durations of each command's calls are distributed", choices=("yes", "no"), settable=True
+    )
+    latency_tracking_info_percentiles: Percentiles = option(  # noqa: RUF009  (it is a field)
+        Percentiles((50.0, 99.0, 99.9)), "which percentiles of them INFO shows", settable=True,
+        read=lambda text, _: Percentiles.parse(text),
+    )  # fmt: skip
+    latency_monitor_threshold: int = option(
+        0, "LATENCY keeps events that take at least this many milliseconds; 0: none", settable=True
+    )
     enable_debug_command: str = option(
         "no", "who may use DEBUG: nobody, all clients, or clients on this machine", choices=("no", "yes", "local")
     )
