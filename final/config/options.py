@@ -8,6 +8,7 @@ from ..data.events import Events
 from ..protocol.errors import ReplyError
 from . import idle
 from .option import option, parse_value
+from .value_options import ValueOptions
 from .values import USUAL, Limits, Percentiles, SavePoints, check_name, not_empty, parse_octal, parse_replicaof
 
 RELEASE = b"7.0.15"  # of the Redis whose replies this server matches
@@ -18,7 +19,7 @@ POLICIES = (
 
 
 @dataclass
-class Options:
+class Options(ValueOptions):
     """The values of all options. The names of the attributes have underscores instead of hyphens."""
 
     bind: str = option(
@@ -154,11 +155,6 @@ class Options:
     tcp_keepalive: int = option(300, "after this many idle seconds, probe the connection; 0: never",
                                 settable=True, most=2**31 - 1)  # fmt: skip
     hz: int = option(10, "how many times a second expired keys are removed", settable=True, most=2**31 - 1)
-    hll_sparse_max_bytes: int = option(3000, "a HyperLogLog with more bytes is encoded as dense", settable=True,
-                                       memory=True)  # fmt: skip
-    stream_node_max_bytes: int = option(4096, "bytes of a node of a stream; 0: any number", settable=True,
-                                        memory=True)  # fmt: skip
-    stream_node_max_entries: int = option(100, "entries of a node of a stream; 0: any number", settable=True)
     slowlog_log_slower_than: int = option(
         10_000, "SLOWLOG keeps requests that take at least this many microseconds; -1: none", settable=True, least=-1
     )

@@ -36,6 +36,7 @@ from .faults import Faults
 from .lookups import read_keys, use_keys
 from .monitor import Monitors
 from .notify import Notifications
+from .packing import limit_packing
 from .pause import Pause
 from .pubsub import PubSub
 from .scripts import Scripts
@@ -65,6 +66,7 @@ class Engine:
         self.targets = Targets(callbacks.dial)
         self.unit = Unit(clock)
         self.stores = [Store(index, self.unit) for index in range(options.databases)]
+        limit_packing(options, self.stores)
         announce(self.stores, options.notify_keyspace_events)
         self.order = Order(self.unit.garbage)
         self.counters, self.latency = Counters(), Latency(options, clock)
