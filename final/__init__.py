@@ -51,8 +51,10 @@ The map of its files, from the outside in. Imports point downwards only, with on
         lookups.py        which keys of a request count as hits, as misses, and as used
         pause.py          CLIENT PAUSE: which requests have to wait
         monitor.py, slowlog.py  MONITOR and SLOWLOG: every request as it runs; the slowest requests
+        call_stats.py     how often each command was called, and how long that took
         counters.py, clocks.py  the statistics of INFO; the time of day, and the clock for durations
         key_specs.py      the indexes of the keys in the requests of a command
+        packing.py        applies the options about the encodings of collections
         open_files.py     how many clients the system's limit of open files allows
     replication/   a second server keeps a copy of the data (12, 13)
         primary.py        the stream of changes, and the replicas that are fed from it
@@ -90,10 +92,12 @@ The map of its files, from the outside in. Imports point downwards only, with on
         rdb/              snapshots (RDB), read as requests, written from values: read, write, and the encodings inside
     config/        the options, as in redis.conf and CONFIG
         options.py        those that have an effect, in one table
+        value_options.py  those about the encodings of values and LFU
         idle.py           Redis's others: taken, checked and shown
         option.py         how an option is declared, and how a text becomes its value
         values.py         values that are more than a number or a text
         file.py           reads redis.conf and the command line; CONFIG REWRITE
+    latency.py        the latency monitor: events that took long
     server_log.py  messages for the administrator, on standard error
     data/          the databases (04)
         kinds.py          what must be known of each type of value, in one table
@@ -104,6 +108,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         loading_store.py  one that notes no changes, while the data is loaded
         memory.py         how much memory a key takes
         sorted_set.py     members with scores, in order
+        packing.py        the limits of Redis's small encodings
         stream.py, stream_node.py, stream_groups.py  streams: entries, the nodes that they are packed into, groups
         hyperloglog.py, hll_registers.py  HyperLogLog: counting, and the bytes in which Redis keeps the counters
         garbage.py        frees large values a little at a time

@@ -11,6 +11,7 @@ from ..engine.command import ADMIN, ALLOW_BUSY, FAST, IN_ADMIN, IN_DANGEROUS, LO
 from ..engine.context import Engine
 from ..engine.following import leave_expiry
 from ..engine.open_files import adjust_open_files_limit
+from ..engine.packing import limit_packing
 from ..engine.signature import command
 from ..engine.wait import Wait
 from ..protocol.errors import ReplyError, busy, syntax_error
@@ -86,6 +87,8 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
         engine.users.require_password(engine.options.requirepass)
     leave_expiry(engine)
     announce(engine.stores, engine.options.notify_keyspace_events)
+    limit_packing(engine.options, engine.stores)
+    engine.counters.calls.track(engine.options.latency_tracking == "yes")
     if {"maxmemory", "maxmemory_policy"} & before.keys():
         engine.eviction.forget_all()
     return "OK"

@@ -7,8 +7,10 @@ import sys
 from collections.abc import Callable
 
 from ..config.options import RELEASE
+from ..config.values import percentage
 from ..data.memory import memory_in_use, memory_peak
 from ..engine.args import integer
+from ..engine.call_stats import percentile
 from ..engine.command import FAST, IN_DANGEROUS, LOADING, READONLY, STALE
 from ..engine.context import Engine
 from ..engine.signature import command
@@ -18,17 +20,18 @@ from ..replication.attached import State
 from ..replication.replica_fields import replica_fields
 
 Fields = dict[str, object]
+NOT_DEFAULT = {"Commandstats", "Latencystats"}  # sections that INFO shows only if they, or all, are asked for
 
 
 @command(LOADING, STALE, IN_DANGEROUS, tips="nondeterministic_output request_policy:all_shards response_policy:special")
 def info(engine: Engine, *sections: bytes) -> Value:
     """INFO [section ...]: answer with statistics as text: lines of `# Section` and `field:value`."""
     wanted = {section.lower().decode(errors="replace") for section in sections}
-    everything = not wanted or wanted & {"all", "default", "everything"}  # there are no sections that only `all` has
+    everything, default = wanted & {"all", "everything"}, not wanted or "default" in wanted
     parts = [
         f"# {name}\r\n" + "".join(f"{field}:{value}\r\n" for field, value in fields(engine).items())
         for name, fields in SECTIONS.items()
-        if everything or name.lower() in wanted
+        if everything or name.lower() in wanted or (default and name not in NOT_DEFAULT)
     ]
     return Verbatim("\r\n".join(parts).encode())
 
@@ -196,6 +199,29 @@ def about_processor(engine: Engine) -> Fields:
     }
 
 
+def about_calls(engine: Engine) -> Fields:
+    """Return the Commandstats section: how often each command was called, refused and failed, and how long it took."""
+    stats, fields = engine.counters.calls, Fields()
+    for name in stats.names:
+        calls, microseconds = stats.calls(name), stats.microseconds(name)
+        about = f"calls={calls},usec={microseconds},usec_per_call={microseconds / calls if calls else 0:.2f}"
+        errors = f"rejected_calls={stats.rejected[name]},failed_calls={stats.failed[name]}"
+        fields[f"cmdstat_{name}"] = f"{about},{errors}"
+    return fields
+
+
+def about_latencies(engine: Engine) -> Fields:
+    """Return the Latencystats section: the time in microseconds that some percentage of each command's calls took."""
+    shown, stats = engine.options.latency_tracking_info_percentiles, engine.counters.calls
+    if engine.options.latency_tracking != "yes":
+        return {}
+    found = {name: calls for name in sorted(stats.tracked) if (calls := stats.distribution(name))}
+    return {
+        f"latency_percentiles_usec_{name}": ",".join(f"p{percentage(p)}={percentile(calls, p):.3f}" for p in shown)
+        for name, calls in found.items()
+    }
+
+
 def about_errors(engine: Engine) -> Fields:
     """Return the Errorstats section: how many error replies began with each word."""
     return {f"errorstat_{code}": f"count={count}" for code, count in sorted(engine.counters.errors.items())}
@@ -217,7 +243,9 @@ SECTIONS: dict[str, Callable[[Engine], Fields]] = {
     "Replication": about_replication,
     "CPU": about_processor,
     "Modules": lambda engine: {},
+    "Commandstats": about_calls,
     "Errorstats": about_errors,
+    "Latencystats": about_latencies,
     "Cluster": lambda engine: {"cluster_enabled": 0},
     "Keyspace": about_keyspace,
 }

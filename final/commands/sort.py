@@ -153,6 +153,7 @@ def elements_at(db: Store, key: bytes) -> list[bytes]:
     if value is None:
         return []
     if isinstance(value, SortedSet):
+        value.small = False  # Redis makes it a skip list
         return [member for _, member in value.entries()]
     if not isinstance(value, LIST | SET):
         raise wrong_type()

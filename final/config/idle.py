@@ -58,22 +58,15 @@ disable-thp                         yes           yes|no fixed
 dynamic-hz                          yes           yes|no
 enable-module-command               no            no|yes|local fixed
 enable-protected-configs            no            no|yes|local fixed
-hash-max-listpack-entries           512           0..
-hash-max-listpack-value             64            size
 ignore-warnings                     ""            text
 io-threads                          1             1..128 fixed
 io-threads-do-reads                 no            yes|no fixed
 jemalloc-bg-thread                  yes           yes|no
-latency-monitor-threshold           0             0..
-latency-tracking                    yes           yes|no
-latency-tracking-info-percentiles   "50 99 99.9" text
 lazyfree-lazy-eviction              no            yes|no
 lazyfree-lazy-expire                no            yes|no
 lazyfree-lazy-server-del            no            yes|no
 lazyfree-lazy-user-del              no            yes|no
 lazyfree-lazy-user-flush            no            yes|no
-lfu-decay-time                      1             0..2147483647
-lfu-log-factor                      10            0..2147483647
 list-compress-depth                 0             0..2147483647
 list-max-listpack-size              -2            -2147483648..2147483647
 maxmemory-clients                   0             share
@@ -92,7 +85,6 @@ replica-ignore-maxmemory            yes           yes|no
 replica-lazy-flush                  no            yes|no
 sanitize-dump-payload               no            no|yes|clients
 server_cpulist                      ""            text fixed
-set-max-intset-entries              512           0..
 set-proc-title                      yes           yes|no fixed
 shutdown-on-sigint                  default       default|save|nosave|now|force
 shutdown-on-sigterm                 default       default|save|nosave|now|force
@@ -118,19 +110,13 @@ tls-replication                     no            yes|no
 tls-session-cache-size              20480         0..2147483647
 tls-session-cache-timeout           300           0..2147483647
 tls-session-caching                 yes           yes|no
-zset-max-listpack-entries           128           0..
-zset-max-listpack-value             64            size
 """
 ALIASES = {
     "cluster-replica-no-failover": "cluster-slave-no-failover",
     "cluster-replica-validity-factor": "cluster-slave-validity-factor",
-    "hash-max-listpack-entries": "hash-max-ziplist-entries",
-    "hash-max-listpack-value": "hash-max-ziplist-value",
     "list-max-listpack-size": "list-max-ziplist-size",
     "replica-ignore-maxmemory": "slave-ignore-maxmemory",
     "replica-lazy-flush": "slave-lazy-flush",
-    "zset-max-listpack-entries": "zset-max-ziplist-entries",
-    "zset-max-listpack-value": "zset-max-ziplist-value",
 }
 
 

@@ -8,7 +8,8 @@ from ..data.events import Events
 from ..protocol.errors import ReplyError
 from . import idle
 from .option import option, parse_value
-from .values import USUAL, Limits, SavePoints, check_name, not_empty, parse_octal, parse_replicaof
+from .value_options import ValueOptions
+from .values import USUAL, Limits, Percentiles, SavePoints, check_name, not_empty, parse_octal, parse_replicaof
 
 RELEASE = b"7.0.15"  # of the Redis whose replies this server matches
 POLICIES = (
@@ -18,7 +19,7 @@ POLICIES = (
 
 
 @dataclass
-class Options:
+class Options(ValueOptions):
     """The values of all options. The names of the attributes have underscores instead of hyphens."""
 
     bind: str = option(
@@ -156,15 +157,20 @@ class Options:
     tcp_keepalive: int = option(300, "after this many idle seconds, probe the connection; 0: never",
                                 settable=True, most=2**31 - 1)  # fmt: skip
     hz: int = option(10, "how many times a second expired keys are removed", settable=True, most=2**31 - 1)
-    hll_sparse_max_bytes: int = option(3000, "a HyperLogLog with more bytes is encoded as dense", settable=True,
-                                       memory=True)  # fmt: skip
-    stream_node_max_bytes: int = option(4096, "bytes of a node of a stream; 0: any number", settable=True,
-                                        memory=True)  # fmt: skip
-    stream_node_max_entries: int = option(100, "entries of a node of a stream; 0: any number", settable=True)
     slowlog_log_slower_than: int = option(
         10_000, "SLOWLOG keeps requests that take at least this many microseconds; -1: none", settable=True, least=-1
     )
     slowlog_max_len: int = option(128, "how many requests SLOWLOG keeps", settable=True)
+    latency_tracking: str = option(
+        "yes", "measure how the durations of each command's calls are distributed", choices=("yes", "no"), settable=True
+    )
+    latency_tracking_info_percentiles: Percentiles = option(  # noqa: RUF009  (it is a field)
+        Percentiles((50.0, 99.0, 99.9)), "which percentiles of them INFO shows", settable=True,
+        read=lambda text, _: Percentiles.parse(text),
+    )  # fmt: skip
+    latency_monitor_threshold: int = option(
+        0, "LATENCY keeps events that take at least this many milliseconds; 0: none", settable=True
+    )
     enable_debug_command: str = option(
         "no", "who may use DEBUG: nobody, all clients, or clients on this machine", choices=("no", "yes", "local")
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..protocol.numeric import parse_memory
+from ..protocol.numeric import parse_float, parse_memory
 
 NAME_MAX = 255  # bytes in a file name
 CLASSES = {"normal": "normal", "slave": "replica", "replica": "replica", "pubsub": "pubsub"}
@@ -75,6 +75,32 @@ class SavePoints(tuple[tuple[int, int], ...]):
 
     def __str__(self) -> str:
         return " ".join(f"{seconds} {changes}" for seconds, changes in self)
+
+
+class Percentiles(tuple[float, ...]):
+    """Percentages, from 0 to 100.
+
+    >>> print(Percentiles.parse("50 99.9 0x10"))
+    50 99.9 16
+    """
+
+    @classmethod
+    def parse(cls, text: str) -> "Percentiles":
+        """Raises ValueError with Redis's text."""
+        numbers = [parse_float(arg.encode()) for arg in text.split(" ")] if text else []
+        if None in numbers:
+            raise ValueError("Invalid latency-tracking-info-percentiles parameters")
+        if any(number is None or not 0 <= number <= 100 for number in numbers):
+            raise ValueError("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]")
+        return cls(number for number in numbers if number is not None)
+
+    def __str__(self) -> str:
+        return " ".join(map(percentage, self))
+
+
+def percentage(number: float) -> str:
+    """Format a percentage with six decimals at most."""
+    return f"{number:f}".rstrip("0").rstrip(".")
 
 
 def parse_replicaof(text: str) -> tuple[str, int]:

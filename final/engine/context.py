@@ -7,6 +7,7 @@ from ..config.options import Options
 from ..data.scan import Order
 from ..data.store import Store
 from ..data.unit import Unit
+from ..latency import Latency
 from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
@@ -67,6 +68,7 @@ class Engine(Protocol):
     started: int
     run_id: str
     counters: Counters
+    latency: Latency
     active_expire: bool
 
     @property

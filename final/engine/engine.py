@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import count
+from math import floor
 from secrets import token_hex
 from time import perf_counter
 
@@ -12,6 +13,7 @@ from ..data.events import AT_ONCE
 from ..data.scan import Order
 from ..data.store import Store
 from ..data.unit import NO_EVENT, UNLOGGED, Unit
+from ..latency import Latency
 from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
@@ -28,19 +30,20 @@ from .blocking import Waiting
 from .callbacks import NO_CALLBACKS, Callbacks
 from .client import Client, about_to_run, discard
 from .clocks import steady_clock, wall_clock
-from .command import ALLOW_BUSY, COMMANDS, DENYOOM, RUNS_QUEUE, UNQUEUED, WRITE, Command, find
+from .command import ALLOW_BUSY, DENYOOM, RUNS_QUEUE, UNQUEUED, WRITE, Command, find
 from .counters import Counters
 from .evict import Eviction
 from .faults import Faults
 from .lookups import read_keys, use_keys
 from .monitor import Monitors
 from .notify import Notifications
+from .packing import limit_packing
 from .pause import Pause
 from .pubsub import PubSub
 from .scripts import Scripts
 from .security_warning import SecurityWarning
 from .settle import settle
-from .slowlog import SlowLog
+from .slowlog import SlowLog, was_slow
 from .tracking import Tracking
 from .wait import Wait
 from .watch import Watching
@@ -65,9 +68,11 @@ class Engine:
         self.targets = Targets(callbacks.dial)
         self.unit = Unit(clock)
         self.stores = [Store(index, self.unit) for index in range(options.databases)]
+        limit_packing(options, self.stores)
         announce(self.stores, options.notify_keyspace_events)
         self.order = Order(self.unit.garbage)
-        self.counters = Counters()
+        self.counters, self.latency = Counters(), Latency(options, clock)
+        self.counters.calls.track(options.latency_tracking == "yes")
         self.pubsub = PubSub()
         self.notifications = Notifications(options, self.pubsub, self.counters)
         self.waiting, self.watching = Waiting(self.counters), Watching()
@@ -152,17 +157,18 @@ class Engine:
             if ALLOW_BUSY not in command.flags:
                 raise busy()
             self.admission.check(client, command, args)
-            return command.run(self, client, args)
+            began, answer = perf_counter(), command.run(self, client, args)
+            self.counters.calls.add(command.name, perf_counter() - began)
+            return answer
         except ReplyError as error:
             return self.reject(client, args, error)
 
     def reject(self, client: Client, args: list[bytes], error: ReplyError) -> ReplyError:
         """Return the error for a request that must not run; the transaction that it belongs to, or runs, fails too."""
         client.dirty_exec = True  # EXEC will answer EXECABORT
-        self.counters.error(error)
+        command = self.counters.refuse(args, error)
         if client.tracking is not None:
             self.tracking.request_over(client, args)
-        command = COMMANDS.get(args[0].lower())
         if command is None or RUNS_QUEUE not in command.flags:
             return error
         client.queue = None
@@ -187,12 +193,14 @@ class Engine:
         self.eviction.touch(client.db.index, command, args)
         if not self.eviction.full or self.replica is not None:  # a replica has what its primary has
             return
+        began = perf_counter()
         while self.eviction.full and (place := self.eviction.victim()) is not None:
             store = self.stores[place[0]]
             if store.delete(place[1]):
                 store.changed(place[1], log=(b"DEL", place[1]), event="evicted")
                 self.counters.evicted += 1
             self.eviction.enter(place)
+        self.latency.add("eviction-cycle", perf_counter() - began)
         self.complete(client, command, args, NO_REPLY)
         self.settle()
         queued = client.queue is not None and UNQUEUED not in command.flags  # any queued request takes memory
@@ -204,7 +212,8 @@ class Engine:
 
         A ReplyError is returned, not raised.
         """
-        start, began = len(self.unit.notes), perf_counter()
+        counters, start, began = self.counters, len(self.unit.notes), perf_counter()
+        counters.blamed = counters.error_replies
         if self.monitors.clients:
             self.monitors.before(client, command, args)
         answer = self.perform(client, command, args)
@@ -218,13 +227,17 @@ class Engine:
         if client.tracking is not None:
             self.tracking.has_run(client, command, args)
         took = (perf_counter() - began) * 1e6
-        self.counters.commands_processed += 1
+        if counters.error_replies != counters.blamed or counters.repeated:
+            counters.blame(command.name)
         if self.monitors.clients:
             self.monitors.after(client, command, args)
         if client.parked is not None:
-            client.parked.took = took  # the slow log gets it when it is served
-        elif took >= self.options.slowlog_log_slower_than:
-            self.slowlog.keep(client, command, args, took)
+            client.parked.took = took  # it is counted, and the slow log gets it, when it is served
+            counters.calls.waiting[command.name] += 1
+            return answer
+        counters.calls.took[command.name][floor(took + 0.5)] += 1
+        if took >= self.options.slowlog_log_slower_than or took >= self.latency.least * 1e6:
+            was_slow(self, client, command, args, took)
         return answer
 
     def perform(self, client: Client, command: Command, args: list[bytes]) -> Value:
@@ -233,6 +246,7 @@ class Engine:
             answer = command.run(self, client, args)
         except ReplyError as error:  # without its traceback: values in its frames would live until the next collection
             self.counters.error(error)
+            self.counters.blame(command.name)
             answer = error.naming(args[0]) if isinstance(error, NamingError) else error.with_traceback(None)
             if str(error).startswith("ERR ") and str(error) != str(no_such_key()):
                 use_keys(client.db, command, args)
@@ -286,7 +300,9 @@ class Engine:
             self.tracking.keep_limit()
         if not self.active_expire or self.unit.leaves_expiry or now < self.pause.until:
             return False
+        began = perf_counter()
         more = any([store.expire_due(most) for store in self.stores if store.deadlines])
+        self.latency.add("expire-cycle", perf_counter() - began)
         self.settle_expired()
         return more
 

@@ -7,7 +7,7 @@ requests for such commands. `Engine.perform` runs a command on both paths; a tes
 and counts are the same on both.
 """
 
-from math import inf
+from math import floor, inf
 from time import perf_counter
 
 from ..data.kinds import Args
@@ -17,6 +17,7 @@ from .client import Client, Queued
 from .command import PLAIN, READS, Command
 from .engine import Engine
 from .lookups import use_keys
+from .slowlog import was_slow
 
 
 class FastPath:
@@ -89,22 +90,27 @@ class FastPath:
         if client.queue is not None:
             return self.enqueue(client, client.queue, requests, output, most, table)
         engine, unit, perform, protocol = self.engine, self.engine.unit, self.engine.perform, client.protocol
-        options, limit = engine.options, engine.options.slowlog_log_slower_than
+        options, limit, calls = engine.options, engine.options.slowlog_log_slower_than, engine.counters.calls
         keeping = engine.eviction.keeping  # without a limit: how often keys are used
         unheard = not (engine.waiting.lines or engine.watching.clients or options.notify_keyspace_events or keeping)
         unheard = unheard and not engine.tracking.clients
         feeding = engine.primary.feeding
         recorded = feeding or engine.log is not None
-        slow = limit / 1e6 if limit >= 0 else inf
+        slow = min(limit / 1e6 if limit >= 0 else inf, engine.latency.least)
         quick = unheard and slow >= 0.001  # seconds: somebody looks at each request
         before, began, last, settled = len(requests), perf_counter(), None, True
+        same, since = 0, began  # calls of the command `last`, and when the first of them began
         try:
             while before - len(requests) < most and requests:
                 args = requests[-1]
                 command = table.get(args[0])
                 if command is None or not command.fewest <= len(args) <= command.most or len(output) >= room:
                     break
-                last, unit.stopped = command, None
+                if command is not last:
+                    if same and last is not None:
+                        calls.add(last.name, began - since, same)
+                    last, same, since = command, 0, began
+                unit.stopped = None
                 if quick and command.run_of is not None and (len(requests) > 1 or not command.counts_reads):
                     share = min(most - before + len(requests), 1 + (room - len(output)) // SHORT)
                     run = requests[: -share - 1 : -1]  # in order: `requests` are in reverse order
@@ -114,8 +120,9 @@ class FastPath:
                             for args in run[:done]:
                                 self.record(client.db.index, args)
                         ended = perf_counter()
+                        same += done
                         if ended - began >= slow:
-                            engine.slowlog.keep(client, command, args, (ended - began) * 1e6)
+                            was_slow(engine, client, command, args, (ended - began) * 1e6)
                         began = ended
                         if not requests or ended >= deadline:
                             break
@@ -140,8 +147,9 @@ class FastPath:
                         use_keys(client.db, command, args)
                 output += encode(answer, protocol)
                 ended = perf_counter()
+                same += 1
                 if ended - began >= slow:
-                    engine.slowlog.keep(client, command, args, (ended - began) * 1e6)
+                    was_slow(engine, client, command, args, (ended - began) * 1e6)
                 if not settled:
                     engine.settle()  # after the slow log, which a command that is served now comes to
                     settled, ended = True, perf_counter()
@@ -152,7 +160,10 @@ class FastPath:
             taken = before - len(requests)
             if last is not None:
                 client.last_command = last.name
-            engine.counters.commands_processed += taken
+                if same == 1:
+                    calls.took[last.name][floor((began - since) * 1e6 + 0.5)] += 1
+                else:
+                    calls.add(last.name, began - since, same)
             if feeding:
                 client.write_offset = engine.primary.offset
         return taken

@@ -104,7 +104,9 @@ class Scripts:
         try:
             return self._lua.run(name, keys, arguments)
         finally:
-            self.counters.error_replies += self._lua.errors
+            for error in self._lua.errors:
+                self.counters.error(error)
+            self.counters.repeated += len(self._lua.repeated)
             self._client = self._caller = None
             self.busy = False
 
@@ -127,7 +129,7 @@ class Scripts:
             try:
                 command = self._admit(args)
             except ReplyError as error:
-                self.counters.error(error)
+                self.counters.refuse(args, error)
                 return error
             if "|" not in command.name and self._client.user.unlimited:  # else the next arguments count, too
                 self._admitted[args[0]] = command

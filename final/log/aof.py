@@ -56,6 +56,11 @@ class Log:
         """Return whether writes are refused because somebody changed a file of the log, while the disk works."""
         return self.health.displaced
 
+    @property
+    def syncing(self) -> bool:
+        """Return whether an fsync is under way."""
+        return self._syncing.locked()
+
     def enter(self, upgrade: bool = False) -> None:
         """Create and lock the folder, and read its manifest. Raises OSError, and CorruptLog for a wrong manifest.
 

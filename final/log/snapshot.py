@@ -15,6 +15,7 @@ from typing import Any, NoReturn, Protocol
 from ..config.options import Options
 from ..data.store import Store
 from ..data.unit import Unit
+from ..latency import Latency
 from ..protocol.errors import ReplyError
 from ..server_log import log
 from .child import Child, Visit, Wanted, joined, write_file
@@ -34,6 +35,7 @@ class Engine(Protocol):
     """What snapshots need of the engine."""
 
     options: Options
+    latency: Latency
     stores: list[Store]
     unit: Unit
     steady: Callable[[], int]
@@ -109,6 +111,7 @@ class Snapshots:
         self._changes = self.engine.unit.changes
         try:
             self.worker = Child.start(self.write, self.draft, self.prepare, sum(map(len, self.engine.stores)))
+            self.engine.latency.add_fork(self.worker.took)
         except OSError as error:
             self.fail(str(error))
             return False

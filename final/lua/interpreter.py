@@ -44,7 +44,8 @@ class Interpreter:
         except ImportError:
             raise ReplyError("ERR scripts need the Python package lupa: pip install lupa") from None
         self._error, self._type, self._call, self._check = LuaError, lua_type, call, check
-        self.errors = 0  # in the last script's reply, but not those of commands, which are counted when they fail
+        self.errors: list[ReplyError] = []  # the script's own in its reply …
+        self.repeated: list[ReplyError] = []  # … and those of commands, which were counted when they failed
         self._memory = MOST_MEMORY
         self._left = self._next_look = 0  # bytes that the current conversion may still use; when to call `check` again
         self._scripts: dict[bytes, tuple[Any, int]] = {}  # by SHA1: the function, and its number of lines
@@ -137,7 +138,7 @@ class Interpreter:
     def run(self, name: bytes, keys: list[bytes], arguments: list[bytes]) -> Value:
         """Run a script that is loaded, and return its reply."""
         function, lines = self._scripts[name]
-        self.errors = 0
+        self.errors, self.repeated = [], []
         try:  # `third`: of a script that ends well, the RESP version that it chose; else the line of its error
             fine, result, third, counted = self._run(function, *map(self._lua.table_from, (keys, arguments)))
         except self._error:  # not even Lua's own error message fitted in memory
@@ -154,8 +155,8 @@ class Interpreter:
 
     def _failure(self, text: str, counted: Any = None) -> ReplyError:
         """An error in a script's reply. `counted`: it is one of a command."""
-        self.errors += not counted
-        return ReplyError(text)
+        (self.repeated if counted else self.errors).append(error := ReplyError(text))
+        return error
 
     def _answer(self, resp: float, count: float, args: Any) -> Any:
         """Run a command for `redis.call`, and return its reply as a Lua value; an error is a table with `err`."""

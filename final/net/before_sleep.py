@@ -13,6 +13,7 @@ from typing import Protocol
 
 from ..engine.engine import Engine
 from ..engine.fast_path import FastPath
+from ..log.aof import Log
 
 SLICE = 0.002  # seconds of executing in one iteration; then what has come in meanwhile is read
 
@@ -102,6 +103,12 @@ class Iteration:
             self.schedule()
         self.deadline = 0.0
 
+    def writing(self, log: Log) -> str:
+        """Return how the latency monitor calls it if the log is written now."""
+        if self.engine.options.appendfsync == "always":
+            return "aof-fsync-always"  # Redis has an event for the write, too
+        return f"aof-write-{'pending-fsync' if log.syncing else 'active-child' if self.engine.forked else 'alone'}"
+
     def before_sleep(self) -> None:
         """Flush the log, then write the replies.
 
@@ -115,7 +122,7 @@ class Iteration:
             self.engine.tracking.broadcast()
         log = self.engine.log
         if log is not None:
-            began = perf_counter()
+            began, event = perf_counter(), self.writing(log)
             try:
                 log.flush()
             except OSError as error:
@@ -124,7 +131,9 @@ class Iteration:
                     return
             except Exception as error:
                 self.end(error)
-            self.slice = max(SLICE, perf_counter() - began)
+            took = perf_counter() - began
+            self.engine.latency.add(event, took)
+            self.slice = max(SLICE, took)
             if log.displaced and self.engine.options.appendfsync == "always":
                 return
         unsent, self.unsent = self.unsent, {}

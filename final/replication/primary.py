@@ -6,6 +6,7 @@ from typing import Protocol
 
 from ..config.options import Options
 from ..data.store import Store
+from ..latency import Latency
 from ..log.record import Record, encode_unit
 from ..log.snapshot import Snapshots
 from ..protocol.errors import ReplyError, not_enough_replicas
@@ -25,6 +26,7 @@ class Engine(Protocol):
     """What the primary needs of the engine."""
 
     options: Options
+    latency: Latency
     stores: list[Store]
     snapshots: Snapshots
     steady: Callable[[], int]

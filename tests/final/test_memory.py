@@ -17,6 +17,7 @@ from stages.harness.server import Server
 from stages.harness.wire import Client, request
 from tests.support.observing import await_true
 from tests.support.oracle import InProcess, OverTheWire, args_of, final_server, redis_server, shown, skip_without_lua
+from tests.support.sequences import shapes
 from tests.support.shared import Shared
 from tests.support.talk import arrived_bytes, read_requests
 
@@ -322,3 +323,33 @@ def test_a_running_server_frees_what_waits(server: Server) -> None:
         client.ask(*each)
     ask(client, "UNLINK", "k")
     await_true(lambda: "lazyfree_pending_objects:0" in ask(client, "INFO", "memory"), "everything is freed")
+
+
+# How often keys are used
+
+
+USES = """
+    GET k | GET k | SET k w | APPEND k x | EXISTS k | TYPE k | TOUCH k | INCR k | MGET k k | STRLEN k | OBJECT ENCODING k
+    HSET h a 1 | HGET h a | HSET h a 2 | SUNIONSTORE t s | MULTI | GET k | GET k | EXEC | SETEX k 100 v | DEL k | SET k v
+"""
+
+
+def test_a_use_counts_as_often_as_the_options_say() -> None:
+    """With the factor 0 each use counts, so that the counters are not random."""
+    looks = [[b"OBJECT", b"FREQ", key] for key in (b"k", b"h", b"s", b"t")]
+    requests = [args_of(each) for each in ("SET k v", "SADD s a", *shapes(USES))]
+    asked = [each for args in requests for each in (args, *looks)]
+    options = {"maxmemory_policy": "allkeys-lfu", "lfu_log_factor": 0}
+    ours = InProcess(**options).ask_all(asked)  # type: ignore[arg-type]
+    with redis_server("--maxmemory-policy", "allkeys-lfu", "--lfu-log-factor", "0") as server:
+        theirs = OverTheWire(server.connect()).ask_all(asked)
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(("decay", "left"), [(0, 8), (1, 5), (2, 7)])
+def test_a_use_is_forgotten_after_minutes(decay: int, left: int) -> None:
+    peer = InProcess(maxmemory_policy="allkeys-lfu", lfu_log_factor=0, lfu_decay_time=decay)
+    for line in ("SET k v", "GET k", "GET k", "GET k"):
+        peer.ask(line)
+    peer.now += 3 * 60_000
+    assert peer.ask("OBJECT FREQ k") == f":{left}"

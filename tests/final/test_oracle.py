@@ -30,7 +30,7 @@ from tests.support.oracle import (
     skip_without_lua,
     transcripts,
 )
-from tests.support.sequences import ENCODINGS, EXAMPLES, SEQUENCES, shapes
+from tests.support.sequences import DEFAULT_LIMITS, ENCODINGS, EXAMPLES, LIMITED, SEQUENCES, shapes
 from tests.support.shared import Shared
 
 HOUR = 3_600_000  # milliseconds by which two times that depend on the clock may differ; wrong times differ by years
@@ -163,10 +163,10 @@ def test_any_sequence_leaves_the_same_encodings(pair: Pair) -> None:
     looks = [[b"OBJECT", b"ENCODING", key] for key in (b"a", b"b")]
 
     @settings(max_examples=EXAMPLES, deadline=None)
-    @given(ENCODINGS)
+    @given(ENCODINGS | LIMITED)
     def holds(requests: list[list[bytes]]) -> None:
         pair.clear()
-        asked = [each for args in requests for each in (args, *looks)]
+        asked = [DEFAULT_LIMITS, *(each for args in requests for each in (args, *looks)), DEFAULT_LIMITS]
         for number, (args, ours, real) in enumerate(pair.ask_all(asked)):
             if args in looks:
                 assert ours == real, f"{args}: {shown(ours)}, but Redis: {shown(real)}, after {asked[: number + 1]}"
