@@ -46,7 +46,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         watch.py          WATCH: who watches which keys
         pubsub.py         channels and patterns, with their subscribers
         tracking.py       client-side caching: which clients may have which keys in their own caches
-        scripts.py        the scripts that are loaded, and the one that runs
+        scripts.py, functions.py  the scripts that are loaded, and the one that runs; the libraries of functions
         evict.py          maxmemory: how much memory the keys take, and which of them to evict
         lookups.py        which keys of a request count as hits, as misses, and as used
         pause.py          CLIENT PAUSE: which requests have to wait
@@ -73,6 +73,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         targets.py        connections to servers that take keys over (MIGRATE), kept for the next time
     lua/           Lua for scripts; a script can reach only what is passed to it
         interpreter.py, prelude.lua, libraries.lua  runs a script
+        functions.py, functions.lua  loads a library of functions, and calls a function
         limits.py         what a script may use
         libraries.py, json_decoding.py  cjson and bit, for scripts
         msgpack.py, structs.py  cmsgpack and struct

@@ -14,7 +14,7 @@ from ..engine.open_files import adjust_open_files_limit
 from ..engine.packing import limit_packing
 from ..engine.signature import command
 from ..engine.wait import Wait
-from ..protocol.errors import ReplyError, busy, syntax_error
+from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.pattern import matcher
 from ..protocol.writer import NO_REPLY, Value
 from ..server_log import LEVELS, log
@@ -139,7 +139,7 @@ def shutdown(engine: Engine, *options: bytes) -> Value:
             raise syntax_error()
         return abort_shutdown(engine)
     if engine.scripts.busy and b"nosave" not in args:
-        raise busy()
+        raise engine.scripts.busy_error
 
     def finish() -> Value:
         wanted = b"save" in args or (engine.options.save and b"nosave" not in args)

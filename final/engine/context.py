@@ -25,6 +25,7 @@ from .client import Client
 from .command import Command
 from .counters import Counters
 from .evict import Eviction
+from .functions import Functions
 from .monitor import Monitors
 from .pause import Pause
 from .pubsub import PubSub
@@ -58,6 +59,7 @@ class Engine(Protocol):
     primary: Primary
     eviction: Eviction
     scripts: Scripts
+    functions: Functions
     monitors: Monitors
     slowlog: SlowLog
     tracking: Tracking

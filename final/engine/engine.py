@@ -17,7 +17,7 @@ from ..latency import Latency
 from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
-from ..protocol.errors import NamingError, ReplyError, busy, no_such_key, out_of_memory
+from ..protocol.errors import NamingError, ReplyError, no_such_key, out_of_memory
 from ..protocol.writer import NO_REPLY, Value
 from ..replication.failover import Failover
 from ..replication.primary import Primary
@@ -34,6 +34,7 @@ from .command import ALLOW_BUSY, DENYOOM, RUNS_QUEUE, UNQUEUED, WRITE, Command, 
 from .counters import Counters
 from .evict import Eviction
 from .faults import Faults
+from .functions import Functions
 from .lookups import read_keys, use_keys
 from .monitor import Monitors
 from .notify import Notifications
@@ -88,6 +89,7 @@ class Engine:
         self.admission = Admission(self)
         full = lambda: self.eviction.full  # noqa: E731
         self.scripts = Scripts(options, self.run, full, self.admission, callbacks.while_busy, self.counters)
+        self.functions = Functions(self.scripts)
         self.faults = Faults(self.unit, callbacks.broken, self.settle_expired)
         self.started = self.unit.recently = steady()
         self.replica: Replica | None = None  # None: this server is a primary
@@ -155,7 +157,7 @@ class Engine:
         try:
             command = find(args)
             if ALLOW_BUSY not in command.flags:
-                raise busy()
+                raise self.scripts.busy_error
             self.admission.check(client, command, args)
             began, answer = perf_counter(), command.run(self, client, args)
             self.counters.calls.add(command.name, perf_counter() - began)
@@ -179,6 +181,11 @@ class Engine:
     def forked(self) -> bool:
         """Whether a child process runs, for a rewrite, a snapshot or a replica. There is at most one."""
         return any(each.worker is not None for each in (self.rewriter, self.snapshots, self.primary.full_sync))
+
+    @property
+    def libraries(self) -> list[bytes]:
+        """The texts of the libraries of functions: with the databases, they are the data."""
+        return self.functions.codes
 
     def give_way(self) -> None:
         """End the child that writes a snapshot, for the disk or for replicas: the log must be rewritten."""

@@ -19,6 +19,7 @@ from .acl.user import SUPERUSER
 from .client import Client
 from .command import find
 from .context import Engine
+from .functions import Functions
 
 BECAME_REPLICA = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
 
@@ -81,6 +82,7 @@ class Beside:
 
     stores: list[Store]
     options: Options
+    functions: Functions
 
 
 class Following:
@@ -142,7 +144,9 @@ class Following:
         """
         unit = Unit()
         unit.stopped = 0  # expired keys too: the primary will delete them
-        beside = Beside([Store(store.index, unit) for store in self.engine.stores], self.engine.options)
+        engine = self.engine
+        stores = [Store(store.index, unit) for store in engine.stores]
+        beside = Beside(stores, engine.options, Functions(engine.scripts))
         nobody = Client(id=0, db=beside.stores[0])
         for args in requests:
             if args:
@@ -151,9 +155,9 @@ class Following:
                     raise answer
                 unit.notes.clear()
             yield
-        self.adopt(beside.stores, nobody.db.index)
+        self.adopt(beside, nobody.db.index)
 
-    def adopt(self, stores: list[Store], selected: int) -> None:
+    def adopt(self, beside: Beside, selected: int) -> None:
         """Replace all data; the stream goes on in the database `selected`.
 
         For clients that watch a key or wait for one, it has changed; the log begins again.
@@ -162,11 +166,13 @@ class Following:
         engine.unit.stopped = None
         observed = {*engine.watching, *engine.waiting}
         engine.snapshots.cancel()
-        for present, new in zip(engine.stores, stores, strict=True):
+        for present, new in zip(engine.stores, beside.stores, strict=True):
             present.swap(new)
             keys = [key for index, key in observed if index == present.index]
             present.changed(*keys, log=UNLOGGED, event=NO_EVENT)
             engine.unit.changes += len(present)
+        engine.functions.flush()
+        engine.functions = beside.functions
         if engine.eviction.keeping:
             engine.eviction.forget_all()
         engine.rewriter.start_over()

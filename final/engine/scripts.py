@@ -1,11 +1,13 @@
 """The scripts that are loaded, and the one that runs: what it may do, and how it is killed."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from dataclasses import dataclass
 
 from ..config.options import Options
+from ..lua.functions import FunctionInterpreter
 from ..lua.interpreter import Interpreter
-from ..protocol.errors import ReplyError, no_script, out_of_memory, primary_down
+from ..protocol.errors import ReplyError, busy, no_script, out_of_memory, primary_down
 from ..protocol.writer import Value
 from ..server_log import log
 from .acl.denials import not_for_script
@@ -19,8 +21,26 @@ Call = Callable[[Client, Command, list[bytes]], Value]
 FLAGS = {"no-writes", "allow-oom", "allow-stale", "no-cluster", "allow-cross-slot-keys"}  # in the line `#!lua flags=`
 
 
+@dataclass
+class Program:
+    """A script, or a function, that is to run."""
+
+    name: bytes
+    flags: Set[str]
+    declared: bool  # it says its flags: what they forbid is refused before it begins
+    request: list[bytes] | None = None  # that calls it; None: it is a script
+
+    @property
+    def writes(self) -> bool:
+        """Whether it says that it may write."""
+        return self.declared and "no-writes" not in self.flags
+
+
 class Scripts:
-    """Scripts by their names, the SHA1 of their texts. Lua is started when the first script is loaded."""
+    """Scripts by their names, the SHA1 of their texts. Lua is started when the first script is loaded.
+
+    Functions run here, too: see `functions.py`.
+    """
 
     def __init__(
         self,
@@ -46,6 +66,7 @@ class Scripts:
         self.texts: dict[bytes, bytes] = {}
         self.busy = False  # a script has been running for longer than `busy-reply-threshold`
         self._lua: Interpreter | None = None
+        self.program: Program | None = None  # that runs
         self._client: Client | None = None  # a copy of the client for which a script runs; None: no script runs
         self._caller: Client | None = None  # that client
         self._readonly = False
@@ -66,6 +87,11 @@ class Scripts:
         self.texts[name] = script
         return name
 
+    def start_for_functions(self, loads_too_long: Callable[[], bool]) -> FunctionInterpreter:
+        """Start the Lua of the functions. Raises NoLua."""
+        check = lambda: loads_too_long() if self.program is None else self._check()  # noqa: E731
+        return FunctionInterpreter(self._call, check, redis_log, self._may_call)
+
     def named(self, name: bytes) -> bytes:
         """Return the name in lower case. Raises `no_script` if no script of this name is loaded."""
         if name.lower() not in self.texts:
@@ -80,21 +106,29 @@ class Scripts:
             self._lua = None
 
     def run(self, client: Client, name: bytes, keys: list[bytes], arguments: list[bytes], readonly: bool) -> Value:
-        """Run a script for a client, and return its reply. SELECT in a script does not change the client's database."""
-        assert self._lua is not None
-        text = self.texts[name]
-        flags = shebang(text)
-        if readonly and text.startswith(b"#!") and "no-writes" not in flags:
+        """Run a script for a client, and return its reply."""
+        lua, text = self._lua, self.texts[name]
+        assert lua is not None
+        program = Program(name, shebang(text), declared=text.startswith(b"#!"))
+        return self.perform(client, program, readonly, lua, lambda: lua.run(name, keys, arguments))
+
+    def perform(
+        self, client: Client, program: Program, readonly: bool, lua: Interpreter, run: Callable[[], Value]
+    ) -> Value:
+        """Run a program for a client, and return its reply. SELECT in it does not change the client's database."""
+        flags = program.flags
+        if readonly and program.writes:
             raise ReplyError("ERR Can not execute a script with write flag using *_ro command.")
         self._readonly = readonly or "no-writes" in flags
         self._oom = self.full() and "allow-oom" not in flags
-        if self._oom and text.startswith(b"#!") and "no-writes" not in flags:
+        if self._oom and program.writes:
             raise out_of_memory()
         self._refusal, self._stale = self.admission.refusal, self.admission.stale
-        if self._refusal and text.startswith(b"#!") and "no-writes" not in flags:
+        if self._refusal and program.writes:
             raise self._refusal
         if self._stale and "allow-stale" not in flags:
             raise primary_down()
+        self.program = program
         self._client = Client(id=client.id, db=client.db, address="?:0", deny_blocking=True, is_script=True)
         self._client.user, self._caller = client.user, client
         self._client.tracking, self._client.declared = client.tracking, keys
@@ -102,16 +136,26 @@ class Scripts:
         self._admitted.clear()
         self._began = time.monotonic()
         try:
-            return self._lua.run(name, keys, arguments)
+            return run()
         finally:
-            for error in self._lua.errors:
+            for error in lua.errors:
                 self.counters.error(error)
-            self.counters.repeated += len(self._lua.repeated)
-            self._client = self._caller = None
+            self.counters.repeated += len(lua.repeated)
+            self.program = self._client = self._caller = None
             self.busy = False
 
-    def kill(self) -> None:
-        """End the running script. Raises ReplyError if none runs, or if it has written already."""
+    @property
+    def milliseconds(self) -> float:
+        """How long the program has been running."""
+        return (time.monotonic() - self._began) * 1000
+
+    @property
+    def busy_error(self) -> ReplyError:
+        """The error for requests while a program runs too long: it says what ends it."""
+        return busy("SCRIPT" if self.program is None or self.program.request is None else "FUNCTION")
+
+    def kill(self, function: bool = False) -> None:
+        """End the running script, or function. Raises ReplyError if none runs, or if it has written already."""
         if self._client is None:
             raise ReplyError("NOTBUSY No scripts in execution right now.")
         if self._wrote:
@@ -119,6 +163,8 @@ class Scripts:
                 "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait "
                 "the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command."
             )
+        if function is (self.program is None or self.program.request is None):
+            raise self.busy_error
         self._killed = True
 
     def _call(self, args: list[bytes], protocol: int) -> Value:
@@ -174,7 +220,7 @@ class Scripts:
 
     def _check(self) -> bool:
         """Return whether the running script must end. Lua calls this repeatedly."""
-        if (time.monotonic() - self._began) * 1000 > self.options.busy_reply_threshold:
+        if self.milliseconds > self.options.busy_reply_threshold:
             self.busy = True
             self.while_busy()
         return self._killed

@@ -42,6 +42,10 @@ class Engine(Protocol):
     snapshots: Snapshots
 
     @property
+    def libraries(self) -> list[bytes]:
+        """The texts of the libraries of functions."""
+
+    @property
     def forked(self) -> bool:
         """Whether a child process runs, for a rewrite or a snapshot."""
 
@@ -127,7 +131,7 @@ class Rewriter:
             if self.engine.log is not None:
                 log.branch()
             self.worker = Child.start(
-                lambda path, wanted, visit: write_base(path, self.engine.stores, wanted, visit),
+                lambda path, wanted, visit: write_base(path, self.engine.stores, wanted, self.engine.libraries, visit),
                 lambda pid: log.folder.path / f"temp-rewriteaof-bg-{pid}.aof",  # as in Redis
                 self.prepare,
                 sum(map(len, self.engine.stores)),

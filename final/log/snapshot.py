@@ -41,6 +41,10 @@ class Engine(Protocol):
     steady: Callable[[], int]
 
     @property
+    def libraries(self) -> list[bytes]:
+        """The texts of the libraries of functions."""
+
+    @property
     def forked(self) -> bool:
         """Whether a child process runs, for a rewrite or a snapshot."""
 
@@ -200,7 +204,8 @@ class Snapshots:
     def write(self, draft: Path, wanted: Wanted = lambda: True, visit: Visit = iter) -> None:
         """Write the data to a file, as long as it is wanted. Raises OSError."""
         options = self.engine.options
-        pieces = joined(snapshot(self.engine.stores, options.rdbcompression == "yes", self.about(), visit))
+        compressed, engine = options.rdbcompression == "yes", self.engine
+        pieces = joined(snapshot(engine.stores, compressed, self.about(), visit, engine.libraries))
         write_file(draft, with_checksum(pieces, options.rdbchecksum == "yes"), wanted)
 
     def replace(self, draft: Path) -> None:

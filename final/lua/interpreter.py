@@ -14,7 +14,7 @@ from typing import Any
 from ..protocol.errors import ReplyError
 from ..protocol.writer import BigNumber, NullArray, Pairs, Value, Verbatim
 from .libraries import calls
-from .limits import DEEPEST, ENDED, KILLED, LOOK_EVERY, MOST_MEMORY, RESERVE, SHORT, STEPS, VALUE, Killed, never
+from .limits import DEEPEST, ENDED, KILLED, LOOK_EVERY, MOST_MEMORY, RESERVE, SHORT, STEPS, VALUE, Killed, lupa, never
 
 Call = Callable[[list[bytes], int], Value]  # runs a command for a script in RESP 2 or 3; an error is a reply too
 MayCall = Callable[[list[bytes]], bool]  # whether the user of the script may run a command
@@ -27,7 +27,7 @@ def sha(script: bytes) -> bytes:
 
 
 class Interpreter:
-    """A Lua state and the scripts compiled in it. Raises ReplyError if lupa is not installed.
+    """A Lua state and the scripts compiled in it. Raises NoLua if lupa is not installed.
 
     Its memory is limited only while Lua's own functions run: there, Lua raises an error if an allocation fails. In
     lupa, outside of any Lua function, a failed allocation ends the process; in a Python function that a script
@@ -35,21 +35,20 @@ class Interpreter:
     `restrict` when Lua begins to run and after each Python function. Conversions are limited by `_charge`.
     """
 
+    CHUNK = "user_script"  # what Lua's error messages call the source
+
     def __init__(
         self, call: Call, check: Callable[[], bool], log: Callable[[int, str], None], may_call: MayCall = lambda _: True
     ) -> None:
         """`call` runs a command; `check`, called regularly, returns whether the script must end; `log` logs a text."""
-        try:
-            from lupa.lua51 import LuaError, LuaRuntime, lua_type
-        except ImportError:
-            raise ReplyError("ERR scripts need the Python package lupa: pip install lupa") from None
-        self._error, self._type, self._call, self._check = LuaError, lua_type, call, check
+        lua = lupa()
+        self._error, self._type, self._call, self._check = lua.LuaError, lua.lua_type, call, check
         self.errors: list[ReplyError] = []  # the script's own in its reply …
         self.repeated: list[ReplyError] = []  # … and those of commands, which were counted when they failed
         self._memory = MOST_MEMORY
         self._left = self._next_look = 0  # bytes that the current conversion may still use; when to call `check` again
         self._scripts: dict[bytes, tuple[Any, int]] = {}  # by SHA1: the function, and its number of lines
-        self._lua = LuaRuntime(
+        self._lua = lua.LuaRuntime(
             encoding=None,
             unpack_returned_tuples=True,
             register_eval=False,
@@ -57,10 +56,10 @@ class Interpreter:
             attribute_filter=never,
             max_memory=0,  # no limit yet; None would mean that none can be set
         )
-        sources = [(files(__package__) / f"{name}.lua").read_bytes() for name in ("prelude", "libraries")]
-        prelude, libraries = map(self._lua.compile, sources)
+        sources = [(files(__package__) / f"{name}.lua").read_bytes() for name in ("prelude", "libraries", "functions")]
+        prelude, libraries, functions = map(self._lua.compile, sources)
         called = calls(self._type, self._table, lambda: self._null, self._charge)
-        self._compile, self._run, self._get, self._null = prelude(
+        self._compile, self._run, self._get, self._null, self._load_library = prelude(
             self._answer,
             self._brief,
             self._guarded(lambda *args: may_call(list(args))),
@@ -73,12 +72,14 @@ class Interpreter:
             self._restrict,
             self._lift,
             (self._memory - RESERVE) / 1024,
+            functions,
+            self.CHUNK.encode(),
         )
 
     def close(self) -> None:
         """Free the Lua state at once: references between it and this object form a cycle."""
         self._scripts.clear()
-        del self._compile, self._run, self._get, self._null, self._lua
+        del self._compile, self._run, self._get, self._null, self._load_library, self._lua
 
     def _restrict(self) -> None:
         """Limit the memory of Lua."""
@@ -137,7 +138,10 @@ class Interpreter:
 
     def run(self, name: bytes, keys: list[bytes], arguments: list[bytes]) -> Value:
         """Run a script that is loaded, and return its reply."""
-        function, lines = self._scripts[name]
+        return self.call(name, *self._scripts[name], keys, arguments)
+
+    def call(self, name: bytes, function: Any, line: int, keys: list[bytes], arguments: list[bytes]) -> Value:
+        """Run a script or a function; return its reply. `line`: of a tail call, whose errors have no line in Lua."""
         self.errors, self.repeated = [], []
         try:  # `third`: of a script that ends well, the RESP version that it chose; else the line of its error
             fine, result, third, counted = self._run(function, *map(self._lua.table_from, (keys, arguments)))
@@ -150,8 +154,7 @@ class Interpreter:
         if isinstance(result, BaseException):
             raise result  # from `redis.call`: a bug of the server, which the script must not catch
         text = result.decode(errors="surrogateescape") if isinstance(result, bytes) else "ERR unknown error"
-        # `return redis.call(…)` is a tail call, so its line is unknown: most likely it is the last one.
-        return self._failure(f"{text} script: {name.decode()}, on @user_script:{third or lines}.", counted)
+        return self._failure(f"{text} script: {name.decode()}, on @{self.CHUNK}:{third or line}.", counted)
 
     def _failure(self, text: str, counted: Any = None) -> ReplyError:
         """An error in a script's reply. `counted`: it is one of a command."""

@@ -1,9 +1,12 @@
 -- The environment of scripts: the safe functions of Lua, and the table redis. `libraries.lua` has cjson, cmsgpack, struct and bit.
 -- Called once with the Python functions that it wraps; returns a function that compiles a script, and one that runs it.
+-- A state is either for scripts, whose `chunk` is user_script, or for functions: user_function.
 --
 -- A script must never get a Python function or exception, nor be able to change a table that other scripts use too,
 -- nor to avoid the hook that ends scripts.
-local answer, brief, may_call, check, log, sha1hex, libraries, calls, steps, restrict, lift, most = ...
+local answer, brief, may_call, check, log, sha1hex, libraries, calls, steps, restrict, lift, most,
+    functions, chunk = ...
+local source = "@" .. chunk
 
 local error, type, tostring, tonumber, pcall, xpcall, select = error, type, tostring, tonumber, pcall, xpcall, select
 local loadstring, setfenv, setmetatable, rawget, rawset, next = loadstring, setfenv, setmetatable, rawget, rawset, next
@@ -151,6 +154,8 @@ local redis = {
     debug = function() end,  -- output for the debugger
 }
 
+if chunk == "user_function" then redis.breakpoint, redis.debug, redis.replicate_commands = nil end
+
 local made = libraries(python, calls, null)
 
 local globals  -- the table _G of scripts
@@ -226,7 +231,7 @@ local QUANTIFIERS = 5000
 local function placed(name, fine, ...)
     if fine then return ... end
     local problem = ...
-    if type(problem) ~= "string" or problem == STARVED or find(problem, "^user_script:") then error(problem, 0) end
+    if type(problem) ~= "string" or problem == STARVED or find(problem, "^" .. chunk .. ":") then error(problem, 0) end
     error(gsub(problem, "'%?'", "'" .. name .. "'", 1), 3)
 end
 
@@ -284,12 +289,16 @@ function known.load(read, name)
     return compile(concat(pieces), name or "=(load)")
 end
 
+local visible = known  -- while a library of functions loads, it sees something else
+
+local function missing(name)
+    error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 3)
+end
+
 globals = setmetatable({}, {
     __index = function(_, name)
-        local value = known[name]
-        if value == nil then
-            error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
-        end
+        local value = visible[name]
+        if value == nil then missing(name) end
         return value
     end,
     __newindex = refuse,
@@ -302,7 +311,7 @@ known._G = globals
 local function explain(problem)
     local level, line = 2, 0
     local place = getinfo(level, "Sl")
-    while place and place.source ~= "@user_script" do
+    while place and place.source ~= source do
         level = level + 1
         place = getinfo(level, "Sl")
     end
@@ -321,9 +330,15 @@ end
 local function run(script, keys, arguments)
     if not tidy() then return false, "ERR not enough memory", nil, false end
     restrict()
-    known.KEYS, known.ARGV, resp, killed, settings = keys, arguments, 2, false, {}
+    local body = script
+    resp, killed, settings = 2, false, {}
+    if chunk == "user_function" then
+        body = function() return script(keys, arguments) end
+    else
+        known.KEYS, known.ARGV = keys, arguments
+    end
     sethook(hook, "", steps)
-    local fine, result = xpcall(script, explain)
+    local fine, result = xpcall(body, explain)
     sethook()
     known.KEYS, known.ARGV = nil, nil
     if not tidy() then fine, result = false, STARVED end
@@ -335,9 +350,30 @@ end
 local function load_script(text)
     if not tidy() then return nil, STARVED end
     restrict()
-    local script, problem = compile(text, "@user_script")
+    local script, problem = compile(text, source)
     if not tidy() then script, problem = nil, STARVED end
     return script, problem
 end
 
-return load_script, run, rawget, null
+local loading, keep = functions(redis, frozen, complain, refuse, missing)
+
+-- Run the code of a library. Return the functions that it registers, or nil and an error.
+local function load_library(text)
+    local library, problem = load_script(text)
+    if not library then return nil, "Error compiling function: " .. problem end
+    local registered = {}
+    keep(registered)
+    visible, killed, settings = loading, false, {}
+    sethook(hook, "", steps)
+    local fine, result = xpcall(library, explain)
+    sethook()
+    visible = known
+    keep(nil)
+    if not tidy() then fine, result = false, STARVED end
+    if fine then return registered, nil end
+    if type(result) == "userdata" then return nil, result end
+    problem = type(result) == "table" and result.text or "ERR " .. tostring(result)
+    return nil, "Error registering functions: " .. (killed and "ERR FUNCTION LOAD timeout" or problem)
+end
+
+return load_script, run, rawget, null, load_library

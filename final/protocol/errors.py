@@ -153,9 +153,9 @@ def wrong_password() -> ReplyError:
     return ReplyError("WRONGPASS invalid username-password pair or user is disabled.")
 
 
-def busy() -> ReplyError:
-    """For a request while a script runs too long."""
-    return ReplyError("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.")
+def busy(kind: str) -> ReplyError:
+    """For a request while a script or a function runs too long; `kind` is SCRIPT or FUNCTION."""
+    return ReplyError(f"BUSY Redis is busy running a script. You can only call {kind} KILL or SHUTDOWN NOSAVE.")
 
 
 def paused() -> ReplyError:

@@ -33,6 +33,10 @@ class Engine(Protocol):
     watch: Watch
 
     @property
+    def libraries(self) -> list[bytes]:
+        """The texts of the libraries of functions."""
+
+    @property
     def forked(self) -> bool:
         """Whether a child process runs, for a rewrite, a snapshot or a replica."""
 

@@ -183,7 +183,8 @@ def final_server(*options: str, data: Path | None = None, **how: object) -> Iter
 
 def skip_without_lua(lines: Iterable[str]) -> None:
     """Skip a test whose requests run scripts if lupa is not installed: then final/ has no Lua."""
-    if importlib.util.find_spec("lupa") is None and re.search(r"\b(eval|script)", "\n".join(lines), re.IGNORECASE):
+    needs = r"\b(eval|script|fcall|function)"
+    if importlib.util.find_spec("lupa") is None and re.search(needs, "\n".join(lines), re.IGNORECASE):
         pytest.skip("scripts need lupa, which is not installed")
 
 

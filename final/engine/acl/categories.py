@@ -18,10 +18,8 @@ IMPLIED = {  # by a flag of a command
     FAST: ["@fast"],
 }
 ABSENT = {  # commands of Redis 7.0 that are not here: a list of users that was written for Redis may name them
-    "@slow": "function latency latency|help",
-    "@slow @scripting": "fcall fcall_ro function|dump function|help function|kill function|list function|stats "
-    "script|debug",
-    "@write @slow @scripting": "function|delete function|flush function|load function|restore",
+    "@slow": "latency latency|help",
+    "@slow @scripting": "script|debug",
     "@admin @slow @dangerous": "latency|doctor latency|graph latency|histogram latency|history latency|latest "
     "latency|reset",
 }
