@@ -19,6 +19,9 @@ from ..protocol.pattern import matcher
 from ..protocol.writer import NO_REPLY, Value
 from ..server_log import LEVELS, log
 
+SENSITIVE = {  # options whose values SLOWLOG does not show
+    *(b"requirepass", b"masterauth", b"masteruser", b"tls-key-file-pass", b"tls-client-key-file-pass")
+}
 NO_SHUTDOWN = "ERR Errors trying to SHUTDOWN. Check logs."
 
 
@@ -42,7 +45,7 @@ def config_get(engine: Engine, parameter: bytes, *parameters: bytes) -> Value:
 
 def passwords(args: list[bytes]) -> list[int]:
     """Return the indexes of the passwords in a CONFIG SET request."""
-    return [at + 1 for at, each in enumerate(args) if each.lower() in (b"requirepass", b"masterauth", b"masteruser")]
+    return [at + 1 for at, each in enumerate(args) if each.lower() in SENSITIVE]
 
 
 @command(

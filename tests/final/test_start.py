@@ -156,10 +156,10 @@ def test_replicaof_no_one_is_a_primary(start: Any) -> None:
 
 ASKED = (
     ("FLUSHALL",), ("SET", "k", "v"), ("GET", "k"), ("READ", "k"), ("get",), ("read",), ("Read", "k"),
-    ("CONFIG", "GET", "port"), ("cfg", "get", "hz"), ("cfg", "no"), ("PONG", "a"), ("ECHO", "a"), ("COMMAND", "INFO", "get"),
-    ("MULTI",), ("GET", "k"), ("EXEC",), ("MULTI",), ("READ", "k"), ("EXEC",), ("EVAL", "return 1", 0),
-    ("SCRIPT", "LOAD", "return 1"), ("ACL", "SETUSER", "u", "+get", "-config|get"), ("COMMAND", "GETKEYS", "read", "k"),
-    ("ACL", "DRYRUN", "default", "get", "k"), ("ACL", "DRYRUN", "default", "read", "k"), ("SORT", "k", "BY", "x*"),
+    ("CONFIG", "GET", "port"), ("cfg", "get", "hz"), ("cfg", "no"), ("PONG", "a"), ("ECHO", "a"),
+    ("COMMAND", "INFO", "get"), ("MULTI",), ("GET", "k"), ("EXEC",), ("MULTI",), ("READ", "k"), ("EXEC",),
+    ("EVAL", "return 1", 0), ("SCRIPT", "LOAD", "return 1"), ("ACL", "SETUSER", "u", "+get", "-config|get"), 
+    ("COMMAND", "GETKEYS", "read", "k"), ("ACL", "DRYRUN", "default", "get", "k"), ("ACL", "DRYRUN", "default", "read", "k"), ("SORT", "k", "BY", "x*"),
 )  # fmt: skip
 
 
