@@ -12,11 +12,13 @@ The map of its files, from the outside in. Imports point downwards only, with on
         connection_state.py  the states of a connection, and what leads from one to the next, in one table
         sending.py        the sending half: replies that wait for the log, and what a replica gets
         output_limit.py   client-output-buffer-limit: how many bytes may wait until the client reads them
+        endpoints.py      the places to listen at: addresses with a port, with TLS or without, and a unix socket
         listener.py       accepts clients, a few in each iteration of the event loop
+        tls.py, certificates.py  encrypts what a connection sends, and decrypts what it gets; with which certificates
         outgoing.py       connections that the server itself opens, to other servers
         before_sleep.py   one iteration: whose requests are executed, and what is written at its end
         systemd.py        tells systemd that the server is ready
-        daemon.py         runs it in the background, and tells others its process id
+        daemon.py         runs it in the background; the file with its process id
         while_busy.py     answers clients without the event loop, while a script does not end
         stopping.py       waits for signals in a thread, and ends the server in time, whatever it does
     commands/      the commands, a file for each family; a new command is one function in one file (04)
@@ -94,6 +96,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
     config/        the options, as in redis.conf and CONFIG
         options.py        those that have an effect, in one table
         value_options.py  those about the encodings of values and LFU
+        tls.py            those of TLS
         idle.py           Redis's others: taken, checked and shown
         option.py         how an option is declared, and how a text becomes its value
         values.py         values that are more than a number or a text

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from .data.loading_store import loading
 from .engine.client import Client
-from .engine.command import ADMIN, PUBSUB, WRITE, find
+from .engine.command import ADMIN, PUBSUB, RENAMED, WRITE, find
 from .engine.engine import Engine
 from .log.aof import Log
 from .log.read import Refusable
@@ -55,7 +55,7 @@ def replay(engine: Engine, requests: Iterable[Refusable]) -> None:
             try:
                 if (form := (args[0], len(args))) != known:
                     known = None
-                    command = find(args)
+                    command = find(args, RENAMED)
                     if WRITE not in command.flags and (ADMIN in command.flags or PUBSUB in command.flags):
                         continue
                     if "|" not in command.name:  # of subcommands, all have one name
@@ -80,7 +80,7 @@ def matters(args: list[bytes]) -> bool:
     different then; and after a SELECT that fails, the next changes would reach the wrong database.
     """
     try:
-        command = find(args)
+        command = find(args, RENAMED)
     except ReplyError:
         return True
     return WRITE in command.flags or command.group.name == "scripting" or command.name == "select"

@@ -1,6 +1,7 @@
 """Commands for administrators: CONFIG, TIME, BGREWRITEAOF, SAVE, BGSAVE, LASTSAVE, SHUTDOWN."""
 
 import time
+from collections.abc import Iterable
 
 from ..config import file as config_file
 from ..config.options import NAMES, config_failed
@@ -19,6 +20,9 @@ from ..protocol.pattern import matcher
 from ..protocol.writer import NO_REPLY, Value
 from ..server_log import LEVELS, log
 
+SENSITIVE = {  # options whose values SLOWLOG does not show
+    *(b"requirepass", b"masterauth", b"masteruser", b"tls-key-file-pass", b"tls-client-key-file-pass")
+}
 NO_SHUTDOWN = "ERR Errors trying to SHUTDOWN. Check logs."
 
 
@@ -42,7 +46,7 @@ def config_get(engine: Engine, parameter: bytes, *parameters: bytes) -> Value:
 
 def passwords(args: list[bytes]) -> list[int]:
     """Return the indexes of the passwords in a CONFIG SET request."""
-    return [at + 1 for at, each in enumerate(args) if each.lower() in (b"requirepass", b"masterauth", b"masteruser")]
+    return [at + 1 for at, each in enumerate(args) if each.lower() in SENSITIVE]
 
 
 @command(
@@ -60,16 +64,13 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
     if len(args) % 2:
         raise syntax_error()
     before = engine.options.set(list(zip(args[::2], args[1::2], strict=True)))
-    if {"bind", "port"} & before.keys():
+    if any(name in ("bind", "port") or name.startswith("tls_") for name in before):
         try:
             engine.listen()
-        except OSError as error:
-            log.error("cannot listen on %s:%d: %s", engine.options.bind, engine.options.port, error)
+        except (OSError, ValueError) as error:
+            log.error("%s", error)
             vars(engine.options).update(before)
-            engine.listen()
-            if "bind" in before:
-                raise config_failed("bind", "Failed to bind to specified addresses.") from None
-            raise config_failed("port", "Unable to listen on this port. Check server logs.") from None
+            raise cannot_listen(error, before) from None
     switched = before.get("appendonly", engine.options.appendonly) != engine.options.appendonly
     if switched and not engine.rewriter.switch(now=not in_transaction(client)):
         vars(engine.options).update(before)
@@ -92,6 +93,18 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
     if {"maxmemory", "maxmemory_policy"} & before.keys():
         engine.eviction.forget_all()
     return "OK"
+
+
+def cannot_listen(error: Exception, changed: Iterable[str]) -> ReplyError:
+    """The reply to a CONFIG SET of addresses, ports or certificates that cannot be used."""
+    if isinstance(error, ValueError):
+        name = next(name for name in changed if name.startswith("tls_"))
+        return config_failed(name.replace("_", "-"), "Unable to update TLS configuration. Check server logs.")
+    if "bind" in changed:
+        return config_failed("bind", "Failed to bind to specified addresses.")
+    return config_failed(
+        "port" if "port" in changed else "tls-port", "Unable to listen on this port. Check server logs."
+    )
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="config")

@@ -51,7 +51,7 @@ def about_server(engine: Engine) -> Fields:
         "process_id": os.getpid(),
         "process_supervised": engine.options.supervised,
         "run_id": engine.run_id,
-        "tcp_port": engine.options.port,
+        "tcp_port": engine.options.port or engine.options.tls_port,
         "server_time_usec": engine.stores[0].unit.now * 1000,
         "uptime_in_seconds": uptime,
         "uptime_in_days": uptime // 86400,

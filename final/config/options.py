@@ -8,8 +8,9 @@ from ..data.events import Events
 from ..protocol.errors import ReplyError
 from . import idle
 from .option import option, parse_value
+from .tls import TlsOptions
 from .value_options import ValueOptions
-from .values import USUAL, Limits, Percentiles, SavePoints, check_name, not_empty, parse_octal, parse_replicaof
+from .values import USUAL, Limits, Percentiles, SavePoints, check_name, not_empty, parse_octal, read_replicaof
 
 RELEASE = b"7.0.15"  # of the Redis whose replies this server matches
 POLICIES = (
@@ -19,22 +20,25 @@ POLICIES = (
 
 
 @dataclass
-class Options(ValueOptions):
+class Options(ValueOptions, TlsOptions):
     """The values of all options. The names of the attributes have underscores instead of hyphens."""
 
     bind: str = option(
         "127.0.0.1", "addresses to listen on; one with a - before it need not be there", settable=True,
         read=lambda text, _: not_empty(text),
     )  # fmt: skip
-    port: int = option(6379, "port to listen on; 0 for any free one", settable=True, most=65535)
+    port: int = option(6379, "port to listen on; 0: none, or any free one if there is no other place to listen on",
+                       settable=True, most=65535)  # fmt: skip
     unixsocket: str = option("", "path of a unix socket to listen on, too")
     unixsocketperm: int = option(0, "its permissions, as an octal number; 0: as the umask says",
                                  read=lambda text, _: parse_octal(text))  # fmt: skip
     protected_mode: str = option(
         "yes", "without a password, accept connections only from this machine", choices=("yes", "no"), settable=True
     )
-    dir: str = option(".", "folder of the snapshot, and of the log's folder", protected=True,
-                      read=lambda text, _: os.path.abspath(not_empty(text)))  # fmt: skip
+    dir: str = option(
+        ".", "working directory: of the snapshot, the log's folder, and other files that are named relative to it",
+        protected=True, read=lambda text, now: os.path.abspath(os.path.join(now, not_empty(text))),
+    )  # fmt: skip
     loglevel: str = option(
         "notice", "what the server log says: everything from this level on", settable=True,
         choices=("debug", "verbose", "notice", "warning"),
@@ -182,8 +186,7 @@ class Options(ValueOptions):
     )
     replicaof: str = option(
         "", "host and port of the primary that this server follows; none: it is a primary",
-        read=lambda text, _: "{} {}".format(*parse_replicaof(text)) if text else "",
-        alias="slaveof",
+        read=read_replicaof, alias="slaveof",
     )  # fmt: skip
     masterauth: str = option("", "password that a replica sends to its primary", settable=True)
     masteruser: str = option("", "user name that it sends with it", settable=True)
@@ -217,6 +220,7 @@ class Options(ValueOptions):
         self.dir = os.path.abspath(self.dir)
         self.config_file = ""  # the file that CONFIG REWRITE writes
         self.users: list[list[bytes]] = []  # of the lines `user NAME RULE …`
+        self.renamed: list[tuple[bytes, bytes]] = []  # of the lines `rename-command OLD NEW`
 
     @property
     def lfu(self) -> bool:

@@ -131,14 +131,35 @@ class Command:
 COMMANDS: dict[bytes, Command] = {}  # name in lower case -> command
 PLAIN: dict[bytes, Command] = {}  # the plain ones; names in lower case and in capitals, the two forms that clients use
 READS: dict[bytes, Command] = {}  # those of them that do not write: all that a replica runs for its clients
+RENAMED: dict[bytes, Command] = {}  # by their old names, those that clients know by another name or not at all
+NOTHING: dict[bytes, Command] = {}
 
 
-def find(args: list[bytes]) -> Command:
-    """Return the command of a request, and check its arity.
+def rename(old: bytes, new: bytes) -> None:
+    """Let clients and scripts know a command by a new name only; b"": not at all (`rename-command`).
+
+    The log and the stream of a primary may have the old name too, as the server itself writes it.
+    Raises ValueError with Redis's text.
+    """
+    old, new = old.lower(), new.lower()
+    if old not in COMMANDS:
+        raise ValueError("No such command in rename-command")
+    if new in COMMANDS and new != old:
+        raise ValueError("Target command name already exists")
+    RENAMED[old] = COMMANDS[old]
+    for table in (COMMANDS, PLAIN, READS):
+        found = table.pop(old, None)
+        table.pop(old.upper(), None)
+        if found is not None and new:
+            table |= {new: found} if table is COMMANDS else {new: found, new.upper(): found}
+
+
+def find(args: list[bytes], renamed: dict[bytes, Command] = NOTHING) -> Command:
+    """Return the command of a request, and check its arity; `renamed` has commands by further names.
 
     Raises `unknown_command`, `unknown_subcommand`, `wrong_number_of_arguments` and `module_not_allowed`.
     """
-    found = look_up(args)
+    found = look_up(args, renamed)
     if not found.fits(len(args)):
         raise wrong_number_of_arguments(found.name)
     if found.protected:
@@ -146,7 +167,7 @@ def find(args: list[bytes]) -> Command:
     return found
 
 
-def look_up(args: list[bytes]) -> Command:
+def look_up(args: list[bytes], renamed: dict[bytes, Command] = NOTHING) -> Command:
     """Return the command of a request; its name, and that of a subcommand, may be in upper or lower case.
 
     Raises `unknown_command` and `unknown_subcommand`.
@@ -158,11 +179,11 @@ def look_up(args: list[bytes]) -> Command:
     ('greet', 'greet|politely')
     >>> del COMMANDS[b"greet"]
     """
-    found = COMMANDS.get(args[0]) or COMMANDS.get(args[0].lower())
+    found = COMMANDS.get(args[0]) or COMMANDS.get(name := args[0].lower()) or renamed.get(name)
     if found is None:
         raise unknown_command(args)
     if not found.subcommands or len(args) == 1:
         return found
     if (subcommand := found.subcommands.get(args[1].lower())) is None:
-        raise unknown_subcommand(found.name.upper(), args[1])
+        raise unknown_subcommand(args[0].decode(errors="replace").upper(), args[1])
     return subcommand

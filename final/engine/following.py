@@ -17,7 +17,7 @@ from ..replication.stream import Args
 from ..server_log import log
 from .acl.user import SUPERUSER
 from .client import Client
-from .command import find
+from .command import RENAMED, find
 from .context import Engine
 from .functions import Functions
 
@@ -119,7 +119,7 @@ class Following:
         for args in requests:
             engine.unit.stopped = 0
             try:
-                command = find(args)
+                command = find(args, RENAMED)
             except ReplyError as error:
                 complain(args, error)
                 continue
@@ -150,7 +150,7 @@ class Following:
         nobody = Client(id=0, db=beside.stores[0])
         for args in requests:
             if args:
-                answer = find(args).run(beside, nobody, args)
+                answer = find(args, RENAMED).run(beside, nobody, args)
                 if isinstance(answer, ReplyError):
                     raise answer
                 unit.notes.clear()

@@ -44,7 +44,7 @@ class Connection(Sending):
     """One client's connection, in the set `connections` until it is lost. No method blocks: the event loop calls it."""
 
     def __init__(
-        self, iteration: Iteration, connections: "set[Connection]", accepted: AcceptedTransport,
+        self, iteration: Iteration, connections: "set[Connection]", accepted: asyncio.Transport,
         new_reader: type[Reader] = Reader,
     ) -> None:  # fmt: skip
         engine = iteration.engine

@@ -2,9 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from ssl import SSLContext
 from typing import Any, NoReturn
 
 from ..config.options import Options
@@ -18,10 +19,14 @@ from ..protocol.errors import protected, too_many_clients
 from ..protocol.reader import Reader
 from ..protocol.writer import encode
 from ..replication.outgoing import Conversation
+from ..replication.replica import Replica
 from ..server_log import announce, log
 from .before_sleep import Iteration
+from .certificates import for_clients, for_servers, in_use
 from .connection import Connection
-from .listener import AcceptedTransport, Listener, keep_alive
+from .daemon import remove_pidfile, write_pidfile
+from .endpoints import Endpoint, any_port, endpoints
+from .listener import Listener, keep_alive
 from .outgoing import Outgoing
 from .stopping import forget_signals
 from .systemd import tell
@@ -53,6 +58,7 @@ class Server:
         self.dialling: set[asyncio.Task[None]] = set()  # the event loop itself keeps only weak references to them
         self.iteration = Iteration(self.engine, self.stop, self.end)
         self.listener = Listener(self.create_connection, self.iteration.queue)
+        self.to_servers: SSLContext | None = None  # for connections with TLS to other servers
         self.while_busy = WhileBusy(self.iteration, self.connections, self.listener)
         self.disk = ThreadPoolExecutor(1)  # the event loop's own threads may all wait for name servers
         self.stopping = asyncio.Event()
@@ -62,24 +68,30 @@ class Server:
         self.reserve = bytes(RESERVE)
 
     async def run(self) -> None:
-        """Serve until `stop` is called. Raises OSError if it cannot listen on the address."""
+        """Serve until `stop` is called. Raises CannotListen and BadTls."""
         loop = self.loop = asyncio.get_running_loop()
         loop.set_exception_handler(self.on_exception)
         asked = self.options.maxclients
         self.options.maxclients = adjust_open_files_limit(asked)
         if self.options.maxclients < asked:
             log.warning("the system allows too few open files: maxclients is %d", self.options.maxclients)
-        host = self.listen()
+        self.listen(otherwise=any_port(self.options))
+        if self.options.pidfile:
+            write_pidfile(self.options.pidfile)
         if self.options.replicaof:
             follow(self.engine, *parse_replicaof(self.options.replicaof))
         timers = (self.expire_regularly(), self.save_when_due(), self.sync_every_second(), self.check_clients())
         tasks = [asyncio.create_task(self.guard(each)) for each in timers]
-        announce(f"listening on {host}:{self.options.port}")
+        announce(f"listening on {self.listener.first()}")
+        if self.options.logfile or self.options.syslog_enabled == "yes":
+            log.info("Ready to accept connections")
+            if self.options.unixsocket:
+                log.info("The server is now ready to accept connections at %s", self.options.unixsocket)
         tell(self.options.supervised, "READY=1", "STATUS=Ready to accept connections")
         await self.stopping.wait()
         tell(self.options.supervised, "STOPPING=1")
-        self.listener.close()
         self.forget_files()
+        self.listener.close()
         for task in tasks:
             task.cancel()
         self.cancel_children()
@@ -88,13 +100,19 @@ class Server:
         for connection in self.connections:
             connection.transport.close()
 
-    def listen(self) -> str:
-        """Listen where the options say, and no longer elsewhere; return the first address. Raises OSError."""
-        options = self.options
-        host, options.port = self.listener.open(options.bind, options.port, options.unixsocket, options.unixsocketperm)
-        return host
+    def listen(self, otherwise: Sequence[Endpoint] = ()) -> None:
+        """Listen where the options say, or else at these places, and no longer elsewhere.
 
-    def create_connection(self, accepted: AcceptedTransport) -> Connection | None:
+        Raises CannotListen and BadTls; then nothing has changed.
+        """
+        options = self.options
+        contexts = (for_clients(options), for_servers(options)) if in_use(options) else (None, None)
+        self.listener.open(endpoints(options) or otherwise)
+        self.listener.context, self.to_servers = contexts
+        if otherwise and not endpoints(options):
+            options.port = self.listener.first().port
+
+    def create_connection(self, accepted: asyncio.Transport) -> Connection | None:
         """Create the connection of an accepted client, or send the client the reason for which it is refused."""
         engine, options = self.engine, self.options
         address = accepted.get_extra_info("peername")
@@ -104,7 +122,7 @@ class Server:
         elif options.protected_mode == "yes" and engine.users.default.nopass and not local:
             refusal = protected()
         else:
-            keep_alive(accepted.socket, options.tcp_keepalive)
+            keep_alive(accepted.get_extra_info("socket"), options.tcp_keepalive)
             connection = Connection(self.iteration, self.connections, accepted, self.new_reader)
             self.connections.add(connection)
             return connection
@@ -114,8 +132,10 @@ class Server:
 
     def dial(self, host: str, port: int, conversation: Conversation, timeout: float) -> None:
         """Open a connection to another server, for a conversation, within `timeout` seconds. Return at once."""
-        outgoing = Outgoing(self.iteration, conversation)
-        task = asyncio.get_running_loop().create_task(outgoing.open(host, port, timeout))
+        outgoing, options = Outgoing(self.iteration, conversation), self.options
+        chosen = options.tls_replication if isinstance(conversation, Replica) else options.tls_cluster
+        tls = self.to_servers if chosen == "yes" else None
+        task = asyncio.get_running_loop().create_task(outgoing.open(host, port, timeout, tls))
         self.dialling.add(task)
         task.add_done_callback(self.dialling.discard)
 
@@ -160,11 +180,12 @@ class Server:
             os._exit(status)
 
     def forget_files(self) -> None:
-        """Remove the unix socket and the file with the process id."""
-        for path in (self.options.unixsocket, self.options.pidfile):
-            if path:
+        """Remove the unix socket and the file with the process id, if they are this server's."""
+        for place in self.listener.listening:
+            if place.path:
                 with suppress(OSError):
-                    os.unlink(path)
+                    os.unlink(place.path)
+        remove_pidfile(self.options.pidfile)
 
     def cancel_children(self) -> None:
         """End the child process, if there is one."""

@@ -129,6 +129,7 @@ def test_the_command_line_of_the_container_serves_and_stops_as_process_1(tmp_pat
     data, here = tmp_path / found("VOLUME")[0].lstrip("/"), tmp_path / found("WORKDIR")[0].lstrip("/")
     python, *args = json.loads(" ".join(found("ENTRYPOINT")))
     args = [str(data) if arg in found("VOLUME") else arg for arg in args] + ["--requirepass", "secret"]
+    data.mkdir()  # as a volume is there before the program starts
     with running(args, here, unshare, "--pid", "--fork", "--kill-child") as (process, port):
         await_true(lambda: ping(port) == b"-NOAUTH Authentication required.\r\n", "an answer")
         assert python == "python3" and (data / "appendonlydir").exists()

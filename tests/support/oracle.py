@@ -148,6 +148,8 @@ def valkey_target() -> Target:
 @contextlib.contextmanager
 def serving(target: Target, folder: Path, *options: str, data: Path | None = None, **how: object) -> Iterator[Server]:
     """Run a server for the length of the block, in `folder`. With `data`, it keeps a log in that folder."""
+    if data is not None:
+        data.mkdir(exist_ok=True)
     server = Server(target, Steady(), folder, data=data, options=options, **how)  # type: ignore[arg-type]
     try:
         server.await_ready()
