@@ -27,15 +27,22 @@ def restore(engine: Engine) -> None:
 
 
 def restore_snapshot(engine: Engine) -> None:
-    """Restore the data from the snapshot, without the keys whose deadline has passed."""
-    replay(engine, engine.snapshots.load())
-    engine.snapshots.loaded = sum(map(len, engine.stores))
+    """Restore the data from the snapshot, and continue the stream to replicas, or from the primary, if it says which.
+
+    Keys whose deadline has passed are removed, unless this is a replica: its primary may have given them another one.
+    """
+    snapshots = engine.snapshots
+    replay(engine, snapshots.load())
     engine.unit.stopped = None
-    for store in engine.stores:
-        while store.expire_due(1000):
-            pass
-    engine.snapshots.expired = len(engine.unit.notes)
-    engine.unit.notes.clear()
+    following = bool(engine.options.replicaof)
+    engine.primary.continue_from(snapshots.loaded_about, following)
+    for store in () if following else engine.stores:
+        more = True
+        while more:
+            more = store.expire_due(1000)
+            snapshots.expired += len(engine.unit.notes)
+            engine.settle()
+    snapshots.loaded = sum(map(len, engine.stores))
 
 
 def replay(engine: Engine, requests: Iterable[Refusable]) -> None:

@@ -156,7 +156,7 @@ class Functions:
         readonly: bool,
     ) -> Value:  # fmt: skip
         """Call a function for a client, and return its reply; `request` is what the client has sent."""
-        lua, program = self.lua, Program(function.name, function.flags, declared=True, request=request)
+        lua, program = self.lua, Program(function.name, function.flags, keys, declared=True, request=request)
         return self.scripts.perform(client, program, readonly, lua, lambda: lua.invoke(function, keys, arguments))
 
     @property

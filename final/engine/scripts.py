@@ -27,6 +27,7 @@ class Program:
 
     name: bytes
     flags: Set[str]
+    keys: list[bytes]  # that its caller names
     declared: bool  # it says its flags: what they forbid is refused before it begins
     request: list[bytes] | None = None  # that calls it; None: it is a script
 
@@ -109,7 +110,7 @@ class Scripts:
         """Run a script for a client, and return its reply."""
         lua, text = self._lua, self.texts[name]
         assert lua is not None
-        program = Program(name, shebang(text), declared=text.startswith(b"#!"))
+        program = Program(name, shebang(text), keys, declared=text.startswith(b"#!"))
         return self.perform(client, program, readonly, lua, lambda: lua.run(name, keys, arguments))
 
     def perform(
@@ -131,7 +132,7 @@ class Scripts:
         self.program = program
         self._client = Client(id=client.id, db=client.db, address="?:0", deny_blocking=True, is_script=True)
         self._client.user, self._caller = client.user, client
-        self._client.tracking, self._client.declared = client.tracking, keys
+        self._client.tracking, self._client.declared = client.tracking, program.keys
         self._wrote = self._killed = self.busy = False
         self._admitted.clear()
         self._began = time.monotonic()

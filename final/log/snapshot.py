@@ -68,6 +68,7 @@ class Snapshots:
         self.saved_at = engine.unit.clock()  # the time of the last snapshot; at first, of the start
         self.loading = False  # the data is being restored
         self.loaded = self.expired = 0  # keys of the snapshot that was loaded at the start
+        self.loaded_about: dict[bytes, bytes] = {}  # what it says about the server that wrote it
         self._saved = self._tried = engine.steady()  # when the last one was written, and the last one began
         self._changes = 0  # that the child has
 
@@ -230,7 +231,7 @@ class Snapshots:
             raise unusable(self.path, BadSnapshot(start, reason))
 
         progress = Progress(self.path.stat().st_size, "the snapshot")
-        for number, (start, _, args) in enumerate(read_rdb(self.path), start=1):
+        for number, (start, _, args) in enumerate(read_rdb(self.path, self.loaded_about), start=1):
             if args:
                 yield args, refuse
                 if number % STEP == 0:

@@ -159,10 +159,15 @@ def serving(target: Target, folder: Path, *options: str, data: Path | None = Non
 
 
 @contextlib.contextmanager
-def redis_server(*options: str, data: Path | None = None, target: Target | None = None) -> Iterator[Server]:
+def redis_server(
+    *options: str, data: Path | None = None, target: Target | None = None, port: int = 0
+) -> Iterator[Server]:
     """Run a real redis-server. It removes an expired key only when a client asks for it: replies are repeatable."""
     target = target or redis_target()
-    with tempfile.TemporaryDirectory() as folder, serving(target, Path(folder), *options, data=data) as server:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(target, Path(folder), *options, data=data, port=port) as server,
+    ):
         server.connect().ask("DEBUG", "SET-ACTIVE-EXPIRE", 0)
         yield server
 
