@@ -291,9 +291,20 @@ def test_debug_can_stop_keys_from_going_by_themselves() -> None:
 def test_debug_object_tells_how_a_value_is_kept() -> None:
     peer = InProcess(enable_debug_command="yes")
     peer.ask("SET n 1")
-    assert re.fullmatch(r"\+Value at:0x[0-9a-f]+ refcount:1 encoding:int.*", peer.ask("DEBUG OBJECT n"))
+    shown = r"\+Value at:0x[0-9a-f]+ refcount:1 encoding:int"
+    peer.now += 3000
+    assert re.fullmatch(shown + r" serializedlength:2 lru:\d+ lru_seconds_idle:3", peer.ask("DEBUG OBJECT n"))
     assert peer.ask("DEBUG OBJECT nosuch") == "-ERR no such key"
     assert "Try DEBUG HELP" in peer.ask("DEBUG NONSENSE")
+
+
+def test_debug_error_answers_with_the_error_and_counts_none() -> None:
+    peer, answers = InProcess(enable_debug_command="yes"), set[bytes]()
+    with redis_server("--enable-debug-command", "yes") as server:
+        for each in (peer, OverTheWire(server.connect())):
+            asked = [[b"DEBUG", b"ERROR", text] for text in (b"LOADING is it", b"x\ry\nz", b"", b"\x80")]
+            answers.add(b"".join(each.ask_all([*asked, [b"DEBUG", b"ERROR"], [b"INFO", b"errorstats"]])))
+    assert len(answers) == 1
 
 
 # OBJECT IDLETIME
