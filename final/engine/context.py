@@ -28,6 +28,7 @@ from .monitor import Monitors
 from .pause import Pause
 from .pubsub import PubSub
 from .scripts import Scripts
+from .shutdown import Shutdown
 from .slowlog import SlowLog
 from .watch import Watching
 
@@ -44,7 +45,7 @@ class Engine(Protocol):
     unit: Unit
     replica: Replica | None
     failover: Failover | None
-    leaving: Callable[[], None] | None
+    shutdown: Shutdown
     users: Users
     acl_log: AclLog
     admission: Admission
