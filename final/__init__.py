@@ -52,6 +52,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         evict.py          maxmemory: how much memory the keys take, and which of them to evict
         lookups.py        which keys of a request count as hits, as misses, and as used
         pause.py          CLIENT PAUSE: which requests have to wait
+        shutdown.py       the end of the server: replicas get the last changes, and a snapshot is written
         monitor.py, slowlog.py  MONITOR and SLOWLOG: every request as it runs; the slowest requests
         call_stats.py     how often each command was called, and how long that took
         counters.py, clocks.py  the statistics of INFO; the time of day, and the clock for durations

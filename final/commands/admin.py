@@ -14,7 +14,7 @@ from ..engine.following import leave_expiry
 from ..engine.open_files import adjust_open_files_limit
 from ..engine.packing import limit_packing
 from ..engine.signature import command
-from ..engine.wait import Wait
+from ..engine.wait import wait_outside
 from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.pattern import matcher
 from ..protocol.writer import NO_REPLY, Value
@@ -23,7 +23,6 @@ from ..server_log import LEVELS, log
 SENSITIVE = {  # options whose values SLOWLOG does not show
     *(b"requirepass", b"masterauth", b"masteruser", b"tls-key-file-pass", b"tls-client-key-file-pass")
 }
-NO_SHUTDOWN = "ERR Errors trying to SHUTDOWN. Check logs."
 
 
 @command()
@@ -137,7 +136,7 @@ def time_() -> Value:
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, NO_MULTI, ALLOW_BUSY)
-def shutdown(engine: Engine, *options: bytes) -> Value:
+def shutdown(engine: Engine, client: Client, *options: bytes) -> Value:
     """SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]: stop the server, without a reply.
 
     First, unless NOW is given, writes wait, and replicas have `shutdown-timeout` seconds to execute the last changes;
@@ -150,63 +149,21 @@ def shutdown(engine: Engine, *options: bytes) -> Value:
     if b"abort" in args:
         if len(args) > 1:
             raise syntax_error()
-        return abort_shutdown(engine)
-    if engine.scripts.busy and b"nosave" not in args:
-        raise engine.scripts.busy_error
-
-    def finish() -> Value:
-        wanted = b"save" in args or (engine.options.save and b"nosave" not in args)
-        if wanted and not engine.snapshots.save_at_end() and b"force" not in args:
-            let_writes_go_on(engine)
-            return ReplyError(NO_SHUTDOWN)
+        engine.shutdown.abort()
+        return "OK"
+    if engine.scripts.busy:
+        if b"nosave" not in args:
+            raise engine.scripts.busy_error
         engine.stop()
         return NO_REPLY
 
-    patience = engine.options.shutdown_timeout * 1000
-    if b"now" in args or not patience or engine.scripts.busy or engine.primary.all_acknowledged:
-        return finish()
-    engine.primary.ask_for_acks()
-    deadline = engine.steady() + patience
-    engine.pause.begin(deadline, writes_only=True)
+    def begin() -> None:
+        assert client.parked is not None
+        engine.shutdown.parked.append(client.parked)
+        save = False if b"nosave" in args else True if b"save" in args else None
+        engine.shutdown.begin(save, now=b"now" in args, force=b"force" in args)
 
-    def go_on() -> None:
-        if engine.primary.all_acknowledged or engine.steady() >= deadline:
-            engine.leaving = None
-            finish()
-
-    def gone() -> None:
-        engine.leaving = go_on
-
-    return Wait(
-        (),
-        bytes,
-        patience,
-        NO_REPLY,
-        lambda _: finish(),
-        lambda _: engine.primary.all_acknowledged,
-        timed_out=finish,
-        gone=gone,
-        only_end=True,
-    )
-
-
-def abort_shutdown(engine: Engine) -> Value:
-    """Let no SHUTDOWN wait for replicas any more; answer OK. Raises ReplyError if none does."""
-    found = [each for each in engine.clients.values() if each.parked and each.parked.command.function is shutdown]
-    if not found and engine.leaving is None:
-        raise ReplyError("ERR No shutdown in progress.")
-    engine.leaving = None
-    for each in found:
-        engine.waiting.unblock(each, ReplyError(NO_SHUTDOWN))
-    let_writes_go_on(engine)
-    return "OK"
-
-
-def let_writes_go_on(engine: Engine) -> None:
-    """End the pause that a SHUTDOWN has begun."""
-    engine.pause.end()
-    for each in list(engine.clients.values()):
-        each.resume()
+    return wait_outside(begin, NO_REPLY)
 
 
 @command(ADMIN, NOSCRIPT, "no_async_loading", NO_MULTI)

@@ -122,7 +122,7 @@ class Options(ValueOptions, TlsOptions):
     repl_ping_replica_period: int = option(10, "seconds between two PINGs to replicas", settable=True, least=1,
                                            most=2**31 - 1, alias="repl-ping-slave-period")  # fmt: skip
     shutdown_timeout: int = option(
-        10, "seconds that SHUTDOWN waits for replicas that do not have all changes", settable=True, most=2**31 - 1
+        10, "seconds to wait at the end for replicas that do not have all changes", settable=True, most=2**31 - 1
     )
     repl_disable_tcp_nodelay: str = option(
         "no", "send replicas fewer, larger packets, later", choices=("yes", "no"), settable=True

@@ -30,6 +30,7 @@ from .monitor import Monitors
 from .pause import Pause
 from .pubsub import PubSub
 from .scripts import Scripts
+from .shutdown import Shutdown
 from .slowlog import SlowLog
 from .tracking import Tracking
 from .watch import Watching
@@ -47,7 +48,7 @@ class Engine(Protocol):
     unit: Unit
     replica: Replica | None
     failover: Failover | None
-    leaving: Callable[[], None] | None
+    shutdown: Shutdown
     users: Users
     acl_log: AclLog
     admission: Admission

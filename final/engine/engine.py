@@ -44,6 +44,7 @@ from .pubsub import PubSub
 from .scripts import Scripts
 from .security_warning import SecurityWarning
 from .settle import settle
+from .shutdown import Shutdown
 from .slowlog import SlowLog, was_slow
 from .tracking import Tracking
 from .wait import Wait
@@ -93,7 +94,7 @@ class Engine:
         self.faults = Faults(self.unit, callbacks.broken, self.settle_expired)
         self.started = self.unit.recently = steady()
         self.replica: Replica | None = None  # None: this server is a primary
-        self.leaving: Callable[[], None] | None = None  # goes on with a SHUTDOWN that waits, and whose client has gone
+        self.shutdown = Shutdown(self)
         self.failover: Failover | None = None  # while this primary hands over to a replica
         self.run_id = token_hex(20)  # random for each start: a tool sees a restart by it
         self.active_expire = True  # remove expired keys before they are accessed; DEBUG SET-ACTIVE-EXPIRE sets it

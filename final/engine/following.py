@@ -64,7 +64,7 @@ def fail_over(engine: Engine, target: Address | None, deadline: int | None, forc
         if in_vain:
             lead(engine)
         leave_expiry(engine)
-        engine.pause.release_writes()
+        engine.pause.release_writes("failover")
         for each in list(engine.clients.values()):
             each.resume()
 
@@ -72,7 +72,7 @@ def fail_over(engine: Engine, target: Address | None, deadline: int | None, forc
         follow(engine, host, port, takes_over=True)
 
     engine.failover = Failover(engine, target, deadline, force, begin, end)
-    engine.pause.hold_writes()
+    engine.pause.hold_writes("failover")
     leave_expiry(engine)
 
 

@@ -1,4 +1,4 @@
-"""CLIENT PAUSE and FAILOVER: which requests have to wait, and until when."""
+"""CLIENT PAUSE, FAILOVER and SHUTDOWN: which requests have to wait, and until when."""
 
 from ..protocol.errors import ReplyError
 from .client import Client, about_to_run
@@ -13,31 +13,35 @@ class Pause:
     def __init__(self) -> None:
         self.until = 0  # by the steady clock, in milliseconds; 0: there is no pause
         self.writes_only = True
-        self._least = 0  # FAILOVER: `until` at the earliest, whatever clients say
+        self._asked = 0  # `until` as CLIENT PAUSE has set it
+        self._reasons: set[str] = set()  # for which writes wait, whatever clients say
 
     def begin(self, until: int, writes_only: bool) -> None:
         """Pause until `until`. A pause under way can only become longer, and can only hold more requests."""
-        self.writes_only = writes_only and (self.writes_only or not self.until)
+        self.writes_only = writes_only and (self.writes_only or not self._asked)
+        self._asked = max(self._asked, until)
         self.until = max(self.until, until)
 
     def end(self) -> None:
-        """End the pause, unless writes wait for a failover."""
-        self.until, self.writes_only = self._least, True
+        """End the pause for which clients have asked."""
+        self._asked, self.writes_only = 0, True
+        self.until = FOREVER if self._reasons else 0
 
-    def hold_writes(self) -> None:
+    def hold_writes(self, reason: str) -> None:
         """Let writes wait until `release_writes`."""
-        self._least = FOREVER
-        self.begin(FOREVER, writes_only=True)
+        self._reasons.add(reason)
+        self.until = FOREVER
 
-    def release_writes(self) -> None:
-        """The failover is over: so is the pause."""
-        self._least = 0
-        self.end()
+    def release_writes(self, reason: str) -> None:
+        """Let writes go on, unless there is another reason to wait."""
+        self._reasons.discard(reason)
+        self.until = FOREVER if self._reasons else self._asked
 
     def holds(self, client: Client, args: list[bytes], now: int) -> bool:
         """Return whether this request has to wait. End the pause if its time is over."""
-        if now >= self.until:
+        if now >= self._asked:
             self.end()
+        if not self.until:
             return False
         if client.replica is not None:
             return False

@@ -62,7 +62,6 @@ class Server:
         self.while_busy = WhileBusy(self.iteration, self.connections, self.listener)
         self.disk = ThreadPoolExecutor(1)  # the event loop's own threads may all wait for name servers
         self.stopping = asyncio.Event()
-        self.told = False  # a signal has asked for a stop, which begins with a snapshot
         self.loop: asyncio.AbstractEventLoop | None = None  # None while the log is loading
         self.failure: str | None = None  # the reason to stop, unless somebody asked for it
         self.reserve = bytes(RESERVE)
@@ -150,26 +149,20 @@ class Server:
     def interrupt(self) -> float | None:
         """Have the event loop stop the server, and return the seconds that it has. The signal thread calls this.
 
-        None: with save points, a snapshot is written first, however long that takes. The next signal ends the process.
+        None: it takes as long as it takes to write a snapshot, with save points, and to wait for replicas. The next
+        signal ends the process.
         """
         if self.loop is None:
             log.info("told to stop while the data was loading")
             return 0
-        patient = bool(self.options.save) and not self.told
-        if self.told or (self.engine.scripts.busy and not patient):
+        engine = self.engine
+        patient = bool(self.options.save or engine.primary.replicas)
+        if engine.shutdown.told or (engine.scripts.busy and not patient):
             return 0
-        self.told = patient
+        engine.shutdown.told = patient
         with suppress(RuntimeError):  # the event loop is closed already
-            self.loop.call_soon_threadsafe(self.save_and_stop if patient else self.stop)
+            self.loop.call_soon_threadsafe(engine.shutdown.begin)
         return None if patient else PATIENCE
-
-    def save_and_stop(self) -> None:
-        """Write a snapshot, and stop; if the snapshot cannot be written, do not stop, as Redis."""
-        if self.engine.snapshots.save_at_end():
-            self.stop()
-        else:
-            log.error("told to stop, but the snapshot cannot be written: the server goes on")
-            self.told = False
 
     def leave(self, status: int = 0) -> None:
         """End the process at once. Every change that a client has a reply for is in the log."""
@@ -271,8 +264,7 @@ class Server:
             self.engine.rewriter.tick()
             self.engine.snapshots.tick()
             self.engine.primary.tick()
-            if self.engine.leaving is not None:
-                self.engine.leaving()
+            self.engine.shutdown.tick()
             for each in (self.engine.replica, self.engine.failover):
                 if each is not None:
                     each.tick(self.engine.steady())

@@ -6,8 +6,8 @@ from typing import Protocol
 
 from ..config.options import Options
 from ..data.store import Store
-from ..latency import Latency
 from ..data.unit import Unit
+from ..latency import Latency
 from ..log.record import Record, encode_unit
 from ..log.snapshot import Snapshots
 from ..protocol.errors import ReplyError, not_enough_replicas
