@@ -52,7 +52,7 @@ class Connection(Sending):
         super().__init__(iteration, accepted, engine.connect(address, local_address, self.deliver))
         self.connections = connections
         self.client.hang_up, self.client.resume = self.hang_up, self.unpause
-        self.client.wake = partial(iteration.send_soon, self)
+        self.send_soon = self.client.wake = partial(iteration.send_soon, self)
         self.reader = new_reader(engine.options.proto_max_bulk_len)
         self.reader.trusted = not self.client.auth_required
         self.state: State = READY

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from ..engine.client import Client
 from ..protocol.writer import LARGE, Value, encode
@@ -17,6 +18,8 @@ SMALL = 16 * 1024  # a chunk, input or output of this size in bytes is not limit
 
 class Sending(asyncio.Protocol):
     """What a connection has to send, and whether the client reads it."""
+
+    send_soon: Callable[[], None]  # have `send` called at the end of this iteration
 
     def __init__(self, iteration: Iteration, transport: asyncio.Transport, client: Client) -> None:
         self.iteration = iteration
@@ -71,7 +74,7 @@ class Sending(asyncio.Protocol):
             self.transport.write(whole[:LARGE])
         self.choke(bool(self.large) or self.full)
         if self.large and not self.full:
-            self.iteration.send_soon(self)
+            self.send_soon()
 
     def pause_writing(self) -> None:
         """The transport holds more than 64 KiB of replies."""
@@ -82,7 +85,7 @@ class Sending(asyncio.Protocol):
         """The client has read the replies that the transport held."""
         self.full = False
         self.choke(bool(self.large))
-        self.iteration.send_soon(self)  # `large` or a replica may have more to get
+        self.send_soon()  # `large` or a replica may have more to get
 
     def choke(self, choked: bool) -> None:
         """Execute and read nothing until the client has read its replies, or go on with both."""

@@ -150,6 +150,10 @@ def test_large_replies_are_sent_in_order_with_a_whole_copy_of_none(loop: str) ->
             for part in expected:
                 assert file.read(len(part)) == part
             assert file.read() == b""
+        with socket.create_connection(("127.0.0.1", server.port), 30) as connection, connection.makefile("rb") as file:
+            connection.sendall(b"GET large\r\n")
+            connection.shutdown(socket.SHUT_WR)
+            assert file.read() == bulk
         assert memory(pid, "VmHWM") - before < len(value) / 4
 
 
