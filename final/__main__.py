@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from .config import file as config_file
 from .config.options import NAMES, Options
+from .data.garbage import look_at_the_young_only
 from .engine.acl.file import begin
 from .engine.acl.users import BadUsers
 from .engine.command import rename
@@ -124,6 +125,7 @@ def main() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as in Redis: closing the terminal does not end the server
     on_signal(server.interrupt, server.leave)
     tell(options.supervised, "STATUS=Loading the data")
+    look_at_the_young_only()
     source = "log" if options.appendonly == "yes" else "snapshot"
     try:
         restore(server.engine)

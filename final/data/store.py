@@ -5,13 +5,12 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
 from ..protocol.errors import wrong_type
-from ..protocol.writer import HEADERS
+from ..protocol.writer import SHORT
 from .kinds import Args
 from .objects import Objects
 from .unit import AS_COMMANDED, AS_REQUESTED, NO_EVENT, UNLOGGED, Note, Unit
 
 T = TypeVar("T")
-SHORT = len(HEADERS)  # bytes; a shorter string takes no time to copy or to free
 
 
 class Store(Objects):

@@ -11,8 +11,7 @@ from math import floor, inf
 from time import perf_counter
 
 from ..data.kinds import Args
-from ..data.store import SHORT
-from ..protocol.writer import encode
+from ..protocol.writer import LARGE, SHORT, encode
 from .client import Client, Queued
 from .command import PLAIN, READS, Command
 from .engine import Engine
@@ -145,7 +144,11 @@ class FastPath:
                         client.db.use(args[command.only_key], unit.recently)
                     else:
                         use_keys(client.db, command, args)
-                output += encode(answer, protocol)
+                if type(answer) is bytes and len(answer) > LARGE:
+                    client.deliver(answer)  # the connection has a new `output` for the next replies
+                    most = 0
+                else:
+                    output += encode(answer, protocol)
                 ended = perf_counter()
                 same += 1
                 if ended - began >= slow:

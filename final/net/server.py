@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from ..config.options import Options
 from ..config.values import parse_replicaof
+from ..data.garbage import settle_the_young
 from ..engine.callbacks import Callbacks
 from ..engine.engine import Engine
 from ..engine.faults import out_of_memory
@@ -261,6 +262,7 @@ class Server:
     async def save_when_due(self) -> None:
         """Some ten times a second: rewrite the log and write snapshots when they are due; keep up the replication."""
         while True:
+            settle_the_young()
             self.engine.rewriter.tick()
             self.engine.snapshots.tick()
             self.engine.primary.tick()

@@ -51,8 +51,10 @@ NULL_ARRAY: Final = NullArray()
 NO_REPLY: Final = Replies()  # for now, or at all
 _SAID = {arg: b"+%b\r\n" % arg.encode() for arg in ("OK", "PONG", "QUEUED")}  # frequent simple strings, encoded
 _FORMS = [b"*%d\r\n" % count + count * b"$%d\r\n%b\r\n" for count in range(16)]
-HEADERS: Final = [b"$%d" % length for length in range(1024)]  # of bulk strings
+SHORT: Final = 1024  # bytes; a shorter string takes no time to copy or to free
+HEADERS: Final = [b"$%d" % length for length in range(SHORT)]  # of bulk strings
 _MANY = 8  # items that are worth looking at together
+LARGE: Final = 1 << 19  # bytes; a connection sends a larger string without a copy of it
 
 
 def encode(value: Value, protocol: int = 2) -> bytes:

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from final.data.store import SHORT
 from final.engine import fast_path
 from final.engine.client import Client
 from final.engine.command import PLAIN
 from final.engine.engine import Engine
 from final.engine.fast_path import FastPath
 from final.log.health import Event
+from final.protocol.writer import SHORT
 from stages.harness.wire import request
 from tests.support.folders import data_of, flush, log_in, opened
 from tests.support.oracle import InProcess, args_of

@@ -4,10 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from final.protocol.writer import HEADERS, NULL_ARRAY, Attributed, BigNumber, Push, Replies, Value, Verbatim, encode
+from final.protocol.writer import NULL_ARRAY, SHORT, Attributed, BigNumber, Push, Replies, Value, Verbatim, encode
 
-LONG = len(HEADERS)
-STRINGS = st.sampled_from([b"", b"a", b"\r\n", b"$1", *(length * b"x" for length in range(LONG - 2, LONG + 2))])
+STRINGS = st.sampled_from([b"", b"a", b"\r\n", b"$1", *(length * b"x" for length in range(SHORT - 2, SHORT + 2))])
 ITEMS = st.one_of(STRINGS, st.sampled_from([1, None, "OK", Verbatim(b"text"), [b"b"]]))
 
 
