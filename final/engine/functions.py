@@ -160,6 +160,11 @@ class Functions:
         return self.scripts.perform(client, program, readonly, lua, lambda: lua.invoke(function, keys, arguments))
 
     @property
+    def memory(self) -> int:
+        """The bytes that Lua uses for functions."""
+        return self._lua.memory() if self._lua is not None else 0
+
+    @property
     def codes(self) -> list[bytes]:
         """The texts of all libraries."""
         return [each.code for each in self.libraries]
@@ -183,7 +188,7 @@ def parse(code: bytes) -> tuple[bytes, bytes]:
     names = [option[5:] for option in options if option[:5].lower() == b"name="]
     for number, option in enumerate(options):
         if option[:5].lower() != b"name=":
-            raise ReplyError(f"ERR Invalid metadata value given: {shown(option)}")
+            raise ReplyError(f"ERR Invalid metadata value given: {shown(option, None)}")
         if number > 0:
             raise ReplyError("ERR Invalid metadata value, name argument was given multiple times")
     if not names:
@@ -194,5 +199,5 @@ def parse(code: bytes) -> tuple[bytes, bytes]:
             "long"
         )
     if engine[2:].lower() != b"lua":
-        raise ReplyError(f"ERR Engine '{shown(engine[2:])}' not found")
+        raise ReplyError(f"ERR Engine '{shown(engine[2:], None)}' not found")
     return names[0], newline + rest
