@@ -170,7 +170,7 @@ def function_stats(engine: Engine) -> Value:
         if program.request is None:
             raise scripts.busy_error
         running = {b"name": program.name, b"command": program.request, b"duration_ms": int(scripts.milliseconds)}
-    counts = {b"libraries_count": len(libraries.by_name), b"functions_count": len(libraries.functions)}
+    counts = {b"libraries_count": len(libraries.by_name), b"functions_count": len(libraries)}
     return {b"running_script": running, b"engines": {b"LUA": counts}}
 
 

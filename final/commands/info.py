@@ -116,7 +116,7 @@ def about_lua(engine: Engine) -> Fields:
         "used_memory_lua_human": human(of_scripts),
         "used_memory_scripts_eval": texts,
         "number_of_cached_scripts": len(scripts.texts),
-        "number_of_functions": len(libraries.functions),
+        "number_of_functions": len(libraries),
         "number_of_libraries": len(libraries.by_name),
         "used_memory_vm_functions": of_functions,
         "used_memory_vm_total": of_scripts + of_functions,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -56,6 +55,11 @@ ENDLESS = (
 START = {"final": final_server, "redis": redis_server}
 
 
+def slow(value: str) -> Any:
+    """A value for a test that then is slow."""
+    return pytest.param(value, marks=pytest.mark.slow)
+
+
 def start(name: str, *options: str, data: Path | None = None) -> AbstractContextManager[Server]:
     return START[name](*options, data=data)
 
@@ -78,7 +82,9 @@ def loaded(*codes: str) -> InProcess:
 
 
 @with_lua
-@pytest.mark.parametrize("rewritten", ["", "yes", "no"], ids=["changes", "a base with a preamble", "a base without"])
+@pytest.mark.parametrize(
+    "rewritten", ["", slow("yes"), slow("no")], ids=["changes", "a base with a preamble", "without"]
+)
 @pytest.mark.parametrize(("writer", "reader"), [("final", "redis"), ("redis", "final")])
 def test_a_log_with_functions_is_read_by_the_other_server(
     tmp_path: Path, writer: str, reader: str, rewritten: str
@@ -173,7 +179,7 @@ def test_without_lupa_libraries_are_kept_as_texts(tmp_path: Path, monkeypatch: p
 
 
 @with_lua
-@pytest.mark.parametrize("diskless", ["yes", "no"])
+@pytest.mark.parametrize("diskless", ["yes", slow("no")])
 @pytest.mark.parametrize(("primary", "replica"), [("final", "redis"), ("redis", "final")])
 def test_a_replica_has_the_functions_of_its_primary(primary: str, replica: str, diskless: str) -> None:
     delay = ("--repl-diskless-sync-delay", "0", "--repl-diskless-sync", diskless)
@@ -211,18 +217,6 @@ def test_a_replica_that_wants_only_functions_gets_no_keys() -> None:
         found = [args for _, args in read_snapshot(Cursor(data))]
         assert found == [[b"FUNCTION", b"LOAD", code.encode()] for code in codes]
         played.leave()
-
-
-@with_lua
-def test_redis_cli_fetches_functions_and_gives_them_to_another_server(tmp_path: Path) -> None:
-    cli = shutil.which("redis-cli")
-    if cli is None:
-        pytest.skip("there is no redis-cli on this machine")
-    path = tmp_path / "functions.rdb"
-    with start("final", "--repl-diskless-sync-delay", "0") as server:
-        fill(server.connect(), [["FUNCTION", "LOAD", LIBRARY], ["SET", "k", "v"]])
-        subprocess.run([cli, "-p", str(server.port), "--functions-rdb", str(path)], check=True, capture_output=True)
-    assert [args for _, args in read_snapshot(Cursor(path.read_bytes()))] == [[b"FUNCTION", b"LOAD", LIBRARY.encode()]]
 
 
 # Functions that do not end
@@ -311,7 +305,7 @@ def test_a_dump_whose_damage_the_checksum_does_not_show_is_loaded_as_redis_loads
         damaged = [data[:at] + bytes([data[at] ^ bit]) + data[at + 1 :] for at in range(len(data)) for bit in (1, 0x40)]
         requests = [each for one in damaged for each in (restored(one), [b"FUNCTION", b"LIST", b"WITHCODE"])]
         for args, ours, theirs in zip(requests, peer.ask_all(requests), real.ask_all(requests), strict=True):
-            assert told(ours) == told(theirs), args
+            assert alike(ours, theirs), args
 
 
 def restored(data: bytes) -> list[bytes]:
@@ -320,9 +314,16 @@ def restored(data: bytes) -> list[bytes]:
     return [b"FUNCTION", b"RESTORE", whole + crc64(whole).to_bytes(8, "little"), b"FLUSH"]
 
 
-def told(reply: bytes) -> bytes:
-    """A reply without what differs: which of several is named first."""
-    return re.sub(rb"(Library|Function) '?\w+'? already", rb"\1 already", reply)
+def alike(ours: bytes, theirs: bytes) -> bool:
+    """Whether replies are the same, but for the order of libraries and functions, and for which of them is named."""
+    told = [re.sub(rb"(Library|Function) '?\w+'? already", rb"\1 already", reply) for reply in (ours, theirs)]
+    return told[0] == told[1] or ordered(parse(ours)[0]) == ordered(parse(theirs)[0])
+
+
+def ordered(value: Any) -> Any:
+    """A value whose lists are sorted; maps and sets become lists."""
+    items = value.items() if isinstance(value, dict) else value
+    return sorted(map(ordered, items), key=repr) if isinstance(value, (list, tuple, dict, set, frozenset)) else value
 
 
 @with_lua
@@ -383,6 +384,15 @@ def test_a_bug_of_ours_is_no_error_of_the_library() -> None:
         interpreter.load_library(b"\nnosuch()")
     (function,) = interpreter.load_library(b"\nredis.register_function('one', function() return 1 end)")
     assert interpreter.invoke(function, [], []) == 1
+
+
+@with_lua
+def test_a_library_may_have_functions_whose_names_differ_in_case() -> None:
+    peer = loaded(
+        "#!lua name=l\n" + "\n".join(f"redis.register_function('{x}', function() return '{x}' end)" for x in "xX")
+    )
+    assert [peer.ask("FCALL x 0"), peer.ask("FCALL X 0")] == ["$1 x", "$1 x"]
+    assert [peer.ask("FUNCTION DELETE l"), peer.ask("FCALL x 0")] == ["+OK", "-ERR Function not found"]
 
 
 # What a user may
@@ -501,12 +511,14 @@ ODD = st.sampled_from(
         *("redis.register_function()", "redis.register_function(1, function() end)", "return 1 +"),
     ]
 )
-CODES = st.builds(
+TEXTS = st.builds(
     lambda first, name, statements: f"#!{first} name={name}\n" + "\n".join(statements),
     st.sampled_from(["lua", "lua", "LUA", "js"]),
     NAMES,
     st.lists(PLAIN | PLAIN | NAMED | ODD, max_size=3),
-).map(str.encode)
+)
+# Redis crashes when it deletes a library with functions whose names differ only in lower and upper case.
+CODES = TEXTS.filter(lambda code: not {"'a'", "'A'"} <= {*re.findall("'[aA]'", code)}).map(str.encode)
 CALLS = st.builds(
     lambda name, function, arguments: [name, function.encode(), *arguments],
     st.sampled_from([b"FCALL", b"FCALL_RO", b"fcall"]),
@@ -530,11 +542,6 @@ REQUESTS = st.one_of(
 )  # fmt: skip
 
 
-def ordered(value: Any) -> Any:
-    """A reply whose arrays are sorted: libraries and functions have no order in Redis."""
-    return sorted(map(ordered, value), key=repr) if isinstance(value, list) else value
-
-
 @with_lua
 def test_any_sequence_has_the_same_replies(redis: Shared) -> None:
     client = redis.clean().connect()
@@ -542,13 +549,12 @@ def test_any_sequence_has_the_same_replies(redis: Shared) -> None:
     looks = [[b"DISCARD"], [b"FUNCTION", b"LIST", b"WITHCODE"], [b"GET", b"k"]]
     clear = [[b"HELLO", b"2"], [b"FUNCTION", b"FLUSH"], [b"FLUSHALL"]]
 
-    @settings(max_examples=EXAMPLES, deadline=None)
+    @settings(max_examples=EXAMPLES // 3, deadline=None)
     @given(st.lists(REQUESTS, max_size=20))
     def holds(sequence: list[list[bytes]]) -> None:
         requests = [*sequence, *looks, *clear]
         for args, ours, theirs in zip(requests, peer.ask_all(requests), real.ask_all(requests), strict=True):
             if args[0] != b"HELLO":
-                same = told(ours) == told(theirs) or ordered(parse(ours)[0]) == ordered(parse(theirs)[0])
-                assert same, f"{args}: {shown(ours)}, but Redis: {shown(theirs)}"
+                assert alike(ours, theirs), f"{args}: {shown(ours)}, but Redis: {shown(theirs)}"
 
     holds()
