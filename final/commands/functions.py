@@ -84,7 +84,7 @@ def function_load(engine: Engine, db: Store, *options: bytes, function_code: byt
     """FUNCTION LOAD [REPLACE] function-code: load a library; answer with its name."""
     for option in options:
         if option.lower() != b"replace":
-            raise ReplyError(f"ERR Unknown option given: {shown(option)}")
+            raise ReplyError(f"ERR Unknown option given: {shown(option, None)}")
     name = engine.functions.load(function_code, bool(options), db.unit.replaying)
     changed(db)
     return name
@@ -137,7 +137,7 @@ def function_list(engine: Engine, *options: bytes) -> Value:
             if (pattern := next(given, None)) is None:
                 raise ReplyError("ERR library name argument was not given")
         else:
-            raise ReplyError(f"ERR Unknown argument {shown(option)}")
+            raise ReplyError(f"ERR Unknown argument {shown(option, None)}")
     matches = matcher(pattern.lower()) if pattern is not None else lambda name: True
     return [described(each, with_code) for each in engine.functions.libraries if matches(each.name.lower())]
 
@@ -170,7 +170,7 @@ def function_stats(engine: Engine) -> Value:
         if program.request is None:
             raise scripts.busy_error
         running = {b"name": program.name, b"command": program.request, b"duration_ms": int(scripts.milliseconds)}
-    counts = {b"libraries_count": len(libraries.by_name), b"functions_count": len(libraries.functions)}
+    counts = {b"libraries_count": len(libraries.by_name), b"functions_count": len(libraries)}
     return {b"running_script": running, b"engines": {b"LUA": counts}}
 
 

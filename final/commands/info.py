@@ -93,9 +93,7 @@ def about_memory(engine: Engine) -> Fields:
         "used_memory_dataset_perc": f"{100 * engine.eviction.used / used:.2f}%",
         "total_system_memory": machine,
         "total_system_memory_human": human(machine),
-        "number_of_cached_scripts": len(engine.scripts.texts),
-        "number_of_functions": 0,
-        "number_of_libraries": 0,
+        **about_lua(engine),
         "maxmemory": engine.options.maxmemory,
         "maxmemory_human": human(engine.options.maxmemory),
         "maxmemory_policy": engine.options.maxmemory_policy,
@@ -107,6 +105,28 @@ def about_memory(engine: Engine) -> Fields:
         "mem_cluster_links": 0,
         "mem_allocator": "python",
         "lazyfree_pending_objects": len(engine.unit.garbage),
+    }
+
+
+def about_lua(engine: Engine) -> Fields:
+    """Return the fields of the Memory section about scripts and functions: their texts, and what Lua uses for them."""
+    scripts, libraries = engine.scripts, engine.functions.libraries
+    of_scripts, of_functions = scripts.memory, engine.functions.memory
+    texts, codes = (sum(map(len, each)) for each in (scripts.texts.values(), engine.functions.codes))
+    return {
+        "used_memory_lua": of_scripts,
+        "used_memory_vm_eval": of_scripts,
+        "used_memory_lua_human": human(of_scripts),
+        "used_memory_scripts_eval": texts,
+        "number_of_cached_scripts": len(scripts.texts),
+        "number_of_functions": len(libraries),
+        "number_of_libraries": len(libraries.by_name),
+        "used_memory_vm_functions": of_functions,
+        "used_memory_vm_total": of_scripts + of_functions,
+        "used_memory_vm_total_human": human(of_scripts + of_functions),
+        "used_memory_functions": codes,
+        "used_memory_scripts": texts + codes,
+        "used_memory_scripts_human": human(texts + codes),
     }
 
 

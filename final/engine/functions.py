@@ -33,7 +33,11 @@ class Library:
 
 @dataclass
 class Libraries:
-    """Libraries, and all their functions, by name."""
+    """Libraries by name, and all their functions by name in lower case.
+
+    If the names of two functions of a library differ only in that, the first one is called. Redis crashes when such a
+    library is deleted.
+    """
 
     by_name: dict[bytes, Library] = field(default_factory=dict)
     functions: dict[bytes, Registered] = field(default_factory=dict)
@@ -42,15 +46,20 @@ class Libraries:
         """The libraries."""
         return iter(self.by_name.values())
 
+    def __len__(self) -> int:
+        """The number of functions."""
+        return sum(len(each.functions or ()) for each in self)
+
     def copy(self) -> "Libraries":
         """Return a copy, which can be changed."""
         return Libraries(self.by_name.copy(), self.functions.copy())
 
     def add(self, library: Library) -> None:
         """Add a library. Raises ReplyError if there is a function of the same name as one of it."""
-        found = {each.name: each for each in library.functions or ()}
-        if clash := next((name for name in found if name in self.functions), None):
-            raise ReplyError(f"ERR Function {clash.decode()} already exists")
+        found = {each.name.lower(): each for each in reversed(library.functions or ())}
+        for name, each in found.items():
+            if name in self.functions:
+                raise ReplyError(f"ERR Function {each.name.decode()} already exists")
         self.by_name[library.name] = library
         self.functions |= found
 
@@ -58,7 +67,7 @@ class Libraries:
         """Remove the library of this name, and return it; None: there is none."""
         library = self.by_name.pop(name, None)
         for each in (library and library.functions) or ():
-            del self.functions[each.name]
+            self.functions.pop(each.name.lower(), None)
         return library
 
 
@@ -144,7 +153,7 @@ class Functions:
 
     def find(self, name: bytes) -> Registered:
         """Return the function of this name. Raises ReplyError."""
-        function = self.libraries.functions.get(name)
+        function = self.libraries.functions.get(name.lower())
         if function is None:
             if any(each.functions is None for each in self.libraries):
                 raise NoLua
@@ -158,6 +167,11 @@ class Functions:
         """Call a function for a client, and return its reply; `request` is what the client has sent."""
         lua, program = self.lua, Program(function.name, function.flags, keys, declared=True, request=request)
         return self.scripts.perform(client, program, readonly, lua, lambda: lua.invoke(function, keys, arguments))
+
+    @property
+    def memory(self) -> int:
+        """The bytes that Lua uses for functions."""
+        return self._lua.memory() if self._lua is not None else 0
 
     @property
     def codes(self) -> list[bytes]:
@@ -183,7 +197,7 @@ def parse(code: bytes) -> tuple[bytes, bytes]:
     names = [option[5:] for option in options if option[:5].lower() == b"name="]
     for number, option in enumerate(options):
         if option[:5].lower() != b"name=":
-            raise ReplyError(f"ERR Invalid metadata value given: {shown(option)}")
+            raise ReplyError(f"ERR Invalid metadata value given: {shown(option, None)}")
         if number > 0:
             raise ReplyError("ERR Invalid metadata value, name argument was given multiple times")
     if not names:
@@ -194,5 +208,5 @@ def parse(code: bytes) -> tuple[bytes, bytes]:
             "long"
         )
     if engine[2:].lower() != b"lua":
-        raise ReplyError(f"ERR Engine '{shown(engine[2:])}' not found")
+        raise ReplyError(f"ERR Engine '{shown(engine[2:], None)}' not found")
     return names[0], newline + rest

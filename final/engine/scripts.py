@@ -118,8 +118,6 @@ class Scripts:
     ) -> Value:
         """Run a program for a client, and return its reply. SELECT in it does not change the client's database."""
         flags = program.flags
-        if readonly and program.writes:
-            raise ReplyError("ERR Can not execute a script with write flag using *_ro command.")
         self._readonly = readonly or "no-writes" in flags
         self._oom = self.full() and "allow-oom" not in flags
         if self._oom and program.writes:
@@ -129,6 +127,8 @@ class Scripts:
             raise self._refusal
         if self._stale and "allow-stale" not in flags:
             raise primary_down()
+        if readonly and program.writes:
+            raise ReplyError("ERR Can not execute a script with write flag using *_ro command.")
         self.program = program
         self._client = Client(id=client.id, db=client.db, address="?:0", deny_blocking=True, is_script=True)
         self._client.user, self._caller = client.user, client
@@ -144,6 +144,11 @@ class Scripts:
             self.counters.repeated += len(lua.repeated)
             self.program = self._client = self._caller = None
             self.busy = False
+
+    @property
+    def memory(self) -> int:
+        """The bytes that Lua uses for scripts."""
+        return self._lua.memory() if self._lua is not None else 0
 
     @property
     def milliseconds(self) -> float:

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from ..protocol.errors import ReplyError
+from ..protocol.errors import ReplyError, shown
 from ..protocol.writer import Value
 from .interpreter import Interpreter
 from .limits import ENDED
@@ -34,7 +34,7 @@ class FunctionInterpreter(Interpreter):
         finally:
             self._lift()
         if found is None:
-            raise ReplyError(f"ERR {problem.decode(errors='surrogateescape')}")
+            raise ReplyError(f"ERR {shown(problem, None)}")
         lines = code.split(b"\n")
         return [self._registered(each, lines) for each in found.values()]
 

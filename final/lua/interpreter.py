@@ -56,8 +56,9 @@ class Interpreter:
             attribute_filter=never,
             max_memory=0,  # no limit yet; None would mean that none can be set
         )
-        sources = [(files(__package__) / f"{name}.lua").read_bytes() for name in ("prelude", "libraries", "functions")]
-        prelude, libraries, functions = map(self._lua.compile, sources)
+        self.memory: Callable[[], int] = self._lua.get_memory_used  # how many bytes it uses
+        code = (files(__package__) / f"{name}.lua" for name in ("prelude", "libraries", "functions"))
+        prelude, libraries, functions = (self._lua.compile(each.read_bytes()) for each in code)
         called = calls(self._type, self._table, lambda: self._null, self._charge)
         self._compile, self._run, self._get, self._null, self._load_library = prelude(
             self._answer,
@@ -69,8 +70,7 @@ class Interpreter:
             libraries,
             self._lua.table_from({name: self._guarded(call) for name, call in called.items()}),
             STEPS,
-            self._restrict,
-            self._lift,
+            *(self._restrict, self._lift),
             (self._memory - RESERVE) / 1024,
             functions,
             self.CHUNK.encode(),
@@ -79,7 +79,7 @@ class Interpreter:
     def close(self) -> None:
         """Free the Lua state at once: references between it and this object form a cycle."""
         self._scripts.clear()
-        del self._compile, self._run, self._get, self._null, self._load_library, self._lua
+        del self._compile, self._run, self._get, self._null, self._load_library, self.memory, self._lua
 
     def _restrict(self) -> None:
         """Limit the memory of Lua."""
@@ -109,7 +109,7 @@ class Interpreter:
         """
         self._left -= size
         if self._left < self._next_look:
-            if self._left < 0 or self._lua.get_memory_used() > self._memory:
+            if self._left < 0 or self.memory() > self._memory:
                 raise MemoryError
             self._next_look = self._left - LOOK_EVERY
             if self._check():

@@ -13,15 +13,15 @@ class NamingError(ReplyError):
         return ReplyError(f"{self}{shown(command)}")
 
 
-def shown(arg: bytes) -> str:
-    """An argument as it is quoted in an error text: up to 128 bytes, and up to the first zero byte.
+def shown(arg: bytes, most: int | None = 128) -> str:
+    """An argument as it is quoted in an error text: up to 128 bytes mostly, and up to the first zero byte.
 
     `errors="surrogateescape"` keeps bytes that are not UTF-8, so that the client gets back what it sent.
 
     >>> shown(b"GETT"), shown(b"a\\x00b"), len(shown(b"x" * 1000))
     ('GETT', 'a', 128)
     """
-    return arg.split(b"\0")[0][:128].decode(errors="surrogateescape")
+    return arg.split(b"\0")[0][:most].decode(errors="surrogateescape")
 
 
 def unknown_command(args: list[bytes]) -> ReplyError:

@@ -94,8 +94,14 @@ class FullSync:
         others = self.find(State.WRITING)
         if others and self.worker is None and not replica.announced.filtered:
             self.greet(replica, others[0].position)
-        elif not self.engine.options.repl_diskless_sync_delay or not self.needs(replica)[0]:
+        elif not self.patience or not self.needs(replica)[0]:
             self.begin_if_due()
+
+    @property
+    def patience(self) -> int:
+        """How many milliseconds a replica waits for others that need the same, if no disk is used."""
+        options = self.engine.options
+        return options.repl_diskless_sync_delay * 1000 if options.repl_diskless_sync == "yes" else 0
 
     def begin_if_due(self) -> None:
         """Fork a child for the replicas that wait, unless another child runs, or more of them may come soon.
@@ -107,9 +113,8 @@ class FullSync:
             return
         diskless, keys, functions = needs = self.needs(waiting[0])
         served = [each for each in waiting if self.needs(each) == needs]
-        options = self.engine.options
-        patience = options.repl_diskless_sync_delay * 1000 if diskless else 0
-        many = 0 < options.repl_diskless_sync_max_replicas <= len(served)
+        patience = self.patience if diskless else 0
+        many = 0 < self.engine.options.repl_diskless_sync_max_replicas <= len(served)
         if many or self.engine.steady() - served[0].since >= patience:
             self.begin(served, diskless, keys, functions)
 

@@ -686,12 +686,15 @@ def test_redis_cli_fetches_a_snapshot(tmp_path: Path, diskless: str) -> None:
         client = server.connect()
         for line in MIXED:
             client.ask(*args_of(line))
+        code = "#!lua name=library\nredis.register_function('one', function() return 1 end)"
+        kept = [code.encode()] if client.ask("FUNCTION", "LOAD", code) == b"library" else []  # else there is no Lua
         for option in ("--rdb", "--functions-rdb"):
             path = tmp_path / option
             run = [cli, "-p", str(server.port), option, str(path)]
             subprocess.run(run, check=True, capture_output=True, timeout=60)
-            found[option] = set(data_of(loaded(path.read_bytes())))
-    assert found == {"--rdb": {0, 3}, "--functions-rdb": set()}
+            copy = loaded(path.read_bytes())
+            found[option] = set(data_of(copy)), copy.engine.libraries
+    assert found == {"--rdb": ({0, 3}, kept), "--functions-rdb": (set(), kept)}
 
 
 def test_redis_cli_shows_the_stream() -> None:
@@ -704,7 +707,6 @@ def test_redis_cli_shows_the_stream() -> None:
             assert shower.stdout is not None
             await_true(lambda: "state=online" in fields(client, "replication").get("slave0", ""), "it is online")
             client.ask("SET", "k", "v", "EX", 100)
-            assert shower.stdout.readline() == '"SELECT","0"\n'
             assert shower.stdout.readline().startswith('"SET","k","v","PXAT","')
             shower.kill()
 
