@@ -59,7 +59,9 @@ class Tracking:
             self.prefixes[prefix].pop(client)
             if not self.prefixes[prefix]:
                 del self.prefixes[prefix]
-                self.lengths -= Counter([len(prefix)])
+                self.lengths[len(prefix)] -= 1
+                if not self.lengths[len(prefix)]:
+                    del self.lengths[len(prefix)]
                 self.changed.pop(prefix, None)
 
     def gone(self, client: Client) -> None:
@@ -110,8 +112,8 @@ class Tracking:
                 ids.add(client.id)
                 if len(ids) > 2 * len(self.connected) + FEW:
                     self.items -= len(ids)
-                    ids &= self.connected.keys()
-                    self.items += len(ids) - 1
+                    ids.intersection_update(self.connected)
+                    self.items += len(ids)
             self.items += 1
 
     def tell(self, at: int, note: Note, client: Client | None) -> None:
@@ -123,15 +125,19 @@ class Tracking:
             if note.log:
                 self.flushed(client)
         elif note.touch:
-            ours = client is not None and not client.is_script and note.event not in ("expired", "evicted")
+            own = note.event not in ("expired", "evicted")
+            who = client.id if client is not None and own and not client.is_script else NOBODY
             for key in note.keys:
                 if self.lengths:
-                    self.collect(key, client.id if client is not None and ours else NOBODY)
+                    self.collect(key, who)
                 if (ids := self.table.pop(key, None)) is not None:
-                    self.invalidate(key, ids, client)
+                    self.invalidate(key, ids, client, own)
 
-    def invalidate(self, key: bytes, ids: set[int], client: Client | None) -> None:
-        """Tell the clients with these ids that a key, which has just left the table, has changed."""
+    def invalidate(self, key: bytes, ids: set[int], client: Client | None, own: bool = False) -> None:
+        """Tell the clients with these ids that a key, which has just left the table, has changed.
+
+        `client` is the one whose request is running, and `own` whether the change is what it has asked for.
+        """
         self.items -= len(ids)
         for number in ids:
             reader = self.connected.get(number)
@@ -139,7 +145,7 @@ class Tracking:
                 continue
             if client is None or number != client.id:
                 self.send(reader, [key])
-            elif not reader.tracking.noloop:
+            elif not (own and reader.tracking.noloop):
                 self.pending.append((reader, [key]))
 
     def flushed(self, client: Client | None) -> None:
