@@ -21,7 +21,7 @@ from stages.harness.course import ROOT
 from stages.harness.server import free_port
 from tests.support.machine import within
 from tests.support.observing import await_true
-from tests.support.oracle import final_server, redis_server
+from tests.support.oracle import args_of, final_server, redis_server
 from tests.support.server_log import messages
 
 BOTH = pytest.mark.parametrize("start", [final_server, redis_server], ids=["final", "redis"])
@@ -97,8 +97,6 @@ def test_syslog_need_not_be_there() -> None:
 def test_what_cannot_be_listened_on_is_said(tmp_path: Path) -> None:
     said = {
         ("--unixsocket", "/no/such/s"): "cannot listen on /no/such/s: No such file or directory\n",
-        ("--unixsocket", "/" + "s" * 200): f"cannot listen on /{'s' * 200}: AF_UNIX path too long\n",
-        ("--bind", "192.0.2.1"): "cannot listen on 192.0.2.1:PORT: Cannot assign requested address\n",
         ("--bind", "-192.0.2.1"): "cannot listen on 192.0.2.1:PORT: Cannot assign requested address\n",
     }
     for args, wanted in said.items():
@@ -155,12 +153,11 @@ def test_replicaof_no_one_is_a_primary(start: Any) -> None:
 
 
 ASKED = (
-    ("FLUSHALL",), ("SET", "k", "v"), ("GET", "k"), ("READ", "k"), ("get",), ("read",), ("Read", "k"),
-    ("CONFIG", "GET", "port"), ("cfg", "get", "hz"), ("cfg", "no"), ("PONG", "a"), ("ECHO", "a"),
-    ("COMMAND", "INFO", "get"), ("MULTI",), ("GET", "k"), ("EXEC",), ("MULTI",), ("READ", "k"), ("EXEC",),
-    ("EVAL", "return 1", 0), ("SCRIPT", "LOAD", "return 1"), ("ACL", "SETUSER", "u", "+get", "-config|get"), 
-    ("COMMAND", "GETKEYS", "read", "k"), ("ACL", "DRYRUN", "default", "get", "k"), ("ACL", "DRYRUN", "default", "read", "k"), ("SORT", "k", "BY", "x*"),
-)  # fmt: skip
+    *("FLUSHALL", "SET k v", "GET k", "READ k", "get", "read", "Read k", "CONFIG GET port", "cfg get hz", "cfg no"),
+    *("PONG a", "ECHO a", "COMMAND INFO get", "MULTI", "GET k", "EXEC", "MULTI", "READ k", "EXEC", "EVAL 1 0"),
+    *("SCRIPT LOAD 'return 1'", "ACL SETUSER u +get -config|get", "COMMAND GETKEYS read k", "SORT k BY x*"),
+    *("ACL DRYRUN default get k", "ACL DRYRUN default read k"),
+)
 
 
 def renaming(start: Any, folder: Path, *pairs: tuple[str, str]) -> Any:
@@ -176,11 +173,12 @@ def test_commands_are_renamed_as_in_redis(tmp_path: Path) -> None:
         folder.mkdir()
         with renaming(start, folder, *pairs) as server:
             client = server.connect()
-            answers.append([(args, str(client.ask(*args))) for args in ASKED])
+            answers.append([(line, str(client.ask(*args_of(line)))) for line in ASKED])
     for ours, theirs in zip(*answers, strict=True):
         assert ours == theirs
 
 
+@pytest.mark.slow
 @BOTH
 def test_the_log_is_loaded_where_its_commands_are_renamed(start: Any, tmp_path: Path) -> None:
     for number in range(2):
