@@ -1,6 +1,7 @@
 """The engine runs one request at a time, whole, at one instant, and hands on what it changed. It knows no socket."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from secrets import token_hex
 from time import perf_counter
@@ -31,6 +32,7 @@ from .command import ALLOW_BUSY, COMMANDS, DENYOOM, RUNS_QUEUE, UNQUEUED, WRITE,
 from .counters import Counters
 from .evict import Eviction
 from .faults import Faults
+from .in_unit import steps
 from .lookups import read_keys, use_keys
 from .monitor import Monitors
 from .notify import Notifications
@@ -79,7 +81,7 @@ class Engine:
         self.users, self.acl_log = Users(options), AclLog(options)
         self.admission = Admission(self)
         full = lambda: self.eviction.full  # noqa: E731
-        self.scripts = Scripts(options, self.run, full, self.admission, callbacks.while_busy, self.counters)
+        self.scripts = Scripts(options, partial(steps, self), full, self.admission, callbacks.while_busy, self.counters)
         self.faults = Faults(self.unit, callbacks.broken, self.settle_expired)
         self.started = self.unit.recently = steady()
         self.replica: Replica | None = None  # None: this server is a primary
@@ -205,7 +207,7 @@ class Engine:
             answer = answer.otherwise if client.deny_blocking else park(client, command, args, answer, now)
         if len(self.unit.notes) > start or client.channels or client.patterns or client.monitoring:
             answer = self.complete(client, command, args, answer, start)
-        elif not command.counts_reads and WRITE in command.flags:
+        elif command.only_uses:
             use_keys(client.db, command, args)
         took = (perf_counter() - began) * 1e6
         self.counters.commands_processed += 1

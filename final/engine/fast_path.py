@@ -11,7 +11,7 @@ from math import inf
 from time import perf_counter
 
 from ..data.kinds import Args
-from ..data.store import SHORT
+from ..data.string_runs import SHORT
 from ..protocol.writer import encode
 from .client import Client, Queued
 from .command import PLAIN, READS, Command

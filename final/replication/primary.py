@@ -6,7 +6,8 @@ from typing import Protocol
 
 from ..config.options import Options
 from ..data.store import Store
-from ..log.record import Record, encode_unit
+from ..data.unit import Requests
+from ..log.record import Change, Record, encode_unit
 from ..log.snapshot import Snapshots
 from ..protocol.errors import ReplyError, not_enough_replicas
 from ..protocol.writer import encode_request
@@ -65,14 +66,14 @@ class Primary:
 
     # The stream
 
-    def append(self, index: int, args: Sequence[bytes], more: Sequence[Record] = ()) -> None:
+    def append(self, index: int, change: Change, more: Sequence[Record] = ()) -> None:
         """Add one unit to the stream, as `Log.append` does to the log; but a replica's own changes stay its own."""
         if self.relaying:
             return
-        if index == self.database and not more:
-            self.append_raw(encode_request(args))
+        if index == self.database and not more and not isinstance(change, Requests):
+            self.append_raw(encode_request(change))
             return
-        data, self.database = encode_unit(self.database, (index, args), *more)
+        data, self.database = encode_unit(self.database, (index, change), *more)
         self.append_raw(data)
 
     def append_raw(self, data: bytes) -> None:

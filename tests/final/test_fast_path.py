@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from final.data.store import SHORT
+from final.data.string_runs import SHORT
 from final.engine import fast_path
 from final.engine.client import Client
 from final.engine.command import PLAIN
