@@ -81,6 +81,9 @@ class Engine(Protocol):
     def run(self, client: Client, command: Command, args: list[bytes]) -> Value:
         """Run a command as a part of another one, as EXEC and EVAL do: an error is returned."""
 
+    def perform(self, client: Client, command: Command, args: list[bytes]) -> Value:
+        """Call a command's function, and count the keys that it has read."""
+
     def connect(self, address: str = "") -> Client:
         """Register a client."""
 

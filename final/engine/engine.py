@@ -1,6 +1,7 @@
 """The engine runs one request at a time, whole, at one instant, and hands on what it changed. It knows no socket."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from math import floor
 from secrets import token_hex
@@ -30,11 +31,12 @@ from .blocking import Waiting
 from .callbacks import NO_CALLBACKS, Callbacks
 from .client import Client, about_to_run, discard
 from .clocks import steady_clock, wall_clock
-from .command import ALLOW_BUSY, DENYOOM, RUNS_QUEUE, UNQUEUED, WRITE, Command, find
+from .command import ALLOW_BUSY, DENYOOM, RUNS_QUEUE, UNQUEUED, Command, find
 from .counters import Counters
 from .evict import Eviction
 from .faults import Faults
 from .functions import Functions
+from .in_unit import steps
 from .lookups import read_keys, use_keys
 from .monitor import Monitors
 from .notify import Notifications
@@ -89,7 +91,7 @@ class Engine:
         self.users, self.acl_log = Users(options), AclLog(options)
         self.admission = Admission(self)
         full = lambda: self.eviction.full  # noqa: E731
-        self.scripts = Scripts(options, self.run, full, self.admission, callbacks.while_busy, self.counters)
+        self.scripts = Scripts(options, partial(steps, self), full, self.admission, callbacks.while_busy, self.counters)
         self.functions = Functions(self.scripts)
         self.faults = Faults(self.unit, callbacks.broken, self.settle_expired)
         self.started = self.unit.recently = steady()
@@ -230,7 +232,7 @@ class Engine:
             answer = answer.otherwise if client.deny_blocking else park(client, command, args, answer, now)
         if len(self.unit.notes) > start or client.channels or client.patterns or client.monitoring:
             answer = self.complete(client, command, args, answer, start)
-        elif not command.counts_reads and WRITE in command.flags:
+        elif command.only_uses:
             use_keys(client.db, command, args)
         if client.tracking is not None:
             self.tracking.has_run(client, command, args)

@@ -97,6 +97,7 @@ def describe(
         most=most,
         key_specs=tuple(derive(tuple(names), depth, step, keys)),
         plain=injected in ((Store,), (Store, Options)) and depth == 1 and BLOCKING not in flags,
+        contained=Engine not in injected and BLOCKING not in flags,
     )
 
 
@@ -127,6 +128,11 @@ def bind(
             raise too_many_arguments(name, args)
         return function(client.db, *args[1:])
 
+    def run_for_client(engine: Engine, client: Client, args: list[bytes]) -> Value:
+        if len(args) > most:
+            raise too_many_arguments(name, args)
+        return function(client, *args[1:])
+
     def run_with_options(engine: Engine, client: Client, args: list[bytes]) -> Value:
         return function(client.db, engine.options, *args[1:])
 
@@ -146,6 +152,8 @@ def bind(
         if fewest == most:
             return run_one if len(integers) == 1 else run_plain
         return run_plain if most == inf else run_up_to
+    if injected == (Client,) and not to_parse and depth == 1 and not last:
+        return run_for_client
     if injected == (Store, Options) and not to_parse and not last and most in (fewest, inf):
         return run_with_options
     return run

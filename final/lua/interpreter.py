@@ -38,11 +38,12 @@ class Interpreter:
     CHUNK = "user_script"  # what Lua's error messages call the source
 
     def __init__(
-        self, call: Call, check: Callable[[], bool], log: Callable[[int, str], None], may_call: MayCall = lambda _: True
+        self, check: Callable[[], bool], log: Callable[[int, str], None], may_call: MayCall = lambda _: True
     ) -> None:
-        """`call` runs a command; `check`, called regularly, returns whether the script must end; `log` logs a text."""
+        """`check`, called regularly, returns whether the script must end; `log` logs a text."""
         lua = lupa()
-        self._error, self._type, self._call, self._check = lua.LuaError, lua.lua_type, call, check
+        self._error, self._type, self._check = lua.LuaError, lua.lua_type, check
+        self.run_command: Call = lambda args, protocol: None  # runs a command for the script that is run next
         self.errors: list[ReplyError] = []  # the script's own in its reply …
         self.repeated: list[ReplyError] = []  # … and those of commands, which were counted when they failed
         self._memory = MOST_MEMORY
@@ -164,19 +165,23 @@ class Interpreter:
     def _answer(self, resp: float, count: float, args: Any) -> Any:
         """Run a command for `redis.call`, and return its reply as a Lua value; an error is a table with `err`."""
         self._lift()
-        return self._converted(lambda: self._call([args[place] for place in range(1, int(count) + 1)], int(resp)), resp)
+        return self._converted(lambda: self.run_command([args[place] for place in range(1, int(count) + 1)], int(resp)), resp)
 
-    def _brief(self, resp: float, *args: bytes) -> Any:
+    def _brief(self, *args: bytes) -> Any:
         """Do what `_answer` does, for few and short arguments: a PING takes 3.6 µs instead of 7.2.
 
         The limit on the memory stays for a short reply, for which the reserve is enough. Returned are this reply; the
         text of a simple string, and 1; or another reply, and 2, after the limit was lifted.
         """
-        answer = self._call([*args], int(resp))
+        answer = self.run_command([*args], 2)
         kind = type(answer)
         if kind is int or (kind is bytes and len(answer) <= SHORT):
             return answer
-        return (answer.encode(), 1) if kind is str else (self._converted(lambda: answer, resp), 2)
+        if kind is str:
+            return answer.encode(), 1
+        if answer is None:
+            return False
+        return self._converted(lambda: answer, 2), 2
 
     def _converted(self, answer: Callable[[], Value], resp: float) -> Any:
         """Return a reply as a Lua value."""

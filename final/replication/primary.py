@@ -6,9 +6,9 @@ from typing import Protocol
 
 from ..config.options import Options
 from ..data.store import Store
-from ..data.unit import Unit
+from ..data.unit import Requests, Unit
 from ..latency import Latency
-from ..log.record import Record, encode_unit
+from ..log.record import Change, Record, encode_unit
 from ..log.snapshot import Snapshots
 from ..protocol.errors import ReplyError, not_enough_replicas
 from ..protocol.numeric import parse_integer
@@ -74,14 +74,14 @@ class Primary:
 
     # The stream
 
-    def append(self, index: int, args: Sequence[bytes], more: Sequence[Record] = ()) -> None:
+    def append(self, index: int, change: Change, more: Sequence[Record] = ()) -> None:
         """Add one unit to the stream, as `Log.append` does to the log; but a replica's own changes stay its own."""
         if self.relaying:
             return
-        if index == self.database and not more:
-            self.append_raw(encode_request(args))
+        if index == self.database and not more and not isinstance(change, Requests):
+            self.append_raw(encode_request(change))
             return
-        data, self.database = encode_unit(self.database, (index, args), *more)
+        data, self.database = encode_unit(self.database, (index, change), *more)
         self.append_raw(data)
 
     def append_raw(self, data: bytes) -> None:
