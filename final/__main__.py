@@ -97,6 +97,19 @@ def choose_parser(options: Options) -> type[Reader]:
     return Reader
 
 
+def end(server: Server) -> NoReturn:
+    """Close the log, and exit at once: to free millions of values would take Python seconds."""
+    failure = server.failure
+    if server.engine.log is not None and not failure:
+        try:
+            server.engine.log.close()
+        except OSError as error:
+            failure = f"cannot write the log, its last changes are lost: {error}"
+    if failure:
+        log.critical("%s", failure)
+    os._exit(1 if failure else 0)
+
+
 def main() -> None:
     """Run the server until it is stopped; if it cannot start or continue, log one line and exit."""
     open_standard_files()
@@ -136,18 +149,11 @@ def main() -> None:
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(server.run())
+            end(server)  # here, as the end of this block waits for threads that look up the names of other servers
     except CannotListen as error:
         give_up(str(error))
     except BadTls as error:
         give_up(f"cannot configure TLS: {error}")
-    if server.failure:
-        give_up(server.failure)
-    if server.engine.log is not None:
-        try:
-            server.engine.log.close()
-        except OSError as error:
-            give_up(f"cannot write the log, its last changes are lost: {error}")
-    os._exit(0)  # to free millions of values would take Python seconds
 
 
 if __name__ == "__main__":

@@ -117,10 +117,7 @@ class Engine:
         self.clients.pop(client.id, None)
         if client.replica is not None:
             self.primary.detach(client.replica)
-        parked = client.parked
         self.waiting.unpark(client)
-        if parked is not None:
-            parked.wait.gone()
         self.watching.unwatch(client)
         self.pubsub.unsubscribe_all(client)
         self.monitors.remove(client)

@@ -120,7 +120,8 @@ class Scripts:
         self._oom = self.full() and "allow-oom" not in flags
         if self._oom and program.writes:
             raise out_of_memory()
-        self._refusal, self._stale = self.admission.refusal, self.admission.stale
+        obeyed = client.is_primary  # whose scripts write here, too
+        self._refusal, self._stale = (None, False) if obeyed else (self.admission.refusal, self.admission.stale)
         if self._refusal and program.writes:
             raise self._refusal
         if self._stale and "allow-stale" not in flags:

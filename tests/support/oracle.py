@@ -172,9 +172,9 @@ def redis_server(
         yield server
 
 
-def valkey_server(*options: str, data: Path | None = None) -> contextlib.AbstractContextManager[Server]:
+def valkey_server(*options: str, data: Path | None = None, port: int = 0) -> contextlib.AbstractContextManager[Server]:
     """Run a Valkey, as `redis_server` runs a Redis."""
-    return redis_server(*options, data=data, target=valkey_target())
+    return redis_server(*options, data=data, target=valkey_target(), port=port)
 
 
 @contextlib.contextmanager
