@@ -20,6 +20,7 @@ from final.log.rdb.crc import crc64
 from final.log.rdb.cursor import Cursor
 from final.log.rdb.read import read_functions, read_snapshot
 from final.log.rdb.write import dump_functions
+from final.log.read import CorruptLog
 from final.lua.functions import FunctionInterpreter
 from final.protocol.errors import ReplyError
 from final.protocol.reader import Reader
@@ -153,7 +154,7 @@ def test_what_the_log_gets_of_functions(tmp_path: Path) -> None:
 @with_lua
 def test_a_library_that_cannot_be_loaded_any_more_keeps_the_server_from_starting(tmp_path: Path) -> None:
     write_log(tmp_path, incr=request("FUNCTION", "LOAD", "#!lua name=n\nerror('no')"))
-    with pytest.raises(Exception, match="b'FUNCTION' was answered with ERR Error registering functions"):
+    with pytest.raises(CorruptLog, match="b'FUNCTION' was answered with ERR Error registering functions"):
         opened(tmp_path)
 
 
@@ -280,6 +281,16 @@ def test_a_library_that_loads_too_long_is_given_up(monkeypatch: pytest.MonkeyPat
         answer = shown(peer.sent([b"FUNCTION", b"LOAD", b"REPLACE", endless]))
         assert answer == "-ERR Error registering functions: ERR FUNCTION LOAD timeout"
         assert [peer.ask("FCALL one 0"), peer.ask("FCALL two 0")] == [":1", "-ERR Function not found"]
+
+
+@with_lua
+def test_a_log_whose_library_does_not_end_keeps_the_server_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("final.engine.functions.LOAD_TIMEOUT", 0.002)
+    write_log(tmp_path, incr=request("FUNCTION", "LOAD", "#!lua name=n\nwhile true do end"))
+    with pytest.raises(CorruptLog, match="ERR FUNCTION LOAD timeout"):
+        opened(tmp_path)
 
 
 # Hostile input
