@@ -148,13 +148,17 @@ class Following:
         stores = [Store(store.index, unit) for store in engine.stores]
         beside = Beside(stores, engine.options, Functions(engine.scripts))
         nobody = Client(id=0, db=beside.stores[0])
-        for args in requests:
-            if args:
-                answer = find(args, RENAMED).run(beside, nobody, args)
-                if isinstance(answer, ReplyError):
-                    raise answer
-                unit.notes.clear()
-            yield
+        try:
+            for args in requests:
+                if args:
+                    answer = find(args, RENAMED).run(beside, nobody, args)
+                    if isinstance(answer, ReplyError):
+                        raise answer
+                    unit.notes.clear()
+                yield
+        except BaseException:
+            beside.functions.flush()
+            raise
         self.adopt(beside, nobody.db.index)
 
     def adopt(self, beside: Beside, selected: int) -> None:
