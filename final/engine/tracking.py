@@ -73,7 +73,8 @@ class Tracking:
 
     def forget(self) -> None:
         """Forget the keys that clients have read."""
-        self.garbage.take_apart(self.table)
+        if self.table:
+            self.garbage.take_apart(self.table)
         self.table, self.items, self.candidates = {}, 0, []
 
     def has_run(self, client: Client, command: Command, args: list[bytes]) -> None:
@@ -201,7 +202,7 @@ class Tracking:
         changed, self.changed = self.changed, {}
         for prefix in sorted(changed):
             keys = sorted(changed[prefix])
-            for client in list(self.prefixes[prefix]):
+            for client in list(self.prefixes.get(prefix, ())):  # whoever does not read is disconnected meanwhile
                 told = keys
                 if client.tracking is not None and client.tracking.noloop:
                     told = [key for key in keys if changed[prefix][key] != client.id]
@@ -213,12 +214,12 @@ class Tracking:
 
         That may take several calls, of which each forgets more (`trackingLimitUsedSlots`).
         """
-        most = self.options.tracking_table_max_keys or len(self.table)
-        if len(self.table) <= most:
-            self.effort = 0
-            return
+        most = self.options.tracking_table_max_keys
         self.effort += EFFORT
-        for _ in range(min(self.effort, len(self.table) - most)):
+        for _ in range(self.effort):
+            if not most or len(self.table) <= most:  # it is empty if the last reader was just disconnected
+                self.effort = 0
+                return
             key = self.random_key()
             self.invalidate(key, self.table.pop(key), None)
 

@@ -468,6 +468,39 @@ def test_a_client_of_a_replica_is_told_of_what_its_primary_changes() -> None:
         client.expect(encode(Push([b"invalidate", [b"k"]]), 3))
 
 
+def test_a_reader_may_be_disconnected_while_it_is_told() -> None:
+    peer = InProcess(tracking_table_max_keys=2)
+    told = []
+
+    def reader(mode: str) -> Cache:
+        cache = Cache(peer)
+        cache.track(mode)
+        cache.client.deliver = lambda value: (told.append(value), peer.engine.disconnect(cache.client))  # type: ignore[assignment,func-returns-value]
+        return cache
+
+    for happens in ("SET a 1", "FLUSHALL", "PING"):
+        readers = [reader("ON"), reader("ON"), reader("ON BCAST PREFIX a PREFIX b")]
+        for cache in readers[:2]:
+            peer.engine.execute(cache.client, args_of("MGET a b c d"))
+        peer.ask(happens)
+        peer.ask("MSET a 1 b 1")
+        peer.engine.tracking.broadcast()
+        assert len(told) == 3 and not peer.engine.tracking.table and not peer.engine.tracking.prefixes
+        told.clear()
+
+
+def test_with_bcast_a_client_is_told_of_a_key_that_expires_while_nothing_else_happens(
+    rooms: tuple[Server, Server],
+) -> None:
+    client = rooms[0].connect()
+    client.send(request("HELLO", "3"))
+    client.read_reply()
+    client.ask("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "soon")
+    client.send(request("SET", "soon", "1", "PX", "100"))
+    client.expect(b"+OK\r\n" + 2 * encode(Push([b"invalidate", [b"soon"]]), 3))
+    client.close()
+
+
 @pytest.mark.slow
 def test_a_client_that_tracks_very_many_keys_and_never_reads_is_cut_off() -> None:
     with final_server("--client-output-buffer-limit", "normal 2mb 0 0", "--save", "") as server:
