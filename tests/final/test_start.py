@@ -156,7 +156,8 @@ ASKED = (
     *("FLUSHALL", "SET k v", "GET k", "READ k", "get", "read", "Read k", "CONFIG GET port", "cfg get hz", "cfg no"),
     *("PONG a", "ECHO a", "COMMAND INFO get", "MULTI", "GET k", "EXEC", "MULTI", "READ k", "EXEC", "EVAL 1 0"),
     *("SCRIPT LOAD 'return 1'", "ACL SETUSER u +get -config|get", "COMMAND GETKEYS read k", "SORT k BY x*"),
-    *("ACL DRYRUN default get k", "ACL DRYRUN default read k"),
+    *("ACL DRYRUN default get k", "ACL DRYRUN default read k", "ACL SETUSER u +eval -flushall -cfg", "ACL GETUSER u"),
+    *("ACL SETUSER u +cfg|get", "ACL SETUSER u +eval -flushall +config|get", "ACL GETUSER u", "COMMAND INFO eval"),
 )
 
 
