@@ -28,27 +28,23 @@ class Drawers:
     """The members of a collection as they were at one moment, in the order of their hashes."""
 
     def __init__(self, members: Collection[bytes]) -> None:
-        self._put = 0  # how many of them are in drawers
         self._shift = max(BITS - max(len(members) // DRAWER, 1).bit_length(), 0)
         self._drawers: list[list[bytes]] = [[] for _ in range(1 << BITS - self._shift)]
         self._sorted = bytearray(len(self._drawers))  # 1 for a drawer that is
         if large := len(members) > STEP:
             gc.collect(1)  # else garbage would be frozen, too
-        self._members = tuple(members)
+        self._waiting = list(members)  # those that are in no drawer yet
         if large:
             gc.freeze()  # the garbage collector would look at each member, which takes longer than all of this
 
     def fill(self, count: int) -> list[bytes] | None:
         """Put STEP members away, and return up to `count` of them; None: all are in their drawers."""
-        some = self._members[self._put : self._put + STEP]
-        self._put += len(some)
+        some = self._waiting[-STEP:]
+        del self._waiting[-STEP:]
         drawers, shift = self._drawers, self._shift
         for member in some:
             drawers[(hash(member) & MASK) >> shift].append(member)
-        if self._put < len(self._members):
-            return list(some[:count])
-        self._members, self._put = (), 0
-        return None
+        return some[:count] if self._waiting else None
 
     def page(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """The next cursor, 0 at the end, and `count` members from `cursor` on; those with the same hash together."""
@@ -68,8 +64,8 @@ class Drawers:
         return 0, found
 
     def parts(self) -> Iterable[list[bytes]]:
-        """The lists that hold the members, to be freed."""
-        return self._drawers
+        """The lists that hold members, to be freed."""
+        return [self._waiting, *self._drawers]
 
 
 class Order:
