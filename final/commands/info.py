@@ -69,7 +69,7 @@ def about_clients(engine: Engine) -> Fields:
         "connected_clients": len(engine.clients) - len(engine.primary.replicas),
         "cluster_connections": 0,
         "maxclients": engine.options.maxclients,
-        "blocked_clients": sum(each.parked is not None for each in engine.clients.values()),
+        "blocked_clients": sum(each.blocked for each in engine.clients.values()),
         "tracking_clients": 0,
     }
 
@@ -139,7 +139,7 @@ def about_work(engine: Engine) -> Fields:
         "rejected_connections": counters.connections_rejected,
         "expired_keys": counters.expired,
         "evicted_keys": counters.evicted,
-        "evicted_clients": 0,
+        "evicted_clients": counters.evicted_clients,
         "keyspace_hits": engine.stores[0].unit.hits,
         "keyspace_misses": engine.stores[0].unit.misses,
         "sync_full": engine.primary.full_syncs,

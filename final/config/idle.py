@@ -1,7 +1,7 @@
 """Options of Redis that have no effect here: a configuration for Redis has them, so they are taken, checked and shown.
 
 Each line of the table has a name, the default, and which values there are: one of several, a number in a range, a
-`size` with a unit, a `share` of the memory, any `text`, or only the default, as what it would turn on is not here
+`size` with a unit, any `text`, or only the default, as what it would turn on is not here
 (`never`). CONFIG SET cannot change a `fixed` one.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from ..protocol.inline import split_inline
 from .option import option
-from .values import not_here, parse_share
+from .values import not_here
 
 TABLE = """
 active-defrag-cycle-max             25            1..99
@@ -69,7 +69,6 @@ lazyfree-lazy-user-del              no            yes|no
 lazyfree-lazy-user-flush            no            yes|no
 list-compress-depth                 0             0..2147483647
 list-max-listpack-size              -2            -2147483648..2147483647
-maxmemory-clients                   0             share
 maxmemory-eviction-tenacity         10            0..100
 no-appendfsync-on-rewrite           no            yes|no
 oom-score-adj                       no            no|yes|relative|absolute
@@ -133,8 +132,6 @@ def declared() -> Iterator[Field[Any]]:
         elif kind in ("size", "size>0"):
             value = int(default)
             given |= {"memory": True, "least": int(kind != "size")}
-        elif kind == "share":
-            given["read"] = parse_share
         elif kind == "never":
             given["read"] = not_here(default)
         elif kind != "text":

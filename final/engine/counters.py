@@ -24,6 +24,7 @@ class Counters:
     errors: dict[str, int] = field(default_factory=dict)  # the first word of an error reply -> how many
     expired: int = 0  # keys
     evicted: int = 0  # keys
+    evicted_clients: int = 0
     samples: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=SAMPLES))  # time, number of calls
 
     def reset(self) -> None:

@@ -176,6 +176,7 @@ class Connection(Sending):
         """Change the state by the table in `connection_state`; queue the client or start a timer if necessary."""
         before = self.state
         state = self.state = NEXT[before][event]
+        self.client.postponed = state is PAUSED
         if state is READY or state is before:
             return
         if self.timer is not None:

@@ -1,10 +1,13 @@
 """The sending half of a client's connection: replies wait for the log; a replica is fed from its own record."""
 
 import asyncio
+from functools import partial
 
 from ..engine.client import Client
+from ..protocol.reader import Reader
 from ..replication.attached import AttachedReplica
 from .before_sleep import Iteration
+from .client_memory import usage_of
 from .output_limit import OutputLimit, output_of
 
 ROOM = 1 << 20  # bytes of replies to one client, after which no request is executed in this iteration
@@ -16,11 +19,14 @@ SMALL = 16 * 1024  # a chunk, input or output of this size in bytes is not limit
 class Sending(asyncio.Protocol):
     """What a connection has to send, and whether the client reads it."""
 
+    reader: Reader
+
     def __init__(self, iteration: Iteration, transport: asyncio.Transport, client: Client) -> None:
         self.iteration = iteration
         self.engine = iteration.engine
         self.transport = transport
         self.client = client
+        client.usage = partial(usage_of, self)
         self.output = bytearray()  # replies that wait until the log is flushed
         self.choked = False  # the client does not read its replies: `transport` holds more than 64 KiB of them
         self.output_limit = OutputLimit()

@@ -20,6 +20,7 @@ from ..protocol.writer import encode
 from ..replication.outgoing import Conversation
 from ..server_log import announce, log
 from .before_sleep import Iteration
+from .client_memory import evict_clients
 from .connection import Connection
 from .listener import AcceptedTransport, Listener, keep_alive
 from .outgoing import Outgoing
@@ -215,6 +216,7 @@ class Server:
         """Remove expired keys that no command reads, and free garbage, a little at a time: clients do not wait."""
         while True:
             more = self.engine.expire() | self.engine.unit.garbage.free()
+            self.engine.counters.evicted_clients += evict_clients(self.connections, self.options)
             for store in self.engine.stores:
                 store.limit_uses(self.engine.unit.recently)
             self.iteration.before_sleep()

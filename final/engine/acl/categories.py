@@ -18,12 +18,10 @@ IMPLIED = {  # by a flag of a command
     FAST: ["@fast"],
 }
 ABSENT = {  # commands of Redis 7.0 that are not here: a list of users that was written for Redis may name them
-    "@slow": "function latency latency|help",
+    "@slow": "function",
     "@slow @scripting": "fcall fcall_ro function|dump function|help function|kill function|list function|stats "
     "script|debug",
     "@write @slow @scripting": "function|delete function|flush function|load function|restore",
-    "@admin @slow @dangerous": "latency|doctor latency|graph latency|histogram latency|history latency|latest "
-    "latency|reset",
     "@slow @connection": "client|caching client|tracking client|trackinginfo",
 }
 LATER = {"client|setinfo": "client|setname"}  # commands of later releases, allowed with one that rules can name
