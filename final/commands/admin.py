@@ -14,6 +14,7 @@ from ..engine.make_room import evict
 from ..engine.open_files import adjust_open_files_limit
 from ..engine.packing import limit_packing
 from ..engine.signature import command
+from ..engine.slowlog import slow_after
 from ..engine.wait import Wait
 from ..protocol.errors import ReplyError, busy, syntax_error
 from ..protocol.pattern import matcher
@@ -88,6 +89,7 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
         engine.users.require_password(engine.options.requirepass)
     leave_expiry(engine)
     announce(engine.stores, engine.options.notify_keyspace_events)
+    engine.slow_after = slow_after(engine.options)
     limit_packing(engine.options, engine.stores)
     engine.counters.calls.track(engine.options.latency_tracking == "yes")
     if {"maxmemory", "maxmemory_policy"} & before.keys():
@@ -101,6 +103,7 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
 def config_resetstat(engine: Engine) -> Value:
     """CONFIG RESETSTAT: set the counters that INFO shows to zero."""
     engine.counters.reset()
+    engine.latency.forks, engine.latency.last_fork = 0, 0.0
     engine.stores[0].unit.hits = engine.stores[0].unit.misses = 0
     return "OK"
 

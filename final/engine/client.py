@@ -25,12 +25,13 @@ def do_nothing() -> None:
 
 
 class Usage(NamedTuple):
-    """What a connection holds for its client: a file descriptor, and bytes."""
+    """What a connection holds for its client: a file descriptor, bytes, and perhaps a request."""
 
     descriptor: int = -1
     query: int = 0  # of requests that are incomplete, or not executed yet
     output: int = 0  # of replies that wait for the log
     unread: int = 0  # of replies that the client has not read
+    paused: bool = False  # whether its next request waits until a pause is over
 
 
 OVERHEAD = 16 << 10  # bytes of a client with nothing to send or to receive, roughly: those of Redis
@@ -90,7 +91,6 @@ class Client:
     patterns: dict[bytes, None] = field(default_factory=dict)  # PSUBSCRIBE, in order
     shard_channels: dict[bytes, None] = field(default_factory=dict)  # SSUBSCRIBE, in order
     parked: Parked | None = None  # its command that waits for a key
-    postponed: bool = False  # its next request waits until a pause is over
     announced: Announced | None = None  # what it has said of itself as a replica: REPLCONF
     replica: AttachedReplica | None = None  # it is a replica: SYNC, PSYNC (CLIENT_SLAVE)
     write_offset: float = 0  # of the stream to replicas, after its last requests; infinite: not known (`woff`)
@@ -107,7 +107,7 @@ class Client:
     @property
     def blocked(self) -> bool:
         """Whether it waits, for a key or for the end of a pause (CLIENT_BLOCKED)."""
-        return self.parked is not None or self.postponed
+        return self.parked is not None or self.usage().paused
 
     @property
     def queued_bytes(self) -> int:

@@ -43,7 +43,7 @@ from .pubsub import PubSub
 from .scripts import Scripts
 from .security_warning import SecurityWarning
 from .settle import settle
-from .slowlog import SlowLog, was_slow
+from .slowlog import SlowLog, slow_after, was_slow
 from .wait import Wait
 from .watch import Watching
 
@@ -81,6 +81,7 @@ class Engine:
         self.snapshots = Snapshots(self, callbacks.in_child)
         self.primary = Primary(self, callbacks.in_child)
         self.monitors, self.slowlog, self.pause = Monitors(), SlowLog(options), Pause(self)
+        self.slow_after = slow_after(options)
         self.eviction = Eviction(options, self.stores, steady)
         self.users, self.acl_log = Users(options), AclLog(options)
         self.admission = Admission(self)
@@ -207,7 +208,7 @@ class Engine:
             counters.calls.waiting[command.name] += 1
             return answer
         counters.calls.took[command.name][floor(took + 0.5)] += 1
-        if took >= self.options.slowlog_log_slower_than or took >= self.latency.least * 1e6:
+        if took >= self.slow_after * 1e6:
             was_slow(self, client, command, args, took)
         return answer
 
@@ -267,9 +268,12 @@ class Engine:
         self.counters.sample(now)
         if self.pause.under_way(now) or not self.active_expire or self.unit.leaves_expiry:
             return False
-        began = perf_counter()
+        began, counters = perf_counter(), self.counters
         more = any([store.expire_due(most) for store in self.stores if store.deadlines])
-        self.latency.add("expire-cycle", perf_counter() - began)
+        took = perf_counter() - began
+        self.latency.add("expire-cycle", took)
+        counters.expiry_seconds += took
+        counters.unfinished_expiry += more
         self.settle_expired()
         return more
 

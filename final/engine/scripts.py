@@ -109,6 +109,11 @@ class Scripts:
             self._client = self._caller = None
             self.busy = False
 
+    @property
+    def memory(self) -> int:
+        """The bytes that Lua uses for scripts."""
+        return self._lua.memory() if self._lua is not None else 0
+
     def kill(self) -> None:
         """End the running script. Raises ReplyError if none runs, or if it has written already."""
         if self._client is None:

@@ -58,6 +58,7 @@ class Interpreter:
             max_memory=0,  # no limit yet; None would mean that none can be set
         )
         sources = [(files(__package__) / f"{name}.lua").read_bytes() for name in ("prelude", "libraries")]
+        self.memory: Callable[[], int] = self._lua.get_memory_used
         prelude, libraries = map(self._lua.compile, sources)
         called = calls(self._type, self._table, lambda: self._null, self._charge)
         self._compile, self._run, self._get, self._null = prelude(
@@ -78,7 +79,7 @@ class Interpreter:
     def close(self) -> None:
         """Free the Lua state at once: references between it and this object form a cycle."""
         self._scripts.clear()
-        del self._compile, self._run, self._get, self._null, self._lua
+        del self._compile, self._run, self._get, self._null, self._lua, self.memory
 
     def _restrict(self) -> None:
         """Limit the memory of Lua."""

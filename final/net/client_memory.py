@@ -7,6 +7,7 @@ from ..config.options import Options
 from ..engine.client import Client, Usage
 from ..protocol.numeric import parse_memory
 from ..protocol.reader import Reader
+from .connection_state import PAUSED, State
 
 LEAST = 128 << 10  # bytes: with less, nobody could say CONFIG SET any more
 
@@ -27,6 +28,7 @@ class Connected(Protocol):
     client: Client
     reader: Reader
     output: bytearray
+    state: State
 
     @property
     def transport(self) -> Transport:
@@ -41,7 +43,8 @@ def usage_of(connection: Connected) -> Usage:
     transport = connection.transport
     socket = transport.get_extra_info("socket")
     descriptor = -1 if socket is None else socket.fileno()
-    return Usage(descriptor, connection.reader.held, len(connection.output), transport.get_write_buffer_size())
+    unread, paused = transport.get_write_buffer_size(), connection.state is PAUSED
+    return Usage(descriptor, connection.reader.held, len(connection.output), unread, paused)
 
 
 def limit_of(options: Options) -> int | None:

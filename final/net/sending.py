@@ -8,6 +8,7 @@ from ..protocol.reader import Reader
 from ..replication.attached import AttachedReplica
 from .before_sleep import Iteration
 from .client_memory import usage_of
+from .connection_state import State
 from .output_limit import OutputLimit, output_of
 
 ROOM = 1 << 20  # bytes of replies to one client, after which no request is executed in this iteration
@@ -20,10 +21,11 @@ class Sending(asyncio.Protocol):
     """What a connection has to send, and whether the client reads it."""
 
     reader: Reader
+    state: State
 
     def __init__(self, iteration: Iteration, transport: asyncio.Transport, client: Client) -> None:
         self.iteration = iteration
-        self.engine = iteration.engine
+        self.engine, self.counters = iteration.engine, iteration.engine.counters
         self.transport = transport
         self.client = client
         client.usage = partial(usage_of, self)
@@ -37,6 +39,7 @@ class Sending(asyncio.Protocol):
         if client.subscribed or client.replica or self.engine.options.client_output_buffer_limit.normal:
             self.check_output_limit()
         if not self.transport.is_closing():
+            self.counters.output += len(self.output)
             large = len(self.output) > SMALL  # asyncio keeps what it cannot write yet: a view avoids a copy
             self.transport.write(memoryview(self.output) if large else self.output)
             if client.replica is not None:
@@ -51,6 +54,7 @@ class Sending(asyncio.Protocol):
             if self.choked or not (data := replica.take(CHUNK)):
                 return
             self.transport.write(data)
+            self.counters.replica_output += len(data)
         self.client.wake()
 
     def check_output_limit(self) -> None:

@@ -259,9 +259,9 @@ def test_a_line_of_client_list_has_the_fields_and_flags_of_redis(server: Server)
         client.ask(*line.split())
     client.ask("SET", "k", "x" * 100)
     other.ask("SET", "k", 1)
-    line = other.ask("CLIENT", "LIST", "ID", number)
-    assert isinstance(line, bytes)
-    told = dict(each.split("=") for each in line.decode().split())
+    listed = other.ask("CLIENT", "LIST", "ID", number)
+    assert isinstance(listed, bytes)
+    told = dict(each.split("=") for each in listed.decode().split())
     assert [*told][:28] == LISTED
     assert told["flags"] == "Pxde" and told["multi"] == "2" and int(told["multi-mem"]) >= 100
     assert int(told["fd"]) > 2 and int(told["tot-mem"]) > 100 and told["events"] == "r"
@@ -495,3 +495,56 @@ def test_the_size_of_a_large_collection_is_near_that_of_all_its_parts() -> None:
     peer.ask("XGROUP CREATE x g 0")
     peer.ask("XREADGROUP GROUP g c STREAMS x >")
     assert int(peer.ask("MEMORY USAGE x")[1:]) > few + 1000 * 150  # what is pending
+
+
+# INFO
+
+
+OMITTED = {"atomicvar_api", "gcc_version"}  # of the C compiler
+OURS = {"python_version", "aof_base_size", "aof_current_size"}  # Redis shows the last two while it keeps a log
+VARYING = re.compile("cmdstat_|latency_percentiles_|errorstat_|db\\d")
+
+
+def test_info_has_the_sections_and_fields_of_redis() -> None:
+    names = []
+    for start in final_server, redis_server:
+        with start() as server:
+            info = server.connect().ask("INFO", "everything")
+            assert isinstance(info, bytes)
+            lines = info.decode().split("\r\n")
+            names.append([line.partition(":")[0] for line in lines if line and not VARYING.match(line)])
+    ours, theirs = names
+    assert {*theirs} - {*ours} == OMITTED
+    assert {*ours} - {*theirs} <= OURS
+    assert [name for name in ours if name[0] == "#"] == [name for name in theirs if name[0] == "#"]
+
+
+SECTIONS = {
+    "Server Clients Memory Persistence Stats Replication CPU Modules Errorstats Cluster Keyspace": ["", "default"],
+    "Server Clients Memory Persistence Stats Replication CPU Modules Commandstats Errorstats Latencystats Cluster "
+    "Keyspace": ["all", "everything", "nosuch ALL"],
+    "Stats": ["STATS", "stats nosuch", "stats stats"],
+    "Server Clients Memory Persistence Stats Replication CPU Modules Commandstats Errorstats Cluster Keyspace": [
+        "commandstats default"
+    ],
+}
+
+
+def test_only_what_is_asked_for_is_in_info(server: Server) -> None:
+    client = server.connect()
+    for shown, asked in SECTIONS.items():
+        for sections in asked:
+            info = client.ask("INFO", *sections.split())
+            assert isinstance(info, bytes)
+            assert re.findall("^# (.*)\r", info.decode(), flags=re.MULTILINE) == shown.split(), sections
+
+
+def test_what_clients_send_and_are_sent_is_counted(server: Server) -> None:
+    client = server.connect()
+    names = ("total_net_input_bytes", "total_net_output_bytes", "total_reads_processed", "total_writes_processed")
+    before = [int(field(client, "stats", name)) for name in names]
+    client.ask("SET", "k", "x" * 100_000)
+    client.ask("GET", "k")
+    after = [int(field(client, "stats", name)) for name in names]
+    assert all(100_000 < now - then < 150_000 for then, now in zip(before[:2], after[:2], strict=True))
+    assert all(now > then for then, now in zip(before[2:], after[2:], strict=True))
