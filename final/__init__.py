@@ -11,6 +11,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         connection.py     one client's connection: its bytes, its replies, its share of an iteration of the event loop
         connection_state.py  the states of a connection, and what leads from one to the next, in one table
         sending.py        the sending half: replies that wait for the log, and what a replica gets
+        client_memory.py  maxmemory-clients: who is disconnected when all clients together take too much memory
         output_limit.py   client-output-buffer-limit: how many bytes may wait until the client reads them
         endpoints.py      the places to listen at: addresses with a port, with TLS or without, and a unix socket
         listener.py       accepts clients, a few in each iteration of the event loop
@@ -49,6 +50,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         pubsub.py         channels and patterns, with their subscribers
         tracking.py       client-side caching: which clients may have which keys in their own caches
         scripts.py, functions.py  the scripts that are loaded, and the one that runs; the libraries of functions
+        make_room.py      evicts keys before a request that may need memory
         evict.py          maxmemory: how much memory the keys take, and which of them to evict
         lookups.py        which keys of a request count as hits, as misses, and as used
         pause.py          CLIENT PAUSE: which requests have to wait

@@ -11,9 +11,11 @@ from ..engine.client import Client
 from ..engine.command import ADMIN, ALLOW_BUSY, FAST, IN_ADMIN, IN_DANGEROUS, LOADING, NO_MULTI, NOSCRIPT, STALE
 from ..engine.context import Engine
 from ..engine.following import leave_expiry
+from ..engine.make_room import evict
 from ..engine.open_files import adjust_open_files_limit
 from ..engine.packing import limit_packing
 from ..engine.signature import command
+from ..engine.slowlog import slow_after
 from ..engine.wait import wait_outside
 from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.pattern import matcher
@@ -87,10 +89,13 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
         engine.users.require_password(engine.options.requirepass)
     leave_expiry(engine)
     announce(engine.stores, engine.options.notify_keyspace_events)
+    engine.slow_after = slow_after(engine.options)
     limit_packing(engine.options, engine.stores)
     engine.counters.calls.track(engine.options.latency_tracking == "yes")
     if {"maxmemory", "maxmemory_policy"} & before.keys():
         engine.eviction.forget_all()
+        engine.eviction.counted()
+        evict(engine)
     return "OK"
 
 
@@ -110,6 +115,7 @@ def cannot_listen(error: Exception, changed: Iterable[str]) -> ReplyError:
 def config_resetstat(engine: Engine) -> Value:
     """CONFIG RESETSTAT: set the counters that INFO shows to zero."""
     engine.counters.reset()
+    engine.latency.forks, engine.latency.last_fork = 0, 0.0
     engine.stores[0].unit.hits = engine.stores[0].unit.misses = 0
     return "OK"
 

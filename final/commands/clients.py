@@ -81,7 +81,7 @@ def client_reply(client: Client, mode: bytes) -> Value:
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
 def client_no_evict(client: Client, mode: bytes) -> Value:
-    """CLIENT NO-EVICT ON | OFF: set the flag `e` in CLIENT LIST; this server never evicts a client."""
+    """CLIENT NO-EVICT ON | OFF: let this client stay connected when clients take more than `maxmemory-clients`."""
     if mode.lower() not in (b"on", b"off"):
         raise syntax_error()
     client.no_evict = mode.lower() == b"on"

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..protocol.inline import split_inline
 from .option import option
-from .values import not_here, parse_adjustments, parse_hostname, parse_share, parse_title
+from .values import not_here, parse_adjustments, parse_hostname, parse_title
 
 TABLE = """
 active-defrag-cycle-max             25            1..99
@@ -69,7 +69,6 @@ lazyfree-lazy-user-del              no            yes|no
 lazyfree-lazy-user-flush            no            yes|no
 list-compress-depth                 0             0..2147483647
 list-max-listpack-size              -2            -2147483648..2147483647
-maxmemory-clients                   0             share
 maxmemory-eviction-tenacity         10            0..100
 no-appendfsync-on-rewrite           no            yes|no
 oom-score-adj                       no            no|yes|relative|absolute
@@ -98,7 +97,6 @@ tls-session-caching                 yes           yes|no
 PARSERS = {
     "adjustments": parse_adjustments,
     "hostname": parse_hostname,
-    "share": parse_share,
     "title": parse_title,
 }
 ALIASES = {

@@ -10,7 +10,17 @@ from . import idle
 from .option import option, parse_value
 from .tls import TlsOptions
 from .value_options import ValueOptions
-from .values import USUAL, Limits, Percentiles, SavePoints, check_name, not_empty, parse_octal, read_replicaof
+from .values import (
+    USUAL,
+    Limits,
+    Percentiles,
+    SavePoints,
+    check_name,
+    not_empty,
+    parse_octal,
+    parse_share,
+    read_replicaof,
+)
 
 RELEASE = b"7.0.15"  # of the Redis whose replies this server matches
 POLICIES = (
@@ -149,6 +159,8 @@ class Options(ValueOptions, TlsOptions):
     maxmemory_samples: int = option(
         5, "how many keys are sampled to find one to evict", settable=True, least=1, most=2**31 - 1
     )
+    maxmemory_clients: str = option("0", "bytes, or percent of `maxmemory`, that clients may take; 0: no limit",
+                                    settable=True, read=parse_share)  # fmt: skip
     notify_keyspace_events: Events = option(  # noqa: RUF009  (it is a field)
         Events(), "which events on keys are published", settable=True, read=lambda text, _: Events.parse(text)
     )

@@ -84,9 +84,15 @@ class Unit:
         self.notes: list[Note] = []
         self.recently = 0  # the steady clock in milliseconds, read in each iteration of the event loop
         self.hits = self.misses = 0  # look-ups of keys by commands that read: found, and not found
-        self.leaves_expiry = False  # expired keys stay: this server is a replica, and its primary deletes them
+        self.leaves_expiry = False  # expired keys stay: there is a reason for which they must not be deleted now
+        self._reasons: set[str] = set()
         self.garbage = Garbage()  # what has gone from the databases, and is not freed yet
         self.changes = 0  # of keys since the last snapshot, in this unit and those before (Redis: `dirty`)
+
+    def leave_expiry(self, reason: str, holds: bool) -> None:
+        """Let expired keys stay while any reason for that holds, such as that the primary of a replica deletes them."""
+        (self._reasons.add if holds else self._reasons.discard)(reason)
+        self.leaves_expiry = bool(self._reasons)
 
     @property
     def now(self) -> int:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
+from typing import NamedTuple
 
 from ..data.store import Store
 from ..data.unit import Place
@@ -20,6 +22,19 @@ def discard(value: Value) -> None:
 
 def do_nothing() -> None:
     """There is no connection to close or to resume."""
+
+
+class Usage(NamedTuple):
+    """What a connection holds for its client: a file descriptor, bytes, and perhaps a request."""
+
+    descriptor: int = -1
+    query: int = 0  # of requests that are incomplete, or not executed yet
+    output: int = 0  # of replies that wait for the log
+    unread: int = 0  # of replies that the client has not read
+    paused: bool = False  # whether its next request waits until a pause is over
+
+
+OVERHEAD = 16 << 10  # bytes of a client with nothing to send or to receive, roughly: those of Redis
 
 
 @dataclass(eq=False)
@@ -71,6 +86,7 @@ class Client:
 
     deliver: Callable[[Value], None] = discard  # send a message now, before the reply to the current request
     hang_up: Callable[[], None] = do_nothing  # close the connection at once; replies that were not sent are lost
+    usage: Callable[[], Usage] = Usage  # what its connection holds
     resume: Callable[[], None] = do_nothing  # execute the request that a pause has held back
     is_primary: bool = False  # not a client, but the primary of this replica (CLIENT_MASTER)
     wake: Callable[[], None] = do_nothing  # send what there is for the replica, at the end of this iteration
@@ -107,6 +123,22 @@ class Client:
         self.user, self.authenticated = default, default.open
 
     @property
+    def blocked(self) -> bool:
+        """Whether it waits, for a key or for the end of a pause (CLIENT_BLOCKED)."""
+        return self.parked is not None or self.usage().paused
+
+    @property
+    def queued_bytes(self) -> int:
+        """The bytes of its requests after MULTI."""
+        return sum(map(len, chain.from_iterable(args for _, args in self.queue or ())))
+
+    @property
+    def memory(self) -> int:
+        """The bytes of memory that it takes, roughly."""
+        used = self.usage()
+        return OVERHEAD + used.query + used.output + used.unread + self.queued_bytes
+
+    @property
     def muted(self) -> bool:
         """Whether it is not sent replies now, nor what MONITOR shows; pushes it is sent always."""
         return self.reply_off or self.reply_skip
@@ -128,6 +160,7 @@ class Client:
     def detach(self) -> None:
         """Drop the references to the connection, which refers to the client: only the collector frees a cycle."""
         self.deliver, self.hang_up, self.resume, self.wake = discard, do_nothing, do_nothing, do_nothing
+        self.usage = Usage
 
     @property
     def subscribed(self) -> bool:

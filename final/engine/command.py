@@ -75,6 +75,7 @@ class Command:
     key_specs: tuple[KeySpec, ...] = ()
     tips: tuple[str, ...] = ()  # for the clients of a cluster, as in COMMAND INFO
     find_keys: FindKeys | None = None  # for commands whose keys no specification describes
+    writes: Callable[[Any, list[bytes]], bool | None] | None = None  # see `signature.py`
     secrets: Callable[[list[bytes]], Iterable[int]] | None = None  # the indexes of passwords in a request
     plain: bool = False  # its function takes no client and no engine, and never waits; see `fast_path.py`
     contained: bool = False  # its function takes no engine, and never waits; see `in_unit.py`

@@ -72,6 +72,7 @@ class Engine(Protocol):
     run_id: str
     counters: Counters
     latency: Latency
+    slow_after: float
     active_expire: bool
 
     @property

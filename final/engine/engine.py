@@ -18,8 +18,8 @@ from ..latency import Latency
 from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
-from ..protocol.errors import NamingError, ReplyError, no_such_key, out_of_memory
-from ..protocol.writer import NO_REPLY, Value
+from ..protocol.errors import NamingError, ReplyError, no_such_key
+from ..protocol.writer import Value
 from ..replication.failover import Failover
 from ..replication.primary import Primary
 from ..replication.replica import Replica
@@ -29,15 +29,16 @@ from .acl.users import Users
 from .admit import Admission
 from .blocking import Waiting
 from .callbacks import NO_CALLBACKS, Callbacks
-from .client import Client, about_to_run, discard
+from .client import Client, discard
 from .clocks import steady_clock, wall_clock
-from .command import ALLOW_BUSY, DENYOOM, RUNS_QUEUE, UNQUEUED, Command, find
+from .command import ALLOW_BUSY, RUNS_QUEUE, UNQUEUED, Command, find
 from .counters import Counters
 from .evict import Eviction
 from .faults import Faults
 from .functions import Functions
 from .in_unit import steps
 from .lookups import read_keys, use_keys
+from .make_room import make_room
 from .monitor import Monitors
 from .notify import Notifications
 from .packing import limit_packing
@@ -47,7 +48,7 @@ from .scripts import Scripts
 from .security_warning import SecurityWarning
 from .settle import settle
 from .shutdown import Shutdown
-from .slowlog import SlowLog, was_slow
+from .slowlog import SlowLog, slow_after, was_slow
 from .tracking import Tracking
 from .wait import Wait
 from .watch import Watching
@@ -86,7 +87,8 @@ class Engine:
         self.rewriter = Rewriter(self, callbacks.in_child)
         self.snapshots = Snapshots(self, callbacks.in_child)
         self.primary = Primary(self, callbacks.in_child)
-        self.monitors, self.slowlog, self.pause = Monitors(), SlowLog(options), Pause()
+        self.monitors, self.slowlog, self.pause = Monitors(), SlowLog(options), Pause(self)
+        self.slow_after = slow_after(options)
         self.eviction = Eviction(options, self.stores, steady)
         self.users, self.acl_log = Users(options), AclLog(options)
         self.admission = Admission(self)
@@ -136,7 +138,7 @@ class Engine:
             client.last_command = command.name
             self.admission.check(client, command, args)
             if self.eviction.keeping:
-                self.make_room(client, command, args)
+                make_room(self, client, command, args)
             if self.tracking.table:
                 self.tracking.keep_limit()
         except ReplyError as error:
@@ -192,28 +194,6 @@ class Engine:
         self.snapshots.give_way()
         self.primary.full_sync.give_way()
 
-    def make_room(self, client: Client, command: Command, args: list[bytes]) -> None:
-        """Evict keys before a request runs, until `maxmemory` is kept.
-
-        Raises `out_of_memory` if that fails and the request might need more memory.
-        """
-        self.eviction.touch(client.db.index, command, args)
-        if not self.eviction.full or self.replica is not None:  # a replica has what its primary has
-            return
-        began = perf_counter()
-        while self.eviction.full and (place := self.eviction.victim()) is not None:
-            store = self.stores[place[0]]
-            if store.delete(place[1]):
-                store.changed(place[1], log=(b"DEL", place[1]), event="evicted")
-                self.counters.evicted += 1
-            self.eviction.enter(place)
-        self.latency.add("eviction-cycle", perf_counter() - began)
-        self.complete(client, command, args, NO_REPLY)
-        self.settle()
-        queued = client.queue is not None and UNQUEUED not in command.flags  # any queued request takes memory
-        if self.eviction.full and (queued or any(DENYOOM in each.flags for each in about_to_run(client, command))):
-            raise out_of_memory()
-
     def run(self, client: Client, command: Command, args: list[bytes]) -> Value:
         """Run a command, complete its notes, and return its answer, unless it waits or the client was sent the answer.
 
@@ -223,6 +203,8 @@ class Engine:
         counters.blamed = counters.error_replies
         if self.monitors.clients:
             self.monitors.before(client, command, args)
+        if self.eviction.keeping:
+            self.eviction.touch(client.db.index, command, args)
         answer = self.perform(client, command, args)
         if isinstance(answer, Wait):
             park, now = self.waiting.park, self.steady()
@@ -243,7 +225,7 @@ class Engine:
             counters.calls.waiting[command.name] += 1
             return answer
         counters.calls.took[command.name][floor(took + 0.5)] += 1
-        if took >= self.options.slowlog_log_slower_than or took >= self.latency.least * 1e6:
+        if took >= self.slow_after * 1e6:
             was_slow(self, client, command, args, took)
         return answer
 
@@ -305,11 +287,14 @@ class Engine:
         self.counters.sample(now)
         if self.tracking.table:
             self.tracking.keep_limit()
-        if not self.active_expire or self.unit.leaves_expiry or now < self.pause.until:
+        if self.pause.under_way(now) or not self.active_expire or self.unit.leaves_expiry:
             return False
-        began = perf_counter()
+        began, counters = perf_counter(), self.counters
         more = any([store.expire_due(most) for store in self.stores if store.deadlines])
-        self.latency.add("expire-cycle", perf_counter() - began)
+        took = perf_counter() - began
+        self.latency.add("expire-cycle", took)
+        counters.expiry_seconds += took
+        counters.unfinished_expiry += more
         self.settle_expired()
         return more
 

@@ -1,9 +1,9 @@
 """`maxmemory`: how much memory the keys take by our estimate, and which of them to evict (`evict.c`).
 
-It names victims; the engine evicts them. The sizes are kept only while there is a limit, and how often keys are used
-only while there is one, or the policy is LFU. A size is that of `data/memory.py`, estimated again for each key that a
-command has changed, so that the sum falls when a key is deleted. The size of the process does not fall: Python keeps
-memory that it may need again.
+It names victims; `make_room.py` evicts them. The sizes are kept only while there is a limit, and how often keys are
+used only while there is one, or the policy is LFU. A size is that of `data/memory.py`, estimated again for each key
+that a command has changed, so that the sum falls when a key is deleted. The size of the process does not fall: Python
+keeps memory that it may need again.
 """
 
 import random
@@ -17,6 +17,7 @@ from ..data.unit import Note, Place
 from .command import NO_TOUCH, Command
 
 PER_KEY = 400  # bytes that an entry takes, with its places in the two `Urn`s
+EMPTY = 860 << 10  # bytes that a Redis without keys takes, of what `maxmemory` allows
 NEW = 5  # the frequency of a key that is new, so that it does not go at once
 MINUTE = 60_000  # milliseconds
 
@@ -91,7 +92,7 @@ class Eviction:
     @property
     def full(self) -> bool:
         """Whether the keys take more memory than `maxmemory` allows."""
-        return 0 < self.options.maxmemory < self.used
+        return 0 < self.options.maxmemory < self.used + EMPTY
 
     def frequency(self, place: Place) -> int:
         """Return how often a key was used, on the scale of LFU."""

@@ -89,13 +89,12 @@ class FastPath:
         if client.queue is not None:
             return self.enqueue(client, client.queue, requests, output, most, table)
         engine, unit, perform, protocol = self.engine, self.engine.unit, self.engine.perform, client.protocol
-        options, limit, calls = engine.options, engine.options.slowlog_log_slower_than, engine.counters.calls
+        options, calls, slow = engine.options, engine.counters.calls, engine.slow_after
         keeping = engine.eviction.keeping  # without a limit: how often keys are used
         unheard = not (engine.waiting.lines or engine.watching.clients or options.notify_keyspace_events or keeping)
         unheard = unheard and not engine.tracking.clients
         feeding = engine.primary.feeding
         recorded = feeding or engine.log is not None
-        slow = min(limit / 1e6 if limit >= 0 else inf, engine.latency.least)
         quick = unheard and slow >= 0.001  # seconds: somebody looks at each request
         before, began, last, settled = len(requests), perf_counter(), None, True
         same, since = 0, began  # calls of the command `last`, and when the first of them began

@@ -53,7 +53,7 @@ def lead(engine: Engine) -> None:
 
 def leave_expiry(engine: Engine) -> None:
     """Note whether expired keys stay until the primary deletes them, because this is a replica, or will be one."""
-    engine.unit.leaves_expiry = engine.admission.read_only or engine.failover is not None
+    engine.unit.leave_expiry("replica", engine.admission.read_only or engine.failover is not None)
 
 
 def fail_over(engine: Engine, target: Address | None, deadline: int | None, force: bool) -> None:

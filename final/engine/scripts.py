@@ -256,6 +256,18 @@ def shebang(script: bytes) -> set[str]:
     return flags
 
 
+def declares_writes(script: bytes) -> bool | None:
+    """Return whether a script says that it may write; None: it says nothing.
+
+    >>> declares_writes(b"return 1"), declares_writes(b"#!lua\\n"), declares_writes(b"#!lua flags=no-writes\\n")
+    (None, True, False)
+    """
+    try:
+        return "no-writes" not in shebang(script) if script.startswith(b"#!") else None
+    except ReplyError:
+        return True
+
+
 def redis_log(level: int, text: str) -> None:
     """Write to the server log what a script says with `redis.log`."""
     log.info("script: %s", text)

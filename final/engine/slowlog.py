@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass
+from math import inf
 from typing import Protocol
 
 from ..config.options import Options
@@ -30,6 +31,12 @@ class Engine(Protocol):
 
     slowlog: "SlowLog"
     latency: Latency
+
+
+def slow_after(options: Options) -> float:
+    """Return the seconds from which on the slow log or the latency monitor wants to know of a request."""
+    slow, threshold = options.slowlog_log_slower_than, options.latency_monitor_threshold
+    return min(slow / 1e6 if slow >= 0 else inf, threshold / 1e3 or inf)
 
 
 def was_slow(engine: Engine, client: Client, command: Command, args: list[bytes], took: float) -> None:

@@ -58,6 +58,11 @@ class Log:
         return self.health.displaced
 
     @property
+    def waiting(self) -> int:
+        """Return how many bytes are not written yet."""
+        return len(self._waiting)
+
+    @property
     def syncing(self) -> bool:
         """Return whether an fsync is under way."""
         return self._syncing.locked()

@@ -137,6 +137,7 @@ class Iteration:
             if log.displaced and self.engine.options.appendfsync == "always":
                 return
         unsent, self.unsent = self.unsent, {}
+        self.engine.counters.writes += len(unsent)
         for connection in unsent:
             try:
                 connection.send()

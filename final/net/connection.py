@@ -73,13 +73,14 @@ class Connection(Sending):
         """The client has sent `data`: execute the complete requests, or keep them for the client's turn.
 
         They are kept if the state is not READY, or if the time of this iteration is over; in CLOSING `data` is ignored.
-        The replies are collected in `output`, in the order of the requests. `send` writes them once the log holds
-        the changes that they confirm. When the reader raises ProtocolError, the requests before it are answered as
-        usual; then follows the error, `-ERR ` and its text, and the state becomes CLOSING.
+        The replies are collected in `output`, in order; `send` writes them once the log holds the changes that they
+        confirm. If the reader raises ProtocolError, it is sent behind the last reply, and the state becomes CLOSING.
         """
         if self.state is CLOSING:
             return
         self.client.last_interaction = self.engine.unit.recently
+        self.counters.input += len(data)
+        self.counters.reads += 1
         in_time = self.state is READY and perf_counter() < (self.iteration.deadline or inf)
         try:
             (self.reader.feed if in_time else self.reader.keep)(data)

@@ -53,6 +53,8 @@ class Outgoing(asyncio.Protocol):
         self.iteration.send_soon(self)
         self.moved = self.iteration.engine.steady()
         if self.conversation is not None:
+            if self.conversation is self.iteration.engine.replica:
+                self.iteration.engine.counters.replica_input += len(data)
             try:
                 self.conversation.received(data)
             except Exception as error:

@@ -3,11 +3,15 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from ..engine.client import Client
+from ..protocol.reader import Reader
 from ..protocol.writer import LARGE, Value, encode
 from ..replication.attached import AttachedReplica
 from .before_sleep import Iteration
+from .client_memory import usage_of
+from .connection_state import State
 from .output_limit import OutputLimit, output_of
 
 ROOM = 1 << 20  # bytes of replies to one client, after which no request is executed in this iteration
@@ -19,13 +23,16 @@ SMALL = 16 * 1024  # a chunk, input or output of this size in bytes is not limit
 class Sending(asyncio.Protocol):
     """What a connection has to send, and whether the client reads it."""
 
+    reader: Reader
+    state: State
     send_soon: Callable[[], None]  # have `send` called at the end of this iteration
 
     def __init__(self, iteration: Iteration, transport: asyncio.Transport, client: Client) -> None:
         self.iteration = iteration
-        self.engine = iteration.engine
+        self.engine, self.counters = iteration.engine, iteration.engine.counters
         self.transport = transport
         self.client = client
+        client.usage = partial(usage_of, self)
         self.output = bytearray()  # replies that wait until the log is flushed
         self.large: deque[memoryview] = deque()  # replies before those in `output`, which are sent in pieces
         self.full = False  # `transport` holds more than 64 KiB that the client has not read yet
@@ -51,7 +58,9 @@ class Sending(asyncio.Protocol):
                 if self.output:
                     self.large.append(memoryview(self.output))
                 self.send_large()
-            else:  # asyncio keeps what it cannot write yet: a view avoids a copy
+            else:
+                self.counters.output += len(self.output)
+                # asyncio keeps what it cannot write yet: a view avoids a copy
                 self.transport.write(memoryview(self.output) if len(self.output) > SMALL else self.output)
             if client.replica is not None:
                 self.feed(client.replica)
@@ -71,6 +80,7 @@ class Sending(asyncio.Protocol):
             whole = self.large.popleft()
             if len(whole) > LARGE:
                 self.large.appendleft(whole[LARGE:])
+            self.counters.output += len(whole[:LARGE])
             self.transport.write(whole[:LARGE])
         self.choke(bool(self.large) or self.full)
         if self.large and not self.full:
@@ -97,6 +107,7 @@ class Sending(asyncio.Protocol):
             if self.choked or not (data := replica.take(CHUNK)):
                 return
             self.transport.write(data)
+            self.counters.replica_output += len(data)
         self.client.wake()
 
     def check_output_limit(self) -> None:

@@ -24,6 +24,7 @@ from ..replication.replica import Replica
 from ..server_log import announce, log
 from .before_sleep import Iteration
 from .certificates import for_clients, for_servers, in_use
+from .client_memory import evict_clients
 from .connection import Connection
 from .daemon import remove_pidfile, write_pidfile
 from .endpoints import Endpoint, any_port, endpoints
@@ -230,6 +231,7 @@ class Server:
         """Remove expired keys that no command reads, and free garbage, a little at a time: clients do not wait."""
         while True:
             more = self.engine.expire() | self.engine.unit.garbage.free()
+            self.engine.counters.evicted_clients += evict_clients(self.connections, self.options)
             for store in self.engine.stores:
                 store.limit_uses(self.engine.unit.recently)
             self.iteration.before_sleep()

@@ -30,7 +30,8 @@ def servers() -> Iterator[list[Shared]]:
 @pytest.fixture(params=[0, 1], ids=["final", "redis"])
 def server(servers: list[Shared], request: pytest.FixtureRequest) -> Server:
     """One of them, without data."""
-    return servers[request.param].clean()
+    which: int = request.param
+    return servers[which].clean()
 
 
 def info(client: Client, *sections: str) -> dict[str, str]:
@@ -103,8 +104,8 @@ def test_the_time_of_a_call_is_told_as_sum_average_percentiles_and_histogram(ser
     assert told["calls"] == 3 and told["usec"] >= 20_000
     assert told["usec_per_call"] == pytest.approx(told["usec"] / 3, abs=0.01)
     client.ask("CONFIG", "SET", "latency-tracking-info-percentiles", "0 50 100")
-    told = info(client, "latencystats")["latency_percentiles_usec_debug"]
-    least, half, most = (float(each.partition("=")[2]) for each in told.split(","))
+    percentiles = info(client, "latencystats")["latency_percentiles_usec_debug"]
+    least, half, most = (float(each.partition("=")[2]) for each in percentiles.split(","))
     assert least <= half <= most and most >= 20_000
     (name, (_, calls, _, limits)) = histogram(client, "debug", "nosuch")
     assert (name, calls) == (b"debug", 3)

@@ -12,7 +12,7 @@ from final.config.options import POLICIES
 from final.data.garbage import FEW
 from final.data.kinds import KINDS
 from final.data.memory import size_of
-from final.engine.evict import Urn
+from final.engine.evict import EMPTY, Urn
 from stages.harness.server import Server
 from stages.harness.wire import Client, request
 from tests.support.observing import await_true
@@ -122,7 +122,7 @@ def test_evictions_reach_the_log_the_keyspace_and_info(policy: str, tmp_path: Pa
             client.ask("SET", f"k{number}", "v" * 100, "EX", 1000)
         listener.ask("PSUBSCRIBE", "__keyevent*")
         used = taken(client)
-        client.ask("CONFIG", "SET", "maxmemory", used // 2 if used else 12_000)
+        client.ask("CONFIG", "SET", "maxmemory", EMPTY + (used // 2 if used else 12_000))
         client.ask("SET", "last", "v", "EX", 1000)
         left = client.ask("DBSIZE")
         assert isinstance(left, int) and 5 < left < 35
@@ -159,7 +159,7 @@ def squeeze(peer: InProcess, keep: int) -> set[int]:
     """Leave room for some of the keys; answer with those that are gone."""
     peer.ask("PING")  # the books are made by now
     engine = peer.engine
-    engine.options.maxmemory = engine.eviction.used * keep // 100
+    engine.options.maxmemory = EMPTY + engine.eviction.used * keep // 100
     peer.now += 1
     peer.ask("PING")
     return {number for number in range(100) if f"k{number}".encode() not in engine.stores[0]}
@@ -260,7 +260,7 @@ def test_an_urn_gives_everything_and_nothing_else() -> None:
 
 def test_without_memory_transactions_and_scripts_are_refused_as_by_redis() -> None:
     lines = [
-        "SET x " + "y" * 1_000_000, "CONFIG SET maxmemory 100000",
+        "SET x " + "y" * 1_000_000, "CONFIG SET maxmemory 1000000",
         "MULTI", "GET x", "EXEC", "MULTI", "DEL x", "DISCARD", "MULTI", "SET a 1", "EXEC",
         'EVAL "#!lua\\nreturn 1" 0', 'EVAL "#!lua flags=allow-oom\\nreturn redis.call(\'set\', \'z\', 1)" 0',
         'EVAL "#!lua flags=no-writes\\nreturn 1" 0', "EVAL 'return redis.pcall(\"set\", \"z\", 1)' 0", "GET z",
@@ -329,8 +329,9 @@ def test_a_running_server_frees_what_waits(server: Server) -> None:
 
 
 USES = """
-    GET k | GET k | SET k w | APPEND k x | EXISTS k | TYPE k | TOUCH k | INCR k | MGET k k | STRLEN k | OBJECT ENCODING k
-    HSET h a 1 | HGET h a | HSET h a 2 | SUNIONSTORE t s | MULTI | GET k | GET k | EXEC | SETEX k 100 v | DEL k | SET k v
+    GET k | GET k | SET k w | APPEND k x | EXISTS k | TYPE k | TOUCH k | INCR k | MGET k k | STRLEN k
+    HSET h a 1 | HGET h a | HSET h a 2 | SUNIONSTORE t s | MULTI | GET k | GET k | EXEC | SETEX k 9 v | DEL k
+    SET k v | OBJECT ENCODING k
 """
 
 

@@ -18,10 +18,7 @@ IMPLIED = {  # by a flag of a command
     FAST: ["@fast"],
 }
 ABSENT = {  # commands of Redis 7.0 that are not here: a list of users that was written for Redis may name them
-    "@slow": "latency latency|help",
     "@slow @scripting": "script|debug",
-    "@admin @slow @dangerous": "latency|doctor latency|graph latency|histogram latency|history latency|latest "
-    "latency|reset",
 }
 LATER = {"client|setinfo": "client|setname"}  # commands of later releases, allowed with one that rules can name
 
