@@ -186,9 +186,18 @@ SCRIPTS = {
     "EVALSHA READING 0": True,
     "EVALSHA x 0": False,
     "MULTI | EVALSHA READING 0 | EXEC": True,
+    "FCALL writing 0": False,
+    "FCALL reading 0": True,
+    "FCALL_RO writing 0": False,
+    "FCALL_RO reading 0": True,
+    "FCALL nosuch 0": False,
     "PFCOUNT k": False,
     "PUBLISH c x": False,
 }
+LIBRARY = """#!lua name=paused
+redis.register_function('writing', function() return 1 end)
+redis.register_function{function_name='reading', callback=function() return 1 end, flags={'no-writes'}}
+"""
 
 
 def test_in_a_pause_of_writes_only_scripts_that_say_so_run(server: Server) -> None:
@@ -200,6 +209,7 @@ def test_in_a_pause_of_writes_only_scripts_that_say_so_run(server: Server) -> No
         digest = admin.ask("SCRIPT", "LOAD", f"#!lua flags={flags}\nreturn 1")
         assert isinstance(digest, bytes)
         names[name] = digest.decode()
+    admin.ask("FUNCTION", "LOAD", "REPLACE", LIBRARY)
     admin.ask("CLIENT", "PAUSE", 60_000, "WRITE")
     clients = {line: server.connect() for line in SCRIPTS}
     for line, client in clients.items():
