@@ -130,7 +130,7 @@ class Interpreter:
             finally:
                 self._lift()
             if function is None:
-                raise ReplyError(f"ERR Error compiling script (new function): {problem.decode(errors='replace')}")
+                raise ReplyError(f"ERR Error compiling script (new function): {problem.decode(errors='surrogateescape')}")
             self._scripts[name] = function, body.rstrip().count(b"\n") + 1
         return name
 
@@ -139,7 +139,7 @@ class Interpreter:
         function, lines = self._scripts[name]
         self.errors = 0
         try:  # `third`: of a script that ends well, the RESP version that it chose; else the line of its error
-            fine, result, third, counted = self._run(function, *map(self._lua.table_from, (keys, arguments)))
+            fine, result, third, counted = self._run(function, lines, *map(self._lua.table_from, (keys, arguments)))
         except self._error:  # not even Lua's own error message fitted in memory
             return self._failure(ENDED[MemoryError])
         finally:
@@ -149,8 +149,7 @@ class Interpreter:
         if isinstance(result, BaseException):
             raise result  # from `redis.call`: a bug of the server, which the script must not catch
         text = result.decode(errors="surrogateescape") if isinstance(result, bytes) else "ERR unknown error"
-        # `return redis.call(…)` is a tail call, so its line is unknown: most likely it is the last one.
-        return self._failure(f"{text} script: {name.decode()}, on @user_script:{third or lines}.", counted)
+        return self._failure(f"{text} script: {name.decode()}, on @user_script:{third}.", counted)
 
     def _failure(self, text: str, counted: Any = None) -> ReplyError:
         """An error in a script's reply. `counted`: it is one of a command."""
