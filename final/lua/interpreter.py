@@ -133,7 +133,7 @@ class Interpreter:
             finally:
                 self._lift()
             if function is None:
-                raise ReplyError(f"ERR Error compiling script (new function): {problem.decode(errors='replace')}")
+                raise ReplyError(f"ERR Error compiling script (new function): {problem.decode(errors='surrogateescape')}")
             self._scripts[name] = function, body.rstrip().count(b"\n") + 1
         return name
 
@@ -145,7 +145,7 @@ class Interpreter:
         """Run a script or a function; return its reply. `line`: of a tail call, whose errors have no line in Lua."""
         self.errors, self.repeated = [], []
         try:  # `third`: of a script that ends well, the RESP version that it chose; else the line of its error
-            fine, result, third, counted = self._run(function, *map(self._lua.table_from, (keys, arguments)))
+            fine, result, third, counted = self._run(function, line, *map(self._lua.table_from, (keys, arguments)))
         except self._error:  # not even Lua's own error message fitted in memory
             return self._failure(ENDED[MemoryError])
         finally:
@@ -155,7 +155,7 @@ class Interpreter:
         if isinstance(result, BaseException):
             raise result  # from `redis.call`: a bug of the server, which the script must not catch
         text = result.decode(errors="surrogateescape") if isinstance(result, bytes) else "ERR unknown error"
-        return self._failure(f"{text} script: {name.decode()}, on @{self.CHUNK}:{third or line}.", counted)
+        return self._failure(f"{text} script: {name.decode()}, on @{self.CHUNK}:{third}.", counted)
 
     def _failure(self, text: str, counted: Any = None) -> ReplyError:
         """An error in a script's reply. `counted`: it is one of a command."""
