@@ -19,7 +19,7 @@ from ..latency import Latency
 from ..protocol.errors import ReplyError
 from ..server_log import log
 from .child import Child, Visit, Wanted, joined, write_file
-from .folder import sync_names
+from .folder import freed_by_a_thread, sync_names
 from .rdb.cursor import BadSnapshot
 from .rdb.write import snapshot, with_checksum
 from .read import STEP, Progress, Refusable, read_rdb, unusable
@@ -212,7 +212,8 @@ class Snapshots:
     def replace(self, draft: Path) -> None:
         """Replace the last snapshot by a file that is complete and on the disk. Raises OSError."""
         try:
-            draft.rename(self.path)
+            with freed_by_a_thread(self.path):
+                draft.rename(self.path)
             sync_names(self.path.parent)
         except OSError:
             draft.unlink(missing_ok=True)
