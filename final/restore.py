@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from .data.loading_store import loading
 from .engine.client import Client
-from .engine.command import ADMIN, PUBSUB, WRITE, find
+from .engine.command import ADMIN, PUBSUB, RENAMED, WRITE, find
 from .engine.engine import Engine
 from .log.aof import Log
 from .log.read import Refusable
@@ -27,15 +27,22 @@ def restore(engine: Engine) -> None:
 
 
 def restore_snapshot(engine: Engine) -> None:
-    """Restore the data from the snapshot, without the keys whose deadline has passed."""
-    replay(engine, engine.snapshots.load())
-    engine.snapshots.loaded = sum(map(len, engine.stores))
+    """Restore the data from the snapshot, and continue the stream to replicas, or from the primary, if it says which.
+
+    Keys whose deadline has passed are removed, unless this is a replica: its primary may have given them another one.
+    """
+    snapshots = engine.snapshots
+    replay(engine, snapshots.load())
     engine.unit.stopped = None
-    for store in engine.stores:
-        while store.expire_due(1000):
-            pass
-    engine.snapshots.expired = len(engine.unit.notes)
-    engine.unit.notes.clear()
+    following = bool(engine.options.replicaof)
+    engine.primary.continue_from(snapshots.loaded_about, following)
+    for store in () if following else engine.stores:
+        more = True
+        while more:
+            more = store.expire_due(1000)
+            snapshots.expired += len(engine.unit.notes)
+            engine.settle()
+    snapshots.loaded = sum(map(len, engine.stores))
 
 
 def replay(engine: Engine, requests: Iterable[Refusable]) -> None:
@@ -55,7 +62,7 @@ def replay(engine: Engine, requests: Iterable[Refusable]) -> None:
             try:
                 if (form := (args[0], len(args))) != known:
                     known = None
-                    command = find(args)
+                    command = find(args, RENAMED)
                     if WRITE not in command.flags and (ADMIN in command.flags or PUBSUB in command.flags):
                         continue
                     if "|" not in command.name:  # of subcommands, all have one name
@@ -80,7 +87,7 @@ def matters(args: list[bytes]) -> bool:
     different then; and after a SELECT that fails, the next changes would reach the wrong database.
     """
     try:
-        command = find(args)
+        command = find(args, RENAMED)
     except ReplyError:
         return True
     return WRITE in command.flags or command.group.name == "scripting" or command.name == "select"

@@ -2,10 +2,10 @@
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from ..engine.acl.categories import categories
-from ..engine.command import COMMANDS, INTERNAL, LOADING, STALE, Command, Group, look_up
+from ..engine.acl.categories import CATEGORIES, categories
+from ..engine.command import COMMANDS, LOADING, SHOWN, STALE, Command, Group, look_up
 from ..engine.key_specs import KeySpec, legacy
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error
@@ -70,7 +70,7 @@ def command_getkeys(name: bytes, arg: bytes, *args: bytes) -> Value:
 @command(LOADING, STALE, of="command")
 def command_getkeysandflags(name: bytes, arg: bytes, *args: bytes) -> Value:
     """COMMAND GETKEYSANDFLAGS command arg [arg ...]: answer with the keys of a request, and how each is used."""
-    return [[key, set(access.split())] for key, access in used_keys([name, arg, *args])]
+    return [[key, ordered(access.split())] for key, access in used_keys([name, arg, *args])]
 
 
 def used_keys(request: list[bytes]) -> list[tuple[bytes, str]]:
@@ -102,12 +102,19 @@ def described(entry: Command) -> Value:
     The items are name, arity, flags, first key, last key, step, ACL categories, tips, key specifications and
     subcommands.
     """
-    flags = {each for each in entry.flags if each not in INTERNAL and not each.startswith("@")}
+    flags = ordered(each for each in SHOWN if each in entry.flags)
+    held = categories(entry)
+    groups = ordered(each for name in CATEGORIES if (each := "@" + name) in held)
     specs = [specification(each) for each in entry.key_specs]
     subcommands = [described(each) for each in entry.subcommands.values()]
     positions = legacy(entry.key_specs)
     tips = [each.encode() for each in entry.tips]
-    return [entry.name.encode(), entry.arity, flags, *positions, categories(entry), tips, specs, subcommands]
+    return [entry.name.encode(), entry.arity, flags, *positions, groups, tips, specs, subcommands]
+
+
+def ordered(names: Iterable[str]) -> Value:
+    """Return a set of names that is written in this order: a Python set has another one in each run."""
+    return dict.fromkeys(names).keys()
 
 
 def specification(spec: KeySpec) -> Value:
@@ -123,7 +130,7 @@ def specification(spec: KeySpec) -> Value:
     if not spec.begin:
         begin = find = {b"type": b"unknown", b"spec": {}}
     notes: dict[Value, Value] = {b"notes": spec.notes.encode()} if spec.notes else {}
-    return notes | {b"flags": set(spec.access.split()), b"begin_search": begin, b"find_keys": find}
+    return notes | {b"flags": ordered(spec.access.split()), b"begin_search": begin, b"find_keys": find}
 
 
 def documented(entry: Command) -> Value:

@@ -9,6 +9,7 @@ from ..engine.command import (
     MAY_REPLICATE,
     MOVABLEKEYS,
     NO_MANDATORY_KEYS,
+    NO_TOUCH,
     NOSCRIPT,
     READONLY,
     SKIP_MONITOR,
@@ -29,7 +30,7 @@ from ..protocol.writer import Value
 
 GROUP = Group("scripting", "@scripting", "g")
 
-CALL_FLAGS = (NOSCRIPT, STALE, SKIP_MONITOR, NO_MANDATORY_KEYS, MOVABLEKEYS)
+CALL_FLAGS = (NOSCRIPT, STALE, SKIP_MONITOR, NO_MANDATORY_KEYS, MOVABLEKEYS, NO_TOUCH)
 EVERYWHERE = "request_policy:all_shards response_policy:all_succeeded"
 
 
@@ -46,10 +47,19 @@ def call(engine: Engine, client: Client, request: list[bytes], readonly: bool) -
     return engine.functions.call(client, request, function, args[:number], args[number:], readonly)
 
 
+def may_write(engine: Engine, args: list[bytes]) -> bool | None:
+    """Return whether the function that a request names may write, as its flags say; None: there is none."""
+    try:
+        return "no-writes" not in engine.functions.find(args[1]).flags
+    except ReplyError:
+        return None
+
+
 @command(
     *CALL_FLAGS,
     MAY_REPLICATE,
     keys="RW access update",
+    writes=may_write,
     notes=["We cannot tell how the keys will be used so we assume the worst, RW and UPDATE"],
 )
 def fcall(engine: Engine, client: Client, request: Args, function: bytes, numkeys: bytes, *args: bytes) -> Value:
@@ -60,6 +70,7 @@ def fcall(engine: Engine, client: Client, request: Args, function: bytes, numkey
 @command(
     READONLY,
     *CALL_FLAGS,
+    writes=may_write,
     notes=["We cannot tell how the keys will be used so we assume the worst, RO and ACCESS"],
 )
 def fcall_ro(engine: Engine, client: Client, request: Args, function: bytes, numkeys: bytes, *args: bytes) -> Value:

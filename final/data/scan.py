@@ -9,9 +9,10 @@ into drawers, by the first bits of their hashes, STEP in each call; such a call 
 put away, which are returned again when their turn comes. A drawer is sorted when it is opened.
 """
 
+import gc
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 
 from .garbage import Garbage
 
@@ -26,24 +27,24 @@ FILLING = 2  # the cursor until all are in drawers; ranks are odd
 class Drawers:
     """The members of a collection as they were at one moment, in the order of their hashes."""
 
-    def __init__(self, members: tuple[bytes, ...]) -> None:
-        self._members = members  # a tuple: the garbage collector looks at a list of a million again and again
-        self._put = 0  # how many of them are in drawers
+    def __init__(self, members: Collection[bytes]) -> None:
         self._shift = max(BITS - max(len(members) // DRAWER, 1).bit_length(), 0)
         self._drawers: list[list[bytes]] = [[] for _ in range(1 << BITS - self._shift)]
         self._sorted = bytearray(len(self._drawers))  # 1 for a drawer that is
+        if large := len(members) > STEP:
+            gc.collect(1)  # else garbage would be frozen, too
+        self._waiting = list(members)  # those that are in no drawer yet
+        if large:
+            gc.freeze()  # the garbage collector would look at each member, which takes longer than all of this
 
     def fill(self, count: int) -> list[bytes] | None:
         """Put STEP members away, and return up to `count` of them; None: all are in their drawers."""
-        some = self._members[self._put : self._put + STEP]
-        self._put += len(some)
+        some = self._waiting[-STEP:]
+        del self._waiting[-STEP:]
         drawers, shift = self._drawers, self._shift
         for member in some:
             drawers[(hash(member) & MASK) >> shift].append(member)
-        if self._put < len(self._members):
-            return list(some[:count])
-        self._members, self._put = (), 0
-        return None
+        return some[:count] if self._waiting else None
 
     def page(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """The next cursor, 0 at the end, and `count` members from `cursor` on; those with the same hash together."""
@@ -63,8 +64,8 @@ class Drawers:
         return 0, found
 
     def parts(self) -> Iterable[list[bytes]]:
-        """The lists that hold the members, to be freed."""
-        return self._drawers
+        """The lists that hold members, to be freed."""
+        return [self._waiting, *self._drawers]
 
 
 class Order:
@@ -78,7 +79,7 @@ class Order:
         self._orders: OrderedDict[Hashable, Drawers] = OrderedDict()
 
     def page(
-        self, place: Hashable, members: Callable[[], Iterable[bytes]], cursor: int, count: int
+        self, place: Hashable, members: Callable[[], Collection[bytes]], cursor: int, count: int
     ) -> tuple[int, list[bytes]]:
         """The next cursor (0: the end) and about `count` members from `cursor` (0: the beginning) on.
 
@@ -89,7 +90,7 @@ class Order:
         order = self._orders.get(place)
         at_once = order is None and cursor != 0  # it was forgotten: begin no second time, which might never end
         if order is None:
-            order = self._orders[place] = Drawers(tuple(members()))
+            order = self._orders[place] = Drawers(members())
         self._orders.move_to_end(place)
         if len(self._orders) > REMEMBERED:
             self._forget(next(iter(self._orders)))

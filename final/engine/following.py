@@ -17,7 +17,7 @@ from ..replication.stream import Args
 from ..server_log import log
 from .acl.user import SUPERUSER
 from .client import Client
-from .command import find
+from .command import RENAMED, find
 from .context import Engine
 from .functions import Functions
 
@@ -53,7 +53,7 @@ def lead(engine: Engine) -> None:
 
 def leave_expiry(engine: Engine) -> None:
     """Note whether expired keys stay until the primary deletes them, because this is a replica, or will be one."""
-    engine.unit.leaves_expiry = engine.admission.read_only or engine.failover is not None
+    engine.unit.leave_expiry("replica", engine.admission.read_only or engine.failover is not None)
 
 
 def fail_over(engine: Engine, target: Address | None, deadline: int | None, force: bool) -> None:
@@ -64,7 +64,7 @@ def fail_over(engine: Engine, target: Address | None, deadline: int | None, forc
         if in_vain:
             lead(engine)
         leave_expiry(engine)
-        engine.pause.release_writes()
+        engine.pause.release_writes("failover")
         for each in list(engine.clients.values()):
             each.resume()
 
@@ -72,7 +72,7 @@ def fail_over(engine: Engine, target: Address | None, deadline: int | None, forc
         follow(engine, host, port, takes_over=True)
 
     engine.failover = Failover(engine, target, deadline, force, begin, end)
-    engine.pause.hold_writes()
+    engine.pause.hold_writes("failover")
     leave_expiry(engine)
 
 
@@ -119,7 +119,7 @@ class Following:
         for args in requests:
             engine.unit.stopped = 0
             try:
-                command = find(args)
+                command = find(args, RENAMED)
             except ReplyError as error:
                 complain(args, error)
                 continue
@@ -151,7 +151,7 @@ class Following:
         try:
             for args in requests:
                 if args:
-                    answer = find(args).run(beside, nobody, args)
+                    answer = find(args, RENAMED).run(beside, nobody, args)
                     if isinstance(answer, ReplyError):
                         raise answer
                     unit.notes.clear()
@@ -180,6 +180,7 @@ class Following:
         if engine.eviction.keeping:
             engine.eviction.forget_all()
         engine.rewriter.start_over()
+        engine.tracking.flushed(None)
         engine.settle()
         self.client = Client(id=0, db=engine.stores[selected])
         engine.primary.database = selected

@@ -168,7 +168,7 @@ class Functions:
         """Call a function for a client, and return its reply; `request` is what the client has sent."""
         lua, program = self.lua, Program(function.name, function.flags, declared=True, is_function=True)
         self.request = request
-        return self.scripts.perform(client, program, readonly, lua, lambda: lua.invoke(function, keys, arguments))
+        return self.scripts.perform(client, program, keys, readonly, lua, lambda: lua.invoke(function, keys, arguments))
 
     @property
     def memory(self) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..config.options import Options
 from ..lua.functions import FunctionInterpreter
-from ..lua.interpreter import Interpreter
+from ..lua.interpreter import Call, Interpreter
 from ..protocol.errors import ReplyError, busy, no_script, out_of_memory, primary_down
 from ..protocol.writer import Value
 from ..server_log import log
@@ -15,8 +15,7 @@ from .admit import Admission
 from .client import Client
 from .command import DENYOOM, MAY_REPLICATE, NOSCRIPT, STALE, WRITE, Command, look_up
 from .counters import Counters
-
-Call = Callable[[Client, Command, list[bytes]], Value]
+from .in_unit import Step
 
 FLAGS = {"no-writes", "allow-oom", "allow-stale", "no-cluster", "allow-cross-slot-keys"}  # in the line `#!lua flags=`
 
@@ -45,7 +44,7 @@ class Scripts:
     def __init__(
         self,
         options: Options,
-        call: Call,
+        begin: Callable[[Client], Step],
         full: Callable[[], bool],
         admission: Admission,
         while_busy: Callable[[], None],
@@ -53,12 +52,12 @@ class Scripts:
     ) -> None:
         """The functions that scripts need of the engine.
 
-        `call` runs a command as a part of the current one. `full` returns whether `maxmemory` is exceeded.
+        `begin` returns a function that runs commands of a script as parts of the current one. `full` returns whether `maxmemory` is exceeded.
         `admission` says whether they may write and read. `while_busy` is called repeatedly when a script has run for
         longer than `busy-reply-threshold`: it answers other clients with BUSY.
         """
         self.options = options
-        self.call = call
+        self.begin = begin
         self.full = full
         self.admission = admission
         self.while_busy = while_busy
@@ -75,7 +74,6 @@ class Scripts:
         self._refusal: ReplyError | None = None  # for writes, if they were refused when the script began
         self._stale = False  # the data must not be read
         self._wrote = False
-        self._admitted: dict[bytes, Command] = {}  # what it has called: `_admit` never refuses it later
         self._killed = False
         self._began = 0.0
 
@@ -83,7 +81,7 @@ class Scripts:
         """Compile a script; return its name. Raises ReplyError if it is not valid Lua, or its first line is wrong."""
         flags = shebang(script)
         if self._lua is None:
-            self._lua = Interpreter(self._call, self._check, redis_log, self._may_call)
+            self._lua = Interpreter(self._check, redis_log, self._may_call)
         name = self._lua.load(script)
         if name not in self.texts:
             self.texts[name] = script
@@ -93,7 +91,7 @@ class Scripts:
     def start_for_functions(self, loads_too_long: Callable[[], bool]) -> FunctionInterpreter:
         """Start the Lua of the functions. Raises NoLua."""
         check = lambda: loads_too_long() if self.program is None else self._check()  # noqa: E731
-        return FunctionInterpreter(self._call, check, redis_log, self._may_call)
+        return FunctionInterpreter(check, redis_log, self._may_call)
 
     def named(self, name: bytes) -> bytes:
         """Return the name in lower case. Raises `no_script` if no script of this name is loaded."""
@@ -113,18 +111,23 @@ class Scripts:
         """Run a script for a client, and return its reply."""
         lua = self._lua
         assert lua is not None
-        return self.perform(client, self.programs[name], readonly, lua, lambda: lua.run(name, keys, arguments))
+        return self.perform(client, self.programs[name], keys, readonly, lua, lambda: lua.run(name, keys, arguments))
 
     def perform(
-        self, client: Client, program: Program, readonly: bool, lua: Interpreter, run: Callable[[], Value]
-    ) -> Value:
-        """Run a program for a client, and return its reply. SELECT in it does not change the client's database."""
+        self, client: Client, program: Program, keys: list[bytes], readonly: bool, lua: Interpreter,
+        run: Callable[[], Value],
+    ) -> Value:  # fmt: skip
+        """Run a program for a client, who names these keys; return its reply.
+
+        SELECT in it does not change the client's database.
+        """
         flags = program.flags
         self._readonly = readonly or "no-writes" in flags
         self._oom = self.full() and "allow-oom" not in flags
         if self._oom and program.writes:
             raise out_of_memory()
-        self._refusal, self._stale = self.admission.refusal, self.admission.stale
+        obeyed = client.is_primary  # whose scripts write here, too
+        self._refusal, self._stale = (None, False) if obeyed else (self.admission.refusal, self.admission.stale)
         if self._refusal and program.writes:
             raise self._refusal
         if self._stale and "allow-stale" not in flags:
@@ -134,13 +137,16 @@ class Scripts:
         self.program = program
         self._client = Client(id=client.id, db=client.db, address="?:0", deny_blocking=True, is_script=True)
         self._client.user, self._caller = client.user, client
+        self._client.tracking, self._client.declared = client.tracking, keys
         self._wrote = self._killed = self.busy = False
-        self._admitted.clear()
+        lua.run_command = self._calls(self._client)
         self._began = time.monotonic()
         try:
             return run()
         finally:
-            self.counters.error_replies += lua.errors
+            for error in lua.errors:
+                self.counters.error(error)
+            self.counters.repeated += len(lua.repeated)
             self.program = self._client = self._caller = None
             self.busy = False
 
@@ -172,20 +178,24 @@ class Scripts:
             raise self.busy_error
         self._killed = True
 
-    def _call(self, args: list[bytes], protocol: int) -> Value:
-        """Run a command that the script calls. `protocol`: see `redis.setresp`; it decides the form of some replies."""
-        assert self._client is not None
-        command = self._admitted.get(args[0])
-        if command is None or not command.fits(len(args)):
-            try:
-                command = self._admit(args)
-            except ReplyError as error:
-                self.counters.error(error)
-                return error
-            if "|" not in command.name and self._client.user.unlimited:  # else the next arguments count, too
-                self._admitted[args[0]] = command
-        self._client.protocol = protocol
-        return self.call(self._client, command, args)
+    def _calls(self, client: Client) -> Call:
+        """Return a function that runs commands that the script calls."""
+        admitted, step = dict[bytes, Command](), self.begin(client)
+
+        def call(args: list[bytes], protocol: int) -> Value:
+            command = admitted.get(args[0])
+            if command is None or not command.fewest <= len(args) <= command.most:
+                try:
+                    command = self._admit(args)
+                except ReplyError as error:
+                    self.counters.refuse(args, error)
+                    return error
+                if "|" not in command.name and client.user.unlimited:  # else the next arguments count, too
+                    admitted[args[0]] = command  # `_admit` never refuses it later
+            client.protocol = protocol
+            return step(command, args)
+
+        return call
 
     def _may_call(self, args: list[bytes]) -> bool:
         """Return whether the user may run a command, for `redis.acl_check_cmd`. Raises ValueError if there is none."""
@@ -250,6 +260,18 @@ def shebang(script: bytes) -> set[str]:
     for flag in sorted(flags - FLAGS):
         raise ReplyError(f"ERR Unexpected flag in script shebang: {flag}")
     return flags
+
+
+def declares_writes(script: bytes) -> bool | None:
+    """Return whether a script says that it may write; None: it says nothing.
+
+    >>> declares_writes(b"return 1"), declares_writes(b"#!lua\\n"), declares_writes(b"#!lua flags=no-writes\\n")
+    (None, True, False)
+    """
+    try:
+        return "no-writes" not in shebang(script) if script.startswith(b"#!") else None
+    except ReplyError:
+        return True
 
 
 def redis_log(level: int, text: str) -> None:

@@ -109,9 +109,10 @@ def read_front(path: Path) -> Iterator[Request]:
         yield from read_rdb(path)
 
 
-def read_rdb(path: Path) -> Iterator[Request]:
+def read_rdb(path: Path, about: dict[bytes, bytes] | None = None) -> Iterator[Request]:
     """The requests of a snapshot, then an entry without arguments, for its end. Raises CorruptLog.
 
+    At the end `about` has what the snapshot says about the server that wrote it (its auxiliary fields).
     All requests have the end 0, because half a snapshot is never valid: it gets its name only when it is complete.
     """
     with open(path, "rb") as file:
@@ -124,6 +125,8 @@ def read_rdb(path: Path) -> Iterator[Request]:
                     yield start, 0, args
             except BadSnapshot as error:
                 raise unusable(path, error) from None
+            if about is not None:
+                about |= cursor.about
             yield cursor.place, cursor.place, []
 
 

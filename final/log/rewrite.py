@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from ..config.options import Options
 from ..data.store import Store
+from ..latency import Latency
 from ..protocol.errors import ReplyError
 from ..server_log import log as server_log
 from .aof import Log
@@ -35,6 +36,7 @@ class Engine(Protocol):
     """What the rewriter needs of the engine."""
 
     options: Options
+    latency: Latency
     stores: list[Store]
     log: Log | None
     snapshots: Snapshots
@@ -134,6 +136,7 @@ class Rewriter:
                 self.prepare,
                 sum(map(len, self.engine.stores)),
             )
+            self.engine.latency.add_fork(self.worker.took)
         except (OSError, CorruptLog) as error:
             self.record(str(error))
             return False

@@ -15,6 +15,7 @@ from typing import Any, NoReturn, Protocol
 from ..config.options import Options
 from ..data.store import Store
 from ..data.unit import Unit
+from ..latency import Latency
 from ..protocol.errors import ReplyError
 from ..server_log import log
 from .child import Child, Visit, Wanted, joined, write_file
@@ -34,6 +35,7 @@ class Engine(Protocol):
     """What snapshots need of the engine."""
 
     options: Options
+    latency: Latency
     stores: list[Store]
     unit: Unit
     steady: Callable[[], int]
@@ -66,6 +68,7 @@ class Snapshots:
         self.saved_at = engine.unit.clock()  # the time of the last snapshot; at first, of the start
         self.loading = False  # the data is being restored
         self.loaded = self.expired = 0  # keys of the snapshot that was loaded at the start
+        self.loaded_about: dict[bytes, bytes] = {}  # what it says about the server that wrote it
         self._saved = self._tried = engine.steady()  # when the last one was written, and the last one began
         self._changes = 0  # that the child has
 
@@ -113,6 +116,7 @@ class Snapshots:
         self._changes = self.engine.unit.changes
         try:
             self.worker = Child.start(self.write, self.draft, self.prepare, sum(map(len, self.engine.stores)))
+            self.engine.latency.add_fork(self.worker.took)
         except OSError as error:
             self.fail(str(error))
             return False
@@ -227,7 +231,7 @@ class Snapshots:
             raise unusable(self.path, BadSnapshot(start, reason))
 
         progress = Progress(self.path.stat().st_size, "the snapshot")
-        for number, (start, _, args) in enumerate(read_rdb(self.path), start=1):
+        for number, (start, _, args) in enumerate(read_rdb(self.path, self.loaded_about), start=1):
             if args:
                 yield args, refuse
                 if number % STEP == 0:

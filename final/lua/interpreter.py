@@ -38,12 +38,14 @@ class Interpreter:
     CHUNK = "user_script"  # what Lua's error messages call the source
 
     def __init__(
-        self, call: Call, check: Callable[[], bool], log: Callable[[int, str], None], may_call: MayCall = lambda _: True
+        self, check: Callable[[], bool], log: Callable[[int, str], None], may_call: MayCall = lambda _: True
     ) -> None:
-        """`call` runs a command; `check`, called regularly, returns whether the script must end; `log` logs a text."""
+        """`check`, called regularly, returns whether the script must end; `log` logs a text."""
         lua = lupa()
-        self._error, self._type, self._call, self._check = lua.LuaError, lua.lua_type, call, check
-        self.errors = 0  # in the last script's reply, but not those of commands, which are counted when they fail
+        self._error, self._type, self._check = lua.LuaError, lua.lua_type, check
+        self.run_command: Call = lambda args, protocol: None  # runs a command for the script that is run next
+        self.errors: list[ReplyError] = []  # the script's own in its reply …
+        self.repeated: list[ReplyError] = []  # … and those of commands, which were counted when they failed
         self._memory = MOST_MEMORY
         self._left = self._next_look = 0  # bytes that the current conversion may still use; when to call `check` again
         self._scripts: dict[bytes, tuple[Any, int]] = {}  # by SHA1: the function, and its number of lines
@@ -141,7 +143,7 @@ class Interpreter:
 
     def call(self, name: bytes, function: Any, line: int, keys: list[bytes], arguments: list[bytes]) -> Value:
         """Run a script or a function; return its reply. `line`: of a tail call, whose errors have no line in Lua."""
-        self.errors = 0
+        self.errors, self.repeated = [], []
         try:  # `third`: of a script that ends well, the RESP version that it chose; else the line of its error
             fine, result, third, counted = self._run(function, *map(self._lua.table_from, (keys, arguments)))
         except self._error:  # not even Lua's own error message fitted in memory
@@ -157,25 +159,29 @@ class Interpreter:
 
     def _failure(self, text: str, counted: Any = None) -> ReplyError:
         """An error in a script's reply. `counted`: it is one of a command."""
-        self.errors += not counted
-        return ReplyError(text)
+        (self.repeated if counted else self.errors).append(error := ReplyError(text))
+        return error
 
     def _answer(self, resp: float, count: float, args: Any) -> Any:
         """Run a command for `redis.call`, and return its reply as a Lua value; an error is a table with `err`."""
         self._lift()
-        return self._converted(lambda: self._call([args[place] for place in range(1, int(count) + 1)], int(resp)), resp)
+        return self._converted(lambda: self.run_command([args[place] for place in range(1, int(count) + 1)], int(resp)), resp)
 
-    def _brief(self, resp: float, *args: bytes) -> Any:
+    def _brief(self, *args: bytes) -> Any:
         """Do what `_answer` does, for few and short arguments: a PING takes 3.6 µs instead of 7.2.
 
         The limit on the memory stays for a short reply, for which the reserve is enough. Returned are this reply; the
         text of a simple string, and 1; or another reply, and 2, after the limit was lifted.
         """
-        answer = self._call([*args], int(resp))
+        answer = self.run_command([*args], 2)
         kind = type(answer)
         if kind is int or (kind is bytes and len(answer) <= SHORT):
             return answer
-        return (answer.encode(), 1) if kind is str else (self._converted(lambda: answer, resp), 2)
+        if kind is str:
+            return answer.encode(), 1
+        if answer is None:
+            return False
+        return self._converted(lambda: answer, 2), 2
 
     def _converted(self, answer: Callable[[], Value], resp: float) -> Any:
         """Return a reply as a Lua value."""

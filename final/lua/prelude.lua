@@ -15,6 +15,7 @@ local sethook, getinfo, concat, null = debug.sethook, debug.getinfo, table.conca
 local create, resume, collect, max, min = coroutine.create, coroutine.resume, collectgarbage, math.max, math.min
 
 local killed = false  -- SCRIPT KILL was received: the script ends, whatever it catches
+local FEW = 16        -- arguments that are handed over without a table
 local resp = 2        -- the RESP version of the replies of redis.call
 
 -- Memory in KiB. A script may use `most`, plus a reserve that lupa needs to call Python.
@@ -65,32 +66,36 @@ local function args_of(...)
     return count, args
 end
 
--- Whether these are one to three strings, none of them long.
-local function are_brief(count, a, b, c)
-    return count <= 3 and type(a) == "string" and #a < 1024
+-- Whether these are strings, none of them long. (count: how many)
+local function are_brief(count, a, b, c, ...)
+    return type(a) == "string" and #a < 1024
         and (count < 2 or type(b) == "string" and #b < 1024)
         and (count < 3 or type(c) == "string" and #c < 1024)
+        and (count < 4 or are_brief(count - 3, ...))
 end
 
--- `brief` returns a reply; the text of a simple string, and 1; or a reply for which it has lifted the limit, and 2.
-local function kept(result, how)
-    if how == 1 then return {ok = result} end
-    if how == 2 then restrict() end
-    return result
-end
-
-local function call(...)
-    local result
-    if are_brief(select("#", ...), ...) and collect("count") <= most then
-        result = kept(brief(resp, ...))
-    else
-        result = answer(resp, args_of(...))
-    end
+local function checked(result)
     if type(result) == "table" and result.err then
         result.ignore_error_stats_update = true  -- it is counted, whatever becomes of it
         error(result, 0)
     end
     return result
+end
+
+-- `brief` returns a reply; the text of a simple string, and 1; or a reply for which it has lifted the limit, and 2.
+local function kept(result, how)
+    if not how then return result end
+    if how == 1 then return {ok = result} end
+    restrict()
+    return checked(result)
+end
+
+local function call(...)
+    local count = select("#", ...)
+    if count <= FEW and are_brief(count, ...) and resp == 2 and collect("count") <= most then
+        return kept(brief(...))
+    end
+    return checked(answer(resp, args_of(...)))
 end
 
 -- Errors of the table redis have no position, those of the other libraries have the position in the script.

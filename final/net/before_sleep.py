@@ -13,6 +13,7 @@ from typing import Protocol
 
 from ..engine.engine import Engine
 from ..engine.fast_path import FastPath
+from ..log.aof import Log
 
 SLICE = 0.002  # seconds of executing in one iteration; then what has come in meanwhile is read
 
@@ -102,6 +103,12 @@ class Iteration:
             self.schedule()
         self.deadline = 0.0
 
+    def writing(self, log: Log) -> str:
+        """Return how the latency monitor calls it if the log is written now."""
+        if self.engine.options.appendfsync == "always":
+            return "aof-fsync-always"  # Redis has an event for the write, too
+        return f"aof-write-{'pending-fsync' if log.syncing else 'active-child' if self.engine.forked else 'alone'}"
+
     def before_sleep(self) -> None:
         """Flush the log, then write the replies.
 
@@ -111,9 +118,11 @@ class Iteration:
         has changed the files of the log (`displaced`). Then the data in memory is complete, and under `always` the
         replies wait until the log is rewritten; `Server.expire_regularly` sends them.
         """
+        if self.engine.tracking.changed:
+            self.engine.tracking.broadcast()
         log = self.engine.log
         if log is not None:
-            began = perf_counter()
+            began, event = perf_counter(), self.writing(log)
             try:
                 log.flush()
             except OSError as error:
@@ -122,10 +131,13 @@ class Iteration:
                     return
             except Exception as error:
                 self.end(error)
-            self.slice = max(SLICE, perf_counter() - began)
+            took = perf_counter() - began
+            self.engine.latency.add(event, took)
+            self.slice = max(SLICE, took)
             if log.displaced and self.engine.options.appendfsync == "always":
                 return
         unsent, self.unsent = self.unsent, {}
+        self.engine.counters.writes += len(unsent)
         for connection in unsent:
             try:
                 connection.send()

@@ -44,7 +44,7 @@ class Connection(Sending):
     """One client's connection, in the set `connections` until it is lost. No method blocks: the event loop calls it."""
 
     def __init__(
-        self, iteration: Iteration, connections: "set[Connection]", accepted: AcceptedTransport,
+        self, iteration: Iteration, connections: "set[Connection]", accepted: asyncio.Transport,
         new_reader: type[Reader] = Reader,
     ) -> None:  # fmt: skip
         engine = iteration.engine
@@ -52,7 +52,7 @@ class Connection(Sending):
         super().__init__(iteration, accepted, engine.connect(address, local_address, self.deliver))
         self.connections = connections
         self.client.hang_up, self.client.resume = self.hang_up, self.unpause
-        self.client.wake = partial(iteration.send_soon, self)
+        self.send_soon = self.client.wake = partial(iteration.send_soon, self)
         self.reader = new_reader(engine.options.proto_max_bulk_len)
         self.reader.trusted = not self.client.auth_required
         self.state: State = READY
@@ -73,13 +73,14 @@ class Connection(Sending):
         """The client has sent `data`: execute the complete requests, or keep them for the client's turn.
 
         They are kept if the state is not READY, or if the time of this iteration is over; in CLOSING `data` is ignored.
-        The replies are collected in `output`, in the order of the requests. `send` writes them once the log holds
-        the changes that they confirm. When the reader raises ProtocolError, the requests before it are answered as
-        usual; then follows the error, `-ERR ` and its text, and the state becomes CLOSING.
+        The replies are collected in `output`, in order; `send` writes them once the log holds the changes that they
+        confirm. If the reader raises ProtocolError, it is sent behind the last reply, and the state becomes CLOSING.
         """
         if self.state is CLOSING:
             return
         self.client.last_interaction = self.engine.unit.recently
+        self.counters.input += len(data)
+        self.counters.reads += 1
         in_time = self.state is READY and perf_counter() < (self.iteration.deadline or inf)
         try:
             (self.reader.feed if in_time else self.reader.keep)(data)
@@ -155,7 +156,7 @@ class Connection(Sending):
                     engine.primary.drop(replica, f"a reply to {client.last_command} would be in its stream")
                     break
                 if not client.muted:
-                    self.output += encode(answer, client.protocol)
+                    self.add(answer)
                 if client.parked is None:
                     client.end_request()
                 if perf_counter() >= deadline:
@@ -252,8 +253,8 @@ class Connection(Sending):
 
     def deliver(self, value: Value) -> None:
         """Send a push, a line of MONITOR, a reply in EXEC, or that to a blocked command, whose wait ends."""
-        if data := encode(value, self.client.protocol):  # not b"", as CLIENT REPLY OFF leaves it
-            self.output += data
+        if value is not NO_REPLY:  # as CLIENT REPLY OFF leaves it
+            self.add(value)
             self.client.last_interaction = self.engine.unit.recently
             self.iteration.send_soon(self)
         if self.state is BLOCKED and self.client.parked is None:
@@ -261,17 +262,13 @@ class Connection(Sending):
         if len(self.output) > ROOM:
             self.check_output_limit()
 
-    def pause_writing(self) -> None:
-        """The transport holds more than 64 KiB of replies: execute and read nothing until the client has read them."""
-        self.choked = True
-        self.update_reading()
-
-    def resume_writing(self) -> None:
-        """The client has read its replies: execute the requests that are left at its turn, and read from it again."""
-        self.choked = False
-        self.move(DRAINED)
-        self.update_reading()
-        self.iteration.send_soon(self)  # a replica may have more to get
+    def choke(self, choked: bool) -> None:
+        """Execute and read nothing until the client has read its replies; then execute what is left at its turn."""
+        if choked is not self.choked:
+            self.choked = choked
+            if not choked:
+                self.move(DRAINED)
+            self.update_reading()
 
     def eof_received(self) -> bool:
         """The client has sent EOF. Return True, to keep the connection open until the last replies are written.

@@ -1,10 +1,17 @@
 """The sending half of a client's connection: replies wait for the log; a replica is fed from its own record."""
 
 import asyncio
+from collections import deque
+from collections.abc import Callable
+from functools import partial
 
 from ..engine.client import Client
+from ..protocol.reader import Reader
+from ..protocol.writer import LARGE, Value, encode
 from ..replication.attached import AttachedReplica
 from .before_sleep import Iteration
+from .client_memory import usage_of
+from .connection_state import State
 from .output_limit import OutputLimit, output_of
 
 ROOM = 1 << 20  # bytes of replies to one client, after which no request is executed in this iteration
@@ -16,14 +23,30 @@ SMALL = 16 * 1024  # a chunk, input or output of this size in bytes is not limit
 class Sending(asyncio.Protocol):
     """What a connection has to send, and whether the client reads it."""
 
+    reader: Reader
+    state: State
+    send_soon: Callable[[], None]  # have `send` called at the end of this iteration
+
     def __init__(self, iteration: Iteration, transport: asyncio.Transport, client: Client) -> None:
         self.iteration = iteration
-        self.engine = iteration.engine
+        self.engine, self.counters = iteration.engine, iteration.engine.counters
         self.transport = transport
         self.client = client
+        client.usage = partial(usage_of, self)
         self.output = bytearray()  # replies that wait until the log is flushed
-        self.choked = False  # the client does not read its replies: `transport` holds more than 64 KiB of them
+        self.large: deque[memoryview] = deque()  # replies before those in `output`, which are sent in pieces
+        self.full = False  # `transport` holds more than 64 KiB that the client has not read yet
+        self.choked = False  # the client does not read its replies: `transport` is full, or `large` waits
         self.output_limit = OutputLimit()
+
+    def add(self, value: Value) -> None:
+        """Add a reply. A large string is not copied: it waits in `large`, behind the replies before it."""
+        if type(value) is bytes and len(value) > LARGE:
+            self.output += b"$%d\r\n" % len(value)
+            self.large += (memoryview(self.output), memoryview(value))
+            self.output = bytearray(b"\r\n")
+        else:
+            self.output += encode(value, self.client.protocol)
 
     def send(self) -> None:
         """Check the output limit, write `output`, and close the connection if `client.closing` is set."""
@@ -31,13 +54,52 @@ class Sending(asyncio.Protocol):
         if client.subscribed or client.replica or self.engine.options.client_output_buffer_limit.normal:
             self.check_output_limit()
         if not self.transport.is_closing():
-            large = len(self.output) > SMALL  # asyncio keeps what it cannot write yet: a view avoids a copy
-            self.transport.write(memoryview(self.output) if large else self.output)
+            if self.large or len(self.output) > LARGE:
+                if self.output:
+                    self.large.append(memoryview(self.output))
+                self.send_large()
+            else:
+                self.counters.output += len(self.output)
+                # asyncio keeps what it cannot write yet: a view avoids a copy
+                self.transport.write(memoryview(self.output) if len(self.output) > SMALL else self.output)
             if client.replica is not None:
                 self.feed(client.replica)
-            if client.closing:
+            if client.closing and not self.large:
                 self.transport.close()
         self.output = bytearray()
+
+    def send_large(self) -> None:
+        """Write pieces of what waits in `large`, as long as the client reads them, and up to ROOM bytes.
+
+        Handed over as a whole, a reply would be copied by asyncio, and read by the client in one long iteration.
+        """
+        self.client.last_interaction = self.engine.unit.recently
+        for _ in range(ROOM // LARGE):
+            if not self.large or self.full:
+                break
+            whole = self.large.popleft()
+            if len(whole) > LARGE:
+                self.large.appendleft(whole[LARGE:])
+            self.counters.output += len(whole[:LARGE])
+            self.transport.write(whole[:LARGE])
+        self.choke(bool(self.large) or self.full)
+        if self.large and not self.full:
+            self.send_soon()
+
+    def pause_writing(self) -> None:
+        """The transport holds more than 64 KiB of replies."""
+        self.full = True
+        self.choke(True)
+
+    def resume_writing(self) -> None:
+        """The client has read the replies that the transport held."""
+        self.full = False
+        self.choke(bool(self.large))
+        self.send_soon()  # `large` or a replica may have more to get
+
+    def choke(self, choked: bool) -> None:
+        """Execute and read nothing until the client has read its replies, or go on with both."""
+        raise NotImplementedError
 
     def feed(self, replica: AttachedReplica) -> None:
         """Write what there is for a replica, as long as it reads that, and up to ROOM bytes."""
@@ -45,12 +107,13 @@ class Sending(asyncio.Protocol):
             if self.choked or not (data := replica.take(CHUNK)):
                 return
             self.transport.write(data)
+            self.counters.replica_output += len(data)
         self.client.wake()
 
     def check_output_limit(self) -> None:
         """Cut off the client if its output exceeds the limit for its class."""
         limit, waiting = output_of(self.client, self.engine.options)
-        waiting += len(self.output) + self.transport.get_write_buffer_size() - SMALL
+        waiting += len(self.output) + sum(map(len, self.large)) + self.transport.get_write_buffer_size() - SMALL
         if self.output_limit.exceeded(waiting, limit, self.engine.steady()):
             self.cut_off("output buffer limits")
 

@@ -1,6 +1,7 @@
 """The writer: Python values in, RESP bytes out. It knows both versions of the protocol, but no client."""
 
 from collections.abc import KeysView, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 Value = Any  # a reply: one of the types that `encode` lists
@@ -30,6 +31,10 @@ class Replies(list[Value]):
     """Several replies to one request, one after the other, without an array around them."""
 
 
+class Encoded(bytes):
+    """A reply that is encoded already."""
+
+
 class ArrayHeader(int):
     """The beginning of an array of so many items, which follow one by one, `*2`."""
 
@@ -50,6 +55,10 @@ NULL_ARRAY: Final = NullArray()
 NO_REPLY: Final = Replies()  # for now, or at all
 _SAID = {arg: b"+%b\r\n" % arg.encode() for arg in ("OK", "PONG", "QUEUED")}  # frequent simple strings, encoded
 _FORMS = [b"*%d\r\n" % count + count * b"$%d\r\n%b\r\n" for count in range(16)]
+SHORT: Final = 1024  # bytes; a shorter string takes no time to copy or to free
+HEADERS: Final = [b"$%d" % length for length in range(SHORT)]  # of bulk strings
+_MANY = 8  # items that are worth looking at together
+LARGE: Final = 1 << 19  # bytes; a connection sends a larger string without a copy of it
 
 
 def encode(value: Value, protocol: int = 2) -> bytes:
@@ -77,6 +86,7 @@ def encode(value: Value, protocol: int = 2) -> bytes:
     | Push                  | push `>2` …          | array                       |
     | Replies               | its items, one after the other                      |
     | ArrayHeader           | `*2` and CRLF        | the same                    |
+    | Encoded               | as it is             | the same                    |
     | Attributed            | attribute `|1` …     | the value alone             |
 
     Simple strings and errors end at the first CRLF, so a CR or LF in their text is written as a space.
@@ -104,6 +114,8 @@ def encode(value: Value, protocol: int = 2) -> bytes:
             return b"=%d\r\ntxt:%b\r\n" % (len(value) + len(b"txt:"), value)
         case Digits() if resp3:
             return b",%b\r\n" % value
+        case Encoded():
+            return value
         case bytes():
             return b"$%d\r\n%b\r\n" % (len(value), value)
         case str():
@@ -149,20 +161,38 @@ def encode_request(args: Sequence[bytes]) -> bytes:
     >>> encode_request([b"GET", b"k"])
     b'*2\r\n$3\r\nGET\r\n$1\r\nk\r\n'
     """
+    count = len(args)
+    if count == 2:  # in 0.24 µs, below in 0.44; most have two arguments or three
+        name, key = args
+        return b"*2\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(name), name, len(key), key)
+    if count == 3:
+        name, key, value = args
+        return b"*3\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(name), name, len(key), key, len(value), value)
     parts: list[int | bytes] = []
     for arg in args:
         parts += (len(arg), arg)
-    count = len(args)
     form = _FORMS[count] if count < len(_FORMS) else b"*%d\r\n" % count + count * b"$%d\r\n%b\r\n"
     return form % tuple(parts)
 
 
 def _aggregate(sign: bytes, items: Any, protocol: int) -> bytes:
     """Write a sign, the number of items, and the items."""
+    if len(items) >= _MANY and set(map(type, items)) == {bytes}:
+        with suppress(IndexError):  # one of the strings is long
+            return _short_strings(sign, items)
     encoded = [
         b"$%d\r\n%b\r\n" % (len(item), item) if type(item) is bytes else encode(item, protocol) for item in items
-    ]  # the test for bytes saves a call for each item: a hundred take 16 µs, in the stage 38
+    ]  # the test for bytes saves a call for each item
     return b"%b%d\r\n%b" % (sign, len(items), b"".join(encoded))
+
+
+def _short_strings(sign: bytes, items: Sequence[bytes]) -> bytes:
+    """Write an aggregate of nothing but short strings: a hundred take 8 µs, one by one 16, in the stage 38."""
+    lines = [b""] * (2 * len(items) + 2)
+    lines[0] = b"%b%d" % (sign, len(items))
+    lines[1:-1:2] = map(HEADERS.__getitem__, map(len, items))
+    lines[2:-1:2] = items
+    return b"\r\n".join(lines)
 
 
 def _map(sign: bytes, pairs: dict[Value, Value], protocol: int) -> bytes:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from ..config.options import Options
 from ..data.store import Store
+from ..latency import Latency
 from ..log.child import Child, Visit, Wanted, joined
 from ..log.rdb.write import snapshot, with_checksum
 from ..log.snapshot import Snapshots
@@ -34,6 +35,7 @@ class Engine(Protocol):
     """What the full synchronisation needs of the engine."""
 
     options: Options
+    latency: Latency
     stores: list[Store]
     snapshots: Snapshots
     steady: Callable[[], int]
@@ -153,6 +155,7 @@ class FullSync:
                 sum(map(len, stores)),
                 keep=end,
             )
+            self.engine.latency.add_fork(self.worker.took)
         except OSError as error:
             log.error("cannot fork for a replica: %s", error)
             self.close()

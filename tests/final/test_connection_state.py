@@ -139,7 +139,7 @@ def test_in_every_order_of_events_the_states_agree_with_what_they_say(number: in
                 consistent(each)
         server.engine.pause.end()
         for each in connections:
-            each.choked = False
+            each.resume_writing()
             each.unpause()
         while server.iteration.queue:
             await asyncio.sleep(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import re
 import resource
 import signal
 import socket
@@ -119,6 +120,51 @@ def test_all_is_answered_that_was_sent_before_eof(loop: str) -> None:
         connection.shutdown(socket.SHUT_WR)
         with connection, connection.makefile("rb") as file:
             assert file.read() == b"".join(b":%d\r\n" % number for number in range(1, 2001))
+
+
+def memory(pid: int, field: str) -> int:
+    """Return the resident memory of a process in bytes: now (VmRSS), or at the peak (VmHWM)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.findall(rf"{field}:\s+(\d+) kB", status)[0]) * 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the memory of a process so")
+@pytest.mark.parametrize("loop", LOOPS)
+def test_large_replies_are_sent_in_order_with_a_whole_copy_of_none(loop: str) -> None:
+    value = bytes(range(256)) * (16 << 12)  # 16 MB
+    bulk, small = b"$%d\r\n%b\r\n" % (len(value), value), b"$%d\r\n" % 100_000 + b"x" * 100_000 + b"\r\n"
+    with final_server("--loop", loop) as server:
+        with contextlib.closing(server.connect()) as client:
+            client.ask("SET", "large", value)
+            client.ask("SET", "small", b"x" * 100_000)
+            client.ask("RPUSH", "list", *["y" * 1000] * 1000)
+            client.ask("CONFIG", "SET", "client-output-buffer-limit", f"normal {100 << 20} 0 0")
+            pid = info_number(client, "process_id")
+        before = memory(pid, "VmRSS")
+        Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak is the present size
+        requests = "GET small|GET large|GET large|PING|GET large|LRANGE list 0 -1|QUIT"
+        expected = [small, bulk, bulk, b"+PONG\r\n", bulk, b"*1000\r\n"]
+        expected += [b"$1000\r\n%b\r\n" % (b"y" * 1000) * 1000, b"+OK\r\n"]
+        with socket.create_connection(("127.0.0.1", server.port), 30) as connection, connection.makefile("rb") as file:
+            connection.sendall(requests.replace("|", "\r\n").encode() + b"\r\n")
+            for part in expected:
+                assert file.read(len(part)) == part
+            assert file.read() == b""
+        with socket.create_connection(("127.0.0.1", server.port), 30) as connection, connection.makefile("rb") as file:
+            connection.sendall(b"GET large\r\n")
+            connection.shutdown(socket.SHUT_WR)
+            assert file.read() == bulk
+        assert memory(pid, "VmHWM") - before < len(value) / 4
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_large_reply_counts_for_the_output_limit_until_it_is_sent(loop: str) -> None:
+    with final_server("--loop", loop, "--client-output-buffer-limit", f"normal {8 << 20} 0 0") as server:
+        server.connect().ask("SET", "large", b"x" * (9 << 20))
+        with socket.create_connection(("127.0.0.1", server.port), 30) as connection:
+            connection.sendall(b"GET large\r\n")
+            with contextlib.suppress(ConnectionResetError):
+                assert connection.recv(1) == b""
 
 
 @pytest.mark.skipif(not INSTALLED, reason="uvloop is not installed, so these tests ran on asyncio anyway")

@@ -383,8 +383,11 @@ def test_a_replica_that_must_not_show_old_data_answers_with_an_error(replica: Cl
     assert replica.ask("MULTI") == "OK" and replica.ask("GET", "a") == down
 
 
-def test_a_script_that_writes_is_refused(replica: Client) -> None:
+def test_a_script_that_writes_is_refused_unless_the_primary_sends_it(replica: Client, primary: PlayedPrimary) -> None:
     pytest.importorskip("lupa")
+    primary.change_and_wait("""EVAL "return redis.call('append', KEYS[1], '')" 1 a""")  # as Redis before version 5 does
+    primary.change_and_wait("""EVAL "#!lua\\nreturn redis.call('set', KEYS[1], 'v')" 1 b""")
+    assert replica.ask("GET", "b") == b"v"
     answer = replica.ask("EVAL", "return redis.call('set', KEYS[1], '1')", "1", "a")
     assert str(answer).startswith(f"{READONLY} script: ")
     assert replica.ask("EVAL", "#!lua\nreturn 1", "0") == Error(READONLY)

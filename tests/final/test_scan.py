@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from final.data import random_members, scan
-from final.data.garbage import Garbage
+from final.data.garbage import Garbage, look_at_the_young_only, settle_the_young
 from final.data.random_members import one_of, sample
 from final.data.scan import REMEMBERED, Order
 from tests.support.oracle import InProcess
@@ -99,6 +100,46 @@ def test_of_a_large_set_every_member_may_be_drawn_and_none_is_lost(monkeypatch: 
     some = sample(held, -500)
     assert len(some) == 500 and len(set(some)) < 500 and len(held) == 1000
     assert len({tuple(sample(held, 3)) for _ in range(100)}) > 90
+
+
+@pytest.mark.parametrize("count", [10, -10])
+def test_of_a_long_dictionary_every_member_is_as_likely(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random_members, "LONG", 99)
+    held = dict.fromkeys(range(100))
+    times = Counter(member for _ in range(3000) for member in sample(held, count))  # 300 each, about
+    assert set(times) == set(held) and min(times.values()) > 180 and max(times.values()) < 440
+    assert len(set(sample(held, 80))) == 80 and len(set(sample(held, 200))) == 100
+
+
+def test_a_large_scan_adds_nothing_that_the_garbage_collector_looks_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "STEP", 1000)
+    members = dict.fromkeys(b"%d" % number for number in range(5000))
+    order, before = Order(Garbage()), {id(each) for each in gc.get_objects()}
+    cursor, _ = order.page("place", lambda: members, 0, 10)
+    new = [each for each in gc.get_objects() if id(each) not in before and type(each) in (list, tuple)]
+    assert cursor and not [each for each in new if len(each) > 10 and each[0] in members]
+    assert gc.get_freeze_count() > 0
+    gc.unfreeze()
+
+
+def test_the_garbage_collector_looks_at_no_old_objects() -> None:
+    before, looked_at = gc.get_threshold(), set[int]()
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        looked_at.add(info["generation"])
+
+    gc.callbacks.append(note)
+    try:
+        look_at_the_young_only()
+        kept = [[each] for each in range(200_000)]
+        settle_the_young()
+        assert looked_at == {0, 1}
+        gc.set_threshold(*before)
+        kept += [[each] for each in range(200_000)]
+        assert 2 in looked_at
+    finally:
+        gc.callbacks.remove(note)
+        gc.set_threshold(*before)
 
 
 def test_a_random_member_may_be_any(monkeypatch: pytest.MonkeyPatch) -> None:

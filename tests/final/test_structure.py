@@ -91,7 +91,10 @@ def test_only_the_standard_library_is_imported(file: Path) -> None:
 
 def test_only_net_and_the_command_line_import_asyncio_socket_and_signal() -> None:
     know = {str(file) for file in FILES for module in imported(file) if module in ("asyncio", "socket", "signal")}
-    outside = ("before_sleep", "connection", "listener", "outgoing", "sending", "server", "stopping", "systemd")
+    outside = (
+        *("before_sleep", "connection", "endpoints", "listener", "outgoing", "sending", "server", "stopping"),
+        *("systemd", "tls"),
+    )
     assert know == {"__main__.py", *(f"net/{name}.py" for name in outside)}
 
 

@@ -1,8 +1,13 @@
 """The writer's types that no stage has; `stages/03-writer/test_checkpoint.py` is about the others."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from final.protocol.writer import NULL_ARRAY, Attributed, BigNumber, Push, Replies, Value, Verbatim, encode
+from final.protocol.writer import NULL_ARRAY, SHORT, Attributed, BigNumber, Push, Replies, Value, Verbatim, encode
+
+STRINGS = st.sampled_from([b"", b"a", b"\r\n", b"$1", *(length * b"x" for length in range(SHORT - 2, SHORT + 2))])
+ITEMS = st.one_of(STRINGS, st.sampled_from([1, None, "OK", Verbatim(b"text"), [b"b"]]))
 
 
 @pytest.mark.parametrize(
@@ -21,3 +26,11 @@ from final.protocol.writer import NULL_ARRAY, Attributed, BigNumber, Push, Repli
 )
 def test_a_value_is_written_in_both_versions_of_the_protocol(value: Value, resp2: bytes, resp3: bytes) -> None:
     assert [encode(value), encode(value, 3)] == [resp2, resp3]
+
+
+@given(st.one_of(st.lists(STRINGS, max_size=40), st.lists(ITEMS, max_size=40)), st.sampled_from([2, 3]))
+def test_many_items_are_written_as_if_one_by_one(items: list[Value], protocol: int) -> None:
+    one_by_one = b"*%d\r\n" % len(items) + b"".join(encode(item, protocol) for item in items)
+    assert encode(items, protocol) == one_by_one
+    keys = dict.fromkeys(item for item in items if type(item) is bytes).keys()
+    assert encode(keys, protocol) == encode(list(keys), protocol).replace(b"*", b"~" if protocol == 3 else b"*", 1)

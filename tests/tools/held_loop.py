@@ -1,9 +1,11 @@
 """Measures for how long one command on a collection of a million delays other clients, in final/ and in Redis.
 
-    python3 -m tests.tools.held_loop [--members 1000000] [NAME ...]
+    python3 -m tests.tools.held_loop [--members 1000000] [--rounds 3] [NAME ...]
 
 One client sends the command, and right after it another client sends a PING: the time until its reply is measured. The
-first client does not read its reply meanwhile, so the time to read it is not included.
+first client does not read its reply meanwhile, so the time to read it is not included. Printed are milliseconds, the
+median of the rounds; and those of processor time that the server has used for both, which do not depend on what else
+the machine does.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 from stages.harness.server import Server
@@ -22,6 +25,7 @@ from stages.harness.wire import request
 from tests.support.oracle import final_server, redis_server
 
 Args = tuple[str | int, ...]
+Held = tuple[float, float]  # seconds: until the reply, and of processor time
 STEP = 1000  # members in each request that fills a key
 
 
@@ -85,6 +89,10 @@ class Measured:
         self.server, self.count = server, count
         self.speaker, self.other = Speaker(server.port), Speaker(server.port)
         self.held: set[str] = set()
+        about = server.connect().ask("INFO", "server")
+        assert isinstance(about, bytes)
+        self.pid = int(about.partition(b"process_id:")[2].partition(b"\r")[0])
+        self.used = self.processor_time()
 
     def fill(self, kinds: tuple[str, ...]) -> None:
         """Fill the server with keys of these kinds, and delete all others."""
@@ -102,32 +110,46 @@ class Measured:
         while left > 0:
             left -= self.speaker.socket.recv(1 << 16).count(b"\r\n")
 
-    def measure(self, heavy: Heavy) -> float:
-        """Return the seconds that a PING right after the command takes, or the longest of the PINGs in `heavy.wait`."""
-        self.fill(heavy.needs)
-        self.other.ping()
-        self.speaker.send(*heavy.args)
-        waited = self.other.ping()
-        end = time.perf_counter() + heavy.wait
+    def processor_time(self) -> float:
+        """Return the seconds of processor time that its main thread has used."""
+        return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[0]) / 1e9
+
+    def ping(self) -> Held:
+        """Send a PING from the other client; return how long it took."""
+        waited, used = self.other.ping(), self.used
+        self.used = self.processor_time()
+        return waited, self.used - used
+
+    def longest_ping(self, seconds: float) -> Held:
+        """Send a PING, and more of them for so long; return the longest times."""
+        pings, end = [self.ping()], time.perf_counter() + seconds
         while time.perf_counter() < end:
-            waited = max(waited, self.other.ping())
+            pings.append(self.ping())
+        waited, used = zip(*pings, strict=True)
+        return max(waited), max(used)
+
+    def measure(self, heavy: Heavy) -> Held:
+        """Return how long a PING right after the command takes, or the longest of the PINGs in `heavy.wait`."""
+        self.fill(heavy.needs)
+        self.ping()
+        self.speaker.send(*heavy.args)
+        held = self.longest_ping(heavy.wait)
         self.speaker.drain()
         if heavy.spoils:
             self.held.clear()
-        return waited
+        return held
 
-    def all_due_at_once(self) -> float:
-        """Let `count` keys expire at the same time; return the seconds of the longest PING after that."""
+    def all_due_at_once(self) -> Held:
+        """Let `count` keys expire at the same time; return how long the longest PING takes after that."""
         due = int((time.time() + 5 + self.count / 15_000) * 1000)
         self.fill((f"due {due}",))
         left = due / 1000 - time.time()
         assert left > 0, "it took too long to fill"
         time.sleep(left)
-        waited, end = 0.0, time.perf_counter() + 8
-        while time.perf_counter() < end:
-            waited = max(waited, self.other.ping())
+        self.ping()
+        held = self.longest_ping(8)
         self.held.clear()
-        return waited
+        return held
 
 
 def heavies(count: int) -> list[Heavy]:
@@ -142,7 +164,9 @@ def heavies(count: int) -> list[Heavy]:
         Heavy("INFO", (("INFO",),), ("strings",)),
         Heavy("SWAPDB 0 1", (("SWAPDB", 0, 1), ("SWAPDB", 0, 1)), ("strings",)),
         Heavy("BGREWRITEAOF", (("BGREWRITEAOF",),), ("strings",), wait=4),
+        Heavy("OBJECT IDLETIME", (("OBJECT", "IDLETIME", "key:1"),), ("strings",)),
         Heavy("FLUSHALL", (("FLUSHALL",),), ("strings",), True, wait=0.3),
+        Heavy("FLUSHALL ASYNC", (("FLUSHALL", "ASYNC"),), ("strings",), True, wait=0.3),
         Heavy("FLUSHDB ASYNC", (("FLUSHDB", "ASYNC"),), ("strings",), True, wait=0.3),
         Heavy("HGETALL", (("HGETALL", "hash"),), ("hash",)),
         Heavy("HRANDFIELD 1000", (("HRANDFIELD", "hash", 1000),), ("hash",)),
@@ -184,28 +208,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="only commands that begin with NAME")
     parser.add_argument("--members", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     prefixes = tuple(options.names) or ("",)
     chosen = [each for each in heavies(options.members) if each.name.startswith(prefixes)]
-    print(f"| {options.members} members, held for milliseconds | final | redis | ratio |\n|---|---|---|---|")
+    print(f"| {options.members} members, held for milliseconds | final | redis | processor: final | redis |")
+    print("|---|--:|--:|--:|--:|")
     with ExitStack() as stack:
         both = [Measured(stack.enter_context(start()), options.members) for start in (final_server, redis_server)]
         both[1].ask(("DEBUG", "SET-ACTIVE-EXPIRE", 1))
-        for each in both:
-            base = 1000 * median(each.other.ping() for _ in range(1000))
-            print(f"| nothing, {'final' if each is both[0] else 'redis'} | {base:.2f} | | |")
+        print_row("nothing", lambda measured: measured.longest_ping(0), both, 1000)
         for heavy in chosen:
-            print_row(heavy.name, lambda measured, heavy=heavy: measured.measure(heavy), both)  # type: ignore[misc]
+            print_row(heavy.name, lambda measured, heavy=heavy: measured.measure(heavy), both, options.rounds)  # type: ignore[misc]
         for each in both:
             each.ask(("CONFIG", "SET", "maxmemory", 0))  # ends LRU and LFU
         if not options.names or "keys" in options.names:
-            print_row("as many keys that expire at once", Measured.all_due_at_once, both)
+            print_row("as many keys that expire at once", Measured.all_due_at_once, both, 1)
 
 
-def print_row(name: str, measure: Callable[[Measured], float], both: list[Measured]) -> None:
-    """Measure both servers and print a row of the table."""
-    ours, real = (1000 * measure(each) for each in both)
-    print(f"| {name} | {ours:.2f} | {real:.2f} | {ours / real:.1f} |", flush=True)
+def print_row(name: str, measure: Callable[[Measured], Held], both: list[Measured], rounds: int) -> None:
+    """Measure both servers in some rounds, and print a row of the table."""
+    held = [[measure(each) for _ in range(rounds)] for each in both]
+    waited, used = zip(*([median(column) for column in zip(*each, strict=True)] for each in held), strict=True)
+    print(f"| {name} | {' | '.join(f'{1000 * seconds:.2f}' for seconds in (*waited, *used))} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,8 @@ import pytest
 from final.protocol.writer import encode
 from stages.harness.course import ROOT
 from tests.support.oracle import redis_target
-from tests.tools.bench import load, own, report
-from tests.tools.bench.__main__ import SECTIONS
+from tests.tools.bench import load, own, pictures, quoted, report
+from tests.tools.bench.__main__ import KEPT, SECTIONS
 from tests.tools.bench.load import Load, loads
 from tests.tools.bench.results import Results, Row
 from tests.tools.bench.servers import FINAL, REDIS, one, targets
@@ -53,6 +54,20 @@ def test_earlier_measurements_are_kept_and_can_be_drawn_again(tmp_path: Path) ->
     picture.unlink()
     assert page == bench("--redraw", "--out", str(tmp_path))
     assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "](speed-clients.png)" in page
+
+
+def test_every_picture_is_shown_on_the_page() -> None:
+    page = (KEPT / "speed.md").read_text()
+    assert sorted(path.name for path in KEPT.glob("*.png")) == sorted(re.findall(r"\]\((\S+\.png)\)", page))
+    assert page == report.page(Results.read(KEPT / "speed.json"))
+
+
+@pytest.mark.parametrize("name", quoted.PAGES)
+def test_the_figures_that_a_page_quotes_are_those_that_were_measured(name: str) -> None:
+    text = (KEPT.parent / name).read_text()
+    assert text.count(quoted.BEGIN) == text.count(quoted.END) == 1
+    assert text == quoted.quoting(text, quoted.PAGES[name](Results.read(KEPT / "speed.json")))
 
 
 def test_a_ratio_is_taken_within_a_round() -> None:
@@ -71,7 +86,7 @@ def test_a_ratio_is_taken_within_a_round() -> None:
 def test_a_target_is_reported_as_met_or_not() -> None:
     lines = list(report.wanted([Target("a", 0.6, 0.5), Target("b", 0.6, 0.5, at_least=False), Target("c", None, 1)]))
     assert lines[2:] == ["| a | 0.60 | ≥ 0.5 | met |", "| b | 0.60 | ≤ 0.5 | **not met** |"]
-    assert doctest.testmod(report).failed == 0
+    assert not any(doctest.testmod(each).failed for each in (report, pictures, quoted))
 
 
 @pytest.mark.parametrize("name", loads())

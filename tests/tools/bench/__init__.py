@@ -8,7 +8,7 @@ The files:
     load.py         the requests, sent by redis-benchmark, or by own.py if that is not installed
     own.py          a small load generator of our own
     measuring.py    rounds in which all servers take turns, so that a busy machine slows all of them; rows
-    throughput.py   sections: requests a second, by pipeline, Python, command, clients, size of values, log; latency
+    throughput.py   sections: requests a second, by pipeline, Python, command, range, clients, size, log; latency
     pauses.py       sections: the longest pause while a server rewrites its log, or a million keys expire
     growth.py       sections: what a million keys, members, thousands of clients, and one huge value cost
     weight.py       sections: memory, and the time from the start to the first reply
@@ -16,6 +16,7 @@ The files:
     targets.py      the wanted numbers, and whether they are met
     report.py       the results as a page of Markdown
     pictures.py     the results as pictures
+    quoted.py       the figures that SPEED.md and OUTGROWN.md quote
 
 A measurement is a row: section, server, what, value, unit, round. No test asserts its value.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from tests.tools.bench.pictures import PICTURES, name_of
 from tests.tools.bench.results import Results
 from tests.tools.bench.servers import FINAL, REDIS
 from tests.tools.bench.targets import Target, all_of
@@ -17,7 +18,12 @@ def page(results: Results) -> str:
         *wanted(all_of(results)),
     ]
     for section in results.sections():
-        lines += ["", f"### {section}", "", *table(results, section)]
+        lines += ["", f"### {section}", ""]
+        if section in PICTURES:
+            lines += [f"![{PICTURES[section][0]}]({name_of(section)})", ""]
+        lines += table(results, section)
+        if section == "pythons":
+            lines += ["", "What another version of Python gains:", "", *table(results, section, FINAL)]
     return "\n".join(lines) + "\n"
 
 
@@ -31,11 +37,11 @@ def wanted(targets: Iterable[Target]) -> Iterator[str]:
             yield f"| {target.text} | {short(target.value)} | {bound} | {'met' if target.met else '**not met**'} |"
 
 
-def table(results: Results, section: str) -> Iterator[str]:
-    """Yield the table of a section: ratios to redis-server, and its numbers; without redis-server, to final."""
+def table(results: Results, section: str, base: str = REDIS) -> Iterator[str]:
+    """Yield the table of a section: ratios to a server, and its numbers; to final, if that server is not there."""
     servers = results.of(section, "server")
-    base = REDIS if REDIS in servers else FINAL
-    others = [name for name in servers if name != base]
+    base = base if base in servers else FINAL
+    others = [name for name in servers if name not in (base, REDIS)]
     yield f"| | {' | '.join(f'{name} : {base}' for name in others)} | {base} | |"
     yield "|---|" + "--:|" * (len(others) + 1) + "---|"
     units = {row.what: row.unit for row in results.rows if row.section == section}

@@ -5,6 +5,7 @@ The other parameters are 50 clients, values of 64 bytes, 10 000 keys and no log.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -38,9 +39,11 @@ def pipeline(bench: Bench) -> Iterator[Row]:
 
 
 def pythons(bench: Bench) -> Iterator[Row]:
-    """GET and SET on asyncio by each Python that is installed."""
+    """GET and SET on asyncio by the Python that runs the bench, and by each other version that is installed."""
     with running([FINAL, REDIS]) as servers, ExitStack() as stack:
         for name, interpreter in interpreters().items():
+            if interpreter == sys.executable:
+                continue
             servers.append(stack.enter_context(one(f"final, {name}", final(interpreter=interpreter))))
         fill_all(servers)
         depths = (1, 16, 100)
@@ -70,6 +73,16 @@ def command(bench: Bench, server: Running, load: Load, what: str, number: int) -
         requests = length - length % load.pipeline
     if measured := bench.ask(server, load, requests):
         yield bench.row(server.name, what, measured.rate, "requests/s", number)
+
+
+def ranges(bench: Bench) -> Iterator[Row]:
+    """LRANGE of 100 to 600 elements of 64 bytes, one request at a time."""
+    with running(THREE) as servers:
+        for server in servers:
+            fill(server, "RPUSH", 600, "x" * 64, key="list")
+        numbers = (100, 300, 500, 600)
+        wanted = {f"LRANGE {each}": Load("LRANGE", ("LRANGE", "list", "0", str(each - 1))) for each in numbers}
+        yield from bench.rates(servers, wanted)
 
 
 def clients(bench: Bench) -> Iterator[Row]:
