@@ -178,9 +178,10 @@ def function_stats(engine: Engine) -> Value:
     scripts, libraries = engine.scripts, engine.functions.libraries
     running: Value = None
     if (program := scripts.program) is not None:
-        if program.request is None:
+        if not program.is_function:
             raise scripts.busy_error
-        running = {b"name": program.name, b"command": program.request, b"duration_ms": int(scripts.milliseconds)}
+        request, passed = engine.functions.request, int(scripts.milliseconds)
+        running = {b"name": program.name, b"command": request, b"duration_ms": passed}
     counts = {b"libraries_count": len(libraries.by_name), b"functions_count": len(libraries)}
     return {b"running_script": running, b"engines": {b"LUA": counts}}
 

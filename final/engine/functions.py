@@ -80,6 +80,7 @@ class Functions:
         self.scripts = scripts
         self.libraries = Libraries()
         self._lua: FunctionInterpreter | None = None
+        self.request: list[bytes] = []  # that has called the last function
         self._deadline = 0.0  # of the library that loads, by the monotonic clock
 
     def load(self, code: bytes, replace: bool, obeying: bool) -> bytes:
@@ -165,8 +166,9 @@ class Functions:
         readonly: bool,
     ) -> Value:  # fmt: skip
         """Call a function for a client, and return its reply; `request` is what the client has sent."""
-        lua, program = self.lua, Program(function.name, function.flags, keys, declared=True, request=request)
-        return self.scripts.perform(client, program, readonly, lua, lambda: lua.invoke(function, keys, arguments))
+        lua, program = self.lua, Program(function.name, function.flags, declared=True, is_function=True)
+        self.request = request
+        return self.scripts.perform(client, program, keys, readonly, lua, lambda: lua.invoke(function, keys, arguments))
 
     @property
     def memory(self) -> int:

@@ -26,9 +26,8 @@ class Program:
 
     name: bytes
     flags: Set[str]
-    keys: list[bytes]  # that its caller names
     declared: bool  # it says its flags: what they forbid is refused before it begins
-    request: list[bytes] | None = None  # that calls it; None: it is a script
+    is_function: bool = False
 
     @property
     def writes(self) -> bool:
@@ -64,6 +63,7 @@ class Scripts:
         self.while_busy = while_busy
         self.counters = counters
         self.texts: dict[bytes, bytes] = {}
+        self.programs: dict[bytes, Program] = {}  # the same scripts
         self.busy = False  # a script has been running for longer than `busy-reply-threshold`
         self._lua: Interpreter | None = None
         self.program: Program | None = None  # that runs
@@ -79,11 +79,13 @@ class Scripts:
 
     def load(self, script: bytes) -> bytes:
         """Compile a script; return its name. Raises ReplyError if it is not valid Lua, or its first line is wrong."""
-        shebang(script)
+        flags = shebang(script)
         if self._lua is None:
             self._lua = Interpreter(self._check, redis_log, self._may_call)
         name = self._lua.load(script)
-        self.texts[name] = script
+        if name not in self.texts:
+            self.texts[name] = script
+            self.programs[name] = Program(name, flags, declared=script.startswith(b"#!"))
         return name
 
     def start_for_functions(self, loads_too_long: Callable[[], bool]) -> FunctionInterpreter:
@@ -100,21 +102,25 @@ class Scripts:
     def flush(self) -> None:
         """Remove all scripts, and end Lua with all that they have stored there."""
         self.texts.clear()
+        self.programs.clear()
         if self._lua is not None:
             self._lua.close()
             self._lua = None
 
     def run(self, client: Client, name: bytes, keys: list[bytes], arguments: list[bytes], readonly: bool) -> Value:
         """Run a script for a client, and return its reply."""
-        lua, text = self._lua, self.texts[name]
+        lua = self._lua
         assert lua is not None
-        program = Program(name, shebang(text), keys, declared=text.startswith(b"#!"))
-        return self.perform(client, program, readonly, lua, lambda: lua.run(name, keys, arguments))
+        return self.perform(client, self.programs[name], keys, readonly, lua, lambda: lua.run(name, keys, arguments))
 
     def perform(
-        self, client: Client, program: Program, readonly: bool, lua: Interpreter, run: Callable[[], Value]
-    ) -> Value:
-        """Run a program for a client, and return its reply. SELECT in it does not change the client's database."""
+        self, client: Client, program: Program, keys: list[bytes], readonly: bool, lua: Interpreter,
+        run: Callable[[], Value],
+    ) -> Value:  # fmt: skip
+        """Run a program for a client, who names these keys; return its reply.
+
+        SELECT in it does not change the client's database.
+        """
         flags = program.flags
         self._readonly = readonly or "no-writes" in flags
         self._oom = self.full() and "allow-oom" not in flags
@@ -131,7 +137,7 @@ class Scripts:
         self.program = program
         self._client = Client(id=client.id, db=client.db, address="?:0", deny_blocking=True, is_script=True)
         self._client.user, self._caller = client.user, client
-        self._client.tracking, self._client.declared = client.tracking, program.keys
+        self._client.tracking, self._client.declared = client.tracking, keys
         self._wrote = self._killed = self.busy = False
         lua.run_command = self._calls(self._client)
         self._began = time.monotonic()
@@ -157,7 +163,7 @@ class Scripts:
     @property
     def busy_error(self) -> ReplyError:
         """The error for requests while a program runs too long: it says what ends it."""
-        return busy("SCRIPT" if self.program is None or self.program.request is None else "FUNCTION")
+        return busy("FUNCTION" if self.program is not None and self.program.is_function else "SCRIPT")
 
     def kill(self, function: bool = False) -> None:
         """End the running script, or function. Raises ReplyError if none runs, or if it has written already."""
@@ -168,7 +174,7 @@ class Scripts:
                 "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait "
                 "the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command."
             )
-        if function is (self.program is None or self.program.request is None):
+        if self.program is not None and self.program.is_function is not function:
             raise self.busy_error
         self._killed = True
 

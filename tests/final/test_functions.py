@@ -388,7 +388,7 @@ def test_a_bug_of_ours_is_no_error_of_the_library() -> None:
     def log(level: int, text: str) -> None:
         raise KeyError("a bug")
 
-    interpreter = FunctionInterpreter(lambda args, resp: None, lambda: False, log)
+    interpreter = FunctionInterpreter(lambda: False, log)
     with pytest.raises(KeyError, match="a bug"):
         interpreter.load_library(b"\nredis.log(redis.LOG_NOTICE, 'x')")
     with pytest.raises(ReplyError, match="nosuch"):
