@@ -23,7 +23,7 @@ from final.config import file
 from final.config.options import NAMES, Options
 from final.protocol.errors import ReplyError
 from stages.harness.course import ROOT
-from stages.harness.server import free_port
+from stages.harness.ports import free_port
 from stages.harness.wire import request
 from tests.support.machine import within
 from tests.support.observing import await_true
