@@ -146,10 +146,12 @@ class Octal(int):
 
 
 def parse_share(text: str, _: Any) -> str:
-    """Return a size with a unit, or a percentage, as it is. Raises ValueError with Redis's text."""
-    if parse_memory(text) is None and not re.fullmatch("(?:100|[0-9]{1,2})%", text):
+    """Return a size in bytes, or a percentage, as a text. Raises ValueError with Redis's text."""
+    if re.fullmatch("(?:100|[0-9]{1,2})%", text):
+        return text
+    if (size := parse_memory(text)) is None:
         raise ValueError("argument must be a memory or percent value")
-    return text
+    return str(size)
 
 
 def not_here(only: str) -> Callable[[str, Any], str]:

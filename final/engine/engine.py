@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from itertools import count
-from math import floor
 from secrets import token_hex
 from time import perf_counter
 
@@ -198,18 +197,18 @@ class Engine:
             answer = self.complete(client, command, args, answer, start)
         elif not command.counts_reads and WRITE in command.flags:
             use_keys(client.db, command, args)
-        took = (perf_counter() - began) * 1e6
+        took = perf_counter() - began
         if counters.error_replies != counters.blamed or counters.repeated:
             counters.blame(command.name)
         if self.monitors.clients:
             self.monitors.after(client, command, args)
         if client.parked is not None:
-            client.parked.took = took  # it is counted, and the slow log gets it, when it is served
+            client.parked.took = took * 1e6  # it is counted, and the slow log gets it, when it is served
             counters.calls.waiting[command.name] += 1
             return answer
-        counters.calls.took[command.name][floor(took + 0.5)] += 1
-        if took >= self.slow_after * 1e6:
-            was_slow(self, client, command, args, took)
+        counters.calls.add(command.name, took)
+        if took >= self.slow_after:
+            was_slow(self, client, command, args, took * 1e6)
         return answer
 
     def perform(self, client: Client, command: Command, args: list[bytes]) -> Value:

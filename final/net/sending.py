@@ -25,7 +25,7 @@ class Sending(asyncio.Protocol):
 
     def __init__(self, iteration: Iteration, transport: asyncio.Transport, client: Client) -> None:
         self.iteration = iteration
-        self.engine, self.counters = iteration.engine, iteration.engine.counters
+        self.engine = iteration.engine
         self.transport = transport
         self.client = client
         client.usage = partial(usage_of, self)
@@ -36,10 +36,10 @@ class Sending(asyncio.Protocol):
     def send(self) -> None:
         """Check the output limit, write `output`, and close the connection if `client.closing` is set."""
         client = self.client
-        if client.subscribed or client.replica or self.engine.options.client_output_buffer_limit.normal:
+        listens = client.channels or client.patterns or client.shard_channels  # `subscribed`, without a call
+        if listens or client.replica or self.engine.options.client_output_buffer_limit.normal:
             self.check_output_limit()
         if not self.transport.is_closing():
-            self.counters.output += len(self.output)
             large = len(self.output) > SMALL  # asyncio keeps what it cannot write yet: a view avoids a copy
             self.transport.write(memoryview(self.output) if large else self.output)
             if client.replica is not None:
@@ -54,7 +54,7 @@ class Sending(asyncio.Protocol):
             if self.choked or not (data := replica.take(CHUNK)):
                 return
             self.transport.write(data)
-            self.counters.replica_output += len(data)
+            self.engine.counters.replica_output += len(data)
         self.client.wake()
 
     def check_output_limit(self) -> None:
