@@ -156,7 +156,7 @@ class Options(ValueOptions):
         5, "how many keys are sampled to find one to evict", settable=True, least=1, most=2**31 - 1
     )
     maxmemory_clients: str = option("0", "bytes, or percent of `maxmemory`, that clients may take; 0: no limit",
-                                    settable=True, memory=True, read=parse_share)  # fmt: skip
+                                    settable=True, read=parse_share)  # fmt: skip
     notify_keyspace_events: Events = option(  # noqa: RUF009  (it is a field)
         Events(), "which events on keys are published", settable=True, read=lambda text, _: Events.parse(text)
     )

@@ -149,7 +149,7 @@ def parse_share(text: str, _: Any) -> str:
     """Return a size in bytes, or a percentage, as a text. Raises ValueError with Redis's text."""
     if re.fullmatch("(?:100|[0-9]{1,2})%", text):
         return text
-    if (size := parse_memory(text)) is None:
+    if (size := parse_memory(text)) is None or size >= 2**63:
         raise ValueError("argument must be a memory or percent value")
     return str(size)
 
