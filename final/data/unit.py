@@ -109,7 +109,7 @@ class Unit:
             self.notes.append(JoinedNote(store, dict.fromkeys(args[1] for args in requests), log, NO_EVENT))
 
     def join(self) -> None:
-        """Make one note of the last two, if that says the same to the log, and to those who watch keys or wait for them.
+        """Make one note of the last two, if that tells the log, and those who watch or wait for keys, the same.
 
         The notes of a long script would take memory, and time: the garbage collector looks at all of them, again and
         again. So an INCR in a script takes 3 µs, and not 5.

@@ -28,7 +28,7 @@ from .blocking import Waiting
 from .callbacks import NO_CALLBACKS, Callbacks
 from .client import Client, about_to_run, discard
 from .clocks import steady_clock, wall_clock
-from .command import ALLOW_BUSY, COMMANDS, DENYOOM, RUNS_QUEUE, UNQUEUED, WRITE, Command, find
+from .command import ALLOW_BUSY, COMMANDS, DENYOOM, RUNS_QUEUE, UNQUEUED, Command, find
 from .counters import Counters
 from .evict import Eviction
 from .faults import Faults

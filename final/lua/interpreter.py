@@ -17,7 +17,7 @@ from .libraries import calls
 from .limits import DEEPEST, ENDED, KILLED, LOOK_EVERY, MOST_MEMORY, RESERVE, SHORT, STEPS, VALUE, Killed, never
 
 Call = Callable[[list[bytes], int], Value]  # runs a command for a script in RESP 2 or 3; an error is a reply too
-MayCall = Callable[[list[bytes]], bool]  # whether the user of the script may run a command
+MayCall = Callable[[list[bytes]], bool]  # whether the user of the script may run a command: `bool` allows all
 SIMPLE = {text: (text.encode(), 1) for text in ("OK", "PONG")}  # what `_brief` returns for frequent simple strings
 BIG = re.compile(rb"-?\d{1,4000}")  # Python does not parse integers of more than 4300 digits
 
@@ -36,9 +36,7 @@ class Interpreter:
     `restrict` when Lua begins to run and after each Python function. Conversions are limited by `_charge`.
     """
 
-    def __init__(
-        self, check: Callable[[], bool], log: Callable[[int, str], None], may_call: MayCall = lambda _: True
-    ) -> None:
+    def __init__(self, check: Callable[[], bool], log: Callable[[int, str], None], may: MayCall = bool) -> None:
         """`check`, called regularly, returns whether the script must end; `log` logs a text."""
         try:
             from lupa.lua51 import LuaError, LuaRuntime, lua_type
@@ -64,7 +62,7 @@ class Interpreter:
         self._compile, self._run, self._get, self._null = prelude(
             self._answer,
             self._brief,
-            self._guarded(lambda *args: may_call(list(args))),
+            self._guarded(lambda *args: may(list(args))),
             self._hook,
             self._guarded(lambda level, text: log(int(level), text.decode(errors="replace"))),
             self._guarded(sha),
@@ -176,9 +174,7 @@ class Interpreter:
             return answer
         if kind is str:
             return SIMPLE.get(answer) or (answer.encode(), 1)
-        if answer is None:
-            return False
-        return self._converted(lambda: answer, 2), 2
+        return False if answer is None else (self._converted(lambda: answer, 2), 2)
 
     def _converted(self, answer: Callable[[], Value], resp: float) -> Any:
         """Return a reply as a Lua value."""
