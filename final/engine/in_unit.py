@@ -100,7 +100,7 @@ def steps(engine: Engine, client: Client) -> Step:
 
 
 def execute(engine: Engine, client: Client, queue: list[Queued]) -> Encoded:
-    """Execute the queue of a transaction, whose commands are all plain, while `open_to`; return the array of replies."""
+    """Execute the queue of a transaction, if all its commands are plain, and `open_to`; return the array of replies."""
     commands, requests = [command for command, _ in queue], [args for _, args in queue]
     step, slow, at = steps(engine, client), engine.slow_after, 0
     output = bytearray(b"*%d\r\n" % len(queue))

@@ -16,7 +16,7 @@ local create, resume, collect, max, min = coroutine.create, coroutine.resume, co
 
 local lines = 1       -- of the script that runs
 local killed = false  -- SCRIPT KILL was received: the script ends, whatever it catches
-local FEW = 16        -- arguments that are handed over without a table
+local FEW = 16        -- arguments that are handed to Python without a table
 local resp = 2        -- the RESP version of the replies of redis.call
 
 -- Memory in KiB. A script may use `most`, plus a reserve that lupa needs to call Python.
@@ -67,14 +67,6 @@ local function args_of(...)
     return count, args
 end
 
--- Whether these are strings, none of them long. (count: how many)
-local function are_brief(count, a, b, c, ...)
-    return type(a) == "string" and #a < 1024
-        and (count < 2 or type(b) == "string" and #b < 1024)
-        and (count < 3 or type(c) == "string" and #c < 1024)
-        and (count < 4 or are_brief(count - 3, ...))
-end
-
 local function checked(result)
     if type(result) == "table" and result.err then
         result.ignore_error_stats_update = true  -- it is counted, whatever becomes of it
@@ -91,12 +83,17 @@ local function kept(result, how)
     return checked(result)
 end
 
+-- One to three strings go the shortest way, in which each call of a function was counted.
 local function call(...)
-    local count = select("#", ...)
-    if count <= FEW and are_brief(count, ...) and resp == 2 and collect("count") <= most then
+    local count, a, b, c = select("#", ...), ...
+    local briefly = resp == 2 and count <= FEW and collect("count") <= most
+    if briefly and type(a) == "string"
+        and (count == 1 or type(b) == "string" and (count == 2 or count == 3 and type(c) == "string")) then
         return kept(brief(...))
     end
-    return checked(answer(resp, args_of(...)))
+    local _, args = args_of(...)
+    if briefly then return kept(brief(unpack(args))) end
+    return checked(answer(resp, count, args))
 end
 
 -- Errors of the table redis have no position, those of the other libraries have the position in the script.

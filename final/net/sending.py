@@ -44,7 +44,7 @@ class Sending(asyncio.Protocol):
         if type(value) is bytes and len(value) > LARGE:
             self.output += b"$%d\r\n" % len(value)
             self.large += (memoryview(self.output), memoryview(value))
-            self.counters.output += len(self.output) + len(value)
+            self.engine.counters.output += len(self.output) + len(value)
             self.output = bytearray(b"\r\n")
         else:
             self.output += encode(value, self.client.protocol)

@@ -21,7 +21,7 @@ from pathlib import Path
 from time import perf_counter
 
 from ..log.rdb.cursor import BadSnapshot
-from ..log.read import Malformed
+from ..log.split import Malformed
 from ..protocol.errors import ReplyError
 from ..protocol.writer import encode_request
 from ..server_log import log

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from final.log.read import Malformed
+from final.log.split import Malformed
 from final.replication.outgoing import Conversation
 from final.replication.replica_state import TRANSITIONS, Event, State
 from final.replication.stream import Stream
