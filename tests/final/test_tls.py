@@ -23,7 +23,8 @@ from final.net import server as final_net_server
 from final.net import tls
 from final.net.certificates import for_clients
 from final.net.endpoints import Endpoint
-from stages.harness.server import Server, free_port
+from stages.harness.ports import free_port
+from stages.harness.server import Server
 from stages.harness.wire import request as encoded
 from tests.support.machine import within
 from tests.support.observing import await_true
