@@ -35,7 +35,7 @@ class Tracking:
         self.items = 0  # ids in the table
         self.prefixes: dict[bytes, dict[Client, None]] = {}
         self.lengths: Counter[int] = Counter()  # of the prefixes
-        self.changed: dict[bytes, dict[bytes, int]] = {}  # in this iteration: a prefix -> keys -> who was last to change it
+        self.changed: dict[bytes, dict[bytes, int]] = {}  # in this iteration: prefix -> key -> who
         self.told = 0  # how many notes of the present unit `tell` has had
         self.pending: list[tuple[Client, list[bytes] | None]] = []  # for the client whose request is running
         self.effort = 0
