@@ -19,7 +19,7 @@ from .command import COMMANDS, KEEPS_CACHING, Command
 CHANNEL = b"__redis__:invalidate"  # where a client with RESP2 hears of the keys of others
 EFFORT = 100  # keys that `keep_limit` forgets at once; as many more each time that this was not enough
 FEW = 64  # clients of one key, among which those that have gone may remain
-NOBODY = 0  # in place of a client's id: a key has expired, say, or several clients have changed it
+NOBODY = 0  # in place of a client's id: a key has expired, or a script has changed it
 
 
 class Tracking:
@@ -35,7 +35,7 @@ class Tracking:
         self.items = 0  # ids in the table
         self.prefixes: dict[bytes, dict[Client, None]] = {}
         self.lengths: Counter[int] = Counter()  # of the prefixes
-        self.changed: dict[bytes, dict[bytes, int]] = {}  # in this iteration: a prefix -> keys -> who has changed them
+        self.changed: dict[bytes, dict[bytes, int]] = {}  # in this iteration: prefix -> key -> who
         self.told = 0  # how many notes of the present unit `tell` has had
         self.pending: list[tuple[Client, list[bytes] | None]] = []  # for the client whose request is running
         self.effort = 0
@@ -191,11 +191,7 @@ class Tracking:
         for length in self.lengths:
             prefix = key[:length]
             if prefix in self.prefixes:
-                if not self.changed:
-                    next(iter(self.prefixes[prefix])).wake()  # so that this iteration has an end
-                keys = self.changed.setdefault(prefix, {})
-                if keys.setdefault(key, who) != who:
-                    keys[key] = NOBODY
+                self.changed.setdefault(prefix, {})[key] = who
 
     def broadcast(self) -> None:
         """The iteration of the event loop ends: send each client in the mode BCAST the keys that have changed."""
