@@ -55,8 +55,8 @@ class Shutdown:
 
     def tick(self) -> None:
         """Go on if the replicas have all changes, or have no more time. Called about ten times a second."""
-        ready = self.deadline is not None and self.engine.primary.all_acknowledged
-        if ready or (self.deadline is not None and self.engine.steady() >= self.deadline):
+        engine = self.engine
+        if self.deadline is not None and (engine.primary.all_acknowledged or engine.steady() >= self.deadline):
             self.finish()
 
     def finish(self) -> None:

@@ -81,6 +81,7 @@ def test_what_is_no_state_of_a_stream_is_ignored(name: str, wrong: bytes) -> Non
     assert not primary.feeding and primary.offset == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("leading", "following"), [("final", "redis"), ("redis", "final")])
 def test_both_sides_are_restarted_and_synchronise_partially(tmp_path: Path, leading: str, following: str) -> None:
     folders = [tmp_path / "leading", tmp_path / "following"]

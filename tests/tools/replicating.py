@@ -22,7 +22,7 @@ from typing import Any
 
 from stages.harness.server import Server
 from stages.harness.wire import Client
-from tests.support.folders import UNLOGGED, everything
+from tests.support.folders import UNLOGGED, by_score, everything
 from tests.support.machine import within
 from tests.support.oracle import PATIENCE, final_server, redis_server, valkey_server
 from tests.support.proxy import Proxy
@@ -62,7 +62,7 @@ def await_equal(primary: Client, replica: Client) -> None:
 
 def difference(primary: Client, replica: Client) -> dict[str, Any]:
     """Return what is not the same in both: key -> (value in the primary, value in the replica)."""
-    ours, theirs = everything(primary, PASSING), everything(replica, PASSING)
+    ours, theirs = (by_score(everything(each, PASSING)) for each in (primary, replica))
     keys = [key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)]
     return {key: (ours.get(key), theirs.get(key)) for key in keys}
 
