@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 
 from ..engine.client import Client
 from ..protocol.writer import LARGE, Value, encode
@@ -18,8 +17,6 @@ SMALL = 16 * 1024  # a chunk, input or output of this size in bytes is not limit
 
 class Sending(asyncio.Protocol):
     """What a connection has to send, and whether the client reads it."""
-
-    send_soon: Callable[[], None]  # have `send` called at the end of this iteration
 
     def __init__(self, iteration: Iteration, transport: asyncio.Transport, client: Client) -> None:
         self.iteration = iteration
@@ -86,6 +83,10 @@ class Sending(asyncio.Protocol):
         self.full = False
         self.choke(bool(self.large))
         self.send_soon()  # `large` or a replica may have more to get
+
+    def send_soon(self) -> None:
+        """Have `send` called at the end of this iteration."""
+        raise NotImplementedError
 
     def choke(self, choked: bool) -> None:
         """Execute and read nothing until the client has read its replies, or go on with both."""
