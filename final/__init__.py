@@ -11,12 +11,15 @@ The map of its files, from the outside in. Imports point downwards only, with on
         connection.py     one client's connection: its bytes, its replies, its share of an iteration of the event loop
         connection_state.py  the states of a connection, and what leads from one to the next, in one table
         sending.py        the sending half: replies that wait for the log, and what a replica gets
+        client_memory.py  maxmemory-clients: who is disconnected when all clients together take too much memory
         output_limit.py   client-output-buffer-limit: how many bytes may wait until the client reads them
+        endpoints.py      the places to listen at: addresses with a port, with TLS or without, and a unix socket
         listener.py       accepts clients, a few in each iteration of the event loop
+        tls.py, certificates.py  encrypts what a connection sends, and decrypts what it gets; with which certificates
         outgoing.py       connections that the server itself opens, to other servers
         before_sleep.py   one iteration: whose requests are executed, and what is written at its end
         systemd.py        tells systemd that the server is ready
-        daemon.py         runs it in the background, and tells others its process id
+        daemon.py         runs it in the background; the file with its process id
         while_busy.py     answers clients without the event loop, while a script does not end
         stopping.py       waits for signals in a thread, and ends the server in time, whatever it does
     commands/      the commands, a file for each family; a new command is one function in one file (04)
@@ -45,13 +48,18 @@ The map of its files, from the outside in. Imports point downwards only, with on
         wait.py, blocking.py, conclude.py  commands that wait: for a key, first come first served; for another server
         watch.py          WATCH: who watches which keys
         pubsub.py         channels and patterns, with their subscribers
-        scripts.py        the scripts that are loaded, and the one that runs
+        tracking.py       client-side caching: which clients may have which keys in their own caches
+        scripts.py, functions.py  the scripts that are loaded, and the one that runs; the libraries of functions
+        make_room.py      evicts keys before a request that may need memory
         evict.py          maxmemory: how much memory the keys take, and which of them to evict
         lookups.py        which keys of a request count as hits, as misses, and as used
         pause.py          CLIENT PAUSE: which requests have to wait
+        shutdown.py       the end of the server: replicas get the last changes, and a snapshot is written
         monitor.py, slowlog.py  MONITOR and SLOWLOG: every request as it runs; the slowest requests
+        call_stats.py     how often each command was called, and how long that took
         counters.py, clocks.py  the statistics of INFO; the time of day, and the clock for durations
         key_specs.py      the indexes of the keys in the requests of a command
+        packing.py        applies the options about the encodings of collections
         open_files.py     how many clients the system's limit of open files allows
     replication/   a second server keeps a copy of the data (12, 13)
         primary.py        the stream of changes, and the replicas that are fed from it
@@ -70,6 +78,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         targets.py        connections to servers that take keys over (MIGRATE), kept for the next time
     lua/           Lua for scripts; a script can reach only what is passed to it
         interpreter.py, prelude.lua, libraries.lua  runs a script
+        functions.py, functions.lua  loads a library of functions, and calls a function
         limits.py         what a script may use
         libraries.py, json_decoding.py  cjson and bit, for scripts
         msgpack.py, structs.py  cmsgpack and struct
@@ -89,10 +98,13 @@ The map of its files, from the outside in. Imports point downwards only, with on
         rdb/              snapshots (RDB), read as requests, written from values: read, write, and the encodings inside
     config/        the options, as in redis.conf and CONFIG
         options.py        those that have an effect, in one table
+        value_options.py  those about the encodings of values and LFU
+        tls.py            those of TLS
         idle.py           Redis's others: taken, checked and shown
         option.py         how an option is declared, and how a text becomes its value
         values.py         values that are more than a number or a text
         file.py           reads redis.conf and the command line; CONFIG REWRITE
+    latency.py        the latency monitor: events that took long
     server_log.py  messages for the administrator, on standard error
     data/          the databases (04)
         kinds.py          what must be known of each type of value, in one table
@@ -103,6 +115,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         loading_store.py  one that notes no changes, while the data is loaded
         memory.py         how much memory a key takes
         sorted_set.py     members with scores, in order
+        packing.py        the limits of Redis's small encodings
         stream.py, stream_node.py, stream_groups.py  streams: entries, the nodes that they are packed into, groups
         hyperloglog.py, hll_registers.py  HyperLogLog: counting, and the bytes in which Redis keeps the counters
         garbage.py        frees large values a little at a time; what the garbage collector does

@@ -14,8 +14,11 @@ from .config.options import NAMES, Options
 from .data.garbage import look_at_the_young_only
 from .engine.acl.file import begin
 from .engine.acl.users import BadUsers
+from .engine.command import rename
 from .log.read import CorruptLog
-from .net.daemon import detach, write_pidfile
+from .net.certificates import BadTls
+from .net.daemon import detach
+from .net.endpoints import CannotListen
 from .net.server import Server
 from .net.stopping import on_signal
 from .net.systemd import tell
@@ -30,6 +33,12 @@ def give_up(reason: str) -> NoReturn:
     sys.exit(1)
 
 
+def refuse(reason: str) -> NoReturn:
+    """Say what is wrong with the options, and exit."""
+    say(f"python -m final: error: {reason}")
+    sys.exit(2)
+
+
 def parse_options(args: list[str]) -> Options:
     """Parse the command line: a configuration file, if there is one, and options that are named as in it."""
     if {"-h", "--help"} & set(args):
@@ -41,8 +50,7 @@ def parse_options(args: list[str]) -> Options:
         lines = config_file.read(file) if file else iter(())
         config_file.apply(options, chain(lines, config_file.read_command_line(args)))
     except config_file.BadConfig as error:
-        say(f"python -m final: error: {error}")
-        sys.exit(2)
+        refuse(str(error))
     options.config_file = os.path.abspath(file) if file not in ("", "-") else ""
     return options
 
@@ -89,10 +97,31 @@ def choose_parser(options: Options) -> type[Reader]:
     return Reader
 
 
+def end(server: Server) -> NoReturn:
+    """Close the log, and exit at once: to free millions of values would take Python seconds."""
+    failure = server.failure
+    if server.engine.log is not None and not failure:
+        try:
+            server.engine.log.close()
+        except OSError as error:
+            failure = f"cannot write the log, its last changes are lost: {error}"
+    if failure:
+        log.critical("%s", failure)
+    os._exit(1 if failure else 0)
+
+
 def main() -> None:
     """Run the server until it is stopped; if it cannot start or continue, log one line and exit."""
     open_standard_files()
     options = parse_options(sys.argv[1:])
+    try:
+        os.chdir(options.dir)
+        for old, new in options.renamed:
+            rename(old, new)
+    except OSError as error:
+        refuse(f"dir {options.dir}: {error.strerror}")
+    except ValueError as error:
+        refuse(f"rename-command {os.fsdecode(old)}: {error}")
     new_loop, new_reader = choose_loop(options), choose_parser(options)
     try:
         syslog = (options.syslog_ident, options.syslog_facility) if options.syslog_enabled == "yes" else None
@@ -101,8 +130,6 @@ def main() -> None:
         direct(options.loglevel, options.logfile, syslog)
     except OSError as error:
         give_up(f"cannot write the server log: {error}")
-    if options.pidfile:
-        write_pidfile(options.pidfile)
     server = Server(options, new_reader)
     try:
         begin(server.engine.users, options.users)
@@ -122,16 +149,11 @@ def main() -> None:
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(server.run())
-    except (OSError, OverflowError) as error:
-        give_up(f"cannot listen on {options.bind}:{options.port}: {error}")
-    if server.failure:
-        give_up(server.failure)
-    if server.engine.log is not None:
-        try:
-            server.engine.log.close()
-        except OSError as error:
-            give_up(f"cannot write the log, its last changes are lost: {error}")
-    os._exit(0)  # to free millions of values would take Python seconds
+            end(server)  # here, as the end of this block waits for threads that look up the names of other servers
+    except CannotListen as error:
+        give_up(str(error))
+    except BadTls as error:
+        give_up(f"cannot configure TLS: {error}")
 
 
 if __name__ == "__main__":

@@ -11,17 +11,19 @@ that logs.
 import logging
 import os
 import re
+import syslog
 import time
 from contextlib import suppress
-from logging.handlers import SysLogHandler
 
 log = logging.getLogger("final")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-LEVELS = {"debug": logging.DEBUG, "verbose": 15, "notice": logging.INFO, "warning": logging.WARNING}
-SIGNS = ((logging.WARNING, "#"), (logging.INFO, "*"), (15, "-"), (0, "."))
+VERBOSE = 15
+LEVELS = {"debug": logging.DEBUG, "verbose": VERBOSE, "notice": logging.INFO, "warning": logging.WARNING}
+SIGNS = ((logging.WARNING, "#"), (logging.INFO, "*"), (VERBOSE, "-"), (0, "."))
+PRIORITIES = {"#": syslog.LOG_WARNING, "*": syslog.LOG_NOTICE, "-": syslog.LOG_INFO, ".": syslog.LOG_DEBUG}
 
 
 class ServerLog(logging.Handler):
@@ -59,25 +61,39 @@ class ServerLog(logging.Handler):
 
     def heading(self, record: logging.LogRecord) -> str:
         """Return what stands before the message."""
-        sign = next(sign for level, sign in SIGNS if record.levelno >= level)
+        sign = sign_of(record)
         at = f"{time.strftime('%d %b %Y %H:%M:%S', time.localtime(record.created))}.{int(record.msecs):03}"
         process = os.getpid()
         return f"{process}:{self.role if process == self.process else 'C'} {at} {sign} "
 
 
-def direct(level: str, path: str = "", syslog: tuple[str, str] | None = None) -> None:
+class SystemLog(logging.Handler):
+    """Sends each record to syslog(3), which drops it if nobody receives it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one record. Never raises."""
+        with suppress(Exception):
+            syslog.syslog(PRIORITIES[sign_of(record)], printable(record.getMessage()))
+
+
+def sign_of(record: logging.LogRecord) -> str:
+    """Return the sign of a record's level."""
+    return next(sign for level, sign in SIGNS if record.levelno >= level)
+
+
+def direct(level: str, path: str = "", system: tuple[str, str] | None = None) -> None:
     """Say from which level on something is logged, to which file, and to syslog: its ident and facility.
 
-    Raises OSError if the file cannot be written, or there is no syslog.
+    Raises OSError if the file cannot be written.
     """
     log.setLevel(LEVELS[level])
     if path:
         os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644))
     handler.path, handler.process = os.path.abspath(path) if path else "", os.getpid()
-    if syslog:
-        other = SysLogHandler("/dev/log", syslog[1])
-        other.ident = f"{syslog[0]}[{os.getpid()}]: "
-        log.addHandler(other)
+    if system:
+        ident, facility = system
+        syslog.openlog(ident, syslog.LOG_PID | syslog.LOG_NDELAY, getattr(syslog, f"LOG_{facility.upper()}"))
+        log.addHandler(SystemLog())
 
 
 def printable(text: str) -> str:

@@ -1,6 +1,8 @@
 """Commands for administrators: CONFIG, TIME, BGREWRITEAOF, SAVE, BGSAVE, LASTSAVE, SHUTDOWN."""
 
 import time
+from collections.abc import Iterable
+from typing import Any
 
 from ..config import file as config_file
 from ..config.options import NAMES, config_failed
@@ -10,15 +12,20 @@ from ..engine.client import Client
 from ..engine.command import ADMIN, ALLOW_BUSY, FAST, IN_ADMIN, IN_DANGEROUS, LOADING, NO_MULTI, NOSCRIPT, STALE
 from ..engine.context import Engine
 from ..engine.following import leave_expiry
+from ..engine.make_room import evict
 from ..engine.open_files import adjust_open_files_limit
+from ..engine.packing import limit_packing
 from ..engine.signature import command
-from ..engine.wait import Wait
-from ..protocol.errors import ReplyError, busy, syntax_error
+from ..engine.slowlog import slow_after
+from ..engine.wait import wait_outside
+from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.pattern import matcher
 from ..protocol.writer import NO_REPLY, Value
 from ..server_log import LEVELS, log
 
-NO_SHUTDOWN = "ERR Errors trying to SHUTDOWN. Check logs."
+SENSITIVE = {  # options whose values SLOWLOG does not show
+    *(b"requirepass", b"masterauth", b"masteruser", b"tls-key-file-pass", b"tls-client-key-file-pass")
+}
 
 
 @command()
@@ -41,7 +48,7 @@ def config_get(engine: Engine, parameter: bytes, *parameters: bytes) -> Value:
 
 def passwords(args: list[bytes]) -> list[int]:
     """Return the indexes of the passwords in a CONFIG SET request."""
-    return [at + 1 for at, each in enumerate(args) if each.lower() in (b"requirepass", b"masterauth", b"masteruser")]
+    return [at + 1 for at, each in enumerate(args) if each.lower() in SENSITIVE]
 
 
 @command(
@@ -59,25 +66,22 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
     if len(args) % 2:
         raise syntax_error()
     before = engine.options.set(list(zip(args[::2], args[1::2], strict=True)))
-    if {"bind", "port"} & before.keys():
+    if where_to_listen(before):
         try:
             engine.listen()
-        except OSError as error:
-            log.error("cannot listen on %s:%d: %s", engine.options.bind, engine.options.port, error)
-            vars(engine.options).update(before)
-            engine.listen()
-            if "bind" in before:
-                raise config_failed("bind", "Failed to bind to specified addresses.") from None
-            raise config_failed("port", "Unable to listen on this port. Check server logs.") from None
+        except (OSError, ValueError) as error:
+            log.error("%s", error)
+            set_back(engine, before)
+            raise cannot_listen(error, before) from None
     switched = before.get("appendonly", engine.options.appendonly) != engine.options.appendonly
     if switched and not engine.rewriter.switch(now=not in_transaction(client)):
-        vars(engine.options).update(before)
+        set_back(engine, before)
         raise config_failed("appendonly", "Unable to turn on AOF. Check server logs.")
     supported = (
         adjust_open_files_limit(engine.options.maxclients) if "maxclients" in before else engine.options.maxclients
     )
     if supported < engine.options.maxclients:
-        vars(engine.options).update(before)
+        set_back(engine, before)
         reason = "The operating system is not able to handle the specified number of clients, try with"
         raise config_failed("maxclients", f"{reason} {supported}")
     if "loglevel" in before:
@@ -86,15 +90,45 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
         engine.users.require_password(engine.options.requirepass)
     leave_expiry(engine)
     announce(engine.stores, engine.options.notify_keyspace_events)
+    engine.slow_after = slow_after(engine.options)
+    limit_packing(engine.options, engine.stores)
+    engine.counters.calls.track(engine.options.latency_tracking == "yes")
     if {"maxmemory", "maxmemory_policy"} & before.keys():
         engine.eviction.forget_all()
+        engine.eviction.counted()
+        evict(engine)
     return "OK"
+
+
+def where_to_listen(changed: Iterable[str]) -> list[str]:
+    """Return the options that say where to listen, and with which certificates, of those that are changed."""
+    return [name for name in changed if name in ("bind", "port") or name.startswith("tls_")]
+
+
+def set_back(engine: Engine, before: dict[str, Any]) -> None:
+    """Give options their old values again; listen where they say."""
+    vars(engine.options).update(before)
+    if where_to_listen(before):
+        engine.listen()
+
+
+def cannot_listen(error: Exception, changed: Iterable[str]) -> ReplyError:
+    """The reply to a CONFIG SET of addresses, ports or certificates that cannot be used."""
+    if isinstance(error, ValueError):
+        name = next(name for name in changed if name.startswith("tls_"))
+        return config_failed(name.replace("_", "-"), "Unable to update TLS configuration. Check server logs.")
+    if "bind" in changed:
+        return config_failed("bind", "Failed to bind to specified addresses.")
+    return config_failed(
+        "port" if "port" in changed else "tls-port", "Unable to listen on this port. Check server logs."
+    )
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="config")
 def config_resetstat(engine: Engine) -> Value:
     """CONFIG RESETSTAT: set the counters that INFO shows to zero."""
     engine.counters.reset()
+    engine.latency.forks, engine.latency.last_fork = 0, 0.0
     engine.stores[0].unit.hits = engine.stores[0].unit.misses = 0
     return "OK"
 
@@ -121,7 +155,7 @@ def time_() -> Value:
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, NO_MULTI, ALLOW_BUSY)
-def shutdown(engine: Engine, *options: bytes) -> Value:
+def shutdown(engine: Engine, client: Client, *options: bytes) -> Value:
     """SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]: stop the server, without a reply.
 
     First, unless NOW is given, writes wait, and replicas have `shutdown-timeout` seconds to execute the last changes;
@@ -134,63 +168,21 @@ def shutdown(engine: Engine, *options: bytes) -> Value:
     if b"abort" in args:
         if len(args) > 1:
             raise syntax_error()
-        return abort_shutdown(engine)
-    if engine.scripts.busy and b"nosave" not in args:
-        raise busy()
-
-    def finish() -> Value:
-        wanted = b"save" in args or (engine.options.save and b"nosave" not in args)
-        if wanted and not engine.snapshots.save_at_end() and b"force" not in args:
-            let_writes_go_on(engine)
-            return ReplyError(NO_SHUTDOWN)
+        engine.shutdown.abort()
+        return "OK"
+    if engine.scripts.busy:
+        if b"nosave" not in args:
+            raise engine.scripts.busy_error
         engine.stop()
         return NO_REPLY
 
-    patience = engine.options.shutdown_timeout * 1000
-    if b"now" in args or not patience or engine.scripts.busy or engine.primary.all_acknowledged:
-        return finish()
-    engine.primary.ask_for_acks()
-    deadline = engine.steady() + patience
-    engine.pause.begin(deadline, writes_only=True)
+    def begin() -> None:
+        assert client.parked is not None
+        engine.shutdown.parked.append(client.parked)
+        save = False if b"nosave" in args else True if b"save" in args else None
+        engine.shutdown.begin(save, now=b"now" in args, force=b"force" in args)
 
-    def go_on() -> None:
-        if engine.primary.all_acknowledged or engine.steady() >= deadline:
-            engine.leaving = None
-            finish()
-
-    def gone() -> None:
-        engine.leaving = go_on
-
-    return Wait(
-        (),
-        bytes,
-        patience,
-        NO_REPLY,
-        lambda _: finish(),
-        lambda _: engine.primary.all_acknowledged,
-        timed_out=finish,
-        gone=gone,
-        only_end=True,
-    )
-
-
-def abort_shutdown(engine: Engine) -> Value:
-    """Let no SHUTDOWN wait for replicas any more; answer OK. Raises ReplyError if none does."""
-    found = [each for each in engine.clients.values() if each.parked and each.parked.command.function is shutdown]
-    if not found and engine.leaving is None:
-        raise ReplyError("ERR No shutdown in progress.")
-    engine.leaving = None
-    for each in found:
-        engine.waiting.unblock(each, ReplyError(NO_SHUTDOWN))
-    let_writes_go_on(engine)
-    return "OK"
-
-
-def let_writes_go_on(engine: Engine) -> None:
-    """End the pause that a SHUTDOWN has begun."""
-    engine.pause.end()
-    for each in list(engine.clients.values()):
-        each.resume()
+    return wait_outside(begin, NO_REPLY)
 
 
 @command(ADMIN, NOSCRIPT, "no_async_loading", NO_MULTI)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from ..engine.args import OptionCursor, integer
 from ..engine.client import Client
 from ..engine.client_line import described
-from ..engine.command import ADMIN, LOADING, NOSCRIPT, STALE, Group
+from ..engine.command import ADMIN, KEEPS_CACHING, LOADING, NOSCRIPT, STALE, Group
 from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, shown, syntax_error
@@ -16,7 +16,7 @@ from .connection import valid_name
 GROUP = Group("connection", "@connection", "g")
 
 
-@command()
+@command(KEEPS_CACHING)
 def client(subcommand: bytes, *arguments: bytes) -> Value:
     """CLIENT subcommand [argument ...]: inspect and manage clients; each subcommand has its own function below."""
 
@@ -81,17 +81,11 @@ def client_reply(client: Client, mode: bytes) -> Value:
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
 def client_no_evict(client: Client, mode: bytes) -> Value:
-    """CLIENT NO-EVICT ON | OFF: set the flag `e` in CLIENT LIST; this server never evicts a client."""
+    """CLIENT NO-EVICT ON | OFF: let this client stay connected when clients take more than `maxmemory-clients`."""
     if mode.lower() not in (b"on", b"off"):
         raise syntax_error()
     client.no_evict = mode.lower() == b"on"
     return "OK"
-
-
-@command(NOSCRIPT, LOADING, STALE, of="client")
-def client_getredir() -> Value:
-    """CLIENT GETREDIR: answer -1, because client-side caching is not supported."""
-    return -1
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client", tips="nondeterministic_output")

@@ -2,10 +2,12 @@
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cache
+from importlib.resources import files
 
-from ..engine.acl.categories import categories
-from ..engine.command import COMMANDS, INTERNAL, LOADING, STALE, Command, Group, look_up
+from ..engine.acl.categories import CATEGORIES, categories
+from ..engine.command import COMMANDS, LOADING, SHOWN, STALE, Command, Group, look_up
 from ..engine.key_specs import KeySpec, legacy
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error
@@ -70,7 +72,7 @@ def command_getkeys(name: bytes, arg: bytes, *args: bytes) -> Value:
 @command(LOADING, STALE, of="command")
 def command_getkeysandflags(name: bytes, arg: bytes, *args: bytes) -> Value:
     """COMMAND GETKEYSANDFLAGS command arg [arg ...]: answer with the keys of a request, and how each is used."""
-    return [[key, set(access.split())] for key, access in used_keys([name, arg, *args])]
+    return [[key, ordered(access.split())] for key, access in used_keys([name, arg, *args])]
 
 
 def used_keys(request: list[bytes]) -> list[tuple[bytes, str]]:
@@ -102,12 +104,19 @@ def described(entry: Command) -> Value:
     The items are name, arity, flags, first key, last key, step, ACL categories, tips, key specifications and
     subcommands.
     """
-    flags = {each for each in entry.flags if each not in INTERNAL and not each.startswith("@")}
+    flags = ordered(each for each in SHOWN if each in entry.flags)
+    held = categories(entry)
+    groups = ordered(each for name in CATEGORIES if (each := "@" + name) in held)
     specs = [specification(each) for each in entry.key_specs]
     subcommands = [described(each) for each in entry.subcommands.values()]
     positions = legacy(entry.key_specs)
     tips = [each.encode() for each in entry.tips]
-    return [entry.name.encode(), entry.arity, flags, *positions, categories(entry), tips, specs, subcommands]
+    return [entry.name.encode(), entry.arity, flags, *positions, groups, tips, specs, subcommands]
+
+
+def ordered(names: Iterable[str]) -> Value:
+    """Return a set of names that is written in this order: a Python set has another one in each run."""
+    return dict.fromkeys(names).keys()
 
 
 def specification(spec: KeySpec) -> Value:
@@ -123,7 +132,7 @@ def specification(spec: KeySpec) -> Value:
     if not spec.begin:
         begin = find = {b"type": b"unknown", b"spec": {}}
     notes: dict[Value, Value] = {b"notes": spec.notes.encode()} if spec.notes else {}
-    return notes | {b"flags": set(spec.access.split()), b"begin_search": begin, b"find_keys": find}
+    return notes | {b"flags": ordered(spec.access.split()), b"begin_search": begin, b"find_keys": find}
 
 
 def documented(entry: Command) -> Value:
@@ -132,7 +141,7 @@ def documented(entry: Command) -> Value:
     args = syntax.split(" ", entry.name.count("|") + 1)
     documentation: dict[bytes, Value] = {
         b"summary": summary.encode(),
-        b"since": b"1.0.0",
+        b"since": releases()[entry.name],
         b"group": entry.group.name.encode(),
     }
     if len(args) > entry.name.count("|") + 1:
@@ -140,6 +149,13 @@ def documented(entry: Command) -> Value:
     if entry.subcommands:
         documentation[b"subcommands"] = {each.name.encode(): documented(each) for each in entry.subcommands.values()}
     return documentation
+
+
+@cache
+def releases() -> dict[str, bytes]:
+    """Return the release of Redis that was the first with each command: `since.txt` has a line for each release."""
+    lines = (files(__package__) / "since.txt").read_text().splitlines()
+    return {name: release.encode() for release, *names in map(str.split, lines) for name in names}
 
 
 def arguments(syntax: str) -> Value:

@@ -64,6 +64,7 @@ def reset(engine: Engine, client: Client) -> Value:
     client.be_unauthenticated(engine.users.default)
     client.reply_off = client.reply_skip = client.no_evict = False
     engine.monitors.remove(client)
+    engine.tracking.stop(client)
     return "RESET"
 
 

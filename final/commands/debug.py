@@ -10,11 +10,13 @@ from ..engine.client import Client
 from ..engine.command import ADMIN, LOADING, NOSCRIPT, STALE
 from ..engine.context import Engine
 from ..engine.signature import command
+from ..log.rdb import write
 from ..protocol.errors import ReplyError, debug_not_allowed, no_such_key, wrong_subcommand
 from ..protocol.numeric import parse_float
 from ..protocol.writer import Attributed, BigNumber, Push, Replies, Value, Verbatim
 
-GUARDED = {b"sleep", b"object", b"set-active-expire"}
+GUARDED = {b"sleep", b"object", b"set-active-expire", b"error"}
+BESIDE_VALUE = 11  # bytes in a dump: type, version, checksum
 EXAMPLES: dict[bytes, Value] = {  # one value of each RESP type, as `DEBUG PROTOCOL` of Redis shows them
     b"string": b"Hello World",
     b"integer": 12345,
@@ -75,8 +77,9 @@ def is_local(address: str) -> bool:
 def run_guarded(engine: Engine, client: Client, subcommand: bytes, arguments: tuple[bytes, ...]) -> Value:
     """Run one of the subcommands in GUARDED.
 
-    SLEEP seconds blocks the whole server. OBJECT key answers with the encoding of a value. SET-ACTIVE-EXPIRE 0 | 1
-    turns the active expiry off or on; while it is off, keys expire only on access.
+    SLEEP seconds blocks the whole server. OBJECT key tells how a value is kept. SET-ACTIVE-EXPIRE 0 | 1
+    turns the active expiry off or on; while it is off, keys expire only on access. ERROR text answers with this error,
+    which no counter notes: client libraries test with it what they do about LOADING or READONLY.
     """
     if not allowed(engine, client):
         raise debug_not_allowed()
@@ -88,8 +91,15 @@ def run_guarded(engine: Engine, client: Client, subcommand: bytes, arguments: tu
             value = client.db.peek(key)
             if value is None:
                 raise no_such_key()
-            return f"Value at:{id(value):#x} refcount:1 encoding:{client.db.encoding(key)}"
+            length = len(write.dump(value, engine.options.rdbcompression == "yes")) - BESIDE_VALUE
+            used = client.db.used(key, now := engine.steady())
+            return (
+                f"Value at:{id(value):#x} refcount:1 encoding:{client.db.encoding(key)} serializedlength:{length} "
+                f"lru:{used // 1000 % 2**24} lru_seconds_idle:{(now - used) // 1000}"
+            )
         case b"set-active-expire", setting:
             engine.active_expire = setting not in (b"0", b"")
             return "OK"
+        case b"error", text:
+            return ReplyError(text.decode(errors="surrogateescape"))
     raise wrong_subcommand("DEBUG", subcommand)

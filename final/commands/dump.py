@@ -7,7 +7,7 @@ from ..data.store import Store
 from ..data.unit import Unit
 from ..engine.args import OptionCursor, integer
 from ..engine.client import Client
-from ..engine.command import ASKING, DENYOOM, IN_DANGEROUS, READONLY, WRITE, Group, find
+from ..engine.command import ASKING, DENYOOM, IN_DANGEROUS, READONLY, RENAMED, WRITE, Group, find
 from ..engine.context import Engine
 from ..engine.signature import command
 from ..log.rdb import write
@@ -94,7 +94,7 @@ def rebuilt(engine: Engine, payload: bytes) -> Any:
     nobody = Client(id=0, db=scratch)
     try:
         for args in read_dump(payload):
-            answer = find(args).run(engine, nobody, args)
+            answer = find(args, RENAMED).run(engine, nobody, args)
             if args[0] in WIDTHS and answer != (len(args) - 2) // WIDTHS[args[0]]:
                 raise ReplyError("an element comes twice")
     except WrongDump:

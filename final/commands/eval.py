@@ -9,6 +9,7 @@ from ..engine.command import (
     MAY_REPLICATE,
     MOVABLEKEYS,
     NO_MANDATORY_KEYS,
+    NO_TOUCH,
     NOSCRIPT,
     READONLY,
     SKIP_MONITOR,
@@ -16,6 +17,7 @@ from ..engine.command import (
     Group,
 )
 from ..engine.context import Engine
+from ..engine.scripts import declares_writes
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, no_script
 from ..protocol.writer import Value
@@ -23,7 +25,7 @@ from ..protocol.writer import Value
 GROUP = Group("scripting", "@scripting", "g")
 
 SHA1_LENGTH = 40  # hexadecimal digits
-FLAGS = (NOSCRIPT, STALE, SKIP_MONITOR, NO_MANDATORY_KEYS, MOVABLEKEYS)
+FLAGS = (NOSCRIPT, STALE, SKIP_MONITOR, NO_MANDATORY_KEYS, MOVABLEKEYS, NO_TOUCH)
 
 
 def run(
@@ -39,6 +41,16 @@ def run(
     return engine.scripts.run(client, digest(script), list(args[:number]), list(args[number:]), readonly)
 
 
+def text_may_write(engine: Engine, args: list[bytes]) -> bool | None:
+    """Return whether the script in a request may write, as its flags say; None: it has none."""
+    return declares_writes(args[1])
+
+
+def named_may_write(engine: Engine, args: list[bytes]) -> bool | None:
+    """Return the same of a script that the request names."""
+    return declares_writes(engine.scripts.texts.get(args[1].lower(), b""))
+
+
 def check_length(sha1: bytes) -> bytes:
     """Return `sha1`. Raises `no_script` for another length; as in Redis, this is checked before `numkeys` is parsed."""
     if len(sha1) != SHA1_LENGTH:
@@ -50,6 +62,7 @@ def check_length(sha1: bytes) -> bytes:
     *FLAGS,
     MAY_REPLICATE,
     keys="RW access update",
+    writes=text_may_write,
     notes=["We cannot tell how the keys will be used so we assume the worst, RW and UPDATE"],
 )
 def eval_(engine: Engine, client: Client, script: bytes, numkeys: bytes, *args: bytes) -> Value:
@@ -57,19 +70,24 @@ def eval_(engine: Engine, client: Client, script: bytes, numkeys: bytes, *args: 
     return run(engine, client, engine.scripts.load, script, numkeys, args, readonly=False)
 
 
-@command(READONLY, *FLAGS, notes=["We cannot tell how the keys will be used so we assume the worst, RO and ACCESS"])
+@command(
+    READONLY,
+    *FLAGS,
+    writes=text_may_write,
+    notes=["We cannot tell how the keys will be used so we assume the worst, RO and ACCESS"],
+)
 def eval_ro(engine: Engine, client: Client, script: bytes, numkeys: bytes, *args: bytes) -> Value:
     """EVAL_RO script numkeys [key ...] [arg ...]: run a script that must not write; answer with what it returns."""
     return run(engine, client, engine.scripts.load, script, numkeys, args, readonly=True)
 
 
-@command(*FLAGS, MAY_REPLICATE, keys="RW access update")
+@command(*FLAGS, MAY_REPLICATE, keys="RW access update", writes=named_may_write)
 def evalsha(engine: Engine, client: Client, sha1: bytes, numkeys: bytes, *args: bytes) -> Value:
     """EVALSHA sha1 numkeys [key ...] [arg ...]: EVAL of a loaded script."""
     return run(engine, client, engine.scripts.named, check_length(sha1), numkeys, args, readonly=False)
 
 
-@command(READONLY, *FLAGS)
+@command(READONLY, *FLAGS, writes=named_may_write)
 def evalsha_ro(engine: Engine, client: Client, sha1: bytes, numkeys: bytes, *args: bytes) -> Value:
     """EVALSHA_RO sha1 numkeys [key ...] [arg ...]: EVAL_RO of a loaded script."""
     return run(engine, client, engine.scripts.named, check_length(sha1), numkeys, args, readonly=True)

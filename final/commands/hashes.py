@@ -6,6 +6,7 @@ from sys import getsizeof
 
 from ..data.kinds import KINDS, PIECE, Args, Item, Kind
 from ..data.memory import estimate, pair_size
+from ..data.packing import LIMITS
 from ..data.random_members import one_of, sample
 from ..data.store import Store
 from ..engine.args import parse_random
@@ -22,7 +23,6 @@ GROUP = Group("hash", "@hash", "h")
 
 Hash = dict[bytes, bytes]
 HASH: type[Hash] = dict
-SMALL, SHORT = 512, 64  # the most fields of a listpack, and bytes of each (hash-max-listpack-entries, -value)
 
 
 def dump(key: bytes, value: Hash) -> Iterator[Args]:
@@ -34,8 +34,9 @@ def dump(key: bytes, value: Hash) -> Iterator[Args]:
 
 def encoding(value: Hash) -> str:
     """Return the encoding that Redis would use: a listpack for few short fields and values, else a hash table."""
-    small = len(value) <= SMALL and all(len(arg) <= SHORT for pair in value.items() for arg in pair)
-    return "listpack" if small else "hashtable"
+    longest = LIMITS.hash_max_listpack_value
+    small = len(value) <= LIMITS.hash_max_listpack_entries
+    return "listpack" if small and all(len(arg) <= longest for pair in value.items() for arg in pair) else "hashtable"
 
 
 def size(value: Hash, samples: int) -> int:
@@ -51,7 +52,14 @@ def rdb(value: Hash) -> Iterator[Item]:
 
 def keep_encoding(db: Store, key: bytes, fields: Hash) -> None:
     """Remember that a hash, from which something long or one of too many is gone, is a hash table."""
-    if len(fields) <= SMALL and encoding(fields) == "listpack":
+    if db.remembered(key) is None and encoding(fields) == "listpack":
+        db.remember(key, "hashtable")
+
+
+def unpack(db: Store, key: bytes, fields: Hash, *new: bytes) -> None:
+    """Let a hash that was within higher limits be a hash table, if it is beyond the present ones."""
+    small = len(fields) <= LIMITS.hash_max_listpack_entries and max(map(len, new)) <= LIMITS.hash_max_listpack_value
+    if not small and db.remembered(key) == "listpack":
         db.remember(key, "hashtable")
 
 
@@ -77,13 +85,16 @@ def set_fields(db: Store, command: str, key: bytes, *pairs: bytes, event: str = 
         raise wrong_number_of_arguments(command)
     fields = db.make(key, HASH)
     before = len(fields)
-    names, long = pairs[::2], len(pairs) > 2 and max(map(len, pairs)) > SHORT  # a field may be named twice
+    longest = LIMITS.hash_max_listpack_value
+    names, long = pairs[::2], len(pairs) > 2 and max(map(len, pairs)) > longest  # a field may be named twice
     for name in names if before else ():
-        if len(fields.get(name, b"")) > SHORT:
+        if len(fields.get(name, b"")) > longest:
             long = True
     fields.update(zip(names, pairs[1::2], strict=True))
     if long:
         keep_encoding(db, key, fields)
+    if LIMITS.lowered:
+        unpack(db, key, fields, *pairs)
     db.changed(key, event=event)
     return len(fields) - before
 
@@ -116,7 +127,8 @@ def hdel(db: Store, key: bytes, field: bytes, *fields: bytes) -> Value:
     before = len(held)
     gone = [(each, value) for each in (field, *fields) if (value := held.pop(each, None)) is not None]
     if gone:
-        if before > SMALL or any(len(arg) > SHORT for pair in gone for arg in pair):
+        longest = LIMITS.hash_max_listpack_value
+        if before > LIMITS.hash_max_listpack_entries or any(len(arg) > longest for pair in gone for arg in pair):
             keep_encoding(db, key, held)
         db.changed(key)
     return len(gone)
@@ -177,7 +189,10 @@ def hincrbyfloat(db: Store, key: bytes, field: bytes, increment: bytes) -> Value
         raise ReplyError("ERR value is NaN or Infinity")
     old = (db.get(key, HASH) or {}).get(field, b"0")
     total = add_floats(old, increment, ReplyError("ERR hash value is not a float"))
-    db.make(key, HASH)[field] = total
+    fields = db.make(key, HASH)
+    fields[field] = total
+    if LIMITS.lowered:
+        unpack(db, key, fields, field, total)
     db.changed(key, log=(b"HSET", key, field, total))  # the sum, so that a replay does not depend on rounding
     return total
 

@@ -19,7 +19,7 @@ from ..data.hll_registers import (
 from ..data.hll_registers import registers as decoded
 from ..data.store import Store
 from ..data.unit import NO_EVENT
-from ..engine.command import ADMIN, COUNTED, DENYOOM, FAST, READONLY, WRITE, Group
+from ..engine.command import ADMIN, COUNTED, DENYOOM, FAST, MAY_REPLICATE, READONLY, WRITE, Group
 from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, shown
@@ -73,6 +73,7 @@ def pfadd(engine: Engine, db: Store, key: bytes, *elements: bytes) -> Value:
 @command(
     READONLY,
     COUNTED,
+    MAY_REPLICATE,
     keys="RW access",
     notes=["RW because it may change the internal representation of the key, and propagate to replicas"],
 )

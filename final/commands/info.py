@@ -1,4 +1,4 @@
-"""INFO and LOLWUT."""
+"""INFO."""
 
 import os
 import platform
@@ -8,27 +8,36 @@ from collections.abc import Callable
 
 from ..config.options import RELEASE
 from ..data.memory import memory_in_use, memory_peak
-from ..engine.args import integer
-from ..engine.command import FAST, IN_DANGEROUS, LOADING, READONLY, STALE
+from ..engine.command import IN_DANGEROUS, LOADING, STALE
 from ..engine.context import Engine
 from ..engine.signature import command
 from ..log.childinfo import ChildInfo
 from ..protocol.writer import Value, Verbatim
 from ..replication.attached import State
 from ..replication.replica_fields import replica_fields
+from .info_calls import about_calls, about_errors, about_latencies
 
 Fields = dict[str, object]
+DEFRAGMENTED = (  # fields of Redis that are always 0 here
+    *("active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits", "active_defrag_key_misses"),
+    *("total_active_defrag_time", "current_active_defrag_time"),
+)
+THREADS_AND_BUFFERS = (
+    *("io_threaded_reads_processed", "io_threaded_writes_processed", "reply_buffer_shrinks", "reply_buffer_expands"),
+)
+UNKNOWN = ("allocator_frag", "allocator_rss", "rss_overhead", "mem_fragmentation")  # Python does not say
+NOT_DEFAULT = {"Commandstats", "Latencystats"}  # sections that INFO shows only if they, or all, are asked for
 
 
 @command(LOADING, STALE, IN_DANGEROUS, tips="nondeterministic_output request_policy:all_shards response_policy:special")
 def info(engine: Engine, *sections: bytes) -> Value:
     """INFO [section ...]: answer with statistics as text: lines of `# Section` and `field:value`."""
     wanted = {section.lower().decode(errors="replace") for section in sections}
-    everything = not wanted or wanted & {"all", "default", "everything"}  # there are no sections that only `all` has
+    everything, default = wanted & {"all", "everything"}, not wanted or "default" in wanted
     parts = [
         f"# {name}\r\n" + "".join(f"{field}:{value}\r\n" for field, value in fields(engine).items())
         for name, fields in SECTIONS.items()
-        if everything or name.lower() in wanted
+        if everything or name.lower() in wanted or (default and name not in NOT_DEFAULT)
     ]
     return Verbatim("\r\n".join(parts).encode())
 
@@ -40,15 +49,17 @@ def about_server(engine: Engine) -> Fields:
         "redis_version": RELEASE.decode(),
         "redis_git_sha1": "00000000",
         "redis_git_dirty": 0,
+        "redis_build_id": "0" * 16,
         "redis_mode": "standalone",
         "os": f"{platform.system()} {platform.release()} {platform.machine()}",
         "arch_bits": 64 if sys.maxsize > 2**32 else 32,
+        "monotonic_clock": "POSIX clock_gettime",
         "multiplexing_api": engine.options.loop,
         "python_version": platform.python_version(),
         "process_id": os.getpid(),
         "process_supervised": engine.options.supervised,
         "run_id": engine.run_id,
-        "tcp_port": engine.options.port,
+        "tcp_port": engine.options.port or engine.options.tls_port,
         "server_time_usec": engine.stores[0].unit.now * 1000,
         "uptime_in_seconds": uptime,
         "uptime_in_days": uptime // 86400,
@@ -57,17 +68,23 @@ def about_server(engine: Engine) -> Fields:
         "lru_clock": (engine.unit.now // 1000) & 0xFFFFFF,
         "executable": sys.executable,
         "config_file": engine.options.config_file,
+        "io_threads_active": 0,
     }
 
 
 def about_clients(engine: Engine) -> Fields:
     """Return the Clients section: the numbers of connected clients without replicas, and of blocked ones."""
+    clients = engine.clients.values()
+    usages = [each.usage() for each in clients]
     return {
         "connected_clients": len(engine.clients) - len(engine.primary.replicas),
         "cluster_connections": 0,
         "maxclients": engine.options.maxclients,
-        "blocked_clients": sum(each.parked is not None for each in engine.clients.values()),
-        "tracking_clients": 0,
+        "client_recent_max_input_buffer": max((each.query for each in usages), default=0),
+        "client_recent_max_output_buffer": max((each.output + each.unread for each in usages), default=0),
+        "blocked_clients": sum(each.blocked for each in clients),
+        "tracking_clients": sum(each.tracking is not None for each in engine.clients.values()),
+        "clients_in_timeout_table": sum(bool(each.parked and each.parked.deadline) for each in clients),
     }
 
 
@@ -77,6 +94,7 @@ def about_memory(engine: Engine) -> Fields:
     peak = max(used, memory_peak())
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     backlog = engine.primary.backlog.end - engine.primary.backlog.start
+    of_clients, of_replicas = memory_of_clients(engine)
     return {
         "used_memory": used,
         "used_memory_human": human(used),
@@ -86,25 +104,58 @@ def about_memory(engine: Engine) -> Fields:
         "used_memory_peak_human": human(peak),
         "used_memory_peak_perc": f"{100 * used / peak:.2f}%",
         "used_memory_overhead": max(used - engine.eviction.used, 0),
+        "used_memory_startup": engine.counters.startup_memory,
         "used_memory_dataset": engine.eviction.used,
         "used_memory_dataset_perc": f"{100 * engine.eviction.used / used:.2f}%",
+        **{f"allocator_{name}": used for name in ("allocated", "active", "resident")},
         "total_system_memory": machine,
         "total_system_memory_human": human(machine),
-        "number_of_cached_scripts": len(engine.scripts.texts),
-        "number_of_functions": 0,
-        "number_of_libraries": 0,
+        **about_lua(engine),
         "maxmemory": engine.options.maxmemory,
         "maxmemory_human": human(engine.options.maxmemory),
         "maxmemory_policy": engine.options.maxmemory_policy,
-        "mem_fragmentation_ratio": "1.00",
-        "mem_fragmentation_bytes": 0,
+        **{f"{name}_ratio": "1.00" for name in UNKNOWN},
+        **{f"{name}_bytes": 0 for name in UNKNOWN},
         "mem_not_counted_for_evict": backlog,
         "mem_replication_backlog": backlog,
         "mem_total_replication_buffers": backlog,
+        "mem_clients_slaves": of_replicas,
+        "mem_clients_normal": of_clients,
         "mem_cluster_links": 0,
+        "mem_aof_buffer": engine.log.waiting if engine.log is not None else 0,
         "mem_allocator": "python",
+        "active_defrag_running": 0,
         "lazyfree_pending_objects": len(engine.unit.garbage),
+        "lazyfreed_objects": engine.unit.garbage.freed,
     }
+
+
+def about_lua(engine: Engine) -> Fields:
+    """Return the fields of the Memory section about scripts and functions: their texts, and what Lua uses for them."""
+    scripts, libraries = engine.scripts, engine.functions.libraries
+    of_scripts, of_functions = scripts.memory, engine.functions.memory
+    texts, codes = (sum(map(len, each)) for each in (scripts.texts.values(), engine.functions.codes))
+    return {
+        "used_memory_lua": of_scripts,
+        "used_memory_vm_eval": of_scripts,
+        "used_memory_lua_human": human(of_scripts),
+        "used_memory_scripts_eval": texts,
+        "number_of_cached_scripts": len(scripts.texts),
+        "number_of_functions": len(libraries),
+        "number_of_libraries": len(libraries.by_name),
+        "used_memory_vm_functions": of_functions,
+        "used_memory_vm_total": of_scripts + of_functions,
+        "used_memory_vm_total_human": human(of_scripts + of_functions),
+        "used_memory_functions": codes,
+        "used_memory_scripts": texts + codes,
+        "used_memory_scripts_human": human(texts + codes),
+    }
+
+
+def memory_of_clients(engine: Engine) -> tuple[int, int]:
+    """Return the bytes that the clients take, and the replicas."""
+    sizes = [(each.replica is not None, each.memory) for each in engine.clients.values()]
+    return sum(size for replica, size in sizes if not replica), sum(size for replica, size in sizes if replica)
 
 
 def human(size: int) -> str:
@@ -123,20 +174,35 @@ def about_persistence(engine: Engine) -> Fields:
     """Return the Persistence section: the child process, if there is one, the snapshots and the log."""
     child = engine.snapshots.worker or engine.rewriter.worker or engine.primary.full_sync.worker
     info = child.info if child is not None else ChildInfo(total=0)
-    return {"loading": 0, "async_loading": 0, **info.state(), **engine.snapshots.state(), **engine.rewriter.state()}
+    no_modules = {"module_fork_in_progress": 0, "module_fork_last_cow_size": 0}
+    ours = {**info.state(), **engine.snapshots.state(), **engine.rewriter.state()}
+    return {"loading": 0, "async_loading": 0, **ours, **no_modules}
 
 
 def about_work(engine: Engine) -> Fields:
     """Return the Stats section: counters since the start, or since CONFIG RESETSTAT."""
-    counters = engine.counters
+    counters, latency = engine.counters, engine.latency
     return {
         "total_connections_received": counters.connections_received,
         "total_commands_processed": counters.commands_processed,
-        "instantaneous_ops_per_sec": counters.commands_per_second,
+        "instantaneous_ops_per_sec": int(counters.rate(1)),
+        "total_net_input_bytes": counters.input,
+        "total_net_output_bytes": counters.output,
+        "total_net_repl_input_bytes": counters.replica_input,
+        "total_net_repl_output_bytes": counters.replica_output,
+        "instantaneous_input_kbps": f"{counters.rate(2) / 1024:.2f}",
+        "instantaneous_output_kbps": f"{counters.rate(3) / 1024:.2f}",
+        "instantaneous_input_repl_kbps": f"{counters.rate(4) / 1024:.2f}",
+        "instantaneous_output_repl_kbps": f"{counters.rate(5) / 1024:.2f}",
         "rejected_connections": counters.connections_rejected,
         "expired_keys": counters.expired,
+        "expired_stale_perc": "0.00",
+        "expired_time_cap_reached_count": counters.unfinished_expiry,
+        "expire_cycle_cpu_milliseconds": int(counters.expiry_seconds * 1000),
         "evicted_keys": counters.evicted,
-        "evicted_clients": 0,
+        "evicted_clients": counters.evicted_clients,
+        "total_eviction_exceeded_time": 0,
+        "current_eviction_exceeded_time": 0,
         "keyspace_hits": engine.stores[0].unit.hits,
         "keyspace_misses": engine.stores[0].unit.misses,
         "sync_full": engine.primary.full_syncs,
@@ -145,10 +211,20 @@ def about_work(engine: Engine) -> Fields:
         "pubsub_channels": len(engine.pubsub.channels),
         "pubsub_patterns": len(engine.pubsub.patterns),
         "pubsubshard_channels": len(engine.pubsub.shard_channels),
+        "latest_fork_usec": int(latency.last_fork * 1e6),
+        "total_forks": latency.forks,
         "migrate_cached_sockets": len(engine.targets.idle),
         "slave_expires_tracked_keys": 0,
+        **dict.fromkeys(DEFRAGMENTED, 0),
+        "tracking_total_keys": len(engine.tracking.table),
+        "tracking_total_items": engine.tracking.items,
+        "tracking_total_prefixes": len(engine.tracking.prefixes),
         "unexpected_error_replies": 0,
         "total_error_replies": counters.error_replies,
+        "dump_payload_sanitizations": 0,
+        "total_reads_processed": counters.reads,
+        "total_writes_processed": counters.writes,
+        **dict.fromkeys(THREADS_AND_BUFFERS, 0),
     }
 
 
@@ -193,11 +269,6 @@ def about_processor(engine: Engine) -> Fields:
     }
 
 
-def about_errors(engine: Engine) -> Fields:
-    """Return the Errorstats section: how many error replies began with each word."""
-    return {f"errorstat_{code}": f"count={count}" for code, count in sorted(engine.counters.errors.items())}
-
-
 def about_keyspace(engine: Engine) -> Fields:
     """Return the Keyspace section: for each database that is not empty, the numbers of keys and of deadlines."""
     return {
@@ -214,15 +285,9 @@ SECTIONS: dict[str, Callable[[Engine], Fields]] = {
     "Replication": about_replication,
     "CPU": about_processor,
     "Modules": lambda engine: {},
+    "Commandstats": about_calls,
     "Errorstats": about_errors,
+    "Latencystats": about_latencies,
     "Cluster": lambda engine: {"cluster_enabled": 0},
     "Keyspace": about_keyspace,
 }
-
-
-@command(READONLY, FAST)
-def lolwut(*args: bytes) -> Value:
-    """LOLWUT [VERSION version]: answer with the version of Redis; Redis draws a picture for some versions."""
-    if len(args) > 1 and args[0].lower() == b"version":
-        integer(args[1])
-    return Verbatim(b"Redis ver. %b\n" % RELEASE)

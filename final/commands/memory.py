@@ -40,6 +40,8 @@ def memory_stats(engine: Engine) -> Value:
         b"total.allocated": used,
         b"replication.backlog": engine.primary.backlog.end - engine.primary.backlog.start,
         b"cluster.links": 0,
+        b"lua.caches": sum(map(len, engine.scripts.texts.values())),
+        b"functions.caches": sum(map(len, engine.functions.codes)),
         b"overhead.total": max(used - dataset, 0),
         b"keys.count": keys,
         b"keys.bytes-per-key": dataset // keys if keys else 0,

@@ -53,7 +53,7 @@ def replconf(engine: Engine, client: Client, *options: bytes) -> Value:
             case b"rdb-only":
                 announced.rdb_only = flag(value)
             case b"rdb-filter-only":
-                announced.functions_only = functions_only(value)
+                announced.keys, announced.functions = False, wants_functions(value)
             case _:
                 raise ReplyError(f"ERR Unrecognized REPLCONF option: {shown(option)}")
     return "OK"
@@ -66,8 +66,8 @@ def flag(arg: bytes) -> bool:
     return integer(arg) == 1
 
 
-def functions_only(arg: bytes) -> bool:
-    """Parse a filter for snapshots: `functions`, or none. Raises ReplyError."""
+def wants_functions(arg: bytes) -> bool:
+    """Parse all that a snapshot is to have: `functions`, or nothing. Raises ReplyError."""
     for each in arg.split():
         if each.lower() != b"functions":
             raise ReplyError(f"ERR Unsupported rdb-filter-only option: {shown(each)}")
@@ -123,7 +123,7 @@ def record(engine: Engine, client: Client, greeted: bool) -> AttachedReplica:
         raise ReplyError("NOMASTERLINK Can't SYNC while failing over")
     if engine.replica is not None and engine.replica.offset < 0:
         raise ReplyError("NOMASTERLINK Can't SYNC while not connected with my master")
-    if announced.functions_only and b"eof" not in announced.capabilities:
+    if announced.filtered and b"eof" not in announced.capabilities:
         raise ReplyError("ERR Filtered replica requires EOF capability")
 
     def finish() -> None:

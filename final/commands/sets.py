@@ -6,6 +6,7 @@ from sys import getsizeof
 
 from ..data.kinds import KINDS, PIECE, Args, Item, Kind
 from ..data.memory import estimate
+from ..data.packing import LIMITS
 from ..data.random_members import one_of, sample
 from ..data.store import Store
 from ..data.unit import NO_EVENT, UNLOGGED
@@ -23,7 +24,6 @@ GROUP = Group("set", "@set", "s")
 Set = set[bytes]
 SET: type[Set] = set
 EMPTY: Set = set()  # the value of a missing key; never changed
-INTSET_MAX = 512  # the most members of an intset (Redis: set-max-intset-entries)
 SPOP_COPIES = 5  # if SPOP leaves so much less than it pops, Redis makes a new set (SPOP_MOVE_STRATEGY_MUL)
 
 
@@ -36,7 +36,7 @@ def dump(key: bytes, value: Set) -> Iterator[Args]:
 
 def encoding(value: Set) -> str:
     """Return the encoding that Redis would use: an intset for few members that are all integers, else a hash table."""
-    return "intset" if len(value) <= INTSET_MAX and all(map(is_integer, value)) else "hashtable"
+    return "intset" if len(value) <= LIMITS.set_max_intset_entries and all(map(is_integer, value)) else "hashtable"
 
 
 def is_integer(member: bytes) -> bool:
@@ -46,9 +46,10 @@ def is_integer(member: bytes) -> bool:
 
 def keep_encoding(db: Store, key: bytes, held: Set, gone: Collection[bytes]) -> None:
     """Remember that a set is a hash table, if only what is `gone` from it shows it."""
-    if len(held) > INTSET_MAX or db.remembered(key):
+    most = LIMITS.set_max_intset_entries
+    if len(held) > most or db.remembered(key):
         return
-    if (len(held) + len(gone) > INTSET_MAX or not all(map(is_integer, gone))) and encoding(held) == "intset":
+    if (len(held) + len(gone) > most or not all(map(is_integer, gone))) and encoding(held) == "intset":
         db.remember(key, "hashtable")
 
 
@@ -78,8 +79,15 @@ def sadd(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
     before = len(held)
     held.update((member, *members))
     if len(held) > before:
+        unpack(db, key, held)
         db.changed(key)
     return len(held) - before
+
+
+def unpack(db: Store, key: bytes, held: Set) -> None:
+    """Let a set that was within a higher limit, and has a new member, be what it is within the present one."""
+    if LIMITS.lowered and db.remembered(key) == "intset" and encoding(held) != "intset":
+        db.remember(key, "hashtable")
 
 
 @command(WRITE, FAST, keys="RW delete")
@@ -108,7 +116,9 @@ def smove(db: Store, source: bytes, destination: bytes, member: bytes) -> Value:
     keep_encoding(db, source, held, (member,))
     db.changed(source, event="srem")
     if new:
-        db.make(destination, SET).add(member)
+        target = db.make(destination, SET)
+        target.add(member)
+        unpack(db, destination, target)
         db.changed(destination, log=UNLOGGED, event="sadd")
     return 1
 

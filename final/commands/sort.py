@@ -16,6 +16,7 @@ from ..engine.command import (
     IN_SORTEDSET,
     MOVABLEKEYS,
     READONLY,
+    RENAMED,
     WRITE,
     Group,
     find,
@@ -96,7 +97,7 @@ def sort_ro(db: Store, client: Client, args: Args, key: bytes, *options: bytes) 
 
 def may_read_all_keys(client: Client, args: Args) -> bool:
     """Return whether the client's user may read the keys that BY and GET name, whichever they are."""
-    return client.user.unlimited or client.user.may_read_all_keys(find(args), args)
+    return client.user.unlimited or client.user.may_read_all_keys(find(args, RENAMED), args)
 
 
 def parse(args: Sequence[bytes], all_keys: bool, storing: bool) -> Request:
@@ -153,6 +154,7 @@ def elements_at(db: Store, key: bytes) -> list[bytes]:
     if value is None:
         return []
     if isinstance(value, SortedSet):
+        value.small = False  # Redis makes it a skip list
         return [member for _, member in value.entries()]
     if not isinstance(value, LIST | SET):
         raise wrong_type()

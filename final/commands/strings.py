@@ -9,7 +9,7 @@ from ..data.unit import AS_COMMANDED, UNLOGGED
 from ..engine.args import OptionCursor
 from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.context import Engine
-from ..engine.runs import gets, sets
+from ..engine.runs import gets, increments, sets
 from ..engine.signature import command
 from ..protocol.errors import ReplyError, syntax_error, wrong_number_of_arguments
 from ..protocol.numeric import add_floats, add_integers, parse_integer
@@ -242,7 +242,7 @@ def check_size(engine: Engine, size: int) -> None:
         raise ReplyError("ERR string exceeds maximum allowed size (proto-max-bulk-len)")
 
 
-@command(WRITE, DENYOOM, FAST, keys="RW access update")
+@command(WRITE, DENYOOM, FAST, keys="RW access update", run_of=increments)
 def incr(db: Store, key: bytes) -> Value:
     """INCR key: add 1 to the integer; answer with the sum."""
     return add(db, key, 1)

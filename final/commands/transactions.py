@@ -1,5 +1,6 @@
 """Transactions: requests that are queued and then run as one unit, unless a watched key has changed."""
 
+from ..engine import in_unit
 from ..engine.acl.denials import no_longer_permitted
 from ..engine.client import Client
 from ..engine.command import (
@@ -41,8 +42,8 @@ def exec_(engine: Engine, client: Client) -> Value:
     error in one request is its reply in the array; the other requests are run.
 
     As in Redis, each reply is sent when its request has run. So what the client is sent besides (pushes, MONITOR) is
-    between them, and HELLO and CLIENT REPLY have effect from there on. Where nothing of that can be, the replies are
-    one value, which saves a microsecond for each.
+    between them, and HELLO and CLIENT REPLY have effect from there on. Where nothing of that can be, there is a shorter
+    way.
     """
     if client.queue is None:
         raise ReplyError("ERR EXEC without MULTI")
@@ -56,8 +57,8 @@ def exec_(engine: Engine, client: Client) -> Value:
         raise ReplyError("EXECABORT Transaction discarded because of previous errors.")
     if changed:
         return NULL_ARRAY
-    if all(queued.plain for queued, _ in queue) and not client.overhears:
-        return [run(engine, client, queued, args) for queued, args in queue]
+    if client.user.unlimited and in_unit.open_to(engine, client) and all(queued.plain for queued, _ in queue):
+        return in_unit.execute(engine, client, queue)
     client.deny_blocking = True
     client.say(ArrayHeader(len(queue)))
     for queued, args in queue:

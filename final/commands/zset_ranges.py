@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf, nextafter
 
-from ..data.sorted_set import FEW, SHORT, Entry, SortedSet
+from ..data.packing import LIMITS
+from ..data.sorted_set import Entry, SortedSet
 from ..data.store import Store
 from ..data.unit import AS_COMMANDED
 from ..engine.args import OptionCursor, index_range, integer
@@ -197,7 +198,8 @@ def zrangestore(db: Store, key: bytes, source: bytes, low: bytes, high: bytes, *
 def store(db: Store, key: bytes, scores: dict[bytes, float], event: str = AS_COMMANDED) -> int:
     """Set `key` to a new sorted set, or remove it if there are no members. Return their number."""
     held = SortedSet()
-    held.small = len(scores) <= FEW and max(map(len, scores), default=0) <= SHORT
+    few = len(scores) <= LIMITS.zset_max_listpack_entries
+    held.small = few and max(map(len, scores), default=0) <= LIMITS.zset_max_listpack_value
     for member, score in scores.items():
         held.add(member, score)
     db.put_result(key, held, event)

@@ -1,8 +1,8 @@
 """Options of Redis that have no effect here: a configuration for Redis has them, so they are taken, checked and shown.
 
 Each line of the table has a name, the default, and which values there are: one of several, a number in a range, a
-`size` with a unit, a `share` of the memory, any `text`, or only the default, as what it would turn on is not here
-(`never`). CONFIG SET cannot change a `fixed` one.
+`size` with a unit, any `text`, one that a function of PARSERS checks, or only the default, as what it would turn on is
+not here (`never`). CONFIG SET cannot change a `fixed` one.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Any
 
 from ..protocol.inline import split_inline
 from .option import option
-from .values import not_here, parse_share
+from .values import not_here, parse_adjustments, parse_hostname, parse_title
 
 TABLE = """
 active-defrag-cycle-max             25            1..99
@@ -38,7 +38,7 @@ cluster-allow-pubsubshard-when-down yes           yes|no
 cluster-allow-reads-when-down       no            yes|no
 cluster-allow-replica-migration     yes           yes|no
 cluster-announce-bus-port           0             0..65535
-cluster-announce-hostname           ""            text
+cluster-announce-hostname           ""            hostname
 cluster-announce-ip                 ""            text
 cluster-announce-port               0             0..65535
 cluster-announce-tls-port           0             0..65535
@@ -58,30 +58,22 @@ disable-thp                         yes           yes|no fixed
 dynamic-hz                          yes           yes|no
 enable-module-command               no            no|yes|local fixed
 enable-protected-configs            no            no|yes|local fixed
-hash-max-listpack-entries           512           0..
-hash-max-listpack-value             64            size
 ignore-warnings                     ""            text
 io-threads                          1             1..128 fixed
 io-threads-do-reads                 no            yes|no fixed
 jemalloc-bg-thread                  yes           yes|no
-latency-monitor-threshold           0             0..
-latency-tracking                    yes           yes|no
-latency-tracking-info-percentiles   "50 99 99.9" text
 lazyfree-lazy-eviction              no            yes|no
 lazyfree-lazy-expire                no            yes|no
 lazyfree-lazy-server-del            no            yes|no
 lazyfree-lazy-user-del              no            yes|no
 lazyfree-lazy-user-flush            no            yes|no
-lfu-decay-time                      1             0..2147483647
-lfu-log-factor                      10            0..2147483647
 list-compress-depth                 0             0..2147483647
 list-max-listpack-size              -2            -2147483648..2147483647
-maxmemory-clients                   0             share
 maxmemory-eviction-tenacity         10            0..100
 no-appendfsync-on-rewrite           no            yes|no
 oom-score-adj                       no            no|yes|relative|absolute
-oom-score-adj-values                "0 200 800" text
-proc-title-template                 "{title} {listen-addr} {server-mode}" text
+oom-score-adj-values                "0 200 800" adjustments
+proc-title-template                 "{title} {listen-addr} {server-mode}" title
 propagation-error-behavior          ignore        ignore|panic|panic-on-replicas
 rdb-del-sync-files                  no            yes|no
 rdb-save-incremental-fsync          yes           yes|no
@@ -92,46 +84,27 @@ replica-ignore-maxmemory            yes           yes|no
 replica-lazy-flush                  no            yes|no
 sanitize-dump-payload               no            no|yes|clients
 server_cpulist                      ""            text fixed
-set-max-intset-entries              512           0..
 set-proc-title                      yes           yes|no fixed
 shutdown-on-sigint                  default       default|save|nosave|now|force
 shutdown-on-sigterm                 default       default|save|nosave|now|force
 socket-mark-id                      0             0..4294967295 fixed
 tcp-backlog                         511           0..2147483647 fixed
-tls-auth-clients                    yes           no|yes|optional
-tls-ca-cert-dir                     ""            text
-tls-ca-cert-file                    ""            text
-tls-cert-file                       ""            text
-tls-ciphers                         ""            text
 tls-ciphersuites                    ""            text
-tls-client-cert-file                ""            text
-tls-client-key-file                 ""            text
-tls-client-key-file-pass            ""            text
-tls-cluster                         no            yes|no
-tls-dh-params-file                  ""            text
-tls-key-file                        ""            text
-tls-key-file-pass                   ""            text
-tls-port                            0             never
-tls-prefer-server-ciphers           no            yes|no
-tls-protocols                       ""            text
-tls-replication                     no            yes|no
 tls-session-cache-size              20480         0..2147483647
 tls-session-cache-timeout           300           0..2147483647
 tls-session-caching                 yes           yes|no
-tracking-table-max-keys             1000000       0..
-zset-max-listpack-entries           128           0..
-zset-max-listpack-value             64            size
 """
+PARSERS = {
+    "adjustments": parse_adjustments,
+    "hostname": parse_hostname,
+    "title": parse_title,
+}
 ALIASES = {
     "cluster-replica-no-failover": "cluster-slave-no-failover",
     "cluster-replica-validity-factor": "cluster-slave-validity-factor",
-    "hash-max-listpack-entries": "hash-max-ziplist-entries",
-    "hash-max-listpack-value": "hash-max-ziplist-value",
     "list-max-listpack-size": "list-max-ziplist-size",
     "replica-ignore-maxmemory": "slave-ignore-maxmemory",
     "replica-lazy-flush": "slave-lazy-flush",
-    "zset-max-listpack-entries": "zset-max-ziplist-entries",
-    "zset-max-listpack-value": "zset-max-ziplist-value",
 }
 
 
@@ -147,8 +120,8 @@ def declared() -> Iterator[Field[Any]]:
         elif kind in ("size", "size>0"):
             value = int(default)
             given |= {"memory": True, "least": int(kind != "size")}
-        elif kind == "share":
-            given["read"] = parse_share
+        elif kind in PARSERS:
+            given["read"] = PARSERS[kind]
         elif kind == "never":
             given["read"] = not_here(default)
         elif kind != "text":

@@ -39,7 +39,7 @@ def parse_value(declared: Field[Any], value: str, now: Any = None) -> Any:
             raise ValueError("argument must be a memory value")
         number = size
     else:
-        if not re.fullmatch(r"-?[0-9]{1,19}", value) or not -(2**63) <= int(value) < 2**63:
+        if not re.fullmatch("0|-?[1-9][0-9]{0,18}", value) or not -(2**63) <= int(value) < 2**63:
             raise ValueError("argument couldn't be parsed into an integer")
         number = int(value)
     if not meta["least"] <= number <= meta["most"]:

@@ -8,7 +8,19 @@ from ..data.events import Events
 from ..protocol.errors import ReplyError
 from . import idle
 from .option import option, parse_value
-from .values import USUAL, Limits, SavePoints, check_name, not_empty, parse_octal, parse_replicaof
+from .tls import TlsOptions
+from .value_options import ValueOptions
+from .values import (
+    USUAL,
+    Limits,
+    Percentiles,
+    SavePoints,
+    check_name,
+    not_empty,
+    parse_octal,
+    parse_share,
+    read_replicaof,
+)
 
 RELEASE = b"7.0.15"  # of the Redis whose replies this server matches
 POLICIES = (
@@ -18,22 +30,25 @@ POLICIES = (
 
 
 @dataclass
-class Options:
+class Options(ValueOptions, TlsOptions):
     """The values of all options. The names of the attributes have underscores instead of hyphens."""
 
     bind: str = option(
         "127.0.0.1", "addresses to listen on; one with a - before it need not be there", settable=True,
         read=lambda text, _: not_empty(text),
     )  # fmt: skip
-    port: int = option(6379, "port to listen on; 0 for any free one", settable=True, most=65535)
+    port: int = option(6379, "port to listen on; 0: none, or any free one if there is no other place to listen on",
+                       settable=True, most=65535)  # fmt: skip
     unixsocket: str = option("", "path of a unix socket to listen on, too")
     unixsocketperm: int = option(0, "its permissions, as an octal number; 0: as the umask says",
                                  read=lambda text, _: parse_octal(text))  # fmt: skip
     protected_mode: str = option(
         "yes", "without a password, accept connections only from this machine", choices=("yes", "no"), settable=True
     )
-    dir: str = option(".", "folder of the snapshot, and of the log's folder", protected=True,
-                      read=lambda text, _: os.path.abspath(not_empty(text)))  # fmt: skip
+    dir: str = option(
+        ".", "working directory: of the snapshot, the log's folder, and other files that are named relative to it",
+        protected=True, read=lambda text, now: os.path.abspath(os.path.join(now, not_empty(text))),
+    )  # fmt: skip
     loglevel: str = option(
         "notice", "what the server log says: everything from this level on", settable=True,
         choices=("debug", "verbose", "notice", "warning"),
@@ -117,7 +132,7 @@ class Options:
     repl_ping_replica_period: int = option(10, "seconds between two PINGs to replicas", settable=True, least=1,
                                            most=2**31 - 1, alias="repl-ping-slave-period")  # fmt: skip
     shutdown_timeout: int = option(
-        10, "seconds that SHUTDOWN waits for replicas that do not have all changes", settable=True, most=2**31 - 1
+        10, "seconds to wait at the end for replicas that do not have all changes", settable=True, most=2**31 - 1
     )
     repl_disable_tcp_nodelay: str = option(
         "no", "send replicas fewer, larger packets, later", choices=("yes", "no"), settable=True
@@ -144,9 +159,13 @@ class Options:
     maxmemory_samples: int = option(
         5, "how many keys are sampled to find one to evict", settable=True, least=1, most=2**31 - 1
     )
+    maxmemory_clients: str = option("0", "bytes, or percent of `maxmemory`, that clients may take; 0: no limit",
+                                    settable=True, read=parse_share)  # fmt: skip
     notify_keyspace_events: Events = option(  # noqa: RUF009  (it is a field)
         Events(), "which events on keys are published", settable=True, read=lambda text, _: Events.parse(text)
     )
+    tracking_table_max_keys: int = option(1_000_000, "how many keys that clients may cache are remembered; 0: all",
+                                          settable=True, most=2**63 - 1)  # fmt: skip
     maxclients: int = option(10_000, "how many clients at once", settable=True, least=1, most=2**32 - 1)
     timeout: int = option(
         0, "disconnect clients that are idle for this many seconds; 0: never", settable=True, most=2**31 - 1
@@ -154,15 +173,20 @@ class Options:
     tcp_keepalive: int = option(300, "after this many idle seconds, probe the connection; 0: never",
                                 settable=True, most=2**31 - 1)  # fmt: skip
     hz: int = option(10, "how many times a second expired keys are removed", settable=True, most=2**31 - 1)
-    hll_sparse_max_bytes: int = option(3000, "a HyperLogLog with more bytes is encoded as dense", settable=True,
-                                       memory=True)  # fmt: skip
-    stream_node_max_bytes: int = option(4096, "bytes of a node of a stream; 0: any number", settable=True,
-                                        memory=True)  # fmt: skip
-    stream_node_max_entries: int = option(100, "entries of a node of a stream; 0: any number", settable=True)
     slowlog_log_slower_than: int = option(
         10_000, "SLOWLOG keeps requests that take at least this many microseconds; -1: none", settable=True, least=-1
     )
     slowlog_max_len: int = option(128, "how many requests SLOWLOG keeps", settable=True)
+    latency_tracking: str = option(
+        "yes", "measure how the durations of each command's calls are distributed", choices=("yes", "no"), settable=True
+    )
+    latency_tracking_info_percentiles: Percentiles = option(  # noqa: RUF009  (it is a field)
+        Percentiles((50.0, 99.0, 99.9)), "which percentiles of them INFO shows", settable=True,
+        read=lambda text, _: Percentiles.parse(text),
+    )  # fmt: skip
+    latency_monitor_threshold: int = option(
+        0, "LATENCY keeps events that take at least this many milliseconds; 0: none", settable=True
+    )
     enable_debug_command: str = option(
         "no", "who may use DEBUG: nobody, all clients, or clients on this machine", choices=("no", "yes", "local")
     )
@@ -174,8 +198,7 @@ class Options:
     )
     replicaof: str = option(
         "", "host and port of the primary that this server follows; none: it is a primary",
-        read=lambda text, _: "{} {}".format(*parse_replicaof(text)) if text else "",
-        alias="slaveof",
+        read=read_replicaof, alias="slaveof",
     )  # fmt: skip
     masterauth: str = option("", "password that a replica sends to its primary", settable=True)
     masteruser: str = option("", "user name that it sends with it", settable=True)
@@ -209,6 +232,7 @@ class Options:
         self.dir = os.path.abspath(self.dir)
         self.config_file = ""  # the file that CONFIG REWRITE writes
         self.users: list[list[bytes]] = []  # of the lines `user NAME RULE …`
+        self.renamed: list[tuple[bytes, bytes]] = []  # of the lines `rename-command OLD NEW`
 
     @property
     def lfu(self) -> bool:

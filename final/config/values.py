@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..protocol.numeric import parse_memory
+from ..protocol.numeric import parse_float, parse_memory
 
 NAME_MAX = 255  # bytes in a file name
+NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 CLASSES = {"normal": "normal", "slave": "replica", "replica": "replica", "pubsub": "pubsub"}
 
 
@@ -35,7 +36,7 @@ class Limits:
 
     def changed(self, text: str) -> "Limits":
         """A copy with the limits of the classes in `text` replaced. Raises ValueError with Redis's text."""
-        args = text.split()
+        args = text.split(" ") if text else []
         if len(args) % 4:
             raise ValueError("Wrong number of arguments in buffer limit configuration.")
         limits = self
@@ -77,12 +78,43 @@ class SavePoints(tuple[tuple[int, int], ...]):
         return " ".join(f"{seconds} {changes}" for seconds, changes in self)
 
 
+class Percentiles(tuple[float, ...]):
+    """Percentages, from 0 to 100.
+
+    >>> print(Percentiles.parse("50 99.9 0x10"))
+    50 99.9 16
+    """
+
+    @classmethod
+    def parse(cls, text: str) -> "Percentiles":
+        """Raises ValueError with Redis's text."""
+        numbers = [parse_float(arg.encode()) for arg in text.split(" ")] if text else []
+        if None in numbers:
+            raise ValueError("Invalid latency-tracking-info-percentiles parameters")
+        if any(number is None or not 0 <= number <= 100 for number in numbers):
+            raise ValueError("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]")
+        return cls(number for number in numbers if number is not None)
+
+    def __str__(self) -> str:
+        return " ".join(map(percentage, self))
+
+
+def percentage(number: float) -> str:
+    """Format a percentage with six decimals at most."""
+    return f"{number:f}".rstrip("0").rstrip(".")
+
+
 def parse_replicaof(text: str) -> tuple[str, int]:
     """The host and port of a primary. Raises ValueError with Redis's text."""
     host, _, port = text.partition(" ")
     if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) <= 65535:
         raise ValueError("Invalid master port")
     return host, int(port)
+
+
+def read_replicaof(text: str, _: Any) -> str:
+    """Return the value of `replicaof` as it is kept; empty: no one. Raises ValueError with Redis's text."""
+    return "" if text.lower() in ("", "no one") else "{} {}".format(*parse_replicaof(text))
 
 
 def check_name(option: str, name: str) -> str:
@@ -120,9 +152,42 @@ class Octal(int):
 
 
 def parse_share(text: str, _: Any) -> str:
-    """Return a size with a unit, or a percentage, as it is. Raises ValueError with Redis's text."""
-    if parse_memory(text) is None and not re.fullmatch("(?:100|[0-9]{1,2})%", text):
+    """Return a size in bytes, or a percentage, as it is shown. Raises ValueError with Redis's text."""
+    if re.fullmatch("[1-9][0-9]*%|0%", text):
+        if int(text[:-1]) > 100:
+            raise ValueError("percentage argument must be less or equal to 100")
+        return text
+    size = parse_memory(text)
+    if size is None or size >= 2**63:
         raise ValueError("argument must be a memory or percent value")
+    return str(size)
+
+
+def parse_adjustments(text: str, _: Any) -> str:
+    """Return the three values of oom-score-adj-values as they are shown. Raises ValueError with Redis's text."""
+    args = text.split(" ")
+    if len(args) != 3:
+        raise ValueError("wrong number of arguments")
+    if not all(re.fullmatch("[+-]?[0-9]{1,18}|", arg) and -2000 <= int(arg or 0) <= 2000 for arg in args):
+        raise ValueError("Invalid oom-score-adj-values, elements must be between -2000 and 2000.")
+    return " ".join(str(int(arg or 0)) for arg in args)
+
+
+def parse_title(text: str, _: Any) -> str:
+    """Return a template for the title of the process as it is. Raises ValueError with Redis's text."""
+    rest = re.sub("{title}", "", text.replace("{{", "x"))
+    rest = re.sub("{(?:listen-addr|server-mode|port|tls-port|unixsocket|config-file)}", "x", rest)
+    if "{" in rest or not rest.strip():
+        raise ValueError("template format is invalid or contains unknown variables")
+    return text
+
+
+def parse_hostname(text: str, _: Any) -> str:
+    """Return the name of a host as it is. Raises ValueError with Redis's text."""
+    if len(text) >= 256:
+        raise ValueError("Hostnames must be less than 256 characters")
+    if not re.fullmatch("[a-zA-Z0-9.-]*", text):
+        raise ValueError("Hostnames may only contain alphanumeric characters, hyphens or dots")
     return text
 
 

@@ -3,6 +3,7 @@
 ALL = "g$lshzxetd"  # the classes of events in notify-keyspace-events that A includes …
 MORE = "mn"  # … and those that it does not
 SPECIAL = {"expired": "x", "evicted": "e", "new": "n", "keymiss": "m", "sortstore": "l"}
+AT_ONCE = {"expired", "keymiss", "new"}  # Redis publishes these before any reply, also before one that it sends early
 
 
 def letter(event: str, group: str) -> str:

@@ -32,6 +32,7 @@ class Garbage:
 
     def __init__(self) -> None:
         self._containers: list[Any] = []
+        self.freed = 0  # containers so far
 
     def __len__(self) -> int:
         """The number of containers that wait."""
@@ -53,6 +54,7 @@ class Garbage:
             container = self._containers[-1]
             if not container:
                 self._containers.pop()
+                self.freed += 1
                 continue
             if isinstance(container, dict):
                 gone = list(starmap(container.popitem, repeat((), min(FEW, len(container)))))

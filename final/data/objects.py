@@ -42,6 +42,17 @@ class Objects:
         value = self._values[key]
         return self._encodings.get(key) or KINDS[type(value)].encoding(value)
 
+    def encodings(self) -> dict[bytes, str]:
+        """Return the encodings that values show, of all that are not strings."""
+        shown = self._values.keys() - self._encodings.keys() if self._encodings else self._values
+        return {key: self.encoding(key) for key in shown if type(self._values[key]) is not bytes}
+
+    def keep_encodings(self, before: dict[bytes, str]) -> None:
+        """Remember the encodings that values showed, if they show other ones now, as the limits are others."""
+        for key, encoding in before.items():
+            if self.encoding(key) != encoding:
+                self._encodings[key] = encoding
+
     def use(self, key: bytes, now: int) -> None:
         """Note that the key was used at this time, if it exists."""
         if self.tracking and key in self._values:

@@ -32,9 +32,10 @@ from itertools import chain, islice
 from sys import getsizeof
 from typing import Any
 
+from .packing import LIMITS
+
 Entry = tuple[float, bytes]  # a score and a member; tuples compare as Redis orders: by score, then by bytes
 
-FEW, SHORT = 128, 64  # members, and bytes of each, that Redis keeps in a listpack (zset-max-listpack-entries, -value)
 LONGEST = 512  # entries in a block; a longer one is split in two
 SHORTEST = LONGEST // 8  # a shorter block is merged with its neighbour
 
@@ -119,7 +120,8 @@ class SortedSet:
         if old == score:
             return False
         if old is None:
-            self.small = self.small and len(self.scores) < FEW and len(member) <= SHORT
+            few = len(self.scores) < LIMITS.zset_max_listpack_entries
+            self.small = self.small and few and len(member) <= LIMITS.zset_max_listpack_value
         if self.small:
             score += 0.0  # -0 becomes 0
         if old is not None:

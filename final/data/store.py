@@ -5,15 +5,14 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
 from ..protocol.errors import wrong_type
-from ..protocol.writer import SHORT
 from .kinds import Args
-from .objects import Objects
+from .string_runs import StringRuns
 from .unit import AS_COMMANDED, AS_REQUESTED, NO_EVENT, UNLOGGED, Note, Unit
 
 T = TypeVar("T")
 
 
-class Store(Objects):
+class Store(StringRuns):
     """One database: keys and values. Commands `get`, `make`, `put` and `delete` values, and report with `changed`.
 
     A key may have a deadline. When its deadline has passed, the key does not exist for commands: the next access
@@ -160,46 +159,6 @@ class Store(Objects):
         if use and self.tracking:
             self._used[key] = unit.recently
         return True
-
-    def gets(self, requests: Sequence[Args]) -> list[bytes | None]:
-        """Do what `get` and `look_up` do for GETs that find a short string, or nothing: see `runs.py`. Return these."""
-        values, deadlines, found = self._values.get, self._deadlines, list[bytes | None]()
-        name, add, missing = requests[0][0], found.append, 0
-        for args in requests:
-            if len(args) != 2 or args[0] != name:
-                break
-            value = values(args[1])
-            if value is None:
-                missing += 1
-            elif type(value) is not bytes or len(value) >= SHORT or (deadlines and self.overdue(args[1])):
-                break
-            add(value)
-        self.unit.hits += len(found) - missing
-        self.unit.misses += missing
-        if self.tracking:
-            used, now = self._used, self.unit.recently
-            for args, value in zip(requests, found, strict=False):
-                if value is not None:
-                    used[args[1]] = now
-        return found
-
-    def sets(self, requests: Sequence[Args]) -> int:
-        """Do what `put` and `changed` do for SETs, as far as they are plain, but note nothing; return how many are."""
-        values, deadlines, encodings, done = self._values, self._deadlines, self._encodings, 0
-        name, now = requests[0][0], self.unit.recently
-        for args in requests:
-            if len(args) != 3 or args[0] != name:
-                break
-            key = args[1]
-            old = values.get(key, b"")
-            if type(old) is not bytes or len(old) >= SHORT or key in deadlines or key in encodings:
-                break  # also what takes long to free
-            values[key] = args[2]
-            if self.tracking:
-                self._used[key] = now
-            done += 1
-        self.unit.changes += done
-        return done
 
     def peek(self, key: bytes) -> Any:
         """Return the value at `key`, of any type, or None if there is no such key."""

@@ -65,8 +65,9 @@ class Waiting:
 
     def unblock(self, client: Client, answer: Value) -> None:
         """End the wait of a client, and send it `answer`."""
+        if client.parked is not None:
+            self.counters.served(client.parked.command.name, client.parked.took, answer)
         self.unpark(client)
-        self.counters.error(answer)
         client.say(answer)
         client.end_request()
 

@@ -18,7 +18,7 @@ class Callbacks:
     broken: Callable[[BaseException], None] = reraise  # an exception broke a request off: it should end the server
     dial: Dial = unconnected  # connect to another server
     watch: Watch = unwatched  # say when a file descriptor is readable
-    listen: Callable[[], object] = lambda: None  # on other addresses; raises OSError
+    listen: Callable[[], object] = lambda: None  # at other places; raises OSError and ValueError
 
 
 NO_CALLBACKS = Callbacks()

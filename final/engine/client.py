@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
+from typing import NamedTuple
 
 from ..data.store import Store
 from ..data.unit import Place
@@ -22,6 +24,19 @@ def do_nothing() -> None:
     """There is no connection to close or to resume."""
 
 
+class Usage(NamedTuple):
+    """What a connection holds for its client: a file descriptor, bytes, and perhaps a request."""
+
+    descriptor: int = -1
+    query: int = 0  # of requests that are incomplete, or not executed yet
+    output: int = 0  # of replies that wait for the log
+    unread: int = 0  # of replies that the client has not read
+    paused: bool = False  # whether its next request waits until a pause is over
+
+
+OVERHEAD = 16 << 10  # bytes of a client with nothing to send or to receive, roughly: those of Redis
+
+
 @dataclass(eq=False)
 class Parked:
     """A command that waits for a key."""
@@ -33,6 +48,21 @@ class Parked:
     places: tuple[Place, ...]
     deadline: int | None  # by the steady clock, in milliseconds
     took: float = 0  # microseconds that it ran before it waited
+
+
+@dataclass(eq=False)
+class Tracker:
+    """How a client tracks keys, after CLIENT TRACKING ON (CLIENT_TRACKING). It cannot both `optin` and `optout`."""
+
+    redirect: int = 0  # the id of the client that is sent its messages in its place (`client_tracking_redirection`)
+    bcast: bool = False  # it is told of all changes of keys with its prefixes (CLIENT_TRACKING_BCAST)
+    prefixes: dict[bytes, None] = field(default_factory=dict)
+    optin: bool = False  # only what it reads after CLIENT CACHING YES is remembered (CLIENT_TRACKING_OPTIN)
+    optout: bool = False  # what it reads after CLIENT CACHING NO is not (CLIENT_TRACKING_OPTOUT)
+    caching: bool = False  # it has sent CLIENT CACHING for its next request (CLIENT_TRACKING_CACHING)
+    noloop: bool = False  # it is not told of its own changes (CLIENT_TRACKING_NOLOOP)
+    broken: bool = False  # the client `redirect` has gone (CLIENT_TRACKING_BROKEN_REDIR)
+    alone: set[int] = field(default_factory=set)  # its id alone
 
 
 @dataclass(eq=False)
@@ -56,6 +86,7 @@ class Client:
 
     deliver: Callable[[Value], None] = discard  # send a message now, before the reply to the current request
     hang_up: Callable[[], None] = do_nothing  # close the connection at once; replies that were not sent are lost
+    usage: Callable[[], Usage] = Usage  # what its connection holds
     resume: Callable[[], None] = do_nothing  # execute the request that a pause has held back
     is_primary: bool = False  # not a client, but the primary of this replica (CLIENT_MASTER)
     wake: Callable[[], None] = do_nothing  # send what there is for the replica, at the end of this iteration
@@ -66,6 +97,9 @@ class Client:
     reply_skip: bool = False  # the reply to this request is not sent (CLIENT_REPLY_SKIP)
     reply_skip_next: bool = False  # the reply to the next one is not sent: CLIENT REPLY SKIP (CLIENT_REPLY_SKIP_NEXT)
     no_evict: bool = False  # CLIENT NO-EVICT ON
+    tracking: Tracker | None = None  # CLIENT TRACKING ON
+    informed: bool = False  # it has been told of changes of keys since then, or another one's messages come to it
+    declared: list[bytes] = field(default_factory=list)  # the keys of the script that it is
     queue: list[Queued] | None = None  # the requests since MULTI, which EXEC runs; None: no MULTI
     dirty_exec: bool = False  # a request could not be queued, so EXEC will fail (CLIENT_DIRTY_EXEC)
     watched: dict[Place, bool] = field(default_factory=dict)  # WATCH; True: the key had expired, but was not removed
@@ -89,6 +123,22 @@ class Client:
         self.user, self.authenticated = default, default.open
 
     @property
+    def blocked(self) -> bool:
+        """Whether it waits, for a key or for the end of a pause (CLIENT_BLOCKED)."""
+        return self.parked is not None or self.usage().paused
+
+    @property
+    def queued_bytes(self) -> int:
+        """The bytes of its requests after MULTI."""
+        return sum(map(len, chain.from_iterable(args for _, args in self.queue or ())))
+
+    @property
+    def memory(self) -> int:
+        """The bytes of memory that it takes, roughly."""
+        used = self.usage()
+        return OVERHEAD + used.query + used.output + used.unread + self.queued_bytes
+
+    @property
     def muted(self) -> bool:
         """Whether it is not sent replies now, nor what MONITOR shows; pushes it is sent always."""
         return self.reply_off or self.reply_skip
@@ -96,7 +146,7 @@ class Client:
     @property
     def overhears(self) -> bool:
         """Whether it is sent messages about its own requests, so that their order matters."""
-        return bool(self.channels or self.patterns or self.shard_channels or self.monitoring)
+        return bool(self.channels or self.patterns or self.shard_channels or self.monitoring or self.informed)
 
     def say(self, answer: Value) -> Replies:
         """Send it a reply now, or a line of MONITOR, unless it is muted. Return NO_REPLY, which is left to send."""
@@ -110,6 +160,7 @@ class Client:
     def detach(self) -> None:
         """Drop the references to the connection, which refers to the client: only the collector frees a cycle."""
         self.deliver, self.hang_up, self.resume, self.wake = discard, do_nothing, do_nothing, do_nothing
+        self.usage = Usage
 
     @property
     def subscribed(self) -> bool:

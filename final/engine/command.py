@@ -15,12 +15,15 @@ from ..protocol.errors import (
 from ..protocol.writer import Value
 from .key_specs import NOT_KEY, KeySpec
 
-# Flags of Redis, shown by COMMAND INFO.
-WRITE, READONLY, DENYOOM, FAST, ADMIN = "write", "readonly", "denyoom", "fast", "admin"
-NOSCRIPT, LOADING, STALE, NO_AUTH, ALLOW_BUSY = "noscript", "loading", "stale", "no_auth", "allow_busy"
-NO_MULTI, PUBSUB, BLOCKING, MOVABLEKEYS = "no_multi", "pubsub", "blocking", "movablekeys"
-SKIP_MONITOR, SKIP_SLOWLOG, NO_MANDATORY_KEYS = "skip_monitor", "skip_slowlog", "no_mandatory_keys"
-ASKING = "asking"
+# Flags of Redis, shown by COMMAND INFO, in this order.
+WRITE, READONLY, DENYOOM, ADMIN, PUBSUB, NOSCRIPT = "write", "readonly", "denyoom", "admin", "pubsub", "noscript"
+BLOCKING, LOADING, STALE, SKIP_MONITOR = "blocking", "loading", "stale", "skip_monitor"
+SKIP_SLOWLOG, ASKING, FAST, NO_AUTH = "skip_slowlog", "asking", "fast", "no_auth"
+NO_MANDATORY_KEYS, NO_MULTI, MOVABLEKEYS, ALLOW_BUSY = "no_mandatory_keys", "no_multi", "movablekeys", "allow_busy"
+SHOWN = (
+    *(WRITE, READONLY, DENYOOM, ADMIN, PUBSUB, NOSCRIPT, BLOCKING, LOADING, STALE, SKIP_MONITOR, SKIP_SLOWLOG),
+    *(ASKING, FAST, NO_AUTH, NO_MANDATORY_KEYS, "no_async_loading", NO_MULTI, MOVABLEKEYS, ALLOW_BUSY),
+)
 
 # Flags of this server, not shown. Redis compares functions in their place, as in `c->cmd->proc == execCommand`.
 UNQUEUED = "unqueued"  # after MULTI it runs at once, and is not queued
@@ -33,15 +36,12 @@ COUNTED_TWICE = "counted_twice"  # it looks each key up twice: XREAD
 QUIET = "quiet"  # a key that it does not find makes no event `keymiss`
 MAY_REPLICATE = "may_replicate"  # it may have effects on other clients or replicas, though it does not write
 PROTECTED = "protected"  # nobody may use it, whoever asks, and wherever: MODULE LOAD
+KEEPS_CACHING = "keeps_caching"  # CLIENT CACHING lasts until another command: CLIENT
 REFUSED_LIKE_WRITES = "refused_like_writes"  # while the log cannot be written: PING, for health checks
 # Where its reply comes among its keyspace events, for a client that is subscribed to them; without a flag, after them.
 REPLY_FIRST, REPLY_SECOND = "reply_first", "reply_second"  # before them; after the first of them
 # What of its arguments are channels to which the user needs access: the first; all; all, as patterns.
 CHANNEL, CHANNELS, CHANNEL_PATTERNS = "channel", "channels", "channel_patterns"
-INTERNAL = {
-    *(UNQUEUED, RUNS_QUEUE, WHILE_SUBSCRIBED, NO_TOUCH, UNCOUNTED, COUNTED, COUNTED_TWICE, QUIET, MAY_REPLICATE),
-    *(PROTECTED, REFUSED_LIKE_WRITES, REPLY_FIRST, REPLY_SECOND, CHANNEL, CHANNELS, CHANNEL_PATTERNS),
-}
 
 # Categories of ACL rules, among the flags of a command that has more of them than its flags and its group imply.
 IN_ADMIN, IN_DANGEROUS, IN_CONNECTION = "@admin", "@dangerous", "@connection"
@@ -75,8 +75,10 @@ class Command:
     key_specs: tuple[KeySpec, ...] = ()
     tips: tuple[str, ...] = ()  # for the clients of a cluster, as in COMMAND INFO
     find_keys: FindKeys | None = None  # for commands whose keys no specification describes
+    writes: Callable[[Any, list[bytes]], bool | None] | None = None  # see `signature.py`
     secrets: Callable[[list[bytes]], Iterable[int]] | None = None  # the indexes of passwords in a request
     plain: bool = False  # its function takes no client and no engine, and never waits; see `fast_path.py`
+    contained: bool = False  # its function takes no engine, and never waits; see `in_unit.py`
     run_of: Callable[[Any, list[list[bytes]], bytearray], int] | None = None  # executes several requests: `runs.py`
     subcommands: dict[bytes, "Command"] = field(default_factory=dict)
 
@@ -86,6 +88,8 @@ class Command:
         self.protected = PROTECTED in self.flags
         self.events_before_reply = 0 if REPLY_FIRST in self.flags else 1 if REPLY_SECOND in self.flags else inf
         self.counts_reads = (reads and UNCOUNTED not in self.flags) or COUNTED in self.flags
+        self.tracked = READONLY in self.flags and SKIP_MONITOR not in self.flags  # not a script itself
+        self.only_uses = not self.counts_reads and WRITE in self.flags  # if it changes nothing, it has used its keys
         # If keys are counted behind others and their number is wrong, the request has no keys at all, as in Redis.
         self.counted_behind = next((each for each in self.key_specs[1:] if each.counted), None)
         only = self.key_specs[0] if len(self.key_specs) == 1 else None
@@ -130,14 +134,35 @@ class Command:
 COMMANDS: dict[bytes, Command] = {}  # name in lower case -> command
 PLAIN: dict[bytes, Command] = {}  # the plain ones; names in lower case and in capitals, the two forms that clients use
 READS: dict[bytes, Command] = {}  # those of them that do not write: all that a replica runs for its clients
+RENAMED: dict[bytes, Command] = {}  # by their old names, those that clients know by another name or not at all
+NOTHING: dict[bytes, Command] = {}
 
 
-def find(args: list[bytes]) -> Command:
-    """Return the command of a request, and check its arity.
+def rename(old: bytes, new: bytes) -> None:
+    """Let clients and scripts know a command by a new name only; b"": not at all (`rename-command`).
+
+    The log and the stream of a primary may have the old name too, as the server itself writes it.
+    Raises ValueError with Redis's text.
+    """
+    old, new = old.lower(), new.lower()
+    if old not in COMMANDS:
+        raise ValueError("No such command in rename-command")
+    if new in COMMANDS and new != old:
+        raise ValueError("Target command name already exists")
+    RENAMED[old] = COMMANDS[old]
+    for table in (COMMANDS, PLAIN, READS):
+        found = table.pop(old, None)
+        table.pop(old.upper(), None)
+        if found is not None and new:
+            table |= {new: found} if table is COMMANDS else {new: found, new.upper(): found}
+
+
+def find(args: list[bytes], renamed: dict[bytes, Command] = NOTHING) -> Command:
+    """Return the command of a request, and check its arity; `renamed` has commands by further names.
 
     Raises `unknown_command`, `unknown_subcommand`, `wrong_number_of_arguments` and `module_not_allowed`.
     """
-    found = look_up(args)
+    found = look_up(args, renamed)
     if not found.fits(len(args)):
         raise wrong_number_of_arguments(found.name)
     if found.protected:
@@ -145,7 +170,7 @@ def find(args: list[bytes]) -> Command:
     return found
 
 
-def look_up(args: list[bytes]) -> Command:
+def look_up(args: list[bytes], renamed: dict[bytes, Command] = NOTHING) -> Command:
     """Return the command of a request; its name, and that of a subcommand, may be in upper or lower case.
 
     Raises `unknown_command` and `unknown_subcommand`.
@@ -157,11 +182,11 @@ def look_up(args: list[bytes]) -> Command:
     ('greet', 'greet|politely')
     >>> del COMMANDS[b"greet"]
     """
-    found = COMMANDS.get(args[0]) or COMMANDS.get(args[0].lower())
+    found = COMMANDS.get(args[0]) or COMMANDS.get(name := args[0].lower()) or renamed.get(name)
     if found is None:
         raise unknown_command(args)
     if not found.subcommands or len(args) == 1:
         return found
     if (subcommand := found.subcommands.get(args[1].lower())) is None:
-        raise unknown_subcommand(found.name.upper(), args[1])
+        raise unknown_subcommand(args[0].decode(errors="replace").upper(), args[1])
     return subcommand

@@ -30,10 +30,13 @@ def conclude(engine: Engine, parked: Parked, end: Callable[[ReplyError | None], 
 def answer_parked(engine: Engine, parked: Parked, answer: Value, began: float) -> None:
     """Answer a client whose wait is over, and complete what its command has changed since `began`."""
     client, command, args = parked.client, parked.command, parked.args
-    engine.counters.error(answer)
     client.say(engine.complete(client, command, args, answer))
     client.end_request()
-    engine.slowlog.keep(client, command, args, parked.took + (perf_counter() - began) * 1e6)
+    served = perf_counter() - began
+    took = parked.took + served * 1e6
+    engine.latency.add("command-unblocking", served)
+    engine.counters.served(command.name, took, answer)
+    engine.slowlog.keep(client, command, args, took)
 
 
 def refusal(engine: Engine, parked: Parked) -> ReplyError | None:

@@ -7,6 +7,7 @@ from ..config.options import Options
 from ..data.scan import Order
 from ..data.store import Store
 from ..data.unit import Unit
+from ..latency import Latency
 from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
@@ -24,11 +25,14 @@ from .client import Client
 from .command import Command
 from .counters import Counters
 from .evict import Eviction
+from .functions import Functions
 from .monitor import Monitors
 from .pause import Pause
 from .pubsub import PubSub
 from .scripts import Scripts
+from .shutdown import Shutdown
 from .slowlog import SlowLog
+from .tracking import Tracking
 from .watch import Watching
 
 
@@ -44,7 +48,7 @@ class Engine(Protocol):
     unit: Unit
     replica: Replica | None
     failover: Failover | None
-    leaving: Callable[[], None] | None
+    shutdown: Shutdown
     users: Users
     acl_log: AclLog
     admission: Admission
@@ -56,8 +60,10 @@ class Engine(Protocol):
     primary: Primary
     eviction: Eviction
     scripts: Scripts
+    functions: Functions
     monitors: Monitors
     slowlog: SlowLog
+    tracking: Tracking
     watching: Watching
     waiting: Waiting
     pause: Pause
@@ -65,6 +71,8 @@ class Engine(Protocol):
     started: int
     run_id: str
     counters: Counters
+    latency: Latency
+    slow_after: float
     active_expire: bool
 
     @property
@@ -73,6 +81,9 @@ class Engine(Protocol):
 
     def run(self, client: Client, command: Command, args: list[bytes]) -> Value:
         """Run a command as a part of another one, as EXEC and EVAL do: an error is returned."""
+
+    def perform(self, client: Client, command: Command, args: list[bytes]) -> Value:
+        """Call a command's function, and count the keys that it has read."""
 
     def connect(self, address: str = "") -> Client:
         """Register a client."""

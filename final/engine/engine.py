@@ -1,6 +1,7 @@
 """The engine runs one request at a time, whole, at one instant, and hands on what it changed. It knows no socket."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from secrets import token_hex
 from time import perf_counter
@@ -8,14 +9,16 @@ from time import perf_counter
 from .. import commands  # noqa: F401  (the commands enter themselves into the table)
 from ..config.options import Options
 from ..data.announcing_store import announce
+from ..data.events import AT_ONCE
 from ..data.scan import Order
 from ..data.store import Store
-from ..data.unit import UNLOGGED, Unit
+from ..data.unit import NO_EVENT, UNLOGGED, Unit
+from ..latency import Latency
 from ..log.aof import Log
 from ..log.rewrite import Rewriter
 from ..log.snapshot import Snapshots
-from ..protocol.errors import NamingError, ReplyError, busy, no_such_key, out_of_memory
-from ..protocol.writer import NO_REPLY, Value
+from ..protocol.errors import NamingError, ReplyError, no_such_key
+from ..protocol.writer import Value
 from ..replication.failover import Failover
 from ..replication.primary import Primary
 from ..replication.replica import Replica
@@ -25,21 +28,27 @@ from .acl.users import Users
 from .admit import Admission
 from .blocking import Waiting
 from .callbacks import NO_CALLBACKS, Callbacks
-from .client import Client, about_to_run, discard
+from .client import Client, discard
 from .clocks import steady_clock, wall_clock
-from .command import ALLOW_BUSY, COMMANDS, DENYOOM, RUNS_QUEUE, UNQUEUED, WRITE, Command, find
+from .command import ALLOW_BUSY, RUNS_QUEUE, UNQUEUED, Command, find
 from .counters import Counters
 from .evict import Eviction
 from .faults import Faults
+from .functions import Functions
+from .in_unit import steps
 from .lookups import read_keys, use_keys
+from .make_room import make_room
 from .monitor import Monitors
 from .notify import Notifications
+from .packing import limit_packing
 from .pause import Pause
 from .pubsub import PubSub
 from .scripts import Scripts
 from .security_warning import SecurityWarning
 from .settle import settle
-from .slowlog import SlowLog
+from .shutdown import Shutdown
+from .slowlog import SlowLog, slow_after, was_slow
+from .tracking import Tracking
 from .wait import Wait
 from .watch import Watching
 
@@ -63,27 +72,32 @@ class Engine:
         self.targets = Targets(callbacks.dial)
         self.unit = Unit(clock)
         self.stores = [Store(index, self.unit) for index in range(options.databases)]
+        limit_packing(options, self.stores)
         announce(self.stores, options.notify_keyspace_events)
         self.order = Order(self.unit.garbage)
-        self.counters = Counters()
+        self.counters, self.latency = Counters(), Latency(options, clock)
+        self.counters.calls.track(options.latency_tracking == "yes")
         self.pubsub = PubSub()
         self.notifications = Notifications(options, self.pubsub, self.counters)
         self.waiting, self.watching = Waiting(self.counters), Watching()
         self.clients: dict[int, Client] = {}
+        self.tracking = Tracking(options, self.clients, self.unit.garbage)
         self.log: Log | None = None  # None: nothing is logged
         self.rewriter = Rewriter(self, callbacks.in_child)
         self.snapshots = Snapshots(self, callbacks.in_child)
         self.primary = Primary(self, callbacks.in_child)
-        self.monitors, self.slowlog, self.pause = Monitors(), SlowLog(options), Pause()
+        self.monitors, self.slowlog, self.pause = Monitors(), SlowLog(options), Pause(self)
+        self.slow_after = slow_after(options)
         self.eviction = Eviction(options, self.stores, steady)
         self.users, self.acl_log = Users(options), AclLog(options)
         self.admission = Admission(self)
         full = lambda: self.eviction.full  # noqa: E731
-        self.scripts = Scripts(options, self.run, full, self.admission, callbacks.while_busy, self.counters)
+        self.scripts = Scripts(options, partial(steps, self), full, self.admission, callbacks.while_busy, self.counters)
+        self.functions = Functions(self.scripts)
         self.faults = Faults(self.unit, callbacks.broken, self.settle_expired)
         self.started = self.unit.recently = steady()
         self.replica: Replica | None = None  # None: this server is a primary
-        self.leaving: Callable[[], None] | None = None  # goes on with a SHUTDOWN that waits, and whose client has gone
+        self.shutdown = Shutdown(self)
         self.failover: Failover | None = None  # while this primary hands over to a replica
         self.run_id = token_hex(20)  # random for each start: a tool sees a restart by it
         self.active_expire = True  # remove expired keys before they are accessed; DEBUG SET-ACTIVE-EXPIRE sets it
@@ -104,13 +118,11 @@ class Engine:
         self.clients.pop(client.id, None)
         if client.replica is not None:
             self.primary.detach(client.replica)
-        parked = client.parked
         self.waiting.unpark(client)
-        if parked is not None:
-            parked.wait.gone()
         self.watching.unwatch(client)
         self.pubsub.unsubscribe_all(client)
         self.monitors.remove(client)
+        self.tracking.gone(client)
 
     def execute(self, client: Client, args: list[bytes]) -> Value:
         """Run one request of a client and settle what it changed; return the reply.
@@ -125,7 +137,9 @@ class Engine:
             client.last_command = command.name
             self.admission.check(client, command, args)
             if self.eviction.keeping:
-                self.make_room(client, command, args)
+                make_room(self, client, command, args)
+            if self.tracking.table:
+                self.tracking.keep_limit()
         except ReplyError as error:
             self.security_warning.check(client, args, self.unit.recently)
             return self.reject(client, args, error)
@@ -144,17 +158,20 @@ class Engine:
         try:
             command = find(args)
             if ALLOW_BUSY not in command.flags:
-                raise busy()
+                raise self.scripts.busy_error
             self.admission.check(client, command, args)
-            return command.run(self, client, args)
+            began, answer = perf_counter(), command.run(self, client, args)
+            self.counters.calls.add(command.name, perf_counter() - began)
+            return answer
         except ReplyError as error:
             return self.reject(client, args, error)
 
     def reject(self, client: Client, args: list[bytes], error: ReplyError) -> ReplyError:
         """Return the error for a request that must not run; the transaction that it belongs to, or runs, fails too."""
         client.dirty_exec = True  # EXEC will answer EXECABORT
-        self.counters.error(error)
-        command = COMMANDS.get(args[0].lower())
+        command = self.counters.refuse(args, error)
+        if client.tracking is not None:
+            self.tracking.request_over(client, args)
         if command is None or RUNS_QUEUE not in command.flags:
             return error
         client.queue = None
@@ -166,55 +183,49 @@ class Engine:
         """Whether a child process runs, for a rewrite, a snapshot or a replica. There is at most one."""
         return any(each.worker is not None for each in (self.rewriter, self.snapshots, self.primary.full_sync))
 
+    @property
+    def libraries(self) -> list[bytes]:
+        """The texts of the libraries of functions: with the databases, they are the data."""
+        return self.functions.codes
+
     def give_way(self) -> None:
         """End the child that writes a snapshot, for the disk or for replicas: the log must be rewritten."""
         self.snapshots.give_way()
         self.primary.full_sync.give_way()
-
-    def make_room(self, client: Client, command: Command, args: list[bytes]) -> None:
-        """Evict keys before a request runs, until `maxmemory` is kept.
-
-        Raises `out_of_memory` if that fails and the request might need more memory.
-        """
-        self.eviction.touch(client.db.index, command, args)
-        if not self.eviction.full or self.replica is not None:  # a replica has what its primary has
-            return
-        while self.eviction.full and (place := self.eviction.victim()) is not None:
-            store = self.stores[place[0]]
-            if store.delete(place[1]):
-                store.changed(place[1], log=(b"DEL", place[1]), event="evicted")
-                self.counters.evicted += 1
-            self.eviction.enter(place)
-        self.complete(client, command, args, NO_REPLY)
-        self.settle()
-        queued = client.queue is not None and UNQUEUED not in command.flags  # any queued request takes memory
-        if self.eviction.full and (queued or any(DENYOOM in each.flags for each in about_to_run(client, command))):
-            raise out_of_memory()
 
     def run(self, client: Client, command: Command, args: list[bytes]) -> Value:
         """Run a command, complete its notes, and return its answer, unless it waits or the client was sent the answer.
 
         A ReplyError is returned, not raised.
         """
-        start, began = len(self.unit.notes), perf_counter()
+        counters, start, began = self.counters, len(self.unit.notes), perf_counter()
+        counters.blamed = counters.error_replies
         if self.monitors.clients:
             self.monitors.before(client, command, args)
+        if self.eviction.keeping:
+            self.eviction.touch(client.db.index, command, args)
         answer = self.perform(client, command, args)
         if isinstance(answer, Wait):
             park, now = self.waiting.park, self.steady()
             answer = answer.otherwise if client.deny_blocking else park(client, command, args, answer, now)
         if len(self.unit.notes) > start or client.channels or client.patterns or client.monitoring:
             answer = self.complete(client, command, args, answer, start)
-        elif not command.counts_reads and WRITE in command.flags:
+        elif command.only_uses:
             use_keys(client.db, command, args)
-        took = (perf_counter() - began) * 1e6
-        self.counters.commands_processed += 1
+        if client.tracking is not None:
+            self.tracking.has_run(client, command, args)
+        took = perf_counter() - began
+        if counters.error_replies != counters.blamed or counters.repeated:
+            counters.blame(command.name)
         if self.monitors.clients:
             self.monitors.after(client, command, args)
         if client.parked is not None:
-            client.parked.took = took  # the slow log gets it when it is served
-        elif took >= self.options.slowlog_log_slower_than:
-            self.slowlog.keep(client, command, args, took)
+            client.parked.took = took * 1e6  # it is counted, and the slow log gets it, when it is served
+            counters.calls.waiting[command.name] += 1
+            return answer
+        counters.calls.add(command.name, took)
+        if took >= self.slow_after:
+            was_slow(self, client, command, args, took * 1e6)
         return answer
 
     def perform(self, client: Client, command: Command, args: list[bytes]) -> Value:
@@ -223,6 +234,7 @@ class Engine:
             answer = command.run(self, client, args)
         except ReplyError as error:  # without its traceback: values in its frames would live until the next collection
             self.counters.error(error)
+            self.counters.blame(command.name)
             answer = error.naming(args[0]) if isinstance(error, NamingError) else error.with_traceback(None)
             if str(error).startswith("ERR ") and str(error) != str(no_such_key()):
                 use_keys(client.db, command, args)
@@ -243,15 +255,17 @@ class Engine:
         A client that overhears is sent the answer now, where Redis sends it. Return the answer if it is left to send.
         """
         logged, events, overhears = False, 0, client.overhears
-        for note in self.unit.notes[start:]:  # not islice, which walks over all the notes before `start`
+        for at, note in enumerate(self.unit.notes[start:], start):  # not islice, which walks over all the notes before
             if note.log is None:
                 note.log = UNLOGGED if logged else args
                 logged = True
-            if note.event is not None:
-                if note.event != "expired":
-                    if overhears and events == command.events_before_reply:
-                        answer = client.say(answer)
-                    events += 1
+            if note.event is not NO_EVENT and note.event not in AT_ONCE:
+                if overhears and events == command.events_before_reply:
+                    answer = client.say(answer)
+                events += 1
+            if self.tracking.clients:
+                self.tracking.tell(at, note, client)
+            if note.event is not NO_EVENT:
                 self.notifications.publish(note, command)
         return client.say(answer) if overhears else answer
 
@@ -270,14 +284,23 @@ class Engine:
         self.unit.stopped = None
         now = self.unit.recently = self.steady()
         self.counters.sample(now)
-        if not self.active_expire or self.unit.leaves_expiry or now < self.pause.until:
+        if self.tracking.table:
+            self.tracking.keep_limit()
+        if self.pause.under_way(now) or not self.active_expire or self.unit.leaves_expiry:
             return False
+        began, counters = perf_counter(), self.counters
         more = any([store.expire_due(most) for store in self.stores if store.deadlines])
+        took = perf_counter() - began
+        self.latency.add("expire-cycle", took)
+        counters.expiry_seconds += took
+        counters.unfinished_expiry += more
         self.settle_expired()
         return more
 
     def settle_expired(self) -> None:
         """End a unit in which nothing but the expiry of keys was noted."""
-        for note in self.unit.notes:
+        for at, note in enumerate(self.unit.notes):
+            if self.tracking.clients:
+                self.tracking.tell(at, note, None)
             self.notifications.publish(note)
         self.settle()

@@ -1,9 +1,9 @@
 """`maxmemory`: how much memory the keys take by our estimate, and which of them to evict (`evict.c`).
 
-It names victims; the engine evicts them. The sizes are kept only while there is a limit, and how often keys are used
-only while there is one, or the policy is LFU. A size is that of `data/memory.py`, estimated again for each key that a
-command has changed, so that the sum falls when a key is deleted. The size of the process does not fall: Python keeps
-memory that it may need again.
+It names victims; `make_room.py` evicts them. The sizes are kept only while there is a limit, and how often keys are
+used only while there is one, or the policy is LFU. A size is that of `data/memory.py`, estimated again for each key
+that a command has changed, so that the sum falls when a key is deleted. The size of the process does not fall: Python
+keeps memory that it may need again.
 """
 
 import random
@@ -17,9 +17,9 @@ from ..data.unit import Note, Place
 from .command import NO_TOUCH, Command
 
 PER_KEY = 400  # bytes that an entry takes, with its places in the two `Urn`s
+EMPTY = 860 << 10  # bytes that a Redis without keys takes, of what `maxmemory` allows
 NEW = 5  # the frequency of a key that is new, so that it does not go at once
-SLOWER = 10  # how much more often a key must be used to count as one more, the more it has been used (lfu-log-factor)
-MINUTE = 60_000  # milliseconds in which a frequency falls by one (lfu-decay-time)
+MINUTE = 60_000  # milliseconds
 
 
 @dataclass(slots=True)
@@ -30,16 +30,18 @@ class Entry:
     used: int  # when it was last used, in milliseconds by the steady clock: more exact than the store knows it
     often: int = NEW  # how often, on a logarithmic scale: 255 is about a million times
 
-    def use(self, now: int) -> None:
-        """Count one more use."""
-        self.often = self.frequency(now)
-        if self.often < 255 and random.random() * (max(self.often - NEW, 0) * SLOWER + 1) < 1:
+    def use(self, now: int, options: Options) -> None:
+        """Count one more use: the more it has been used, the less likely (`LFULogIncr`)."""
+        self.often = self.frequency(now, options)
+        if self.often < 255 and random.random() * (max(self.often - NEW, 0) * options.lfu_log_factor + 1) < 1:
             self.often += 1
         self.used = now
 
-    def frequency(self, now: int) -> int:
-        """Return how often it has been used, less one for each minute since."""
-        return max(self.often - (now - self.used) // MINUTE, 0)
+    def frequency(self, now: int, options: Options) -> int:
+        """Return how often it has been used, less one for each `lfu-decay-time` since (`LFUDecrAndReturn`)."""
+        if not options.lfu_decay_time:
+            return self.often
+        return max(self.often - (now // MINUTE - self.used // MINUTE) // options.lfu_decay_time, 0)
 
 
 class Urn:
@@ -90,12 +92,12 @@ class Eviction:
     @property
     def full(self) -> bool:
         """Whether the keys take more memory than `maxmemory` allows."""
-        return 0 < self.options.maxmemory < self.used
+        return 0 < self.options.maxmemory < self.used + EMPTY
 
     def frequency(self, place: Place) -> int:
         """Return how often a key was used, on the scale of LFU."""
         entry = self.counted().get(place) or Entry(0, self.stores[place[0]].since)
-        return entry.frequency(self.steady())
+        return entry.frequency(self.steady(), self.options)
 
     def restored(self, place: Place, idle: int | None, often: int | None) -> None:
         """Note how a key was used before it was restored: for how many milliseconds not at all, and how often."""
@@ -155,7 +157,7 @@ class Eviction:
                 self.enter((index, key))
             entry = entries.get((index, key))
             if entry is not None:
-                entry.use(self.steady())
+                entry.use(self.steady(), self.options)
 
     def victim(self) -> Place | None:
         """Choose a key to evict, the worst of `maxmemory-samples` random ones; None if the policy allows none."""
@@ -171,4 +173,4 @@ class Eviction:
         entry = self.counted()[place]
         if reason == "ttl":
             return self.stores[place[0]].deadline(place[1]) or 0
-        return entry.frequency(self.steady()) if reason == "lfu" else entry.used
+        return entry.frequency(self.steady(), self.options) if reason == "lfu" else entry.used

@@ -7,15 +7,17 @@ requests for such commands. `Engine.perform` runs a command on both paths; a tes
 and counts are the same on both.
 """
 
-from math import inf
+from math import floor, inf
 from time import perf_counter
 
 from ..data.kinds import Args
 from ..protocol.writer import LARGE, SHORT, encode
+from .call_stats import EXACT
 from .client import Client, Queued
 from .command import PLAIN, READS, Command
 from .engine import Engine
 from .lookups import use_keys
+from .slowlog import was_slow
 
 
 class FastPath:
@@ -31,10 +33,17 @@ class FastPath:
             client.user.unlimited
             and (client.authenticated or client.user.open)
             and client.replica is None
-            and not (client.channels or client.patterns or client.shard_channels)
+            and not (client.channels or client.patterns or client.shard_channels or client.informed)
             and not (client.reply_off or client.reply_skip or engine.scripts.busy)
             and not (engine.monitors.clients or engine.pause.until or options.maxmemory)
-            and (not engine.admission.strict or self.allowed())
+            and (
+                (
+                    engine.replica is None
+                    and not (options.min_replicas_to_write or engine.snapshots.failed)
+                    and (engine.log is None or not engine.log.health.failure)
+                )
+                or self.allowed()
+            )  # `Admission.strict`, without calls
         )
 
     def allowed(self) -> bool:
@@ -88,21 +97,26 @@ class FastPath:
         if client.queue is not None:
             return self.enqueue(client, client.queue, requests, output, most, table)
         engine, unit, perform, protocol = self.engine, self.engine.unit, self.engine.perform, client.protocol
-        options, limit = engine.options, engine.options.slowlog_log_slower_than
+        options, calls, slow = engine.options, engine.counters.calls, engine.slow_after
         keeping = engine.eviction.keeping  # without a limit: how often keys are used
         unheard = not (engine.waiting.lines or engine.watching.clients or options.notify_keyspace_events or keeping)
+        unheard = unheard and not engine.tracking.clients
         feeding = engine.primary.feeding
         recorded = feeding or engine.log is not None
-        slow = limit / 1e6 if limit >= 0 else inf
         quick = unheard and slow >= 0.001  # seconds: somebody looks at each request
         before, began, last, settled = len(requests), perf_counter(), None, True
+        same, since = 0, began  # calls of the command `last`, and when the first of them began
         try:
             while before - len(requests) < most and requests:
                 args = requests[-1]
                 command = table.get(args[0])
                 if command is None or not command.fewest <= len(args) <= command.most or len(output) >= room:
                     break
-                last, unit.stopped = command, None
+                if command is not last:
+                    if same and last is not None:
+                        calls.add(last.name, began - since, same)
+                    last, same, since = command, 0, began
+                unit.stopped = None
                 if quick and command.run_of is not None and (len(requests) > 1 or not command.counts_reads):
                     share = min(most - before + len(requests), 1 + (room - len(output)) // SHORT)
                     run = requests[: -share - 1 : -1]  # in order: `requests` are in reverse order
@@ -112,8 +126,9 @@ class FastPath:
                             for args in run[:done]:
                                 self.record(client.db.index, args)
                         ended = perf_counter()
+                        same += done
                         if ended - began >= slow:
-                            engine.slowlog.keep(client, command, args, (ended - began) * 1e6)
+                            was_slow(engine, client, command, args, (ended - began) * 1e6)
                         began = ended
                         if not requests or ended >= deadline:
                             break
@@ -142,8 +157,9 @@ class FastPath:
                 else:
                     output += encode(answer, protocol)
                 ended = perf_counter()
+                same += 1
                 if ended - began >= slow:
-                    engine.slowlog.keep(client, command, args, (ended - began) * 1e6)
+                    was_slow(engine, client, command, args, (ended - began) * 1e6)
                 if not settled:
                     engine.settle()  # after the slow log, which a command that is served now comes to
                     settled, ended = True, perf_counter()
@@ -154,7 +170,11 @@ class FastPath:
             taken = before - len(requests)
             if last is not None:
                 client.last_command = last.name
-            engine.counters.commands_processed += taken
+                took = floor((began - since) * 1e6 + 0.5)
+                if same == 1 and took < EXACT:
+                    calls.short[last.name][took] += 1
+                else:
+                    calls.add(last.name, began - since, same)
             if feeding:
                 client.write_offset = engine.primary.offset
         return taken

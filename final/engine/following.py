@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..config.options import Options
 from ..data.store import Store
 from ..data.unit import NO_EVENT, UNLOGGED, Unit
-from ..log.read import Malformed
+from ..log.split import Malformed
 from ..protocol.errors import ReplyError
 from ..replication.failover import Address, Failover
 from ..replication.replica import Replica
@@ -17,8 +17,9 @@ from ..replication.stream import Args
 from ..server_log import log
 from .acl.user import SUPERUSER
 from .client import Client
-from .command import find
+from .command import RENAMED, find
 from .context import Engine
+from .functions import Functions
 
 BECAME_REPLICA = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
 
@@ -52,7 +53,7 @@ def lead(engine: Engine) -> None:
 
 def leave_expiry(engine: Engine) -> None:
     """Note whether expired keys stay until the primary deletes them, because this is a replica, or will be one."""
-    engine.unit.leaves_expiry = engine.admission.read_only or engine.failover is not None
+    engine.unit.leave_expiry("replica", engine.admission.read_only or engine.failover is not None)
 
 
 def fail_over(engine: Engine, target: Address | None, deadline: int | None, force: bool) -> None:
@@ -63,7 +64,7 @@ def fail_over(engine: Engine, target: Address | None, deadline: int | None, forc
         if in_vain:
             lead(engine)
         leave_expiry(engine)
-        engine.pause.release_writes()
+        engine.pause.release_writes("failover")
         for each in list(engine.clients.values()):
             each.resume()
 
@@ -71,7 +72,7 @@ def fail_over(engine: Engine, target: Address | None, deadline: int | None, forc
         follow(engine, host, port, takes_over=True)
 
     engine.failover = Failover(engine, target, deadline, force, begin, end)
-    engine.pause.hold_writes()
+    engine.pause.hold_writes("failover")
     leave_expiry(engine)
 
 
@@ -81,6 +82,7 @@ class Beside:
 
     stores: list[Store]
     options: Options
+    functions: Functions
 
 
 class Following:
@@ -117,7 +119,7 @@ class Following:
         for args in requests:
             engine.unit.stopped = 0
             try:
-                command = find(args)
+                command = find(args, RENAMED)
             except ReplyError as error:
                 complain(args, error)
                 continue
@@ -142,18 +144,24 @@ class Following:
         """
         unit = Unit()
         unit.stopped = 0  # expired keys too: the primary will delete them
-        beside = Beside([Store(store.index, unit) for store in self.engine.stores], self.engine.options)
+        engine = self.engine
+        stores = [Store(store.index, unit) for store in engine.stores]
+        beside = Beside(stores, engine.options, Functions(engine.scripts))
         nobody = Client(id=0, db=beside.stores[0])
-        for args in requests:
-            if args:
-                answer = find(args).run(beside, nobody, args)
-                if isinstance(answer, ReplyError):
-                    raise answer
-                unit.notes.clear()
-            yield
-        self.adopt(beside.stores, nobody.db.index)
+        try:
+            for args in requests:
+                if args:
+                    answer = find(args, RENAMED).run(beside, nobody, args)
+                    if isinstance(answer, ReplyError):
+                        raise answer
+                    unit.notes.clear()
+                yield
+        except BaseException:
+            beside.functions.flush()
+            raise
+        self.adopt(beside, nobody.db.index)
 
-    def adopt(self, stores: list[Store], selected: int) -> None:
+    def adopt(self, beside: Beside, selected: int) -> None:
         """Replace all data; the stream goes on in the database `selected`.
 
         For clients that watch a key or wait for one, it has changed; the log begins again.
@@ -162,14 +170,17 @@ class Following:
         engine.unit.stopped = None
         observed = {*engine.watching, *engine.waiting}
         engine.snapshots.cancel()
-        for present, new in zip(engine.stores, stores, strict=True):
+        for present, new in zip(engine.stores, beside.stores, strict=True):
             present.swap(new)
             keys = [key for index, key in observed if index == present.index]
             present.changed(*keys, log=UNLOGGED, event=NO_EVENT)
             engine.unit.changes += len(present)
+        engine.functions.flush()
+        engine.functions = beside.functions
         if engine.eviction.keeping:
             engine.eviction.forget_all()
         engine.rewriter.start_over()
+        engine.tracking.flushed(None)
         engine.settle()
         self.client = Client(id=0, db=engine.stores[selected])
         engine.primary.database = selected

@@ -1,45 +1,65 @@
-"""CLIENT PAUSE and FAILOVER: which requests have to wait, and until when."""
+"""CLIENT PAUSE, FAILOVER and SHUTDOWN: which requests have to wait, and until when."""
 
+from typing import Protocol
+
+from ..data.unit import Unit
 from ..protocol.errors import ReplyError
-from .client import Client, about_to_run
-from .command import MAY_REPLICATE, WRITE, Command, find
+from .client import Client
+from .command import MAY_REPLICATE, RUNS_QUEUE, WRITE, Command, find
 
 FOREVER = 2**53  # milliseconds
 
 
-class Pause:
-    """A time in which no request is executed, or none that may write."""
+class Engine(Protocol):
+    """What a pause has an effect on."""
 
-    def __init__(self) -> None:
+    unit: Unit
+
+
+class Pause:
+    """A time in which no request is executed, or none that may write. Expired keys stay, and nothing is evicted."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
         self.until = 0  # by the steady clock, in milliseconds; 0: there is no pause
         self.writes_only = True
-        self._least = 0  # FAILOVER: `until` at the earliest, whatever clients say
+        self._asked = 0  # `until` as CLIENT PAUSE has set it
+        self._reasons: set[str] = set()  # for which writes wait, whatever clients say
 
     def begin(self, until: int, writes_only: bool) -> None:
         """Pause until `until`. A pause under way can only become longer, and can only hold more requests."""
-        self.writes_only = writes_only and (self.writes_only or not self.until)
-        self.until = max(self.until, until)
+        self.writes_only = writes_only and (self.writes_only or not self._asked)
+        self._asked = max(self._asked, until)
+        self._until(max(self.until, until))
 
     def end(self) -> None:
-        """End the pause, unless writes wait for a failover."""
-        self.until, self.writes_only = self._least, True
+        """End the pause for which clients have asked."""
+        self._asked, self.writes_only = 0, True
+        self._until(FOREVER if self._reasons else 0)
 
-    def hold_writes(self) -> None:
+    def hold_writes(self, reason: str) -> None:
         """Let writes wait until `release_writes`."""
-        self._least = FOREVER
-        self.begin(FOREVER, writes_only=True)
+        self._reasons.add(reason)
+        self._until(FOREVER)
 
-    def release_writes(self) -> None:
-        """The failover is over: so is the pause."""
-        self._least = 0
-        self.end()
+    def release_writes(self, reason: str) -> None:
+        """Let writes go on, unless there is another reason to wait."""
+        self._reasons.discard(reason)
+        self._until(FOREVER if self._reasons else self._asked)
+
+    def _until(self, until: int) -> None:
+        self.until = until
+        self.engine.unit.leave_expiry("pause", bool(until))
+
+    def under_way(self, now: int) -> bool:
+        """Return whether there is a pause. End that of clients if its time is over."""
+        if self._asked and now >= self._asked:
+            self.end()
+        return bool(self.until)
 
     def holds(self, client: Client, args: list[bytes], now: int) -> bool:
         """Return whether this request has to wait. End the pause if its time is over."""
-        if now >= self.until:
-            self.end()
-            return False
-        if client.replica is not None:
+        if not self.under_way(now) or client.replica is not None:
             return False
         if not self.writes_only:
             return True
@@ -47,9 +67,11 @@ class Pause:
             command = find(args)
         except ReplyError:
             return False
-        return any(map(may_write, about_to_run(client, command)))
+        queued = client.queue if RUNS_QUEUE in command.flags else None
+        return any(self.may_write(*each) for each in [(command, args), *(queued or ())])
 
-
-def may_write(command: Command) -> bool:
-    """Return whether a command may write, or have effects elsewhere, as scripts and PUBLISH may."""
-    return WRITE in command.flags or MAY_REPLICATE in command.flags
+    def may_write(self, command: Command, args: list[bytes]) -> bool:
+        """Return whether a request may write, or have effects elsewhere, as PUBLISH may, and scripts without flags."""
+        if command.writes is not None and (told := command.writes(self.engine, args)) is not None:
+            return told
+        return WRITE in command.flags or MAY_REPLICATE in command.flags

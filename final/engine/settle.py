@@ -18,6 +18,7 @@ def settle(engine: Engine) -> None:
     ready: deque[Place] = deque()
     while True:
         notes, unit.notes = unit.notes, []
+        engine.tracking.settled()
         if engine.eviction.keeping:
             engine.eviction.changed(notes)
         if engine.log is not None or engine.primary.feeding:

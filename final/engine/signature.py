@@ -31,6 +31,7 @@ def command(
     tips: str = "",
     find_keys: FindKeys | None = None,
     secrets: Callable[[list[bytes]], Iterable[int]] | None = None,
+    writes: Callable[[Engine, list[bytes]], bool | None] | None = None,
     run_of: Callable[[Client, list[list[bytes]], bytearray], int] | None = None,
 ) -> Callable[[F], F]:
     """Register the decorated function in the table of commands: `def get` is GET, `def del_` is DEL, `def a__b` is A-B.
@@ -39,8 +40,9 @@ def command(
     keys, and `step` is the distance from one key to the next: see `key_specs.py`. `notes` has a text for each of these
     specifications, and `tips` has words about the command: COMMAND INFO shows both. `find_keys` is for commands whose
     keys no specification describes: it takes a request and yields the index of each key, and how it is used. `secrets`
-    takes a request and returns the indexes of arguments that MONITOR and SLOWLOG must not show. `run_of` executes
-    several requests at once: see `runs.py`.
+    takes a request and returns the indexes of arguments that MONITOR and SLOWLOG must not show. `writes` says of a
+    request whether it may write, where that is not the same for all; None: as the flags say. `run_of` executes several
+    requests at once: see `runs.py`.
     """
 
     def register(function: F) -> F:
@@ -48,6 +50,7 @@ def command(
         noted = zip(entry.key_specs, chain(notes, repeat("")), strict=False)
         entry.key_specs = tuple(replace(spec, notes=note) for spec, note in noted)
         entry.tips, entry.find_keys, entry.secrets, entry.run_of = tuple(tips.split()), find_keys, secrets, run_of
+        entry.writes = writes
         table = COMMANDS[of.encode()].subcommands if of else COMMANDS
         name = entry.name.split("|")[-1].encode()
         table[name] = entry
@@ -97,6 +100,7 @@ def describe(
         most=most,
         key_specs=tuple(derive(tuple(names), depth, step, keys)),
         plain=injected in ((Store,), (Store, Options)) and depth == 1 and BLOCKING not in flags,
+        contained=Engine not in injected and BLOCKING not in flags,
     )
 
 
@@ -127,6 +131,11 @@ def bind(
             raise too_many_arguments(name, args)
         return function(client.db, *args[1:])
 
+    def run_for_client(engine: Engine, client: Client, args: list[bytes]) -> Value:
+        if len(args) > most:
+            raise too_many_arguments(name, args)
+        return function(client, *args[1:])
+
     def run_with_options(engine: Engine, client: Client, args: list[bytes]) -> Value:
         return function(client.db, engine.options, *args[1:])
 
@@ -146,6 +155,8 @@ def bind(
         if fewest == most:
             return run_one if len(integers) == 1 else run_plain
         return run_plain if most == inf else run_up_to
+    if injected == (Client,) and not to_parse and depth == 1 and not last:
+        return run_for_client
     if injected == (Store, Options) and not to_parse and not last and most in (fewest, inf):
         return run_with_options
     return run

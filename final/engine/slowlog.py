@@ -2,10 +2,13 @@
 
 from collections import deque
 from dataclasses import dataclass
+from math import inf
+from typing import Protocol
 
 from ..config.options import Options
+from ..latency import Latency
 from .client import Client
-from .command import SKIP_SLOWLOG, Command
+from .command import FAST, SKIP_SLOWLOG, Command
 from .monitor import redact
 
 MAX_STRING, MAX_ARGC = 128, 32  # of a request: bytes of an argument, and arguments, that are kept (slowlog.h)
@@ -21,6 +24,25 @@ class Entry:
     args: list[bytes]
     address: str
     name: bytes  # of the client
+
+
+class Engine(Protocol):
+    """What is told of slow requests."""
+
+    slowlog: "SlowLog"
+    latency: Latency
+
+
+def slow_after(options: Options) -> float:
+    """Return the seconds from which on the slow log or the latency monitor wants to know of a request."""
+    slow, threshold = options.slowlog_log_slower_than, options.latency_monitor_threshold
+    return min(slow / 1e6 if slow >= 0 else inf, threshold / 1e3 or inf)
+
+
+def was_slow(engine: Engine, client: Client, command: Command, args: list[bytes], took: float) -> None:
+    """Tell the slow log and the latency monitor of a request that has taken `took` microseconds."""
+    engine.slowlog.keep(client, command, args, took)
+    engine.latency.add("fast-command" if FAST in command.flags else "command", took / 1e6)
 
 
 class SlowLog:

@@ -26,7 +26,6 @@ class Wait:
     if_gone: bool = False  # call `serve` also when a key changes that holds no value of type `kind` then
     timed_out: Callable[[], Value] = lambda: NULL_ARRAY  # returns the reply when the timeout is over
     begin: Callable[[], None] = lambda: None  # called when the client waits
-    gone: Callable[[], None] = lambda: None  # called when the client disconnects while it waits
     only_end: bool = False  # nothing but its own end may end it: CLIENT UNBLOCK does not
 
 

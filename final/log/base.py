@@ -9,8 +9,9 @@ from ..protocol.writer import encode
 from .child import Visit, Wanted, joined, write_file
 
 
-def requests(stores: Iterable[Store], visit: Visit = iter) -> Iterator[Args]:
-    """The requests that recreate the data."""
+def requests(stores: Iterable[Store], functions: Iterable[bytes] = (), visit: Visit = iter) -> Iterator[Args]:
+    """The requests that recreate the data, and the libraries of functions, of which `functions` are the texts."""
+    yield from ((b"FUNCTION", b"LOAD", code) for code in functions)
     for store in stores:
         selected = False
         for key, value, deadline in visit(store.items()):
@@ -22,6 +23,8 @@ def requests(stores: Iterable[Store], visit: Visit = iter) -> Iterator[Args]:
                 yield b"PEXPIREAT", key, b"%d" % deadline
 
 
-def write_base(path: Path, stores: Iterable[Store], wanted: Wanted, visit: Visit = iter) -> None:
+def write_base(
+    path: Path, stores: Iterable[Store], wanted: Wanted, functions: Iterable[bytes] = (), visit: Visit = iter
+) -> None:
     """Write the data to a new file, and fsync it. Raises OSError, also once `wanted` answers False."""
-    write_file(path, joined(encode(args) for args in requests(stores, visit)), wanted)
+    write_file(path, joined(encode(args) for args in requests(stores, functions, visit)), wanted)

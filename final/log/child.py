@@ -10,6 +10,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from time import perf_counter
 from typing import Any, NoReturn
 
 from ..server_log import log
@@ -24,8 +25,9 @@ Write = Callable[[Path, Wanted, Visit], None]  # writes the file at a path, as l
 class Child:
     """A child process that writes the data as it was at the fork: `pid` writes the file `draft`."""
 
-    def __init__(self, pid: int, draft: Path, info: ChildInfo) -> None:
+    def __init__(self, pid: int, draft: Path, info: ChildInfo, took: float) -> None:
         self.pid = pid
+        self.took = took  # seconds for the fork
         self.draft = draft
         self.info = info
 
@@ -44,6 +46,7 @@ class Child:
             # fsync and holds `Log._syncing`, which the child never takes: it computes, writes, and leaves by _exit.
             warnings.simplefilter("ignore", DeprecationWarning)
             gc.freeze()  # until the child has ended: a collection writes to every container, which copies its page
+            began = perf_counter()
             try:
                 pid = os.fork()
             except OSError:
@@ -51,7 +54,7 @@ class Child:
                 raise
         if pid == 0:
             run(write, draft_of(os.getpid()), server, prepare, info, keep)
-        return cls(pid, draft_of(pid), info)
+        return cls(pid, draft_of(pid), info, perf_counter() - began)
 
     def result(self) -> str | None:
         """None while the child works; then "", or the problem. Never waits."""

@@ -2,28 +2,31 @@
 
 from collections.abc import Sequence
 
+from ..data.unit import Requests
 from ..protocol.writer import encode_request
 
-Record = tuple[int, Sequence[bytes]]  # the index of a database, and a request
+Change = Sequence[bytes] | Requests  # a request, or several
+Record = tuple[int, Change]  # the index of a database, and what has changed in it
 
 
 def encode_unit(database: int, *records: Record) -> tuple[bytes, int]:
     """Return a unit as bytes, and the database that is selected then; `database` is the one that is selected before.
 
-    If there are several records, MULTI and EXEC enclose them. SELECT comes before a record whose database differs from
+    If there are several requests, MULTI and EXEC enclose them. SELECT comes before a record whose database differs from
     that of the record before.
 
     >>> encode_unit(3, (3, [b"DEL", b"k"]))
     (b'*2\\r\\n$3\\r\\nDEL\\r\\n$1\\r\\nk\\r\\n', 3)
     """
     unit = bytearray()
-    if len(records) > 1:
+    several = len(records) > 1 or type(records[0][1]) is Requests
+    if several:
         unit += b"*1\r\n$5\r\nMULTI\r\n"
-    for number, request in records:
+    for number, change in records:
         if number != database:
             unit += encode_request([b"SELECT", b"%d" % number])
             database = number
-        unit += encode_request(request)
-    if len(records) > 1:
+        unit += change if isinstance(change, Requests) else encode_request(change)
+    if several:
         unit += b"*1\r\n$4\r\nEXEC\r\n"
     return bytes(unit), database

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from ..config.options import Options
 from ..data.store import Store
+from ..latency import Latency
 from ..protocol.errors import ReplyError
 from ..server_log import log as server_log
 from .aof import Log
@@ -35,9 +36,14 @@ class Engine(Protocol):
     """What the rewriter needs of the engine."""
 
     options: Options
+    latency: Latency
     stores: list[Store]
     log: Log | None
     snapshots: Snapshots
+
+    @property
+    def libraries(self) -> list[bytes]:
+        """The texts of the libraries of functions."""
 
     @property
     def forked(self) -> bool:
@@ -125,11 +131,12 @@ class Rewriter:
             if self.engine.log is not None:
                 log.branch()
             self.worker = Child.start(
-                lambda path, wanted, visit: write_base(path, self.engine.stores, wanted, visit),
+                lambda path, wanted, visit: write_base(path, self.engine.stores, wanted, self.engine.libraries, visit),
                 lambda pid: log.folder.path / f"temp-rewriteaof-bg-{pid}.aof",  # as in Redis
                 self.prepare,
                 sum(map(len, self.engine.stores)),
             )
+            self.engine.latency.add_fork(self.worker.took)
         except (OSError, CorruptLog) as error:
             self.record(str(error))
             return False

@@ -9,19 +9,21 @@ is always a complete one. SAVE makes everyone wait; BGSAVE, and the save points,
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from ..config.options import Options
 from ..data.store import Store
 from ..data.unit import Unit
+from ..latency import Latency
 from ..protocol.errors import ReplyError
 from ..server_log import log
 from .child import Child, Visit, Wanted, joined, write_file
 from .folder import freed_by_a_thread, sync_names
 from .rdb.cursor import BadSnapshot
 from .rdb.write import snapshot, with_checksum
-from .read import STEP, Progress, Refusable, read_rdb, unusable
+from .read import Batch, Block, Progress, batched, read_rdb, unusable
 
 RETRY = 5_000  # milliseconds after a failure before the next automatic try (CONFIG_BGSAVE_RETRY_DELAY)
 OTHER_CHILD = (
@@ -34,9 +36,14 @@ class Engine(Protocol):
     """What snapshots need of the engine."""
 
     options: Options
+    latency: Latency
     stores: list[Store]
     unit: Unit
     steady: Callable[[], int]
+
+    @property
+    def libraries(self) -> list[bytes]:
+        """The texts of the libraries of functions."""
 
     @property
     def forked(self) -> bool:
@@ -62,6 +69,7 @@ class Snapshots:
         self.saved_at = engine.unit.clock()  # the time of the last snapshot; at first, of the start
         self.loading = False  # the data is being restored
         self.loaded = self.expired = 0  # keys of the snapshot that was loaded at the start
+        self.loaded_about: dict[bytes, bytes] = {}  # what it says about the server that wrote it
         self._saved = self._tried = engine.steady()  # when the last one was written, and the last one began
         self._changes = 0  # that the child has
 
@@ -109,6 +117,7 @@ class Snapshots:
         self._changes = self.engine.unit.changes
         try:
             self.worker = Child.start(self.write, self.draft, self.prepare, sum(map(len, self.engine.stores)))
+            self.engine.latency.add_fork(self.worker.took)
         except OSError as error:
             self.fail(str(error))
             return False
@@ -197,7 +206,8 @@ class Snapshots:
     def write(self, draft: Path, wanted: Wanted = lambda: True, visit: Visit = iter) -> None:
         """Write the data to a file, as long as it is wanted. Raises OSError."""
         options = self.engine.options
-        pieces = joined(snapshot(self.engine.stores, options.rdbcompression == "yes", self.about(), visit))
+        compressed, engine = options.rdbcompression == "yes", self.engine
+        pieces = joined(snapshot(engine.stores, compressed, self.about(), visit, engine.libraries))
         write_file(draft, with_checksum(pieces, options.rdbchecksum == "yes"), wanted)
 
     def replace(self, draft: Path) -> None:
@@ -210,24 +220,21 @@ class Snapshots:
             draft.unlink(missing_ok=True)
             raise
 
-    def load(self) -> Iterator[Refusable]:
+    def load(self) -> Iterator[Batch]:
         """Yield the requests of the snapshot, if there is one, each with a function that refuses it.
 
         Raises OSError, and CorruptLog if the snapshot is damaged, at the latest at its end.
         """
         if not self.path.exists():
             return
-        start = 0
-
-        def refuse(reason: str) -> NoReturn:
-            raise unusable(self.path, BadSnapshot(start, reason))
-
         progress = Progress(self.path.stat().st_size, "the snapshot")
-        for number, (start, _, args) in enumerate(read_rdb(self.path), start=1):
-            if args:
-                yield args, refuse
-                if number % STEP == 0:
-                    progress.count(number, start)
+        for block in batched(read_rdb(self.path, self.loaded_about)):
+            yield block.requests, partial(self._refuse, block)
+            progress.count(len(block.requests), block.starts[0])
+
+    def _refuse(self, block: Block, index: int, reason: str) -> NoReturn:
+        """Refuse a request that cannot be executed."""
+        raise unusable(self.path, BadSnapshot(block.starts[index], reason))
 
     def state(self) -> dict[str, Any]:
         """The fields of INFO about snapshots."""

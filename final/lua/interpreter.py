@@ -14,10 +14,11 @@ from typing import Any
 from ..protocol.errors import ReplyError
 from ..protocol.writer import BigNumber, NullArray, Pairs, Value, Verbatim
 from .libraries import calls
-from .limits import DEEPEST, ENDED, KILLED, LOOK_EVERY, MOST_MEMORY, RESERVE, SHORT, STEPS, VALUE, Killed, never
+from .limits import DEEPEST, ENDED, KILLED, LOOK_EVERY, MOST_MEMORY, RESERVE, SHORT, STEPS, VALUE, Killed, lupa, never
 
 Call = Callable[[list[bytes], int], Value]  # runs a command for a script in RESP 2 or 3; an error is a reply too
-MayCall = Callable[[list[bytes]], bool]  # whether the user of the script may run a command
+MayCall = Callable[[list[bytes]], bool]  # whether the user of the script may run a command: `bool` allows all
+SIMPLE = {text: (text.encode(), 1) for text in ("OK", "PONG")}  # what `_brief` returns for frequent simple strings
 BIG = re.compile(rb"-?\d{1,4000}")  # Python does not parse integers of more than 4300 digits
 
 
@@ -27,7 +28,7 @@ def sha(script: bytes) -> bytes:
 
 
 class Interpreter:
-    """A Lua state and the scripts compiled in it. Raises ReplyError if lupa is not installed.
+    """A Lua state and the scripts compiled in it. Raises NoLua if lupa is not installed.
 
     Its memory is limited only while Lua's own functions run: there, Lua raises an error if an allocation fails. In
     lupa, outside of any Lua function, a failed allocation ends the process; in a Python function that a script
@@ -35,20 +36,19 @@ class Interpreter:
     `restrict` when Lua begins to run and after each Python function. Conversions are limited by `_charge`.
     """
 
-    def __init__(
-        self, call: Call, check: Callable[[], bool], log: Callable[[int, str], None], may_call: MayCall = lambda _: True
-    ) -> None:
-        """`call` runs a command; `check`, called regularly, returns whether the script must end; `log` logs a text."""
-        try:
-            from lupa.lua51 import LuaError, LuaRuntime, lua_type
-        except ImportError:
-            raise ReplyError("ERR scripts need the Python package lupa: pip install lupa") from None
-        self._error, self._type, self._call, self._check = LuaError, lua_type, call, check
-        self.errors = 0  # in the last script's reply, but not those of commands, which are counted when they fail
+    CHUNK = "user_script"  # what Lua's error messages call the source
+
+    def __init__(self, check: Callable[[], bool], log: Callable[[int, str], None], may: MayCall = bool) -> None:
+        """`check`, called regularly, returns whether the script must end; `log` logs a text."""
+        lua = lupa()
+        self._error, self._type, self._check = lua.LuaError, lua.lua_type, check
+        self.run_command: Call = lambda args, protocol: None  # runs a command for the script that is run next
+        self.errors: list[ReplyError] = []  # the script's own in its reply …
+        self.repeated: list[ReplyError] = []  # … and those of commands, which were counted when they failed
         self._memory = MOST_MEMORY
         self._left = self._next_look = 0  # bytes that the current conversion may still use; when to call `check` again
         self._scripts: dict[bytes, tuple[Any, int]] = {}  # by SHA1: the function, and its number of lines
-        self._lua = LuaRuntime(
+        self._lua = lua.LuaRuntime(
             encoding=None,
             unpack_returned_tuples=True,
             register_eval=False,
@@ -56,28 +56,30 @@ class Interpreter:
             attribute_filter=never,
             max_memory=0,  # no limit yet; None would mean that none can be set
         )
-        sources = [(files(__package__) / f"{name}.lua").read_bytes() for name in ("prelude", "libraries")]
-        prelude, libraries = map(self._lua.compile, sources)
+        self.memory: Callable[[], int] = self._lua.get_memory_used  # how many bytes it uses
+        code = (files(__package__) / f"{name}.lua" for name in ("prelude", "libraries", "functions"))
+        prelude, libraries, functions = (self._lua.compile(each.read_bytes()) for each in code)
         called = calls(self._type, self._table, lambda: self._null, self._charge)
-        self._compile, self._run, self._get, self._null = prelude(
+        self._compile, self._run, self._get, self._null, self._load_library = prelude(
             self._answer,
             self._brief,
-            self._guarded(lambda *args: may_call(list(args))),
+            self._guarded(lambda *args: may(list(args))),
             self._hook,
             self._guarded(lambda level, text: log(int(level), text.decode(errors="replace"))),
             self._guarded(sha),
             libraries,
             self._lua.table_from({name: self._guarded(call) for name, call in called.items()}),
             STEPS,
-            self._restrict,
-            self._lift,
+            *(self._restrict, self._lift),
             (self._memory - RESERVE) / 1024,
+            functions,
+            self.CHUNK.encode(),
         )
 
     def close(self) -> None:
         """Free the Lua state at once: references between it and this object form a cycle."""
         self._scripts.clear()
-        del self._compile, self._run, self._get, self._null, self._lua
+        del self._compile, self._run, self._get, self._null, self._load_library, self.memory, self._lua
 
     def _restrict(self) -> None:
         """Limit the memory of Lua."""
@@ -107,7 +109,7 @@ class Interpreter:
         """
         self._left -= size
         if self._left < self._next_look:
-            if self._left < 0 or self._lua.get_memory_used() > self._memory:
+            if self._left < 0 or self.memory() > self._memory:
                 raise MemoryError
             self._next_look = self._left - LOOK_EVERY
             if self._check():
@@ -130,16 +132,19 @@ class Interpreter:
             finally:
                 self._lift()
             if function is None:
-                raise ReplyError(f"ERR Error compiling script (new function): {problem.decode(errors='replace')}")
+                raise ReplyError(f"ERR Error compiling script (new function): {problem.decode(errors='surrogateescape')}")
             self._scripts[name] = function, body.rstrip().count(b"\n") + 1
         return name
 
     def run(self, name: bytes, keys: list[bytes], arguments: list[bytes]) -> Value:
         """Run a script that is loaded, and return its reply."""
-        function, lines = self._scripts[name]
-        self.errors = 0
+        return self.call(name, *self._scripts[name], keys, arguments)
+
+    def call(self, name: bytes, function: Any, line: int, keys: list[bytes], arguments: list[bytes]) -> Value:
+        """Run a script or a function; return its reply. `line`: of a tail call, whose errors have no line in Lua."""
+        self.errors, self.repeated = [], []
         try:  # `third`: of a script that ends well, the RESP version that it chose; else the line of its error
-            fine, result, third, counted = self._run(function, *map(self._lua.table_from, (keys, arguments)))
+            fine, result, third, counted = self._run(function, line, *map(self._lua.table_from, (keys, arguments)))
         except self._error:  # not even Lua's own error message fitted in memory
             return self._failure(ENDED[MemoryError])
         finally:
@@ -149,30 +154,32 @@ class Interpreter:
         if isinstance(result, BaseException):
             raise result  # from `redis.call`: a bug of the server, which the script must not catch
         text = result.decode(errors="surrogateescape") if isinstance(result, bytes) else "ERR unknown error"
-        # `return redis.call(…)` is a tail call, so its line is unknown: most likely it is the last one.
-        return self._failure(f"{text} script: {name.decode()}, on @user_script:{third or lines}.", counted)
+        return self._failure(f"{text} script: {name.decode()}, on @{self.CHUNK}:{third}.", counted)
 
     def _failure(self, text: str, counted: Any = None) -> ReplyError:
         """An error in a script's reply. `counted`: it is one of a command."""
-        self.errors += not counted
-        return ReplyError(text)
+        (self.repeated if counted else self.errors).append(error := ReplyError(text))
+        return error
 
     def _answer(self, resp: float, count: float, args: Any) -> Any:
         """Run a command for `redis.call`, and return its reply as a Lua value; an error is a table with `err`."""
         self._lift()
-        return self._converted(lambda: self._call([args[place] for place in range(1, int(count) + 1)], int(resp)), resp)
+        request = [args[place] for place in range(1, int(count) + 1)]
+        return self._converted(lambda: self.run_command(request, int(resp)), resp)
 
-    def _brief(self, resp: float, *args: bytes) -> Any:
-        """Do what `_answer` does, for few and short arguments: a PING takes 3.6 µs instead of 7.2.
+    def _brief(self, *args: bytes) -> Any:
+        """Do what `_answer` does, for few arguments and RESP2: a PING takes 1.9 µs instead of 7.2.
 
         The limit on the memory stays for a short reply, for which the reserve is enough. Returned are this reply; the
         text of a simple string, and 1; or another reply, and 2, after the limit was lifted.
         """
-        answer = self._call([*args], int(resp))
+        answer = self.run_command([*args], 2)
         kind = type(answer)
         if kind is int or (kind is bytes and len(answer) <= SHORT):
             return answer
-        return (answer.encode(), 1) if kind is str else (self._converted(lambda: answer, resp), 2)
+        if kind is str:
+            return SIMPLE.get(answer) or (answer.encode(), 1)
+        return False if answer is None else (self._converted(lambda: answer, 2), 2)
 
     def _converted(self, answer: Callable[[], Value], resp: float) -> Any:
         """Return a reply as a Lua value."""

@@ -1,6 +1,9 @@
-"""What a script may use, and what becomes of one that needs more."""
+"""What a script may use: Lua, if it is installed, and how much; and what becomes of one that needs more."""
 
 import sys
+from typing import Any
+
+from ..protocol.errors import ReplyError
 
 STEPS = 100_000  # instructions of Lua between two calls of `check`
 FRAMES = 5000  # of Python's stack: tables may be nested 1000 deep, and each level needs up to three frames
@@ -16,6 +19,22 @@ sys.setrecursionlimit(max(FRAMES, sys.getrecursionlimit()))
 
 class Killed(Exception):
     """SCRIPT KILL ends the script, during the conversion of a value."""
+
+
+class NoLua(ReplyError):
+    """There is no Lua here."""
+
+    def __init__(self) -> None:
+        super().__init__("ERR scripts need the Python package lupa: pip install lupa")
+
+
+def lupa() -> Any:
+    """Return the library, for Lua 5.1, as Redis has it. Raises NoLua."""
+    try:
+        from lupa import lua51
+    except ImportError:
+        raise NoLua from None
+    return lua51
 
 
 # What a script or its conversion is told that ends in one of these.

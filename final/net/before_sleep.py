@@ -13,12 +13,15 @@ from typing import Protocol
 
 from ..engine.engine import Engine
 from ..engine.fast_path import FastPath
+from ..log.aof import Log
 
 SLICE = 0.002  # seconds of executing in one iteration; then what has come in meanwhile is read
 
 
 class Served(Protocol):
     """What an iteration asks of a connection."""
+
+    output: bytearray  # what `send` writes
 
     def take_turn(self) -> None:
         """It is the client's turn: execute more of its requests."""
@@ -47,6 +50,7 @@ class Iteration:
         self.end = end
         self.unsent: dict[Served, None] = {}  # connections whose replies are written at the end of this iteration
         self.queue: OrderedDict[Served, None] = OrderedDict()  # connections that wait for a turn, in order
+        self.received: list[int] = []  # the lengths of the chunks that have come in this iteration
         self.scheduled = False  # the event loop will call `begin_next`
         self.slice = SLICE  # seconds of executing in one iteration
         self.deadline = 0.0  # the end of those, by `perf_counter`; 0: nothing was executed so far
@@ -102,6 +106,12 @@ class Iteration:
             self.schedule()
         self.deadline = 0.0
 
+    def writing(self, log: Log) -> str:
+        """Return how the latency monitor calls it if the log is written now."""
+        if self.engine.options.appendfsync == "always":
+            return "aof-fsync-always"  # Redis has an event for the write, too
+        return f"aof-write-{'pending-fsync' if log.syncing else 'active-child' if self.engine.forked else 'alone'}"
+
     def before_sleep(self) -> None:
         """Flush the log, then write the replies.
 
@@ -111,9 +121,15 @@ class Iteration:
         has changed the files of the log (`displaced`). Then the data in memory is complete, and under `always` the
         replies wait until the log is rewritten; `Server.expire_regularly` sends them.
         """
+        if self.engine.tracking.changed:
+            self.engine.tracking.broadcast()
+        counters, received = self.engine.counters, self.received
+        counters.reads += len(received)
+        counters.input += sum(received)
+        received.clear()
         log = self.engine.log
         if log is not None:
-            began = perf_counter()
+            began, event = perf_counter(), self.writing(log)
             try:
                 log.flush()
             except OSError as error:
@@ -122,13 +138,19 @@ class Iteration:
                     return
             except Exception as error:
                 self.end(error)
-            self.slice = max(SLICE, perf_counter() - began)
+            took = perf_counter() - began
+            self.engine.latency.add(event, took)
+            self.slice = max(SLICE, took)
             if log.displaced and self.engine.options.appendfsync == "always":
                 return
         unsent, self.unsent = self.unsent, {}
+        sent = 0
         for connection in unsent:
+            sent += len(connection.output)
             try:
                 connection.send()
             except Exception as error:  # else the connections after it would never get their replies
                 connection.fail(error)
                 connection.hang_up()
+        counters.writes += len(unsent)
+        counters.output += sent

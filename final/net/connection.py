@@ -44,7 +44,7 @@ class Connection(Sending):
     """One client's connection, in the set `connections` until it is lost. No method blocks: the event loop calls it."""
 
     def __init__(
-        self, iteration: Iteration, connections: "set[Connection]", accepted: AcceptedTransport,
+        self, iteration: Iteration, connections: "set[Connection]", accepted: asyncio.Transport,
         new_reader: type[Reader] = Reader,
     ) -> None:  # fmt: skip
         engine = iteration.engine
@@ -73,13 +73,13 @@ class Connection(Sending):
         """The client has sent `data`: execute the complete requests, or keep them for the client's turn.
 
         They are kept if the state is not READY, or if the time of this iteration is over; in CLOSING `data` is ignored.
-        The replies are collected in `output`, in the order of the requests. `send` writes them once the log holds
-        the changes that they confirm. When the reader raises ProtocolError, the requests before it are answered as
-        usual; then follows the error, `-ERR ` and its text, and the state becomes CLOSING.
+        The replies are collected in `output`, in order; `send` writes them once the log holds the changes that they
+        confirm. If the reader raises ProtocolError, it is sent behind the last reply, and the state becomes CLOSING.
         """
         if self.state is CLOSING:
             return
         self.client.last_interaction = self.engine.unit.recently
+        self.iteration.received.append(len(data))
         in_time = self.state is READY and perf_counter() < (self.iteration.deadline or inf)
         try:
             (self.reader.feed if in_time else self.reader.keep)(data)
@@ -114,7 +114,9 @@ class Connection(Sending):
             iteration.fast_path.take(self.client, ready, self.output, SHARE, ROOM, deadline)
         except Exception as error:
             self.fail(error)
-        iteration.send_soon(self)
+        if not iteration.scheduled:
+            iteration.schedule()
+        iteration.unsent[self] = None  # `send_soon`, without a call
         return not ready
 
     def run(self) -> None:
@@ -276,9 +278,8 @@ class Connection(Sending):
     def eof_received(self) -> bool:
         """The client has sent EOF. Return True, to keep the connection open until the last replies are written.
 
-        Requests that wait for the client's turn are still executed, and then the connection is closed. A request
-        that CLIENT PAUSE delays is not executed. A blocked command ends at once, without a reply: else it could pop an
-        element for a client that has gone.
+        Requests that wait for the client's turn are still executed, and then the connection is closed. One that a pause
+        delays is not. A blocked command ends without a reply: else it could pop an element for a client that has gone.
         """
         self.move(EOF)
         if self.state is CLOSING:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from ..server_log import log
@@ -26,3 +27,10 @@ def write_pidfile(path: str) -> None:
         Path(path).write_text(f"{os.getpid()}\n")
     except OSError as error:
         log.warning("cannot write the process id to %s: %s", path, error.strerror)
+
+
+def remove_pidfile(path: str) -> None:
+    """Remove the file, unless another process has written it."""
+    with suppress(OSError):
+        if Path(path).read_text() == f"{os.getpid()}\n":
+            os.unlink(path)

@@ -6,19 +6,18 @@ socket that is accepted here.
 """
 
 import asyncio
-import errno
-import os
 import socket
-from collections.abc import Callable, Iterator, Sized
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator, Sequence, Sized
+from contextlib import suppress
+from ssl import SSLContext
 from time import monotonic
 from typing import Any
 
 from ..server_log import log
+from .endpoints import CannotListen, Endpoint, Listening, close_all, listen_at_all
+from .tls import Tls
 
-BACKLOG = 511  # connections that may be pending while the event loop is busy (tcp-backlog)
 ACCEPTS = 4  # connections accepted in one iteration of the event loop; only one while other clients wait for a turn
-EVERY = {"*": "0.0.0.0", "::*": "::"}  # how redis.conf names all addresses of this machine
 RETRY = 1  # seconds until the next attempt, after a connection could not be accepted
 
 
@@ -86,53 +85,68 @@ class Listener:
     `waiting` holds the clients that wait for a turn: while there are any, fewer connections are accepted.
     """
 
-    def __init__(self, connect: Callable[[AcceptedTransport], asyncio.BaseProtocol | None], waiting: Sized) -> None:
+    def __init__(self, connect: Callable[[asyncio.Transport], asyncio.Protocol | None], waiting: Sized) -> None:
         self.connect = connect
         self.waiting = waiting
-        self.sockets: list[socket.socket] = []
+        self.listening: Listening = {}
+        self.context: SSLContext | None = None  # for connections with TLS
         self.tasks: set[asyncio.Task[None]] = set()  # the event loop itself keeps only weak references to them
         self.suspended_until = 0.0
 
-    def open(self, hosts: str, port: int, path: str = "", mode: int = 0) -> tuple[str, int]:
-        """Listen on every address of each host, and on a unix socket if there is a `path`; no longer elsewhere.
+    def open(self, places: Sequence[Endpoint]) -> None:
+        """Listen at these places, and no longer elsewhere. Raises CannotListen; then it listens where it did before.
 
-        `hosts` is as the option `bind`; one with a `-` before it need not be there, and `*` means all addresses of
-        this machine. Return the first address and its port. Raises OSError; then nothing listens.
+        Where it listens already it goes on, so that no pending connection is lost.
         """
-        self.close()
-        opened: list[socket.socket] = []
+        kept = {place: sockets for place, sockets in self.listening.items() if place in places}
+        dropped = {place: sockets for place, sockets in self.listening.items() if place not in places}
+        missing = [place for place in places if place not in kept]
+        clash = {place.port for place in dropped} & {place.port for place in missing}  # 127.0.0.1, now all addresses
+        self.forget(self.listening)
+        if clash:
+            close_all(dropped)
         try:
-            for host in hosts.split():
-                with suppress(OSError) if host.startswith("-") else nullcontext():
-                    for each in listen_on(host.removeprefix("-"), port):
-                        opened.append(each)
-                        port = port or each.getsockname()[1]
-            if not opened:
-                raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
-            found: tuple[str, int] = opened[0].getsockname()[:2]
-            if path:
-                opened.append(listen_at(path, mode))
-        except OSError:
-            for each in opened:
-                each.close()
+            added = listen_at_all(missing)
+            if not (kept or added) and places:
+                raise CannotListen(f"cannot listen on {places[0]}: Cannot assign requested address")
+        except CannotListen:
+            self.listening = kept
+            self.listening = kept | (listen_at_all(dropped) if clash else dropped)
             raise
-        self.sockets = opened
-        self.watch()
-        return found
+        else:
+            close_all(dropped)
+            self.listening = kept | added
+        finally:
+            self.watch()
+
+    def first(self) -> Endpoint:
+        """Return the first place where it listens, with its port."""
+        return next(iter(self.listening))
+
+    def sockets(self) -> Iterator[tuple[socket.socket, bool]]:
+        """Yield the listening sockets, and whether their clients use TLS."""
+        for place, sockets in self.listening.items():
+            for each in sockets:
+                yield each, place.tls
 
     def watch(self) -> None:
         """Have `accept` called when a connection is pending."""
-        for each in self.sockets:
-            asyncio.get_running_loop().add_reader(each, self.accept, each)
+        for each, tls in self.sockets():
+            asyncio.get_running_loop().add_reader(each, self.accept, each, tls)
+
+    def forget(self, listening: Listening) -> None:
+        """Have `accept` called for these sockets no longer."""
+        for sockets in listening.values():
+            for each in sockets:
+                asyncio.get_running_loop().remove_reader(each)
 
     def close(self) -> None:
         """Stop listening."""
-        for each in self.sockets:
-            asyncio.get_running_loop().remove_reader(each)
-            each.close()
-        self.sockets = []
+        self.forget(self.listening)
+        close_all(self.listening)
+        self.listening = {}
 
-    def accept(self, listening: socket.socket) -> None:
+    def accept(self, listening: socket.socket, tls: bool = False) -> None:
         """Accept a few pending connections. The others wait for the next iteration, so that clients are served between.
 
         If one cannot be accepted, for example because no file descriptors are left, none is for RETRY seconds.
@@ -147,59 +161,33 @@ class Listener:
                 log.warning("cannot accept clients: %s", error.strerror)
                 self.suspend()
                 return
-            self.start(accepted)
+            self.start(accepted, tls)
 
     def suspend(self) -> None:
         """Accept nothing for RETRY seconds."""
         self.suspended_until = monotonic() + RETRY
-        loop = asyncio.get_running_loop()
-        for each in self.sockets:
-            loop.remove_reader(each)
-        loop.call_later(RETRY, self.watch)
+        self.forget(self.listening)
+        asyncio.get_running_loop().call_later(RETRY, self.watch)
 
-    def start(self, accepted: socket.socket) -> None:
+    def start(self, accepted: socket.socket, tls: bool) -> None:
         """Make the protocol for an accepted socket and have the event loop serve it, or close the socket."""
-        protocol = None
+        protocol, secure = None, None
         with suppress(OSError):  # the client has closed the connection already
             accepted.setblocking(False)
             if accepted.family != socket.AF_UNIX:
                 accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else a reply may wait 40 ms for an ACK
             transport = AcceptedTransport(accepted)
-            protocol = self.connect(transport)
+            secure = Tls(transport, self.context) if tls and self.context is not None else None
+            protocol = self.connect(secure or transport)
         if protocol is None:
             accepted.close()
             return
+        if secure is not None:
+            secure.begin(protocol)
+            protocol = secure
         task = asyncio.get_running_loop().create_task(serve(protocol, transport))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
-
-
-def listen_on(host: str, port: int) -> Iterator[socket.socket]:
-    """Yield a listening socket for each address of a host. Raises OSError."""
-    for family, _, _, _, address in socket.getaddrinfo(EVERY.get(host, host), port, type=socket.SOCK_STREAM):
-        listening = socket.create_server(address, family=family, backlog=BACKLOG)
-        listening.setblocking(False)
-        yield listening
-
-
-def listen_at(path: str, mode: int) -> socket.socket:
-    """Return a listening unix socket, with these permissions unless they are 0. Raises OSError.
-
-    A file of that name is removed first, as in Redis: it is what a server has left that was killed.
-    """
-    with suppress(FileNotFoundError):
-        os.unlink(path)
-    listening = socket.socket(socket.AF_UNIX)
-    try:
-        listening.bind(path)
-        if mode:
-            os.chmod(path, mode)
-        listening.listen(BACKLOG)
-        listening.setblocking(False)
-    except BaseException:
-        listening.close()
-        raise
-    return listening
 
 
 async def serve(protocol: asyncio.BaseProtocol, accepted: AcceptedTransport) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import ssl
 
 from ..replication.outgoing import TIMED_OUT, Conversation
 from ..server_log import log
@@ -24,13 +25,13 @@ class Outgoing(asyncio.Protocol):
         self.waited = 0  # how many bytes waited to be sent when that was last checked
         self.timer: asyncio.TimerHandle | None = None  # checks it
 
-    async def open(self, host: str, port: int, timeout: float) -> None:
-        """Connect within `timeout` seconds, or end the conversation with the reason."""
+    async def open(self, host: str, port: int, timeout: float, tls: ssl.SSLContext | None = None) -> None:
+        """Connect within `timeout` seconds, perhaps with TLS, or end the conversation with the reason."""
         try:
             if port < 0:
                 raise ValueError("a negative port")  # uvloop would add 65536
             async with asyncio.timeout(timeout):
-                await asyncio.get_running_loop().create_connection(lambda: self, host, port)
+                await asyncio.get_running_loop().create_connection(lambda: self, host, port, ssl=tls)
         except TimeoutError:
             self.end(TIMED_OUT)
         except OSError as error:
@@ -52,6 +53,8 @@ class Outgoing(asyncio.Protocol):
         self.iteration.send_soon(self)
         self.moved = self.iteration.engine.steady()
         if self.conversation is not None:
+            if self.conversation is self.iteration.engine.replica:
+                self.iteration.engine.counters.replica_input += len(data)
             try:
                 self.conversation.received(data)
             except Exception as error:
@@ -140,6 +143,8 @@ class Outgoing(asyncio.Protocol):
 
 
 def reason_of(error: Exception) -> str:
-    """Return what the system calls an error."""
+    """Return what the system, or OpenSSL, calls an error."""
+    if isinstance(error, ssl.SSLError):
+        return str(error)
     number = error.errno if isinstance(error, OSError) else None
     return os.strerror(number) if number and number > 0 else str(error)  # negative: the name of a host is not known

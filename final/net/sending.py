@@ -2,11 +2,15 @@
 
 import asyncio
 from collections import deque
+from functools import partial
 
 from ..engine.client import Client
+from ..protocol.reader import Reader
 from ..protocol.writer import LARGE, Value, encode
 from ..replication.attached import AttachedReplica
 from .before_sleep import Iteration
+from .client_memory import usage_of
+from .connection_state import State
 from .output_limit import OutputLimit, output_of
 
 ROOM = 1 << 20  # bytes of replies to one client, after which no request is executed in this iteration
@@ -18,11 +22,15 @@ SMALL = 16 * 1024  # a chunk, input or output of this size in bytes is not limit
 class Sending(asyncio.Protocol):
     """What a connection has to send, and whether the client reads it."""
 
+    reader: Reader
+    state: State
+
     def __init__(self, iteration: Iteration, transport: asyncio.Transport, client: Client) -> None:
         self.iteration = iteration
         self.engine = iteration.engine
         self.transport = transport
         self.client = client
+        client.usage = partial(usage_of, self)
         self.output = bytearray()  # replies that wait until the log is flushed
         self.large: deque[memoryview] = deque()  # replies before those in `output`, which are sent in pieces
         self.full = False  # `transport` holds more than 64 KiB that the client has not read yet
@@ -34,6 +42,7 @@ class Sending(asyncio.Protocol):
         if type(value) is bytes and len(value) > LARGE:
             self.output += b"$%d\r\n" % len(value)
             self.large += (memoryview(self.output), memoryview(value))
+            self.engine.counters.output += len(self.output) + len(value)
             self.output = bytearray(b"\r\n")
         else:
             self.output += encode(value, self.client.protocol)
@@ -41,7 +50,8 @@ class Sending(asyncio.Protocol):
     def send(self) -> None:
         """Check the output limit, write `output`, and close the connection if `client.closing` is set."""
         client = self.client
-        if client.subscribed or client.replica or self.engine.options.client_output_buffer_limit.normal:
+        listens = client.channels or client.patterns or client.shard_channels  # `subscribed`, without a call
+        if listens or client.replica or self.engine.options.client_output_buffer_limit.normal:
             self.check_output_limit()
         if not self.transport.is_closing():
             if self.large or len(self.output) > LARGE:
@@ -98,6 +108,7 @@ class Sending(asyncio.Protocol):
             if self.choked or not (data := replica.take(CHUNK)):
                 return
             self.transport.write(data)
+            self.engine.counters.replica_output += len(data)
         self.client.wake()
 
     def check_output_limit(self) -> None:

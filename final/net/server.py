@@ -2,9 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from ssl import SSLContext
 from typing import Any, NoReturn
 
 from ..config.options import Options
@@ -19,10 +20,15 @@ from ..protocol.errors import protected, too_many_clients
 from ..protocol.reader import Reader
 from ..protocol.writer import encode
 from ..replication.outgoing import Conversation
+from ..replication.replica import Replica
 from ..server_log import announce, log
 from .before_sleep import Iteration
+from .certificates import for_clients, for_servers, in_use
+from .client_memory import evict_clients
 from .connection import Connection
-from .listener import AcceptedTransport, Listener, keep_alive
+from .daemon import remove_pidfile, write_pidfile
+from .endpoints import Endpoint, any_port, endpoints
+from .listener import Listener, keep_alive
 from .outgoing import Outgoing
 from .stopping import forget_signals
 from .systemd import tell
@@ -54,33 +60,39 @@ class Server:
         self.dialling: set[asyncio.Task[None]] = set()  # the event loop itself keeps only weak references to them
         self.iteration = Iteration(self.engine, self.stop, self.end)
         self.listener = Listener(self.create_connection, self.iteration.queue)
+        self.to_servers: SSLContext | None = None  # for connections with TLS to other servers
         self.while_busy = WhileBusy(self.iteration, self.connections, self.listener)
         self.disk = ThreadPoolExecutor(1)  # the event loop's own threads may all wait for name servers
         self.stopping = asyncio.Event()
-        self.told = False  # a signal has asked for a stop, which begins with a snapshot
         self.loop: asyncio.AbstractEventLoop | None = None  # None while the log is loading
         self.failure: str | None = None  # the reason to stop, unless somebody asked for it
         self.reserve = bytes(RESERVE)
 
     async def run(self) -> None:
-        """Serve until `stop` is called. Raises OSError if it cannot listen on the address."""
+        """Serve until `stop` is called. Raises CannotListen and BadTls."""
         loop = self.loop = asyncio.get_running_loop()
         loop.set_exception_handler(self.on_exception)
         asked = self.options.maxclients
         self.options.maxclients = adjust_open_files_limit(asked)
         if self.options.maxclients < asked:
             log.warning("the system allows too few open files: maxclients is %d", self.options.maxclients)
-        host = self.listen()
+        self.listen(otherwise=any_port(self.options))
+        if self.options.pidfile:
+            write_pidfile(self.options.pidfile)
         if self.options.replicaof:
             follow(self.engine, *parse_replicaof(self.options.replicaof))
         timers = (self.expire_regularly(), self.save_when_due(), self.sync_every_second(), self.check_clients())
         tasks = [asyncio.create_task(self.guard(each)) for each in timers]
-        announce(f"listening on {host}:{self.options.port}")
+        announce(f"listening on {self.listener.first()}")
+        if self.options.logfile or self.options.syslog_enabled == "yes":
+            log.info("Ready to accept connections")
+            if self.options.unixsocket:
+                log.info("The server is now ready to accept connections at %s", self.options.unixsocket)
         tell(self.options.supervised, "READY=1", "STATUS=Ready to accept connections")
         await self.stopping.wait()
         tell(self.options.supervised, "STOPPING=1")
-        self.listener.close()
         self.forget_files()
+        self.listener.close()
         for task in tasks:
             task.cancel()
         self.cancel_children()
@@ -89,13 +101,19 @@ class Server:
         for connection in self.connections:
             connection.transport.close()
 
-    def listen(self) -> str:
-        """Listen where the options say, and no longer elsewhere; return the first address. Raises OSError."""
-        options = self.options
-        host, options.port = self.listener.open(options.bind, options.port, options.unixsocket, options.unixsocketperm)
-        return host
+    def listen(self, otherwise: Sequence[Endpoint] = ()) -> None:
+        """Listen where the options say, or else at these places, and no longer elsewhere.
 
-    def create_connection(self, accepted: AcceptedTransport) -> Connection | None:
+        Raises CannotListen and BadTls; then nothing has changed.
+        """
+        options = self.options
+        contexts = (for_clients(options), for_servers(options)) if in_use(options) else (None, None)
+        self.listener.open(endpoints(options) or otherwise)
+        self.listener.context, self.to_servers = contexts
+        if otherwise and not endpoints(options):
+            options.port = self.listener.first().port
+
+    def create_connection(self, accepted: asyncio.Transport) -> Connection | None:
         """Create the connection of an accepted client, or send the client the reason for which it is refused."""
         engine, options = self.engine, self.options
         address = accepted.get_extra_info("peername")
@@ -105,7 +123,7 @@ class Server:
         elif options.protected_mode == "yes" and engine.users.default.nopass and not local:
             refusal = protected()
         else:
-            keep_alive(accepted.socket, options.tcp_keepalive)
+            keep_alive(accepted.get_extra_info("socket"), options.tcp_keepalive)
             connection = Connection(self.iteration, self.connections, accepted, self.new_reader)
             self.connections.add(connection)
             return connection
@@ -115,8 +133,10 @@ class Server:
 
     def dial(self, host: str, port: int, conversation: Conversation, timeout: float) -> None:
         """Open a connection to another server, for a conversation, within `timeout` seconds. Return at once."""
-        outgoing = Outgoing(self.iteration, conversation)
-        task = asyncio.get_running_loop().create_task(outgoing.open(host, port, timeout))
+        outgoing, options = Outgoing(self.iteration, conversation), self.options
+        chosen = options.tls_replication if isinstance(conversation, Replica) else options.tls_cluster
+        tls = self.to_servers if chosen == "yes" else None
+        task = asyncio.get_running_loop().create_task(outgoing.open(host, port, timeout, tls))
         self.dialling.add(task)
         task.add_done_callback(self.dialling.discard)
 
@@ -131,26 +151,20 @@ class Server:
     def interrupt(self) -> float | None:
         """Have the event loop stop the server, and return the seconds that it has. The signal thread calls this.
 
-        None: with save points, a snapshot is written first, however long that takes. The next signal ends the process.
+        None: it takes as long as it takes to write a snapshot, with save points, and to wait for replicas. The next
+        signal ends the process.
         """
         if self.loop is None:
             log.info("told to stop while the data was loading")
             return 0
-        patient = bool(self.options.save) and not self.told
-        if self.told or (self.engine.scripts.busy and not patient):
+        engine = self.engine
+        patient = bool(self.options.save or engine.primary.replicas)
+        if engine.shutdown.told or (engine.scripts.busy and not patient):
             return 0
-        self.told = patient
+        engine.shutdown.told = patient
         with suppress(RuntimeError):  # the event loop is closed already
-            self.loop.call_soon_threadsafe(self.save_and_stop if patient else self.stop)
+            self.loop.call_soon_threadsafe(engine.shutdown.begin)
         return None if patient else PATIENCE
-
-    def save_and_stop(self) -> None:
-        """Write a snapshot, and stop; if the snapshot cannot be written, do not stop, as Redis."""
-        if self.engine.snapshots.save_at_end():
-            self.stop()
-        else:
-            log.error("told to stop, but the snapshot cannot be written: the server goes on")
-            self.told = False
 
     def leave(self, status: int = 0) -> None:
         """End the process at once. Every change that a client has a reply for is in the log."""
@@ -161,11 +175,12 @@ class Server:
             os._exit(status)
 
     def forget_files(self) -> None:
-        """Remove the unix socket and the file with the process id."""
-        for path in (self.options.unixsocket, self.options.pidfile):
-            if path:
+        """Remove the unix socket and the file with the process id, if they are this server's."""
+        for place in self.listener.listening:
+            if place.path:
                 with suppress(OSError):
-                    os.unlink(path)
+                    os.unlink(place.path)
+        remove_pidfile(self.options.pidfile)
 
     def cancel_children(self) -> None:
         """End the child process, if there is one."""
@@ -216,6 +231,7 @@ class Server:
         """Remove expired keys that no command reads, and free garbage, a little at a time: clients do not wait."""
         while True:
             more = self.engine.expire() | self.engine.unit.garbage.free()
+            self.engine.counters.evicted_clients += evict_clients(self.connections, self.options)
             for store in self.engine.stores:
                 store.limit_uses(self.engine.unit.recently)
             self.iteration.before_sleep()
@@ -252,8 +268,7 @@ class Server:
             self.engine.rewriter.tick()
             self.engine.snapshots.tick()
             self.engine.primary.tick()
-            if self.engine.leaving is not None:
-                self.engine.leaving()
+            self.engine.shutdown.tick()
             for each in (self.engine.replica, self.engine.failover):
                 if each is not None:
                     each.tick(self.engine.steady())

@@ -12,6 +12,7 @@ from .connection import Connection
 from .connection_state import RUNNING
 from .listener import Listener
 from .sending import CHUNK
+from .tls import Tls
 
 
 class WhileBusy:
@@ -28,8 +29,8 @@ class WhileBusy:
         Also send the replies of this iteration from before the script: the event loop cannot do it. But those of an
         EXEC that the script is part of wait, because they answer requests that are not in the log yet.
         """
-        for listening in self.listener.sockets:
-            self.listener.accept(listening)
+        for listening, tls in self.listener.sockets():
+            self.listener.accept(listening, tls)
         self.iteration.serve_queue()
         for connection in [*self.connections]:
             self.read(connection, connection.transport.get_extra_info("socket").fileno())
@@ -50,9 +51,11 @@ class WhileBusy:
             return
         if not connection.should_read or transport.get_write_buffer_size():
             return
+        receiver, data = transport if isinstance(transport, Tls) else connection, b""
         with suppress(OSError):
-            if data := os.read(descriptor, CHUNK):
-                try:
-                    connection.data_received(data)
-                except Exception as error:
-                    connection.fail(error)
+            data = os.read(descriptor, CHUNK)
+        if data or receiver is transport:  # which may have something left of earlier chunks
+            try:
+                receiver.data_received(data)
+            except Exception as error:
+                connection.fail(error)

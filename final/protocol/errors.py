@@ -6,22 +6,22 @@ class ReplyError(Exception):
 
 
 class NamingError(ReplyError):
-    """One that ends with the name of the command as the client typed it. The engine knows the request, and adds it."""
+    """One with the name of the command as the client typed it, in place of `{}`. The engine knows the request."""
 
     def naming(self, command: bytes) -> ReplyError:
         """Return the complete error."""
-        return ReplyError(f"{self}{shown(command)}")
+        return ReplyError(str(self).format(shown(command)))
 
 
-def shown(arg: bytes) -> str:
-    """An argument as it is quoted in an error text: up to 128 bytes, and up to the first zero byte.
+def shown(arg: bytes, most: int | None = 128) -> str:
+    """An argument as it is quoted in an error text: up to 128 bytes mostly, and up to the first zero byte.
 
     `errors="surrogateescape"` keeps bytes that are not UTF-8, so that the client gets back what it sent.
 
     >>> shown(b"GETT"), shown(b"a\\x00b"), len(shown(b"x" * 1000))
     ('GETT', 'a', 128)
     """
-    return arg.split(b"\0")[0][:128].decode(errors="surrogateescape")
+    return arg.split(b"\0")[0][:most].decode(errors="surrogateescape")
 
 
 def unknown_command(args: list[bytes]) -> ReplyError:
@@ -153,9 +153,9 @@ def wrong_password() -> ReplyError:
     return ReplyError("WRONGPASS invalid username-password pair or user is disabled.")
 
 
-def busy() -> ReplyError:
-    """For a request while a script runs too long."""
-    return ReplyError("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.")
+def busy(kind: str) -> ReplyError:
+    """For a request while a script or a function runs too long; `kind` is SCRIPT or FUNCTION."""
+    return ReplyError(f"BUSY Redis is busy running a script. You can only call {kind} KILL or SHUTDOWN NOSAVE.")
 
 
 def paused() -> ReplyError:

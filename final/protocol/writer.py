@@ -31,6 +31,10 @@ class Replies(list[Value]):
     """Several replies to one request, one after the other, without an array around them."""
 
 
+class Encoded(bytes):
+    """A reply that is encoded already."""
+
+
 class ArrayHeader(int):
     """The beginning of an array of so many items, which follow one by one, `*2`."""
 
@@ -82,6 +86,7 @@ def encode(value: Value, protocol: int = 2) -> bytes:
     | Push                  | push `>2` …          | array                       |
     | Replies               | its items, one after the other                      |
     | ArrayHeader           | `*2` and CRLF        | the same                    |
+    | Encoded               | as it is             | the same                    |
     | Attributed            | attribute `|1` …     | the value alone             |
 
     Simple strings and errors end at the first CRLF, so a CR or LF in their text is written as a space.
@@ -109,6 +114,8 @@ def encode(value: Value, protocol: int = 2) -> bytes:
             return b"=%d\r\ntxt:%b\r\n" % (len(value) + len(b"txt:"), value)
         case Digits() if resp3:
             return b",%b\r\n" % value
+        case Encoded():
+            return value
         case bytes():
             return b"$%d\r\n%b\r\n" % (len(value), value)
         case str():
@@ -154,10 +161,16 @@ def encode_request(args: Sequence[bytes]) -> bytes:
     >>> encode_request([b"GET", b"k"])
     b'*2\r\n$3\r\nGET\r\n$1\r\nk\r\n'
     """
+    count = len(args)
+    if count == 2:  # in 0.24 µs, below in 0.44; most have two arguments or three
+        name, key = args
+        return b"*2\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(name), name, len(key), key)
+    if count == 3:
+        name, key, value = args
+        return b"*3\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(name), name, len(key), key, len(value), value)
     parts: list[int | bytes] = []
     for arg in args:
         parts += (len(arg), arg)
-    count = len(args)
     form = _FORMS[count] if count < len(_FORMS) else b"*%d\r\n" % count + count * b"$%d\r\n%b\r\n"
     return form % tuple(parts)
 

@@ -43,7 +43,13 @@ class Announced:
     address: str = ""  # if it wants to be known under another one than that of its connection
     capabilities: set[bytes] = field(default_factory=set)  # `eof`, `psync2`
     rdb_only: bool = False  # it wants no stream, but a snapshot: redis-cli --rdb
-    functions_only: bool = False  # and none of the keys
+    keys: bool = True  # that has the keys …
+    functions: bool = True  # … and the libraries of functions
+
+    @property
+    def filtered(self) -> bool:
+        """Whether it does not want all."""
+        return not (self.keys and self.functions)
 
 
 @dataclass(eq=False)

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from ..config.options import Options
 from ..data.store import Store
+from ..latency import Latency
 from ..log.child import Child, Visit, Wanted, joined
 from ..log.rdb.write import snapshot, with_checksum
 from ..log.snapshot import Snapshots
@@ -34,10 +35,15 @@ class Engine(Protocol):
     """What the full synchronisation needs of the engine."""
 
     options: Options
+    latency: Latency
     stores: list[Store]
     snapshots: Snapshots
     steady: Callable[[], int]
     watch: Watch
+
+    @property
+    def libraries(self) -> list[bytes]:
+        """The texts of the libraries of functions."""
 
     @property
     def forked(self) -> bool:
@@ -77,19 +83,25 @@ class FullSync:
         """Return the replicas in a state."""
         return [each for each in self.primary.replicas if each.state is state]
 
-    def needs(self, replica: AttachedReplica) -> tuple[bool, bool]:
-        """Return whether a replica takes the data from a pipe, and whether it wants no keys."""
-        only = replica.announced.functions_only
-        diskless = only or self.engine.options.repl_diskless_sync == "yes"
-        return diskless and b"eof" in replica.announced.capabilities, only
+    def needs(self, replica: AttachedReplica) -> tuple[bool, bool, bool]:
+        """Return whether a replica takes the data from a pipe, and whether it wants keys, and functions."""
+        announced = replica.announced
+        diskless = announced.filtered or self.engine.options.repl_diskless_sync == "yes"
+        return diskless and b"eof" in announced.capabilities, announced.keys, announced.functions
 
     def join(self, replica: AttachedReplica) -> None:
         """A replica has attached: let it share the file that a child writes for another one, or else wait."""
         others = self.find(State.WRITING)
-        if others and self.worker is None and not replica.announced.functions_only:
+        if others and self.worker is None and not replica.announced.filtered:
             self.greet(replica, others[0].position)
-        elif not self.engine.options.repl_diskless_sync_delay or not self.needs(replica)[0]:
+        elif not self.patience or not self.needs(replica)[0]:
             self.begin_if_due()
+
+    @property
+    def patience(self) -> int:
+        """How many milliseconds a replica waits for others that need the same, if no disk is used."""
+        options = self.engine.options
+        return options.repl_diskless_sync_delay * 1000 if options.repl_diskless_sync == "yes" else 0
 
     def begin_if_due(self) -> None:
         """Fork a child for the replicas that wait, unless another child runs, or more of them may come soon.
@@ -99,17 +111,16 @@ class FullSync:
         waiting = self.find(State.WAITING)
         if not waiting or self.engine.forked:
             return
-        diskless, only = self.needs(waiting[0])
-        served = [each for each in waiting if self.needs(each) == (diskless, only)]
-        options = self.engine.options
-        patience = options.repl_diskless_sync_delay * 1000 if diskless else 0
-        many = 0 < options.repl_diskless_sync_max_replicas <= len(served)
+        diskless, keys, functions = needs = self.needs(waiting[0])
+        served = [each for each in waiting if self.needs(each) == needs]
+        patience = self.patience if diskless else 0
+        many = 0 < self.engine.options.repl_diskless_sync_max_replicas <= len(served)
         if many or self.engine.steady() - served[0].since >= patience:
-            self.begin(served, diskless, [] if only else self.engine.stores)
+            self.begin(served, diskless, keys, functions)
 
-    def begin(self, served: list[AttachedReplica], diskless: bool, stores: list[Store]) -> None:
+    def begin(self, served: list[AttachedReplica], diskless: bool, keys: bool, functions: bool) -> None:
         """Fork a child for these replicas; their part of the stream begins now. If that fails, they are sent away."""
-        if not (self.fork(stores) if diskless else self.engine.snapshots.begin()):
+        if not (self.fork(keys, functions) if diskless else self.engine.snapshots.begin()):
             for each in served:
                 each.output += FAILED
                 each.state = State.LEAVING
@@ -127,8 +138,10 @@ class FullSync:
             replica.output += b"+FULLRESYNC %b %d\r\n" % (self.primary.replid.encode(), offset)
             replica.wake()
 
-    def fork(self, stores: list[Store]) -> bool:
-        """Fork a child that writes into a pipe; return whether that succeeded."""
+    def fork(self, keys: bool, functions: bool) -> bool:
+        """Fork a child that writes keys, functions, or both into a pipe; return whether that succeeded."""
+        stores = self.engine.stores if keys else []
+        libraries = self.engine.libraries if functions else []
         try:
             self._pipe, end = os.pipe()
         except OSError as error:
@@ -136,12 +149,13 @@ class FullSync:
             return False
         try:
             self.worker = Child.start(
-                lambda _, wanted, visit: write_all(end, self.payload(stores, visit), wanted),
+                lambda _, wanted, visit: write_all(end, self.payload(stores, libraries, visit), wanted),
                 self.engine.snapshots.draft,
                 self.prepare,
                 sum(map(len, stores)),
                 keep=end,
             )
+            self.engine.latency.add_fork(self.worker.took)
         except OSError as error:
             log.error("cannot fork for a replica: %s", error)
             self.close()
@@ -152,10 +166,11 @@ class FullSync:
         self.pace()
         return True
 
-    def payload(self, stores: list[Store], visit: Visit) -> Iterator[bytes]:
+    def payload(self, stores: list[Store], libraries: list[bytes], visit: Visit) -> Iterator[bytes]:
         """Yield a snapshot between two marks, as its length is not known before its end."""
         options, mark = self.engine.options, token_hex(20).encode()
-        parts = snapshot(stores, options.rdbcompression == "yes", self.engine.snapshots.about(), visit)
+        about = self.engine.snapshots.about()
+        parts = snapshot(stores, options.rdbcompression == "yes", about, visit, libraries)
         pieces = with_checksum(joined(parts), options.rdbchecksum == "yes")
         return chain([b"$EOF:%b\r\n" % mark], pieces, [mark])
 

@@ -42,7 +42,8 @@ def requests(options: Options) -> Iterator[Args]:
     if options.masterauth:
         user = [options.get("masteruser")] if options.masteruser else []
         yield [b"AUTH", *user, options.get("masterauth")]
-    yield [b"REPLCONF", b"listening-port", b"%d" % (options.replica_announce_port or options.port)]
+    port = options.tls_port if options.tls_replication == "yes" and options.tls_port else options.port
+    yield [b"REPLCONF", b"listening-port", b"%d" % (options.replica_announce_port or port)]
     if options.replica_announce_ip:
         yield [b"REPLCONF", b"ip-address", options.get("replica-announce-ip")]
     yield [b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"]

@@ -6,9 +6,12 @@ from typing import Protocol
 
 from ..config.options import Options
 from ..data.store import Store
-from ..log.record import Record, encode_unit
+from ..data.unit import Requests, Unit
+from ..latency import Latency
+from ..log.record import Change, Record, encode_unit
 from ..log.snapshot import Snapshots
 from ..protocol.errors import ReplyError, not_enough_replicas
+from ..protocol.numeric import parse_integer
 from ..protocol.writer import encode_request
 from ..server_log import log
 from .attached import AttachedReplica, State
@@ -25,10 +28,16 @@ class Engine(Protocol):
     """What the primary needs of the engine."""
 
     options: Options
+    latency: Latency
     stores: list[Store]
     snapshots: Snapshots
+    unit: Unit
     steady: Callable[[], int]
     watch: Watch
+
+    @property
+    def libraries(self) -> list[bytes]:
+        """The texts of the libraries of functions."""
 
     @property
     def forked(self) -> bool:
@@ -65,14 +74,14 @@ class Primary:
 
     # The stream
 
-    def append(self, index: int, args: Sequence[bytes], more: Sequence[Record] = ()) -> None:
+    def append(self, index: int, change: Change, more: Sequence[Record] = ()) -> None:
         """Add one unit to the stream, as `Log.append` does to the log; but a replica's own changes stay its own."""
         if self.relaying:
             return
-        if index == self.database and not more:
-            self.append_raw(encode_request(args))
+        if index == self.database and not more and not isinstance(change, Requests):
+            self.append_raw(encode_request(change))
             return
-        data, self.database = encode_unit(self.database, (index, args), *more)
+        data, self.database = encode_unit(self.database, (index, change), *more)
         self.append_raw(data)
 
     def append_raw(self, data: bytes) -> None:
@@ -90,11 +99,30 @@ class Primary:
             self.database = -1
 
     def about(self) -> dict[bytes, bytes]:
-        """Return what a snapshot says about the stream: a replica's own replicas are in the middle of it."""
-        if not self.feeding:
+        """Return what a snapshot says about the stream: a replica's own replicas are in the middle of it.
+
+        In the middle of a unit, as by FLUSHALL, the data has changes that the stream does not have yet.
+        """
+        if not self.feeding or self.engine.unit.notes:
             return {}
         database, replid, offset = max(self.database, 0), self.replid.encode(), self.offset
         return {b"repl-stream-db": b"%d" % database, b"repl-id": replid, b"repl-offset": b"%d" % offset}
+
+    def continue_from(self, about: dict[bytes, bytes], following: bool) -> None:
+        """The data was loaded from a snapshot: continue the stream of which it says that it is a state.
+
+        A replica, `following`, asks its primary for what comes next. A primary continues under a new ID.
+        """
+        replid, *numbers = (about.get(each, b"") for each in (b"repl-id", b"repl-offset", b"repl-stream-db"))
+        offset, database = (-1 if number is None else number for number in map(parse_integer, numbers))
+        valid = len(replid) == len(NO_ID) and replid.isalnum() and offset >= 0
+        if not valid or database not in range(self.engine.options.databases):
+            return
+        self.begin(replid.decode(), offset)
+        if following:
+            self.database = database
+        else:
+            self.branch()
 
     def begin(self, replid: str, offset: int) -> None:
         """All data was replaced: the stream is another one, and is kept from this offset on. Replicas have to sync."""

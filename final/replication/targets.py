@@ -6,6 +6,7 @@ Redis keeps them as well (`migrateGetSocket`), and blocks until the server has a
 
 import errno
 import os
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from time import perf_counter
@@ -15,7 +16,7 @@ from ..protocol.errors import ReplyError
 from ..protocol.writer import encode_request
 from .outgoing import TIMED_OUT, Dial, Line
 
-MOST = 64  # connections that are kept (MIGRATE_SOCKET_CACHE_ITEMS)
+MOST = 64  # connections that are kept, and that work at once (MIGRATE_SOCKET_CACHE_ITEMS)
 KEPT = 10_000  # milliseconds (MIGRATE_SOCKET_CACHE_TTL)
 SLICE = 0.002  # seconds in which requests are made, before clients are served in between
 LONGEST = 64 * 1024  # bytes of a reply: the replies to RESTORE are short
@@ -51,14 +52,32 @@ def refused_by_target(reply: bytes) -> ReplyError:
 
 
 class Targets:
-    """The connections that are kept."""
+    """The connections that are kept, and the tasks that wait for one."""
 
     def __init__(self, dial: Dial) -> None:
         self.dial = dial
         self.idle: dict[Target, None] = {}  # the one that was used last is at the end
+        self.working = 0  # how many are not idle
+        self.waiting: deque[Task] = deque()
 
     def give(self, task: Task) -> None:
-        """Have a task done by a connection that is kept, or by a new one."""
+        """Have a task done, as soon as not too many others are under way."""
+        self.waiting.append(task)
+        self.begin_next()
+
+    def begin_next(self) -> None:
+        """Begin the task that has waited longest, if there is one, and if it need not wait."""
+        if self.waiting and self.working < MOST:
+            self.working += 1
+            self.begin(self.waiting.popleft())
+
+    def ended(self) -> None:
+        """A task has ended."""
+        self.working -= 1
+        self.begin_next()
+
+    def begin(self, task: Task) -> None:
+        """Have a task done now, by a connection that is kept, or by a new one."""
         for target in reversed(self.idle):
             if target.address == task.address:
                 del self.idle[target]
@@ -180,6 +199,7 @@ class Target:
             self.line.limit_silence(KEPT)
             self.targets.keep(self)
             task.end(self.replies)
+            self.targets.ended()
 
     def close(self, failure: ReplyError | None = None) -> None:
         """Close the connection; if it has a task, end that with an error."""
@@ -189,6 +209,7 @@ class Target:
         task, self.task = self.task, None
         if task is not None:
             task.end([] if self.preparing else self.replies, failure)
+            self.targets.ended()
 
     def closed(self, reason: str) -> None:
         """There is no connection, or no more: if the server has closed it while it was kept, open another one."""

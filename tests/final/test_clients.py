@@ -14,7 +14,7 @@ import redis as redis_py
 from stages.harness.server import Server
 from stages.harness.wire import Client, request
 from tests.support.folders import flush, opened
-from tests.support.oracle import InProcess, OverTheWire, args_of, final_server, redis_server
+from tests.support.oracle import InProcess, OverTheWire, args_of, final_server, redis_server, skip_without_lua
 from tests.support.sequences import shapes
 from tests.support.shared import Shared
 
@@ -164,6 +164,119 @@ def test_a_pause_becomes_longer_but_not_shorter(server: Server) -> None:
     assert time.monotonic() - began >= 0.19
 
 
+def test_a_client_whose_request_a_pause_holds_counts_as_blocked(server: Server) -> None:
+    admin, writer = server.connect(), server.connect()
+    admin.ask("CLIENT", "PAUSE", 60_000, "WRITE")
+    writer.send(request("SET", "k", "v"))
+    while field(admin, "clients", "blocked_clients") != "1":
+        pass
+    assert re.search(r"flags=b .* cmd=(set|NULL)", str(admin.ask("CLIENT", "LIST")))
+    admin.ask("CLIENT", "UNPAUSE")
+    writer.expect(OK)
+    assert field(admin, "clients", "blocked_clients") == "0"
+
+
+SCRIPTS = {
+    "EVAL 'return 1' 0": False,
+    'EVAL "#!lua\\nreturn 1" 0': False,
+    'EVAL "#!lua flags=no-writes\\nreturn 1" 0': True,
+    'EVAL "#!lua flags=no-writes,nosuch\\nreturn 1" 0': False,
+    "EVAL_RO 'return 1' 0": True,
+    "EVALSHA WRITING 0": False,
+    "EVALSHA READING 0": True,
+    "EVALSHA x 0": False,
+    "MULTI | EVALSHA READING 0 | EXEC": True,
+    "FCALL writing 0": False,
+    "FCALL reading 0": True,
+    "FCALL_RO writing 0": False,
+    "FCALL_RO reading 0": True,
+    "FCALL nosuch 0": False,
+    "PFCOUNT k": False,
+    "PUBLISH c x": False,
+}
+LIBRARY = """#!lua name=paused
+redis.register_function('writing', function() return 1 end)
+redis.register_function{function_name='reading', callback=function() return 1 end, flags={'no-writes'}}
+"""
+
+
+def test_in_a_pause_of_writes_only_scripts_that_say_so_run(server: Server) -> None:
+    if server.target.is_final:
+        skip_without_lua(SCRIPTS)
+    admin = server.connect()
+    names = {}
+    for name, flags in ("WRITING", ""), ("READING", "no-writes"):
+        digest = admin.ask("SCRIPT", "LOAD", f"#!lua flags={flags}\nreturn 1")
+        assert isinstance(digest, bytes)
+        names[name] = digest.decode()
+    admin.ask("FUNCTION", "LOAD", "REPLACE", LIBRARY)
+    admin.ask("CLIENT", "PAUSE", 60_000, "WRITE")
+    clients = {line: server.connect() for line in SCRIPTS}
+    for line, client in clients.items():
+        text = re.sub("WRITING|READING", lambda found: names[found[0]], line)
+        client.send(b"".join(request(*args_of(each)) for each in shapes(text)))
+    for line, client in clients.items():
+        if SCRIPTS[line]:
+            assert client.more(time.monotonic() + 5), line
+    assert field(admin, "clients", "blocked_clients") == str(list(SCRIPTS.values()).count(False))
+    admin.ask("CLIENT", "UNPAUSE")
+    for line, client in clients.items():
+        assert client.received or client.more(time.monotonic() + 5), line
+
+
+def test_in_a_pause_expired_keys_stay_and_nothing_is_evicted(server: Server) -> None:
+    admin = server.connect()
+    admin.ask("SET", "old", 1, "PX", 1)
+    admin.ask("CLIENT", "PAUSE", 60_000, "WRITE")
+    time.sleep(0.002)
+    assert [admin.ask(*line.split()) for line in ("GET old", "EXISTS old", "TTL old", "DBSIZE")] == [None, 0, -2, 1]
+    assert admin.ask("CONFIG", "SET", "maxmemory", 1, "maxmemory-policy", "allkeys-random") == "OK"
+    assert admin.ask("DBSIZE") == 1
+    admin.ask("CONFIG", "SET", "maxmemory", 0, "maxmemory-policy", "noeviction")
+    admin.ask("CLIENT", "UNPAUSE")
+    assert [admin.ask(*line.split()) for line in ("GET old", "DBSIZE")] == [None, 0]
+
+
+# The memory of clients
+
+
+def test_the_client_that_takes_most_has_to_go(server: Server) -> None:
+    admin, large, spared, small = (server.connect() for _ in range(4))
+    spared.ask("CLIENT", "NO-EVICT", "ON")
+    for client, size in (large, 400_000), (spared, 500_000), (small, 1000):
+        client.send(request("GET", "x" * size)[:-3])  # the rest does not come yet
+    admin.ask("CONFIG", "SET", "maxmemory-clients", "700kb")
+    while field(admin, "stats", "evicted_clients") != "1":
+        pass
+    assert not large.more(time.monotonic() + 5) and large.ended
+    for client in spared, small:
+        client.send(b"x\r\n")
+        client.expect(b"$-1\r\n")
+    admin.ask("CONFIG", "SET", "maxmemory-clients", "0")
+
+
+LISTED = [
+    *("id", "addr", "laddr", "fd", "name", "age", "idle", "flags", "db", "sub", "psub", "ssub", "multi", "qbuf"),
+    *("qbuf-free", "argv-mem", "multi-mem", "rbs", "rbp", "obl", "oll", "omem", "tot-mem", "events", "cmd", "user"),
+    *("redir", "resp"),
+]
+
+
+def test_a_line_of_client_list_has_the_fields_and_flags_of_redis(server: Server) -> None:
+    client, other = server.connect(), server.connect()
+    number = id_of(client)
+    for line in ("HELLO 3", "CLIENT NO-EVICT ON", "WATCH k", "SUBSCRIBE c", "MULTI", "GET k"):
+        client.ask(*line.split())
+    client.ask("SET", "k", "x" * 100)
+    other.ask("SET", "k", 1)
+    listed = other.ask("CLIENT", "LIST", "ID", number)
+    assert isinstance(listed, bytes)
+    told = dict(each.split("=") for each in listed.decode().split())
+    assert [*told][:28] == LISTED
+    assert told["flags"] == "Pxde" and told["multi"] == "2" and int(told["multi-mem"]) >= 100
+    assert int(told["fd"]) > 2 and int(told["tot-mem"]) > 100 and told["events"] == "r"
+
+
 # MONITOR
 
 
@@ -291,9 +404,20 @@ def test_debug_can_stop_keys_from_going_by_themselves() -> None:
 def test_debug_object_tells_how_a_value_is_kept() -> None:
     peer = InProcess(enable_debug_command="yes")
     peer.ask("SET n 1")
-    assert re.fullmatch(r"\+Value at:0x[0-9a-f]+ refcount:1 encoding:int.*", peer.ask("DEBUG OBJECT n"))
+    shown = r"\+Value at:0x[0-9a-f]+ refcount:1 encoding:int"
+    peer.now += 3000
+    assert re.fullmatch(shown + r" serializedlength:2 lru:\d+ lru_seconds_idle:3", peer.ask("DEBUG OBJECT n"))
     assert peer.ask("DEBUG OBJECT nosuch") == "-ERR no such key"
     assert "Try DEBUG HELP" in peer.ask("DEBUG NONSENSE")
+
+
+def test_debug_error_answers_with_the_error_and_counts_none() -> None:
+    peer, answers = InProcess(enable_debug_command="yes"), set[bytes]()
+    with redis_server("--enable-debug-command", "yes") as server:
+        for each in (peer, OverTheWire(server.connect())):
+            asked = [[b"DEBUG", b"ERROR", text] for text in (b"LOADING is it", b"x\ry\nz", b"", b"\x80")]
+            answers.add(b"".join(each.ask_all([*asked, [b"DEBUG", b"ERROR"], [b"INFO", b"errorstats"]])))
+    assert len(answers) == 1
 
 
 # OBJECT IDLETIME
@@ -392,3 +516,56 @@ def test_the_size_of_a_large_collection_is_near_that_of_all_its_parts() -> None:
     peer.ask("XGROUP CREATE x g 0")
     peer.ask("XREADGROUP GROUP g c STREAMS x >")
     assert int(peer.ask("MEMORY USAGE x")[1:]) > few + 1000 * 150  # what is pending
+
+
+# INFO
+
+
+OMITTED = {"atomicvar_api", "gcc_version"}  # of the C compiler
+OURS = {"python_version", "aof_base_size", "aof_current_size"}  # Redis shows the last two while it keeps a log
+VARYING = re.compile("cmdstat_|latency_percentiles_|errorstat_|db\\d")
+
+
+def test_info_has_the_sections_and_fields_of_redis() -> None:
+    names = []
+    for start in final_server, redis_server:
+        with start() as server:
+            info = server.connect().ask("INFO", "everything")
+            assert isinstance(info, bytes)
+            lines = info.decode().split("\r\n")
+            names.append([line.partition(":")[0] for line in lines if line and not VARYING.match(line)])
+    ours, theirs = names
+    assert {*theirs} - {*ours} == OMITTED
+    assert {*ours} - {*theirs} <= OURS
+    assert [name for name in ours if name[0] == "#"] == [name for name in theirs if name[0] == "#"]
+
+
+SECTIONS = {
+    "Server Clients Memory Persistence Stats Replication CPU Modules Errorstats Cluster Keyspace": ["", "default"],
+    "Server Clients Memory Persistence Stats Replication CPU Modules Commandstats Errorstats Latencystats Cluster "
+    "Keyspace": ["all", "everything", "nosuch ALL"],
+    "Stats": ["STATS", "stats nosuch", "stats stats"],
+    "Server Clients Memory Persistence Stats Replication CPU Modules Commandstats Errorstats Cluster Keyspace": [
+        "commandstats default"
+    ],
+}
+
+
+def test_only_what_is_asked_for_is_in_info(server: Server) -> None:
+    client = server.connect()
+    for shown, asked in SECTIONS.items():
+        for sections in asked:
+            info = client.ask("INFO", *sections.split())
+            assert isinstance(info, bytes)
+            assert re.findall("^# (.*)\r", info.decode(), flags=re.MULTILINE) == shown.split(), sections
+
+
+def test_what_clients_send_and_are_sent_is_counted(server: Server) -> None:
+    client = server.connect()
+    names = ("total_net_input_bytes", "total_net_output_bytes", "total_reads_processed", "total_writes_processed")
+    before = [int(field(client, "stats", name)) for name in names]
+    client.ask("SET", "k", "x" * 100_000)
+    client.ask("GET", "k")
+    after = [int(field(client, "stats", name)) for name in names]
+    assert all(100_000 < now - then < 150_000 for then, now in zip(before[:2], after[:2], strict=True))
+    assert all(now > then for then, now in zip(before[2:], after[2:], strict=True))

@@ -168,7 +168,7 @@ ONLY_IN_VALKEY: dict[str, tuple[list[Args], str]] = {
     ),
     "functions": (
         [["FUNCTION", "LOAD", "#!lua name=library\nserver.register_function('f', function() return 1 end)"]],
-        "cannot be read from byte .* it contains functions",
+        "b'FUNCTION' was answered with ERR Error registering functions: ERR user_function:2: .* variable 'server'",
     ),
 }
 

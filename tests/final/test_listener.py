@@ -172,7 +172,7 @@ def test_a_few_are_accepted_at_a_time_and_one_while_others_wait_for_their_turn()
 
 
 def test_a_connection_closed_before_it_is_accepted_does_not_keep_others_out() -> None:
-    connected: list[AcceptedTransport] = []
+    connected: list[asyncio.Transport] = []
     pending: Any = Pending()  # of sockets that are not connected: they have no address
     Listener(connected.append, []).accept(pending)
     assert (pending.accepted, connected) == (listener.ACCEPTS, [])

@@ -12,11 +12,12 @@ from final.config.options import POLICIES
 from final.data.garbage import FEW
 from final.data.kinds import KINDS
 from final.data.memory import size_of
-from final.engine.evict import Urn
+from final.engine.evict import EMPTY, Urn
 from stages.harness.server import Server
 from stages.harness.wire import Client, request
 from tests.support.observing import await_true
 from tests.support.oracle import InProcess, OverTheWire, args_of, final_server, redis_server, shown, skip_without_lua
+from tests.support.sequences import shapes
 from tests.support.shared import Shared
 from tests.support.talk import arrived_bytes, read_requests
 
@@ -121,7 +122,7 @@ def test_evictions_reach_the_log_the_keyspace_and_info(policy: str, tmp_path: Pa
             client.ask("SET", f"k{number}", "v" * 100, "EX", 1000)
         listener.ask("PSUBSCRIBE", "__keyevent*")
         used = taken(client)
-        client.ask("CONFIG", "SET", "maxmemory", used // 2 if used else 12_000)
+        client.ask("CONFIG", "SET", "maxmemory", EMPTY + (used // 2 if used else 12_000))
         client.ask("SET", "last", "v", "EX", 1000)
         left = client.ask("DBSIZE")
         assert isinstance(left, int) and 5 < left < 35
@@ -158,7 +159,7 @@ def squeeze(peer: InProcess, keep: int) -> set[int]:
     """Leave room for some of the keys; answer with those that are gone."""
     peer.ask("PING")  # the books are made by now
     engine = peer.engine
-    engine.options.maxmemory = engine.eviction.used * keep // 100
+    engine.options.maxmemory = EMPTY + engine.eviction.used * keep // 100
     peer.now += 1
     peer.ask("PING")
     return {number for number in range(100) if f"k{number}".encode() not in engine.stores[0]}
@@ -259,7 +260,7 @@ def test_an_urn_gives_everything_and_nothing_else() -> None:
 
 def test_without_memory_transactions_and_scripts_are_refused_as_by_redis() -> None:
     lines = [
-        "SET x " + "y" * 1_000_000, "CONFIG SET maxmemory 100000",
+        "SET x " + "y" * 1_000_000, "CONFIG SET maxmemory 1000000",
         "MULTI", "GET x", "EXEC", "MULTI", "DEL x", "DISCARD", "MULTI", "SET a 1", "EXEC",
         'EVAL "#!lua\\nreturn 1" 0', 'EVAL "#!lua flags=allow-oom\\nreturn redis.call(\'set\', \'z\', 1)" 0',
         'EVAL "#!lua flags=no-writes\\nreturn 1" 0', "EVAL 'return redis.pcall(\"set\", \"z\", 1)' 0", "GET z",
@@ -322,3 +323,34 @@ def test_a_running_server_frees_what_waits(server: Server) -> None:
         client.ask(*each)
     ask(client, "UNLINK", "k")
     await_true(lambda: "lazyfree_pending_objects:0" in ask(client, "INFO", "memory"), "everything is freed")
+
+
+# How often keys are used
+
+
+USES = """
+    GET k | GET k | SET k w | APPEND k x | EXISTS k | TYPE k | TOUCH k | INCR k | MGET k k | STRLEN k
+    HSET h a 1 | HGET h a | HSET h a 2 | SUNIONSTORE t s | MULTI | GET k | GET k | EXEC | SETEX k 9 v | DEL k
+    SET k v | OBJECT ENCODING k
+"""
+
+
+def test_a_use_counts_as_often_as_the_options_say() -> None:
+    """With the factor 0 each use counts, so that the counters are not random."""
+    looks = [[b"OBJECT", b"FREQ", key] for key in (b"k", b"h", b"s", b"t")]
+    requests = [args_of(each) for each in ("SET k v", "SADD s a", *shapes(USES))]
+    asked = [each for args in requests for each in (args, *looks)]
+    options = {"maxmemory_policy": "allkeys-lfu", "lfu_log_factor": 0}
+    ours = InProcess(**options).ask_all(asked)  # type: ignore[arg-type]
+    with redis_server("--maxmemory-policy", "allkeys-lfu", "--lfu-log-factor", "0") as server:
+        theirs = OverTheWire(server.connect()).ask_all(asked)
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(("decay", "left"), [(0, 8), (1, 5), (2, 7)])
+def test_a_use_is_forgotten_after_minutes(decay: int, left: int) -> None:
+    peer = InProcess(maxmemory_policy="allkeys-lfu", lfu_log_factor=0, lfu_decay_time=decay)
+    for line in ("SET k v", "GET k", "GET k", "GET k"):
+        peer.ask(line)
+    peer.now += 3 * 60_000
+    assert peer.ask("OBJECT FREQ k") == f":{left}"

@@ -350,6 +350,23 @@ def test_there_is_no_second_try_once_the_target_has_accepted_a_key(source: Sourc
     assert source.ask("MGET a b") == "*2 $-1 $1 2"
 
 
+def test_not_too_many_connections_work_at_once(source: Source) -> None:
+    clients = [source.connect() for _ in range(targets.MOST + 2)]
+    for number, client in enumerate(clients):
+        source.ask(f"SET {number} 1")
+        source.engine.execute(client, args_of(f"MIGRATE other 6379 {number} 0 100"))
+    assert len(source.dialled) == targets.MOST
+    refused, accepted = source.dialled[0][3], source.accept()
+    refused.closed(targets.REFUSED)
+    assert len(source.dialled) == targets.MOST + 1, "the next one begins when one has failed, …"
+    accepted.answer("+OK")
+    accepted.answer("+OK")
+    assert accepted.asked()[-1] == f"RESTORE {targets.MOST + 1} 0 ...", "… or is done by one that has succeeded"
+    accepted.answer("+OK")
+    assert source.ask(f"EXISTS 0 {targets.MOST - 1} {targets.MOST} {targets.MOST + 1}") == ":2"
+    assert (source.engine.targets.working, len(source.engine.targets.waiting)) == (targets.MOST - 1, 0)
+
+
 def test_not_too_many_connections_are_kept(source: Source) -> None:
     connections = []
     for port in range(targets.MOST + 1):

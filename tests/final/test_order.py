@@ -126,6 +126,11 @@ A: XADD x 1 f v ; XADD x MAXLEN 1 2 f v ; XDEL x 2 ; XGROUP CREATE x g 0 ; XGROU
 A: MSET a 1 b 2 ; SETBIT a 1 1 ; BITOP AND d a b ; BITFIELD a SET u8 0 1 ; PFADD p a ; PFMERGE q p ; GEOADD g 1 1 x
 A: MULTI ; SET a 1 ; EXPIRE a 100 ; RPUSH l 1 ; LPOP l ; PING ; EXEC
 A: EVAL "redis.call('set','a','1') redis.call('expire','a','100') return 7" 0
+# The events of keys that are new or missing, which precede any reply
+A: CONFIG SET notify-keyspace-events EAnm ; HELLO 3 ; PSUBSCRIBE *
+A: LPUSH l 1 2 ; RPOPLPUSH l m ; LMOVE l k LEFT LEFT ; HSET h a 1 ; SADD s a ; SINTERSTORE u s ; SORT s ALPHA STORE w
+A: ZADD z 1 a ; ZRANGESTORE y z 0 -1 ; GEOADD g 1 1 x ; XADD x 1 f v ; MSET a 1 b 2 ; GETEX none EX 1 ; GETDEL none
+A: ZUNIONSTORE v 1 none ; SINTERSTORE none none ; MULTI ; LPUSH n 1 ; GET none ; EXEC
 # Keyspace events of a command that is served
 X: CONFIG SET notify-keyspace-events EA
 A: HELLO 3 ; PSUBSCRIBE * ; BLPOP l 0

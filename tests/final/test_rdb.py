@@ -262,17 +262,13 @@ def test_a_deadline_is_read_in_milliseconds() -> None:
     assert requests_of(data)[1:] == [[b"SET", b"k", b"v"], [b"PEXPIREAT", b"k", b"4000000000123"]]
 
 
-# Refused
-
-
 @pytest.mark.parametrize("server", ["7.0.15", "valkey-9.1.2"])
-def test_what_we_do_not_have_is_refused_by_name(tmp_path: Path, server: str) -> None:
-    data = RECORDED[f"{server}-function.rdb"]
-    base = write_log(tmp_path, base=data)
-    with pytest.raises(CorruptLog) as refused:
-        opened(tmp_path)
-    assert str(refused.value).startswith(f"{base} cannot be read from byte ")
-    assert "it contains functions" in str(refused.value) and base.read_bytes() == data
+def test_a_library_of_functions_is_a_request_like_a_value(server: str) -> None:
+    code = b"#!lua name=library\nredis.register_function('f', function() return 1 end)"
+    assert requests_of(RECORDED[f"{server}-function.rdb"]) == [[b"FUNCTION", b"LOAD", code]]
+
+
+# Refused
 
 
 @pytest.mark.parametrize(

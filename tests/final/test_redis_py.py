@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 import redis
 import redis.asyncio
+from redis.cache import CacheConfig
+from redis.connection import CacheProxyConnection
 
 from stages.harness.server import Server
+from tests.support.observing import await_true
 from tests.support.oracle import final_server, redis_server
 from tests.support.shared import Shared
 
@@ -443,6 +446,28 @@ def test_asyncio(server: Server, protocol: int) -> None:
             assert found["data"] == "hello"
 
     run(server, protocol, body)
+
+
+def test_client_side_cache(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """redis-py wants Redis 7.4 for it, though nothing in it is newer than 6.0."""
+    monkeypatch.setattr(CacheProxyConnection, "MIN_ALLOWED_VERSION", "7.0.0")
+    with (
+        redis.Redis(port=server.port, protocol=3, cache_config=CacheConfig(), decode_responses=True) as cached,
+        redis.Redis(port=server.port, decode_responses=True) as other,
+    ):
+        other.mset({"a": 1, "b": 1})
+        assert [cached.get("a"), cached.mget("a", "b"), cached.hgetall("h")] == ["1", ["1", "1"], {}]
+        before = other.info("stats")["keyspace_hits"]
+        assert [cached.get("a") for _ in range(10)] == ["1"] * 10
+        assert other.info("stats")["keyspace_hits"] == before  # they came from the cache
+        other.mset({"a": 2, "b": 3})
+        await_true(lambda: cached.get("a") == "2", "the new value")
+        await_true(lambda: cached.mget("a", "b") == ["2", "3"], "the new values")
+        cached.set("a", 4)
+        assert cached.get("a") == "4"
+        other.flushall()
+        await_true(lambda: cached.get("a") is None, "no value")
+        assert other.info("clients")["tracking_clients"] == 1
 
 
 @needs_lua

@@ -18,6 +18,7 @@ ORDER = [  # from the bottom up: a file imports its own room and those before it
     "protocol/",
     "data/",
     "config/",
+    "latency.py",
     "lua/",
     "log/",
     "replication/",

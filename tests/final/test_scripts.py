@@ -83,7 +83,8 @@ def test_a_bug_of_ours_is_no_value_that_a_script_could_catch(catch: str) -> None
     def call(args: list[bytes], resp: int) -> Value:
         raise KeyError("a bug")
 
-    interpreter = Interpreter(call, lambda: False, lambda level, text: None)
+    interpreter = Interpreter(lambda: False, lambda level, text: None)
+    interpreter.run_command = call
     with pytest.raises(KeyError, match="a bug"):
         interpreter.run(interpreter.load(catch.encode()), [], [])
 
@@ -93,7 +94,7 @@ def test_a_bug_in_the_hook_ends_the_script(wrap: str) -> None:
     def check() -> bool:
         raise KeyError("a bug")
 
-    interpreter = Interpreter(lambda args, resp: None, check, lambda level, text: None)
+    interpreter = Interpreter(check, lambda level, text: None)
     with pytest.raises(KeyError, match="a bug"):
         interpreter.run(interpreter.load((wrap % ENDLESS).encode()), [], [])
 
@@ -272,7 +273,7 @@ def test_a_script_is_stopped_whatever_it_does(script: str) -> None:
         asked[0] += 1
         return asked[0] > 3
 
-    interpreter = Interpreter(lambda args, resp: None, check, lambda level, text: None)
+    interpreter = Interpreter(check, lambda level, text: None)
     answer = interpreter.run(interpreter.load(script.encode()), [], [])
     assert isinstance(answer, ReplyError) and KILLED.decode() in str(answer)
 

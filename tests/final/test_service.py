@@ -21,7 +21,8 @@ import pytest
 
 from final.__main__ import parse_options
 from stages.harness.course import ROOT
-from stages.harness.server import Server, free_port
+from stages.harness.ports import free_port
+from stages.harness.server import Server
 from tests.support.machine import within
 from tests.support.observing import await_true
 from tests.support.oracle import final_server, redis_server
@@ -128,6 +129,7 @@ def test_the_command_line_of_the_container_serves_and_stops_as_process_1(tmp_pat
     data, here = tmp_path / found("VOLUME")[0].lstrip("/"), tmp_path / found("WORKDIR")[0].lstrip("/")
     python, *args = json.loads(" ".join(found("ENTRYPOINT")))
     args = [str(data) if arg in found("VOLUME") else arg for arg in args] + ["--requirepass", "secret"]
+    data.mkdir()  # as a volume is there before the program starts
     with running(args, here, unshare, "--pid", "--fork", "--kill-child") as (process, port):
         await_true(lambda: ping(port) == b"-NOAUTH Authentication required.\r\n", "an answer")
         assert python == "python3" and (data / "appendonlydir").exists()

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from stages.harness.wire import request
+from stages.harness.course import ROOT
+from stages.harness.server import free_port
+from stages.harness.wire import Client, request
 from tests.support.folders import info
-from tests.support.oracle import final_server
+from tests.support.observing import await_true
+from tests.support.oracle import PATIENCE, final_server
 
 IN_TIME = float(os.environ.get("STOP_SECONDS", 5))  # one, on a quiet machine; each command here takes more than 20
 OK = b"+OK\r\n"
@@ -54,3 +59,27 @@ def test_the_child_that_rewrites_the_log_ends_with_the_server(tmp_path: Path) ->
         time.sleep(0.05)
         assert server.stop(signal.SIGTERM) == 0
     assert not list((tmp_path / "appendonlydir").glob("temp*"))
+
+
+NAME_SERVER_HANGS = """
+import runpy, socket, time
+look_up = socket.getaddrinfo
+socket.getaddrinfo = lambda host, *rest, **more: (host == "x.y" and time.sleep(60)) or look_up(host, *rest, **more)
+runpy.run_module("final", run_name="__main__")
+"""
+
+
+def test_shutdown_does_not_wait_for_a_name_server(tmp_path: Path) -> None:
+    port, options = str(free_port()), ["--loop", "asyncio", "--appendonly", "no", "--dir", str(tmp_path)]
+    with subprocess.Popen(
+        [sys.executable, "-c", NAME_SERVER_HANGS, "--port", port, *options], stdout=subprocess.PIPE, cwd=ROOT
+    ) as server:
+        assert server.stdout is not None and server.stdout.readline().startswith(b"listening")
+        client = Client(int(port), PATIENCE)
+        assert client.ask("REPLICAOF", "x.y", 1) == "OK"
+        await_true(lambda: client.ask("ROLE")[3] == b"connecting", "it looks up the name")  # type: ignore[index]
+        client.send(request("SHUTDOWN"))
+        try:
+            assert server.wait(IN_TIME) == 0
+        finally:
+            server.kill()

@@ -148,6 +148,8 @@ def valkey_target() -> Target:
 @contextlib.contextmanager
 def serving(target: Target, folder: Path, *options: str, data: Path | None = None, **how: object) -> Iterator[Server]:
     """Run a server for the length of the block, in `folder`. With `data`, it keeps a log in that folder."""
+    if data is not None:
+        data.mkdir(exist_ok=True)
     server = Server(target, Steady(), folder, data=data, options=options, **how)  # type: ignore[arg-type]
     try:
         server.await_ready()
@@ -157,17 +159,22 @@ def serving(target: Target, folder: Path, *options: str, data: Path | None = Non
 
 
 @contextlib.contextmanager
-def redis_server(*options: str, data: Path | None = None, target: Target | None = None) -> Iterator[Server]:
+def redis_server(
+    *options: str, data: Path | None = None, target: Target | None = None, port: int = 0
+) -> Iterator[Server]:
     """Run a real redis-server. It removes an expired key only when a client asks for it: replies are repeatable."""
     target = target or redis_target()
-    with tempfile.TemporaryDirectory() as folder, serving(target, Path(folder), *options, data=data) as server:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(target, Path(folder), *options, data=data, port=port) as server,
+    ):
         server.connect().ask("DEBUG", "SET-ACTIVE-EXPIRE", 0)
         yield server
 
 
-def valkey_server(*options: str, data: Path | None = None) -> contextlib.AbstractContextManager[Server]:
+def valkey_server(*options: str, data: Path | None = None, port: int = 0) -> contextlib.AbstractContextManager[Server]:
     """Run a Valkey, as `redis_server` runs a Redis."""
-    return redis_server(*options, data=data, target=valkey_target())
+    return redis_server(*options, data=data, target=valkey_target(), port=port)
 
 
 @contextlib.contextmanager
@@ -183,7 +190,8 @@ def final_server(*options: str, data: Path | None = None, **how: object) -> Iter
 
 def skip_without_lua(lines: Iterable[str]) -> None:
     """Skip a test whose requests run scripts if lupa is not installed: then final/ has no Lua."""
-    if importlib.util.find_spec("lupa") is None and re.search(r"\b(eval|script)", "\n".join(lines), re.IGNORECASE):
+    needs = r"\b(eval|script|fcall|function)"
+    if importlib.util.find_spec("lupa") is None and re.search(needs, "\n".join(lines), re.IGNORECASE):
         pytest.skip("scripts need lupa, which is not installed")
 
 

@@ -171,7 +171,19 @@ ABOUT_ENCODINGS = """
     RENAMENX k k | COPY k k REPLACE | COPY k k DB d REPLACE | MOVE k d | SELECT d | SWAPDB 0 1 | FLUSHDB | DEL k
     PEXPIREAT k 1 | RPUSH k f | LPOP k | XADD k * f v
 """
+ABOUT_LIMITS = """
+    CONFIG SET hash-max-listpack-entries few | CONFIG SET hash-max-ziplist-value short | SADD k n 7 8 | SADD k 9
+    CONFIG SET zset-max-listpack-entries few | CONFIG SET zset-max-ziplist-value short | SORT k | HSET k f 1
+    CONFIG SET set-max-intset-entries few | ZADD k 1 f 2 n 3 long | HSET k f 1 n 2 | HINCRBY k n 1 | HINCRBY k long 1
+    SMOVE k a 9
+"""
+DEFAULT_LIMITS = (
+    b"CONFIG SET hash-max-listpack-entries 512 hash-max-listpack-value 64 zset-max-listpack-entries 128 "
+    b"zset-max-listpack-value 64 set-max-intset-entries 512"
+).split()
 NARROW = {"k": st.sampled_from([b"a", b"b"]), "n": st.sampled_from([b"1", b"2"]), "d": ARGUMENTS["database"]}
+NARROW["few"] = st.sampled_from([b"0", b"1", b"2", b"3", b"512"])
+NARROW["short"] = st.sampled_from([b"0", b"1", b"64", b"65"])
 NARROW["long"] = st.sampled_from([b"y" * 64, b"y" * 65, b"y" * 65])
 ABOUT_DEADLINES = [shape for shape in SHAPES if "at" in shape or "EX" in shape or "PERSIST" in shape]
 ANY = st.sampled_from(SHAPES).flatmap(request)
@@ -184,6 +196,10 @@ def mostly(group: str, longest: int = 20) -> SearchStrategy[list[list[bytes]]]:
 
 
 ENCODINGS = st.lists(st.sampled_from(shapes(ABOUT_ENCODINGS)).flatmap(lambda each: request(each, NARROW)), max_size=30)
+LIMITED = st.lists(
+    st.sampled_from(shapes(ABOUT_ENCODINGS) + 3 * shapes(ABOUT_LIMITS)).flatmap(lambda each: request(each, NARROW)),
+    max_size=30,
+)
 SEQUENCES = {
     "all commands": st.lists(ANY, max_size=30),
     "mostly deadlines": st.lists(ANY | st.sampled_from(ABOUT_DEADLINES).flatmap(request), max_size=15),

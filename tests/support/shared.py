@@ -18,6 +18,7 @@ FORGET = [  # these requests reset the server; none is answered with an error
     ["CLIENT", "UNPAUSE"],  # first, as the others would wait
     ["FLUSHALL"],
     ["SCRIPT", "FLUSH"],
+    ["FUNCTION", "FLUSH"],
     ["SLOWLOG", "RESET"],
     ["CONFIG", "RESETSTAT"],
     ["ACL", "LOG", "RESET"],

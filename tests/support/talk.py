@@ -7,7 +7,7 @@ A conversation (`tests/support/conversations/*.txt`) has a line for each request
 After the arrow are the replies that now arrive, by client; the records in the log; the keyspace events. `…` matches
 any text, and `A CLOSED` says that the server has closed A's connection: A's next request opens another one. ` ; `
 separates the requests of a pipeline, `CLOSE` closes the connection, and `UNBLOCK A …` is CLIENT UNBLOCK
-with A's ID. To write a conversation, write only the requests, and let Redis fill in the rest:
+with A's ID, and `@A` is that ID. To write a conversation, write only the requests, and let Redis fill in the rest:
 
     python -m tests.support.talk tests/support/conversations/blocking.txt
 """
@@ -68,7 +68,9 @@ class Talk:
             return
         requests = [args_of(each) for each in text.split(" ; ")]
         if requests[0][0] == b"UNBLOCK":
-            requests[0][:2] = [b"CLIENT", b"UNBLOCK", str(self.ids[requests[0][1].decode()]).encode()]
+            requests[0][:2] = [b"CLIENT", b"UNBLOCK", b"@" + requests[0][1]]
+        for args in requests:
+            args[:] = [str(self.ids[arg[1:].decode()]).encode() if arg[:1] == b"@" else arg for arg in args]
         self.clients[name].send(b"".join(request(*args) for args in requests))
 
     def wait_for_server(self, pings: int = 2) -> None:

@@ -24,12 +24,12 @@ from stages.harness.server import Server
 from stages.harness.wire import Client
 from tests.support.folders import UNLOGGED, everything
 from tests.support.machine import within
-from tests.support.oracle import PATIENCE, final_server, redis_server
+from tests.support.oracle import PATIENCE, final_server, redis_server, valkey_server
 from tests.support.proxy import Proxy
 from tests.support.writers import Writers
 
 Say = Callable[[str], None]
-STARTS: dict[str, Callable[..., Any]] = {"final": final_server, "redis": redis_server}
+STARTS: dict[str, Callable[..., Any]] = {"final": final_server, "redis": redis_server, "valkey": valkey_server}
 PASSING = UNLOGGED | {b"entries-read", b"lag"}  # Redis 7.0 does not tell its replicas how many entries a group has read
 OPTIONS = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
 
@@ -68,12 +68,13 @@ def difference(primary: Client, replica: Client) -> dict[str, Any]:
 
 
 class Troubles:
-    """What goes wrong in a round."""
+    """What goes wrong in a round. `start` starts the replica, on its last snapshot if it was killed."""
 
-    def __init__(self, proxy: Proxy, primary: Server, replica: Server) -> None:
+    def __init__(self, proxy: Proxy, primary: Server, start: Callable[[int], Server]) -> None:
         self.proxy = proxy
         self.primary = primary
-        self.replica = replica
+        self.start = start
+        self.replica = start(0)
 
     def reset(self) -> None:
         """Break the connection."""
@@ -87,9 +88,17 @@ class Troubles:
 
     def stop(self) -> None:
         """Stop the replica's process for a moment."""
-        self.replica.own_program.signal(signal.SIGSTOP)
-        time.sleep(0.3)
-        self.replica.own_program.signal(signal.SIGCONT)
+        stop_for_a_moment(self.replica)
+
+    def stop_primary(self) -> None:
+        """Stop the primary's process for a moment."""
+        stop_for_a_moment(self.primary)
+
+    def kill(self) -> None:
+        """Kill the replica, and start it again on a snapshot that it has written before."""
+        self.replica.connect().ask("SAVE")
+        self.replica.kill()
+        self.replica = self.start(self.replica.port)
 
     def kill_client(self) -> None:
         """Have the primary close the connection."""
@@ -119,6 +128,13 @@ class Troubles:
         self.start_again()
 
 
+def stop_for_a_moment(server: Server) -> None:
+    """Stop a process, and let it go on."""
+    server.own_program.signal(signal.SIGSTOP)
+    time.sleep(0.3)
+    server.own_program.signal(signal.SIGCONT)
+
+
 NAMES = [name for name in vars(Troubles) if not name.startswith("_")]
 
 
@@ -128,16 +144,18 @@ def run(
     """Run so many rounds, and a promotion at the end. Raises AssertionError."""
     chance = random.Random(seed)
     with ExitStack() as stack:
-        log = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        log, folder = (Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2))
         leading = stack.enter_context(STARTS[primary](*OPTIONS, data=log))
-        following = stack.enter_context(STARTS[replica]())
         proxy = stack.enter_context(Proxy(leading.port))
-        above, below = Client(leading.port, PATIENCE), Client(following.port, PATIENCE)
-        for each in (above, below):
-            each.ask("DEBUG", "SET-ACTIVE-EXPIRE", 1)
-            each.ask("CONFIG", "SET", "timeout", 0)
-        below.ask("REPLICAOF", "127.0.0.1", proxy.port)
-        troubles = Troubles(proxy, leading, following)
+        above = connect(leading)
+
+        def start(port: int) -> Server:
+            options = ("--dir", str(folder), "--replicaof", f"127.0.0.1 {proxy.port}")
+            server: Server = stack.enter_context(STARTS[replica](*options, port=port))
+            connect(server).close()
+            return server
+
+        troubles = Troubles(proxy, leading, start)
         for number in range(rounds):
             names = chance.sample(NAMES, 2)
             with Writers(leading.port, seed + number) as writers:
@@ -146,6 +164,7 @@ def run(
                     getattr(troubles, name)()
                 time.sleep(chance.random() / 3)
             time.sleep(0.6)  # the keys with a short deadline have expired
+            below = connect(troubles.replica)
             await_equal(above, below)
             differs = difference(above, below)
             assert not differs, f"seed {seed}, round {number}, {names}: {differs}"
@@ -153,11 +172,21 @@ def run(
             syncs = ", ".join(f"{stats['sync_' + kind]} {kind}" for kind in ("full", "partial_ok", "partial_err"))
             done = f"{writers.requests} requests, {len(everything(above))} keys the same"
             say(f"round {number + 1}: {', '.join(names)}; {done}; syncs: {syncs}")
-        promote(leading, following, below, seed, say)
+            below.close()
+        promote(leading, troubles.replica, seed, say)
 
 
-def promote(leading: Server, following: Server, below: Client, seed: int, say: Say) -> None:
+def connect(server: Server) -> Client:
+    """Return a client of a server, in which keys expire."""
+    client = Client(server.port, PATIENCE)
+    client.ask("DEBUG", "SET-ACTIVE-EXPIRE", 1)
+    client.ask("CONFIG", "SET", "timeout", 0)
+    return client
+
+
+def promote(leading: Server, following: Server, seed: int, say: Say) -> None:
     """Kill the primary while clients write, and promote the replica: it has what WAIT acknowledged."""
+    below = connect(following)
     await_link(below)
     with Writers(leading.port, seed) as writers:
         deadline = time.monotonic() + within(20)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cache
 
-from ..command import ADMIN, BLOCKING, COMMANDS, FAST, PUBSUB, READONLY, WRITE, Command
+from ..command import ADMIN, BLOCKING, COMMANDS, FAST, PUBSUB, READONLY, RENAMED, WRITE, Command
 
 CATEGORIES = (  # in the order of ACL CAT
     *("keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo"),
@@ -18,13 +18,7 @@ IMPLIED = {  # by a flag of a command
     FAST: ["@fast"],
 }
 ABSENT = {  # commands of Redis 7.0 that are not here: a list of users that was written for Redis may name them
-    "@slow": "function latency latency|help",
-    "@slow @scripting": "fcall fcall_ro function|dump function|help function|kill function|list function|stats "
-    "script|debug",
-    "@write @slow @scripting": "function|delete function|flush function|load function|restore",
-    "@admin @slow @dangerous": "latency|doctor latency|graph latency|histogram latency|history latency|latest "
-    "latency|reset",
-    "@slow @connection": "client|caching client|tracking client|trackinginfo",
+    "@slow @scripting": "script|debug",
 }
 LATER = {"client|setinfo": "client|setname"}  # commands of later releases, allowed with one that rules can name
 
@@ -53,16 +47,17 @@ def categories(entry: Command) -> set[str]:
 @cache
 def known() -> dict[str, Known]:
     """Return all commands that a rule may name, a command before its subcommands."""
-    entries = [each for entry in COMMANDS.values() for each in (entry, *entry.subcommands.values())]
+    whole = {entry.name: entry for entry in (*COMMANDS.values(), *RENAMED.values())}  # by the names of Redis
+    entries = [each for entry in whole.values() for each in (entry, *entry.subcommands.values())]
     found = {each.name: categories(each) for each in entries if each.name not in LATER}
     found |= {name: set(of.split()) for of, names in ABSENT.items() for name in names.split()}
     children: dict[str, list[str]] = {name: [] for name in found}
     for name in found:
         if "|" in name:
             children[name.partition("|")[0]].append(name)
-    whole = [each for name in found if "|" not in name for each in (name, *children[name])]
+    names = [each for name in found if "|" not in name for each in (name, *children[name])]
     return {
-        name: Known(frozenset(each.removeprefix("@") for each in found[name]), tuple(children[name])) for name in whole
+        name: Known(frozenset(each.removeprefix("@") for each in found[name]), tuple(children[name])) for name in names
     }
 
 

@@ -1,7 +1,8 @@
 """Reads a snapshot (RDB), the format of Redis's files, of the base of its log, and of DUMP. `write.py` writes it.
 
 The contents are returned as the requests that recreate them, as from any other file of the log: `SET`, `RPUSH`,
-`SADD`, `ZADD`, `HSET`, `XADD`, `PEXPIREAT`, `SELECT`. So this file does not depend on how we store a list.
+`SADD`, `ZADD`, `HSET`, `XADD`, `PEXPIREAT`, `SELECT`, `FUNCTION LOAD`. So this file does not depend on how we store a
+list.
 
     REDIS0010   FA "redis-ver" "7.0.15"  …   FE 0   FC deadline  00 "key" "value"  …   FF checksum
     version     auxiliary fields             database            a key and its value   end
@@ -13,7 +14,7 @@ nor what Redis 7.0 does not have, such as the deadlines of a hash's fields in Va
 import struct
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ...data.kinds import PIECE
 from .crc import CHUNK, crc64
@@ -25,8 +26,9 @@ MAGIC = (b"REDIS", b"VALKEY")
 KNOWN = {b"REDIS0008", b"REDIS0009", b"REDIS0010", b"REDIS0011", b"VALKEY080"}  # Redis 4 to 7.2, Valkey 9
 VERSION = 10  # of Redis 7.0: what `write.py` writes
 STRING = 0  # a type of value (RDB_TYPE_…)
-EXPIRE_MS, SELECT, END = 252, 254, 255  # opcodes (RDB_OPCODE_…)
+FUNCTION, OLD_FUNCTION, EXPIRE_MS, SELECT, END = 245, 246, 252, 254, 255  # opcodes (RDB_OPCODE_…)
 Args = list[bytes]
+T = TypeVar("T")
 
 
 class WrongDump(Exception):
@@ -95,7 +97,7 @@ SKIPPED: dict[int, Callable[[Cursor], object]] = {
     250: Cursor.field,  # an auxiliary field: its name and value
     251: lambda cursor: (cursor.size(), cursor.size()),  # the number of keys, and of those with a deadline
 }
-FOREIGN = {245: "functions", 246: "functions", 247: "the data of a module"}
+FOREIGN = {247: "the data of a module"}
 FOREIGN_VALUES = {6: "of a module's type", 7: "of a module's type", 22: "a hash whose fields have deadlines"}
 
 
@@ -124,6 +126,8 @@ def read_data(cursor: Cursor) -> Iterator[tuple[int, Args]]:
             yield start, [b"SELECT", b"%d" % cursor.size()]
         elif code == EXPIRE_MS:
             deadline = little(cursor.take(8), signed=True)
+        elif code in (FUNCTION, OLD_FUNCTION):
+            yield start, [b"FUNCTION", b"LOAD", library(cursor, code)]
         elif code in SKIPPED:
             SKIPPED[code](cursor)
         elif code in FOREIGN:
@@ -169,12 +173,57 @@ def pieces(key: bytes, form: Form, cursor: Cursor) -> Iterator[Args]:
         yield [form.command, key, *args]
 
 
-def read_dump(payload: bytes) -> Iterator[Args]:
-    """The requests that recreate, at the key b"", what DUMP answered. Raises WrongDump and BadSnapshot."""
+def library(cursor: Cursor, code: int) -> bytes:
+    """The text of a library of functions. Raises BadSnapshot.
+
+    In the release candidates of Redis 7.0, its name, the engine and a description were not in its first line.
+    """
+    if code == FUNCTION:
+        return part(cursor.string, "payload")
+    name = part(cursor.string, "name")
+    engine = part(cursor.string, "name", of="engine")
+    try:
+        described = cursor.size()
+    except BadSnapshot:
+        described = -1  # as in Redis, which then finds no description
+    if described:
+        part(cursor.string, "description")
+    return b"#!%b name=%b\n%b" % (engine, name, part(cursor.string, "blob"))
+
+
+def part(read: Callable[[], T], name: str, of: str = "library") -> T:
+    """Read a part of a library of functions. Raises BadSnapshot, with the words of Redis."""
+    try:
+        return read()
+    except BadSnapshot as error:
+        raise BadSnapshot(error.offset, f"Failed loading {of} {name}") from None
+
+
+def verify(payload: bytes) -> None:
+    """Check the version and the checksum of what DUMP or FUNCTION DUMP answered. Raises WrongDump."""
     if len(payload) < 10 or little(payload[-10:-8]) > VERSION or little(payload[-8:]) != crc64(payload[:-8]):
         raise WrongDump
+
+
+def read_dump(payload: bytes) -> Iterator[Args]:
+    """The requests that recreate, at the key b"", what DUMP answered. Raises WrongDump and BadSnapshot."""
+    verify(payload)
     cursor = Cursor(payload[:-10])
     yield from read_value(cursor, cursor.byte(), b"")
+
+
+def read_functions(payload: bytes) -> Iterator[bytes]:
+    """The texts of the libraries that FUNCTION DUMP answered. Raises WrongDump and BadSnapshot.
+
+    As in Redis, the last of them may reach into the version and the checksum.
+    """
+    verify(payload)
+    cursor = Cursor(payload)
+    while cursor.place < len(payload) - 10:
+        code = cursor.byte()
+        if code not in (FUNCTION, OLD_FUNCTION):
+            raise BadSnapshot(cursor.place - 1, "given type is not a function")
+        yield library(cursor, code)
 
 
 def check_sum(cursor: Cursor) -> Iterator[None]:

@@ -19,7 +19,7 @@ from ...protocol.numeric import parse_integer
 from ..child import Visit, joined
 from .crc import crc64
 from .lzf import compress
-from .read import END, EXPIRE_MS, MAGIC, SELECT, VERSION
+from .read import END, EXPIRE_MS, FUNCTION, MAGIC, SELECT, VERSION
 
 AUXILIARY, SIZES = 250, 251  # opcodes
 SIGNS = frozenset(b"-0123456789")  # with which an integer begins
@@ -79,16 +79,32 @@ def dumped(value: Any, compressed: bool) -> Iterator[bytes]:
     return with_checksum(pieces, True)
 
 
+def libraries(codes: Iterable[bytes], compressed: bool) -> Iterator[bytes]:
+    """Yield the parts of libraries of functions, of which these are the texts."""
+    return (bytes([FUNCTION]) + string(code, compressed) for code in codes)
+
+
+def dump_functions(codes: Iterable[bytes], compressed: bool) -> bytes:
+    """Return libraries of functions as FUNCTION DUMP answers."""
+    return b"".join(with_checksum([*libraries(codes, compressed), VERSION.to_bytes(2, "little")], True))
+
+
 def snapshot(
-    stores: Iterable[Store], compressed: bool, about: dict[bytes, bytes] | None = None, visit: Visit = iter
+    stores: Iterable[Store],
+    compressed: bool,
+    about: dict[bytes, bytes] | None = None,
+    visit: Visit = iter,
+    functions: Iterable[bytes] = (),
 ) -> Iterator[bytes]:
     """Yield the parts of a snapshot, up to its checksum. The keys and values are small parts, each by itself.
 
     `about` is what it says about the server, beside what it always says. `visit` counts the keys and values.
+    `functions` are the texts of the libraries of functions.
     """
     yield MAGIC[0] + b"%04d" % VERSION
     for name, text in (auxiliary() | (about or {})).items():
         yield bytes([AUXILIARY]) + string(name, compressed) + string(text, compressed)
+    yield from libraries(functions, compressed)
     for store in stores:
         if len(store):
             yield bytes([SELECT]) + size(store.index) + bytes([SIZES]) + size(len(store)) + size(store.deadlines)
