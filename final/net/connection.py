@@ -52,7 +52,7 @@ class Connection(Sending):
         super().__init__(iteration, accepted, engine.connect(address, local_address, self.deliver))
         self.connections = connections
         self.client.hang_up, self.client.resume = self.hang_up, self.unpause
-        self.send_soon = self.client.wake = partial(iteration.send_soon, self)
+        self.client.wake = partial(iteration.send_soon, self)
         self.reader = new_reader(engine.options.proto_max_bulk_len)
         self.reader.trusted = not self.client.auth_required
         self.state: State = READY
@@ -262,6 +262,10 @@ class Connection(Sending):
             self.move(UNBLOCK)
         if len(self.output) > ROOM:
             self.check_output_limit()
+
+    def send_soon(self) -> None:
+        """Have `send` called at the end of this iteration."""
+        self.iteration.send_soon(self)
 
     def choke(self, choked: bool) -> None:
         """Execute and read nothing until the client has read its replies; then execute what is left at its turn."""

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from functools import partial
 
 from ..engine.client import Client
@@ -25,7 +24,6 @@ class Sending(asyncio.Protocol):
 
     reader: Reader
     state: State
-    send_soon: Callable[[], None]  # have `send` called at the end of this iteration
 
     def __init__(self, iteration: Iteration, transport: asyncio.Transport, client: Client) -> None:
         self.iteration = iteration
@@ -95,6 +93,10 @@ class Sending(asyncio.Protocol):
         self.full = False
         self.choke(bool(self.large))
         self.send_soon()  # `large` or a replica may have more to get
+
+    def send_soon(self) -> None:
+        """Have `send` called at the end of this iteration."""
+        raise NotImplementedError
 
     def choke(self, choked: bool) -> None:
         """Execute and read nothing until the client has read its replies, or go on with both."""

@@ -28,7 +28,15 @@ def test_a_value_is_written_in_both_versions_of_the_protocol(value: Value, resp2
     assert [encode(value), encode(value, 3)] == [resp2, resp3]
 
 
-@given(st.one_of(st.lists(STRINGS, max_size=40), st.lists(ITEMS, max_size=40)), st.sampled_from([2, 3]))
+@given(
+    st.one_of(
+        st.lists(STRINGS, max_size=40),
+        st.lists(ITEMS, max_size=40),
+        st.lists(st.binary(min_size=3, max_size=3), max_size=40),
+        st.lists(st.just(b"x" * SHORT), max_size=40),
+    ),
+    st.sampled_from([2, 3]),
+)
 def test_many_items_are_written_as_if_one_by_one(items: list[Value], protocol: int) -> None:
     one_by_one = b"*%d\r\n" % len(items) + b"".join(encode(item, protocol) for item in items)
     assert encode(items, protocol) == one_by_one

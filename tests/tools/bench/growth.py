@@ -99,6 +99,7 @@ def huge(bench: Bench) -> Iterator[Row]:
                     before = server.memory()
                     for verb, seconds in transfer(server, megabytes * MEGABYTE):
                         copies = (server.memory("VmHWM") - before) / megabytes / MEGABYTE
+                        server.forget_peak()
                         what = f"{verb} {megabytes} MB"
                         yield bench.row(server.name, what, seconds / megabytes * 1000, "ms/MB", round)
                         yield bench.row(server.name, f"{what}, memory at most", copies, "copies", round)
