@@ -571,3 +571,21 @@ def test_what_clients_send_and_are_sent_is_counted(server: Server) -> None:
     after = [int(field(client, "stats", name)) for name in names]
     assert all(100_000 < now - then < 150_000 for then, now in zip(before[:2], after[:2], strict=True))
     assert all(now > then for then, now in zip(before[2:], after[2:], strict=True))
+
+
+def test_memory_stats_has_the_fields_of_redis(servers: list[Shared]) -> None:
+    names = []
+    for shared in servers:
+        client = shared.clean().connect()
+        client.ask("SET", "k", 1)
+        told = client.ask("MEMORY", "STATS")
+        assert isinstance(told, list)
+        names.append(told[::2])
+    assert names[0] == names[1]
+
+
+def test_the_doctor_says_whether_there_is_much(server: Server) -> None:
+    client = server.connect()
+    assert str(client.ask("MEMORY", "DOCTOR")).startswith('b"Hi Sam, this instance is empty')
+    client.ask("DEBUG", "POPULATE", 60_000, "k", 200)
+    assert str(client.ask("MEMORY", "DOCTOR")).startswith("b\"Hi Sam, I can't find any memory issue")
