@@ -91,10 +91,11 @@ def getbit(engine: Engine, db: Store, key: bytes, offset: bytes) -> Value:
     return part(db.get(key, STRING) or b"", at, 1)
 
 
-def bit_range(length: int, args: Sequence[bytes]) -> tuple[int, int]:
+def bit_range(length: int, args: Sequence[bytes], *, in_order: bool = False) -> tuple[int, int]:
     """Parse `start [end [BYTE | BIT]]` for a string of `length` bytes; return its first bit, and the one after it.
 
-    Negative indexes count from the end. Raises ReplyError.
+    Negative indexes count from the end; one before the first stands for the first. With `in_order` (BITCOUNT, not
+    BITPOS) two negative ones whose end is before their start are an empty range even then. Raises ReplyError.
     """
     if len(args) > 3:
         raise syntax_error()
@@ -104,7 +105,7 @@ def bit_range(length: int, args: Sequence[bytes]) -> tuple[int, int]:
         raise syntax_error()
     size = 8 if unit == b"byte" else 1
     total = length * 8 // size
-    if start < 0 and end < 0 and start > end:
+    if in_order and start < 0 and end < 0 and start > end:
         return 0, 0
     start, end = (max(index + total, 0) if index < 0 else index for index in (start, end))
     return start * size, (min(end, total - 1) + 1) * size
@@ -123,7 +124,7 @@ def bitcount(db: Store, key: bytes, *range: bytes) -> Value:
         return int.from_bytes(value).bit_count()
     if len(range) == 1:
         raise syntax_error()
-    first, after = bit_range(len(value), range)
+    first, after = bit_range(len(value), range, in_order=True)
     return part(value, first, after - first).bit_count() if first < after else 0
 
 

@@ -21,7 +21,7 @@ from final.__main__ import parse_options
 from final.config import file
 from final.config.options import NAMES, Options
 from stages.harness.course import ROOT
-from stages.harness.server import free_port
+from stages.harness.ports import free_port
 from stages.harness.wire import request
 from tests.support.machine import within
 from tests.support.observing import await_true

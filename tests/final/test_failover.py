@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from final.replication.outgoing import Conversation
-from stages.harness.server import Server, free_port
+from stages.harness.ports import free_port
+from stages.harness.server import Server
 from stages.harness.wire import Client, Error, Mismatch, request
 from tests.support.folders import everything
 from tests.support.machine import within

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.harness.server import Server, free_port
+from stages.harness.ports import free_port
+from stages.harness.server import Server
 from stages.harness.wire import Client, request
 from tests.support.oracle import args_of, final_server, redis_server, shown
 from tests.support.talk import read_requests

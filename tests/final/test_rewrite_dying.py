@@ -99,6 +99,7 @@ def all_or_nothing(folder: Path, ended: bool) -> None:
     assert on or not ended
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_while_the_log_is_turned_on_or_off_leaves_all_or_nothing(tmp_path: Path) -> None:
     assert points(False, turning_on_and_off, all_or_nothing, tmp_path) > 30
 

@@ -21,7 +21,8 @@ import pytest
 
 from final.__main__ import parse_options
 from stages.harness.course import ROOT
-from stages.harness.server import Server, free_port
+from stages.harness.ports import free_port
+from stages.harness.server import Server
 from tests.support.machine import within
 from tests.support.observing import await_true
 from tests.support.oracle import final_server, redis_server

@@ -11,9 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from stages.harness.course import ROOT
 from tests.tools.first_cell import NOTEBOOKS, TEXT, address, with_first_cell, write
@@ -46,6 +44,9 @@ def test_the_cell_is_put_in_once_and_replaced() -> None:
 
 
 def test_a_notebook_runs_in_an_empty_folder_also_after_a_restart_of_the_kernel(tmp_path: Path) -> None:
+    import nbformat  # here, since it takes 2 s, and each worker of pytest imports this module
+    from nbclient import NotebookClient
+
     repository, empty = tmp_path / "repository", tmp_path / "empty"
     shutil.copytree(ROOT, repository, ignore=NOT_CLONED)
     for command in ("init --quiet", "add --all", "-c user.name=x -c user.email=x@x commit --quiet --message=x"):

@@ -21,7 +21,7 @@ import pytest
 
 from stages.__main__ import parser
 from stages.harness.course import ROOT, STAGES, stage_folder
-from stages.harness.server import free_port
+from stages.harness.ports import free_port
 from tests.tools.first_cell import address
 
 README, EXERCISES = ROOT / "README.md", ROOT / "stages" / "EXERCISES.md"

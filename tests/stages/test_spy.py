@@ -18,7 +18,7 @@ import redis
 
 from stages.desk.spy import Side, read_reply, read_request
 from stages.harness.course import ROOT
-from stages.harness.server import free_port
+from stages.harness.ports import free_port
 from stages.harness.wire import Client, Patience, request
 
 SECONDS = 10.0

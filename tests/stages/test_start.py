@@ -13,8 +13,8 @@ import pytest
 from stages.desk.manifest import functions, read, sources
 from stages.desk.merge import merge_lines
 from stages.desk.starter import written
-from stages.harness.course import STAGES, stage_folder
-from stages.harness.server import free_port
+from stages.harness.course import COURSE, STAGES, stage_folder
+from stages.harness.ports import free_port
 from tests.support.stages_copy import StagesCopy
 
 OWN_HEAD = """import time
@@ -50,16 +50,17 @@ def test_no_table_gives_what_an_earlier_one_has_the_learner_write() -> None:
 
 
 @pytest.mark.timeout(300)
-def test_ones_own_program_goes_from_the_first_stage_to_the_last(stages_copy: StagesCopy) -> None:
+@pytest.mark.parametrize("last", [COURSE, pytest.param(STAGES[-1], marks=pytest.mark.slow)])
+def test_ones_own_program_goes_from_the_first_stage_to_the_last(stages_copy: StagesCopy, last: int) -> None:
     learner = Learner(stages_copy)
-    for stage in STAGES:
+    for stage in range(1, last + 1):
         learner.start(stage)
         learner.starts_or_names_what_to_do()
         learner.write_what_is_missing(stage)
         learner.answers_ping()
         learner.own_things_are_there(stage)
     files = sources(stages_copy.work)
-    for file, name in written(STAGES[-1]):
+    for file, name in written(last):
         bodies = dict(functions(files[file]))
         assert is_own(bodies[learner.renamed.get(name, name)]), f"{file}: {name}"
 

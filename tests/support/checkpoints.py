@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -92,15 +93,22 @@ def read(case: ElementTree.Element) -> Case:
     return Case(case.get("name", ""), troubles[0] if troubles else "error", message)
 
 
+@cache
+def tests_of(stage: int) -> list[ast.FunctionDef]:
+    """Return the functions of a checkpoint, parsed."""
+    tree = ast.parse((stage_folder(stage) / "test_checkpoint.py").read_text())
+    return [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+
+
 def marked(stage: int, mark: str) -> dict[str, object]:
     """Map each test of a checkpoint that has a mark to the mark's argument, None if it has no argument."""
-    tree = ast.parse((stage_folder(stage) / "test_checkpoint.py").read_text())
     found: dict[str, object] = {}
-    for test in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
+    for test in tests_of(stage):
         for decorator in test.decorator_list:
-            name, _, argument = ast.unparse(decorator).partition("(")
+            args = decorator.args if isinstance(decorator, ast.Call) else []
+            name = ast.unparse(decorator.func if isinstance(decorator, ast.Call) else decorator)
             if name in (f"pytest.mark.{mark}", mark):
-                found[test.name] = ast.literal_eval(argument.rstrip(")")) if argument.rstrip(")") else None
+                found[test.name] = ast.literal_eval(args[0]) if args else None
     return found
 
 

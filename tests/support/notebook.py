@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import nbformat
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from typing import TYPE_CHECKING, Any
 
 from tests.support.machine import within
+
+if TYPE_CHECKING:
+    from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -108,6 +107,9 @@ class Kernel:
 
     def run(self, source: str) -> Ran:
         """Run a cell."""
+        import nbformat
+        from nbclient.exceptions import CellExecutionError
+
         cell: Any = nbformat.v4.new_code_cell(source)  # type: ignore[no-untyped-call]
         self.client.nb.cells = [cell]
         try:
@@ -139,6 +141,9 @@ def kernel(stage: int, target: str = "reference", **environment: str) -> Iterato
 @contextmanager
 def kernel_in(folder: Path, **environment: str) -> Iterator[Kernel]:
     """Start a kernel in the folder notebooks/ of a copy of the course, without a network."""
+    import nbformat  # here, since it takes 2 s, and each worker of pytest imports this module
+    from nbclient import NotebookClient
+
     offline = {"PYTHONPATH": str(ROOT / "tests" / "support" / "offline")}
     client = NotebookClient(
         nbformat.v4.new_notebook(),  # type: ignore[no-untyped-call]

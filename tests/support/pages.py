@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stages.harness.server import free_port
+from stages.harness.ports import free_port
 from stages.harness.target import Target
 from tests.support.machine import within
 from tests.support.observing import await_true
@@ -47,7 +47,7 @@ done
 exec {program} "$@"
 """
 REDIS_SERVER = """#!/bin/bash
-free_port='from stages.harness.server import free_port; print(free_port())'
+free_port='from stages.harness.ports import free_port; print(free_port())'
 case "$*" in *--cluster-enabled*) set -- "$@" --cluster-port "$(python3 -c "$free_port")" ;; esac
 exec {program} "$@" {hurry}
 """

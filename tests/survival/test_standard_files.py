@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from stages.harness.course import ROOT
-from stages.harness.server import free_port
+from stages.harness.ports import free_port
 from stages.harness.wire import request
 
 SECONDS = 60  # for what takes one, on a machine that is busy

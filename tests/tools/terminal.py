@@ -23,7 +23,7 @@ from pathlib import Path
 
 from final.config.options import Options
 from stages.harness.course import ROOT
-from stages.harness.server import free_port
+from stages.harness.ports import free_port
 from tests.support.machine import within
 
 PICTURE = ROOT / "final" / "pictures" / "terminal.svg"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import redis
 
-from stages.harness.server import free_port
+from stages.harness.ports import free_port
 from tests.support.snapshots.contents import CONTENTS, FEW, STREAM, STREAMS, Args
 
 FOLDER = Path(__file__).parent

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from stages.harness.course import ROOT
-from stages.harness.server import free_port
+from stages.harness.ports import free_port
 from stages.harness.target import Target
 from stages.harness.wire import request
 from tests.support.folders import write_log
