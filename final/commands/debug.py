@@ -14,6 +14,7 @@ from ..log.rdb import write
 from ..protocol.errors import ReplyError, debug_not_allowed, no_such_key, wrong_subcommand
 from ..protocol.numeric import parse_float
 from ..protocol.writer import Attributed, BigNumber, Push, Replies, Value, Verbatim
+from .debug_tools import TOOLS, run_tool
 
 GUARDED = {b"sleep", b"object", b"set-active-expire", b"error"}
 BESIDE_VALUE = 11  # bytes in a dump: type, version, checksum
@@ -41,7 +42,7 @@ def debug(engine: Engine, client: Client, subcommand: bytes, *arguments: bytes) 
     Unlike Redis, this server allows it to every client: learners compare their stage with it. For the other subcommands
     see `run_guarded`. Raises ReplyError for an unknown subcommand or type, and for `push` in RESP2.
     """
-    if subcommand.lower() in GUARDED:
+    if subcommand.lower() in GUARDED | TOOLS:
         return run_guarded(engine, client, subcommand, arguments)
     if subcommand.lower() != b"protocol" or len(arguments) != 1:
         raise wrong_subcommand("DEBUG", subcommand)
@@ -83,6 +84,8 @@ def run_guarded(engine: Engine, client: Client, subcommand: bytes, arguments: tu
     """
     if not allowed(engine, client):
         raise debug_not_allowed()
+    if subcommand.lower() in TOOLS:
+        return run_tool(engine, client.db, subcommand, arguments)
     match subcommand.lower(), *arguments:
         case b"sleep", seconds:
             time.sleep(max(parse_float(seconds) or 0.0, 0.0))

@@ -182,6 +182,7 @@ def about_persistence(engine: Engine) -> Fields:
 def about_work(engine: Engine) -> Fields:
     """Return the Stats section: counters since the start, or since CONFIG RESETSTAT."""
     counters, latency = engine.counters, engine.latency
+    counters.add_chunks()
     return {
         "total_connections_received": counters.connections_received,
         "total_commands_processed": counters.commands_processed,

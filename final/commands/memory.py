@@ -3,7 +3,7 @@
 import gc
 import sys
 
-from ..data.memory import SAMPLES, memory_in_use, memory_peak, size_of
+from ..data.memory import SAMPLES, SLOT, memory_in_use, memory_peak, size_of
 from ..data.store import Store
 from ..engine.args import OptionCursor
 from ..engine.command import ADMIN, NO_TOUCH, NOSCRIPT, PROTECTED, READONLY, UNCOUNTED
@@ -11,6 +11,15 @@ from ..engine.context import Engine
 from ..engine.signature import command
 from ..protocol.errors import module_not_allowed, syntax_error
 from ..protocol.writer import Value, Verbatim
+from .info import memory_of_clients
+
+FEW = 5 << 20  # bytes below which there is nothing to say
+LITTLE = (
+    "Hi Sam, this instance is empty or is using very little memory, my issues detector can't be used in these "
+    "conditions. Please, leave for your mission on Earth and fill it with some data. The new Sam and I will be back to "
+    "our programming as soon as I finished rebooting.\n"
+)
+HEALTHY = "Hi Sam, I can't find any memory issue in your instance. I can only account for what occurs on this base.\n"
 
 
 @command()
@@ -35,19 +44,38 @@ def memory_stats(engine: Engine) -> Value:
     """MEMORY STATS: answer with numbers about memory, in bytes, as far as Python can tell them."""
     used, keys = memory_in_use(), sum(map(len, engine.stores))
     peak, dataset = max(used, memory_peak()), engine.eviction.used
-    return {
+    of_clients, of_replicas = memory_of_clients(engine)
+    stats: dict[Value, Value] = {
         b"peak.allocated": peak,
         b"total.allocated": used,
+        b"startup.allocated": engine.counters.startup_memory,
         b"replication.backlog": engine.primary.backlog.end - engine.primary.backlog.start,
+        b"clients.slaves": of_replicas,
+        b"clients.normal": of_clients,
         b"cluster.links": 0,
+        b"aof.buffer": engine.log.waiting if engine.log is not None else 0,
         b"lua.caches": sum(map(len, engine.scripts.texts.values())),
         b"functions.caches": sum(map(len, engine.functions.codes)),
+    }
+    for store in filter(len, engine.stores):
+        stats[b"db.%d" % store.index] = {
+            b"overhead.hashtable.main": len(store) * SLOT,
+            b"overhead.hashtable.expires": store.deadlines * SLOT,
+        }
+    return stats | {
         b"overhead.total": max(used - dataset, 0),
         b"keys.count": keys,
         b"keys.bytes-per-key": dataset // keys if keys else 0,
         b"dataset.bytes": dataset,
         b"dataset.percentage": 100 * dataset / used,
         b"peak.percentage": 100 * used / peak,
+        **{b"allocator.%b" % name: used for name in (b"allocated", b"active", b"resident")},
+        b"allocator-fragmentation.ratio": 1.0,
+        b"allocator-fragmentation.bytes": 0,
+        b"allocator-rss.ratio": 1.0,
+        b"allocator-rss.bytes": 0,
+        b"rss-overhead.ratio": 1.0,
+        b"rss-overhead.bytes": 0,
         b"fragmentation": 1.0,
         b"fragmentation.bytes": 0,
     }
@@ -64,9 +92,9 @@ def memory_purge(engine: Engine) -> Value:
 
 @command(of="memory", tips="nondeterministic_output request_policy:all_shards response_policy:special")
 def memory_doctor(engine: Engine) -> Value:
-    """MEMORY DOCTOR: answer with advice: how far the memory has grown beyond what the keys take."""
-    used, dataset = memory_in_use(), engine.eviction.used
-    return Verbatim(f"The process has {used} bytes, of which the keys take some {dataset}.\n".encode())
+    """MEMORY DOCTOR: answer that there is too little to say something of, or that nothing is wrong."""
+    grown = memory_in_use() - engine.counters.startup_memory
+    return Verbatim((LITTLE if grown < FEW else HEALTHY).encode())
 
 
 @command(of="memory", tips="nondeterministic_output request_policy:all_shards response_policy:special")

@@ -30,7 +30,9 @@ class Counters:
     evicted_clients: int = 0
     unfinished_expiry: int = 0  # how often there were more expired keys than could be deleted at once
     expiry_seconds: float = field(default=0.0, compare=False)  # for deleting expired keys before they are accessed
-    input: int = 0  # bytes from clients
+    received: list[int] = field(default_factory=list, compare=False)  # the lengths of chunks from clients …
+    sent: list[int] = field(default_factory=list, compare=False)  # … and of those to them, until `add_chunks`
+    input: int = 0  # bytes from clients before these
     output: int = 0  # bytes to clients
     replica_input: int = 0  # bytes from the primary
     replica_output: int = 0  # bytes to replicas
@@ -41,7 +43,18 @@ class Counters:
     def reset(self) -> None:
         """Set all counts to zero."""
         self.calls.reset()
-        vars(self).update(vars(Counters(calls=self.calls, startup_memory=self.startup_memory)))
+        self.add_chunks()
+        kept = {"calls": self.calls, "received": self.received, "sent": self.sent}
+        vars(self).update(vars(Counters(startup_memory=self.startup_memory, **kept)))  # type: ignore[arg-type]
+
+    def add_chunks(self) -> None:
+        """Count the bytes of the chunks so far. Called some ten times a second, and when somebody asks."""
+        self.reads += len(self.received)
+        self.input += sum(self.received)
+        self.writes += len(self.sent)
+        self.output += sum(self.sent)
+        self.received.clear()
+        self.sent.clear()
 
     def error(self, reply: object) -> None:
         """Count a reply, if it is an error."""
@@ -82,6 +95,7 @@ class Counters:
 
     def sample(self, now: int) -> None:
         """Record the time, in milliseconds, and what `rate` tells. Called some ten times a second."""
+        self.add_chunks()
         bytes_so_far = (self.input, self.output, self.replica_input, self.replica_output)
         self.samples.append((now, self.commands_processed, *bytes_so_far))
         self.calls.round_long()

@@ -50,7 +50,7 @@ class Iteration:
         self.end = end
         self.unsent: dict[Served, None] = {}  # connections whose replies are written at the end of this iteration
         self.queue: OrderedDict[Served, None] = OrderedDict()  # connections that wait for a turn, in order
-        self.received: list[int] = []  # the lengths of the chunks that have come in this iteration
+        self.received = engine.counters.received
         self.scheduled = False  # the event loop will call `begin_next`
         self.slice = SLICE  # seconds of executing in one iteration
         self.deadline = 0.0  # the end of those, by `perf_counter`; 0: nothing was executed so far
@@ -123,10 +123,6 @@ class Iteration:
         """
         if self.engine.tracking.changed:
             self.engine.tracking.broadcast()
-        counters, received = self.engine.counters, self.received
-        counters.reads += len(received)
-        counters.input += sum(received)
-        received.clear()
         log = self.engine.log
         if log is not None:
             began, event = perf_counter(), self.writing(log)
@@ -144,13 +140,11 @@ class Iteration:
             if log.displaced and self.engine.options.appendfsync == "always":
                 return
         unsent, self.unsent = self.unsent, {}
-        sent = 0
+        sent = self.engine.counters.sent
         for connection in unsent:
-            sent += len(connection.output)
+            sent.append(len(connection.output))
             try:
                 connection.send()
             except Exception as error:  # else the connections after it would never get their replies
                 connection.fail(error)
                 connection.hang_up()
-        counters.writes += len(unsent)
-        counters.output += sent

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +23,19 @@ from tests.support.shared import Shared
 OK = b"+OK\r\n"
 
 
-@pytest.fixture(scope="module", params=[final_server, redis_server], ids=["final", "redis"])
-def shared(request: pytest.FixtureRequest) -> Iterator[Shared]:
-    with Shared(request.param) as shared:
-        yield shared
+@pytest.fixture(scope="module")
+def servers() -> Iterator[list[Shared]]:
+    """Ours, and a real Redis."""
+    with ExitStack() as stack:
+        starts = (partial(each, "--enable-debug-command", "yes") for each in (final_server, redis_server))
+        yield [stack.enter_context(Shared(start)) for start in starts]
 
 
-@pytest.fixture
-def server(shared: Shared) -> Server:
-    """A server that holds nothing."""
-    return shared.clean()
+@pytest.fixture(params=[0, 1], ids=["final", "redis"])
+def server(servers: list[Shared], request: pytest.FixtureRequest) -> Server:
+    """One of them, without data."""
+    which: int = request.param
+    return servers[which].clean()
 
 
 def id_of(client: Client) -> int:
@@ -423,6 +428,24 @@ def test_debug_error_answers_with_the_error_and_counts_none() -> None:
 # OBJECT IDLETIME
 
 
+DATA = """
+    SET k v | SETEX e 1000 \\x00 | RPUSH l a b a | SADD s a b c | ZADD z 1.5 a -0.1 b inf c | HSET h f v g w | SET n 12
+    XADD x 1-2 f v g w | XADD x 3-0 f v | XGROUP CREATE x g 0 | SELECT 3 | SET k v | PFADD p a b | SELECT 0
+"""
+
+
+def test_debug_makes_keys_and_digests_as_redis(servers: list[Shared]) -> None:
+    asked = [
+        *shapes(DATA),
+        *("DEBUG DIGEST", "DEBUG DIGEST-VALUE k e l s z h n x nosuch", "DEBUG POPULATE 3", "DEBUG POPULATE 1 l 5"),
+        *("DEBUG POPULATE 2 q 20", "DEBUG POPULATE x", "DEBUG POPULATE", "DBSIZE", "GET q:1", "GET l:0", "GET key:2"),
+        *("DEBUG LOG hello", "DEBUG CHANGE-REPL-ID", "DEBUG PAUSE-CRON 0", "DEBUG DIGEST", "DEBUG NOSUCH"),
+    ]
+    replies = [OverTheWire(each.clean().connect()).ask_all(map(args_of, asked)) for each in servers]
+    for line, ours, theirs in zip(asked, *replies, strict=True):
+        assert ours == theirs, line
+
+
 def test_how_long_a_key_was_idle_is_known_from_its_first_second_on() -> None:
     peer = InProcess()
     peer.ask("MSET a 1 b 1")
@@ -569,3 +592,22 @@ def test_what_clients_send_and_are_sent_is_counted(server: Server) -> None:
     after = [int(field(client, "stats", name)) for name in names]
     assert all(100_000 < now - then < 150_000 for then, now in zip(before[:2], after[:2], strict=True))
     assert all(now > then for then, now in zip(before[2:], after[2:], strict=True))
+
+
+def test_memory_stats_has_the_fields_of_redis(servers: list[Shared]) -> None:
+    names = []
+    for shared in servers:
+        client = shared.clean().connect()
+        client.ask("SET", "k", 1)
+        told = client.ask("MEMORY", "STATS")
+        assert isinstance(told, list)
+        names.append(told[::2])
+    assert names[0] == names[1]
+
+
+def test_the_doctor_says_whether_there_is_much(server: Server) -> None:
+    client = server.connect()
+    assert str(client.ask("MEMORY", "DOCTOR")).startswith('b"Hi Sam, this instance is empty')
+    client.ask("DEBUG", "POPULATE", 60_000, "k", 200)
+    said = str(client.ask("MEMORY", "DOCTOR"))  # a real Redis may find its memory fragmented
+    assert "is empty" not in said and (not server.target.is_final or "I can't find any memory issue" in said)
