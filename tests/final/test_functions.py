@@ -445,6 +445,30 @@ def test_a_function_may_do_what_its_user_may(real: OverTheWire) -> None:
 
 
 @with_lua
+@pytest.mark.parametrize("option", ["min-replicas-to-write", "maxmemory"])
+def test_what_the_flags_forbid_is_refused_when_redis_refuses_it(real: OverTheWire, option: str) -> None:
+    code = "#!lua name=l\n" + "\n".join(
+        f"redis.register_function{{function_name='f{number}', flags={{{flags}}}, callback=function() {body} end}}"
+        for number, (flags, body) in enumerate(
+            [
+                ("", "return redis.call('set', 'k', 'v')"),
+                ("'no-writes'", "return redis.call('get', 'k')"),
+                ("'no-writes'", "return redis.call('set', 'k', 'v')"),
+                ("'allow-oom'", "return redis.call('set', 'k', 'v')"),
+                ("'allow-stale', 'no-cluster'", "return 1"),
+            ]
+        )
+    )
+    calls = [[name, f"f{number}", "0"] for name in ("FCALL", "FCALL_RO") for number in range(6)]
+    calls += [["EVAL", f"#!lua{flags}\nreturn 1", "0"] for flags in ("", " flags=no-writes", " flags=allow-oom")]
+    queued = [each for call in calls for each in (["MULTI"], call, ["EXEC"])]
+    lines = [["FUNCTION", "LOAD", code], ["CONFIG", "SET", option, "1"], *calls, *queued, ["FUNCTION", "LOAD", code]]
+    requests = [[arg.encode() for arg in line] for line in [*lines, ["CONFIG", "SET", option, "0"]]]
+    for args, ours, theirs in zip(requests, InProcess().ask_all(requests), real.ask_all(requests), strict=True):
+        assert ours == theirs, args
+
+
+@with_lua
 def test_info_counts_functions_and_their_memory() -> None:
     with start("final") as server:
         client = server.connect()
