@@ -118,7 +118,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         packing.py        the limits of Redis's small encodings
         stream.py, stream_node.py, stream_groups.py  streams: entries, the nodes that they are packed into, groups
         hyperloglog.py, hll_registers.py  HyperLogLog: counting, and the bytes in which Redis keeps the counters
-        garbage.py        frees large values a little at a time
+        garbage.py        frees large values a little at a time; what the garbage collector does
         geohash.py        places as integers, so that a sorted set finds what is near
         random_members.py, scan.py  random members of a collection; cursors through one that changes
         events.py         keyspace events: which are published, and on which channels

@@ -7,8 +7,11 @@ from .engine.client import Client
 from .engine.command import ADMIN, PUBSUB, RENAMED, WRITE, find
 from .engine.engine import Engine
 from .log.aof import Log
-from .log.read import Refusable
+from .log.read import Batch
 from .protocol.errors import ReplyError
+from .protocol.writer import Value
+
+LONGEST_RUN = 128  # requests
 
 
 def restore(engine: Engine) -> None:
@@ -45,7 +48,7 @@ def restore_snapshot(engine: Engine) -> None:
     snapshots.loaded = sum(map(len, engine.stores))
 
 
-def replay(engine: Engine, requests: Iterable[Refusable]) -> None:
+def replay(engine: Engine, batches: Iterable[Batch]) -> None:
     """Run the requests.
 
     The clock is stopped at 0: a key whose deadline has passed must not expire before all its changes are repeated.
@@ -56,28 +59,40 @@ def replay(engine: Engine, requests: Iterable[Refusable]) -> None:
     for store in engine.stores:
         store.forget_uses(engine.steady(), tracking=False)
     nobody = Client(id=0, db=engine.stores[0])
-    known: tuple[bytes, int] | None = None  # name and length of the last request; mostly the next one has the same
     with loading(engine.stores):
-        for args, refuse in requests:
-            try:
-                if (form := (args[0], len(args))) != known:
-                    known = None
-                    command = find(args, RENAMED)
-                    if WRITE not in command.flags and (ADMIN in command.flags or PUBSUB in command.flags):
-                        continue
-                    if "|" not in command.name:  # of subcommands, all have one name
-                        known = form
-                # Not `Engine.run`: it would also count errors and lookups, fill the slow log and notify, for no client.
-                answer = command.run(engine, nobody, args)
-            except ReplyError as error:
-                answer = error
-            if isinstance(answer, ReplyError) and matters(args):
-                refuse(f"{args[0]!r} was answered with {answer}")
+        for requests, refuse in batches:
+            at = 0
+            while at < len(requests):
+                done, answer = run(engine, nobody, requests, at)
+                if isinstance(answer, ReplyError) and matters(requests[at]):
+                    refuse(at, f"{requests[at][0]!r} was answered with {answer}")
+                at += done
     engine.unit.notes.clear()
     engine.unit.changes = 0
     for store in engine.stores:
         store.forget_uses(engine.steady(), tracking=True)
     engine.snapshots.loading = False
+
+
+def run(engine: Engine, nobody: Client, requests: list[list[bytes]], at: int) -> tuple[int, Value]:
+    """Run the requests from `at` on that are a run (`engine/runs.py`), or else one; return how many, and its answer.
+
+    Not `Engine.run`: it would also count errors and lookups, fill the slow log and notify, for no client.
+    """
+    args = requests[at]
+    if not args:  # an annotation
+        return 1, None
+    try:
+        command = find(args, RENAMED)
+        if WRITE not in command.flags and (ADMIN in command.flags or PUBSUB in command.flags):
+            return 1, None
+        if command.run_of is not None and (
+            done := command.run_of(nobody, requests[at : at + LONGEST_RUN], bytearray())
+        ):
+            return done, None
+        return 1, command.run(engine, nobody, args)
+    except ReplyError as error:
+        return 1, error
 
 
 def matters(args: list[bytes]) -> bool:

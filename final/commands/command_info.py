@@ -3,6 +3,8 @@
 import inspect
 import re
 from collections.abc import Callable, Iterable
+from functools import cache
+from importlib.resources import files
 
 from ..engine.acl.categories import CATEGORIES, categories
 from ..engine.command import COMMANDS, LOADING, SHOWN, STALE, Command, Group, look_up
@@ -139,7 +141,7 @@ def documented(entry: Command) -> Value:
     args = syntax.split(" ", entry.name.count("|") + 1)
     documentation: dict[bytes, Value] = {
         b"summary": summary.encode(),
-        b"since": b"1.0.0",
+        b"since": releases()[entry.name],
         b"group": entry.group.name.encode(),
     }
     if len(args) > entry.name.count("|") + 1:
@@ -147,6 +149,13 @@ def documented(entry: Command) -> Value:
     if entry.subcommands:
         documentation[b"subcommands"] = {each.name.encode(): documented(each) for each in entry.subcommands.values()}
     return documentation
+
+
+@cache
+def releases() -> dict[str, bytes]:
+    """Return the release of Redis that was the first with each command: `since.txt` has a line for each release."""
+    lines = (files(__package__) / "since.txt").read_text().splitlines()
+    return {name: release.encode() for release, *names in map(str.split, lines) for name in names}
 
 
 def arguments(syntax: str) -> Value:

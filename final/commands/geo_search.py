@@ -185,9 +185,9 @@ def answer(db: Store, search: Search, event: str = "georadiusstore") -> Value:
         what = "GEOSEARCHSTORE" if event == "geosearchstore" else "STORE option in GEORADIUS"
         raise ReplyError(f"ERR {what} is not compatible with WITHDIST, WITHHASH and WITHCOORD options")
     if not search.centered:
-        raise NamingError("ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for ")
+        raise NamingError("ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for {}")
     if not search.sized:
-        raise NamingError("ERR exactly one of BYRADIUS and BYBOX can be specified for ")
+        raise NamingError("ERR exactly one of BYRADIUS and BYBOX can be specified for {}")
     if b"any" in search.options and not search.count:
         raise ReplyError("ERR the ANY argument requires COUNT argument")
     results = [] if search.held is None else search.results()

@@ -23,7 +23,7 @@ def about_latencies(engine: Engine) -> Fields:
     shown, stats = engine.options.latency_tracking_info_percentiles, engine.counters.calls
     if engine.options.latency_tracking != "yes":
         return {}
-    found = {name: calls for name in sorted(stats.tracked) if (calls := stats.distribution(name))}
+    found = {name: calls for name in sorted(stats.tracked.names) if (calls := stats.distribution(name))}
     return {
         f"latency_percentiles_usec_{name}": ",".join(f"p{percentage(p)}={percentile(calls, p):.3f}" for p in shown)
         for name, calls in found.items()

@@ -12,7 +12,7 @@ from ..engine.client import Client
 from ..engine.command import BLOCKING, COUNTED_TWICE, MOVABLEKEYS, READONLY, WRITE, Group
 from ..engine.signature import command
 from ..engine.wait import Wait
-from ..protocol.errors import ReplyError, syntax_error
+from ..protocol.errors import NamingError, ReplyError, syntax_error
 from ..protocol.numeric import parse_integer
 from ..protocol.writer import NULL_ARRAY, Pairs, Value
 from .streams import STREAM, parse_id, replies
@@ -37,8 +37,7 @@ class Reading:
         for option in options:
             if option == b"block" and len(options):
                 if client.is_script:
-                    name = "XREADGROUP" if grouped else "XREAD"
-                    raise ReplyError(f"ERR {name} command is not allowed with BLOCK option from scripts")
+                    raise NamingError("ERR {} command is not allowed with BLOCK option from scripts")
                 self.timeout = parse_milliseconds(options.value())
             elif option == b"count" and len(options):
                 self.count = max(options.integer(), 0) or None

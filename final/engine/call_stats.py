@@ -1,9 +1,9 @@
 """How often each command was called, and how long that took: INFO commandstats and latencystats, LATENCY HISTOGRAM.
 
-What is noted of a call is its duration in microseconds: one entry of a dictionary counts the calls that took as long.
-The number of calls and their total time are sums over these entries, so nothing else is counted while commands run.
-Redis keeps a histogram of nanoseconds with two significant digits (`hdr_histogram.c`). What is shown is rounded in the
-same way; so are long durations, some times a second, or there could be too many different ones.
+What is noted of a call is its duration in microseconds: a list counts the calls that took so few, and a dictionary
+those that took longer. The number of calls and their total time are sums over these, so nothing else is counted while
+commands run. Redis keeps a histogram of nanoseconds with two significant digits (`hdr_histogram.c`). What is shown is
+rounded in the same way; so are long durations, some times a second, or there could be too many different ones.
 
 Several GETs, or SETs, that are executed together (`runs.py`) share two readings of the clock: each call is counted, and
 their time is divided equally among them.
@@ -12,10 +12,9 @@ their time is divided equally among them.
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import accumulate
-from math import floor
 
 EXACT = 256  # durations below this are not rounded, in the unit in which they are counted
-MOST = 600  # different durations of a command, from which on long ones are rounded
+MOST = 3000  # different long durations of a command, from which on they are rounded
 LONGEST = 10**9  # nanoseconds: longer calls count as this long (LATENCY_HISTOGRAM_MAX_VALUE)
 FIRST = 1024  # nanoseconds: the first limit in LATENCY HISTOGRAM; each further one is twice as long
 
@@ -26,15 +25,14 @@ class CallStats:
     """The calls of all commands since the start, or since CONFIG RESETSTAT.
 
     >>> stats = CallStats()
-    >>> stats.took["get"][3] += 1; stats.add("get", 10e-6, 4)
-    >>> stats.calls("get"), stats.microseconds("get"), sorted(stats.took["get"].items())
-    (5, 13, [(2, 2), (3, 3)])
+    >>> stats.short["get"][3] += 1; stats.add("get", 10e-6, 4); stats.add("get", 0.5)
+    >>> stats.calls("get"), stats.microseconds("get"), stats.durations("get")
+    (6, 500013, {2: 2, 3: 3, 500000: 1})
     """
 
     def __init__(self) -> None:
-        self.tracked: dict[str, Durations] = defaultdict(lambda: defaultdict(int))  # of each command, in microseconds
-        self.untracked: dict[str, Durations] = defaultdict(lambda: defaultdict(int))  # while `latency-tracking` is off
-        self.took: dict[str, Durations] = self.tracked  # the one of them in which calls are counted now
+        self.tracked, self.untracked = Table(), Table()  # calls while `latency-tracking` is on, and while it is off
+        self.track(True)
         self.waiting: Counter[str] = Counter()  # calls that wait, so that their durations are not known
         self.rejected: Counter[str] = Counter()  # requests that were not executed
         self.failed: Counter[str] = Counter()  # errors in replies
@@ -42,18 +40,19 @@ class CallStats:
 
     def track(self, on: bool) -> None:
         """Show how long calls take from now on, or do not."""
-        self.took = self.tracked if on else self.untracked
+        table = self.tracked if on else self.untracked
+        self.short, self.long = table.short, table.long  # where calls are counted now
 
     def add(self, name: str, seconds: float, count: int = 1) -> None:
         """Count calls that have taken so many seconds together."""
-        took, each = self.took[name], floor(seconds * 1e6 + 0.5)
-        if count == 1:
-            took[each] += 1
-        elif count:
-            each, longer = divmod(each, count)
-            took[each] += count - longer
-            if longer:
-                took[each + 1] += longer
+        if not count:
+            return
+        each, longer = divmod(int(seconds * 1e6 + 0.5), count)
+        for took, calls in (each, count - longer), (each + 1, longer):
+            if took < EXACT:
+                self.short[name][took] += calls
+            elif calls:
+                self.long[name][took] += calls
 
     def end_wait(self, name: str, took: float) -> None:
         """A call that was counted in `waiting` has taken so many microseconds."""
@@ -62,19 +61,19 @@ class CallStats:
 
     def reset(self) -> None:
         """Forget all calls."""
-        for each in (self.tracked, self.untracked, self.waiting, self.rejected, self.failed, self._lost):
+        tables = (each for table in (self.tracked, self.untracked) for each in (table.short, table.long))
+        for each in (*tables, self.waiting, self.rejected, self.failed, self._lost):
             each.clear()
 
     @property
     def total(self) -> int:
         """The number of calls of all commands."""
-        counted = (each.values() for table in (self.tracked, self.untracked) for each in table.values())
-        return sum(map(sum, counted)) + sum(self.waiting.values())
+        return self.tracked.total + self.untracked.total + sum(self.waiting.values())
 
     @property
     def names(self) -> list[str]:
         """The commands that were called or refused, in alphabetical order."""
-        known = self.tracked.keys() | self.untracked.keys() | self.waiting.keys() | self.rejected.keys()
+        known = self.tracked.names | self.untracked.names | self.waiting.keys() | self.rejected.keys()
         return [each for each in sorted(known) if self.calls(each) or self.rejected[each] or self.failed[each]]
 
     @property
@@ -82,34 +81,57 @@ class CallStats:
         """How often each command was called, refused and has failed, without the durations."""
         return {each: (self.calls(each), self.rejected[each], self.failed[each]) for each in self.names}
 
+    def durations(self, name: str) -> Durations:
+        """How long the calls of a command took, those that were tracked and the others."""
+        return dict(Counter(self.tracked.durations(name)) + Counter(self.untracked.durations(name)))
+
     def calls(self, name: str) -> int:
         """How often a command was called."""
-        return sum(sum(table[name].values()) for table in self._tables(name)) + self.waiting[name]
+        return sum(self.durations(name).values()) + self.waiting[name]
 
     def microseconds(self, name: str) -> int:
         """How long all calls of a command took together."""
-        spent = sum(took * count for table in self._tables(name) for took, count in table[name].items())
-        return spent + self._lost[name]
-
-    def _tables(self, name: str) -> list[dict[str, Durations]]:
-        return [table for table in (self.tracked, self.untracked) if name in table]
+        return sum(took * count for took, count in self.durations(name).items()) + self._lost[name]
 
     def round_long(self) -> None:
         """Round the long durations of commands that have too many different ones. Called some ten times a second."""
-        for name, took in self.took.items():
+        for name, took in self.long.items():
             if len(took) > MOST:
-                for each in [each for each in took if each >= EXACT]:
+                for each in list(took):
                     count = took.pop(each)
                     took[rounded := lowest(each)] += count
                     self._lost[name] += (each - rounded) * count
 
     def distribution(self, name: str) -> Durations:
-        """Return the calls of a command by their durations in nanoseconds, rounded as in Redis, in order."""
+        """Return the tracked calls of a command by their durations in nanoseconds, rounded as in Redis, in order."""
         found: Durations = {}
-        for microseconds, count in sorted(self.tracked.get(name, {}).items()):
+        for microseconds, count in sorted(self.tracked.durations(name).items()):
             each = lowest(min(max(microseconds * 1000, 1), LONGEST))
             found[each] = found.get(each, 0) + count
         return found
+
+
+class Table:
+    """How long the calls of each command took, in microseconds."""
+
+    def __init__(self) -> None:
+        self.short: dict[str, list[int]] = defaultdict(lambda: [0] * EXACT)  # how many took 0, 1, 2 …
+        self.long: dict[str, Durations] = defaultdict(lambda: defaultdict(int))  # and how many took longer
+
+    @property
+    def names(self) -> set[str]:
+        """The commands that were called."""
+        return {*self.short, *self.long}
+
+    @property
+    def total(self) -> int:
+        """The number of calls."""
+        return sum(map(sum, self.short.values())) + sum(sum(each.values()) for each in self.long.values())
+
+    def durations(self, name: str) -> Durations:
+        """How long the calls of a command took."""
+        short = enumerate(self.short.get(name, ()))
+        return {each: count for each, count in short if count} | self.long.get(name, {})
 
 
 def lowest(value: int) -> int:

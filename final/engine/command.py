@@ -89,7 +89,7 @@ class Command:
         self.events_before_reply = 0 if REPLY_FIRST in self.flags else 1 if REPLY_SECOND in self.flags else inf
         self.counts_reads = (reads and UNCOUNTED not in self.flags) or COUNTED in self.flags
         self.tracked = READONLY in self.flags and SKIP_MONITOR not in self.flags  # not a script itself
-        self.only_uses = not self.counts_reads and WRITE in self.flags  # if it changes nothing, that is a use of its keys
+        self.only_uses = not self.counts_reads and WRITE in self.flags  # if it changes nothing, it has used its keys
         # If keys are counted behind others and their number is wrong, the request has no keys at all, as in Redis.
         self.counted_behind = next((each for each in self.key_specs[1:] if each.counted), None)
         only = self.key_specs[0] if len(self.key_specs) == 1 else None

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from functools import partial
 from itertools import count
-from math import floor
 from secrets import token_hex
 from time import perf_counter
 
@@ -215,18 +214,18 @@ class Engine:
             use_keys(client.db, command, args)
         if client.tracking is not None:
             self.tracking.has_run(client, command, args)
-        took = (perf_counter() - began) * 1e6
+        took = perf_counter() - began
         if counters.error_replies != counters.blamed or counters.repeated:
             counters.blame(command.name)
         if self.monitors.clients:
             self.monitors.after(client, command, args)
         if client.parked is not None:
-            client.parked.took = took  # it is counted, and the slow log gets it, when it is served
+            client.parked.took = took * 1e6  # it is counted, and the slow log gets it, when it is served
             counters.calls.waiting[command.name] += 1
             return answer
-        counters.calls.took[command.name][floor(took + 0.5)] += 1
-        if took >= self.slow_after * 1e6:
-            was_slow(self, client, command, args, took)
+        counters.calls.add(command.name, took)
+        if took >= self.slow_after:
+            was_slow(self, client, command, args, took * 1e6)
         return answer
 
     def perform(self, client: Client, command: Command, args: list[bytes]) -> Value:

@@ -12,6 +12,7 @@ from time import perf_counter
 
 from ..data.kinds import Args
 from ..protocol.writer import LARGE, SHORT, encode
+from .call_stats import EXACT
 from .client import Client, Queued
 from .command import PLAIN, READS, Command
 from .engine import Engine
@@ -35,7 +36,14 @@ class FastPath:
             and not (client.channels or client.patterns or client.shard_channels or client.informed)
             and not (client.reply_off or client.reply_skip or engine.scripts.busy)
             and not (engine.monitors.clients or engine.pause.until or options.maxmemory)
-            and (not engine.admission.strict or self.allowed())
+            and (
+                (
+                    engine.replica is None
+                    and not (options.min_replicas_to_write or engine.snapshots.failed)
+                    and (engine.log is None or not engine.log.health.failure)
+                )
+                or self.allowed()
+            )  # `Admission.strict`, without calls
         )
 
     def allowed(self) -> bool:
@@ -162,8 +170,9 @@ class FastPath:
             taken = before - len(requests)
             if last is not None:
                 client.last_command = last.name
-                if same == 1:
-                    calls.took[last.name][floor((began - since) * 1e6 + 0.5)] += 1
+                took = floor((began - since) * 1e6 + 0.5)
+                if same == 1 and took < EXACT:
+                    calls.short[last.name][took] += 1
                 else:
                     calls.add(last.name, began - since, same)
             if feeding:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..config.options import Options
 from ..data.store import Store
 from ..data.unit import NO_EVENT, UNLOGGED, Unit
-from ..log.read import Malformed
+from ..log.split import Malformed
 from ..protocol.errors import ReplyError
 from ..replication.failover import Address, Failover
 from ..replication.replica import Replica

@@ -11,7 +11,6 @@ Measured in CPU time: MEASURED
 
 from collections.abc import Callable
 from functools import partial
-from math import floor, inf
 from time import perf_counter
 from typing import Protocol
 
@@ -19,9 +18,11 @@ from ..config.options import Options
 from ..data.unit import AS_REQUESTED, NO_EVENT, UNLOGGED, Note, Unit
 from ..latency import Latency
 from ..protocol.writer import Encoded, Value, encode
+from .call_stats import EXACT
 from .client import Client, Queued
 from .command import Command
 from .counters import Counters
+from .evict import Eviction
 from .lookups import use_keys
 from .monitor import Monitors
 from .slowlog import SlowLog, was_slow
@@ -40,6 +41,8 @@ class Engine(Protocol):
     counters: Counters
     monitors: Monitors
     slowlog: SlowLog
+    slow_after: float  # seconds
+    eviction: Eviction
     latency: Latency
     tracking: Tracking
 
@@ -55,14 +58,8 @@ class Engine(Protocol):
 
 def open_to(engine: Engine, client: Client) -> bool:
     """Return whether nobody is told of each command of this client's unit: for the rest of the unit, nobody will be."""
-    told = engine.monitors.clients or engine.tracking.clients or client.overhears
+    told = engine.monitors.clients or engine.tracking.clients or engine.eviction.keeping or client.overhears
     return not (told or engine.options.notify_keyspace_events)
-
-
-def slowness(engine: Engine) -> float:
-    """Return after how many seconds a command is slow."""
-    limit = engine.options.slowlog_log_slower_than
-    return min(limit / 1e6 if limit >= 0 else inf, engine.latency.least)
 
 
 def steps(engine: Engine, client: Client) -> Step:
@@ -70,7 +67,7 @@ def steps(engine: Engine, client: Client) -> Step:
     run = partial(engine.run, client)
     if not open_to(engine, client):
         return run
-    unit, calls, perform, slow = engine.unit, engine.counters.calls, engine.perform, slowness(engine)
+    unit, calls, perform, slow = engine.unit, engine.counters.calls, engine.perform, engine.slow_after
 
     def step(command: Command, args: list[bytes]) -> Value:
         if not command.contained:
@@ -90,7 +87,11 @@ def steps(engine: Engine, client: Client) -> Step:
         elif command.only_uses:
             use_keys(client.db, command, args)
         took = perf_counter() - began
-        calls.took[command.name][floor(took * 1e6 + 0.5)] += 1
+        each = int(took * 1e6 + 0.5)
+        if each < EXACT:
+            calls.short[command.name][each] += 1
+        else:
+            calls.add(command.name, took)
         if took >= slow:
             was_slow(engine, client, command, args, took * 1e6)
         return answer
@@ -99,9 +100,9 @@ def steps(engine: Engine, client: Client) -> Step:
 
 
 def execute(engine: Engine, client: Client, queue: list[Queued]) -> Encoded:
-    """Execute the queue of a transaction, whose commands are all plain, while `open_to`; return the array of replies."""
+    """Execute the queue of a transaction, if all its commands are plain, and `open_to`; return the array of replies."""
     commands, requests = [command for command, _ in queue], [args for _, args in queue]
-    step, slow, at = steps(engine, client), slowness(engine), 0
+    step, slow, at = steps(engine, client), engine.slow_after, 0
     output = bytearray(b"*%d\r\n" % len(queue))
     while at < len(queue):
         command, done = commands[at], 0

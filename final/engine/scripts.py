@@ -52,7 +52,7 @@ class Scripts:
     ) -> None:
         """The functions that scripts need of the engine.
 
-        `begin` returns a function that runs commands of a script as parts of the current one. `full` returns whether `maxmemory` is exceeded.
+        `begin` returns a function that runs the commands of a script. `full` returns whether `maxmemory` is exceeded.
         `admission` says whether they may write and read. `while_busy` is called repeatedly when a script has run for
         longer than `busy-reply-threshold`: it answers other clients with BUSY.
         """

@@ -18,7 +18,7 @@ from ..protocol.writer import encode_request
 from ..server_log import log
 from .folder import Folder, private, size_in_place, touched
 from .health import Event, Health, State
-from .read import CorruptLog, Progress, Refusable, read_file
+from .read import Batch, CorruptLog, Progress, read_file
 from .record import Change, Record, encode_unit
 
 
@@ -78,11 +78,12 @@ class Log:
             remedy = "then fix it, restore it, or move the whole folder away"
             raise CorruptLog(self.folder.manifest_path, 0, str(error), remedy) from None
 
-    def load(self) -> Iterator[Refusable]:
-        """Call `enter`, then yield each request in order, with a function for a request that cannot be run.
+    def load(self) -> Iterator[Batch]:
+        """Call `enter`, then yield all requests in order, in batches, with a function for one that cannot be run.
 
-        The function takes the reason and raises CorruptLog. An incomplete request or transaction at the end of the
-        last file is cut off, with a warning in the server log. Other damage raises CorruptLog; no file is changed.
+        The function takes its index and the reason, and raises CorruptLog. An incomplete request or transaction at the
+        end of the last file is cut off, with a warning in the server log. Other damage raises CorruptLog; no file is
+        changed.
         """
         self.enter(upgrade=True)
         files = self.folder.manifest.files

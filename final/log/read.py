@@ -13,9 +13,11 @@ A request has no checksum, so some damage cannot be detected:
 All other damage is found, and reported with its offset.
 """
 
-import re
 import time
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from shlex import quote
@@ -24,16 +26,12 @@ from typing import NoReturn
 from ..server_log import log
 from .rdb.cursor import BadSnapshot, Cursor
 from .rdb.read import MAGIC, read_snapshot
+from .split import Args, Malformed, misled, split
 
-CHUNK = 1 << 18  # bytes read at once while loading: what they are split into fits into a processor's cache
-STEP = 4096  # requests after which the progress is looked at
-Args = list[bytes]
+CHUNK = 1 << 16  # bytes read at once while loading: what they are split into fits into a processor's cache
+STEP = 4096  # requests of a snapshot in a batch
 Request = tuple[int, int, Args]  # the offsets of its start and its end, and its arguments; an annotation has none
-Refusable = tuple[Args, Callable[[str], NoReturn]]  # a request, and a function that refuses it, for a reason
-_COUNTS = {b"*%d" % count: count for count in range(1, 1024)}  # headers that `split` may take: of requests …
-_LENGTHS = {b"$%d" % length: length for length in range(4096)}  # … and of arguments
-HEADER = re.compile(rb"\*(?:([1-9][0-9]{0,9})(?:\r(\n)?)?)?")  # also matches its beginning; group 2: it is complete
-LENGTH = re.compile(rb"\$(?:(0|[1-9][0-9]{0,17})(?:\r(\n)?)?)?")
+Batch = tuple[list[Args], Callable[[int, str], NoReturn]]  # requests, and a function that refuses one, for a reason
 
 
 class CorruptLog(Exception):
@@ -47,8 +45,22 @@ class CorruptLog(Exception):
         self.offset, self.reason = offset, reason
 
 
-class Malformed(Exception):
-    """Data that is not a request, nor the beginning of one."""
+@dataclass
+class Block:
+    """Requests that follow each other, with the offset of each one's start, and that of the end of the last one."""
+
+    requests: list[Args] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+    end: int = 0
+
+    def add(self, start: int, end: int, args: Args) -> None:
+        """Add a request."""
+        self.requests.append(args)
+        self.starts.append(start)
+        self.end = end
+
+    def __iter__(self) -> Iterator[Request]:
+        return zip(self.starts, [*self.starts[1:], self.end], self.requests, strict=True)
 
 
 class Progress:
@@ -62,42 +74,48 @@ class Progress:
         self.due = time.monotonic() + 1
 
     def count(self, requests: int, place: int) -> None:
-        """So many requests are read, up to `place` in the current file: log it if a second has passed.
+        """Count requests, which begin at `place` in the current file; log how far it is if a second has passed.
 
-        Called after each STEP requests: a call after each would cost as much as a tenth of its reading.
+        Called after each batch: a call after each request would cost as much as a tenth of its reading.
         """
+        self.requests += requests
         if (now := time.monotonic()) >= self.due:
             self.due = now + 1
             part = (self.before + place) * 100 // self.total
-            log.info("loading %s: %d requests, %d%%", self.what, requests, part)
+            log.info("loading %s: %d requests, %d%%", self.what, self.requests, part)
 
 
-def read_file(path: Path, progress: Progress) -> Generator[Refusable, None, int]:
-    """Yield the requests of one file, each with a function that refuses it; return the size of its complete part."""
-    start = whole = 0
-    number = progress.requests
+def read_file(path: Path, progress: Progress) -> Generator[Batch, None, int]:
+    """Yield the requests of one file, in batches, each with a function that refuses the one of an index.
 
-    def refuse(reason: str) -> NoReturn:
-        raise CorruptLog(path, start, reason)
-
-    for start, end, args in read_all(path):
-        if args:
-            yield args, refuse
-            number += 1
-            if number % STEP == 0:
-                progress.count(number, start)
-        whole = end
-    progress.requests = number
+    Return the size of the complete part.
+    """
+    whole = 0
+    for block in read_all(path):
+        yield block.requests, partial(refuse, path, block)
+        progress.count(len(block.requests), block.starts[0])
+        whole = block.end
     progress.before += whole
     return whole
 
 
-def read_all(path: Path) -> Iterator[Request]:
+def refuse(path: Path, block: Block, index: int, reason: str) -> NoReturn:
+    """Refuse a request that cannot be executed."""
+    raise CorruptLog(path, block.starts[index], reason)
+
+
+def batched(requests: Iterator[Request]) -> Iterator[Block]:
+    """The requests in blocks, none of them empty."""
+    while batch := list(islice(requests, STEP)):
+        yield Block([args for _, _, args in batch], [start for start, _, _ in batch], batch[-1][1])
+
+
+def read_all(path: Path) -> Iterator[Block]:
     """The requests of the snapshot that the file begins with, if any, and the units that follow."""
     begin = 0
-    for request in read_front(path):
-        yield request
-        begin = request[1]
+    for block in batched(read_front(path)):
+        yield block
+        begin = block.end
     yield from read_units(path, begin)
 
 
@@ -137,7 +155,7 @@ def unusable(path: Path, error: BadSnapshot) -> CorruptLog:
     return CorruptLog(path, error.offset, error.reason, "redis-check-rdb may know more; else take an older one")
 
 
-def read_units(path: Path, begin: int = 0) -> Iterator[Request]:
+def read_units(path: Path, begin: int = 0) -> Iterator[Block]:
     """The requests of one file, from an offset on. Those between MULTI and EXEC come only once EXEC is read.
 
     Requests in a transaction have the transaction's start and end. Raises CorruptLog, also when EXEC is missing and
@@ -145,22 +163,31 @@ def read_units(path: Path, begin: int = 0) -> Iterator[Request]:
     """
     transaction: list[Args] | None = None
     began = 0
-    for request in read_requests(path, begin):
-        start, end, args = request
-        if transaction is None:
-            if args and len(args[0]) == len(b"MULTI") and args[0].upper() == b"MULTI":
-                transaction, began = [], start
-            else:
-                yield request
-        elif args:
-            name = args[0].upper()
-            if name == b"EXEC":
-                yield from ((began, end, each) for each in transaction)
-                transaction = None
-            elif after_lost_exec(args):
-                raise CorruptLog(path, start, f"{args[0]!r} found where EXEC is missing")
-            else:
-                transaction.append(args)
+    for block in read_blocks(path, begin):
+        if transaction is None and min(map(len, block.requests)) > 1:  # so there is no MULTI
+            yield block
+            continue
+        whole = Block()
+        for start, end, args in block:
+            if transaction is None:
+                if args and len(args[0]) == len(b"MULTI") and args[0].upper() == b"MULTI":
+                    transaction, began = [], start
+                else:
+                    whole.add(start, end, args)
+            elif args:
+                name = args[0].upper()
+                if name == b"EXEC":
+                    for each in transaction or [[]]:
+                        whole.add(began, end, each)
+                    transaction = None
+                elif after_lost_exec(args):
+                    if whole.requests:
+                        yield whole  # one of them may be refused, which is found first
+                    raise CorruptLog(path, start, f"{args[0]!r} found where EXEC is missing")
+                else:
+                    transaction.append(args)
+        if whole.requests:
+            yield whole
 
 
 def after_lost_exec(args: Args) -> bool:
@@ -172,7 +199,13 @@ def after_lost_exec(args: Args) -> bool:
 
 
 def read_requests(path: Path, begin: int = 0) -> Iterator[Request]:
-    """The complete requests of one file, from an offset on, and the annotations between them.
+    """The complete requests of one file, from an offset on, and the annotations between them: see `read_blocks`."""
+    for block in read_blocks(path, begin):
+        yield from block
+
+
+def read_blocks(path: Path, begin: int = 0) -> Iterator[Block]:
+    """The complete requests of one file, from an offset on, and the annotations between them: a block for each chunk.
 
     Each must be, byte for byte, as a server writes it, so that damage that still looks like RESP, such as a flipped
     bit in a length, is found where it is. A line that begins with # is an annotation, as Redis writes with
@@ -182,107 +215,21 @@ def read_requests(path: Path, begin: int = 0) -> Iterator[Request]:
         file.seek(begin)
         start, rest, size = begin, b"", CHUNK
         while chunk := file.read(size):
-            data, place = rest + chunk, 0
+            data, place, block, problem = rest + chunk, 0, Block(), ""
+            requests, starts = block.requests, block.starts
             try:
                 for args, end in split(data):
-                    yield start + place, start + end, args
+                    requests.append(args)
+                    starts.append(start + place)
                     place = end
             except Malformed as error:
-                raise CorruptLog(path, start + place, str(error)) from None
-            start, rest = start + place, data[place:]
+                problem = str(error)
+            start = block.end = start + place
+            if requests:
+                yield block
+            if problem:
+                raise CorruptLog(path, start, problem)
+            rest = data[place:]
             size = max(CHUNK, len(rest))  # else each chunk of a long argument would be split again with those before it
     if reason := misled(rest):
         raise CorruptLog(path, start, reason)
-
-
-def split(data: bytes) -> Iterator[tuple[Args, int]]:
-    """The complete requests at the start of `data`, each with the place where it ends. Raises Malformed.
-
-    Split at CRLF, every second piece of `*2 $3 GET $1 k` is an argument, and the piece before it says its length.
-    If that does not match, because an argument contains CRLF, is long or incomplete, `careful` parses the request.
-    The lengths of all pieces are computed at once, so a SET takes 1.0 µs, and 3 in `careful`.
-    Not shared with `Reader._split`: that one needs no offsets, and leaves all the rest to `next` at the first mismatch.
-    """
-    pieces = data.split(b"\r\n")
-    sizes = list(map(len, pieces))
-    expected = list(map(_LENGTHS.get, pieces))  # for a piece that is a header, the length of the next piece
-    at = place = 0
-    last = len(pieces) - 1  # the last piece does not end with CRLF
-    while place < len(data):
-        count = _COUNTS.get(pieces[at])
-        if count and (stop := at + 1 + 2 * count) <= last and expected[at + 1 : stop : 2] == sizes[at + 2 : stop : 2]:
-            place += sum(sizes[at:stop]) + 2 * (stop - at)
-            yield pieces[at + 2 : stop : 2], place
-            at = stop
-        elif found := careful(data, place):
-            at += data.count(b"\r\n", place, found[1])
-            place = found[1]
-            yield found
-        else:
-            return
-
-
-def careful(data: bytes, place: int = 0) -> tuple[Args, int] | None:
-    """The request or annotation at `place`, and where it ends; None: it is incomplete. Raises Malformed."""
-    if data.startswith(b"#", place):
-        end = data.find(b"\r\n", place)
-        return ([], end + 2) if end >= 0 else None
-    args: Args = []
-    count, place = number(HEADER, data, place)
-    while len(args) < count:
-        length, place = number(LENGTH, data, place)
-        if length < 0 or place + length + 2 > len(data):
-            return None
-        args.append(data[place : place + length])
-        place += length
-        if data[place : place + 2] != b"\r\n":
-            raise Malformed("an argument is not as long as its header says")
-        place += 2
-    return (args, place) if args else None
-
-
-def number(header: re.Pattern[bytes], data: bytes, place: int) -> tuple[int, int]:
-    """The number in a header, and the place behind it; -1 if the header is incomplete. Raises Malformed."""
-    found = header.match(data, place)
-    if found is not None and found[2]:
-        return int(found[1]), found.end()
-    if place < len(data) and (found is None or found.end() < len(data)):
-        sign = header.pattern[1:2].decode()
-        starts = data.startswith(sign.encode(), place)
-        raise Malformed("a header that no server writes" if starts else f"expected '{sign}'")
-    return -1, place
-
-
-def misled(rest: bytes) -> str:
-    """Why the incomplete request at the end of a file was not cut off there, but is damaged; "" if it may be cut off.
-
-    With a damaged digit in its length, an argument seems to reach beyond the end of the file. But with the right digit
-    it ends at its CRLF, and complete requests follow.
-    """
-    header = HEADER.match(rest)
-    place = header.end() if header else 0
-    while (length := LENGTH.match(rest, place)) and length[2]:
-        place = length.end() + int(length[1]) + 2
-        if place > len(rest):
-            for right in neighbours(length[1]):
-                end = length.end() + int(right)
-                if rest[end : end + 2] == b"\r\n" and follows(rest[: length.start(1)] + right + rest[length.end(1) :]):
-                    return f"the length {int(length[1])} leads beyond the end of the file, {int(right)} would be right"
-    return ""
-
-
-def neighbours(digits: bytes) -> Iterator[bytes]:
-    """The numbers that differ in one digit."""
-    for at in range(len(digits)):
-        for digit in b"0123456789":
-            if digit != digits[at]:
-                yield digits[:at] + bytes([digit]) + digits[at + 1 :]
-
-
-def follows(data: bytes) -> bool:
-    """Whether `data` begins with two complete requests."""
-    try:
-        first = careful(data)
-        return first is not None and bool(careful(data, first[1]))
-    except Malformed:
-        return False

@@ -9,6 +9,7 @@ is always a complete one. SAVE makes everyone wait; BGSAVE, and the save points,
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -19,10 +20,10 @@ from ..latency import Latency
 from ..protocol.errors import ReplyError
 from ..server_log import log
 from .child import Child, Visit, Wanted, joined, write_file
-from .folder import sync_names
+from .folder import freed_by_a_thread, sync_names
 from .rdb.cursor import BadSnapshot
 from .rdb.write import snapshot, with_checksum
-from .read import STEP, Progress, Refusable, read_rdb, unusable
+from .read import Batch, Block, Progress, batched, read_rdb, unusable
 
 RETRY = 5_000  # milliseconds after a failure before the next automatic try (CONFIG_BGSAVE_RETRY_DELAY)
 OTHER_CHILD = (
@@ -212,30 +213,28 @@ class Snapshots:
     def replace(self, draft: Path) -> None:
         """Replace the last snapshot by a file that is complete and on the disk. Raises OSError."""
         try:
-            draft.rename(self.path)
+            with freed_by_a_thread(self.path):
+                draft.rename(self.path)
             sync_names(self.path.parent)
         except OSError:
             draft.unlink(missing_ok=True)
             raise
 
-    def load(self) -> Iterator[Refusable]:
+    def load(self) -> Iterator[Batch]:
         """Yield the requests of the snapshot, if there is one, each with a function that refuses it.
 
         Raises OSError, and CorruptLog if the snapshot is damaged, at the latest at its end.
         """
         if not self.path.exists():
             return
-        start = 0
-
-        def refuse(reason: str) -> NoReturn:
-            raise unusable(self.path, BadSnapshot(start, reason))
-
         progress = Progress(self.path.stat().st_size, "the snapshot")
-        for number, (start, _, args) in enumerate(read_rdb(self.path, self.loaded_about), start=1):
-            if args:
-                yield args, refuse
-                if number % STEP == 0:
-                    progress.count(number, start)
+        for block in batched(read_rdb(self.path, self.loaded_about)):
+            yield block.requests, partial(self._refuse, block)
+            progress.count(len(block.requests), block.starts[0])
+
+    def _refuse(self, block: Block, index: int, reason: str) -> NoReturn:
+        """Refuse a request that cannot be executed."""
+        raise unusable(self.path, BadSnapshot(block.starts[index], reason))
 
     def state(self) -> dict[str, Any]:
         """The fields of INFO about snapshots."""

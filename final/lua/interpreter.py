@@ -17,7 +17,8 @@ from .libraries import calls
 from .limits import DEEPEST, ENDED, KILLED, LOOK_EVERY, MOST_MEMORY, RESERVE, SHORT, STEPS, VALUE, Killed, lupa, never
 
 Call = Callable[[list[bytes], int], Value]  # runs a command for a script in RESP 2 or 3; an error is a reply too
-MayCall = Callable[[list[bytes]], bool]  # whether the user of the script may run a command
+MayCall = Callable[[list[bytes]], bool]  # whether the user of the script may run a command: `bool` allows all
+SIMPLE = {text: (text.encode(), 1) for text in ("OK", "PONG")}  # what `_brief` returns for frequent simple strings
 BIG = re.compile(rb"-?\d{1,4000}")  # Python does not parse integers of more than 4300 digits
 
 
@@ -37,9 +38,7 @@ class Interpreter:
 
     CHUNK = "user_script"  # what Lua's error messages call the source
 
-    def __init__(
-        self, check: Callable[[], bool], log: Callable[[int, str], None], may_call: MayCall = lambda _: True
-    ) -> None:
+    def __init__(self, check: Callable[[], bool], log: Callable[[int, str], None], may: MayCall = bool) -> None:
         """`check`, called regularly, returns whether the script must end; `log` logs a text."""
         lua = lupa()
         self._error, self._type, self._check = lua.LuaError, lua.lua_type, check
@@ -64,7 +63,7 @@ class Interpreter:
         self._compile, self._run, self._get, self._null, self._load_library = prelude(
             self._answer,
             self._brief,
-            self._guarded(lambda *args: may_call(list(args))),
+            self._guarded(lambda *args: may(list(args))),
             self._hook,
             self._guarded(lambda level, text: log(int(level), text.decode(errors="replace"))),
             self._guarded(sha),
@@ -133,7 +132,7 @@ class Interpreter:
             finally:
                 self._lift()
             if function is None:
-                raise ReplyError(f"ERR Error compiling script (new function): {problem.decode(errors='replace')}")
+                raise ReplyError(f"ERR Error compiling script (new function): {problem.decode(errors='surrogateescape')}")
             self._scripts[name] = function, body.rstrip().count(b"\n") + 1
         return name
 
@@ -145,7 +144,7 @@ class Interpreter:
         """Run a script or a function; return its reply. `line`: of a tail call, whose errors have no line in Lua."""
         self.errors, self.repeated = [], []
         try:  # `third`: of a script that ends well, the RESP version that it chose; else the line of its error
-            fine, result, third, counted = self._run(function, *map(self._lua.table_from, (keys, arguments)))
+            fine, result, third, counted = self._run(function, line, *map(self._lua.table_from, (keys, arguments)))
         except self._error:  # not even Lua's own error message fitted in memory
             return self._failure(ENDED[MemoryError])
         finally:
@@ -155,7 +154,7 @@ class Interpreter:
         if isinstance(result, BaseException):
             raise result  # from `redis.call`: a bug of the server, which the script must not catch
         text = result.decode(errors="surrogateescape") if isinstance(result, bytes) else "ERR unknown error"
-        return self._failure(f"{text} script: {name.decode()}, on @{self.CHUNK}:{third or line}.", counted)
+        return self._failure(f"{text} script: {name.decode()}, on @{self.CHUNK}:{third}.", counted)
 
     def _failure(self, text: str, counted: Any = None) -> ReplyError:
         """An error in a script's reply. `counted`: it is one of a command."""
@@ -165,10 +164,11 @@ class Interpreter:
     def _answer(self, resp: float, count: float, args: Any) -> Any:
         """Run a command for `redis.call`, and return its reply as a Lua value; an error is a table with `err`."""
         self._lift()
-        return self._converted(lambda: self.run_command([args[place] for place in range(1, int(count) + 1)], int(resp)), resp)
+        request = [args[place] for place in range(1, int(count) + 1)]
+        return self._converted(lambda: self.run_command(request, int(resp)), resp)
 
     def _brief(self, *args: bytes) -> Any:
-        """Do what `_answer` does, for few and short arguments: a PING takes 3.6 µs instead of 7.2.
+        """Do what `_answer` does, for few arguments and RESP2: a PING takes 1.9 µs instead of 7.2.
 
         The limit on the memory stays for a short reply, for which the reserve is enough. Returned are this reply; the
         text of a simple string, and 1; or another reply, and 2, after the limit was lifted.
@@ -178,10 +178,8 @@ class Interpreter:
         if kind is int or (kind is bytes and len(answer) <= SHORT):
             return answer
         if kind is str:
-            return answer.encode(), 1
-        if answer is None:
-            return False
-        return self._converted(lambda: answer, 2), 2
+            return SIMPLE.get(answer) or (answer.encode(), 1)
+        return False if answer is None else (self._converted(lambda: answer, 2), 2)
 
     def _converted(self, answer: Callable[[], Value], resp: float) -> Any:
         """Return a reply as a Lua value."""

@@ -1,5 +1,6 @@
 -- The tables cjson, cmsgpack, struct and bit. Called once with the Python functions that do their work.
-local python, calls, null = ...
+-- Errors have the position in the script, as `raise` gives it: that of the function that called the library.
+local python, calls, null, raise = ...
 
 local error, type, tostring, tonumber, select = error, type, tostring, tonumber, select
 local unpack, format, huge = unpack, string.format, math.huge
@@ -7,14 +8,13 @@ local encode, decode, operate = python(calls.encode), python(calls.decode), pyth
 local msgpack, unmsgpack = python(calls.msgpack), python(calls.unmsgpack)
 local pack, unstruct, size = python(calls.pack), python(calls.unpack), python(calls.size)
 
--- Errors have the position in the script: the function that called the library.
 local function result(value, failure)
-    if failure then error(failure, 3) end
+    if failure then raise(failure, 3) end
     return value
 end
 
 local function bad(place, name, wanted)
-    error(format("bad argument #%d to '%s' (%s)", place, name, wanted), 3)
+    raise(format("bad argument #%d to '%s' (%s)", place, name, wanted), 3)
 end
 
 local function named(value, given) return given and type(value) or "no value" end
@@ -24,7 +24,7 @@ local function text(name, place, ...)
     local value = select(place, ...)
     if type(value) == "number" then value = tostring(value) end
     if type(value) ~= "string" then
-        error(format("bad argument #%d to '%s' (string expected, got %s)", place, name,
+        raise(format("bad argument #%d to '%s' (string expected, got %s)", place, name,
                      named(value, select("#", ...) >= place)), 3)
     end
     return value
@@ -35,10 +35,10 @@ end
 local function integer(name, place, value, least, most)
     local number = tonumber(value)
     if not number then
-        error(format("bad argument #%d to '%s' (number expected, got %s)", place, name, type(value)), 4)
+        raise(format("bad argument #%d to '%s' (number expected, got %s)", place, name, type(value)), 4)
     end
     if number ~= number or number < least or number > most then
-        error(format("bad argument #%d to '%s' (expected integer between %d and %d)", place, name, least, most), 4)
+        raise(format("bad argument #%d to '%s' (expected integer between %d and %d)", place, name, least, most), 4)
     end
     return number - number % 1
 end
@@ -116,7 +116,7 @@ local function some(data, limit, start)
     local found, failure = unmsgpack(data, limit, start)
     if failure then
         if failure:sub(1, 11) == "table index" then error(failure, 0) end
-        error(failure, 3)
+        raise(failure, 3)
     end
     if limit == 0 and start == 0 then return unpack(found, 1, found.n) end
     return found.next, unpack(found, 1, found.n)
@@ -125,7 +125,7 @@ end
 local function optional(name, place, value)
     local number = tonumber(value)
     if value == nil or number then return number or 0 end
-    error(format("bad argument #%d to '%s' (number expected, got %s)", place, name, type(value)), 3)
+    raise(format("bad argument #%d to '%s' (number expected, got %s)", place, name, type(value)), 3)
 end
 
 function cmsgpack.unpack(...) return some(text("unpack", 1, ...), 0, 0) end

@@ -113,7 +113,8 @@ class Encoder:
             return quoted(key)
         if type(key) in (int, float):
             return b'"%b"' % self.number(key)
-        raise ValueError("Cannot serialise boolean: table key must be a number or string")
+        kind = "boolean" if isinstance(key, bool) else self.kind(key)
+        raise ValueError(f"Cannot serialise {kind}: table key must be a number or string")
 
 
 def quoted(text: bytes) -> bytes:

@@ -135,9 +135,10 @@ def unpack(data: bytes, limit: float, start: float, table: Callable[[Any], Any],
 
     Raises ValueError, and what `charge` and `table` raise.
     """
-    limit, start = int(limit), int(start)
+    limit, start = (int(each) if math.isfinite(each) else -(2**63) for each in (limit, start))  # as C converts them
     if limit < 0 or start < 0:
-        raise ValueError(f"Invalid request to unpack with offset of {start} and limit of {len(data)}.")
+        shown = (start + 2**31) % 2**32 - 2**31
+        raise ValueError(f"Invalid request to unpack with offset of {shown} and limit of {len(data)}.")
     if start > len(data):
         raise ValueError(f"Start offset {start} greater than input length {len(data)}.")
     decoder = Decoder(data, start, table, charge)

@@ -14,8 +14,9 @@ local unpack, format, byte, find, gsub, sub = unpack, string.format, string.byte
 local sethook, getinfo, concat, null = debug.sethook, debug.getinfo, table.concat, newproxy()
 local create, resume, collect, max, min = coroutine.create, coroutine.resume, collectgarbage, math.max, math.min
 
+local lines = 1       -- of the script that runs
 local killed = false  -- SCRIPT KILL was received: the script ends, whatever it catches
-local FEW = 16        -- arguments that are handed over without a table
+local FEW = 16        -- arguments that are handed to Python without a table
 local resp = 2        -- the RESP version of the replies of redis.call
 
 -- Memory in KiB. A script may use `most`, plus a reserve that lupa needs to call Python.
@@ -66,14 +67,6 @@ local function args_of(...)
     return count, args
 end
 
--- Whether these are strings, none of them long. (count: how many)
-local function are_brief(count, a, b, c, ...)
-    return type(a) == "string" and #a < 1024
-        and (count < 2 or type(b) == "string" and #b < 1024)
-        and (count < 3 or type(c) == "string" and #c < 1024)
-        and (count < 4 or are_brief(count - 3, ...))
-end
-
 local function checked(result)
     if type(result) == "table" and result.err then
         result.ignore_error_stats_update = true  -- it is counted, whatever becomes of it
@@ -90,12 +83,17 @@ local function kept(result, how)
     return checked(result)
 end
 
+-- One to three strings go the shortest way, in which each call of a function was counted.
 local function call(...)
-    local count = select("#", ...)
-    if count <= FEW and are_brief(count, ...) and resp == 2 and collect("count") <= most then
+    local count, a, b, c = select("#", ...), ...
+    local briefly = resp == 2 and count <= FEW and collect("count") <= most
+    if briefly and type(a) == "string"
+        and (count == 1 or type(b) == "string" and (count == 2 or count == 3 and type(c) == "string")) then
         return kept(brief(...))
     end
-    return checked(answer(resp, args_of(...)))
+    local _, args = args_of(...)
+    if briefly then return kept(brief(unpack(args))) end
+    return checked(answer(resp, count, args))
 end
 
 -- Errors of the table redis have no position, those of the other libraries have the position in the script.
@@ -131,7 +129,7 @@ local redis = {
         if select("#", ...) < 2 then complain("redis.log() requires two arguments or more.") end
         local level, said = ..., {}
         if type(level) ~= "number" then complain("First argument must be a number (log level).") end
-        if level < 0 or level > 3 then complain("Invalid debug level.") end
+        if not (level >= 0 and level <= 3) then complain("Invalid debug level.") end
         for i = 2, select("#", ...) do said[i - 1] = tostring((select(i, ...))) end
         log(level, concat(said, " "))
     end,
@@ -161,7 +159,15 @@ local redis = {
 
 if chunk == "user_function" then redis.breakpoint, redis.debug, redis.replicate_commands = nil end
 
-local made = libraries(python, calls, null)
+-- Raise an error with the position in the script; `level` as for `error`. A tail call has lost its line: most likely it
+-- is the last one.
+local function raise(problem, level)
+    local place = getinfo(level + 1, "S")
+    if place and place.what == "tail" then error(chunk .. ":" .. lines .. ": " .. problem, 0) end
+    error(problem, level + 1)
+end
+
+local made = libraries(python, calls, null, raise)
 
 local globals  -- the table _G of scripts
 
@@ -175,6 +181,24 @@ end
 local function caught(fine, first, ...)
     if not fine and type(first) == "table" and rawget(first, "err") then first = rawget(first, "err") end
     return fine, first, ...
+end
+
+-- What a function of Lua's own returned, which `pcall` called; its errors get the position in the script, and its name.
+-- Errors of Lua itself, "attempt to compare …", have none there either.
+local function placed(name, fine, ...)
+    if fine then return ... end
+    local problem = ...
+    if type(problem) ~= "string" or problem == STARVED or find(problem, "^" .. chunk .. ":")
+        or find(problem, "^attempt") or find(problem, "^table index") then
+        error(problem, 0)
+    end
+    raise(gsub(problem, "'%?'", "'" .. name .. "'", 1), 3)
+end
+
+local function need(wanted, name, value)
+    if type(value) ~= wanted then
+        raise(format("bad argument #1 to '%s' (%s expected, got %s)", name, wanted, type(value)), 3)
+    end
 end
 
 local function compile(text, name)
@@ -195,14 +219,15 @@ local function readonly(original)
     return shown
 end
 
-local function guarded(change)
-    return function(target, ...)
+local function guarded(name, change)
+    return function(...)
+        local target = ...
         if target ~= nil and frozen[target] then complain("Attempt to modify a readonly table") end
-        return change(target, ...)
+        return placed(name, pcall(change, ...))
     end
 end
 
-for _, name in ipairs({"insert", "remove", "sort", "setn"}) do table[name] = guarded(table[name]) end
+for _, name in ipairs({"insert", "remove", "sort", "setn"}) do table[name] = guarded(name, table[name]) end
 
 -- Each coroutine needs its own hook.
 local function hook()
@@ -212,32 +237,64 @@ local function hook()
     end
 end
 
+-- The text of an error gets the position where the coroutine was called in front of the one where it was raised.
 local function passed(fine, ...)
     if fine then return ... end
-    error(..., 0)
+    local problem = ...
+    if type(problem) ~= "string" or problem == STARVED then error(problem, 0) end
+    raise(problem, 3)
 end
 
-function coroutine.create(body)
-    local made = create(body)
+local function hooked(made)
     sethook(made, hook, "", steps)
     return made
 end
 
-function coroutine.resume(...) return through(resume(...)) end
+function coroutine.create(body) return hooked(placed("create", pcall(create, body))) end
+
+function coroutine.resume(thread, ...)
+    if type(thread) ~= "thread" then raise("bad argument #1 to 'resume' (coroutine expected)", 2) end
+    return through(resume(thread, ...))
+end
 
 function coroutine.wrap(body)
-    local made = coroutine.create(body)
+    local made = hooked(placed("wrap", pcall(create, body)))
     return function(...) return passed(resume(made, ...)) end
 end
 
 -- The matcher is a C function that recurses for each quantifier of the pattern, and the C stack is limited.
 local QUANTIFIERS = 5000
 
-local function placed(name, fine, ...)
-    if fine then return ... end
-    local problem = ...
-    if type(problem) ~= "string" or problem == STARVED or find(problem, "^" .. chunk .. ":") then error(problem, 0) end
-    error(gsub(problem, "'%?'", "'" .. name .. "'", 1), 3)
+-- Redis has a generator of its own, so that a seed gives the same numbers on every machine (`rand.c`). Its state has
+-- 48 bits, here in two halves.
+local high, low = 0x1234AB, 0xCD330E
+local lua_random, lua_seed, floor = math.random, math.randomseed, math.floor
+
+local function fraction()
+    local product = low * 0xECE66D + 0xB  -- the multiplier is 0x5DEECE66D
+    high = (high * 0xECE66D + low * 0x5DE + floor(product / 2^24)) % 2^24
+    low = product % 2^24
+    return (high * 2^7 + floor(low / 2^17)) % 0x7FFFFFFF / 0x7FFFFFFF
+end
+
+local function int(value)  -- as C converts a number
+    local number = tonumber(value)
+    return ((number < 0 and -floor(-number) or floor(number)) + 2^31) % 2^32 - 2^31
+end
+
+function math.random(...)
+    placed("random", pcall(lua_random, ...))  -- checks the arguments
+    local count, from, to = select("#", ...), ...
+    if count == 0 then return fraction() end
+    if count == 1 then from, to = 1, from end
+    from, to = int(from), int(to)
+    return floor(fraction() * int(to - from + 1)) + from
+end
+
+function math.randomseed(...)
+    placed("randomseed", pcall(lua_seed, ...))
+    local state = int((...)) % 2^32 * 2^16 + 0x330E
+    high, low = floor(state / 2^24), state % 2^24
 end
 
 for _, name in ipairs({"find", "match", "gmatch", "gsub"}) do
@@ -246,29 +303,31 @@ for _, name in ipairs({"find", "match", "gmatch", "gsub"}) do
         local _, pattern, _, plain = ...
         if type(pattern) == "string" and #pattern > QUANTIFIERS and not (plain and name == "find")
             and select(2, gsub(pattern, "[-*+?]", "")) > QUANTIFIERS then
-            error("pattern too complex", 2)
+            raise("pattern too complex", 2)
         end
         return placed(name, pcall(search, ...))
     end
 end
 
 string.gfind = string.gmatch
-getmetatable("").__metatable = false
 
 local known = {
     assert = assert, error = error, getmetatable = getmetatable, ipairs = ipairs,
     rawequal = rawequal, select = select, tonumber = tonumber, tostring = tostring, type = type, unpack = unpack,
-    _VERSION = _VERSION, setmetatable = guarded(setmetatable), rawset = guarded(rawset), loadstring = compile,
+    _VERSION = _VERSION, setmetatable = guarded("setmetatable", setmetatable), rawset = guarded("rawset", rawset),
     string = readonly(string), table = readonly(table), math = readonly(math), coroutine = readonly(coroutine),
     redis = readonly(redis), cjson = readonly(made.cjson), cmsgpack = readonly(made.cmsgpack),
     struct = readonly(made.struct), bit = readonly(made.bit), gcinfo = gcinfo,
 }
+getmetatable("").__metatable = readonly({__index = known.string})
 
 -- All scripts share the garbage collector: a script may run it, but its settings are only stored, until it ends.
 local settings = {}
 function known.collectgarbage(option, value)
     if option == "stop" or option == "restart" then return 0 end
-    if option ~= "setpause" and option ~= "setstepmul" then return collect(option, value) end
+    if option ~= "setpause" and option ~= "setstepmul" then
+        return placed("collectgarbage", pcall(collect, option, value))
+    end
     local before = settings[option] or 200
     settings[option] = tonumber(value) or 0
     return before
@@ -282,9 +341,22 @@ function known.xpcall(body, handler)
         return handler(problem)
     end))
 end
-function known.next(target, ...) return next(frozen[target] or target, ...) end
-function known.pairs(target) return known.next, target end
-function known.rawget(target, key) return rawget(frozen[target] or target, key) end
+function known.next(target, ...)
+    need("table", "next", target)
+    return next(frozen[target] or target, ...)
+end
+function known.pairs(target)
+    need("table", "pairs", target)
+    return known.next, target
+end
+function known.rawget(target, key)
+    need("table", "rawget", target)
+    return rawget(frozen[target] or target, key)
+end
+function known.loadstring(text, name)
+    if type(text) ~= "number" then need("string", "loadstring", text) end
+    return compile(tostring(text), name)
+end
 function known.load(read, name)
     local pieces = {}
     for piece in read do
@@ -328,13 +400,13 @@ local function explain(problem)
     else
         problem = "ERR " .. tostring(problem)
     end
-    -- No line: a tail call has lost it.
-    return {text = tostring(problem), line = place and place.currentline, counted = counted}
+    return {text = tostring(problem), line = place and place.currentline or lines, counted = counted}
 end
 
-local function run(script, keys, arguments)
-    if not tidy() then return false, "ERR not enough memory", nil, false end
+local function run(script, count, keys, arguments)
+    if not tidy() then return false, "ERR not enough memory", count, false end
     restrict()
+    lines = count
     local body = script
     resp, killed, settings = 2, false, {}
     if chunk == "user_function" then
@@ -349,7 +421,7 @@ local function run(script, keys, arguments)
     if not tidy() then fine, result = false, STARVED end
     if fine or type(result) == "userdata" then return fine, result, resp, false end
     if type(result) == "table" then return false, result.text, result.line, result.counted and true end
-    return false, "ERR " .. tostring(result), nil, false  -- `explain` failed
+    return false, "ERR " .. tostring(result), lines, false  -- `explain` failed
 end
 
 local function load_script(text)

@@ -162,9 +162,10 @@ def unpack(format: bytes, data: bytes, start: float, table: Callable[[Any], Any]
 
     Raises ValueError, and what `table` raises.
     """
-    if start < 1:
+    first = int(start) if math.isfinite(start) else -1
+    if first == 0:
         raise wrong(3, "unpack", "offset must be 1 or greater")
-    layout, offset = Layout(format, "unpack"), int(start) - 1
+    layout, offset = Layout(format, "unpack"), (first - 1) % 2**64  # one below 0 is beyond the end, as in C
     values: list[Any] = []
     for letter, width in layout:
         offset += layout.padding(letter, width, offset)
@@ -187,7 +188,7 @@ def unpack(format: bytes, data: bytes, start: float, table: Callable[[Any], Any]
         elif letter != b"x":
             values.append(unpack_integer(part, letter, layout))
         offset += width + (letter == b"s")
-    values.append(offset + 1)
+    values.append((offset + 1 + 2**63) % 2**64 - 2**63)
     return table({**dict(enumerate(values, start=1)), b"n": len(values)})
 
 

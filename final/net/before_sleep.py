@@ -21,6 +21,8 @@ SLICE = 0.002  # seconds of executing in one iteration; then what has come in me
 class Served(Protocol):
     """What an iteration asks of a connection."""
 
+    output: bytearray  # what `send` writes
+
     def take_turn(self) -> None:
         """It is the client's turn: execute more of its requests."""
 
@@ -48,6 +50,7 @@ class Iteration:
         self.end = end
         self.unsent: dict[Served, None] = {}  # connections whose replies are written at the end of this iteration
         self.queue: OrderedDict[Served, None] = OrderedDict()  # connections that wait for a turn, in order
+        self.received: list[int] = []  # the lengths of the chunks that have come in this iteration
         self.scheduled = False  # the event loop will call `begin_next`
         self.slice = SLICE  # seconds of executing in one iteration
         self.deadline = 0.0  # the end of those, by `perf_counter`; 0: nothing was executed so far
@@ -120,6 +123,10 @@ class Iteration:
         """
         if self.engine.tracking.changed:
             self.engine.tracking.broadcast()
+        counters, received = self.engine.counters, self.received
+        counters.reads += len(received)
+        counters.input += sum(received)
+        received.clear()
         log = self.engine.log
         if log is not None:
             began, event = perf_counter(), self.writing(log)
@@ -137,10 +144,13 @@ class Iteration:
             if log.displaced and self.engine.options.appendfsync == "always":
                 return
         unsent, self.unsent = self.unsent, {}
-        self.engine.counters.writes += len(unsent)
+        sent = 0
         for connection in unsent:
+            sent += len(connection.output)
             try:
                 connection.send()
             except Exception as error:  # else the connections after it would never get their replies
                 connection.fail(error)
                 connection.hang_up()
+        counters.writes += len(unsent)
+        counters.output += sent

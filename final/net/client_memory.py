@@ -6,7 +6,6 @@ from typing import Any, Protocol
 
 from ..config.options import Options
 from ..engine.client import Client, Usage
-from ..protocol.numeric import parse_memory
 from ..protocol.reader import Reader
 from .connection_state import PAUSED, State
 
@@ -54,7 +53,7 @@ def limit_of(options: Options) -> int | None:
     """Return how many bytes the clients may take; None: there is no limit."""
     share = options.maxmemory_clients
     percent = share.endswith("%")
-    limit = options.maxmemory * int(share[:-1]) // 100 if percent else parse_memory(share)
+    limit = options.maxmemory * int(share[:-1]) // 100 if percent else int(share)
     return max(limit, LEAST) if limit else None
 
 

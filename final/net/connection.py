@@ -79,8 +79,7 @@ class Connection(Sending):
         if self.state is CLOSING:
             return
         self.client.last_interaction = self.engine.unit.recently
-        self.counters.input += len(data)
-        self.counters.reads += 1
+        self.iteration.received.append(len(data))
         in_time = self.state is READY and perf_counter() < (self.iteration.deadline or inf)
         try:
             (self.reader.feed if in_time else self.reader.keep)(data)
@@ -115,7 +114,9 @@ class Connection(Sending):
             iteration.fast_path.take(self.client, ready, self.output, SHARE, ROOM, deadline)
         except Exception as error:
             self.fail(error)
-        iteration.send_soon(self)
+        if not iteration.scheduled:
+            iteration.schedule()
+        iteration.unsent[self] = None  # `send_soon`, without a call
         return not ready
 
     def run(self) -> None:
@@ -273,9 +274,8 @@ class Connection(Sending):
     def eof_received(self) -> bool:
         """The client has sent EOF. Return True, to keep the connection open until the last replies are written.
 
-        Requests that wait for the client's turn are still executed, and then the connection is closed. A request
-        that CLIENT PAUSE delays is not executed. A blocked command ends at once, without a reply: else it could pop an
-        element for a client that has gone.
+        Requests that wait for the client's turn are still executed, and then the connection is closed. One that a pause
+        delays is not. A blocked command ends without a reply: else it could pop an element for a client that has gone.
         """
         self.move(EOF)
         if self.state is CLOSING:

@@ -29,7 +29,7 @@ class Sending(asyncio.Protocol):
 
     def __init__(self, iteration: Iteration, transport: asyncio.Transport, client: Client) -> None:
         self.iteration = iteration
-        self.engine, self.counters = iteration.engine, iteration.engine.counters
+        self.engine = iteration.engine
         self.transport = transport
         self.client = client
         client.usage = partial(usage_of, self)
@@ -44,6 +44,7 @@ class Sending(asyncio.Protocol):
         if type(value) is bytes and len(value) > LARGE:
             self.output += b"$%d\r\n" % len(value)
             self.large += (memoryview(self.output), memoryview(value))
+            self.engine.counters.output += len(self.output) + len(value)
             self.output = bytearray(b"\r\n")
         else:
             self.output += encode(value, self.client.protocol)
@@ -51,16 +52,15 @@ class Sending(asyncio.Protocol):
     def send(self) -> None:
         """Check the output limit, write `output`, and close the connection if `client.closing` is set."""
         client = self.client
-        if client.subscribed or client.replica or self.engine.options.client_output_buffer_limit.normal:
+        listens = client.channels or client.patterns or client.shard_channels  # `subscribed`, without a call
+        if listens or client.replica or self.engine.options.client_output_buffer_limit.normal:
             self.check_output_limit()
         if not self.transport.is_closing():
             if self.large or len(self.output) > LARGE:
                 if self.output:
                     self.large.append(memoryview(self.output))
                 self.send_large()
-            else:
-                self.counters.output += len(self.output)
-                # asyncio keeps what it cannot write yet: a view avoids a copy
+            else:  # asyncio keeps what it cannot write yet: a view avoids a copy
                 self.transport.write(memoryview(self.output) if len(self.output) > SMALL else self.output)
             if client.replica is not None:
                 self.feed(client.replica)
@@ -80,7 +80,6 @@ class Sending(asyncio.Protocol):
             whole = self.large.popleft()
             if len(whole) > LARGE:
                 self.large.appendleft(whole[LARGE:])
-            self.counters.output += len(whole[:LARGE])
             self.transport.write(whole[:LARGE])
         self.choke(bool(self.large) or self.full)
         if self.large and not self.full:
@@ -107,7 +106,7 @@ class Sending(asyncio.Protocol):
             if self.choked or not (data := replica.take(CHUNK)):
                 return
             self.transport.write(data)
-            self.counters.replica_output += len(data)
+            self.engine.counters.replica_output += len(data)
         self.client.wake()
 
     def check_output_limit(self) -> None:

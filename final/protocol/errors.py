@@ -6,11 +6,11 @@ class ReplyError(Exception):
 
 
 class NamingError(ReplyError):
-    """One that ends with the name of the command as the client typed it. The engine knows the request, and adds it."""
+    """One with the name of the command as the client typed it, in place of `{}`. The engine knows the request."""
 
     def naming(self, command: bytes) -> ReplyError:
         """Return the complete error."""
-        return ReplyError(f"{self}{shown(command)}")
+        return ReplyError(str(self).format(shown(command)))
 
 
 def shown(arg: bytes, most: int | None = 128) -> str:

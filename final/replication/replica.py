@@ -21,7 +21,7 @@ from pathlib import Path
 from time import perf_counter
 
 from ..log.rdb.cursor import BadSnapshot
-from ..log.read import Malformed
+from ..log.split import Malformed
 from ..protocol.errors import ReplyError
 from ..protocol.writer import encode_request
 from ..server_log import log
@@ -50,7 +50,7 @@ class Replica:
         self.state = State.WAITING
         self.line: Line | None = None
         self.problem = ""  # with the last connection, and in the server log
-        self.failures = 0  # snapshots in a row that could not be loaded
+        self.failures = 0  # snapshots in a row that could not be stored or loaded
         self.heard = self.spoken = self.retry_at = engine.steady()  # by the steady clock, in milliseconds
         self.down_since: int | None = None  # None: there was no connection yet
         self.transfer: Transfer | None = None
@@ -115,6 +115,8 @@ class Replica:
             while self.step():
                 pass
         except (Broken, OSError, ValueError) as error:
+            if self.state is State.LOADING or isinstance(error, OSError):
+                self.failures += 1  # each try has the primary write a snapshot: do not ask for one each second
             self.break_off(str(error))
 
     def closed(self, reason: str) -> None:
@@ -244,7 +246,6 @@ class Replica:
                     self.go_on()
                     return False
         except (BadSnapshot, ReplyError) as error:
-            self.failures += 1  # each try has the primary write a snapshot: do not ask for one each second
             raise Broken(f"the snapshot cannot be loaded: {error}") from None
         self.transfer.close()
         self.transfer = self._loading = None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ..log.read import HEADER, LENGTH, Malformed, split
+from ..log.split import HEADER, LENGTH, Malformed, split
 
 Args = list[bytes]
 

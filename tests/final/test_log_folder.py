@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from final.config.options import parse as parse_option
 from final.config.values import check_name
-from final.log.folder import Folder
+from final.log.folder import Folder, freed_by_a_thread
 from final.log.manifest import Manifest, parse
 from final.log.read import CorruptLog
 from final.restore import restore
@@ -336,3 +336,35 @@ def test_a_name_is_refused_at_the_start_or_can_be_written_into_a_manifest_and_re
 def test_a_name_that_no_file_of_the_log_can_have_is_refused_in_redis_words(option: str, name: str, reason: str) -> None:
     with pytest.raises(ValueError, match=re.escape(reason)):
         parse_option(option, name)
+
+
+@pytest.mark.parametrize("change", ["delete", "replace", "fail"])
+def test_a_file_that_is_deleted_or_replaced_is_freed_by_a_thread(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, closed, close = tmp_path / "old", list[tuple[int, int]](), os.close
+    path.write_text("old")
+    identity = path.stat().st_ino
+
+    def closing(descriptor: int) -> None:
+        if os.fstat(descriptor).st_ino == identity:
+            closed.append((threading.get_ident(), os.fstat(descriptor).st_nlink))
+        close(descriptor)
+
+    monkeypatch.setattr(os, "close", closing)
+    match change:
+        case "delete":
+            folder = Folder(tmp_path, "log")
+            folder.remove(["old", "nothing"])
+            assert not path.exists()
+        case "replace":
+            (tmp_path / "new").write_text("new")
+            with freed_by_a_thread(path):
+                (tmp_path / "new").rename(path)
+            assert path.read_text() == "new"
+        case "fail":
+            with pytest.raises(OSError), freed_by_a_thread(path):
+                raise OSError
+    await_true(lambda: bool(closed), "the file is closed")
+    ((thread, names),) = closed
+    assert thread != threading.get_ident() and names == (change == "fail")

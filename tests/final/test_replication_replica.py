@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from final.log.read import Malformed
+from final.log.split import Malformed
+from final.replication.outgoing import Conversation
 from final.replication.replica_state import TRANSITIONS, Event, State
 from final.replication.stream import Stream
 from final.replication.transfer import Transfer
@@ -19,7 +20,7 @@ from stages.harness.wire import Client, Error, request
 from tests.support.folders import everything
 from tests.support.machine import busy_time_of
 from tests.support.observing import await_true
-from tests.support.oracle import final_server, redis_server
+from tests.support.oracle import InProcess, final_server, redis_server
 from tests.support.played_primary import MARK, REPLID, PlayedPrimary, snapshot_of, stream
 from tests.support.server_log import messages
 from tests.support.shared import Shared
@@ -509,6 +510,37 @@ def test_after_a_damaged_stream_all_data_is_asked_for(replica: Client, primary: 
     primary.send(b"nonsense")
     primary.await_end()
     assert primary.greet() == [b"?", b"-1"]
+
+
+@pytest.mark.parametrize("problem", ["no disk", "a damaged snapshot"])
+def test_a_snapshot_that_is_of_no_use_is_not_asked_for_each_second(tmp_path: Path, problem: str) -> None:
+    peer = InProcess(dir=str(tmp_path / "missing" if problem == "no disk" else tmp_path))
+    dialled: list[Conversation] = []
+    peer.engine.dial = lambda host, port, conversation, timeout: dialled.append(conversation)
+    peer.ask("REPLICAOF 127.0.0.1 1")
+    replica = peer.engine.replica
+    assert replica is not None
+    for number, seconds in enumerate((2, 4, 8), start=1):
+        replica.tick(peer.now)
+        assert len(dialled) == number
+        replica.opened(Deaf())
+        replica.received(3 * b"+OK\r\n")
+        replica.received(FULL + b"$9\r\nREDIS0010")
+        peer.now += seconds * 1000 - 1
+        replica.tick(peer.now)
+        assert len(dialled) == number
+        peer.now += 1
+
+
+class Deaf:
+    """A connection over which nothing is heard (a `Line`)."""
+
+    unsent = 0
+
+    def write(self, data: bytes) -> None: ...
+    def again(self) -> None: ...
+    def limit_silence(self, milliseconds: int) -> None: ...
+    def close(self) -> None: ...
 
 
 def test_an_unreachable_primary_is_logged_once(server: Server, primary: PlayedPrimary) -> None:

@@ -31,11 +31,11 @@ from tests.support.oracle import final_server, redis_server, skip_without_lua
 from tests.support.server_log import messages
 
 TOOLS = """
-req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout ca.key -out ca.crt -subj /CN=ca -days 2
-req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key -out request -subj /CN=localhost
+req -x509 -newkey KEY -nodes -keyout ca.key -out ca.crt -subj /CN=ca -days 2 -addext keyUsage=keyCertSign
+req -newkey KEY -nodes -keyout key -out request -subj /CN=localhost
 x509 -req -in request -CA ca.crt -CAkey ca.key -CAcreateserial -out crt -days 2 -extfile names
 ec -in key -aes128 -passout pass:secret -out locked.key
-req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout other.key -out other.crt -subj /CN=o -days 2
+req -x509 -newkey KEY -nodes -keyout other.key -out other.crt -subj /CN=o -days 2
 """
 
 
@@ -45,8 +45,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("openssl") is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no openssl on this machine")
     path = tmp_path_factory.mktemp("certificates")
-    (path / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+    (path / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n")
     for line in TOOLS.strip().splitlines():
+        line = line.replace("KEY", "ec -pkeyopt ec_paramgen_curve:prime256v1")
         subprocess.run(["openssl", *line.split()], cwd=path, check=True, capture_output=True)
     return path
 
