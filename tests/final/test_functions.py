@@ -172,7 +172,7 @@ def test_without_lupa_libraries_are_kept_as_texts(tmp_path: Path, monkeypatch: p
     assert list(read_functions(parse(peer.sent([b"FUNCTION", b"DUMP"]))[0])) == [LIBRARY.encode()]  # type: ignore[arg-type]
     flush(peer)
     restarted = opened(tmp_path)
-    assert restarted.engine.libraries == [LIBRARY.encode()]
+    assert restarted.engine.functions.codes == [LIBRARY.encode()]
     assert peer.ask("FUNCTION FLUSH") == "+OK" and peer.ask("FCALL buy 1 k 1") == "-ERR Function not found"
 
 
@@ -304,7 +304,7 @@ def test_a_damaged_dump_changes_nothing() -> None:
         for damaged in (dump[:at], dump[:at] + bytes([dump[at] ^ 0xFF]) + dump[at + 1 :]):
             answer = shown(peer.sent([b"FUNCTION", b"RESTORE", damaged, b"FLUSH"]))
             assert answer == "-ERR DUMP payload version or checksum are wrong"
-    assert peer.engine.libraries == [OTHER.encode()] and peer.ask("FCALL one 0") == ":1"
+    assert peer.engine.functions.codes == [OTHER.encode()] and peer.ask("FCALL one 0") == ":1"
 
 
 @with_lua
