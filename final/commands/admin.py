@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from typing import Any
 
 from ..config import file as config_file
 from ..config.options import NAMES, config_failed
@@ -65,22 +66,22 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
     if len(args) % 2:
         raise syntax_error()
     before = engine.options.set(list(zip(args[::2], args[1::2], strict=True)))
-    if any(name in ("bind", "port") or name.startswith("tls_") for name in before):
+    if where_to_listen(before):
         try:
             engine.listen()
         except (OSError, ValueError) as error:
             log.error("%s", error)
-            vars(engine.options).update(before)
+            set_back(engine, before)
             raise cannot_listen(error, before) from None
     switched = before.get("appendonly", engine.options.appendonly) != engine.options.appendonly
     if switched and not engine.rewriter.switch(now=not in_transaction(client)):
-        vars(engine.options).update(before)
+        set_back(engine, before)
         raise config_failed("appendonly", "Unable to turn on AOF. Check server logs.")
     supported = (
         adjust_open_files_limit(engine.options.maxclients) if "maxclients" in before else engine.options.maxclients
     )
     if supported < engine.options.maxclients:
-        vars(engine.options).update(before)
+        set_back(engine, before)
         reason = "The operating system is not able to handle the specified number of clients, try with"
         raise config_failed("maxclients", f"{reason} {supported}")
     if "loglevel" in before:
@@ -97,6 +98,18 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
         engine.eviction.counted()
         evict(engine)
     return "OK"
+
+
+def where_to_listen(changed: Iterable[str]) -> list[str]:
+    """Return the options that say where to listen, and with which certificates, of those that are changed."""
+    return [name for name in changed if name in ("bind", "port") or name.startswith("tls_")]
+
+
+def set_back(engine: Engine, before: dict[str, Any]) -> None:
+    """Give options their old values again; listen where they say."""
+    vars(engine.options).update(before)
+    if where_to_listen(before):
+        engine.listen()
 
 
 def cannot_listen(error: Exception, changed: Iterable[str]) -> ReplyError:

@@ -158,7 +158,7 @@ def parse_share(text: str, _: Any) -> str:
             raise ValueError("percentage argument must be less or equal to 100")
         return text
     size = parse_memory(text)
-    if size is None:
+    if size is None or size >= 2**63:
         raise ValueError("argument must be a memory or percent value")
     return str(size)
 

@@ -15,7 +15,7 @@ def limit_packing(options: Options, stores: list[Store]) -> None:
     if chosen == {name: getattr(LIMITS, name) for name in NAMES}:
         return
     before = [each.encodings() for each in stores]
-    LIMITS.lowered = any(before)
+    LIMITS.lowered = LIMITS.lowered or any(before)  # also by an earlier change
     vars(LIMITS).update(chosen)
     for store, encodings in zip(stores, before, strict=True):
         store.keep_encodings(encodings)

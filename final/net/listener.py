@@ -110,6 +110,7 @@ class Listener:
             if not (kept or added) and places:
                 raise CannotListen(f"cannot listen on {places[0]}: Cannot assign requested address")
         except CannotListen:
+            self.listening = kept
             self.listening = kept | (listen_at_all(dropped) if clash else dropped)
             raise
         else:

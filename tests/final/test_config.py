@@ -319,6 +319,15 @@ def test_the_port_and_the_addresses_can_be_changed() -> None:
             redis.Redis(port=port, retry=ONCE).ping()
 
 
+def test_if_one_option_is_refused_the_port_stays_as_it_is() -> None:
+    with final_server() as server:
+        client = server.connect()
+        refused = client.ask("CONFIG", "SET", "port", free_port(), "maxclients", 2**31)
+        assert "The operating system is not able to handle the specified number of clients" in str(refused)
+        assert client.ask("CONFIG", "GET", "port") == [b"port", b"%d" % server.port]
+        assert server.connect().ask("PING") == "PONG"
+
+
 def test_the_server_log_goes_to_a_file_from_a_level_on(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with final_server("--logfile", str(log), "--loglevel", "warning") as server:

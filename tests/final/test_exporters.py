@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from stages.harness.server import free_port
+from stages.harness.ports import free_port
 from tests.support.observing import await_true
 from tests.support.oracle import final_server, redis_server
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from final.engine.clocks import wall_clock
@@ -159,11 +159,18 @@ def test_any_sequence_has_the_same_replies_log_and_data(pair: Pair, kind: str) -
     holds()
 
 
+LOWERED_TWICE = (
+    *(b"HSET b f 1 1 2", b"CONFIG SET hash-max-listpack-entries 0", b"CONFIG SET zset-max-listpack-entries 0"),
+    b"HINCRBYFLOAT b f 1",
+)
+
+
 def test_any_sequence_leaves_the_same_encodings(pair: Pair) -> None:
     looks = [[b"OBJECT", b"ENCODING", key] for key in (b"a", b"b")]
 
     @settings(max_examples=EXAMPLES, deadline=None)
     @given(ENCODINGS | LIMITED)
+    @example([line.split() for line in LOWERED_TWICE])
     def holds(requests: list[list[bytes]]) -> None:
         pair.clear()
         asked = [DEFAULT_LIMITS, *(each for args in requests for each in (args, *looks)), DEFAULT_LIMITS]

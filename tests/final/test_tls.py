@@ -23,7 +23,8 @@ from final.net import server as final_net_server
 from final.net import tls
 from final.net.certificates import for_clients
 from final.net.endpoints import Endpoint
-from stages.harness.server import Server, free_port
+from stages.harness.ports import free_port
+from stages.harness.server import Server
 from stages.harness.wire import request as encoded
 from tests.support.machine import within
 from tests.support.observing import await_true
@@ -72,6 +73,20 @@ def serving(folder: Path, *others: str, **more: object) -> Iterator[tuple[Server
         yield server, int(chosen["tls-port"])
 
 
+@pytest.fixture(scope="module")
+def running(folder: Path) -> Iterator[tuple[Server, int]]:
+    with serving(folder) as found:
+        yield found
+
+
+@pytest.fixture
+def served(running: tuple[Server, int]) -> tuple[Server, int]:
+    """A server and its port for TLS, where clients need no certificate."""
+    running[0].begin_test()
+    running[0].connect().ask("FLUSHALL")
+    return running
+
+
 def client(folder: Path, port: int, **more: Any) -> redis.Redis:
     """A client of redis-py."""
     return redis.Redis("localhost", port, ssl=True, ssl_ca_certs=str(folder / "ca.crt"), **more)
@@ -105,33 +120,36 @@ def refused(folder: Path, port: int, *certificate: str) -> bool:
 # Clients
 
 
-def test_clients_with_tls_and_without_it_are_served_side_by_side(folder: Path) -> None:
-    with serving(folder) as (server, port):
-        one, plain = client(folder, port), server.connect()
-        large = os.urandom(3_000_000)
-        assert one.set("k", large) and one.get("k") == large and plain.ask("STRLEN", "k") == len(large)
-        pipe = one.pipeline(transaction=False)
-        for _ in range(20_000):
-            pipe.incr("n")
-        assert pipe.execute() == list(range(1, 20_001))
-        heard = one.pubsub()  # type: ignore[no-untyped-call]
-        heard.subscribe("c")
-        assert heard.get_message(timeout=within(10))["type"] == "subscribe"
-        plain.ask("PUBLISH", "c", "hello")
-        assert heard.get_message(timeout=within(10))["data"] == b"hello"
-        assert one.info("server")["tcp_port"] == server.port
-        assert {each["laddr"] for each in one.client_list()} == {f"127.0.0.1:{port}", f"127.0.0.1:{server.port}"}
+def test_clients_with_tls_and_without_it_are_served_side_by_side(folder: Path, served: tuple[Server, int]) -> None:
+    server, port = served
+    one, plain = client(folder, port), server.connect()
+    large = os.urandom(3_000_000)
+    assert one.set("k", large) and one.get("k") == large and plain.ask("STRLEN", "k") == len(large)
+    pipe = one.pipeline(transaction=False)
+    for _ in range(20_000):
+        pipe.incr("n")
+    assert pipe.execute() == list(range(1, 20_001))
+    heard = one.pubsub()  # type: ignore[no-untyped-call]
+    heard.subscribe("c")
+    assert heard.get_message(timeout=within(10))["type"] == "subscribe"
+    plain.ask("PUBLISH", "c", "hello")
+    assert heard.get_message(timeout=within(10))["data"] == b"hello"
+    assert one.info("server")["tcp_port"] == server.port
+    assert {each["laddr"] for each in one.client_list()} == {f"127.0.0.1:{port}", f"127.0.0.1:{server.port}"}
 
 
 @pytest.mark.skipif(shutil.which("redis-cli") is None, reason="there is no redis-cli on this machine")
-def test_redis_cli_speaks_tls(folder: Path) -> None:
-    with serving(folder) as (_, port):
-        command = ["redis-cli", "--tls", "--cacert", str(folder / "ca.crt"), "-p", str(port), "ECHO", "hello"]
-        assert subprocess.run(command, capture_output=True, text=True, timeout=within(20)).stdout == "hello\n"
+def test_redis_cli_speaks_tls(folder: Path, served: tuple[Server, int]) -> None:
+    _, port = served
+    command = ["redis-cli", "--tls", "--cacert", str(folder / "ca.crt"), "-p", str(port), "ECHO", "hello"]
+    assert subprocess.run(command, capture_output=True, text=True, timeout=within(20)).stdout == "hello\n"
 
 
-def test_what_a_client_has_sent_before_it_ends_is_answered_whatever_the_chunks(folder: Path) -> None:
-    with serving(folder) as (_, port), socket.create_connection(("127.0.0.1", port), within(20)) as plain:
+def test_what_a_client_sends_before_it_ends_is_answered_whatever_the_chunks(
+    folder: Path, served: tuple[Server, int]
+) -> None:
+    _, port = served
+    with socket.create_connection(("127.0.0.1", port), within(20)) as plain:
         context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         ours = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
@@ -164,8 +182,9 @@ def test_what_a_client_has_sent_before_it_ends_is_answered_whatever_the_chunks(f
         assert answers == b"".join(b"$%d\r\n%s\r\n" % (number, b"x" * number) for number in range(20))
 
 
-def test_a_client_that_does_not_read_gets_all_in_order_later(folder: Path) -> None:
-    with serving(folder) as (server, port), connected(folder, port) as slow:
+def test_a_client_that_does_not_read_gets_all_in_order_later(folder: Path, served: tuple[Server, int]) -> None:
+    server, port = served
+    with connected(folder, port) as slow:
         server.connect().ask("SET", "k", value := os.urandom(1_000_000).hex())
         slow.sendall(b"GET k\r\n" * 20 + b"PING\r\n")
         assert server.connect().ask("PING") == "PONG"  # others are served
@@ -229,21 +248,21 @@ def test_clients_that_must_show_a_certificate_are_asked_for_one(folder: Path) ->
         assert not refused(folder, port) and not refused(folder, port, "other.crt", "other.key")
 
 
-def test_a_client_that_speaks_no_tls_is_disconnected(folder: Path) -> None:
-    with serving(folder) as (server, port):
-        for sent in (b"PING\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff" + b"x" * 70_000, b"\x00"):
-            with socket.create_connection(("127.0.0.1", port), within(20)) as plain:
-                answer = b""
-                with contextlib.suppress(ConnectionResetError):
-                    plain.sendall(sent)
-                    plain.shutdown(socket.SHUT_WR)
-                    answer = plain.recv(1000)
-                assert answer[:1] in (b"", b"\x15")  # an alert of TLS
-        admin = server.connect()
-        await_true(lambda: str(admin.ask("CLIENT", "LIST")).count("addr=") == 2, "they have gone")  # addr and laddr
-        await_true(lambda: server.errors.count("\n") == 4, "a line in the log for each")
-        assert messages(server.errors).startswith("Error accepting a client connection: wrong version number\n")
-        assert client(folder, port).ping()
+def test_a_client_that_speaks_no_tls_is_disconnected(folder: Path, served: tuple[Server, int]) -> None:
+    server, port = served
+    for sent in (b"PING\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff" + b"x" * 70_000, b"\x00"):
+        with socket.create_connection(("127.0.0.1", port), within(20)) as plain:
+            answer = b""
+            with contextlib.suppress(ConnectionResetError):
+                plain.sendall(sent)
+                plain.shutdown(socket.SHUT_WR)
+                answer = plain.recv(1000)
+            assert answer[:1] in (b"", b"\x15")  # an alert of TLS
+    admin = server.connect()
+    await_true(lambda: f"laddr=127.0.0.1:{port}" not in str(admin.ask("CLIENT", "LIST")), "they have gone")
+    await_true(lambda: server.errors.count("\n") == 4, "a line in the log for each")
+    assert messages(server.errors).startswith("Error accepting a client connection: wrong version number\n")
+    assert client(folder, port).ping()
 
 
 def test_a_handshake_that_does_not_end_is_ended(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
