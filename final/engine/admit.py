@@ -68,7 +68,7 @@ class Admission:
         if client.protocol == 2 and client.subscribed and WHILE_SUBSCRIBED not in command.flags:
             raise only_while_listening(command.name)
         if self.strict:
-            self.check_server(client, command)
+            self.check_server(client, command, args)
         if (client.replica is not None or client.monitoring) and TOUCHES_KEYS & {*command.flags}:
             raise ReplyError("ERR Replica can't interact with the keyspace")  # to Redis, MONITOR makes it a replica
 
@@ -91,9 +91,11 @@ class Admission:
         line = described(client, self.engine.steady()).rstrip()
         self.engine.acl_log.add(Entry(reason, context, subject, username, client.db.unit.clock(), line))
 
-    def check_server(self, client: Client, command: Command) -> None:
-        """Raise a ReplyError if no client must run this command now, because of the disk or of other servers."""
+    def check_server(self, client: Client, command: Command, args: list[bytes]) -> None:
+        """Raise a ReplyError if no client must run this request now, because of the disk or of other servers."""
         flags = [each.flags for each in about_to_run(client, command)]
+        if command.writes is not None and command.writes(self.engine, args):  # a program that says so
+            flags[0] = (*flags[0], WRITE)
         if (failure := self.disk_failure) and any({WRITE, REFUSED_LIKE_WRITES} & {*each} for each in flags):
             raise failure
         if (refusal := self.refusal) and any(WRITE in each for each in flags):

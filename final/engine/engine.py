@@ -68,8 +68,7 @@ class Engine:
     ) -> None:
         self.options, self.steady = options, steady
         self.stop, self.dial, self.watch = callbacks.stop, callbacks.dial, callbacks.watch
-        self.listen = callbacks.listen
-        self.targets = Targets(callbacks.dial)
+        self.listen, self.targets = callbacks.listen, Targets(callbacks.dial)
         self.unit = Unit(clock)
         self.stores = [Store(index, self.unit) for index in range(options.databases)]
         limit_packing(options, self.stores)
@@ -182,11 +181,6 @@ class Engine:
     def forked(self) -> bool:
         """Whether a child process runs, for a rewrite, a snapshot or a replica. There is at most one."""
         return any(each.worker is not None for each in (self.rewriter, self.snapshots, self.primary.full_sync))
-
-    @property
-    def libraries(self) -> list[bytes]:
-        """The texts of the libraries of functions: with the databases, they are the data."""
-        return self.functions.codes
 
     def give_way(self) -> None:
         """End the child that writes a snapshot, for the disk or for replicas: the log must be rewritten."""

@@ -223,14 +223,14 @@ class Scripts:
             reason = self.admission.denied(self._client, command, args, "lua", self._caller)
             if reason is not None:
                 raise not_for_script(reason)
+        writes = WRITE in command.flags
+        if self._readonly and (writes or MAY_REPLICATE in command.flags):
+            raise ReplyError("ERR Write commands are not allowed from read-only scripts.")
+        if writes and self._refusal and not self._wrote:
+            raise self._refusal
         if DENYOOM in command.flags and self._oom and not self._wrote:
             raise out_of_memory()
-        if WRITE in command.flags or MAY_REPLICATE in command.flags:
-            if self._readonly:
-                raise ReplyError("ERR Write commands are not allowed from read-only scripts.")
-            if WRITE in command.flags and self._refusal and not self._wrote:
-                raise self._refusal
-            self._wrote = self._wrote or WRITE in command.flags
+        self._wrote = self._wrote or writes
         return command
 
     def _check(self) -> bool:

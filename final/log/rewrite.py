@@ -26,7 +26,7 @@ from .aof import Log
 from .base import write_base
 from .child import Child
 from .read import CorruptLog
-from .snapshot import Snapshots
+from .snapshot import Functions, Snapshots
 
 PATIENT_FAILURES = 3  # after this many in a row the next automatic try waits 1, 2, 4 … minutes (as in Redis)
 CANNOT = "Can't execute an AOF background rewriting. Please check the server logs for more information."
@@ -42,8 +42,8 @@ class Engine(Protocol):
     snapshots: Snapshots
 
     @property
-    def libraries(self) -> list[bytes]:
-        """The texts of the libraries of functions."""
+    def functions(self) -> Functions:
+        """The libraries of functions."""
 
     @property
     def forked(self) -> bool:
@@ -130,8 +130,9 @@ class Rewriter:
                 self.enter(log)
             if self.engine.log is not None:
                 log.branch()
+            engine = self.engine
             self.worker = Child.start(
-                lambda path, wanted, visit: write_base(path, self.engine.stores, wanted, self.engine.libraries, visit),
+                lambda path, wanted, visit: write_base(path, engine.stores, wanted, engine.functions.codes, visit),
                 lambda pid: log.folder.path / f"temp-rewriteaof-bg-{pid}.aof",  # as in Redis
                 self.prepare,
                 sum(map(len, self.engine.stores)),

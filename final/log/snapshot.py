@@ -32,6 +32,14 @@ OTHER_CHILD = (
 )
 
 
+class Functions(Protocol):
+    """The libraries of functions: with the databases, they are the data."""
+
+    @property
+    def codes(self) -> list[bytes]:
+        """Their texts."""
+
+
 class Engine(Protocol):
     """What snapshots need of the engine."""
 
@@ -42,8 +50,8 @@ class Engine(Protocol):
     steady: Callable[[], int]
 
     @property
-    def libraries(self) -> list[bytes]:
-        """The texts of the libraries of functions."""
+    def functions(self) -> Functions:
+        """The libraries of functions."""
 
     @property
     def forked(self) -> bool:
@@ -207,7 +215,7 @@ class Snapshots:
         """Write the data to a file, as long as it is wanted. Raises OSError."""
         options = self.engine.options
         compressed, engine = options.rdbcompression == "yes", self.engine
-        pieces = joined(snapshot(engine.stores, compressed, self.about(), visit, engine.libraries))
+        pieces = joined(snapshot(engine.stores, compressed, self.about(), visit, engine.functions.codes))
         write_file(draft, with_checksum(pieces, options.rdbchecksum == "yes"), wanted)
 
     def replace(self, draft: Path) -> None:

@@ -7,24 +7,18 @@ it returns an error as a value, and Lua raises it. So no script ever gets a Pyth
 
 import re
 from collections.abc import Callable
-from hashlib import sha1
 from importlib.resources import files
 from typing import Any
 
 from ..protocol.errors import ReplyError
 from ..protocol.writer import BigNumber, NullArray, Pairs, Value, Verbatim
-from .libraries import calls
+from .libraries import calls, sha
 from .limits import DEEPEST, ENDED, KILLED, LOOK_EVERY, MOST_MEMORY, RESERVE, SHORT, STEPS, VALUE, Killed, lupa, never
 
 Call = Callable[[list[bytes], int], Value]  # runs a command for a script in RESP 2 or 3; an error is a reply too
 MayCall = Callable[[list[bytes]], bool]  # whether the user of the script may run a command: `bool` allows all
 SIMPLE = {text: (text.encode(), 1) for text in ("OK", "PONG")}  # what `_brief` returns for frequent simple strings
 BIG = re.compile(rb"-?\d{1,4000}")  # Python does not parse integers of more than 4300 digits
-
-
-def sha(script: bytes) -> bytes:
-    """The name of a script: its SHA1, in hexadecimal."""
-    return sha1(script).hexdigest().encode()
 
 
 class Interpreter:
@@ -132,7 +126,8 @@ class Interpreter:
             finally:
                 self._lift()
             if function is None:
-                raise ReplyError(f"ERR Error compiling script (new function): {problem.decode(errors='surrogateescape')}")
+                text = problem.decode(errors="surrogateescape")
+                raise ReplyError(f"ERR Error compiling script (new function): {text}")
             self._scripts[name] = function, body.rstrip().count(b"\n") + 1
         return name
 

@@ -10,6 +10,7 @@ import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha1
 from typing import Any
 
 from . import msgpack, structs
@@ -176,3 +177,8 @@ def digits(number: int, count: int) -> bytes:
 def signed(number: int) -> int:
     """The low 32 bits as a signed integer."""
     return (number + 2**31) % 2**32 - 2**31
+
+
+def sha(script: bytes) -> bytes:
+    """The name of a script: its SHA1, in hexadecimal."""
+    return sha1(script).hexdigest().encode()

@@ -16,7 +16,7 @@ from ..data.store import Store
 from ..latency import Latency
 from ..log.child import Child, Visit, Wanted, joined
 from ..log.rdb.write import snapshot, with_checksum
-from ..log.snapshot import Snapshots
+from ..log.snapshot import Functions, Snapshots
 from ..server_log import log
 from .attached import AttachedReplica, State
 
@@ -42,8 +42,8 @@ class Engine(Protocol):
     watch: Watch
 
     @property
-    def libraries(self) -> list[bytes]:
-        """The texts of the libraries of functions."""
+    def functions(self) -> Functions:
+        """The libraries of functions."""
 
     @property
     def forked(self) -> bool:
@@ -141,7 +141,7 @@ class FullSync:
     def fork(self, keys: bool, functions: bool) -> bool:
         """Fork a child that writes keys, functions, or both into a pipe; return whether that succeeded."""
         stores = self.engine.stores if keys else []
-        libraries = self.engine.libraries if functions else []
+        libraries = self.engine.functions.codes if functions else []
         try:
             self._pipe, end = os.pipe()
         except OSError as error:

@@ -9,7 +9,7 @@ from ..data.store import Store
 from ..data.unit import Requests, Unit
 from ..latency import Latency
 from ..log.record import Change, Record, encode_unit
-from ..log.snapshot import Snapshots
+from ..log.snapshot import Functions, Snapshots
 from ..protocol.errors import ReplyError, not_enough_replicas
 from ..protocol.numeric import parse_integer
 from ..protocol.writer import encode_request
@@ -36,8 +36,8 @@ class Engine(Protocol):
     watch: Watch
 
     @property
-    def libraries(self) -> list[bytes]:
-        """The texts of the libraries of functions."""
+    def functions(self) -> Functions:
+        """The libraries of functions."""
 
     @property
     def forked(self) -> bool:

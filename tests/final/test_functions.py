@@ -172,7 +172,7 @@ def test_without_lupa_libraries_are_kept_as_texts(tmp_path: Path, monkeypatch: p
     assert list(read_functions(parse(peer.sent([b"FUNCTION", b"DUMP"]))[0])) == [LIBRARY.encode()]  # type: ignore[arg-type]
     flush(peer)
     restarted = opened(tmp_path)
-    assert restarted.engine.libraries == [LIBRARY.encode()]
+    assert restarted.engine.functions.codes == [LIBRARY.encode()]
     assert peer.ask("FUNCTION FLUSH") == "+OK" and peer.ask("FCALL buy 1 k 1") == "-ERR Function not found"
 
 
@@ -304,7 +304,7 @@ def test_a_damaged_dump_changes_nothing() -> None:
         for damaged in (dump[:at], dump[:at] + bytes([dump[at] ^ 0xFF]) + dump[at + 1 :]):
             answer = shown(peer.sent([b"FUNCTION", b"RESTORE", damaged, b"FLUSH"]))
             assert answer == "-ERR DUMP payload version or checksum are wrong"
-    assert peer.engine.libraries == [OTHER.encode()] and peer.ask("FCALL one 0") == ":1"
+    assert peer.engine.functions.codes == [OTHER.encode()] and peer.ask("FCALL one 0") == ":1"
 
 
 @with_lua
@@ -440,6 +440,30 @@ def test_a_function_may_do_what_its_user_may(real: OverTheWire) -> None:
         ["ACL", "DELUSER", "guest"],
     ]
     requests = [[arg.encode() for arg in line] for line in lines]
+    for args, ours, theirs in zip(requests, InProcess().ask_all(requests), real.ask_all(requests), strict=True):
+        assert ours == theirs, args
+
+
+@with_lua
+@pytest.mark.parametrize("option", ["min-replicas-to-write", "maxmemory"])
+def test_what_the_flags_forbid_is_refused_when_redis_refuses_it(real: OverTheWire, option: str) -> None:
+    code = "#!lua name=l\n" + "\n".join(
+        f"redis.register_function{{function_name='f{number}', flags={{{flags}}}, callback=function() {body} end}}"
+        for number, (flags, body) in enumerate(
+            [
+                ("", "return redis.call('set', 'k', 'v')"),
+                ("'no-writes'", "return redis.call('get', 'k')"),
+                ("'no-writes'", "return redis.call('set', 'k', 'v')"),
+                ("'allow-oom'", "return redis.call('set', 'k', 'v')"),
+                ("'allow-stale', 'no-cluster'", "return 1"),
+            ]
+        )
+    )
+    calls = [[name, f"f{number}", "0"] for name in ("FCALL", "FCALL_RO") for number in range(6)]
+    calls += [["EVAL", f"#!lua{flags}\nreturn 1", "0"] for flags in ("", " flags=no-writes", " flags=allow-oom")]
+    queued = [each for call in calls for each in (["MULTI"], call, ["EXEC"])]
+    lines = [["FUNCTION", "LOAD", code], ["CONFIG", "SET", option, "1"], *calls, *queued, ["FUNCTION", "LOAD", code]]
+    requests = [[arg.encode() for arg in line] for line in [*lines, ["CONFIG", "SET", option, "0"]]]
     for args, ours, theirs in zip(requests, InProcess().ask_all(requests), real.ask_all(requests), strict=True):
         assert ours == theirs, args
 

@@ -693,7 +693,7 @@ def test_redis_cli_fetches_a_snapshot(tmp_path: Path, diskless: str) -> None:
             run = [cli, "-p", str(server.port), option, str(path)]
             subprocess.run(run, check=True, capture_output=True, timeout=60)
             copy = loaded(path.read_bytes())
-            found[option] = set(data_of(copy)), copy.engine.libraries
+            found[option] = set(data_of(copy)), copy.engine.functions.codes
     assert found == {"--rdb": ({0, 3}, kept), "--functions-rdb": (set(), kept)}
 
 
