@@ -130,7 +130,8 @@ class Interpreter:
             finally:
                 self._lift()
             if function is None:
-                raise ReplyError(f"ERR Error compiling script (new function): {problem.decode(errors='surrogateescape')}")
+                text = problem.decode(errors="surrogateescape")
+                raise ReplyError(f"ERR Error compiling script (new function): {text}")
             self._scripts[name] = function, body.rstrip().count(b"\n") + 1
         return name
 
