@@ -66,19 +66,14 @@ def setbit(engine: Engine, db: Store, key: bytes, offset: bytes, value: bytes) -
     If the string is too short, it is padded with zero bytes.
     """
     at, bit = parse_offset(engine, offset), parse_bit(value)
-    held = db.get(key, STRING)
+    held = db.get(key, STRING) or b""
     first, mask = at >> 3, 0x80 >> (at & 7)
-    if held is not None and first < len(held):
-        old = held[first]
-        if bool(old & mask) == bit:
-            keep_raw(db, key)
-            return bit
-        changed = bytearray(held)
-    else:
-        old = 0
-        changed = padded(held or b"", first + 1)
-    changed[first] = old | mask if bit else old & ~mask
-    db.replace(key, bytes(changed))
+    old = held[first] if first < len(held) else 0
+    if first < len(held) and bool(old & mask) == bit:
+        keep_raw(db, key)
+        return bit
+    view = memoryview(held.ljust(first, b"\0"))  # not a bytearray, from which a large string would be copied once more
+    db.replace(key, b"".join((view[:first], bytes([old | mask if bit else old & ~mask]), view[first + 1 :])))
     keep_raw(db, key)
     db.changed(key)
     return int(old & mask > 0)

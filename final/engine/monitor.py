@@ -40,7 +40,8 @@ class Monitors:
         request = " ".join(quote(arg) for arg in redact(command, args))
         line = f"{time.time():.6f} [{client.db.index} {'lua' if client.is_script else client.address}] {request}"
         for each in list(self.clients):  # a copy: `deliver` disconnects clients that do not read
-            each.say(line)
+            if not each.closing:  # after its QUIT it is sent no more
+                each.say(line)
 
 
 def redact(command: Command, args: list[bytes]) -> list[bytes]:
