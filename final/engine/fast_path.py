@@ -10,8 +10,8 @@ and counts are the same on both.
 from math import inf
 from time import perf_counter
 
-from ..data.kinds import Args
 from ..data.string_runs import SHORT
+from ..log.record import Change
 from ..protocol.writer import encode
 from .client import Client, Queued
 from .command import PLAIN, READS, Command
@@ -62,12 +62,12 @@ class FastPath:
         output += encode("QUEUED") * count
         return count
 
-    def record(self, index: int, args: Args) -> None:
+    def record(self, index: int, change: Change) -> None:
         """Add a change to the log, and to the stream for replicas."""
         if self.engine.log is not None:
-            self.engine.log.append(index, args)
+            self.engine.log.append(index, change)
         if self.engine.primary.feeding:
-            self.engine.primary.append(index, args)
+            self.engine.primary.append(index, change)
 
     def take(
         self,

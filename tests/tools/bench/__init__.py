@@ -8,7 +8,8 @@ The files:
     load.py         the requests, sent by redis-benchmark, or by own.py if that is not installed
     own.py          a small load generator of our own
     measuring.py    rounds in which all servers take turns, so that a busy machine slows all of them; rows
-    throughput.py   sections: requests a second, by pipeline, Python, command, clients, size of values, log; latency
+    throughput.py   sections: requests a second, by pipeline, Python, command, clients, size, log; latency
+    units.py        section: transactions and scripts of many commands
     pauses.py       sections: the longest pause while a server rewrites its log, or a million keys expire
     growth.py       sections: what a million keys, members, thousands of clients, and one huge value cost
     weight.py       sections: memory, and the time from the start to the first reply

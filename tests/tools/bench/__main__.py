@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from stages.harness.course import ROOT
-from tests.tools.bench import growth, pauses, throughput, weight
+from tests.tools.bench import growth, pauses, throughput, units, weight
 from tests.tools.bench.measuring import Bench
 from tests.tools.bench.pictures import draw
 from tests.tools.bench.report import page
@@ -18,6 +18,8 @@ SECTIONS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "pipeline": throughput.pipeline,
     "pythons": throughput.pythons,
     "commands": throughput.commands,
+    "ranges": throughput.ranges,
+    "units": units.units,
     "clients": throughput.clients,
     "values": throughput.values,
     "log": throughput.log,
