@@ -125,10 +125,10 @@ def loaded(snapshot: bytes) -> InProcess:
 def apply(copy: InProcess, requests: list[list[bytes]]) -> None:
     """Execute requests of a stream, from its SELECT on: no key expires but by one of them."""
 
-    def refuse(reason: str) -> NoReturn:
+    def refuse(index: int, reason: str) -> NoReturn:
         raise AssertionError(reason)
 
-    replay(copy.engine, [(args, refuse) for args in requests])
+    replay(copy.engine, [(requests, refuse)])
 
 
 def same(peer: InProcess, copy: InProcess) -> bool:
