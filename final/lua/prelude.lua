@@ -107,7 +107,7 @@ local redis = {
     call = call,
     pcall = function(...)
         local fine, result = pcall(call, ...)
-        if not fine and type(result) ~= "table" then error(result, 0) end
+        if not fine and (killed or type(result) ~= "table") then error(result, 0) end
         return result
     end,
     error_reply = function(text)
