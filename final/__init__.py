@@ -37,7 +37,8 @@ The map of its files, from the outside in. Imports point downwards only, with on
         notify.py, security_warning.py  keyspace notifications; closes clients that speak HTTP
         faults.py         an unexpected exception: whether it ends the connection or the server
         fast_path.py      a shorter path for commands that take nothing but data
-        runs.py           several GETs, or SETs, of a client at once
+        runs.py           several GETs, SETs or INCRs of a client at once
+        in_unit.py        a shorter way for the commands of a transaction, and of a script
         following.py      becoming a replica, and a primary again; the primary's changes, its data in place of ours
         callbacks.py      what the engine has the server do
         context.py        what commands may use of the engine
@@ -93,6 +94,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         record.py         a change as a request, in the log and for replicas; MULTI and EXEC around a unit
         health.py         what has gone wrong with the log, as one table of states
         read.py           reads and checks one file of the log
+        split.py          splits a part of it into requests
         folder.py         the folder: which server owns it, and which files may be deleted
         manifest.py       the list of the log's files
         rdb/              snapshots (RDB), read as requests, written from values: read, write, and the encodings inside
@@ -111,6 +113,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         objects.py        what OBJECT tells of keys: encodings that values do not show, and when keys were used
         unit.py           one unit of work: its time, and notes of what it has changed
         store.py          one database: typed values, expiry, what has changed; no other file knows expiry
+        string_runs.py    what runs of GET, SET and INCR do to its strings
         announcing_store.py  one that notes the events `new` and `keymiss`, for keys that are created or missing
         loading_store.py  one that notes no changes, while the data is loaded
         memory.py         how much memory a key takes

@@ -127,10 +127,9 @@ class Unit:
         if type(before) is not JoinedNote:
             if not before.joins:
                 return
-            assert before.log
-            log = Requests(encode_request(before.log))
+            log = Requests(encode_request(before.log))  # type: ignore[arg-type]  # as `joins` says, a request
             before = notes[-2] = JoinedNote(before.store, dict.fromkeys(before.keys), log, NO_EVENT)
         notes.pop()
-        before.log += encode_request(note.log)
+        before.log += encode_request(note.log)  # type: ignore[arg-type]
         for key in note.keys:
             before.keys[key] = None

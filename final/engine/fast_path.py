@@ -10,7 +10,7 @@ and counts are the same on both.
 from math import floor, inf
 from time import perf_counter
 
-from ..data.kinds import Args
+from ..log.record import Change
 from ..protocol.writer import LARGE, SHORT, encode
 from .call_stats import EXACT
 from .client import Client, Queued
@@ -70,12 +70,12 @@ class FastPath:
         output += encode("QUEUED") * count
         return count
 
-    def record(self, index: int, args: Args) -> None:
+    def record(self, index: int, change: Change) -> None:
         """Add a change to the log, and to the stream for replicas."""
         if self.engine.log is not None:
-            self.engine.log.append(index, args)
+            self.engine.log.append(index, change)
         if self.engine.primary.feeding:
-            self.engine.primary.append(index, args)
+            self.engine.primary.append(index, change)
 
     def take(
         self,

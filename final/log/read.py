@@ -93,7 +93,7 @@ def read_file(path: Path, progress: Progress) -> Generator[Batch, None, int]:
     whole = 0
     for block in read_all(path):
         yield block.requests, partial(refuse, path, block)
-        progress.count(len(block.requests), block.starts[0])
+        progress.count(len(block.requests), block.starts[-1])
         whole = block.end
     progress.before += whole
     return whole

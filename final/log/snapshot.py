@@ -238,7 +238,7 @@ class Snapshots:
         progress = Progress(self.path.stat().st_size, "the snapshot")
         for block in batched(read_rdb(self.path, self.loaded_about)):
             yield block.requests, partial(self._refuse, block)
-            progress.count(len(block.requests), block.starts[0])
+            progress.count(len(block.requests), block.starts[-1])
 
     def _refuse(self, block: Block, index: int, reason: str) -> NoReturn:
         """Refuse a request that cannot be executed."""

@@ -128,6 +128,88 @@ def test_a_run_does_the_same_as_its_requests_one_by_one(tmp_path_factory: pytest
     holds()
 
 
+PLAIN_REQUESTS = st.one_of(
+    RUNS,
+    st.lists(ANY, max_size=6),
+    st.lists(st.tuples(st.sampled_from([b"INCR", b"incr"]), KEYS).map(list), max_size=5),
+    st.sampled_from(["LPUSH l x", "LPOP l", "LPUSH l 1 2", "DEL l", "SET a 17", "SET a 9223372036854775807", "SET b 08",
+                     "EXPIRE a 1", "INCRBY a 3", "SADD s 1", "SREM s 1", "ZADD z 1 m", "SPOP s", "GETDEL b", "PING",
+                     "ECHO x", "PUBLISH c m", "XADD x 1-1 f v"]).map(lambda line: [args_of(line)]),
+)  # fmt: skip
+CALL_EACH = b"""
+local replies, at = {}, 1
+while at <= #ARGV do
+    local last = at + tonumber(ARGV[at])
+    local reply = redis.pcall(unpack(ARGV, at + 1, last))
+    if type(reply) == 'table' then reply = reply.err or reply.ok or reply end
+    replies[#replies + 1] = reply
+    at = last + 1
+end
+return replies
+"""
+
+
+def as_transaction(requests: list[list[bytes]]) -> list[list[bytes]]:
+    """Requests that execute these between MULTI and EXEC, as far as that is possible."""
+    inside = [args for args in requests if args and args[0].upper() not in (b"MULTI", b"EXEC", b"HELLO", b"SELECT")]
+    return [[b"MULTI"], *inside, [b"EXEC"]]
+
+
+def as_script(requests: list[list[bytes]]) -> list[list[bytes]]:
+    """A request that executes these in a script."""
+    counted = [[b"%d" % len(args), *args] for args in requests if args]
+    return [[b"EVAL", CALL_EACH, b"0", *(arg for args in counted for arg in args)]]
+
+
+@pytest.mark.parametrize("unit", [as_transaction, as_script])
+def test_a_unit_does_the_same_while_somebody_looks_at_each_command(
+    unit: Callable[[list[list[bytes]]], list[list[bytes]]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    if unit is as_script:
+        pytest.importorskip("lupa")
+
+    @settings(max_examples=EXAMPLES // 8, deadline=None)
+    @given(st.lists(st.lists(PLAIN_REQUESTS, max_size=6), max_size=3), st.sampled_from([b"a", b"l", b"x"]))
+    def holds(batches: list[list[list[list[bytes]]]], key: bytes) -> None:
+        folder = tmp_path_factory.mktemp("units")
+        peers = [opened(folder / way) for way in ("long", "short")]
+        seen = []
+        for peer, looked_at in zip(peers, (True, False), strict=True):
+            engine, answers = peer.engine, list[object]()
+            random.seed(0)
+            engine.primary.feeding = True
+            peer.ask("CONFIG SET slowlog-log-slower-than 1000000000")  # what a busy machine makes slow is not compared
+            watcher, waiting, looking = peer.connect(), peer.connect(), peer.connect()
+            if looked_at:
+                engine.monitors.add(looking)
+            waiting.deliver = answers.append
+            for parts in batches:
+                engine.execute(watcher, [b"WATCH", key, b"b"])
+                engine.execute(waiting, [b"BLPOP", b"l", b"0"])
+                answers += peer.ask_all(unit([args for part in parts for args in part]))
+                answers.append(watcher.dirty_cas)
+                engine.execute(watcher, [b"UNWATCH"])
+                peer.now += 700
+                engine.unit.recently = peer.now
+            unit_, counted = engine.unit, vars(engine.counters)
+            uses = [[db.used(key, 0) for key in sorted(db.names)] for db in engine.stores]
+            stream = bytes(engine.primary.backlog.read(0, engine.primary.offset))
+            flush(peer)
+            counts = (unit_.hits, unit_.misses, unit_.changes, counted, peer.client.write_offset)
+            seen.append((answers, data_of(peer), uses, stream, counts))
+        assert seen[0] == seen[1]
+        assert log_in(folder / "long").read_bytes() == log_in(folder / "short").read_bytes()
+
+    holds()
+
+
+def test_the_changes_of_a_long_unit_are_one_note() -> None:
+    peer, settled = InProcess(), []
+    peer.engine.settle = lambda: settled.append(list(peer.engine.unit.notes))  # type: ignore[method-assign]
+    peer.ask_all([[b"MULTI"], *[[b"INCR", b"k"]] * 300, *[[b"RPUSH", b"l", b"x"]] * 300, [b"EXEC"]])
+    assert [len(note.keys) for note in settled[-1]] == [1, 1, 2]
+
+
 def test_after_multi_requests_are_queued_until_one_that_is_not_plain() -> None:
     peer = InProcess()
     output, left = bytearray(), [args_of(line) for line in ("SET k v", "GET k", "PING", "GET k")][::-1]

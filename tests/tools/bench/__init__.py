@@ -9,6 +9,7 @@ The files:
     own.py          a small load generator of our own
     measuring.py    rounds in which all servers take turns, so that a busy machine slows all of them; rows
     throughput.py   sections: requests a second, by pipeline, Python, command, range, clients, size, log; latency
+    units.py        section: transactions and scripts of many commands
     pauses.py       sections: the longest pause while a server rewrites its log, or a million keys expire
     growth.py       sections: what a million keys, members, thousands of clients, and one huge value cost
     weight.py       sections: memory, and the time from the start to the first reply

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from stages.harness.course import ROOT
-from tests.tools.bench import growth, pauses, quoted, throughput, weight
+from tests.tools.bench import growth, pauses, quoted, throughput, units, weight
 from tests.tools.bench.measuring import Bench
 from tests.tools.bench.pictures import draw
 from tests.tools.bench.report import page
@@ -20,6 +20,7 @@ SECTIONS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "pythons": throughput.pythons,
     "commands": throughput.commands,
     "ranges": throughput.ranges,
+    "units": units.units,
     "clients": throughput.clients,
     "values": throughput.values,
     "log": throughput.log,

@@ -62,6 +62,17 @@ def commands(bench: Bench) -> Iterator[Row]:
                         yield from command(bench, server, load.but(pipeline=depth), f"{name} P={depth}", number)
 
 
+def ranges(bench: Bench) -> Iterator[Row]:
+    """LRANGE of 100 to 600 elements, one at a time."""
+    lengths = (100, 300, 500, 600)
+    with running(THREE) as servers:
+        for server in servers:
+            fill(server, "RPUSH", max(lengths), "x" * 64, key="list")
+        yield from bench.rates(
+            servers, {f"LRANGE {each}": Load("LRANGE", ("LRANGE", "list", "0", str(each - 1))) for each in lengths}
+        )
+
+
 def command(bench: Bench, server: Running, load: Load, what: str, number: int) -> Iterator[Row]:
     """Yield the row of a command. LPOP pops what LPUSH has pushed just before."""
     requests = 0
