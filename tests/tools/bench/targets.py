@@ -64,16 +64,12 @@ def log(results: Results) -> Iterator[Target]:
 
 
 def commands(results: Results) -> Iterator[Target]:
-    """Yield the targets for each command: it is not much slower than GET; and for LRANGE."""
+    """Yield the targets for each command: it is not much slower than GET."""
     for what in results.of("commands", "what"):
         name, _, depth = what.partition(" P=")
         if depth == "16" and name not in {"GET", *LARGER}:
             ratio = results.ratio("commands", (FINAL, what), (FINAL, "GET P=16"))
             yield Target(f"{what}, of GET", ratio, 0.5)
-    for server, bound in ((FINAL, 0.6), (UVLOOP, 0.7)):
-        for what in results.of("ranges", "what"):
-            ratio = results.ratio("ranges", (server, what), (REDIS, what))
-            yield Target(f"{server}: {what}, of redis-server's", ratio, bound)
 
 
 def ranges(results: Results) -> Iterator[Target]:

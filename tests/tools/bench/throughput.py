@@ -86,16 +86,6 @@ def command(bench: Bench, server: Running, load: Load, what: str, number: int) -
         yield bench.row(server.name, what, measured.rate, "requests/s", number)
 
 
-def ranges(bench: Bench) -> Iterator[Row]:
-    """LRANGE of 100 to 600 elements of 64 bytes, one request at a time."""
-    with running(THREE) as servers:
-        for server in servers:
-            fill(server, "RPUSH", 600, "x" * 64, key="list")
-        numbers = (100, 300, 500, 600)
-        wanted = {f"LRANGE {each}": Load("LRANGE", ("LRANGE", "list", "0", str(each - 1))) for each in numbers}
-        yield from bench.rates(servers, wanted)
-
-
 def clients(bench: Bench) -> Iterator[Row]:
     """GET by one client, by 50, by 500 and by 5000."""
     with running(THREE) as servers:
