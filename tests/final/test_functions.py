@@ -470,14 +470,13 @@ def test_what_the_flags_forbid_is_refused_when_redis_refuses_it(real: OverTheWir
 
 @with_lua
 def test_info_counts_functions_and_their_memory() -> None:
-    with start("final") as server:
-        client = server.connect()
-        fill(client, [["FUNCTION", "LOAD", LIBRARY], ["EVAL", "return 1", 0]])
-        text: Any = client.ask("INFO", "memory")
-        found = dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
-        assert (found["number_of_libraries"], found["number_of_functions"]) == ("1", "2")
-        assert int(found["used_memory_functions"]) == len(LIBRARY)
-        assert int(found["used_memory_vm_functions"]) > 0 < int(found["used_memory_vm_eval"])
+    peer = loaded(LIBRARY)
+    peer.ask("EVAL 'return 1' 0")
+    text = peer.sent([b"INFO", b"memory"]).decode()
+    found = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    assert (found["number_of_libraries"], found["number_of_functions"]) == ("1", "2")
+    assert int(found["used_memory_functions"]) == len(LIBRARY)
+    assert int(found["used_memory_vm_functions"]) > 0 < int(found["used_memory_vm_eval"])
 
 
 # Anything, beside a real Redis
