@@ -111,6 +111,7 @@ def test_a_log_with_functions_is_read_by_the_other_server(
 
 
 @with_lua
+@pytest.mark.slow
 @pytest.mark.parametrize(("writer", "reader"), [("final", "redis"), ("redis", "final")])
 def test_a_snapshot_with_functions_is_read_by_the_other_server(tmp_path: Path, writer: str, reader: str) -> None:
     there = ("--dir", str(tmp_path), "--appendonly", "no")
@@ -308,6 +309,7 @@ def test_a_damaged_dump_changes_nothing() -> None:
 
 
 @with_lua
+@pytest.mark.slow
 def test_a_dump_whose_damage_the_checksum_does_not_show_is_loaded_as_redis_loads_it(real: OverTheWire) -> None:
     peer = InProcess()
     plain, packed = (dump_functions([code.encode()], True)[:-10] for code in (OTHER, LIBRARY))
