@@ -111,6 +111,7 @@ def test_a_log_with_functions_is_read_by_the_other_server(
 
 
 @with_lua
+@pytest.mark.slow
 @pytest.mark.parametrize(("writer", "reader"), [("final", "redis"), ("redis", "final")])
 def test_a_snapshot_with_functions_is_read_by_the_other_server(tmp_path: Path, writer: str, reader: str) -> None:
     there = ("--dir", str(tmp_path), "--appendonly", "no")
@@ -308,6 +309,7 @@ def test_a_damaged_dump_changes_nothing() -> None:
 
 
 @with_lua
+@pytest.mark.slow
 def test_a_dump_whose_damage_the_checksum_does_not_show_is_loaded_as_redis_loads_it(real: OverTheWire) -> None:
     peer = InProcess()
     plain, packed = (dump_functions([code.encode()], True)[:-10] for code in (OTHER, LIBRARY))
@@ -470,14 +472,13 @@ def test_what_the_flags_forbid_is_refused_when_redis_refuses_it(real: OverTheWir
 
 @with_lua
 def test_info_counts_functions_and_their_memory() -> None:
-    with start("final") as server:
-        client = server.connect()
-        fill(client, [["FUNCTION", "LOAD", LIBRARY], ["EVAL", "return 1", 0]])
-        text: Any = client.ask("INFO", "memory")
-        found = dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
-        assert (found["number_of_libraries"], found["number_of_functions"]) == ("1", "2")
-        assert int(found["used_memory_functions"]) == len(LIBRARY)
-        assert int(found["used_memory_vm_functions"]) > 0 < int(found["used_memory_vm_eval"])
+    peer = loaded(LIBRARY)
+    peer.ask("EVAL 'return 1' 0")
+    text = peer.sent([b"INFO", b"memory"]).decode()
+    found = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    assert (found["number_of_libraries"], found["number_of_functions"]) == ("1", "2")
+    assert int(found["used_memory_functions"]) == len(LIBRARY)
+    assert int(found["used_memory_vm_functions"]) > 0 < int(found["used_memory_vm_eval"])
 
 
 # Anything, beside a real Redis
