@@ -79,10 +79,10 @@ WRITES = [
         "FLUSHALL",
     ),
 ]
-SCRIPTS = [  # that write a key with another prefix than that for which NOLOOP is asked: there we tell more than Redis
+SCRIPTS = [
     """EVAL "return redis.call('GET', KEYS[2])" 2 {k} {k}""",
-    """EVAL "return redis.call('SET', KEYS[1], 1)" 1 {w}""",
-    """EVAL "redis.call('GET', KEYS[1]) redis.call('SET', KEYS[1], 1) return redis.call('GET', 'a')" 1 {w}""",
+    """EVAL "return redis.call('SET', KEYS[1], 1)" 1 {k}""",
+    """EVAL "redis.call('GET', KEYS[1]) redis.call('SET', KEYS[1], 1) return redis.call('GET', 'a')" 1 {k}""",
     """EVAL_RO "return redis.call('EXISTS', 'a')" 1 {k}""",
 ]
 TRACKING = [
@@ -115,7 +115,7 @@ def a_request(chance: random.Random) -> str:
         text = "GET {k}"
     while "{k}" in text:
         text = text.replace("{k}", chance.choice(KEYS), 1)
-    return text.replace("{n}", str(chance.randrange(1, 9))).replace("{w}", chance.choice(["b", "b1", "c"]))
+    return text.replace("{n}", str(chance.randrange(1, 9)))
 
 
 def some_requests(chance: random.Random) -> list[str]:
