@@ -6,8 +6,8 @@ neither the engine nor, in EXEC, the client. So they are asked once for a unit; 
 nothing comes in between, is executed in runs (`runs.py`). A test holds that replies, data, log, events and counts are
 the same on both ways.
 
-Measured in CPU time, with all that is around it: an INCR in MULTI takes 2.8 µs, and took 7.3; in a script 4.3, and took
-6.9; a PING in a script 2.4, and took 3.7.
+Measured in CPU time, with all that is around it: an INCR in MULTI takes 2.8 to 3.6 µs, and took 7.4; in a script 4.3,
+and took 6.8; a PING in a script 2.3, and took 3.7.
 """
 
 from collections.abc import Callable

@@ -49,7 +49,7 @@ class Log:
 
     @property
     def failure(self) -> str:
-        """Return the reason why writes are refused; "" when they are accepted."""
+        """The reason why writes are refused; "" when they are accepted."""
         return self.health.failure
 
     @property
@@ -79,11 +79,10 @@ class Log:
             raise CorruptLog(self.folder.manifest_path, 0, str(error), remedy) from None
 
     def load(self) -> Iterator[Batch]:
-        """Call `enter`, then yield all requests in order, in batches, with a function for one that cannot be run.
+        """Call `enter`, then yield all requests in order, in batches, with a function that refuses one of them.
 
-        The function takes its index and the reason, and raises CorruptLog. An incomplete request or transaction at the
-        end of the last file is cut off, with a warning in the server log. Other damage raises CorruptLog; no file is
-        changed.
+        An incomplete request or transaction at the end of the last file is cut off, with a warning in the server log.
+        Other damage raises CorruptLog; no file is changed.
         """
         self.enter(upgrade=True)
         files = self.folder.manifest.files
