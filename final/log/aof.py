@@ -29,7 +29,7 @@ class Log:
     before each reply is sent, so nothing; `everysec`: once a second, so the last one or two seconds; `no`: when the
     operating system decides. If only the process dies, even by `kill -9`, no policy loses anything.
 
-    To rewrite the log, call `branch`, write the data as it is at that moment to a file, and call `rebase` with it.
+    To rewrite it, call `branch`, write the data as it is at that moment to a file, and call `rebase` with it.
     """
 
     def __init__(self, options: Options) -> None:
@@ -208,9 +208,9 @@ class Log:
     def append(self, index: int, change: Change, more: Sequence[Record] = ()) -> None:
         """Add one unit to what `flush` writes: the change in database `index`, then the records `more`.
 
-        If there are several requests, MULTI and EXEC enclose them: a restart runs all of them or none. SELECT is added
-        before a record whose database differs from that of the record before. If memory runs out, nothing is added.
-        One request without SELECT, the most frequent case by far, takes 0.4 µs, nearly all of it in `encode_request`.
+        MULTI and EXEC enclose several requests: a restart runs all of them or none. SELECT is added before a record
+        whose database is not that of the record before. If memory runs out, nothing is added. One request without
+        SELECT, the most frequent case by far, takes 0.4 µs.
         """
         if index == self._database and not more and not isinstance(change, Requests):
             self._waiting += encode_request(change)
@@ -277,9 +277,8 @@ class Log:
     def _check_in_place(self, file: FileIO) -> None:
         """Raise Displaced if the file is not at its path, or its size is not the one that `flush` left.
 
-        `flush` may run in another thread. So the size is at least `_written` before it is read, and at most the sum
-        of `_waiting` and `_written` after it is read: `flush` increases `_written` before it shortens `_waiting`, and
-        here they are read in the other order.
+        `flush` may run in another thread. So the size is at least `_written` before it is read, and at most `_waiting`
+        and `_written` after that: `flush` increases `_written` before it shortens `_waiting`; here it is read last.
         """
         least = self._written
         size = size_in_place(file.fileno(), self._path)
