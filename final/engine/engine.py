@@ -33,7 +33,7 @@ from .counters import Counters
 from .evict import Eviction
 from .faults import Faults
 from .lookups import read_keys, use_keys
-from .make_room import make_room
+from .make_room import evict, make_room, over_limit
 from .monitor import Monitors
 from .notify import Notifications
 from .packing import limit_packing
@@ -265,6 +265,9 @@ class Engine:
         self.unit.stopped = None
         now = self.unit.recently = self.steady()
         self.counters.sample(now)
+        if over_limit(self):  # since CONFIG SET
+            evict(self)
+            self.settle_expired()
         if self.pause.under_way(now) or not self.active_expire or self.unit.leaves_expiry:
             return False
         began, counters = perf_counter(), self.counters
