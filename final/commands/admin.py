@@ -12,7 +12,6 @@ from ..engine.client import Client
 from ..engine.command import ADMIN, ALLOW_BUSY, FAST, IN_ADMIN, IN_DANGEROUS, LOADING, NO_MULTI, NOSCRIPT, STALE
 from ..engine.context import Engine
 from ..engine.following import leave_expiry
-from ..engine.make_room import evict
 from ..engine.open_files import adjust_open_files_limit
 from ..engine.packing import limit_packing
 from ..engine.signature import command
@@ -96,7 +95,6 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
     if {"maxmemory", "maxmemory_policy"} & before.keys():
         engine.eviction.forget_all()
         engine.eviction.counted()
-        evict(engine)
     return "OK"
 
 

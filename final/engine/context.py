@@ -94,6 +94,9 @@ class Engine(Protocol):
     def settle(self) -> None:
         """End the unit: hand its changes to the log, the replicas, and the clients that watch or wait for the keys."""
 
+    def settle_expired(self) -> None:
+        """End a unit in which keys were removed, and no command has run."""
+
     def disconnect(self, client: Client) -> None:
         """Forget a client that has disconnected, and all that it waits for, watches and is subscribed to."""
 

@@ -37,7 +37,7 @@ from .faults import Faults
 from .functions import Functions
 from .in_unit import steps
 from .lookups import read_keys, use_keys
-from .make_room import make_room
+from .make_room import keep_limit, make_room
 from .monitor import Monitors
 from .notify import Notifications
 from .packing import limit_packing
@@ -278,8 +278,8 @@ class Engine:
         self.unit.stopped = None
         now = self.unit.recently = self.steady()
         self.counters.sample(now)
-        if self.tracking.table:
-            self.tracking.keep_limit()
+        keep_limit(self)
+        self.tracking.keep_limit()
         if self.pause.under_way(now) or not self.active_expire or self.unit.leaves_expiry:
             return False
         began, counters = perf_counter(), self.counters

@@ -39,6 +39,13 @@ def evict(engine: Engine) -> None:
         engine.latency.add("eviction-cycle", perf_counter() - began)
 
 
+def keep_limit(engine: Engine) -> None:
+    """Evict keys if there are too many since CONFIG SET, and settle that. Called some ten times a second."""
+    if over_limit(engine):
+        evict(engine)
+        engine.settle_expired()
+
+
 def remove(engine: Engine, place: Place) -> None:
     """Evict a key."""
     index, key = place

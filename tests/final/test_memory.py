@@ -354,3 +354,21 @@ def test_a_use_is_forgotten_after_minutes(decay: int, left: int) -> None:
         peer.ask(line)
     peer.now += 3 * 60_000
     assert peer.ask("OBJECT FREQ k") == f":{left}"
+
+
+def test_a_lower_limit_evicts_without_another_request_but_not_in_the_transaction(server: Server) -> None:
+    client, listener = server.connect(), server.connect()
+    for number in range(5):
+        client.ask("SET", f"k{number}", 1)
+    client.ask("CONFIG", "SET", "notify-keyspace-events", "Ee")
+    listener.ask("SUBSCRIBE", "__keyevent@0__:evicted")
+    client.ask("MULTI")
+    client.ask("CONFIG", "SET", "maxmemory", 1, "maxmemory-policy", "allkeys-random")
+    client.ask("DBSIZE")
+    assert client.ask("EXEC") == ["OK", 5]
+    for _ in range(5):
+        assert listener.read_reply().startswith(b"*3\r\n$7\r\nmessage\r\n")
+    assert client.ask("DBSIZE") == 0
+    assert ask(client, "SET", "k", 1) == OOM  # an empty database takes memory, too
+    client.ask("CONFIG", "SET", "maxmemory", 0, "maxmemory-policy", "noeviction", "notify-keyspace-events", "")
+    assert ask(client, "SET", "k", 1) == "+OK"
