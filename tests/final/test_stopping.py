@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from stages.harness.course import ROOT
-from stages.harness.server import free_port
+from stages.harness.ports import free_port
 from stages.harness.wire import Client, request
 from tests.support.folders import info
 from tests.support.observing import await_true
