@@ -107,7 +107,7 @@ class Connection(Sending):
     def run_all_plain(self) -> bool:
         """Do what `run` does if all that has come takes the fast path; return whether it did: 4.6 µs, else 5.1."""
         ready, iteration = self.reader.ready, self.iteration
-        if not 0 < len(ready) <= SHARE or self.reader.held or self.choked:
+        if not 0 < len(ready) <= SHARE or self.reader.held or self.choked or self.client.closing:
             return False
         deadline = iteration.deadline or iteration.begin()
         try:

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 import pytest
 
 from final.engine.client import Client
+from final.engine.evict import EMPTY
 from final.engine.fast_path import FastPath
 from final.protocol.writer import Push, encode
 from stages.harness import wire
@@ -345,7 +346,7 @@ CHANGES = [
 MORE_CHANGES = ["FLUSHDB", "FLUSHALL", "COPY {k} {k} REPLACE", "SETRANGE {k} 100 x", "LPUSH {k} x", "GETDEL {k}"]
 
 
-@pytest.mark.parametrize("memory", [0, 1300], ids=["all memory", "evicting"])
+@pytest.mark.parametrize("memory", [0, EMPTY + 1300], ids=["all memory", "evicting"])
 @pytest.mark.parametrize("number", range(8 * ROUNDS))
 def test_no_value_is_stale_and_nobody_is_told_who_has_not_asked(number: int, memory: int) -> None:
     chance = random.Random(SEED + number)

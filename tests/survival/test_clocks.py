@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from final.engine.evict import EMPTY
 from stages.harness.course import ROOT
 from stages.harness.server import Server
 from stages.harness.target import find
@@ -251,7 +252,8 @@ def test_what_was_used_last_is_kept_longest_whatever_the_clock_said_then(
     server: Server, clock: Clock, jump: int
 ) -> None:
     client = server.connect()
-    client.ask("CONFIG", "SET", "maxmemory", "100kb", "maxmemory-policy", "allkeys-lru", "maxmemory-samples", 64)
+    limit = EMPTY + 100_000
+    client.ask("CONFIG", "SET", "maxmemory", limit, "maxmemory-policy", "allkeys-lru", "maxmemory-samples", 64)
     for number in range(10):
         client.ask("SET", f"old{number}", "v" * 5000)
     clock.jump(jump)

@@ -463,11 +463,11 @@ def test_where_nobody_asked_for_fsync_nobody_minds_that_it_fails(faults: Faults,
 # The folder
 
 
-def refused(target: Target, folder: Path, data: Path) -> str:
-    """What a server says that cannot start: one line, and status 1."""
+def refused(target: Target, folder: Path, data: Path, status: int = 1) -> str:
+    """What a server says that cannot start: one line, and a status."""
     server = Server(target, PATIENCE, folder, data=data)
     try:
-        assert server.wait() == 1
+        assert server.wait() == status
         assert server.errors.count("\n") == 1 and "Traceback" not in server.errors
         return server.errors
     finally:
@@ -476,7 +476,7 @@ def refused(target: Target, folder: Path, data: Path) -> str:
 
 def test_a_folder_that_cannot_be_made_or_written_is_said_in_one_line(disk: Disk, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert "cannot use the log: " in refused(final(), tmp_path, tmp_path / "file")
+    assert "Not a directory" in refused(final(), tmp_path, tmp_path / "file", status=2)
     (tmp_path / "appendonlydir").touch()
     assert "cannot use the log: " in refused(final(), tmp_path, tmp_path)
     disk.remount("ro")
