@@ -82,11 +82,11 @@ def grade_one(source: Path, stage: int, limits: Limits, mode: Mode, extra: Path 
 def grade_all(options: argparse.Namespace, limits: Limits, mode: Mode) -> int:
     """Grade the submissions in a folder, `jobs` at a time; write each grade as soon as it is there."""
     out: Path = options.out
-    out.mkdir(parents=True, exist_ok=True)
+    before = results.rows(out / "grades.csv", options.stage)
     sources = labels(sorted(path for path in options.submissions.iterdir() if not path.name.startswith(".")))
     if unknown := set(options.only) - sources.keys():
         raise Complaint(f"there is no submission {', '.join(sorted(unknown))}")
-    before = results.rows(out / "grades.csv")
+    out.mkdir(parents=True, exist_ok=True)
     again = set(options.only) or {
         name for name in sources if not (options.resume and name in before and before[name][STATUS] != "error")
     }

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
 
+from stages.desk.shared import Complaint
 from stages.harness.course import stage_folder
 from stages.harness.steps import steps
 from stages.teacher.assess import Check, Grade
@@ -39,12 +40,15 @@ def table(stage: int, rows: Iterable[tuple[str, ...]]) -> str:
     return text.getvalue()
 
 
-def rows(file: Path) -> dict[str, tuple[str, ...]]:
-    """Return the rows of grades.csv by submission; none when there is no such file."""
+def rows(file: Path, stage: int) -> dict[str, tuple[str, ...]]:
+    """Return the rows of grades.csv by submission; none if there is no file. Raise Complaint if not the stage's."""
     if not file.exists():
         return {}
-    with file.open(newline="", encoding="utf-8") as lines:
-        return {row[0].removeprefix("'"): tuple(row) for row in csv.reader(lines) if row and row[0] != COLUMNS[0]}
+    with file.open(newline="", encoding="utf-8", errors="replace") as lines:
+        titles, *found = [row for row in csv.reader(lines) if row] or [[]]
+    if titles != columns(stage):
+        raise Complaint(f"{file} is not what `grade` writes for stage {stage:02}: choose a new folder with --out")
+    return {row[0].removeprefix("'"): tuple(row) for row in found}
 
 
 def cells(grade: Grade) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from stages.desk.starter import starter
 from stages.harness.course import stage_folder
 from stages.teacher.leaks import below_docstring
 from stages.teacher.submission import take
+from stages.teacher.text import labels
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +37,8 @@ def run(options: argparse.Namespace) -> int:
         base = Path(name)
         lay_out(sources(stage_folder(options.stage)), given, base / "reference" / f"stage {options.stage:02}.py")
         for name, folder in (("now", options.submissions), ("earlier", options.earlier)):
-            for source in sorted(folder.glob("[!.]*")) if folder else ():
-                collect(source, options.stage, given, base / name)
+            for label, source in labels(sorted(folder.glob("[!.]*")) if folder else ()).items():
+                collect(source, options.stage, given, base / name / (re.sub(r"[^\w .@~-]", "_", label) + ".py"))
         if not (base / "now").exists():
             raise Complaint(f"there is no code in {options.submissions} that a student has written")
         for one, other, share in compare(base / "now", list(base.iterdir()), options.out):
@@ -64,12 +65,12 @@ def compare(folder: Path, others: list[Path], out: Path) -> list[tuple[str, str,
     return sorted(pairs, key=lambda pair: -pair[2])
 
 
-def collect(source: Path, stage: int, given: set[str], folder: Path) -> None:
-    """Write what a student has written into a file of the folder. What cannot be read is named, and stops nothing."""
+def collect(source: Path, stage: int, given: set[str], file: Path) -> None:
+    """Write what a student has written into a file. What cannot be read is named, and stops nothing."""
     with tempfile.TemporaryDirectory() as name:
         try:
             files = sources(take(source, Path(name, "submission"), stage))
-            lay_out(files, given, folder / (re.sub(r"[^\w .@-]", "_", source.name) + ".py"))
+            lay_out(files, given, file)
         except Exception as error:
             print(f"{source.name!r} is left out: {type(error).__name__}: {error}", file=sys.stderr)
 

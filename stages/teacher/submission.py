@@ -13,7 +13,7 @@ from stages.harness.course import NEW_FILE
 MOST_BYTES = 64 << 20
 MOST_FILES = 2000
 DEEPEST = 20  # folders in folders
-NOT_CODE = {"__MACOSX", "__pycache__", ".git", ".venv", "venv", "stages", "notebooks"}
+NOT_CODE = {"__MACOSX", "__pycache__", "venv", "env", "site-packages", "stages", "notebooks"}
 
 
 class Refused(Exception):
@@ -30,6 +30,9 @@ def take(source: Path, folder: Path, stage: int) -> Path:
     try:
         if source.is_dir() and not source.is_symlink():
             copy(source, folder)
+            packed = list(folder.glob("*.[zZ][iI][pP]"))
+            if len(packed) == 1 and not any(folder.rglob(NEW_FILE[stage])):  # from Moodle: a zip file in a folder
+                unpack(packed[0], folder)
         elif suffix in (".zip", ".py") and source.is_file():
             Allowance().use(source.stat().st_size)
             if suffix == ".zip":
@@ -61,8 +64,8 @@ def copy(source: Path, folder: Path) -> None:
 
 
 def ignored(path: PurePath) -> bool:
-    """Whether a path in a submission is not taken: it is in a folder that is not code, or far down."""
-    return not NOT_CODE.isdisjoint(path.parts) or len(path.parts) > DEEPEST
+    """Whether a path in a submission is not taken: it is far down, or no code. So is what tools keep behind a dot."""
+    return len(path.parts) > DEEPEST or any(part in NOT_CODE or part.startswith(".") for part in path.parts)
 
 
 def unpack(source: Path, folder: Path) -> None:
@@ -99,12 +102,8 @@ class Allowance:
 
 
 def code(folder: Path, file: str, name: str) -> Path:
-    """Return the folder of a submission that has the file: the uppermost, and of several work/. Raise Refused if none.
-
-    What an editor or a system keeps in a folder with a dot is no code.
-    """
-    inside = [path.relative_to(folder).parent for path in folder.rglob(file) if path.is_file()]
-    found = [path for path in inside if not any(part.startswith(".") for part in path.parts)]
+    """Return the folder of a submission with the file: the uppermost, and of several work/. Raise Refused if none."""
+    found = [path.relative_to(folder).parent for path in folder.rglob(file) if path.is_file()]
     upper = [path for path in found if len(path.parts) == min(len(each.parts) for each in found)]
     if not found:
         raise Refused(f"There is no {file} in {name}.")

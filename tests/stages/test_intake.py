@@ -10,9 +10,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from stages.desk.shared import Complaint
 from stages.teacher import results
 from stages.teacher.assess import Check, Grade
-from stages.teacher.submission import Refused, take
+from stages.teacher.submission import MOST_FILES, Refused, take
 from stages.teacher.text import labels, printable
 
 CODE = "class Echo: pass\n"
@@ -48,6 +49,22 @@ def test_two_programs_of_one_student_are_refused_and_named(tmp_path: Path) -> No
     fill(tmp_path / "one", "a/server.py", "b/server.py")
     with pytest.raises(Refused, match=r"more than one server\.py in one: in a and in b"):
         take(tmp_path / "one", tmp_path / "copy", 1)
+
+
+def test_what_tools_write_beside_the_code_does_not_count(tmp_path: Path) -> None:
+    for folder in (".mypy_cache/3.12", "own/lib/site-packages"):
+        fill(tmp_path / "one", "server.py", *(f"{folder}/{n}.json" for n in range(MOST_FILES)))
+    assert os.listdir(take(tmp_path / "one", tmp_path / "copy", 1)) == ["server.py"]
+
+
+def test_a_zip_file_in_a_folder_is_unpacked(tmp_path: Path) -> None:
+    """Moodle makes a folder for each student, with what was handed in."""
+    folder = fill(tmp_path / "Ada_12_assignsubmission_file", "note.txt")
+    with zipfile.ZipFile(folder / "work.zip", "w") as archive:
+        archive.writestr("work/server.py", CODE)
+    assert take(folder, tmp_path / "copy", 1) == tmp_path / "copy" / "work"
+    fill(folder, "server.py")
+    assert take(folder, tmp_path / "again", 1) == tmp_path / "again"
 
 
 @pytest.mark.parametrize("name", ["upper.ZIP", "server.py", "alice_17_server.py"])
@@ -103,7 +120,9 @@ def test_what_a_submission_writes_does_no_harm(tmp_path: Path) -> None:
     assert failure is not None and r"\x1b[2J" in str(failure.text)
     assert "\x1b" not in json.loads(results.gradescope(grade))["tests"][0]["output"]
     results.write(tmp_path / "grades.csv", results.table(1, [results.cells(grade)]))
-    assert list(results.rows(tmp_path / "grades.csv")) == ["=1+1"]
+    assert list(results.rows(tmp_path / "grades.csv", 1)) == ["=1+1"]
+    with pytest.raises(Complaint, match="is not what `grade` writes for stage 02"):
+        results.rows(tmp_path / "grades.csv", 2)
 
 
 def test_a_check_that_passes_when_it_is_run_again_is_racy() -> None:

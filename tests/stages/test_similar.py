@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -25,6 +26,22 @@ def test_what_is_given_is_left_out(tmp_path: Path) -> None:
     written = (tmp_path / "one.py").read_text()
     assert "index = self._buffer.index(b'\\n')" in written
     assert "split_inline" not in written and "Take a line" not in written and "def " not in written
+
+
+def test_no_submission_takes_the_place_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their names differ in one byte, which is not UTF-8; and in a character that HTML would not show as it is."""
+    for name in ("M_ller", os.fsdecode(b"M\xfcller"), "a<b"):
+        write(submissions()[COPIED], tmp_path / "in" / name)
+    found: list[str] = []
+
+    def compare(folder: Path, *_: object) -> list[tuple[str, str, float]]:
+        found.extend(os.listdir(folder))
+        return []
+
+    monkeypatch.setattr(similar, "find_spec", lambda name: True)
+    monkeypatch.setattr(similar, "compare", compare)
+    assert main(["similar", str(tmp_path / "in"), "--stage", "02", "--out", str(tmp_path / "out.html")]) == 0
+    assert sorted(found) == ["M_ller.py", "Müller.py", "a_b.py"]
 
 
 def test_it_says_what_to_install(
