@@ -69,6 +69,7 @@ def complete(folder: Path, ended: bool) -> None:
     assert data_of(opened(folder)) == data_of(peer)
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_at_any_step_of_a_rewrite_leaves_one_whole_log(tmp_path: Path) -> None:
     assert points(False, with_a_rewrite, complete, tmp_path) > 30
 

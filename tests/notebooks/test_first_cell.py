@@ -43,6 +43,7 @@ def test_the_cell_is_put_in_once_and_replaced() -> None:
     assert counts == list(range(1, len(counts) + 1))
 
 
+@pytest.mark.slow
 def test_a_notebook_runs_in_an_empty_folder_also_after_a_restart_of_the_kernel(tmp_path: Path) -> None:
     import nbformat  # here, since it takes 2 s, and each worker of pytest imports this module
     from nbclient import NotebookClient

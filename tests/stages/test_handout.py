@@ -142,7 +142,9 @@ def test_the_code_in_its_notebook_is_unchanged(stage: int, tmp_path: Path) -> No
     ]
 
 
-@pytest.mark.parametrize(("stage", "chain"), [(1, False), (3, True)], ids=["01", "03-chain"])
+@pytest.mark.parametrize(
+    ("stage", "chain"), [(1, False), pytest.param(3, True, marks=pytest.mark.slow)], ids=["01", "03-chain"]
+)
 def test_its_checkpoint_fails_as_it_comes_and_passes_with_the_reference(
     stage: int, chain: bool, tmp_path: Path
 ) -> None:

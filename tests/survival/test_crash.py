@@ -242,7 +242,9 @@ def books_for(target: Target) -> list[Book]:
 
 
 @pytest.mark.timeout(5 * DEADLINE + 10 * ROUNDS)
-@pytest.mark.parametrize("policy", ["always", "everysec", "no"])
+@pytest.mark.parametrize(
+    "policy", ["always", *(pytest.param(each, marks=pytest.mark.slow) for each in ("everysec", "no"))]
+)
 @pytest.mark.parametrize("name", ["final", "reference"])
 def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
     tmp_path: Path, name: str, policy: str, note: Note
@@ -275,7 +277,9 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
 
 
 @pytest.mark.timeout(5 * DEADLINE + 10 * ROUNDS)
-@pytest.mark.parametrize("policy", ["always", "everysec", "no"])
+@pytest.mark.parametrize(
+    "policy", ["everysec", *(pytest.param(each, marks=pytest.mark.slow) for each in ("always", "no"))]
+)
 def test_a_power_cut_takes_no_more_than_the_policy_says(tmp_path: Path, policy: str, note: Note) -> None:
     """Some crashes are mere kills, after which a server goes on with what may not be on the disk yet."""
     target = find("final", 5, Path())

@@ -113,7 +113,7 @@ def two(tmp_path: Path) -> Written:
     return Written(tmp_path, files, [(0, before), *((end - size, data) for end, data in states)])
 
 
-@pytest.fixture(params=["one", "two"])
+@pytest.fixture(params=["one", pytest.param("two", marks=pytest.mark.slow)])
 def written(request: pytest.FixtureRequest) -> Written:
     """The one, and the other."""
     found: Written = request.getfixturevalue(request.param)
