@@ -17,6 +17,7 @@ import pytest
 
 from stages.harness.checkpoint import Dice, Modules, step
 from stages.harness.log import has_records, log_of, logged, same, settle
+from stages.harness.sandbox import number_here
 from stages.harness.server import NotStarted, Server
 from stages.harness.target import Target, redis
 from stages.harness.wire import Client, Error, Patience, request
@@ -188,11 +189,13 @@ def caught(server: Server, done: Callable[[], bool]) -> int:
     """Stop the child of the rewrite that has begun, and return its process id; 0 if it has ended before."""
     until(server, lambda: done() or bool(drafts_in(folder(server))), "No rewrite begins")
     for draft in drafts_in(folder(server)):
-        pid = int(draft.stem.rpartition("-")[2])
-        os.kill(pid, signal.SIGSTOP)
-        while state_of(pid) not in ("T", "Z", ""):
+        pid = number_here(int(draft.stem.rpartition("-")[2]), server.own_program)
+        if pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        while pid and state_of(pid) not in ("T", "Z", ""):
             time.sleep(0.001)
-        if state_of(pid) == "T":
+        if pid and state_of(pid) == "T":
             return pid
     until(server, done, "The child has ended, and the log does not become a new base and one increment")
     return 0

@@ -8,7 +8,7 @@ import random
 import socket
 from pathlib import Path
 
-from stages.harness.supervisor import all_processes
+from stages.harness.sandbox import family
 
 LISTENING = "0A"
 
@@ -30,12 +30,7 @@ def taken(port: int, supervisor: int) -> bool:
     A port cannot be kept free for a program that opens it itself: whoever sees its command line may be faster.
     """
     wanted = listeners(port)
-    family = {supervisor}
-    with contextlib.suppress(OSError):
-        everyone = sorted(all_processes())
-        while more := {pid for pid, parent, _ in everyone if parent in family} - family:
-            family |= more
-    return bool(wanted) and not any(wanted & sockets(pid) for pid in family)
+    return bool(wanted) and not any(wanted & sockets(pid) for pid in family(supervisor))
 
 
 def listeners(port: int) -> set[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
+import re
 import select
 import signal
 import socket
@@ -13,6 +15,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
+
+from stages.harness.supervisor import all_processes
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 MEMORY = int(os.environ.get("CHECKPOINT_MEMORY", 2 << 30))
@@ -105,6 +109,31 @@ class Program:
         self.output.join(1)
         self.errors.join(1)
         self.status = -9 if self.status is None else self.status
+
+
+def family(pid: int) -> set[int]:
+    """Return a process and its descendants, by their numbers here. Linux only: elsewhere only the process itself."""
+    found = {pid}
+    with contextlib.suppress(OSError):
+        everyone = all_processes()
+        while more := {each for each, parent, _ in everyone if parent in found} - found:
+            found |= more
+    return found
+
+
+def number_here(pid: int, program: Program) -> int:
+    """Return the number here of a process that a program calls `pid`, or 0 if it is gone.
+
+    In namespaces of its own a process has another number.
+    """
+    if sys.platform != "linux":
+        return pid
+    for each in family(program.supervisor.pid):
+        with contextlib.suppress(OSError):
+            status = Path(f"/proc/{each}/status").read_text()
+            if re.search(rf"^NSpid:.*\t{pid}$", status, re.MULTILINE):
+                return each
+    return 0
 
 
 def explained(status: int | None) -> str:
