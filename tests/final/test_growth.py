@@ -55,8 +55,9 @@ def transaction(*args: object, **options: Any) -> Case:
             for _ in range(size):
                 peer.by(peer.client, *args)
             answers = peer.by(peer.client, "EXEC")
-            replies = answers if isinstance(answers, list) else parse(answers)[0]  # of plain commands they are encoded
-            assert isinstance(replies, list) and len(replies) == size
+            if isinstance(answers, bytes):  # those of plain commands are encoded as they come
+                answers = parse(answers)[0]
+            assert isinstance(answers, list) and len(answers) == size
 
         return size, run
 
