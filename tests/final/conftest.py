@@ -1,16 +1,35 @@
-"""Fixtures for the tests of the log."""
+"""Fixtures that several files use: both servers, and children of the log that are held."""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import pytest
 
 from final.log.child import Child, Write
-from tests.support.oracle import InProcess
+from stages.harness.server import Server
+from tests.support.oracle import InProcess, final_server, redis_server
+from tests.support.shared import Shared
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[list[Shared]]:
+    """Ours, and a real Redis."""
+    with ExitStack() as stack:
+        starts = (partial(each, "--enable-debug-command", "yes") for each in (final_server, redis_server))
+        yield [stack.enter_context(Shared(start)) for start in starts]
+
+
+@pytest.fixture(params=[0, 1], ids=["final", "redis"])
+def server(servers: list[Shared], request: pytest.FixtureRequest) -> Server:
+    """One of them, without data."""
+    which: int = request.param
+    return servers[which].clean()
 
 
 @pytest.fixture

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +18,6 @@ from tests.support.sequences import shapes
 from tests.support.shared import Shared
 
 OK = b"+OK\r\n"
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[list[Shared]]:
-    """Ours, and a real Redis."""
-    with ExitStack() as stack:
-        starts = (partial(each, "--enable-debug-command", "yes") for each in (final_server, redis_server))
-        yield [stack.enter_context(Shared(start)) for start in starts]
-
-
-@pytest.fixture(params=[0, 1], ids=["final", "redis"])
-def server(servers: list[Shared], request: pytest.FixtureRequest) -> Server:
-    """One of them, without data."""
-    which: int = request.param
-    return servers[which].clean()
 
 
 def id_of(client: Client) -> int:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import ExitStack
-from functools import partial
 from typing import Any
 
 import pytest
@@ -14,24 +11,9 @@ from final.engine.call_stats import MOST, CallStats
 from final.latency import SAMPLES
 from stages.harness.server import Server
 from stages.harness.wire import Client, request
-from tests.support.oracle import InProcess, args_of, final_server, redis_server, skip_without_lua
+from tests.support.oracle import InProcess, args_of, skip_without_lua
 from tests.support.sequences import shapes
 from tests.support.shared import Shared
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[list[Shared]]:
-    """Ours, and a real Redis."""
-    with ExitStack() as stack:
-        starts = (partial(each, "--enable-debug-command", "yes") for each in (final_server, redis_server))
-        yield [stack.enter_context(Shared(start)) for start in starts]
-
-
-@pytest.fixture(params=[0, 1], ids=["final", "redis"])
-def server(servers: list[Shared], request: pytest.FixtureRequest) -> Server:
-    """One of them, without data."""
-    which: int = request.param
-    return servers[which].clean()
 
 
 def info(client: Client, *sections: str) -> dict[str, str]:
