@@ -23,7 +23,7 @@ def lcs(engine: Engine, db: Store, key: bytes, key2: bytes, *options: bytes) -> 
     With LEN, answer with its length. With IDX, answer with the ranges in both strings that match, from the last to the
     first: those of at least MINMATCHLEN bytes, and with WITHMATCHLEN the length of each.
     """
-    one, two = (text(db, each) for each in (key, key2))
+    one, two = map(text, [db.peek(each) for each in (key, key2)])
     length_only = ranges = lengths = False
     shortest = 0
     cursor = OptionCursor(options)
@@ -52,9 +52,8 @@ def lcs(engine: Engine, db: Store, key: bytes, key2: bytes, *options: bytes) -> 
     return {b"matches": shown, b"len": sum(size for _, _, size in matches)}
 
 
-def text(db: Store, key: bytes) -> bytes:
-    """Return the string at a key, an empty one if the key does not exist. Raises ReplyError for another type."""
-    value = db.peek(key)
+def text(value: object) -> bytes:
+    """Return a key's value, an empty string for None. Raises ReplyError if it is of another type than a string."""
     if value is not None and not isinstance(value, bytes):
         raise ReplyError("ERR The specified keys must contain string values")
     return value or b""

@@ -105,6 +105,7 @@ def srem(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
 @command(WRITE, FAST, keys="RW access delete, RW insert")
 def smove(db: Store, source: bytes, destination: bytes, member: bytes) -> Value:
     """SMOVE source destination member: move the member; answer 1, or 0 if the source does not contain it."""
+    db.expired(destination)  # it is removed even if nothing moves
     held = db.get(source, SET)
     if held is None:
         return 0
