@@ -249,21 +249,18 @@ def test_clients_that_must_show_a_certificate_are_asked_for_one(folder: Path) ->
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-@pytest.mark.parametrize("start", [final_server, redis_server])
-def test_a_client_can_resume_its_session(folder: Path, start: Any, version: ssl.TLSVersion) -> None:
+def test_a_client_can_resume_its_session(folder: Path, served: tuple[Server, int], version: ssl.TLSVersion) -> None:
     context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
     context.minimum_version = context.maximum_version = version
-    chosen = options(folder, tls_session_caching="no", tls_ciphersuites="TLS_AES_128_GCM_SHA256")
-    session, resumed = None, []
-    with start(*args(chosen)):
-        for _ in range(2):
-            with (
-                socket.create_connection(("127.0.0.1", int(chosen["tls-port"])), within(20)) as plain,
-                context.wrap_socket(plain, server_hostname="localhost", session=session) as encrypted,
-            ):
-                encrypted.sendall(b"PING\r\n")
-                assert encrypted.recv(9) == b"+PONG\r\n"  # with TLSv1.3 the ticket has come, too
-                session, resumed = encrypted.session, [*resumed, encrypted.session_reused]
+    session, resumed = None, list[bool | None]()
+    for _ in range(2):
+        with (
+            socket.create_connection(("127.0.0.1", served[1]), within(20)) as plain,
+            context.wrap_socket(plain, server_hostname="localhost", session=session) as encrypted,
+        ):
+            encrypted.sendall(b"PING\r\n")
+            assert encrypted.recv(9) == b"+PONG\r\n"  # with TLSv1.3 the ticket has come, too
+            session, resumed = encrypted.session, [*resumed, encrypted.session_reused]
     assert resumed == [False, True]
 
 
