@@ -7,7 +7,7 @@ Importing this package imports every file in it, and each file registers its com
 from importlib import import_module
 from pkgutil import iter_modules
 
-from .command_info import enter_help
+from .command_help import enter_help
 
 for _module in iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")

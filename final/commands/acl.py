@@ -15,7 +15,7 @@ from ..engine.args import integer
 from ..engine.client import Client
 from ..engine.command import ADMIN, LOADING, NOSCRIPT, STALE, look_up
 from ..engine.context import Engine
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.errors import ReplyError, shown, wrong_number_of_arguments
 from ..protocol.writer import Value
 from ..server_log import log
@@ -27,48 +27,11 @@ NO_FILE = (
     "command and then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) in order to store "
     "users in the Redis configuration."
 )
-HELP = """
-ACL <subcommand> [<arg> [value] [opt] ...]. Subcommands are:
-CAT [<category>]
-    List all commands that belong to <category>, or all command categories
-    when no category is specified.
-DELUSER <username> [<username> ...]
-    Delete a list of users.
-DRYRUN <username> <command> [<arg> ...]
-    Returns whether the user can execute the given command without executing the command.
-GETUSER <username>
-    Get the user's details.
-GENPASS [<bits>]
-    Generate a secure 256-bit user password. The optional `bits` argument can
-    be used to specify a different size.
-LIST
-    Show users details in config file format.
-LOAD
-    Reload users from the ACL file.
-LOG [<count> | RESET]
-    Show the ACL log entries.
-SAVE
-    Save the current config to the ACL file.
-SETUSER <username> <attribute> [<attribute> ...]
-    Create or modify a user with the specified attributes.
-USERS
-    List all the registered usernames.
-WHOAMI
-    Return the current connection username.
-HELP
-    Prints this help.
-"""
 
 
 @command()
 def acl(subcommand: bytes, *arguments: bytes) -> Value:
     """ACL subcommand [argument ...]: manage the users and what each may do; see the subcommands."""
-
-
-@command(LOADING, STALE, of="acl")
-def acl_help() -> Value:
-    """ACL HELP: print this."""
-    return list(HELP.strip().splitlines())
 
 
 @command(NOSCRIPT, LOADING, STALE, of="acl")
@@ -79,7 +42,7 @@ def acl_whoami(client: Client) -> Value:
 
 @command(NOSCRIPT, LOADING, STALE, of="acl")
 def acl_cat(category: bytes | None = None) -> Value:
-    """ACL CAT [category]: answer with the categories of commands, or with the commands of one."""
+    """ACL CAT [categoryname]: answer with the categories of commands, or with the commands of one."""
     if category is None:
         return [each.encode() for each in CATEGORIES]
     name = category.decode(errors="replace").lower()
@@ -101,18 +64,21 @@ def acl_genpass(bits: bytes = b"256") -> Value:
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="acl")
+@complexity("O(N) for N users")
 def acl_users(engine: Engine) -> Value:
     """ACL USERS: answer with the names of all users."""
     return [user.name for user in engine.users]
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="acl")
+@complexity("O(N) for N users")
 def acl_list(engine: Engine) -> Value:
     """ACL LIST: answer with all users, each as the rules that make it."""
     return [definition(user) for user in engine.users]
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="acl")
+@complexity("O(N) for N rights of the user")
 def acl_getuser(engine: Engine, username: bytes) -> Value:
     """ACL GETUSER username: answer with the flags, password digests and selectors of a user; null if there is none."""
     user = engine.users.by_name.get(username)
@@ -129,6 +95,7 @@ def about(selector: Selector) -> dict[bytes, Value]:
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="acl", secrets=lambda args: range(2, len(args)))
+@complexity("O(N) for N rules")
 def acl_setuser(engine: Engine, client: Client, username: bytes, *rules: bytes) -> Value:
     """ACL SETUSER username [rule ...]: create or change a user by rules; if one of them is wrong, do nothing.
 
@@ -215,6 +182,7 @@ def acl_dryrun(engine: Engine, username: bytes, name: bytes, *args: bytes) -> Va
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="acl")
+@complexity("O(N) for N entries")
 def acl_log(engine: Engine, count: bytes = b"10") -> Value:
     """ACL LOG [count | RESET]: answer with the newest refused requests and wrong passwords, or remove all."""
     entries = engine.acl_log.entries
@@ -237,6 +205,7 @@ def acl_log(engine: Engine, count: bytes = b"10") -> Value:
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="acl")
+@complexity("O(N) for N users")
 def acl_load(engine: Engine, client: Client) -> Value:
     """ACL LOAD: replace all users by those of the ACL file, and disconnect all clients but those of `default`.
 
@@ -253,6 +222,7 @@ def acl_load(engine: Engine, client: Client) -> Value:
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="acl")
+@complexity("O(N) for N users")
 def acl_save(engine: Engine) -> Value:
     """ACL SAVE: write all users to the ACL file."""
     check_file(engine)

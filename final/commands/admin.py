@@ -14,7 +14,7 @@ from ..engine.context import Engine
 from ..engine.following import leave_expiry
 from ..engine.open_files import adjust_open_files_limit
 from ..engine.packing import limit_packing
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..engine.slowlog import slow_after
 from ..engine.wait import wait_outside
 from ..protocol.errors import ReplyError, syntax_error
@@ -33,6 +33,7 @@ def config(subcommand: bytes, *arguments: bytes) -> Value:
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="config")
+@complexity("O(N) for N options")
 def config_get(engine: Engine, parameter: bytes, *parameters: bytes) -> Value:
     """CONFIG GET parameter [parameter ...]: answer with the options whose names match a pattern, and their values."""
     names = [name.encode() for name in NAMES]
@@ -59,6 +60,7 @@ def passwords(args: list[bytes]) -> list[int]:
     secrets=passwords,
     tips="request_policy:all_nodes response_policy:all_succeeded",
 )
+@complexity("O(N) for N options")
 def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *more: bytes) -> Value:
     """CONFIG SET parameter value [parameter value ...]: set the options; if one of them is refused, set none."""
     args = [arg.decode(errors="surrogateescape") for arg in (parameter, value, *more)]
@@ -153,6 +155,7 @@ def time_() -> Value:
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, NO_MULTI, ALLOW_BUSY)
+@complexity("O(N) for N keys in all databases if it saves, else O(1)")
 def shutdown(engine: Engine, client: Client, *options: bytes) -> Value:
     """SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]: stop the server, without a reply.
 
@@ -184,6 +187,7 @@ def shutdown(engine: Engine, client: Client, *options: bytes) -> Value:
 
 
 @command(ADMIN, NOSCRIPT, "no_async_loading", NO_MULTI)
+@complexity("O(N) for N keys in all databases")
 def save(engine: Engine) -> Value:
     """SAVE: write a snapshot; answer when it is complete."""
     if engine.snapshots.worker is not None:

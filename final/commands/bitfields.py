@@ -7,7 +7,7 @@ from ..data.store import Store
 from ..engine.args import OptionCursor, integer
 from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.context import Engine
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.numeric import parse_integer
 from ..protocol.writer import Value
@@ -112,8 +112,9 @@ def uses_of_bitfield(args: list[bytes]) -> Iterator[tuple[int, str]]:
     find_keys=uses_of_bitfield,
     notes=["This command allows both access and modification of the key"],
 )
+@complexity("O(1) for each operation")
 def bitfield(engine: Engine, db: Store, key: bytes, *subcommands: bytes) -> Value:
-    """BITFIELD key [GET type offset | SET type offset value | INCRBY type offset increment | OVERFLOW WRAP | SAT | FAIL ...]: read and write integers of any width; answer with each result.
+    """BITFIELD key [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value | INCRBY encoding offset increment> ...]: read and write integers of any width; answer with each result.
 
     A type is `i` (signed) or `u` (unsigned) and the number of bits. The offset counts bits, or, written as `#3`, fields
     of that type. SET answers with the old integer, INCRBY with the sum, or with null if OVERFLOW FAIL prevented it.
@@ -147,8 +148,9 @@ def bitfield(engine: Engine, db: Store, key: bytes, *subcommands: bytes) -> Valu
 
 
 @command(READONLY, FAST)
+@complexity("O(1) for each operation")
 def bitfield_ro(engine: Engine, db: Store, key: bytes, *subcommands: bytes) -> Value:
-    """BITFIELD_RO key [GET type offset ...]: BITFIELD that only reads."""
+    """BITFIELD_RO key [GET encoding offset [GET encoding offset ...]]: BITFIELD that only reads."""
     fields = list(parse_fields(engine, subcommands))
     if any(field.action != b"get" for field in fields):
         raise ReplyError("ERR BITFIELD_RO only supports the GET subcommand")

@@ -11,7 +11,7 @@ from ..data.store import Store
 from ..engine.args import integer
 from ..engine.command import DENYOOM, FAST, READONLY, WRITE, Group
 from ..engine.context import Engine
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.numeric import parse_integer
 from ..protocol.writer import Value
@@ -107,6 +107,7 @@ def bit_range(length: int, args: Sequence[bytes], *, in_order: bool = False) -> 
 
 
 @command(READONLY)
+@complexity("O(N) for N bytes")
 def bitcount(db: Store, key: bytes, *range: bytes) -> Value:
     """BITCOUNT key [start end [BYTE | BIT]]: answer with the number of bits that are 1, in the range or in all.
 
@@ -124,6 +125,7 @@ def bitcount(db: Store, key: bytes, *range: bytes) -> Value:
 
 
 @command(READONLY)
+@complexity("O(N) for N bytes")
 def bitpos(db: Store, key: bytes, bit: bytes, *range: bytes) -> Value:
     """BITPOS key bit [start [end [BYTE | BIT]]]: answer with the index of the first bit that is 0 or 1; -1 if none is.
 
@@ -147,8 +149,9 @@ def bitpos(db: Store, key: bytes, bit: bytes, *range: bytes) -> Value:
 
 
 @command(WRITE, DENYOOM, keys="OW update, RO access")
+@complexity("O(N) for N bytes")
 def bitop(engine: Engine, db: Store, operation: bytes, destination: bytes, key: bytes, *keys: bytes) -> Value:
-    """BITOP AND | OR | XOR | NOT destkey key [key ...]: store the result; answer with its length.
+    """BITOP operation destkey key [key ...]: store the result; answer with its length.
 
     Shorter strings are taken to end in zero bytes.
     """

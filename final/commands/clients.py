@@ -7,7 +7,7 @@ from ..engine.client import Client
 from ..engine.client_line import described
 from ..engine.command import ADMIN, KEEPS_CACHING, LOADING, NOSCRIPT, STALE, Group
 from ..engine.context import Engine
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.errors import ReplyError, shown, syntax_error
 from ..protocol.numeric import parse_integer
 from ..protocol.writer import NO_REPLY, Value, Verbatim
@@ -65,7 +65,7 @@ def client_info(engine: Engine, client: Client) -> Value:
 
 @command(NOSCRIPT, LOADING, STALE, of="client")
 def client_reply(client: Client, mode: bytes) -> Value:
-    """CLIENT REPLY ON | OFF | SKIP: turn replies on or off, or skip the next reply; answer OK only to ON."""
+    """CLIENT REPLY <ON | OFF | SKIP>: turn replies on or off, or skip the next reply; answer OK only to ON."""
     match mode.lower():
         case b"on":
             client.reply_off = client.reply_skip = False
@@ -81,7 +81,7 @@ def client_reply(client: Client, mode: bytes) -> Value:
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
 def client_no_evict(client: Client, mode: bytes) -> Value:
-    """CLIENT NO-EVICT ON | OFF: let this client stay connected when clients take more than `maxmemory-clients`."""
+    """CLIENT NO-EVICT <ON | OFF>: let this client stay connected when clients take more than `maxmemory-clients`."""
     if mode.lower() not in (b"on", b"off"):
         raise syntax_error()
     client.no_evict = mode.lower() == b"on"
@@ -89,12 +89,13 @@ def client_no_evict(client: Client, mode: bytes) -> Value:
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client", tips="nondeterministic_output")
+@complexity("O(N) for N clients")
 def client_list(engine: Engine, *options: bytes) -> Value:
-    """CLIENT LIST [TYPE type] [ID client-id ...]: answer with one line for each client.
+    """CLIENT LIST [TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]: answer with one line for each client.
 
     TYPE selects the clients of one type, ID those with one of these IDs; a request can have only one of the two. An ID
     that no client has is skipped.
-    """
+    """  # noqa: E501  (the first line is what redis-cli shows)
     chosen: Iterable[Client] = engine.clients.values()
     match [option.lower() for option in options]:
         case []:
@@ -131,8 +132,9 @@ def type_of(client: Client) -> bytes:
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
+@complexity("O(N) for N clients")
 def client_kill(engine: Engine, client: Client, option: bytes, *options: bytes) -> Value:
-    """CLIENT KILL ip:port | option [value ...]: close one connection by its address, or all that match.
+    """CLIENT KILL <ip:port | <[ID client-id] | [TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB>] | [USER username] | [ADDR ip:port] | [LADDR ip:port] | [SKIPME yes/no] ...>>: close one connection by its address, or all that match.
 
     The options are ID client-id, TYPE type, USER username, ADDR ip:port, LADDR ip:port and SKIPME YES | NO. A
     client must match all options; if an option is repeated, the last one counts. SKIPME is YES by default: it excludes
@@ -140,7 +142,7 @@ def client_kill(engine: Engine, client: Client, option: bytes, *options: bytes) 
 
     The form with an address answers OK, or with an error if no client has this address. The form with options answers
     with the number of clients whose connections it closes.
-    """
+    """  # noqa: E501  (the first line is what redis-cli shows)
     if not options:
         found = [each for each in engine.clients.values() if each.address.encode() == option]
         if not found:
@@ -212,6 +214,7 @@ def client_pause(engine: Engine, client: Client, timeout: bytes, mode: bytes = b
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
+@complexity("O(N) for N paused clients")
 def client_unpause(engine: Engine) -> Value:
     """CLIENT UNPAUSE: end the pause; the delayed commands are executed at their clients' turns."""
     engine.pause.end()
@@ -221,6 +224,7 @@ def client_unpause(engine: Engine) -> Value:
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="client")
+@complexity("O(log(N)) for N clients")
 def client_unblock(engine: Engine, client_id: bytes, reason: bytes = b"TIMEOUT") -> Value:
     """CLIENT UNBLOCK client-id [TIMEOUT | ERROR]: unblock a client; answer 1, or 0 if it was not blocked.
 

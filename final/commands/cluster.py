@@ -32,7 +32,7 @@ SUBCOMMANDS = {  # the syntax, and the flags
     "INFO": INFORMS,
     "KEYSLOT key": INFORMS,
     "LINKS": INFORMS,
-    "MEET ip port [cluster-bus-port]": CHANGES,
+    "MEET ip port [cluster_bus_port]": CHANGES,
     "MYID": INFORMS,
     "NODES": INFORMS,
     "REPLICAS node-id": INSPECTS,

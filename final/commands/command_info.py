@@ -1,15 +1,11 @@
-"""COMMAND, and the HELP subcommands: made from the signatures and docstrings of the handlers."""
+"""COMMAND: made from the signatures of the handlers."""
 
-import inspect
-import re
-from collections.abc import Callable, Iterable
-from functools import cache
-from importlib.resources import files
+from collections.abc import Iterable
 
 from ..engine.acl.categories import CATEGORIES, categories
 from ..engine.command import COMMANDS, LOADING, SHOWN, STALE, Command, Group, look_up
 from ..engine.key_specs import KeySpec, legacy
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.pattern import matcher
 from ..protocol.writer import Value
@@ -18,6 +14,7 @@ GROUP = Group("server", "@connection", "g")
 
 
 @command(LOADING, STALE, tips="nondeterministic_output_order")
+@complexity("O(N) for N commands")
 def command_(*arguments: bytes) -> Value:
     """COMMAND: answer with the description of every command; see the subcommands."""
     return [described(entry) for entry in COMMANDS.values()]
@@ -30,6 +27,7 @@ def command_count() -> Value:
 
 
 @command(LOADING, STALE, of="command", tips="nondeterministic_output_order")
+@complexity("O(N) for N commands")
 def command_info(*names: bytes) -> Value:
     """COMMAND INFO [command-name ...]: answer with the descriptions of these commands, null for one that is unknown."""
     if not names:
@@ -38,8 +36,9 @@ def command_info(*names: bytes) -> Value:
 
 
 @command(LOADING, STALE, of="command", tips="nondeterministic_output_order")
+@complexity("O(N) for N commands")
 def command_list(*options: bytes) -> Value:
-    """COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]: answer with the names of commands."""
+    """COMMAND LIST [FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern>]: answer with the names of commands."""  # noqa: E501
     entries = [each for entry in COMMANDS.values() for each in (entry, *entry.subcommands.values())]
     match [option.lower() for option in options]:
         case []:
@@ -56,20 +55,15 @@ def command_list(*options: bytes) -> Value:
     return [each.name.encode() for each in entries]
 
 
-@command(LOADING, STALE, of="command", tips="nondeterministic_output_order")
-def command_docs(*names: bytes) -> Value:
-    """COMMAND DOCS [command-name ...]: answer with summary and syntax of each; redis-cli shows them as hints."""
-    entries = [entry for name in names if (entry := named(name))] if names else list(COMMANDS.values())
-    return {entry.name.encode(): documented(entry) for entry in entries}
-
-
 @command(LOADING, STALE, of="command")
+@complexity("O(N) for N arguments")
 def command_getkeys(name: bytes, arg: bytes, *args: bytes) -> Value:
     """COMMAND GETKEYS command arg [arg ...]: answer with the keys of a request."""
     return [key for key, _ in used_keys([name, arg, *args])]
 
 
 @command(LOADING, STALE, of="command")
+@complexity("O(N) for N arguments")
 def command_getkeysandflags(name: bytes, arg: bytes, *args: bytes) -> Value:
     """COMMAND GETKEYSANDFLAGS command arg [arg ...]: answer with the keys of a request, and how each is used."""
     return [[key, ordered(access.split())] for key, access in used_keys([name, arg, *args])]
@@ -133,72 +127,3 @@ def specification(spec: KeySpec) -> Value:
         begin = find = {b"type": b"unknown", b"spec": {}}
     notes: dict[Value, Value] = {b"notes": spec.notes.encode()} if spec.notes else {}
     return notes | {b"flags": ordered(spec.access.split()), b"begin_search": begin, b"find_keys": find}
-
-
-def documented(entry: Command) -> Value:
-    """Return a command as COMMAND DOCS describes it: the first line of its docstring is `SYNTAX: summary`."""
-    syntax, _, summary = (inspect.getdoc(entry.function) or "").split("\n")[0].partition(": ")
-    args = syntax.split(" ", entry.name.count("|") + 1)
-    documentation: dict[bytes, Value] = {
-        b"summary": summary.encode(),
-        b"since": releases()[entry.name],
-        b"group": entry.group.name.encode(),
-    }
-    if len(args) > entry.name.count("|") + 1:
-        documentation[b"arguments"] = arguments(args[-1])
-    if entry.subcommands:
-        documentation[b"subcommands"] = {each.name.encode(): documented(each) for each in entry.subcommands.values()}
-    return documentation
-
-
-@cache
-def releases() -> dict[str, bytes]:
-    """Return the release of Redis that was the first with each command: `since.txt` has a line for each release."""
-    lines = (files(__package__) / "since.txt").read_text().splitlines()
-    return {name: release.encode() for release, *names in map(str.split, lines) for name in names}
-
-
-def arguments(syntax: str) -> Value:
-    """Parse a syntax such as `key [NX | XX] [element ...]` into the argument maps from which redis-cli makes its hints.
-
-    >>> [bytes(each[b"name"]) for each in arguments("key [key ...] [EX seconds | KEEPTTL]")]
-    [b'key', b'EX seconds | KEEPTTL']
-    """
-    found: list[dict[bytes, Value]] = []
-    for optional, plain in re.findall(r"\[([^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*)\]|(\S+)", syntax):
-        text = optional or plain
-        repeated = text.endswith(" ...")
-        name = text.removesuffix(" ...")
-        shape = [bytes(each[b"name"]).decode() for each in found[-len(name.split()) :]]
-        if repeated and shape == name.split():  # `key value [key value ...]`: the same arguments again
-            group = found[-len(shape) :]
-            block = {b"name": name.encode(), b"type": b"block", b"arguments": group} if len(group) > 1 else group[0]
-            found[-len(shape) :] = [block | {b"flags": ["multiple"]}]
-            continue
-        flags = ["optional"] * bool(optional) + ["multiple"] * repeated
-        found.append({b"name": name.encode(), b"type": b"string"} | ({b"flags": flags} if flags else {}))
-    return found
-
-
-def enter_help() -> None:
-    """Add a HELP subcommand to every command that has others. Called after all commands are registered."""
-    for name, entry in COMMANDS.items():
-        if entry.subcommands and b"help" not in entry.subcommands:
-            command(LOADING, STALE, of=name.decode())(help_of(name.decode()))
-
-
-def help_of(container: str) -> Callable[[], Value]:
-    """Return the handler of HELP for a command that has subcommands."""
-
-    def answer() -> Value:
-        lines = [f"{container.upper()} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"]
-        subcommands = COMMANDS[container.encode()].subcommands.values()
-        for entry in sorted(subcommands, key=lambda each: (each.name.endswith("|help"), each.name)):
-            syntax, _, summary = (inspect.getdoc(entry.function) or "").split("\n")[0].partition(": ")
-            lines += [syntax.partition(" ")[2], f"    {summary[:1].upper()}{summary[1:]}"]
-        return lines
-
-    answer.__name__ = f"{container}_help"
-    answer.__module__ = COMMANDS[container.encode()].function.__module__  # its group
-    answer.__doc__ = f"{container.upper()} HELP: print this."
-    return answer

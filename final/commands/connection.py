@@ -19,7 +19,7 @@ from ..engine.command import (
     Group,
 )
 from ..engine.context import Engine
-from ..engine.signature import Args, command
+from ..engine.signature import Args, command, complexity
 from ..protocol.errors import ReplyError, shown, syntax_error, wrong_password
 from ..protocol.numeric import parse_integer
 from ..protocol.writer import Value
@@ -69,6 +69,7 @@ def reset(engine: Engine, client: Client) -> Value:
 
 
 @command(*BEFORE_AUTH, secrets=lambda args: range(1, len(args)))
+@complexity("O(N) for N passwords of the user")
 def auth(engine: Engine, client: Client, args: Args, credential: bytes, *more: bytes) -> Value:
     """AUTH [username] password: authenticate the client, without a name as the user `default`."""
     credentials = (credential, *more)

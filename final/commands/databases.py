@@ -6,7 +6,7 @@ from ..data.unit import NO_EVENT, UNLOGGED
 from ..engine.args import OptionCursor
 from ..engine.command import DENYOOM, FAST, IN_DANGEROUS, WRITE, Group
 from ..engine.context import Engine
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.errors import ReplyError, same_object, syntax_error
 from ..protocol.numeric import parse_integer
 from ..protocol.writer import Value
@@ -17,6 +17,7 @@ INT_MIN, INT_MAX = -(2**31), 2**31 - 1  # the range of C's int: Redis stores the
 
 
 @command(WRITE, DENYOOM, keys="RO access, OW update")
+@complexity("O(N) for N elements of a collection, O(1) for a string")
 def copy(engine: Engine, db: Store, key: bytes, newkey: bytes, *options: bytes) -> Value:
     """COPY source destination [DB destination-db] [REPLACE]: copy the value and its deadline; answer 1 or 0.
 
@@ -65,6 +66,7 @@ def move(engine: Engine, db: Store, key: bytes, index: int) -> Value:
 
 
 @command(WRITE, FAST, IN_DANGEROUS)
+@complexity("O(N) for N clients that watch keys, or wait for them")
 def swapdb(engine: Engine, db: Store, index1: bytes, index2: bytes) -> Value:
     """SWAPDB index1 index2: swap the contents of two databases, for all clients; answer OK.
 

@@ -7,16 +7,17 @@ import time
 from ipaddress import ip_address
 
 from ..engine.client import Client
-from ..engine.command import ADMIN, LOADING, NOSCRIPT, STALE
+from ..engine.command import ADMIN, COMMANDS, LOADING, NOSCRIPT, STALE, SYSTEM
 from ..engine.context import Engine
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..log.rdb import write
 from ..protocol.errors import ReplyError, debug_not_allowed, no_such_key, wrong_subcommand
 from ..protocol.numeric import parse_float
 from ..protocol.writer import Attributed, BigNumber, Push, Replies, Value, Verbatim
+from .command_help import help_about
 from .debug_tools import TOOLS, run_tool
 
-GUARDED = {b"sleep", b"object", b"set-active-expire", b"error"}
+GUARDED = {b"help", b"sleep", b"object", b"set-active-expire", b"error"}
 BESIDE_VALUE = 11  # bytes in a dump: type, version, checksum
 EXAMPLES: dict[bytes, Value] = {  # one value of each RESP type, as `DEBUG PROTOCOL` of Redis shows them
     b"string": b"Hello World",
@@ -35,7 +36,8 @@ EXAMPLES: dict[bytes, Value] = {  # one value of each RESP type, as `DEBUG PROTO
 }
 
 
-@command(ADMIN, NOSCRIPT, LOADING, STALE)
+@command(ADMIN, NOSCRIPT, LOADING, STALE, SYSTEM)
+@complexity("Depends on the subcommand.")
 def debug(engine: Engine, client: Client, subcommand: bytes, *arguments: bytes) -> Value:
     """DEBUG PROTOCOL type: answer with a reply of the RESP type that `type` names, from EXAMPLES.
 
@@ -87,6 +89,8 @@ def run_guarded(engine: Engine, client: Client, subcommand: bytes, arguments: tu
     if subcommand.lower() in TOOLS:
         return run_tool(engine, client.db, subcommand, arguments)
     match subcommand.lower(), *arguments:
+        case (b"help",):
+            return help_about(COMMANDS[b"debug"])
         case b"sleep", seconds:
             time.sleep(max(parse_float(seconds) or 0.0, 0.0))
             return "OK"

@@ -7,9 +7,9 @@ from ..data.store import Store
 from ..data.unit import Unit
 from ..engine.args import OptionCursor, integer
 from ..engine.client import Client
-from ..engine.command import ASKING, DENYOOM, IN_DANGEROUS, READONLY, RENAMED, WRITE, Group, find
+from ..engine.command import ASKING, DENYOOM, IN_DANGEROUS, READONLY, RENAMED, SYSTEM, WRITE, Group, find
 from ..engine.context import Engine
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..log.rdb import write
 from ..log.rdb.cursor import BadSnapshot
 from ..log.rdb.read import FORMS, WrongDump, read_dump
@@ -22,6 +22,7 @@ WIDTHS = {form.command: form.width for form in FORMS.values() if form.command !=
 
 
 @command(READONLY, tips="nondeterministic_output")
+@complexity("O(1) for the key, and O(N*M) for N elements of M bytes")
 def dump(engine: Engine, db: Store, key: bytes) -> Value:
     """DUMP key: answer with the value as RESTORE takes it, or null if the key does not exist."""
     value = db.peek(key)
@@ -29,6 +30,7 @@ def dump(engine: Engine, db: Store, key: bytes) -> Value:
 
 
 @command(WRITE, DENYOOM, IN_DANGEROUS, keys="OW update")
+@complexity("O(1) for the key, and O(N*M) for N elements of M bytes")
 def restore(engine: Engine, db: Store, key: bytes, ttl: bytes, payload: bytes, *options: bytes) -> Value:
     """RESTORE key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]: create a key from what DUMP answered; answer OK.
 
@@ -107,7 +109,8 @@ def rebuilt(engine: Engine, payload: bytes) -> Any:
     return value
 
 
-@command(WRITE, DENYOOM, ASKING, IN_DANGEROUS, keys="OW update")
+@command(WRITE, DENYOOM, ASKING, IN_DANGEROUS, SYSTEM, keys="OW update")
+@complexity("O(1) for the key, and O(N*M) for N elements of M bytes")
 def restore__asking(engine: Engine, db: Store, key: bytes, ttl: bytes, payload: bytes, *options: bytes) -> Value:
     """RESTORE-ASKING key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]: RESTORE, as nodes of a cluster send it."""  # noqa: E501
     return create(engine, db, b"RESTORE-ASKING", key, ttl, payload, options)

@@ -18,7 +18,7 @@ from ..engine.command import (
 )
 from ..engine.context import Engine
 from ..engine.scripts import declares_writes
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.errors import ReplyError, no_script
 from ..protocol.writer import Value
 
@@ -65,6 +65,7 @@ def check_length(sha1: bytes) -> bytes:
     writes=text_may_write,
     notes=["We cannot tell how the keys will be used so we assume the worst, RW and UPDATE"],
 )
+@complexity("Depends on the script.")
 def eval_(engine: Engine, client: Client, script: bytes, numkeys: bytes, *args: bytes) -> Value:
     """EVAL script numkeys [key ...] [arg ...]: load and run a script; answer with what it returns."""
     return run(engine, client, engine.scripts.load, script, numkeys, args, readonly=False)
@@ -76,18 +77,21 @@ def eval_(engine: Engine, client: Client, script: bytes, numkeys: bytes, *args: 
     writes=text_may_write,
     notes=["We cannot tell how the keys will be used so we assume the worst, RO and ACCESS"],
 )
+@complexity("Depends on the script.")
 def eval_ro(engine: Engine, client: Client, script: bytes, numkeys: bytes, *args: bytes) -> Value:
     """EVAL_RO script numkeys [key ...] [arg ...]: run a script that must not write; answer with what it returns."""
     return run(engine, client, engine.scripts.load, script, numkeys, args, readonly=True)
 
 
 @command(*FLAGS, MAY_REPLICATE, keys="RW access update", writes=named_may_write)
+@complexity("Depends on the script.")
 def evalsha(engine: Engine, client: Client, sha1: bytes, numkeys: bytes, *args: bytes) -> Value:
     """EVALSHA sha1 numkeys [key ...] [arg ...]: EVAL of a loaded script."""
     return run(engine, client, engine.scripts.named, check_length(sha1), numkeys, args, readonly=False)
 
 
 @command(READONLY, *FLAGS, writes=named_may_write)
+@complexity("Depends on the script.")
 def evalsha_ro(engine: Engine, client: Client, sha1: bytes, numkeys: bytes, *args: bytes) -> Value:
     """EVALSHA_RO sha1 numkeys [key ...] [arg ...]: EVAL_RO of a loaded script."""
     return run(engine, client, engine.scripts.named, check_length(sha1), numkeys, args, readonly=True)
@@ -99,18 +103,21 @@ def script(subcommand: bytes, *arguments: bytes) -> Value:
 
 
 @command(NOSCRIPT, STALE, of="script", tips="request_policy:all_nodes response_policy:all_succeeded")
+@complexity("O(N) for N bytes")
 def script_load(engine: Engine, script: bytes) -> Value:
     """SCRIPT LOAD script: compile a script and keep it for EVALSHA; answer with its SHA1 digest."""
     return engine.scripts.load(script)
 
 
 @command(NOSCRIPT, of="script", tips="request_policy:all_shards response_policy:agg_logical_and")
+@complexity("O(N) for N scripts")
 def script_exists(engine: Engine, sha1: bytes, *sha1s: bytes) -> Value:
     """SCRIPT EXISTS sha1 [sha1 ...]: answer for each digest 1 if its script is loaded, else 0."""
     return [int(each.lower() in engine.scripts.texts) for each in (sha1, *sha1s)]
 
 
 @command(NOSCRIPT, of="script", tips="request_policy:all_nodes response_policy:all_succeeded")
+@complexity("O(N) for N scripts")
 def script_flush(engine: Engine, *mode: bytes) -> Value:
     """SCRIPT FLUSH [ASYNC | SYNC]: remove all loaded scripts."""
     if mode and [arg.lower() for arg in mode] not in ([b"async"], [b"sync"]):

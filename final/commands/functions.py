@@ -19,7 +19,7 @@ from ..engine.command import (
 )
 from ..engine.context import Engine
 from ..engine.functions import FLAGS, Library
-from ..engine.signature import Args, command
+from ..engine.signature import Args, command, complexity
 from ..log.rdb.cursor import BadSnapshot
 from ..log.rdb.read import WrongDump, read_functions
 from ..log.rdb.write import dump_functions
@@ -62,6 +62,7 @@ def may_write(engine: Engine, args: list[bytes]) -> bool | None:
     writes=may_write,
     notes=["We cannot tell how the keys will be used so we assume the worst, RW and UPDATE"],
 )
+@complexity("Depends on the function.")
 def fcall(engine: Engine, client: Client, request: Args, function: bytes, numkeys: bytes, *args: bytes) -> Value:
     """FCALL function numkeys [key ...] [arg ...]: call a function; answer with what it returns."""
     return call(engine, client, request, readonly=False)
@@ -73,6 +74,7 @@ def fcall(engine: Engine, client: Client, request: Args, function: bytes, numkey
     writes=may_write,
     notes=["We cannot tell how the keys will be used so we assume the worst, RO and ACCESS"],
 )
+@complexity("Depends on the function.")
 def fcall_ro(engine: Engine, client: Client, request: Args, function: bytes, numkeys: bytes, *args: bytes) -> Value:
     """FCALL_RO function numkeys [key ...] [arg ...]: call a function that must not write."""
     return call(engine, client, request, readonly=True)
@@ -91,6 +93,7 @@ def changed(db: Store) -> Value:
 
 
 @command(WRITE, DENYOOM, NOSCRIPT, of="function", tips=EVERYWHERE)
+@complexity("O(1), compiling apart")
 def function_load(engine: Engine, db: Store, *options: bytes, function_code: bytes) -> Value:
     """FUNCTION LOAD [REPLACE] function-code: load a library; answer with its name."""
     for option in options:
@@ -109,6 +112,7 @@ def function_delete(engine: Engine, db: Store, library_name: bytes) -> Value:
 
 
 @command(WRITE, NOSCRIPT, of="function", tips=EVERYWHERE)
+@complexity("O(N) for N functions")
 def function_flush(engine: Engine, db: Store, mode: bytes = b"sync") -> Value:
     """FUNCTION FLUSH [ASYNC | SYNC]: remove all libraries."""
     if mode.lower() not in (b"sync", b"async"):
@@ -118,12 +122,14 @@ def function_flush(engine: Engine, db: Store, mode: bytes = b"sync") -> Value:
 
 
 @command(NOSCRIPT, of="function")
+@complexity("O(N) for N functions")
 def function_dump(engine: Engine) -> Value:
     """FUNCTION DUMP: answer with all libraries as FUNCTION RESTORE takes them."""
     return dump_functions(engine.functions.codes, engine.options.rdbcompression == "yes")
 
 
 @command(WRITE, DENYOOM, NOSCRIPT, of="function", tips=EVERYWHERE)
+@complexity("O(N) for N functions")
 def function_restore(engine: Engine, db: Store, serialized_value: bytes, policy: bytes = b"append") -> Value:
     """FUNCTION RESTORE serialized-value [FLUSH | APPEND | REPLACE]: load what FUNCTION DUMP answered, or nothing."""
     if policy.lower() not in (b"flush", b"append", b"replace"):
@@ -138,8 +144,9 @@ def function_restore(engine: Engine, db: Store, serialized_value: bytes, policy:
 
 
 @command(NOSCRIPT, of="function", tips="nondeterministic_output_order")
+@complexity("O(N) for N functions")
 def function_list(engine: Engine, *options: bytes) -> Value:
-    """FUNCTION LIST [LIBRARYNAME pattern] [WITHCODE]: answer with the libraries, each with its functions."""
+    """FUNCTION LIST [LIBRARYNAME library-name-pattern] [WITHCODE]: answer with the libraries, each with its functions."""  # noqa: E501
     pattern, with_code, given = None, False, iter(options)
     for option in given:
         if option.lower() == b"withcode" and not with_code:

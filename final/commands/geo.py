@@ -7,7 +7,7 @@ from ..data.geohash import Point
 from ..data.sorted_set import SortedSet
 from ..data.store import Store
 from ..engine.command import DENYOOM, READONLY, REPLY_FIRST, WRITE, Group
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.errors import ReplyError, not_a_float, syntax_error
 from ..protocol.numeric import parse_float
 from ..protocol.writer import NULL_ARRAY, Digits, Value
@@ -52,6 +52,7 @@ def place(held: SortedSet | None, member: bytes) -> Point | None:
 
 
 @command(WRITE, DENYOOM, REPLY_FIRST, keys="RW update")
+@complexity("O(log(N)) for each place added to N")
 def geoadd(db: Store, key: bytes, longitude: bytes, latitude: bytes, member: bytes, *more: bytes) -> Value:
     """GEOADD key [NX | XX] [CH] longitude latitude member [longitude latitude member ...]: set places; answer with the number of new members.
 
@@ -70,6 +71,7 @@ def geoadd(db: Store, key: bytes, longitude: bytes, latitude: bytes, member: byt
 
 
 @command(READONLY)
+@complexity("O(N) for N members asked for")
 def geopos(db: Store, key: bytes, *members: bytes) -> Value:
     """GEOPOS key [member [member ...]]: answer with the longitude and latitude of each member, or null."""
     held = db.get(key, SORTED_SET)
@@ -78,6 +80,7 @@ def geopos(db: Store, key: bytes, *members: bytes) -> Value:
 
 
 @command(READONLY)
+@complexity("O(log(N)) for each member asked for, of N")
 def geohash_(db: Store, key: bytes, *members: bytes) -> Value:
     """GEOHASH key [member [member ...]]: answer with the geohash of each member as text, or null."""
     held = db.get(key, SORTED_SET)
@@ -86,6 +89,7 @@ def geohash_(db: Store, key: bytes, *members: bytes) -> Value:
 
 
 @command(READONLY)
+@complexity("O(log(N)) for N members")
 def geodist(db: Store, key: bytes, member1: bytes, member2: bytes, *unit: bytes) -> Value:
     """GEODIST key member1 member2 [M | KM | FT | MI]: answer with the distance, or null if a member does not exist."""
     if len(unit) > 1:

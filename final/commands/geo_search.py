@@ -9,7 +9,7 @@ from ..data.sorted_set import SortedSet
 from ..data.store import Store
 from ..engine.args import OptionCursor, integer
 from ..engine.command import DENYOOM, MOVABLEKEYS, READONLY, WRITE, Group
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.errors import NamingError, ReplyError, syntax_error
 from ..protocol.numeric import parse_float
 from ..protocol.writer import Value
@@ -198,6 +198,7 @@ def answer(db: Store, search: Search, event: str = "georadiusstore") -> Value:
 
 
 @command(READONLY)
+@complexity("O(N+log(M)) for N members in the squares around the shape, M in it")
 def geosearch(
     db: Store, key: bytes, origin: bytes, member: bytes, shape: bytes, size: bytes, unit: bytes, *options: bytes
 ) -> Value:
@@ -211,6 +212,7 @@ def geosearch(
 
 
 @command(WRITE, DENYOOM, keys="OW update, RO access")
+@complexity("O(N+log(M)) for N members in the squares around the shape, M in it")
 def geosearchstore(
     db: Store, destination: bytes, source: bytes, origin: bytes, member: bytes, shape: bytes, size: bytes, unit: bytes,
     *options: bytes,
@@ -252,6 +254,7 @@ STORES = "RO access, OW update after STORE from {0}, OW update after STOREDIST f
 
 
 @command(WRITE, DENYOOM, MOVABLEKEYS, keys=STORES.format(6))
+@complexity("O(N+log(M)) for N members in the square around the circle, M in all")
 def georadius(
     db: Store, key: bytes, longitude: bytes, latitude: bytes, radius: bytes, unit: bytes, *options: bytes
 ) -> Value:
@@ -260,6 +263,7 @@ def georadius(
 
 
 @command(READONLY)
+@complexity("O(N+log(M)) for N members in the square around the circle, M in all")
 def georadius_ro(
     db: Store, key: bytes, longitude: bytes, latitude: bytes, radius: bytes, unit: bytes, *options: bytes
 ) -> Value:
@@ -268,12 +272,14 @@ def georadius_ro(
 
 
 @command(WRITE, DENYOOM, MOVABLEKEYS, keys=STORES.format(5))
+@complexity("O(N+log(M)) for N members in the square around the circle, M in all")
 def georadiusbymember(db: Store, key: bytes, member: bytes, radius: bytes, unit: bytes, *options: bytes) -> Value:
     """GEORADIUSBYMEMBER key member radius <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC | DESC] [STORE key] [STOREDIST key]: GEORADIUS around a member."""  # noqa: E501
     return around_member(db, key, member, (radius, unit), options, storing=True)
 
 
 @command(READONLY)
+@complexity("O(N+log(M)) for N members in the square around the circle, M in all")
 def georadiusbymember_ro(db: Store, key: bytes, member: bytes, radius: bytes, unit: bytes, *options: bytes) -> Value:
     """GEORADIUSBYMEMBER_RO key member radius <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC | DESC]: GEORADIUSBYMEMBER that stores nothing."""  # noqa: E501
     return around_member(db, key, member, (radius, unit), options, storing=False)

@@ -13,7 +13,7 @@ from ..engine.args import parse_random
 from ..engine.client import Client
 from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.context import Engine
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.errors import ReplyError, not_a_float, wrong_number_of_arguments
 from ..protocol.numeric import add_floats, add_integers, long_double
 from ..protocol.writer import Value
@@ -67,12 +67,14 @@ KINDS[HASH] = Kind("hash", dump, encoding, size, copy=dict.copy, code=4, rdb=rdb
 
 
 @command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW update")
+@complexity("O(1) for each field")
 def hset(db: Store, key: bytes, field: bytes, value: bytes, *more: bytes) -> Value:
     """HSET key field value [field value ...]: set fields; answer with the number of new fields."""
     return set_fields(db, "hset", key, field, value, *more)
 
 
 @command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW update")
+@complexity("O(N) for N fields")
 def hmset(db: Store, key: bytes, field: bytes, value: bytes, *more: bytes) -> Value:
     """HMSET key field value [field value ...]: set fields; answer OK. Deprecated since Redis 4.0 in favour of HSET."""
     set_fields(db, "hmset", key, field, value, *more)
@@ -114,6 +116,7 @@ def hget(db: Store, key: bytes, field: bytes) -> Value:
 
 
 @command(READONLY, FAST)
+@complexity("O(N) for N fields")
 def hmget(db: Store, key: bytes, field: bytes, *fields: bytes) -> Value:
     """HMGET key field [field ...]: answer with the values of the fields, null for each that does not exist."""
     held = db.get(key, HASH) or {}
@@ -121,6 +124,7 @@ def hmget(db: Store, key: bytes, field: bytes, *fields: bytes) -> Value:
 
 
 @command(WRITE, FAST, keys="RW delete")
+@complexity("O(N) for N fields removed")
 def hdel(db: Store, key: bytes, field: bytes, *fields: bytes) -> Value:
     """HDEL key field [field ...]: remove fields; answer with how many there were."""
     held = db.get(key, HASH) or {}
@@ -135,18 +139,21 @@ def hdel(db: Store, key: bytes, field: bytes, *fields: bytes) -> Value:
 
 
 @command(READONLY, tips="nondeterministic_output_order")
+@complexity("O(N) for N fields")
 def hgetall(db: Store, key: bytes) -> Value:
     """HGETALL key: answer with all fields and values, as a map."""
     return dict(db.get(key, HASH) or {})  # a copy: in a transaction the answer is sent after later commands
 
 
 @command(READONLY, tips="nondeterministic_output_order")
+@complexity("O(N) for N fields")
 def hkeys(db: Store, key: bytes) -> Value:
     """HKEYS key: answer with all fields."""
     return list(db.get(key, HASH) or {})
 
 
 @command(READONLY, tips="nondeterministic_output_order")
+@complexity("O(N) for N fields")
 def hvals(db: Store, key: bytes) -> Value:
     """HVALS key: answer with all values."""
     return list((db.get(key, HASH) or {}).values())
@@ -198,6 +205,7 @@ def hincrbyfloat(db: Store, key: bytes, field: bytes, increment: bytes) -> Value
 
 
 @command(READONLY, tips="nondeterministic_output")
+@complexity("O(N) for N fields in the answer")
 def hrandfield(db: Store, client: Client, key: bytes, *options: bytes) -> Value:
     """HRANDFIELD key [count [WITHVALUES]]: answer with a random field, or with at most `count` distinct fields.
 
@@ -216,6 +224,7 @@ def hrandfield(db: Store, client: Client, key: bytes, *options: bytes) -> Value:
 
 
 @command(READONLY, tips="nondeterministic_output")
+@complexity("O(1) for one call, O(N) until the cursor is 0 again")
 def hscan(engine: Engine, db: Store, key: bytes, cursor: bytes, *options: bytes) -> Value:
     """HSCAN key cursor [MATCH pattern] [COUNT count]: answer with the next cursor, and some fields and values."""
     following, names = scan_members(engine, db, key, HASH, cursor, options, small="listpack")

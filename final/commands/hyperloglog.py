@@ -19,9 +19,9 @@ from ..data.hll_registers import (
 from ..data.hll_registers import registers as decoded
 from ..data.store import Store
 from ..data.unit import NO_EVENT
-from ..engine.command import ADMIN, COUNTED, DENYOOM, FAST, MAY_REPLICATE, READONLY, WRITE, Group
+from ..engine.command import ADMIN, COUNTED, DENYOOM, FAST, MAY_REPLICATE, READONLY, SYSTEM, WRITE, Group
 from ..engine.context import Engine
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.errors import ReplyError, shown
 from ..protocol.writer import Value
 from .strings import STRING, keep_raw
@@ -51,6 +51,7 @@ def registers(value: bytes | bytearray) -> bytes:
 
 
 @command(WRITE, DENYOOM, FAST, keys="RW insert")
+@complexity("O(1) for each element")
 def pfadd(engine: Engine, db: Store, key: bytes, *elements: bytes) -> Value:
     """PFADD key [element ...]: add the elements; answer 1 if the estimate may have changed, else 0."""
     held = get(db, key)
@@ -77,6 +78,7 @@ def pfadd(engine: Engine, db: Store, key: bytes, *elements: bytes) -> Value:
     keys="RW access",
     notes=["RW because it may change the internal representation of the key, and propagate to replicas"],
 )
+@complexity("O(1) for one key, O(N) for N keys")
 def pfcount(db: Store, key: bytes, *keys: bytes) -> Value:
     """PFCOUNT key [key ...]: answer with the estimated number of different elements, in all keys together.
 
@@ -100,6 +102,7 @@ def pfcount(db: Store, key: bytes, *keys: bytes) -> Value:
 
 
 @command(WRITE, DENYOOM, keys="RW access insert, RO access")
+@complexity("O(N) for N keys, and each takes long")
 def pfmerge(engine: Engine, db: Store, destination: bytes, *keys: bytes) -> Value:
     """PFMERGE destkey [sourcekey [sourcekey ...]]: add the elements of all keys to the first; answer OK."""
     values = [value for each in (destination, *keys) if (value := get(db, each)) is not None]
@@ -117,9 +120,10 @@ def pfmerge(engine: Engine, db: Store, destination: bytes, *keys: bytes) -> Valu
     return "OK"
 
 
-@command(WRITE, DENYOOM, ADMIN, keys="RW access")
+@command(WRITE, DENYOOM, ADMIN, SYSTEM, keys="RW access")
+@complexity("Not for applications.")
 def pfdebug(db: Store, subcommand: bytes, key: bytes) -> Value:
-    """PFDEBUG GETREG | DECODE | ENCODING | TODENSE key: answer with the registers, or how they are encoded.
+    """PFDEBUG subcommand key: answer with the registers, or how they are encoded.
 
     GETREG answers with all registers, and, like TODENSE, encodes them as dense. DECODE answers with the runs of a
     sparse value: `z` and `Z` are zeros, in one byte or two, `v` is a rank and the number of registers.
@@ -154,7 +158,8 @@ def described(run: tuple[int, int]) -> str:
     return f"{'z' if length <= LONGEST_ZEROS else 'Z'}:{length}"
 
 
-@command(ADMIN)
+@command(ADMIN, SYSTEM)
+@complexity("Not for applications.")
 def pfselftest() -> Value:
     """PFSELFTEST: check the encodings and the estimate on this machine; answer OK, or with what is wrong."""
     ranks = bytes((place * 31 + place // 97) % 52 for place in range(REGISTERS))

@@ -10,7 +10,7 @@ from ..data.unit import AS_REQUESTED, UNLOGGED
 from ..engine.args import parse_cursor, parse_scan_options
 from ..engine.command import FAST, IN_DANGEROUS, NO_TOUCH, READONLY, WRITE, Group
 from ..engine.context import Engine
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.errors import no_such_key, syntax_error
 from ..protocol.pattern import matcher
 from ..protocol.writer import Value
@@ -20,6 +20,7 @@ T = TypeVar("T", bound=Collection[bytes])
 
 
 @command(WRITE, keys="RM delete", tips="request_policy:multi_shard response_policy:agg_sum")
+@complexity("O(N) for N keys")
 def del_(db: Store, key: bytes, *keys: bytes) -> Value:
     """DEL key [key ...]: remove the keys; answer with the number of removed keys."""
     gone = [each for each in (key, *keys) if db.delete(each)]
@@ -29,6 +30,7 @@ def del_(db: Store, key: bytes, *keys: bytes) -> Value:
 
 
 @command(WRITE, FAST, keys="RM delete", tips="request_policy:multi_shard response_policy:agg_sum")
+@complexity("O(1) for each key, and later O(N) for the N parts of its value")
 def unlink(db: Store, key: bytes, *keys: bytes) -> Value:
     """UNLINK key [key ...]: DEL, but large values are freed afterwards, a little at a time."""
     gone = [each for each in (key, *keys) if db.unlink(each)]
@@ -38,12 +40,14 @@ def unlink(db: Store, key: bytes, *keys: bytes) -> Value:
 
 
 @command(READONLY, FAST, NO_TOUCH, keys="RO", tips="request_policy:multi_shard response_policy:agg_sum")
+@complexity("O(N) for N keys")
 def exists(db: Store, key: bytes, *keys: bytes) -> Value:
     """EXISTS key [key ...]: answer with how many of the keys exist; a key that is named twice counts twice."""
     return sum(each in db for each in (key, *keys))
 
 
 @command(READONLY, FAST, keys="RO", tips="request_policy:multi_shard response_policy:agg_sum")
+@complexity("O(N) for N keys")
 def touch(db: Store, key: bytes, *keys: bytes) -> Value:
     """TOUCH key [key ...]: mark the keys as just used; answer with how many of them exist."""
     return exists(db, key, *keys)
@@ -57,12 +61,14 @@ def type_(db: Store, key: bytes) -> Value:
 
 
 @command(READONLY, IN_DANGEROUS, tips="request_policy:all_shards nondeterministic_output_order")
+@complexity("O(N) for N keys in the database")
 def keys(db: Store, pattern: bytes) -> Value:
     """KEYS pattern: answer with all keys that match the pattern. It blocks all other clients; SCAN does not."""
     return list(filter(matcher(pattern), db.keys()))
 
 
 @command(READONLY, tips="nondeterministic_output request_policy:special")
+@complexity("O(1) for one call, O(N) until the cursor is 0 again")
 def scan(engine: Engine, db: Store, cursor: bytes, *options: bytes) -> Value:
     """SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]: answer with the next cursor, and some keys."""
     position = parse_cursor(cursor)
@@ -145,6 +151,7 @@ def dbsize(db: Store) -> Value:
 
 
 @command(WRITE, IN_DANGEROUS, tips="request_policy:all_shards response_policy:all_succeeded")
+@complexity("O(N) for N keys in the database")
 def flushdb(db: Store, *mode: bytes) -> Value:
     """FLUSHDB [ASYNC | SYNC]: remove all keys of this database. ASYNC: free the memory afterwards, in pieces."""
     db.clear(later=is_async(mode))
@@ -152,6 +159,7 @@ def flushdb(db: Store, *mode: bytes) -> Value:
 
 
 @command(WRITE, IN_DANGEROUS, tips="request_policy:all_shards response_policy:all_succeeded")
+@complexity("O(N) for N keys in all databases")
 def flushall(engine: Engine, db: Store, *mode: bytes) -> Value:
     """FLUSHALL [ASYNC | SYNC]: remove all keys of all databases. ASYNC: free the memory afterwards, in pieces."""
     later = is_async(mode)

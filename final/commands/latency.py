@@ -3,7 +3,7 @@
 from ..engine.call_stats import cumulative
 from ..engine.command import ADMIN, COMMANDS, LOADING, NOSCRIPT, STALE
 from ..engine.context import Engine
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..latency import Series, graph
 from ..protocol.errors import ReplyError
 from ..protocol.writer import Value, Verbatim
@@ -95,6 +95,7 @@ def report(series: Series, now: int) -> str:
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="latency", tips=f"nondeterministic_output {PLACES}")
+@complexity("O(N) for N commands")
 def latency_histogram(engine: Engine, *commands: bytes) -> Value:
     """LATENCY HISTOGRAM [command ...]: answer with how many calls of each command took at most how long.
 

@@ -7,7 +7,7 @@ from ..data.store import Store
 from ..engine.args import OptionCursor
 from ..engine.command import READONLY, Group
 from ..engine.context import Engine
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.writer import Value
 
@@ -17,8 +17,9 @@ Match = tuple[int, int, int]  # a common substring: its index in the first strin
 
 
 @command(READONLY)
+@complexity("O(N*M) for strings of N and M bytes")
 def lcs(engine: Engine, db: Store, key: bytes, key2: bytes, *options: bytes) -> Value:
-    """LCS key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]: answer with the longest common subsequence.
+    """LCS key1 key2 [LEN] [IDX] [MINMATCHLEN len] [WITHMATCHLEN]: answer with the longest common subsequence.
 
     With LEN, answer with its length. With IDX, answer with the ranges in both strings that match, from the last to the
     first: those of at least MINMATCHLEN bytes, and with WITHMATCHLEN the length of each.

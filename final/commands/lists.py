@@ -11,7 +11,7 @@ from ..data.store import Store
 from ..data.unit import AS_REQUESTED, UNLOGGED
 from ..engine.args import OptionCursor, index_range, integer
 from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.errors import ReplyError, no_such_key, not_positive, syntax_error
 from ..protocol.numeric import parse_integer
 from ..protocol.writer import NULL_ARRAY, Value
@@ -58,24 +58,28 @@ KINDS[LIST] = Kind("list", dump, encoding, size, copy=deque.copy, code=1, rdb=rd
 
 
 @command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW insert")
+@complexity("O(1) for each element")
 def lpush(db: Store, key: bytes, element: bytes, *elements: bytes) -> Value:
     """LPUSH key element [element ...]: insert the elements at the head, one after the other; answer with the length."""
     return push(db, key, LEFT, element, *elements)
 
 
 @command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW insert")
+@complexity("O(1) for each element")
 def rpush(db: Store, key: bytes, element: bytes, *elements: bytes) -> Value:
     """RPUSH key element [element ...]: append the elements at the tail; answer with the length."""
     return push(db, key, RIGHT, element, *elements)
 
 
 @command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW insert")
+@complexity("O(1) for each element")
 def lpushx(db: Store, key: bytes, element: bytes, *elements: bytes) -> Value:
     """LPUSHX key element [element ...]: LPUSH if the list exists; else answer 0."""
     return 0 if db.get(key, LIST) is None else push(db, key, LEFT, element, *elements)
 
 
 @command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW insert")
+@complexity("O(1) for each element")
 def rpushx(db: Store, key: bytes, element: bytes, *elements: bytes) -> Value:
     """RPUSHX key element [element ...]: RPUSH if the list exists; else answer 0."""
     return 0 if db.get(key, LIST) is None else push(db, key, RIGHT, element, *elements)
@@ -93,12 +97,14 @@ def push(db: Store, key: bytes, side: bytes, *elements: bytes) -> int:
 
 
 @command(WRITE, FAST, REPLY_FIRST, keys="RW access delete")
+@complexity("O(N) for N elements in the answer")
 def lpop(db: Store, key: bytes, count: bytes | None = None) -> Value:
     """LPOP key [count]: pop the first element; with a count, up to `count` elements. Null if there is no list."""
     return pop_count(db, key, LEFT, count)
 
 
 @command(WRITE, FAST, REPLY_FIRST, keys="RW access delete")
+@complexity("O(N) for N elements in the answer")
 def rpop(db: Store, key: bytes, count: bytes | None = None) -> Value:
     """RPOP key [count]: pop the last element; with a count, up to `count` elements. Null if there is no list."""
     return pop_count(db, key, RIGHT, count)
@@ -133,6 +139,7 @@ def llen(db: Store, key: bytes) -> Value:
 
 
 @command(READONLY)
+@complexity("O(N) for N elements from there to the nearer end")
 def lindex(db: Store, key: bytes, index: bytes) -> Value:
     """LINDEX key index: answer with the element at the index, or null; 0 is the first, -1 the last element."""
     held = db.get(key, LIST)
@@ -143,6 +150,7 @@ def lindex(db: Store, key: bytes, index: bytes) -> Value:
 
 
 @command(WRITE, DENYOOM, REPLY_FIRST, keys="RW update")
+@complexity("O(N) for N elements of the list")
 def lset(db: Store, key: bytes, index: bytes, element: bytes) -> Value:
     """LSET key index element: replace the element at the index; answer OK."""
     held = db.get(key, LIST)
@@ -157,6 +165,7 @@ def lset(db: Store, key: bytes, index: bytes, element: bytes) -> Value:
 
 
 @command(READONLY)
+@complexity("O(S+N) for N elements in the answer, S before them")
 def lrange(db: Store, key: bytes, start: int, stop: int) -> Value:
     """LRANGE key start stop: answer with the elements from `start` to `stop`, both included."""
     held = db.get(key, LIST) or LIST()
@@ -168,6 +177,7 @@ def lrange(db: Store, key: bytes, start: int, stop: int) -> Value:
 
 
 @command(WRITE, keys="RW delete")
+@complexity("O(N) for N elements removed")
 def ltrim(db: Store, key: bytes, start: int, stop: int) -> Value:
     """LTRIM key start stop: remove all elements but those from `start` to `stop`; answer OK."""
     held = db.get(key, LIST)
@@ -184,6 +194,7 @@ def ltrim(db: Store, key: bytes, start: int, stop: int) -> Value:
 
 
 @command(WRITE, keys="RW delete")
+@complexity("O(N+M) for N elements, M of them removed")
 def lrem(db: Store, key: bytes, count: int, element: bytes) -> Value:
     """LREM key count element: remove elements equal to `element`; answer with their number.
 
@@ -210,8 +221,9 @@ def lrem(db: Store, key: bytes, count: int, element: bytes) -> Value:
 
 
 @command(WRITE, DENYOOM, keys="RW insert")
+@complexity("O(N) for N elements before the pivot")
 def linsert(db: Store, key: bytes, where: bytes, pivot: bytes, element: bytes) -> Value:
-    """LINSERT key BEFORE | AFTER pivot element: insert the element next to the first one equal to `pivot`.
+    """LINSERT key <BEFORE | AFTER> pivot element: insert the element next to the first one equal to `pivot`.
 
     Answer with the new length, -1 if no element equals the pivot, 0 if the list does not exist.
     """
@@ -228,8 +240,9 @@ def linsert(db: Store, key: bytes, where: bytes, pivot: bytes, element: bytes) -
 
 
 @command(READONLY)
+@complexity("O(N) for N elements of the list")
 def lpos(db: Store, key: bytes, element: bytes, *options: bytes) -> Value:
-    """LPOS key element [RANK rank] [COUNT count] [MAXLEN len]: answer with the index of an element, or null.
+    """LPOS key element [RANK rank] [COUNT num-matches] [MAXLEN len]: answer with the index of an element, or null.
 
     RANK 2 asks for the second match, -1 for the first from the end. COUNT asks for a list of that number of indexes, 0
     for all. MAXLEN limits the number of compared elements, 0 means all.

@@ -5,7 +5,7 @@ from ..data.store import Store
 from ..data.unit import AS_REQUESTED, UNLOGGED
 from ..engine.args import parse_mpop
 from ..engine.command import BLOCKING, DENYOOM, MOVABLEKEYS, NOSCRIPT, REPLY_FIRST, REPLY_SECOND, WRITE, Group
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..engine.wait import serve_or_wait
 from ..protocol.errors import syntax_error
 from ..protocol.writer import NULL_ARRAY, Value
@@ -22,8 +22,9 @@ def end(arg: bytes) -> bytes:
 
 
 @command(WRITE, MOVABLEKEYS, REPLY_FIRST, keys="RW access delete")
+@complexity("O(N+M) for N keys, M elements removed")
 def lmpop(db: Store, numkeys: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
-    """LMPOP numkeys key [key ...] LEFT | RIGHT [COUNT count]: pop from the first list that exists."""
+    """LMPOP numkeys key [key ...] <LEFT | RIGHT> [COUNT count]: pop from the first list that exists."""
     keys, side, count = parse_mpop(numkeys, (first, second, *more), (LEFT, RIGHT))
     return next((pop_from(db, key, side, count) for key in keys if db.get(key, LIST)), NULL_ARRAY)
 
@@ -36,7 +37,7 @@ def pop_from(db: Store, key: bytes, side: bytes, count: int) -> Value:
 
 @command(WRITE, DENYOOM, REPLY_SECOND, keys="RW access delete, RW insert")
 def lmove(db: Store, source: bytes, destination: bytes, wherefrom: bytes, whereto: bytes) -> Value:
-    """LMOVE source destination LEFT | RIGHT LEFT | RIGHT: move an element from one end to another; answer with it."""
+    """LMOVE source destination <LEFT | RIGHT> <LEFT | RIGHT>: move an element from one end to another; answer with it."""  # noqa: E501
     sides = end(wherefrom), end(whereto)
     return move(db, source, destination, *sides)
 
@@ -68,12 +69,14 @@ def move(
 
 
 @command(WRITE, NOSCRIPT, BLOCKING, REPLY_FIRST, keys="RW access delete")
+@complexity("O(N) for N keys")
 def blpop(db: Store, key: bytes, *keys: bytes, timeout: bytes) -> Value:
     """BLPOP key [key ...] timeout: LPOP from the first list that exists; block while none does."""
     return blocking_pop(db, (key, *keys), LEFT, timeout)
 
 
 @command(WRITE, NOSCRIPT, BLOCKING, REPLY_FIRST, keys="RW access delete")
+@complexity("O(N) for N keys")
 def brpop(db: Store, key: bytes, *keys: bytes, timeout: bytes) -> Value:
     """BRPOP key [key ...] timeout: RPOP from the first list that exists; block while none does."""
     return blocking_pop(db, (key, *keys), RIGHT, timeout)
@@ -89,15 +92,16 @@ def blocking_pop(db: Store, keys: tuple[bytes, ...], side: bytes, timeout: bytes
 
 
 @command(WRITE, BLOCKING, MOVABLEKEYS, REPLY_FIRST, keys="RW access delete")
+@complexity("O(N+M) for N keys, M elements removed")
 def blmpop(db: Store, timeout: bytes, numkeys: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
-    """BLMPOP timeout numkeys key [key ...] LEFT | RIGHT [COUNT count]: LMPOP; block while no list exists."""
+    """BLMPOP timeout numkeys key [key ...] <LEFT | RIGHT> [COUNT count]: LMPOP; block while no list exists."""
     keys, side, count = parse_mpop(numkeys, (first, second, *more), (LEFT, RIGHT))
     return serve_or_wait(db, keys, LIST, lambda key: pop_from(db, key, side, count), timeout, NULL_ARRAY)
 
 
 @command(WRITE, DENYOOM, NOSCRIPT, BLOCKING, REPLY_SECOND, keys="RW access delete, RW insert")
 def blmove(db: Store, source: bytes, destination: bytes, wherefrom: bytes, whereto: bytes, timeout: bytes) -> Value:
-    """BLMOVE source destination LEFT | RIGHT LEFT | RIGHT timeout: LMOVE; block while the source does not exist."""
+    """BLMOVE source destination <LEFT | RIGHT> <LEFT | RIGHT> timeout: LMOVE; block while the source does not exist."""
     sides = end(wherefrom), end(whereto)
     log = (b"LMOVE", source, destination, *sides)
     return blocking_move(db, source, destination, *sides, timeout, log)

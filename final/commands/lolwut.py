@@ -3,11 +3,12 @@
 from ..config.options import RELEASE
 from ..engine.args import integer
 from ..engine.command import FAST, READONLY
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.writer import Value, Verbatim
 
 
 @command(READONLY, FAST)
+@complexity("")
 def lolwut(*args: bytes) -> Value:
     """LOLWUT [VERSION version]: answer with the version of Redis; Redis draws a picture for some versions."""
     if len(args) > 1 and args[0].lower() == b"version":

@@ -8,7 +8,7 @@ from ..data.store import Store
 from ..engine.args import OptionCursor
 from ..engine.command import ADMIN, NO_TOUCH, NOSCRIPT, PROTECTED, READONLY, UNCOUNTED
 from ..engine.context import Engine
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.errors import module_not_allowed, syntax_error
 from ..protocol.writer import Value, Verbatim
 from .info import memory_of_clients
@@ -28,6 +28,7 @@ def memory(subcommand: bytes, *arguments: bytes) -> Value:
 
 
 @command(READONLY, NO_TOUCH, UNCOUNTED, of="memory", keys="RO")
+@complexity("O(N) for N samples")
 def memory_usage(db: Store, key: bytes, *options: bytes) -> Value:
     """MEMORY USAGE key [SAMPLES count]: answer with the memory that key and value take, in bytes, or null."""
     samples = SAMPLES
@@ -82,6 +83,7 @@ def memory_stats(engine: Engine) -> Value:
 
 
 @command(of="memory", tips="request_policy:all_shards response_policy:all_succeeded")
+@complexity("Depends on the memory in use.")
 def memory_purge(engine: Engine) -> Value:
     """MEMORY PURGE: have Python free what only cycles of references keep."""
     if not engine.forked:  # else `Child` unfreezes, so that less memory is copied
@@ -98,6 +100,7 @@ def memory_doctor(engine: Engine) -> Value:
 
 
 @command(of="memory", tips="nondeterministic_output request_policy:all_shards response_policy:special")
+@complexity("Depends on the memory in use.")
 def memory_malloc_stats() -> Value:
     """MEMORY MALLOC-STATS: answer with what Python knows of its allocator: the number of its blocks."""
     return Verbatim(f"Python's allocator: {sys.getallocatedblocks()} blocks in use\n".encode())
@@ -109,6 +112,7 @@ def module(subcommand: bytes, *arguments: bytes) -> Value:
 
 
 @command(ADMIN, NOSCRIPT, of="module", tips="nondeterministic_output_order")
+@complexity("O(N) for N modules")
 def module_list() -> Value:
     """MODULE LIST: answer with an empty array: modules are compiled for Redis's own program."""
     return []
@@ -116,13 +120,13 @@ def module_list() -> Value:
 
 @command(ADMIN, NOSCRIPT, PROTECTED, "no_async_loading", of="module")
 def module_load(path: bytes, *arguments: bytes) -> Value:
-    """MODULE LOAD path [argument ...]: always refused, as in Redis with `enable-module-command no`."""
+    """MODULE LOAD path [arg ...]: always refused, as in Redis with `enable-module-command no`."""
     raise module_not_allowed()
 
 
 @command(ADMIN, NOSCRIPT, PROTECTED, "no_async_loading", of="module")
 def module_loadex(path: bytes, *arguments: bytes) -> Value:
-    """MODULE LOADEX path [CONFIG name value ...] [ARGS argument ...]: always refused, as MODULE LOAD."""
+    """MODULE LOADEX path [CONFIG name value [CONFIG name value ...]] [ARGS arg [arg ...]]: always refused, as MODULE LOAD."""  # noqa: E501
     raise module_not_allowed()
 
 

@@ -21,7 +21,7 @@ from ..engine.client import Client, Parked
 from ..engine.command import IN_DANGEROUS, MOVABLEKEYS, WRITE, Group
 from ..engine.conclude import conclude
 from ..engine.context import Engine
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..engine.wait import wait_outside
 from ..log.rdb.write import dump, dumped
 from ..protocol.errors import ReplyError, syntax_error
@@ -202,11 +202,12 @@ def parse_port(arg: bytes) -> int:
     find_keys=find_keys,
     secrets=secrets,
 )
+@complexity("O(N) for N bytes sent, and what DUMP, RESTORE and DEL take")
 def migrate(
     engine: Engine, client: Client, host: bytes, port: bytes, key: bytes, destination_db: bytes, timeout: bytes,
     *options: bytes,
 ) -> Value:  # fmt: skip
-    """MIGRATE host port key | "" destination-db timeout [COPY] [REPLACE] [AUTH password | AUTH2 username password] [KEYS key [key ...]]: move keys to another server; answer OK, or NOKEY if there is no such key.
+    """MIGRATE host port <key | ""> destination-db timeout [COPY] [REPLACE] [[AUTH password] | [AUTH2 username password]] [KEYS key [key ...]]: move keys to another server; answer OK, or NOKEY if there is no such key.
 
     `timeout` is in milliseconds: how long the target may be silent. With COPY the keys stay here; with REPLACE they are
     overwritten there. The keys that the target has accepted are deleted, also if it has refused others.

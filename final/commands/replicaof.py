@@ -15,7 +15,7 @@ from ..replication.failover import Address, address_of
 
 @command(ADMIN, NOSCRIPT, STALE, "no_async_loading")
 def replicaof(engine: Engine, client: Client, host: bytes, port: bytes) -> Value:
-    """REPLICAOF host port: copy the data of a primary, and follow its changes; NO ONE: become a primary."""
+    """REPLICAOF <host port | NO ONE>: copy the data of a primary, and follow its changes; NO ONE: become a primary."""
     if engine.failover is not None:
         raise ReplyError("ERR REPLICAOF not allowed while failing over.")
     if (host.lower(), port.lower()) == (b"no", b"one"):
@@ -35,7 +35,7 @@ def replicaof(engine: Engine, client: Client, host: bytes, port: bytes) -> Value
 
 @command(ADMIN, NOSCRIPT, STALE, "no_async_loading")
 def slaveof(engine: Engine, client: Client, host: bytes, port: bytes) -> Value:
-    """SLAVEOF host port: the old name of REPLICAOF."""
+    """SLAVEOF <host port | NO ONE>: the old name of REPLICAOF."""
     return replicaof(engine, client, host, port)
 
 

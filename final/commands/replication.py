@@ -13,10 +13,11 @@ from ..engine.command import (
     NO_MULTI,
     NOSCRIPT,
     STALE,
+    SYSTEM,
 )
 from ..engine.context import Engine
 from ..engine.following import lead
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..engine.wait import Wait
 from ..protocol.errors import ReplyError, shown, syntax_error
 from ..protocol.numeric import parse_integer
@@ -24,7 +25,7 @@ from ..protocol.writer import NO_REPLY, Value
 from ..replication.attached import Announced, AttachedReplica, State
 
 
-@command(ADMIN, NOSCRIPT, LOADING, STALE, ALLOW_BUSY)
+@command(ADMIN, NOSCRIPT, LOADING, STALE, ALLOW_BUSY, SYSTEM)
 def replconf(engine: Engine, client: Client, *options: bytes) -> Value:
     """REPLCONF [option value ...]: a replica says what it is, before PSYNC; and then, how much of the stream it has.
 
@@ -75,12 +76,14 @@ def wants_functions(arg: bytes) -> bool:
 
 
 @command(ADMIN, NOSCRIPT, "no_async_loading", NO_MULTI)
+@complexity("")
 def sync(engine: Engine, client: Client) -> Value:
     """SYNC: be sent all data, and then the stream of changes."""
     return attach(engine, client, greeted=False)
 
 
 @command(ADMIN, NOSCRIPT, "no_async_loading", NO_MULTI)
+@complexity("")
 def psync(engine: Engine, client: Client, replicationid: bytes, offset: bytes, *options: bytes) -> Value:
     """PSYNC replicationid offset [FAILOVER]: be sent the stream from an offset on, or else all data first.
 

@@ -13,7 +13,7 @@ from ..data.unit import NO_EVENT, UNLOGGED
 from ..engine.args import parse_limit, parse_random
 from ..engine.command import DENYOOM, FAST, MOVABLEKEYS, READONLY, REPLY_FIRST, REPLY_SECOND, WRITE, Group
 from ..engine.context import Engine
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.errors import ReplyError, not_positive, syntax_error
 from ..protocol.numeric import parse_integer
 from ..protocol.writer import Value
@@ -73,6 +73,7 @@ def members_of(db: Store, key: bytes) -> Set:
 
 
 @command(WRITE, DENYOOM, FAST, keys="RW insert")
+@complexity("O(1) for each member")
 def sadd(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
     """SADD key member [member ...]: add members; answer with the number of new members."""
     held = db.make(key, SET)
@@ -91,6 +92,7 @@ def unpack(db: Store, key: bytes, held: Set) -> None:
 
 
 @command(WRITE, FAST, keys="RW delete")
+@complexity("O(N) for N members removed")
 def srem(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
     """SREM key member [member ...]: remove members; answer with the number of removed members."""
     held = members_of(db, key)
@@ -131,6 +133,7 @@ def sismember(db: Store, key: bytes, member: bytes) -> Value:
 
 
 @command(READONLY, FAST)
+@complexity("O(N) for N members asked for")
 def smismember(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
     """SMISMEMBER key member [member ...]: answer SISMEMBER for each member."""
     held = members_of(db, key)
@@ -138,6 +141,7 @@ def smismember(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
 
 
 @command(READONLY, tips="nondeterministic_output_order")
+@complexity("O(N) for N members")
 def smembers(db: Store, key: bytes) -> Value:
     """SMEMBERS key: answer with all members."""
     return set(members_of(db, key))  # a copy: in a transaction the answer is sent after later commands
@@ -150,6 +154,7 @@ def scard(db: Store, key: bytes) -> Value:
 
 
 @command(WRITE, FAST, REPLY_SECOND, keys="RW access delete", tips="nondeterministic_output")
+@complexity("O(1) for one member, O(N) for N")
 def spop(db: Store, key: bytes, *count: bytes) -> Value:
     """SPOP key [count]: remove and answer with a random member, or null; with a count, up to `count` of them."""
     if len(count) > 1:
@@ -189,6 +194,7 @@ def log_popped(db: Store, key: bytes, popped: Set, emptied: bool) -> None:
 
 
 @command(READONLY, tips="nondeterministic_output")
+@complexity("O(1) for one member, O(N) for N")
 def srandmember(db: Store, key: bytes, *count: bytes) -> Value:
     """SRANDMEMBER key [count]: answer with a random member, or with at most `count` distinct members.
 
@@ -202,36 +208,42 @@ def srandmember(db: Store, key: bytes, *count: bytes) -> Value:
 
 
 @command(READONLY, tips="nondeterministic_output_order")
+@complexity("O(N*M) for M sets, the smallest of N members")
 def sinter(db: Store, key: bytes, *keys: bytes) -> Value:
     """SINTER key [key ...]: answer with the members that are in all sets."""
     return intersection(db, key, *keys)
 
 
 @command(READONLY, tips="nondeterministic_output_order")
+@complexity("O(N) for N members of all sets")
 def sunion(db: Store, key: bytes, *keys: bytes) -> Value:
     """SUNION key [key ...]: answer with the members that are in any set."""
     return union(db, key, *keys)
 
 
 @command(READONLY, tips="nondeterministic_output_order")
+@complexity("O(N) for N members of all sets")
 def sdiff(db: Store, key: bytes, *keys: bytes) -> Value:
     """SDIFF key [key ...]: answer with the members of the first set that are in no other."""
     return difference(db, key, *keys)
 
 
 @command(WRITE, DENYOOM, REPLY_FIRST, keys="RW update, RO access")
+@complexity("O(N*M) for M sets, the smallest of N members")
 def sinterstore(db: Store, destination: bytes, key: bytes, *keys: bytes) -> Value:
     """SINTERSTORE destination key [key ...]: store the result of SINTER; answer with its size."""
     return store(db, destination, intersection(db, key, *keys))
 
 
 @command(WRITE, DENYOOM, REPLY_FIRST, keys="OW update, RO access")
+@complexity("O(N) for N members of all sets")
 def sunionstore(db: Store, destination: bytes, key: bytes, *keys: bytes) -> Value:
     """SUNIONSTORE destination key [key ...]: store the result of SUNION; answer with its size."""
     return store(db, destination, union(db, key, *keys))
 
 
 @command(WRITE, DENYOOM, REPLY_FIRST, keys="OW update, RO access")
+@complexity("O(N) for N members of all sets")
 def sdiffstore(db: Store, destination: bytes, key: bytes, *keys: bytes) -> Value:
     """SDIFFSTORE destination key [key ...]: store the result of SDIFF; answer with its size."""
     return store(db, destination, difference(db, key, *keys))
@@ -261,6 +273,7 @@ def store(db: Store, destination: bytes, members: Set) -> int:
 
 
 @command(READONLY, MOVABLEKEYS)
+@complexity("O(N*M) for M sets, the smallest of N members")
 def sintercard(db: Store, numkeys: bytes, key: bytes, *more: bytes) -> Value:
     """SINTERCARD numkeys key [key ...] [LIMIT limit]: answer with the size of SINTER's result, at most `limit`."""
     number = parse_integer(numkeys)
@@ -276,6 +289,7 @@ def sintercard(db: Store, numkeys: bytes, key: bytes, *more: bytes) -> Value:
 
 
 @command(READONLY, tips="nondeterministic_output")
+@complexity("O(1) for one call, O(N) until the cursor is 0 again")
 def sscan(engine: Engine, db: Store, key: bytes, cursor: bytes, *options: bytes) -> Value:
     """SSCAN key cursor [MATCH pattern] [COUNT count]: answer with the next cursor, and some members."""
     following, members = scan_members(engine, db, key, SET, cursor, options, small="intset")

@@ -5,13 +5,14 @@ from itertools import islice
 from ..engine.client import Client
 from ..engine.command import ADMIN, LOADING, NOSCRIPT, STALE
 from ..engine.context import Engine
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.errors import ReplyError
 from ..protocol.numeric import parse_integer
 from ..protocol.writer import NO_REPLY, Value
 
 
 @command(ADMIN, NOSCRIPT, LOADING, STALE)
+@complexity("")
 def monitor(engine: Engine, client: Client) -> Value:
     """MONITOR: receive every request of every client, but for administrators' commands, until RESET."""
     if client.deny_blocking:
@@ -28,6 +29,7 @@ def slowlog(subcommand: bytes, *arguments: bytes) -> Value:
 
 
 @command(ADMIN, LOADING, STALE, of="slowlog", tips="request_policy:all_nodes nondeterministic_output")
+@complexity("O(N) for N entries")
 def slowlog_get(engine: Engine, count: bytes = b"10") -> Value:
     """SLOWLOG GET [count]: answer with the newest `count` entries (default 10, -1: all), newest first.
 
@@ -50,6 +52,7 @@ def slowlog_len(engine: Engine) -> Value:
 
 
 @command(ADMIN, LOADING, STALE, of="slowlog", tips="request_policy:all_nodes response_policy:all_succeeded")
+@complexity("O(N) for N entries")
 def slowlog_reset(engine: Engine) -> Value:
     """SLOWLOG RESET: remove all entries."""
     engine.slowlog.entries.clear()

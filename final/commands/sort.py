@@ -21,7 +21,7 @@ from ..engine.command import (
     Group,
     find,
 )
-from ..engine.signature import Args, command
+from ..engine.signature import Args, command, complexity
 from ..protocol.errors import ReplyError, syntax_error, wrong_type
 from ..protocol.numeric import strtod
 from ..protocol.writer import Value
@@ -77,6 +77,7 @@ def keys_of_sort(args: list[bytes]) -> Iterator[tuple[int, str]]:
     find_keys=keys_of_sort,
     notes=["", BY_OR_GET, STORE],
 )
+@complexity("O(N+M*log(M)) for N elements, M in the answer; O(N) without sorting")
 def sort(db: Store, client: Client, args: Args, key: bytes, *options: bytes) -> Value:
     """SORT key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] [ALPHA] [STORE destination]: answer with the sorted elements.
 
@@ -90,6 +91,7 @@ def sort(db: Store, client: Client, args: Args, key: bytes, *options: bytes) -> 
 
 
 @command(READONLY, MOVABLEKEYS, *CATEGORIES, keys="RO access, RO access", notes=["", BY_OR_GET])
+@complexity("O(N+M*log(M)) for N elements, M in the answer; O(N) without sorting")
 def sort_ro(db: Store, client: Client, args: Args, key: bytes, *options: bytes) -> Value:
     """SORT_RO key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] [ALPHA]: SORT without STORE."""  # noqa: E501
     return run(db, key, parse(options, may_read_all_keys(client, args), storing=False))

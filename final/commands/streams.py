@@ -10,7 +10,7 @@ from ..data.stream import Stream
 from ..data.stream_node import LAST, SEQUENCE, Entry, Node, make_id, show_id
 from ..engine.args import OptionCursor
 from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..log.rdb.streams import WRITTEN, write_stream
 from ..protocol.errors import ReplyError, no_such_key, syntax_error
 from ..protocol.numeric import parse_unsigned
@@ -87,6 +87,7 @@ def replies(entries: Iterable[Entry], count: int | None = None) -> list[Value]:
 
 
 @command(WRITE, FAST, keys="RW delete")
+@complexity("O(1) for each entry")
 def xdel(db: Store, key: bytes, id: bytes, *ids: bytes) -> Value:
     """XDEL key id [id ...]: delete entries; answer with the number of deleted ones."""
     held = db.get(key, STREAM)
@@ -100,7 +101,7 @@ def xdel(db: Store, key: bytes, id: bytes, *ids: bytes) -> Value:
 
 @command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW update")
 def xsetid(db: Store, key: bytes, id: bytes, *options: bytes) -> Value:
-    """XSETID key last-id [ENTRIESADDED entries-added] [MAXDELETEDID max-deleted-id]: set the last ID, for a rewrite of the log.
+    """XSETID key last-id [ENTRIESADDED entries_added] [MAXDELETEDID max_deleted_entry_id]: set the last ID, for a rewrite of the log.
 
     ENTRIESADDED sets how many entries were ever added, MAXDELETEDID the highest ID that was deleted.
     """  # noqa: E501  (the first line is what redis-cli shows)
@@ -143,6 +144,7 @@ def xlen(db: Store, key: bytes) -> Value:
 
 
 @command(READONLY)
+@complexity("O(N) for N entries in the answer")
 def xrange(db: Store, key: bytes, start: bytes, end: bytes, *options: bytes) -> Value:
     """XRANGE key start end [COUNT count]: answer with the entries whose IDs are in the range.
 
@@ -152,6 +154,7 @@ def xrange(db: Store, key: bytes, start: bytes, end: bytes, *options: bytes) -> 
 
 
 @command(READONLY)
+@complexity("O(N) for N entries in the answer")
 def xrevrange(db: Store, key: bytes, end: bytes, start: bytes, *options: bytes) -> Value:
     """XREVRANGE key end start [COUNT count]: XRANGE, from the last entry to the first."""
     return entries_between(db, key, start, end, options, reverse=True)

@@ -11,7 +11,7 @@ from ..data.stream_node import LARGEST, LAST, SEQUENCE, make_id, show_id
 from ..data.unit import AS_REQUESTED, UNLOGGED
 from ..engine.args import OptionCursor
 from ..engine.command import DENYOOM, FAST, REPLY_FIRST, WRITE, Group
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.errors import ReplyError, syntax_error, wrong_number_of_arguments
 from ..protocol.writer import Value
 from .streams import STREAM, parse_id
@@ -114,8 +114,9 @@ def parse_trim(options: OptionCursor, by_id: bool) -> Trim:
     tips="nondeterministic_output",
     notes=["UPDATE instead of INSERT because of the optional trimming feature"],
 )
+@complexity("O(1) for the entry, O(N) for N entries trimmed")
 def xadd(db: Store, options: Options, key: bytes, id: bytes, field: bytes, value: bytes, *more: bytes) -> Value:
-    """XADD key [NOMKSTREAM] [MAXLEN | MINID [= | ~] threshold [LIMIT count]] * | id field value [field value ...]: add an entry; answer with its ID.
+    """XADD key [NOMKSTREAM] [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | id> field value [field value ...]: add an entry; answer with its ID.
 
     The ID `*` is the present time, `5-*` the next one with 5 milliseconds. NOMKSTREAM: do not make a missing key, and
     answer null. MAXLEN and MINID trim the stream: see XTRIM.
@@ -166,8 +167,9 @@ def next_id(held: Stream, asked: Additions, db: Store) -> int:
 
 
 @command(WRITE, keys="RW delete", tips="nondeterministic_output")
+@complexity("O(N) for N entries trimmed")
 def xtrim(db: Store, options: Options, key: bytes, option: bytes, threshold: bytes, *more: bytes) -> Value:
-    """XTRIM key MAXLEN | MINID [= | ~] threshold [LIMIT count]: remove the first entries; answer with their number.
+    """XTRIM key <MAXLEN | MINID> [= | ~] threshold [LIMIT count]: remove the first entries; answer with their number.
 
     MAXLEN removes down to a length, MINID what is before an ID. With `~` only whole nodes are removed, which is faster,
     and of at most LIMIT entries.

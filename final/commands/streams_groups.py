@@ -11,7 +11,7 @@ from ..data.stream_node import show_id
 from ..data.unit import NO_EVENT, UNLOGGED
 from ..engine.args import OptionCursor
 from ..engine.command import DENYOOM, REPLY_FIRST, WRITE, Group
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.errors import ReplyError, wrong_subcommand
 from ..protocol.writer import Value
 from .streams import STREAM, parse_bound, parse_id
@@ -112,10 +112,10 @@ def parse_group_options(name: bytes, options: Sequence[bytes], mkstream: bool) -
 
 @command(WRITE, DENYOOM, REPLY_FIRST, of="xgroup", keys="RW insert")
 def xgroup_create(db: Store, key: bytes, group: bytes, id: bytes, *options: bytes) -> Value:
-    """XGROUP CREATE key group id | $ [MKSTREAM] [ENTRIESREAD entries-read]: make a group that begins behind an ID.
+    """XGROUP CREATE key groupname <id | $> [MKSTREAM] [ENTRIESREAD entries_read]: make a group that begins behind an ID.
 
     `$` is the last ID. MKSTREAM: make the stream, if it is missing.
-    """
+    """  # noqa: E501  (the first line is what redis-cli shows)
     read, make = parse_group_options(b"CREATE", options, mkstream=True)
     held = db.get(key, STREAM) if make else stream_of_group(db, key, None)
     if len(options) > 3:
@@ -132,7 +132,7 @@ def xgroup_create(db: Store, key: bytes, group: bytes, id: bytes, *options: byte
 
 @command(WRITE, REPLY_FIRST, of="xgroup", keys="RW update")
 def xgroup_setid(db: Store, key: bytes, group: bytes, id: bytes, *options: bytes) -> Value:
-    """XGROUP SETID key group id | $ [ENTRIESREAD entries-read]: set the last ID that was delivered to the group."""
+    """XGROUP SETID key groupname <id | $> [ENTRIESREAD entries_read]: set the last ID that was delivered to the group."""  # noqa: E501
     read, _ = parse_group_options(b"SETID", options, mkstream=False)
     held = stream_of_group(db, key, group)
     if len(options) > 2:
@@ -144,8 +144,9 @@ def xgroup_setid(db: Store, key: bytes, group: bytes, id: bytes, *options: bytes
 
 
 @command(WRITE, REPLY_FIRST, of="xgroup", keys="RW delete")
+@complexity("O(N) for N pending entries of the group")
 def xgroup_destroy(db: Store, key: bytes, group: bytes) -> Value:
-    """XGROUP DESTROY key group: remove a group with all its consumers; answer with the number of removed groups."""
+    """XGROUP DESTROY key groupname: remove a group with all its consumers; answer with the number of removed groups."""
     if stream_of_group(db, key, None).groups.pop(group, None) is None:
         return 0
     db.changed(key, event="xgroup-destroy", touch=False)
@@ -154,7 +155,7 @@ def xgroup_destroy(db: Store, key: bytes, group: bytes) -> Value:
 
 @command(WRITE, DENYOOM, of="xgroup", keys="RW insert")
 def xgroup_createconsumer(db: Store, key: bytes, group: bytes, consumer: bytes) -> Value:
-    """XGROUP CREATECONSUMER key group consumer: make a consumer; answer with the number of new consumers."""
+    """XGROUP CREATECONSUMER key groupname consumername: make a consumer; answer with the number of new consumers."""
     found = stream_of_group(db, key, group).groups[group]
     if consumer in found.consumers:
         return 0
@@ -164,7 +165,7 @@ def xgroup_createconsumer(db: Store, key: bytes, group: bytes, consumer: bytes) 
 
 @command(WRITE, of="xgroup", keys="RW delete")
 def xgroup_delconsumer(db: Store, key: bytes, group: bytes, consumer: bytes) -> Value:
-    """XGROUP DELCONSUMER key group consumer: remove a consumer; answer with the number of entries it had pending."""
+    """XGROUP DELCONSUMER key groupname consumername: remove a consumer; answer with the number of entries it had pending."""  # noqa: E501
     found = stream_of_group(db, key, group).groups[group]
     gone = found.consumers.get(consumer)
     if gone is None:

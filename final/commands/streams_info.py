@@ -122,7 +122,7 @@ def xinfo_groups(db: Store, key: bytes) -> Value:
 
 @command(READONLY, of="xinfo", tips="nondeterministic_output")
 def xinfo_consumers(db: Store, key: bytes, group: bytes) -> Value:
-    """XINFO CONSUMERS key group: describe the consumers of a group."""
+    """XINFO CONSUMERS key groupname: describe the consumers of a group."""
     existing(db, key)
     found = stream_of_group(db, key, group).groups[group]
     return [

@@ -8,7 +8,7 @@ from ..data.stream_groups import Group as ConsumerGroup
 from ..data.stream_node import show_id
 from ..engine.args import OptionCursor, integer
 from ..engine.command import COUNTED, FAST, READONLY, WRITE, Group
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.numeric import parse_integer
 from ..protocol.writer import NULL_ARRAY, Value
@@ -22,6 +22,7 @@ TOO_MANY = 2**47  # bytes; Redis asks for 16 for each entry that XAUTOCLAIM may 
 
 
 @command(WRITE, FAST, COUNTED, keys="RW update")
+@complexity("O(1) for each entry")
 def xack(db: Store, key: bytes, group: bytes, id: bytes, *ids: bytes) -> Value:
     """XACK key group id [id ...]: acknowledge entries, which are pending no more; answer with their number."""
     held = db.get(key, STREAM)
@@ -34,6 +35,7 @@ def xack(db: Store, key: bytes, group: bytes, id: bytes, *ids: bytes) -> Value:
 
 
 @command(READONLY, tips="nondeterministic_output")
+@complexity("O(N) for N entries in the answer, O(M) for M entries that IDLE looks at; O(1) for the summary")
 def xpending(db: Store, key: bytes, group: bytes, *options: bytes) -> Value:
     """XPENDING key group [[IDLE min-idle-time] start end count [consumer]]: answer with how many entries are pending, or with these.
 
@@ -114,10 +116,11 @@ class Claim:
 
 
 @command(WRITE, FAST, COUNTED, keys="RW update", tips="nondeterministic_output")
+@complexity("O(log(N)) for N pending entries of the group")
 def xclaim(
     db: Store, key: bytes, group: bytes, consumer: bytes, min_idle_time: bytes, id: bytes, *more: bytes
 ) -> Value:
-    """XCLAIM key group consumer min-idle-time id [id ...] [IDLE ms] [TIME unix-time-ms] [RETRYCOUNT count] [FORCE] [JUSTID] [LASTID id]: take over pending entries; answer with them.
+    """XCLAIM key group consumer min-idle-time id [id ...] [IDLE ms] [TIME unix-time-milliseconds] [RETRYCOUNT count] [FORCE] [JUSTID] [LASTID id]: take over pending entries; answer with them.
 
     Only entries that were delivered at least `min-idle-time` milliseconds ago are taken. FORCE: also those that are
     not pending. JUSTID: answer with their IDs, and do not count it as a delivery. LASTID: set the group's last ID.
@@ -163,6 +166,7 @@ def xclaim(
 
 
 @command(WRITE, FAST, COUNTED, keys="RW delete", tips="nondeterministic_output")
+@complexity("O(1) if COUNT is small")
 def xautoclaim(
     db: Store, key: bytes, group: bytes, consumer: bytes, min_idle_time: bytes, start: bytes, *options: bytes
 ) -> Value:

@@ -10,7 +10,7 @@ from ..data.stream_node import LAST, show_id
 from ..engine.args import OptionCursor
 from ..engine.client import Client
 from ..engine.command import BLOCKING, COUNTED_TWICE, MOVABLEKEYS, READONLY, WRITE, Group
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..engine.wait import Wait
 from ..protocol.errors import NamingError, ReplyError, syntax_error
 from ..protocol.numeric import parse_integer
@@ -75,6 +75,7 @@ def parse_milliseconds(arg: bytes) -> int:
 
 
 @command(READONLY, BLOCKING, MOVABLEKEYS, COUNTED_TWICE)
+@complexity("O(N) for N entries in the answer, for each stream")
 def xread(db: Store, client: Client, streams: bytes, key: bytes, id: bytes, *more: bytes) -> Value:
     """XREAD [COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]: answer with the entries behind the IDs.
 
@@ -115,6 +116,7 @@ def read_behind(db: Store, key: bytes, id: bytes) -> int:
 
 
 @command(WRITE, BLOCKING, MOVABLEKEYS, keys="RO access")
+@complexity("O(M) for M entries in the answer, for each stream")
 def xreadgroup(
     db: Store,
     client: Client,

@@ -10,7 +10,7 @@ from ..engine.args import OptionCursor
 from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.context import Engine
 from ..engine.runs import gets, increments, sets
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.errors import ReplyError, syntax_error, wrong_number_of_arguments
 from ..protocol.numeric import add_floats, add_integers, parse_integer
 from ..protocol.writer import Value
@@ -177,12 +177,14 @@ def get_old(db: Store, key: bytes) -> bytes | None:
 
 
 @command(READONLY, FAST, tips="request_policy:multi_shard")
+@complexity("O(N) for N keys")
 def mget(db: Store, key: bytes, *keys: bytes) -> Value:
     """MGET key [key ...]: answer with the strings, null for a key that does not exist or is not a string."""
     return [db.get(each, STRING) if db.kind(each) is STRING else None for each in (key, *keys)]
 
 
 @command(WRITE, DENYOOM, keys="OW update", step=2, tips="request_policy:multi_shard response_policy:all_succeeded")
+@complexity("O(N) for N keys")
 def mset(db: Store, key: bytes, value: bytes, *more: bytes) -> Value:
     """MSET key value [key value ...]: set the keys; answer OK."""
     set_pairs(db, "mset", key, value, *more)
@@ -190,6 +192,7 @@ def mset(db: Store, key: bytes, value: bytes, *more: bytes) -> Value:
 
 
 @command(WRITE, DENYOOM, keys="OW insert", step=2, tips="request_policy:multi_shard response_policy:agg_min")
+@complexity("O(N) for N keys")
 def msetnx(db: Store, key: bytes, value: bytes, *more: bytes) -> Value:
     """MSETNX key value [key value ...]: set the keys if none of them exists; answer 1, else 0."""
     if len(more) % 2 == 0 and any(each in db for each in (key, *more[::2])):

@@ -3,7 +3,7 @@
 from ..data.store import Store
 from ..engine.command import DENYOOM, READONLY, WRITE, Group
 from ..engine.context import Engine
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.errors import ReplyError
 from ..protocol.writer import Value
 from .strings import STRING, check_size, keep_raw, replace
@@ -12,6 +12,7 @@ GROUP = Group("string", "@string", "$")
 
 
 @command(READONLY)
+@complexity("O(N) for N bytes in the answer")
 def getrange(db: Store, key: bytes, start: int, end: int) -> Value:
     """GETRANGE key start end: answer with the bytes from `start` to `end`, both included; -1 is the last byte."""
     value = db.get(key, STRING) or b""
@@ -22,12 +23,14 @@ def getrange(db: Store, key: bytes, start: int, end: int) -> Value:
 
 
 @command(READONLY)
+@complexity("O(N) for N bytes in the answer")
 def substr(db: Store, key: bytes, start: int, end: int) -> Value:
     """SUBSTR key start end: the old name of GETRANGE."""
     return getrange(db, key, start, end)
 
 
 @command(WRITE, DENYOOM, keys="RW update")
+@complexity("O(1) for a short string, O(M) for M bytes")
 def setrange(engine: Engine, db: Store, key: bytes, offset: int, value: bytes) -> Value:
     """SETRANGE key offset value: overwrite the string from the offset on; answer with the new length.
 

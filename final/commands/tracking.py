@@ -16,10 +16,10 @@ FLAGS = (NOSCRIPT, LOADING, STALE)
 
 @command(*FLAGS, of="client")
 def client_tracking(engine: Engine, client: Client, status: bytes, *options: bytes) -> Value:
-    """CLIENT TRACKING ON | OFF [option ...]: turn on messages about changes of keys that the client has read, or off.
+    """CLIENT TRACKING <ON | OFF> [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]: turn on messages about changes of keys that the client has read, or off.
 
     The options are REDIRECT client-id, PREFIX prefix (with BCAST, as often as wanted), BCAST, OPTIN, OPTOUT, NOLOOP.
-    """
+    """  # noqa: E501  (the first line is what redis-cli shows)
     wanted, prefixes = parse(engine, options)
     if status.lower() == b"off":
         engine.tracking.stop(client)
@@ -117,7 +117,7 @@ def overlap(prefix: bytes, which: str, other: bytes) -> ReplyError:
 
 @command(*FLAGS, of="client")
 def client_caching(client: Client, mode: bytes) -> Value:
-    """CLIENT CACHING YES | NO: track the keys of the next request or transaction (with OPTIN), or do not (OPTOUT)."""
+    """CLIENT CACHING <YES | NO>: track the keys of the next request or transaction (with OPTIN), or do not (OPTOUT)."""
     tracker = client.tracking
     if tracker is None:
         raise ReplyError(

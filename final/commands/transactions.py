@@ -17,7 +17,7 @@ from ..engine.command import (
     Group,
 )
 from ..engine.context import Engine
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.errors import ReplyError
 from ..protocol.writer import NO_REPLY, NULL_ARRAY, ArrayHeader, Value
 
@@ -34,6 +34,7 @@ def multi(client: Client) -> Value:
 
 
 @command(NOSCRIPT, LOADING, STALE, SKIP_SLOWLOG, UNQUEUED, RUNS_QUEUE)
+@complexity("Depends on the requests in the queue.")
 def exec_(engine: Engine, client: Client) -> Value:
     """EXEC: run the queued requests as one unit; answer with an array of their replies.
 
@@ -76,6 +77,7 @@ def run(engine: Engine, client: Client, command: Command, args: list[bytes]) -> 
 
 
 @command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY, UNQUEUED)
+@complexity("O(N) for N requests in the queue")
 def discard(engine: Engine, client: Client) -> Value:
     """DISCARD: end the transaction without running it, and watch no key any more; answer OK."""
     if client.queue is None:
@@ -91,6 +93,7 @@ def discard_queue(engine: Engine, client: Client) -> None:
 
 
 @command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY, UNQUEUED, UNCOUNTED, keys="RO")
+@complexity("O(1) for each key")
 def watch(engine: Engine, client: Client, key: bytes, *keys: bytes) -> Value:
     """WATCH key [key ...]: watch the keys: if one changes before EXEC, EXEC runs nothing; answer OK."""
     if client.queue is not None:

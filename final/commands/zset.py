@@ -15,7 +15,7 @@ from ..engine.args import parse_random
 from ..engine.client import Client
 from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.context import Engine
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.errors import ReplyError, not_a_float, syntax_error
 from ..protocol.numeric import parse_float
 from ..protocol.writer import Value
@@ -79,6 +79,7 @@ def with_scores(client: Client, entries: Iterable[tuple[float, bytes]], wanted: 
 
 
 @command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW update")
+@complexity("O(log(N)) for each member added to N")
 def zadd(db: Store, key: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
     """ZADD key [NX | XX] [GT | LT] [CH] [INCR] score member [score member ...]: set scores; answer with the number of new members.
 
@@ -136,12 +137,14 @@ def allowed(old: float, new: float, options: set[bytes]) -> bool:
 
 
 @command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW access update")
+@complexity("O(log(N)) for N members")
 def zincrby(db: Store, key: bytes, increment: bytes, member: bytes) -> Value:
     """ZINCRBY key increment member: add to the member's score; answer with the sum."""
     return set_scores(db, key, [(parse_score(increment), member)], {b"incr"})
 
 
 @command(WRITE, FAST, keys="RW delete")
+@complexity("O(M*log(N)) for M of N members removed")
 def zrem(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
     """ZREM key member [member ...]: remove members; answer with the number of removed members."""
     held = db.get(key, SORTED_SET)
@@ -165,6 +168,7 @@ def zscore(db: Store, key: bytes, member: bytes) -> Value:
 
 
 @command(READONLY, FAST)
+@complexity("O(N) for N members asked for")
 def zmscore(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
     """ZMSCORE key member [member ...]: answer with the scores of the members, null for each that does not exist."""
     held = db.get(key, SORTED_SET)
@@ -172,6 +176,7 @@ def zmscore(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
 
 
 @command(READONLY, FAST)
+@complexity("O(log(N)) for N members")
 def zrank(db: Store, key: bytes, member: bytes) -> Value:
     """ZRANK key member: answer with the member's rank, 0 for the lowest score, or null if it does not exist."""
     held = db.get(key, SORTED_SET)
@@ -179,6 +184,7 @@ def zrank(db: Store, key: bytes, member: bytes) -> Value:
 
 
 @command(READONLY, FAST)
+@complexity("O(log(N)) for N members")
 def zrevrank(db: Store, key: bytes, member: bytes) -> Value:
     """ZREVRANK key member: answer with the member's rank, 0 for the highest score, or null."""
     held = db.get(key, SORTED_SET)
@@ -187,6 +193,7 @@ def zrevrank(db: Store, key: bytes, member: bytes) -> Value:
 
 
 @command(READONLY, tips="nondeterministic_output")
+@complexity("O(N) for N elements in the answer")
 def zrandmember(db: Store, client: Client, key: bytes, *options: bytes) -> Value:
     """ZRANDMEMBER key [count [WITHSCORES]]: answer with a random member, or with at most `count` distinct members.
 
@@ -200,6 +207,7 @@ def zrandmember(db: Store, client: Client, key: bytes, *options: bytes) -> Value
 
 
 @command(READONLY, tips="nondeterministic_output")
+@complexity("O(1) for one call, O(N) until the cursor is 0 again")
 def zscan(engine: Engine, db: Store, key: bytes, cursor: bytes, *options: bytes) -> Value:
     """ZSCAN key cursor [MATCH pattern] [COUNT count]: answer with the next cursor, and some members and scores."""
     following, members = scan_members(engine, db, key, SORTED_SET, cursor, options, small="listpack")

@@ -8,7 +8,7 @@ from ..data.store import Store
 from ..engine.args import OptionCursor, integer, parse_limit
 from ..engine.client import Client
 from ..engine.command import DENYOOM, MOVABLEKEYS, READONLY, REPLY_FIRST, WRITE, Group
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.errors import ReplyError, syntax_error, wrong_type
 from ..protocol.writer import Value
 from .zset import parse_score, with_scores
@@ -151,24 +151,28 @@ def store_result(
 
 
 @command(READONLY, MOVABLEKEYS)
+@complexity("O(N)+O(M*log(M)) for N members of all sets, M in the result")
 def zunion(db: Store, client: Client, numkeys: bytes, key: bytes, *more: bytes) -> Value:
-    """ZUNION numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM | MIN | MAX] [WITHSCORES]: the union."""
+    """ZUNION numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>] [WITHSCORES]: the union."""  # noqa: E501
     return result(db, client, "zunion", numkeys, (key, *more), union)
 
 
 @command(READONLY, MOVABLEKEYS)
+@complexity("O(N*K)+O(M*log(M)) for K sets, the smallest of N members, M in the result")
 def zinter(db: Store, client: Client, numkeys: bytes, key: bytes, *more: bytes) -> Value:
-    """ZINTER numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM | MIN | MAX] [WITHSCORES]: the intersection."""
+    """ZINTER numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>] [WITHSCORES]: the intersection."""  # noqa: E501
     return result(db, client, "zinter", numkeys, (key, *more), intersection)
 
 
 @command(READONLY, MOVABLEKEYS)
+@complexity("O(L+(N-K)*log(N)) for L members of all sets, N of the first, K in the result")
 def zdiff(db: Store, client: Client, numkeys: bytes, key: bytes, *more: bytes) -> Value:
     """ZDIFF numkeys key [key ...] [WITHSCORES]: answer with the members of the first that are in no other."""
     return result(db, client, "zdiff", numkeys, (key, *more), difference)
 
 
 @command(READONLY, MOVABLEKEYS)
+@complexity("O(N*K) for K sets, the smallest of N members")
 def zintercard(db: Store, numkeys: bytes, key: bytes, *more: bytes) -> Value:
     """ZINTERCARD numkeys key [key ...] [LIMIT limit]: answer with the size of ZINTER's result, at most `limit`."""
     args = (key, *more)
@@ -180,18 +184,21 @@ def zintercard(db: Store, numkeys: bytes, key: bytes, *more: bytes) -> Value:
 
 
 @command(WRITE, DENYOOM, MOVABLEKEYS, REPLY_FIRST, keys="OW update, RO access")
+@complexity("O(N)+O(M*log(M)) for N members of all sets, M in the result")
 def zunionstore(db: Store, destination: bytes, numkeys: bytes, key: bytes, *more: bytes) -> Value:
-    """ZUNIONSTORE destination numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM | MIN | MAX]: store the union; answer with its size."""  # noqa: E501
+    """ZUNIONSTORE destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>]: store the union; answer with its size."""  # noqa: E501
     return store_result(db, "zunionstore", destination, numkeys, (key, *more), union)
 
 
 @command(WRITE, DENYOOM, MOVABLEKEYS, REPLY_FIRST, keys="OW update, RO access")
+@complexity("O(N*K)+O(M*log(M)) for K sets, the smallest of N members, M in the result")
 def zinterstore(db: Store, destination: bytes, numkeys: bytes, key: bytes, *more: bytes) -> Value:
-    """ZINTERSTORE destination numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM | MIN | MAX]: store the intersection; answer with its size."""  # noqa: E501
+    """ZINTERSTORE destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>]: store the intersection; answer with its size."""  # noqa: E501
     return store_result(db, "zinterstore", destination, numkeys, (key, *more), intersection)
 
 
 @command(WRITE, DENYOOM, MOVABLEKEYS, REPLY_FIRST, keys="OW update, RO access")
+@complexity("O(L+(N-K)*log(N)) for L members of all sets, N of the first, K in the result")
 def zdiffstore(db: Store, destination: bytes, numkeys: bytes, key: bytes, *more: bytes) -> Value:
     """ZDIFFSTORE destination numkeys key [key ...]: store the result of ZDIFF; answer with its size."""
     return store_result(db, "zdiffstore", destination, numkeys, (key, *more), difference)

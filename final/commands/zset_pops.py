@@ -5,7 +5,7 @@ from ..data.store import Store
 from ..engine.args import parse_mpop
 from ..engine.client import Client
 from ..engine.command import BLOCKING, FAST, MOVABLEKEYS, NOSCRIPT, WRITE, Group
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..engine.wait import serve_or_wait
 from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.numeric import parse_integer
@@ -18,12 +18,14 @@ MIN, MAX = b"MIN", b"MAX"
 
 
 @command(WRITE, FAST, keys="RW access delete")
+@complexity("O(log(N)*M) for M of N members")
 def zpopmin(db: Store, client: Client, key: bytes, *count: bytes) -> Value:
     """ZPOPMIN key [count]: remove the members with the lowest scores; answer with them and their scores."""
     return pop(db, client, key, count, highest=False)
 
 
 @command(WRITE, FAST, keys="RW access delete")
+@complexity("O(log(N)*M) for M of N members")
 def zpopmax(db: Store, client: Client, key: bytes, *count: bytes) -> Value:
     """ZPOPMAX key [count]: remove the members with the highest scores; answer with them and their scores."""
     return pop(db, client, key, count, highest=True)
@@ -55,12 +57,14 @@ def pop_entries(db: Store, key: bytes, count: int, highest: bool, log: tuple[byt
 
 
 @command(WRITE, FAST, BLOCKING, NOSCRIPT, keys="RW access delete")
+@complexity("O(log(N)) for N members")
 def bzpopmin(db: Store, key: bytes, *keys: bytes, timeout: bytes) -> Value:
     """BZPOPMIN key [key ...] timeout: ZPOPMIN from the first key that has members; block while none has."""
     return blocking_pop(db, (key, *keys), timeout, highest=False)
 
 
 @command(WRITE, FAST, BLOCKING, NOSCRIPT, keys="RW access delete")
+@complexity("O(log(N)) for N members")
 def bzpopmax(db: Store, key: bytes, *keys: bytes, timeout: bytes) -> Value:
     """BZPOPMAX key [key ...] timeout: ZPOPMAX from the first key that has members; block while none has."""
     return blocking_pop(db, (key, *keys), timeout, highest=True)
@@ -77,15 +81,17 @@ def blocking_pop(db: Store, keys: tuple[bytes, ...], timeout: bytes, highest: bo
 
 
 @command(WRITE, MOVABLEKEYS, keys="RW access delete")
+@complexity("O(K)+O(M*log(N)) for K keys, M of N members removed")
 def zmpop(db: Store, numkeys: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
-    """ZMPOP numkeys key [key ...] MIN | MAX [COUNT count]: pop from the first key that has members."""
+    """ZMPOP numkeys key [key ...] <MIN | MAX> [COUNT count]: pop from the first key that has members."""
     keys, end, count = parse_mpop(numkeys, (first, second, *more), (MIN, MAX))
     return next((pop_from(db, key, end, count) for key in keys if db.get(key, SORTED_SET)), NULL_ARRAY)
 
 
 @command(WRITE, BLOCKING, MOVABLEKEYS, keys="RW access delete")
+@complexity("O(K)+O(M*log(N)) for K keys, M of N members removed")
 def bzmpop(db: Store, timeout: bytes, numkeys: bytes, first: bytes, second: bytes, *more: bytes) -> Value:
-    """BZMPOP timeout numkeys key [key ...] MIN | MAX [COUNT count]: ZMPOP; block while no key has members."""
+    """BZMPOP timeout numkeys key [key ...] <MIN | MAX> [COUNT count]: ZMPOP; block while no key has members."""
     keys, end, count = parse_mpop(numkeys, (first, second, *more), (MIN, MAX))
     return serve_or_wait(db, keys, SORTED_SET, lambda key: pop_from(db, key, end, count), timeout, NULL_ARRAY)
 

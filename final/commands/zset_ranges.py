@@ -11,7 +11,7 @@ from ..data.unit import AS_COMMANDED
 from ..engine.args import OptionCursor, index_range, integer
 from ..engine.client import Client
 from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
-from ..engine.signature import command
+from ..engine.signature import command, complexity
 from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.numeric import strtod
 from ..protocol.writer import Value
@@ -148,6 +148,7 @@ def members(db: Store, client: Client, key: bytes, chosen: Range, args: tuple[by
 
 
 @command(READONLY)
+@complexity("O(log(N)+M) for N members, M in the answer")
 def zrange(db: Store, client: Client, key: bytes, start: bytes, stop: bytes, *options: bytes) -> Value:
     """ZRANGE key start stop [BYSCORE | BYLEX] [REV] [LIMIT offset count] [WITHSCORES]: answer with a range of members.
 
@@ -158,36 +159,42 @@ def zrange(db: Store, client: Client, key: bytes, start: bytes, stop: bytes, *op
 
 
 @command(READONLY)
+@complexity("O(log(N)+M) for N members, M in the answer")
 def zrevrange(db: Store, client: Client, key: bytes, start: bytes, stop: bytes, *options: bytes) -> Value:
     """ZREVRANGE key start stop [WITHSCORES]: ZRANGE by rank with REV."""
     return members(db, client, key, Range(start, stop, reverse=True), options)
 
 
 @command(READONLY)
+@complexity("O(log(N)+M) for N members, M in the answer")
 def zrangebyscore(db: Store, client: Client, key: bytes, low: bytes, high: bytes, *options: bytes) -> Value:
     """ZRANGEBYSCORE key min max [WITHSCORES] [LIMIT offset count]: ZRANGE with BYSCORE."""
     return members(db, client, key, Range(low, high, b"score"), options)
 
 
 @command(READONLY)
+@complexity("O(log(N)+M) for N members, M in the answer")
 def zrevrangebyscore(db: Store, client: Client, key: bytes, high: bytes, low: bytes, *options: bytes) -> Value:
     """ZREVRANGEBYSCORE key max min [WITHSCORES] [LIMIT offset count]: ZRANGE with BYSCORE and REV."""
     return members(db, client, key, Range(high, low, b"score", reverse=True), options)
 
 
 @command(READONLY)
+@complexity("O(log(N)+M) for N members, M in the answer")
 def zrangebylex(db: Store, client: Client, key: bytes, low: bytes, high: bytes, *options: bytes) -> Value:
     """ZRANGEBYLEX key min max [LIMIT offset count]: ZRANGE with BYLEX."""
     return members(db, client, key, Range(low, high, b"lex"), options)
 
 
 @command(READONLY)
+@complexity("O(log(N)+M) for N members, M in the answer")
 def zrevrangebylex(db: Store, client: Client, key: bytes, high: bytes, low: bytes, *options: bytes) -> Value:
     """ZREVRANGEBYLEX key max min [LIMIT offset count]: ZRANGE with BYLEX and REV."""
     return members(db, client, key, Range(high, low, b"lex", reverse=True), options)
 
 
 @command(WRITE, DENYOOM, REPLY_FIRST, keys="OW update, RO access")
+@complexity("O(log(N)+M) for N members, M stored")
 def zrangestore(db: Store, key: bytes, source: bytes, low: bytes, high: bytes, *options: bytes) -> Value:
     """ZRANGESTORE dst src min max [BYSCORE | BYLEX] [REV] [LIMIT offset count]: store the range; answer its size."""
     chosen = Range(low, high)
@@ -207,12 +214,14 @@ def store(db: Store, key: bytes, scores: dict[bytes, float], event: str = AS_COM
 
 
 @command(READONLY, FAST)
+@complexity("O(log(N)) for N members")
 def zcount(db: Store, key: bytes, low: bytes, high: bytes) -> Value:
     """ZCOUNT key min max: answer with the number of members in the range of scores."""
     return count(db, key, Range(low, high, b"score"))
 
 
 @command(READONLY, FAST)
+@complexity("O(log(N)) for N members")
 def zlexcount(db: Store, key: bytes, low: bytes, high: bytes) -> Value:
     """ZLEXCOUNT key min max: answer with the number of members in the lexicographical range."""
     return count(db, key, Range(low, high, b"lex"))
@@ -225,18 +234,21 @@ def count(db: Store, key: bytes, chosen: Range) -> int:
 
 
 @command(WRITE, keys="RW delete")
+@complexity("O(log(N)+M) for N members, M removed")
 def zremrangebyrank(db: Store, key: bytes, start: bytes, stop: bytes) -> Value:
     """ZREMRANGEBYRANK key start stop: remove the members in the range of ranks; answer with their number."""
     return remove(db, key, Range(start, stop))
 
 
 @command(WRITE, keys="RW delete")
+@complexity("O(log(N)+M) for N members, M removed")
 def zremrangebyscore(db: Store, key: bytes, low: bytes, high: bytes) -> Value:
     """ZREMRANGEBYSCORE key min max: remove the members in the range of scores; answer with their number."""
     return remove(db, key, Range(low, high, b"score"))
 
 
 @command(WRITE, keys="RW delete")
+@complexity("O(log(N)+M) for N members, M removed")
 def zremrangebylex(db: Store, key: bytes, low: bytes, high: bytes) -> Value:
     """ZREMRANGEBYLEX key min max: remove the members in the lexicographical range; answer with their number."""
     return remove(db, key, Range(low, high, b"lex"))

@@ -9,15 +9,17 @@ from ..protocol.numeric import parse_memory
 
 
 def option(default: Any, help: str, *, choices: tuple[str, ...] = (), settable: bool = False, protected: bool = False,
-           memory: bool = False, least: int = 0, most: int = 2**63 - 1,
+           memory: bool = False, least: int = 0, most: int = 2**63 - 1, clamp: tuple[int, int] | None = None,
            read: Callable[[str, Any], Any] | None = None, alias: str = "") -> Any:  # fmt: skip
     """Declare an option: its default, a line of help, its possible values, and whether CONFIG SET may change it.
 
-    `protected`: CONFIG SET refuses it as protected. `memory`: the value is a size with a unit, such as 64mb. `read`
-    returns the value for a text and the old value, or raises ValueError. `alias`: its name in older releases.
+    `protected`: CONFIG SET refuses it as protected. `memory`: the value is a size with a unit, such as 64mb. `clamp`:
+    the least and the greatest number that are kept, of all that are accepted. `read` returns the value for a text and
+    the old value, or raises ValueError. `alias`: its name in older releases.
     """
     metadata = {"help": help, "choices": choices, "settable": settable, "protected": protected, "read": read}
-    return field(default=default, metadata=metadata | {"memory": memory, "least": least, "most": most, "alias": alias})
+    metadata |= {"memory": memory, "least": least, "most": most, "clamp": clamp, "alias": alias}
+    return field(default=default, metadata=metadata)
 
 
 def parse_value(declared: Field[Any], value: str, now: Any = None) -> Any:
@@ -44,4 +46,5 @@ def parse_value(declared: Field[Any], value: str, now: Any = None) -> Any:
         number = int(value)
     if not meta["least"] <= number <= meta["most"]:
         raise ValueError(f"argument must be between {meta['least']} and {meta['most']} inclusive")
-    return number
+    fewest, greatest = meta["clamp"] or (number, number)
+    return min(max(number, fewest), greatest)

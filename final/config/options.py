@@ -172,7 +172,9 @@ class Options(ValueOptions, TlsOptions):
     )
     tcp_keepalive: int = option(300, "after this many idle seconds, probe the connection; 0: never",
                                 settable=True, most=2**31 - 1)  # fmt: skip
-    hz: int = option(10, "how many times a second expired keys are removed", settable=True, most=2**31 - 1)
+    hz: int = option(
+        10, "how many times a second expired keys are removed", settable=True, most=2**31 - 1, clamp=(1, 500)
+    )
     slowlog_log_slower_than: int = option(
         10_000, "SLOWLOG keeps requests that take at least this many microseconds; -1: none", settable=True, least=-1
     )

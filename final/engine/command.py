@@ -37,6 +37,7 @@ QUIET = "quiet"  # a key that it does not find makes no event `keymiss`
 MAY_REPLICATE = "may_replicate"  # it may have effects on other clients or replicas, though it does not write
 PROTECTED = "protected"  # nobody may use it, whoever asks, and wherever: MODULE LOAD
 KEEPS_CACHING = "keeps_caching"  # CLIENT CACHING lasts until another command: CLIENT
+SYSTEM = "syscmd"  # servers say it to each other, or tests; shown by COMMAND DOCS
 REFUSED_LIKE_WRITES = "refused_like_writes"  # while the log cannot be written: PING, for health checks
 # Where its reply comes among its keyspace events, for a client that is subscribed to them; without a flag, after them.
 REPLY_FIRST, REPLY_SECOND = "reply_first", "reply_second"  # before them; after the first of them
@@ -73,6 +74,7 @@ class Command:
     most: float  # the same; infinite if the function takes *args. `run` refuses a longer request
     flags: tuple[str, ...] = ()
     key_specs: tuple[KeySpec, ...] = ()
+    complexity: str | None = None  # how long it takes, for COMMAND DOCS; None: O(1)
     tips: tuple[str, ...] = ()  # for the clients of a cluster, as in COMMAND INFO
     find_keys: FindKeys | None = None  # for commands whose keys no specification describes
     writes: Callable[[Any, list[bytes]], bool | None] | None = None  # see `signature.py`

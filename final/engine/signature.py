@@ -19,6 +19,7 @@ from .key_specs import READ, derive
 
 F = TypeVar("F", bound=Callable[..., Value])
 Args = list[bytes]  # all arguments of a request, with the name of the command as the client typed it
+COMPLEXITIES: dict[Callable[..., Value], str] = {}  # those that are not O(1)
 INJECTED = (Store, Options, Client, Engine, Args)
 
 
@@ -50,7 +51,7 @@ def command(
         noted = zip(entry.key_specs, chain(notes, repeat("")), strict=False)
         entry.key_specs = tuple(replace(spec, notes=note) for spec, note in noted)
         entry.tips, entry.find_keys, entry.secrets, entry.run_of = tuple(tips.split()), find_keys, secrets, run_of
-        entry.writes = writes
+        entry.complexity, entry.writes = COMPLEXITIES.get(function), writes
         table = COMMANDS[of.encode()].subcommands if of else COMMANDS
         name = entry.name.split("|")[-1].encode()
         table[name] = entry
@@ -61,6 +62,16 @@ def command(
         return function
 
     return register
+
+
+def complexity(text: str) -> Callable[[F], F]:
+    """Say how long a command takes that is not O(1), for COMMAND DOCS. This decorator stands below `@command`."""
+
+    def note(function: F) -> F:
+        COMPLEXITIES[function] = text
+        return function
+
+    return note
 
 
 def describe(

@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ..config.options import Options
 
@@ -26,6 +26,7 @@ class Endpoint:
     tls: bool = False
     path: str = ""  # of a unix socket, in place of host and port
     mode: int = 0  # its permissions; 0: as the umask says
+    file: tuple[int, int] = field(default=(0, 0), compare=False)  # what identifies the socket's file, once it is there
 
     def __str__(self) -> str:
         return self.path or f"{self.host.removeprefix('-')}:{self.port}"
@@ -63,7 +64,7 @@ def listen_at_all(places: Iterable[Endpoint]) -> Listening:
             try:
                 for listening in listen_at(place):
                     free = place.port or (0 if place.path else listening.getsockname()[1])
-                    place = replace(place, port=free)
+                    place = replace(place, port=free, file=identity(place.path))
                     opened.setdefault(place, []).append(listening)
             except OSError as error:
                 if not place.host.startswith("-") or error.errno == errno.EADDRINUSE:
@@ -85,6 +86,23 @@ def close_all(listening: Listening) -> None:
     for sockets in listening.values():
         for each in sockets:
             each.close()
+
+
+def identity(path: str) -> tuple[int, int]:
+    """Return what identifies the file with this path: its device and its inode; (0, 0) if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return 0, 0
+    return found.st_dev, found.st_ino
+
+
+def remove_paths(listening: Iterable[Endpoint]) -> None:
+    """Remove the files of unix sockets, but not one that another server has put in their place."""
+    for place in listening:
+        if place.path and identity(place.path) == place.file:
+            with suppress(OSError):
+                os.unlink(place.path)
 
 
 def listen_at(place: Endpoint) -> Iterator[socket.socket]:

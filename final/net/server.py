@@ -27,14 +27,13 @@ from .certificates import for_clients, for_servers, in_use
 from .client_memory import evict_clients
 from .connection import Connection
 from .daemon import remove_pidfile, write_pidfile
-from .endpoints import Endpoint, any_port, endpoints
+from .endpoints import Endpoint, any_port, endpoints, remove_paths
 from .listener import Listener, keep_alive
 from .outgoing import Outgoing
 from .stopping import forget_signals
 from .systemd import tell
 from .while_busy import WhileBusy
 
-MAX_HZ = 500  # cycles of removing expired keys in a second, however great `hz` is (CONFIG_MAX_HZ)
 RESERVE = 1 << 20  # bytes to free when memory is used up, for the line in the log that says so
 CHILD_TICK = 0.1  # seconds between two checks whether a child process has ended, or is needed
 PATIENCE = 0.6  # seconds that a clean stop may take
@@ -176,10 +175,7 @@ class Server:
 
     def forget_files(self) -> None:
         """Remove the unix socket and the file with the process id, if they are this server's."""
-        for place in self.listener.listening:
-            if place.path:
-                with suppress(OSError):
-                    os.unlink(place.path)
+        remove_paths(self.listener.listening)
         remove_pidfile(self.options.pidfile)
 
     def cancel_children(self) -> None:
@@ -235,7 +231,7 @@ class Server:
             for store in self.engine.stores:
                 store.limit_uses(self.engine.unit.recently)
             self.iteration.before_sleep()
-            await asyncio.sleep(0 if more else 1 / min(max(self.options.hz, 1), MAX_HZ))
+            await asyncio.sleep(0 if more else 1 / self.options.hz)
 
     async def check_clients(self) -> None:
         """Each second, close connections over the soft limit for too long, and idle ones (Redis: `clientsCron`)."""

@@ -326,7 +326,7 @@ def test_one_who_asks_nothing_for_too_long_is_let_go_but_not_one_who_waits(serve
     waiting.expect(b"*2\r\n$7\r\nnothing\r\n$1\r\n1\r\n")
 
 
-# INFO and HELP
+# INFO
 
 
 def test_reads_that_find_and_reads_that_miss_are_counted(server: Server) -> None:
@@ -348,18 +348,6 @@ def test_redis_py_reads_all_sections(server: Server) -> None:
     assert info["mem_fragmentation_ratio"] > 0
     assert re.fullmatch("[0-9a-f]{40}", info["run_id"])
     assert {"executable", "config_file", "uptime_in_seconds", "instantaneous_ops_per_sec", "role"} <= info.keys()
-
-
-CONTAINERS = ["CLIENT", "COMMAND", "CONFIG", "MEMORY", "OBJECT", "PUBSUB", "SCRIPT", "SLOWLOG"]
-
-
-@pytest.mark.parametrize("container", CONTAINERS)
-def test_what_has_subcommands_has_help(server: Server, container: str) -> None:
-    answer = server.connect().ask(container, "HELP")
-    assert isinstance(answer, list)
-    assert answer[0] == f"{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
-    assert answer[-2] == "HELP"
-    assert all(isinstance(line, str) for line in answer)
 
 
 # DEBUG, which final/ has where the option allows it

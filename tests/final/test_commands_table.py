@@ -66,22 +66,6 @@ def test_the_list_is_that_of_the_real_redis() -> None:
     assert names == {name.encode() for name in REDIS}
 
 
-def test_a_command_is_said_to_be_as_old_as_it_is() -> None:
-    told = []
-    for start in final_server, redis_server:
-        with start() as server:
-            told.append(dict(ages(server.connect().ask("COMMAND", "DOCS"))))
-    assert told[0] == {name: told[1].get(name, b"7.2.0") for name in told[0]}
-
-
-def ages(docs: Any) -> Iterator[tuple[bytes, bytes]]:
-    """Yield each command in COMMAND DOCS, and the release that was the first with it."""
-    for name, about in zip(docs[::2], docs[1::2], strict=True):
-        fields = dict(zip(about[::2], about[1::2], strict=True))
-        yield name, fields[b"since"]
-        yield from ages(fields.get(b"subcommands", []))
-
-
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_what_command_says_is_what_the_real_redis_says(protocol: int) -> None:
     tables = []

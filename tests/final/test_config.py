@@ -302,6 +302,18 @@ def test_a_unix_socket_that_a_killed_server_has_left_is_replaced() -> None:
                 server.kill()
 
 
+def test_a_unix_socket_that_another_server_has_taken_over_is_left_to_it() -> None:
+    with (
+        TemporaryDirectory() as folder,
+        final_server("--unixsocket", f"{folder}/s") as first,
+        final_server("--unixsocket", f"{folder}/s") as other,
+    ):
+        assert first.stop() == 0
+        with redis.Redis(unix_socket_path=f"{folder}/s") as client:
+            assert client.ping()
+        assert other.stop() == 0 and os.listdir(folder) == []
+
+
 def test_the_port_and_the_addresses_can_be_changed() -> None:
     with final_server() as server, final_server() as other:
         client = server.connect()

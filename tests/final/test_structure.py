@@ -159,7 +159,8 @@ def test_a_command_is_documented_with_the_syntax_that_its_signature_has(entry: C
 
 def fewest_words(alternatives: re.Match[str]) -> str:
     """Return the shortest alternative of `<FROMMEMBER member | FROMLONLAT longitude latitude>`."""
-    return min(alternatives[1].split(" | "), key=lambda each: len(each.split()))
+    needed = [each for each in alternatives[1].split(" |") if each.strip(" .")]  # not of `<ip:port | <[ID id] ...>>`
+    return min(needed, key=lambda each: len(each.split()), default="")
 
 
 # Examples

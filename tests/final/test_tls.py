@@ -248,6 +248,22 @@ def test_clients_that_must_show_a_certificate_are_asked_for_one(folder: Path) ->
         assert not refused(folder, port) and not refused(folder, port, "other.crt", "other.key")
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_client_can_resume_its_session(folder: Path, served: tuple[Server, int], version: ssl.TLSVersion) -> None:
+    context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+    context.minimum_version = context.maximum_version = version
+    session, resumed = None, list[bool | None]()
+    for _ in range(2):
+        with (
+            socket.create_connection(("127.0.0.1", served[1]), within(20)) as plain,
+            context.wrap_socket(plain, server_hostname="localhost", session=session) as encrypted,
+        ):
+            encrypted.sendall(b"PING\r\n")
+            assert encrypted.recv(9) == b"+PONG\r\n"  # with TLSv1.3 the ticket has come, too
+            session, resumed = encrypted.session, [*resumed, encrypted.session_reused]
+    assert resumed == [False, True]
+
+
 def test_a_client_that_speaks_no_tls_is_disconnected(folder: Path, served: tuple[Server, int]) -> None:
     server, port = served
     for sent in (b"PING\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff" + b"x" * 70_000, b"\x00"):
