@@ -2,7 +2,7 @@
 
 pytest and its descendants share one limit of processes and one of memory, and are killed together. The outcome of each
 test comes through a pipe that the submission cannot open (harness/outcome_pipe.py); nothing else that a submission
-could have written is read. Tests that fail are run again: what then passes is racy.
+could have written is read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from stages.teacher.submission import Refused, take
 from stages.teacher.text import printable
 
 PYTEST_MEMORY = 256  # MB
-AGAIN = 3  # how often what has failed is run again
 RACY = "RACY: something failed, and passed when it was run again with the same input. Something depends on timing."
 
 
@@ -100,12 +99,6 @@ class Grade:
         elif check and check.outcome == "failed" and line["outcome"] == "passed":
             check.outcome, check.racy, check.said = "passed", True, f"{RACY}\n\n{check.said}"
 
-    @property
-    def to_run_again(self) -> list[str]:
-        """The tests that have failed, when they are the minority: a program that fails most of them is not racy."""
-        failed = [name for name, check in self.checks.items() if check.outcome == "failed"]
-        return failed if self.status == "graded" and 2 * len(failed) < len(self.checks) else []
-
 
 def assess(
     source: Path,
@@ -131,11 +124,6 @@ def assess(
         run(grade, here, code, limits, tell, [*everything, "--collect-only"] if refused else everything)
         if refused:
             grade.status, grade.said = "refused", printable(refused)
-        first = now = time.monotonic() - begin
-        for _ in range(AGAIN):  # until all pass, but not longer than the first time took
-            if (again := grade.to_run_again) and now < 2 * first:
-                run(replace(grade), here, code, replace(limits, seconds=limits.seconds - now), tell, again)
-                now = time.monotonic() - begin
         if grade.status == "graded" and any(check.racy for check in grade.checks.values()):
             grade.status, grade.said = "racy", RACY
     grade.seconds = time.monotonic() - begin
@@ -191,12 +179,12 @@ def run(
     said = printable(program.errors.since(0).decode(errors="replace")).strip()
     if not grade.checks:
         raise RuntimeError(f"pytest found no tests:\n{program.output.since(0).decode(errors='replace')}\n{said}")
-    if status is None:
-        grade.status, grade.said = "timeout", f"It took more than {limits.seconds:g} seconds, and was stopped."
-    elif status not in (0, 1) or any(check.outcome == "not run" for check in grade.checks.values()):
-        grade.status, grade.said = "stopped", said.splitlines()[-1] if said else f"pytest ended with status {status}"
-    else:
+    if all(check.outcome != "not run" for check in grade.checks.values()):  # it may have ended in a rerun
         grade.status = "graded"
+    elif status is None:
+        grade.status, grade.said = "timeout", f"It took more than {limits.seconds:g} seconds, and was stopped."
+    else:
+        grade.status, grade.said = "stopped", said.splitlines()[-1] if said else f"pytest ended with status {status}"
 
 
 def lines(descriptor: int, deadline: float) -> Iterator[bytes]:
