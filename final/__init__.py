@@ -1,7 +1,7 @@
 """A complete Redis server in Python, written to be read: `python -m final`.
 
 The map of its files, from the outside in. Imports point downwards only, with one exception: the engine imports
-`commands/`, so that the commands register themselves. The numbers in parentheses are those of the course's stages.
+`commands/`, so that the commands register themselves. The numbers in parentheses are those of the stages.
 
     __main__.py    the command line; starts the server
     restore.py     loads the data at the start, by executing the log or the snapshot

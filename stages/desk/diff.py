@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import signal
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -29,6 +30,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the diff, in colour on a terminal."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| less` may be left before the end
     hide = {} if options.solution else {stage: names for stage in STAGES if (names := unpassed(stage))}
     for line in difference(options.old, options.new, options.file, hide):
         print(coloured(line) if sys.stdout.isatty() else line)

@@ -3,6 +3,8 @@
 import ast
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from stages.desk.check import Case, told
 from stages.desk.hint import docstrings
 from stages.desk.manifest import functions, read, sources
 from stages.desk.starter import starter, write
-from stages.harness.course import STAGES, stage_folder
+from stages.harness.course import ROOT, STAGES, stage_folder
 from tests.support.road import COURSE_FIRST
 from tests.support.stages_copy import StagesCopy
 
@@ -107,6 +109,7 @@ def test_a_start_without_the_stage_before_says_what_to_type(stages_copy: StagesC
 def test_a_learner_can_start_at_any_stage(stages_copy: StagesCopy) -> None:
     assert stages_copy.desk("start", "03", "--from-reference")[0] == 0
     assert {path.name: path.read_text() for path in stages_copy.work.iterdir()} == starter(3)
+    assert stages_copy.desk()[1].endswith("Next, type: python3 -m stages check 03\n")
 
 
 def test_road_and_hint_use_the_outcome_of_check(stages_copy: StagesCopy) -> None:
@@ -192,6 +195,12 @@ def test_diff_shows_what_a_stage_adds(stages_copy: StagesCopy) -> None:
     assert status == 0
     assert said.startswith("--- 01-echo-server/server.py\n+++ 02-resp-reader/server.py\n@@")
     assert "+from reader import ProtocolError, Reader" in said
+
+
+def test_whoever_reads_a_diff_may_leave_before_its_end() -> None:
+    command = f"{sys.executable} -m stages diff 03 04 | head -1"
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("--- 03-writer/command.py\n", "")
 
 
 def test_diff_hides_a_body_until_its_step_has_passed_or_it_is_asked_for(stages_copy: StagesCopy) -> None:
