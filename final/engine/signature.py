@@ -137,12 +137,17 @@ def bind(
     def run_one(engine: Engine, client: Client, args: list[bytes]) -> Value:
         return function(client.db, args[1])
 
+    def run_two(engine: Engine, client: Client, args: list[bytes]) -> Value:
+        return function(client.db, args[1], args[2])
+
     def run_up_to(engine: Engine, client: Client, args: list[bytes]) -> Value:
         if len(args) > most:
             raise too_many_arguments(name, args)
         return function(client.db, *args[1:])
 
     def run_for_client(engine: Engine, client: Client, args: list[bytes]) -> Value:
+        if len(args) == 1:
+            return function(client)
         if len(args) > most:
             raise too_many_arguments(name, args)
         return function(client, *args[1:])
@@ -164,7 +169,7 @@ def bind(
 
     if injected == (Store,) and not to_parse and depth == 1 and not last:
         if fewest == most:
-            return run_one if len(integers) == 1 else run_plain
+            return {1: run_one, 2: run_two}.get(len(integers), run_plain)
         return run_plain if most == inf else run_up_to
     if injected == (Client,) and not to_parse and depth == 1 and not last:
         return run_for_client

@@ -170,10 +170,10 @@ class Interpreter:
         """
         answer = self.run_command([*args], 2)
         kind = type(answer)
-        if kind is int or (kind is bytes and len(answer) <= SHORT):
-            return answer
         if kind is str:
             return SIMPLE.get(answer) or (answer.encode(), 1)
+        if kind is int or (kind is bytes and len(answer) <= SHORT):
+            return answer
         return False if answer is None else (self._converted(lambda: answer, 2), 2)
 
     def _converted(self, answer: Callable[[], Value], resp: float) -> Any:

@@ -12,7 +12,8 @@ local error, type, tostring, tonumber, pcall, xpcall, select = error, type, tost
 local loadstring, setfenv, setmetatable, rawget, rawset, next = loadstring, setfenv, setmetatable, rawget, rawset, next
 local unpack, format, byte, find, gsub, sub = unpack, string.format, string.byte, string.find, string.gsub, string.sub
 local sethook, getinfo, concat, null = debug.sethook, debug.getinfo, table.concat, newproxy()
-local create, resume, collect, max, min = coroutine.create, coroutine.resume, collectgarbage, math.max, math.min
+local create, resume, max, min = coroutine.create, coroutine.resume, math.max, math.min
+local collect, gcinfo = collectgarbage, gcinfo  -- `gcinfo` is the shorter way to ask for the count
 
 local lines = 1       -- of the script that runs
 local killed = false  -- SCRIPT KILL was received: the script ends, whatever it catches
@@ -54,15 +55,15 @@ end
 answer, may_call, log, sha1hex = python(answer), python(may_call), python(log), python(sha1hex)
 
 local function args_of(...)
-    local args, count = {}, select("#", ...)
+    local args, count = {...}, select("#", ...)
     if count == 0 then error({err = "ERR Please specify at least one argument for this redis lib call"}, 0) end
     for i = 1, count do
-        local arg = select(i, ...)
-        if type(arg) == "number" then arg = format("%.17g", arg) end
-        if type(arg) ~= "string" then
+        local kind = type(args[i])
+        if kind == "number" then
+            args[i] = format("%.17g", args[i])
+        elseif kind ~= "string" then
             error({err = "ERR Lua redis lib command arguments must be strings or integers"}, 0)
         end
-        args[i] = arg
     end
     return count, args
 end
@@ -86,10 +87,12 @@ end
 -- One to three strings go the shortest way, in which each call of a function was counted.
 local function call(...)
     local count, a, b, c = select("#", ...), ...
-    local briefly = resp == 2 and count <= FEW and collect("count") <= most
+    local briefly = resp == 2 and count <= FEW and gcinfo() <= most
     if briefly and type(a) == "string"
         and (count == 1 or type(b) == "string" and (count == 2 or count == 3 and type(c) == "string")) then
-        return kept(brief(...))
+        local result, how = brief(...)
+        if how then return kept(result, how) end
+        return result
     end
     local _, args = args_of(...)
     if briefly then return kept(brief(unpack(args))) end
@@ -366,21 +369,14 @@ function known.load(read, name)
     return compile(concat(pieces), name or "=(load)")
 end
 
-local visible = known  -- while a library of functions loads, it sees something else
-
 local function missing(name)
     error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 3)
 end
 
-globals = setmetatable({}, {
-    __index = function(_, name)
-        local value = visible[name]
-        if value == nil then missing(name) end
-        return value
-    end,
-    __newindex = refuse,
-    __metatable = false,
-})
+-- A name is looked up in a table, not by a function: that is called only for a name that is not there.
+local strict = {__index = function(_, name) missing(name) end}
+local view = {__index = setmetatable(known, strict), __newindex = refuse, __metatable = false}
+globals = setmetatable({}, view)
 frozen[globals] = known
 known._G = globals
 
@@ -433,6 +429,7 @@ local function load_script(text)
 end
 
 local loading, keep = functions(redis, frozen, complain, refuse, missing)
+setmetatable(loading, strict)
 
 -- Run the code of a library. Return the functions that it registers, or nil and an error.
 local function load_library(text)
@@ -440,11 +437,11 @@ local function load_library(text)
     if not library then return nil, "Error compiling function: " .. problem end
     local registered = {}
     keep(registered)
-    visible, killed, settings = loading, false, {}
+    view.__index, killed, settings = loading, false, {}  -- it sees nothing else
     sethook(hook, "", steps)
     local fine, result = xpcall(library, explain)
     sethook()
-    visible = known
+    view.__index = known
     keep(nil)
     if not tidy() then fine, result = false, STARVED end
     if fine then return registered, nil end
