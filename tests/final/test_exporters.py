@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,14 +31,18 @@ ALL = (
 )
 
 
-def metrics_of(start: Any) -> set[str]:
-    """Start a server and the exporter, and return the names of the metrics, with their labels for options."""
+def metrics_of(start: Any, *options: str, tls_port: int = 0) -> set[str]:
+    """Start a server and the exporter, and return the names of the metrics, with their labels for options.
+
+    With a `tls_port` the exporter speaks TLS.
+    """
     port = free_port()
-    with start("--latency-monitor-threshold", "1", "--slowlog-log-slower-than", "0") as server:
+    with start("--latency-monitor-threshold", "1", "--slowlog-log-slower-than", "0", *options) as server:
         client = server.connect()
         for request in (["SET", "k", "v", "EX", "1000"], ["RPUSH", "l", "a"], ["XADD", "s", "*", "a", "b"], ["NO"]):
             client.ask(*request)
-        address = ("-redis.addr", f"redis://127.0.0.1:{server.port}", "-web.listen-address", f"127.0.0.1:{port}")
+        url = f"rediss://127.0.0.1:{tls_port}" if tls_port else f"redis://127.0.0.1:{server.port}"
+        address = ("-redis.addr", url, "-skip-tls-verification", "-web.listen-address", f"127.0.0.1:{port}")
         exporter = subprocess.Popen([str(EXPORTER), *address, *ALL], stderr=subprocess.DEVNULL)
         try:
             found: list[str] = []
@@ -62,3 +67,22 @@ def metrics_of(start: Any) -> set[str]:
 def test_the_exporter_shows_what_it_shows_of_redis() -> None:
     theirs, ours = metrics_of(redis_server), metrics_of(final_server)
     assert theirs - ours == set() and len(ours) > 250
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(EXPORTER is None or shutil.which("openssl") is None, reason="the exporter or openssl is missing")
+def test_the_exporter_shows_the_same_over_tls(tmp_path: Path) -> None:
+    files = ("-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "crt"))
+    made = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", *files)
+    subprocess.run(made, check=True, capture_output=True)
+    port = free_port()
+    options = (
+        "--tls-port",
+        str(port),
+        "--tls-cert-file",
+        str(tmp_path / "crt"),
+        "--tls-key-file",
+        str(tmp_path / "key"),
+    )
+    encrypted = metrics_of(final_server, *options, "--tls-auth-clients", "no", tls_port=port)
+    assert metrics_of(final_server) - encrypted == set()

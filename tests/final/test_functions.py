@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import re
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from final.engine.following import Following
 from final.log.rdb.crc import crc64
-from final.log.rdb.cursor import Cursor
+from final.log.rdb.cursor import BadSnapshot, Cursor
 from final.log.rdb.read import read_functions, read_snapshot
 from final.log.rdb.write import dump_functions
 from final.log.read import CorruptLog
@@ -31,7 +35,7 @@ from tests.support.oracle import InProcess, OverTheWire, final_server, redis_ser
 from tests.support.replicas import Played, chosen
 from tests.support.sequences import EXAMPLES
 from tests.support.shared import Shared
-from tests.tools.replicating import await_equal, await_link
+from tests.tools.replicating import await_equal, await_link, fields
 
 with_lua = pytest.mark.skipif(importlib.util.find_spec("lupa") is None, reason="functions need lupa")
 
@@ -202,6 +206,78 @@ def test_a_replica_has_the_functions_of_its_primary(primary: str, replica: str, 
         fill(here, [["FUNCTION", "DELETE", "shop"], ["FCALL", "one", 0]])
         await_equal(here, there)
         assert libraries(there) == libraries(here) and [name for name, *_ in libraries(there)] == [b"other"]
+
+
+@with_lua
+@pytest.mark.parametrize(("primary", "replica"), [("final", "redis"), ("redis", "final")])
+def test_a_replica_gets_the_functions_that_were_loaded_while_the_link_was_broken(primary: str, replica: str) -> None:
+    with start(primary, "--repl-diskless-sync-delay", "0") as leading, start(replica) as following:
+        here, there = leading.connect(), following.connect()
+        fill(here, [["FUNCTION", "LOAD", LIBRARY]])
+        fill(there, [["REPLICAOF", "127.0.0.1", leading.port]])
+        await_link(there)
+        await_equal(here, there)
+        meanwhile: list[list[Any]] = [
+            ["FUNCTION", "LOAD", OTHER],
+            ["FCALL", "buy", 1, "k", 5],
+            ["FUNCTION", "DELETE", "shop"],
+        ]
+        here.send(b"".join(request(*args) for args in [["CLIENT", "KILL", "TYPE", "replica"], *meanwhile]))
+        assert [here.read_reply() for _ in range(4)] == [b":1\r\n", b"$5\r\nother\r\n", b":5\r\n", b"+OK\r\n"]
+        await_equal(here, there)
+        counts = fields(here, "stats")
+        assert (counts["sync_full"], counts["sync_partial_ok"]) == ("1", "1")
+        assert libraries(there) == libraries(here) and [name for name, *_ in libraries(there)] == [b"other"]
+        assert there.ask("GET", "k") == b"5"
+
+
+@with_lua
+@pytest.mark.parametrize(("seconds", "by_client", "by_primary"), [(1.0, False, True), (6.0, False, False)])
+def test_a_library_of_the_primary_may_take_longer_to_load(
+    seconds: float, by_client: bool, by_primary: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer = loaded(OTHER)
+    code = b"#!lua name=long\nfor i = 1, 1e6 do end redis.register_function('two', function() return 2 end)"
+    clock = chain([0.0], repeat(seconds))
+    monkeypatch.setattr("final.engine.functions.time.monotonic", clock.__next__)
+    timeout = "-ERR Error registering functions: ERR FUNCTION LOAD timeout"
+    assert shown(peer.sent([b"FUNCTION", b"LOAD", code])) == ("$4 long" if by_client else timeout)
+    clock = chain([0.0], repeat(seconds))
+    monkeypatch.setattr("final.engine.functions.time.monotonic", clock.__next__)
+    following = Following(peer.engine, "127.0.0.1:1")
+    following.begin(lambda: None)
+    following.apply([[b"FUNCTION", b"LOAD", code]])
+    monkeypatch.undo()
+    assert [peer.ask("FCALL one 0"), peer.ask("FCALL two 0")] == [
+        ":1", ":2" if by_primary else "-ERR Function not found"
+    ]  # fmt: skip
+
+
+@with_lua
+def test_a_snapshot_that_ends_too_early_leaves_neither_functions_nor_a_second_lua(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    peer, started = loaded(OTHER), list[weakref.ref[FunctionInterpreter]]()
+    start_lua = peer.engine.scripts.start_for_functions
+
+    def start_and_note(too_long: Any) -> FunctionInterpreter:
+        lua = start_lua(too_long)
+        started.append(weakref.ref(lua))
+        return lua
+
+    def torn() -> Iterator[list[bytes]]:
+        yield [b"FUNCTION", b"LOAD", LIBRARY.encode()]
+        raise BadSnapshot(0, "it ends here")
+
+    monkeypatch.setattr(peer.engine.scripts, "start_for_functions", start_and_note)
+    gc.disable()  # it would find the Lua later
+    try:
+        with pytest.raises(BadSnapshot):
+            list(Following(peer.engine, "127.0.0.1:1").replace(torn()))
+        assert [lua() for lua in started] == [None]
+    finally:
+        gc.enable()
+    assert [peer.ask("FCALL one 0"), peer.ask("FCALL stock 1 k")] == [":1", "-ERR Function not found"]
 
 
 @with_lua
