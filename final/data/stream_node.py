@@ -152,7 +152,7 @@ def packed_difference(number: int) -> int:
 def packed(element: bytes) -> int:
     """The bytes that a string takes in a listpack; one that is written as an integer is stored as an integer."""
     size = len(element)
-    if 0 < size <= 20 and element[0] <= NINE and element[-1:].isdigit() and (number := parse_integer(element)) is not None:
+    if size <= 20 and element[:1] <= b"9" and element[-1:].isdigit() and (number := parse_integer(element)) is not None:
         return packed_number(number)
     size += 1 if size < 64 else 2 if size < 4096 else 5
     return size + bisect_left(BACK_LENGTHS, size) + 1
