@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from .config import file as config_file
 from .config.options import NAMES, Options
-from .data.garbage import look_at_the_young_only
+from .data.garbage import keep_freed_memory, look_at_the_young_only
 from .engine.acl.file import begin
 from .engine.acl.users import BadUsers
 from .engine.command import rename
@@ -139,6 +139,7 @@ def main() -> None:
     on_signal(server.interrupt, server.leave)
     tell(options.supervised, "STATUS=Loading the data")
     look_at_the_young_only()
+    keep_freed_memory()
     source = "log" if options.appendonly == "yes" else "snapshot"
     try:
         restore(server.engine)

@@ -16,7 +16,7 @@ from ..engine.context import Engine
 from ..engine.signature import command, complexity
 from ..protocol.errors import ReplyError, not_a_float, wrong_number_of_arguments
 from ..protocol.numeric import add_floats, add_integers, long_double
-from ..protocol.writer import Value
+from ..protocol.writer import Strings, Value
 from .keys import scan_members
 
 GROUP = Group("hash", "@hash", "h")
@@ -149,14 +149,14 @@ def hgetall(db: Store, key: bytes) -> Value:
 @complexity("O(N) for N fields")
 def hkeys(db: Store, key: bytes) -> Value:
     """HKEYS key: answer with all fields."""
-    return list(db.get(key, HASH) or {})
+    return Strings(db.get(key, HASH) or {})
 
 
 @command(READONLY, tips="nondeterministic_output_order")
 @complexity("O(N) for N fields")
 def hvals(db: Store, key: bytes) -> Value:
     """HVALS key: answer with all values."""
-    return list((db.get(key, HASH) or {}).values())
+    return Strings((db.get(key, HASH) or {}).values())
 
 
 @command(READONLY, FAST, keys="RO")

@@ -13,7 +13,7 @@ from ..engine.context import Engine
 from ..engine.signature import command, complexity
 from ..protocol.errors import no_such_key, syntax_error
 from ..protocol.pattern import matcher
-from ..protocol.writer import Value
+from ..protocol.writer import Strings, Value
 
 GROUP = Group("generic", "@keyspace", "g")
 T = TypeVar("T", bound=Collection[bytes])
@@ -64,7 +64,7 @@ def type_(db: Store, key: bytes) -> Value:
 @complexity("O(N) for N keys in the database")
 def keys(db: Store, pattern: bytes) -> Value:
     """KEYS pattern: answer with all keys that match the pattern. It blocks all other clients; SCAN does not."""
-    return list(filter(matcher(pattern), db.keys()))
+    return Strings(filter(matcher(pattern), db.keys()))
 
 
 @command(READONLY, tips="nondeterministic_output request_policy:special")

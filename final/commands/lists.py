@@ -14,7 +14,7 @@ from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.signature import command, complexity
 from ..protocol.errors import ReplyError, no_such_key, not_positive, syntax_error
 from ..protocol.numeric import parse_integer
-from ..protocol.writer import NULL_ARRAY, Value
+from ..protocol.writer import NULL_ARRAY, Strings, Value
 
 GROUP = Group("list", "@list", "l")
 
@@ -172,8 +172,8 @@ def lrange(db: Store, key: bytes, start: int, stop: int) -> Value:
     first, after = index_range(len(held), start, stop)
     from_end = len(held) - after
     if first <= from_end:
-        return list(islice(held, first, after))
-    return list(islice(reversed(held), from_end, len(held) - first))[::-1]  # walks from the nearer end
+        return Strings(islice(held, first, after))
+    return Strings(list(islice(reversed(held), from_end, len(held) - first))[::-1])  # walks from the nearer end
 
 
 @command(WRITE, keys="RW delete")

@@ -70,7 +70,7 @@ class Node:
             length = len(value)
             end += length
             self.ends.append(end)
-            short = length < 64 and (not length or value[-1] > NINE)  # a short text that is no integer
+            short = length < 64 and (not length or value[0] > NINE or value[-1] > NINE)  # no integer, by its ends
             size += length + 2 if short else packed(value)
         self.text += values[0] if len(values) == 1 else b"".join(values)
         later = milliseconds - (self.base >> 64), sequence - (self.base & SEQUENCE)
@@ -152,7 +152,7 @@ def packed_difference(number: int) -> int:
 def packed(element: bytes) -> int:
     """The bytes that a string takes in a listpack; one that is written as an integer is stored as an integer."""
     size = len(element)
-    if size <= 20 and element[-1:].isdigit() and (number := parse_integer(element)) is not None:
+    if size <= 20 and element[:1] <= b"9" and element[-1:].isdigit() and (number := parse_integer(element)) is not None:
         return packed_number(number)
     size += 1 if size < 64 else 2 if size < 4096 else 5
     return size + bisect_left(BACK_LENGTHS, size) + 1

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from platform import libc_ver
 
 import pytest
 
@@ -315,6 +318,26 @@ def test_a_large_value_that_expires_is_freed_later_and_a_small_one_never_waits()
     peer.now += 2
     peer.engine.expire()
     assert len(peer.engine.unit.garbage) == 1
+
+
+FAULTS = """
+from resource import RUSAGE_SELF, getrusage
+from final.data.garbage import keep_freed_memory
+faults = lambda: getrusage(RUSAGE_SELF).ru_minflt
+replies = lambda: [bytearray(b"x" * 42_000) for _ in range(50)].clear()
+for prepare in (lambda: None, keep_freed_memory):
+    prepare(), replies(), replies()
+    before = faults()
+    [replies() for _ in range(20)]
+    print(faults() - before)
+"""
+
+
+@pytest.mark.skipif(libc_ver()[0] != "glibc", reason="other C libraries keep what they like")
+def test_freed_memory_is_used_again_without_asking_for_it_page_by_page() -> None:
+    output = subprocess.run([sys.executable, "-c", FAULTS], check=True, capture_output=True, text=True).stdout
+    returned, kept = map(int, output.split())
+    assert returned > 20 * 100 > kept
 
 
 def test_a_running_server_frees_what_waits(server: Server) -> None:

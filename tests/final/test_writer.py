@@ -4,7 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from final.protocol.writer import NULL_ARRAY, SHORT, Attributed, BigNumber, Push, Replies, Value, Verbatim, encode
+from final.protocol.writer import (
+    NULL_ARRAY,
+    SHORT,
+    Attributed,
+    BigNumber,
+    Push,
+    Replies,
+    Strings,
+    Value,
+    Verbatim,
+    encode,
+)
 
 STRINGS = st.sampled_from([b"", b"a", b"\r\n", b"$1", *(length * b"x" for length in range(SHORT - 2, SHORT + 2))])
 ITEMS = st.one_of(STRINGS, st.sampled_from([1, None, "OK", Verbatim(b"text"), [b"b"]]))
@@ -40,5 +51,7 @@ def test_a_value_is_written_in_both_versions_of_the_protocol(value: Value, resp2
 def test_many_items_are_written_as_if_one_by_one(items: list[Value], protocol: int) -> None:
     one_by_one = b"*%d\r\n" % len(items) + b"".join(encode(item, protocol) for item in items)
     assert encode(items, protocol) == one_by_one
+    if all(type(item) is bytes for item in items):
+        assert encode(Strings(items), protocol) == one_by_one
     keys = dict.fromkeys(item for item in items if type(item) is bytes).keys()
     assert encode(keys, protocol) == encode(list(keys), protocol).replace(b"*", b"~" if protocol == 3 else b"*", 1)
