@@ -116,6 +116,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         string_runs.py    what runs of GET, SET and INCR do to its strings
         announcing_store.py  one that notes the events `new` and `keymiss`, for keys that are created or missing
         loading_store.py  one that notes no changes, while the data is loaded
+        intset.py         Redis's sets of integers: how wide they are
         memory.py         how much memory a key takes
         sorted_set.py     members with scores, in order
         packing.py        the limits of Redis's small encodings

@@ -25,7 +25,7 @@ WIDTHS = {form.command: form.width for form in FORMS.values() if form.command !=
 def dump(engine: Engine, db: Store, key: bytes) -> Value:
     """DUMP key: answer with the value as RESTORE takes it, or null if the key does not exist."""
     value = db.peek(key)
-    return None if value is None else write.dump(value, engine.options.rdbcompression == "yes")
+    return None if value is None else write.dump(value, engine.options.rdbcompression == "yes", db.remembered(key))
 
 
 @command(WRITE, DENYOOM, IN_DANGEROUS, keys="OW update")

@@ -26,7 +26,7 @@ class Objects:
         """Remember that Redis would go on using this encoding for the value at `key`, which does not show it.
 
         Redis does not convert a value back, such as a hash from which long fields are removed. What is remembered goes
-        with the value. None: it shows it again.
+        with the value. An intset may have a width, "intset-4", of numbers that are gone. None: it shows it again.
         """
         if encoding is None:
             self._encodings.pop(key, None)
@@ -40,7 +40,8 @@ class Objects:
     def encoding(self, key: bytes) -> str:
         """Return the encoding that Redis would use for the value at `key`, which must exist."""
         value = self._values[key]
-        return self._encodings.get(key) or KINDS[type(value)].encoding(value)
+        remembered = self._encodings.get(key)
+        return remembered.partition("-")[0] if remembered else KINDS[type(value)].encoding(value)
 
     def encodings(self) -> dict[bytes, str]:
         """Return the encodings that values show, of all that are not strings."""

@@ -51,15 +51,20 @@ def old_quicklist(cursor: Cursor) -> Iterator[bytes]:
 
 
 def quicklist(cursor: Cursor) -> Iterator[bytes]:
-    """A list as nodes, each a listpack or, if that would be too long, one element."""
-    for _ in range(cursor.size()):
-        kind = cursor.size()
-        if kind not in (1, 2):
-            raise BadSnapshot(cursor.place - 1, "a list node of an unknown type")
-        node = cursor.string()
-        if kind == 1 and not node:
-            raise ValueError("an empty list node")
-        yield from [node] if kind == 1 else listpack(node)
+    """A list as nodes."""
+    count = cursor.size()
+    return list_node(cursor) if count == 1 else chain.from_iterable(list_node(cursor) for _ in range(count))
+
+
+def list_node(cursor: Cursor) -> Iterator[bytes]:
+    """A node of a list: a listpack or, if that would be too long, one element."""
+    kind = cursor.size()
+    if kind not in (1, 2):
+        raise BadSnapshot(cursor.place - 1, "a list node of an unknown type")
+    node = cursor.string()
+    if kind == 1 and not node:
+        raise ValueError("an empty list node")
+    return iter((node,)) if kind == 1 else listpack(node)
 
 
 def with_doubles(cursor: Cursor) -> Iterator[bytes]:
