@@ -84,14 +84,16 @@ def sadd(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
     before = len(held)
     held.update((member, *members))
     if len(held) > before:
-        unpack(db, key, held)
+        unpack(db, key, held, (member, *members))
         db.changed(key)
     return len(held) - before
 
 
-def unpack(db: Store, key: bytes, held: Set) -> None:
-    """Let a set that was within a higher limit, and has a new member, be what it is within the present one."""
-    if LIMITS.lowered and (db.remembered(key) or "").startswith("intset") and encoding(held) != "intset":
+def unpack(db: Store, key: bytes, held: Set, new: Collection[bytes]) -> None:
+    """Let a set that is remembered as an intset be a hash table, if its new members, of `new`, make it one."""
+    if (db.remembered(key) or "hashtable") == "hashtable":
+        return
+    if len(held) > LIMITS.set_max_intset_entries or integers(new) is None:
         db.remember(key, "hashtable")
 
 
@@ -123,7 +125,7 @@ def smove(db: Store, source: bytes, destination: bytes, member: bytes) -> Value:
     if new:
         target = db.make(destination, SET)
         target.add(member)
-        unpack(db, destination, target)
+        unpack(db, destination, target, (member,))
         db.changed(destination, log=UNLOGGED, event="sadd")
     return 1
 
@@ -247,10 +249,7 @@ def sdiffstore(db: Store, destination: bytes, key: bytes, *keys: bytes) -> Value
 
 
 def is_copied(first: Set, others: list[Set]) -> bool:
-    """Return whether Redis copies the first set, and then removes what the others contain (`sunionDiffGenericCommand`).
-
-    Else it looks up each of its members in the others.
-    """
+    """Return whether Redis copies the first set and removes from it, and does not look up each of its members."""
     there = [each for each in (first, *others) if each]
     return len(there) * len(first) // 2 > sum(map(len, there))
 

@@ -210,6 +210,26 @@ def test_what_was_once_large_keeps_its_encoding(pair: Pair) -> None:
             assert alike(ours, real), f"{args}: {shown(ours)}, but Redis: {shown(real)}"
 
 
+RESTORED = f"""
+    HSET h a {"x" * 99} | ZADD z 1 {"y" * 99} | SADD s 1 2 | HSET i a 1 b 2 c 3 | ZADD y 1 a 2 b 3 c | SADD t 1 2 3
+    HSET h b 1 | SADD s 3 | ZADD z 3 d | SREM t 1 | HDEL h a | ZREM z {"y" * 99} | HSET h c 1 | HDEL i a b | ZREM y a b
+"""
+
+
+def test_a_value_that_was_packed_under_higher_limits_is_restored_as_it_was(pair: Pair) -> None:
+    steps = [line.encode().split() for line in shapes(RESTORED)]
+    high = b"CONFIG SET hash-max-listpack-value 200 zset-max-listpack-value 200 rdbcompression no".split()
+    low = b"hash-max-listpack-entries zset-max-listpack-entries set-max-intset-entries"
+    limits = [DEFAULT_LIMITS, [b"CONFIG", b"SET", *(arg for name in low.split() for arg in (name, b"2"))]]
+    keys = [b"%c" % key for key in b"hzsiyt"]
+    looks = [[b"OBJECT", b"ENCODING", key] for key in keys]
+    pair.clear()
+    dumps = [parse(reply)[0] for _, _, reply in pair.ask_all([high, *steps[:6], *([b"DUMP", key] for key in keys)])][7:]
+    restored: Any = [[b"RESTORE", key, b"0", dump, b"REPLACE"] for key, dump in zip(keys, dumps, strict=True)]
+    compare_replies(pair, [*limits, *restored, *(each for step in steps[6:] for each in (*looks, step)), *looks])
+    compare_replies(pair, [DEFAULT_LIMITS])
+
+
 @pytest.mark.parametrize("section", DATA.values(), ids=DATA)
 def test_the_log_has_the_records_that_redis_writes(pair: Pair, section: list[tuple[str, str]]) -> None:
     skip_without_lua(line for line, _ in section)

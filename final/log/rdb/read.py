@@ -25,7 +25,7 @@ from .streams import STREAMS, read_stream
 MAGIC = (b"REDIS", b"VALKEY")
 KNOWN = {b"REDIS0008", b"REDIS0009", b"REDIS0010", b"REDIS0011", b"VALKEY080"}  # Redis 4 to 7.2, Valkey 9
 VERSION = 10  # of Redis 7.0: what `write.py` writes
-STRING = 0  # a type of value (RDB_TYPE_…)
+STRING, INTSET, HASH_LISTPACK, ZSET_LISTPACK = 0, 11, 16, 17  # types of values (RDB_TYPE_…)
 FUNCTION, OLD_FUNCTION, EXPIRE_MS, SELECT, END = 245, 246, 252, 254, 255  # opcodes (RDB_OPCODE_…)
 Args = list[bytes]
 T = TypeVar("T")
@@ -87,12 +87,12 @@ FORMS = {  # by type of value
     2: Form(b"SADD", 1, plain(1)),
     4: Form(b"HSET", 2, plain(2)),
     5: Form(b"ZADD", 2, with_doubles),
-    11: Form(b"SADD", 1, packed_as(intset)),
+    INTSET: Form(b"SADD", 1, packed_as(intset)),
     12: Form(b"ZADD", 2, packed_as(ziplist)),
     13: Form(b"HSET", 2, packed_as(ziplist)),
     14: Form(b"RPUSH", 1, old_quicklist),
-    16: Form(b"HSET", 2, packed_as(listpack)),
-    17: Form(b"ZADD", 2, packed_as(listpack)),
+    HASH_LISTPACK: Form(b"HSET", 2, packed_as(listpack)),
+    ZSET_LISTPACK: Form(b"ZADD", 2, packed_as(listpack)),
     18: Form(b"RPUSH", 1, quicklist),
     20: Form(b"SADD", 1, packed_as(listpack)),
 }
