@@ -51,6 +51,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         pubsub.py         channels and patterns, with their subscribers
         tracking.py       client-side caching: which clients may have which keys in their own caches
         scripts.py, functions.py  the scripts that are loaded, and the one that runs; the libraries of functions
+        replay.py         loads the data: runs the requests of the log, or of the snapshot
         make_room.py      evicts keys before a request that may need memory
         evict.py          maxmemory: how much memory the keys take, and which of them to evict
         lookups.py        which keys of a request count as hits, as misses, and as used

@@ -428,6 +428,50 @@ def test_debug_makes_keys_and_digests_as_redis(servers: list[Shared]) -> None:
         assert ours == theirs, line
 
 
+RELOADS = """
+    DEBUG RELOAD nosuch | DEBUG RELOAD | DEBUG DIGEST | SET k changed | SET new v | SADD s only
+    DEBUG RELOAD NOSAVE NOFLUSH MERGE | DEBUG DIGEST | SADD i 1 2 70000 | SREM i 70000 | DEBUG RELOAD | SET new w
+    DEL k | PEXPIREAT e 1 | DEBUG RELOAD NOSAVE | GET new | DEBUG DIGEST | MULTI | SET last v | DEBUG RELOAD | GET last
+    EXEC | FUNCTION LIST | DEBUG LOADAOF | DEBUG DIGEST | DBSIZE | FUNCTION LIST | GET last | DEBUG LISTPACK nosuch
+    DEBUG LISTPACK l | DEBUG LISTPACK h | DEBUG QUICKLIST l | DEBUG QUICKLIST h | DEBUG QUICKLIST l 1
+"""
+
+
+def test_all_data_can_be_loaded_again(tmp_path: Path) -> None:
+    pytest.importorskip("lupa")
+    loaded = b"#!lua name=library\nredis.register_function('f', function() return 1 end)"
+    asked = [*map(args_of, shapes(DATA)), [b"FUNCTION", b"LOAD", loaded], *map(args_of, shapes(RELOADS))]
+    options, replies = ("--enable-debug-command", "yes", "--appendonly", "yes"), []
+    for number, start in enumerate((final_server, redis_server)):
+        with start(*options, data=tmp_path / str(number)) as server:
+            replies.append(OverTheWire(server.connect()).ask_all(asked))
+    for args, ours, theirs in zip(asked, *replies, strict=True):
+        assert ours == theirs, args
+
+
+def test_what_cannot_be_loaded_again_changes_nothing(tmp_path: Path) -> None:
+    peer = InProcess(enable_debug_command="yes", dir=str(tmp_path))
+    assert (peer.ask("SET k v"), peer.ask("DEBUG RELOAD")) == ("+OK", "+OK")
+    snapshot = tmp_path / "dump.rdb"
+    whole = snapshot.read_bytes()
+    refused = "-ERR Error trying to load the RDB dump"
+    assert (peer.ask("SET k w"), peer.ask("DEBUG RELOAD NOSAVE NOFLUSH"), peer.ask("GET k")) == ("+OK", refused, "$1 w")
+    snapshot.write_bytes(whole[:-1] + b"?")
+    assert (peer.ask("DEBUG RELOAD NOSAVE"), peer.ask("GET k"), peer.ask("PTTL k")) == (refused, "$1 w", ":-1")
+    assert peer.ask("DEBUG LOADAOF").startswith("-ERR Error trying to load the AOF")
+
+
+NODES = "RPUSH l 1 two 3 | DEBUG OBJECT l | RPUSH m x*5000 x*5000 y | DEBUG OBJECT m"
+
+
+def test_debug_object_tells_of_the_nodes_of_a_list(servers: list[Shared]) -> None:
+    asked = [line.encode().replace(b"x*5000", b"x" * 5000).split() for line in shapes(NODES)]
+    asked.insert(0, b"CONFIG SET rdbcompression no list-max-listpack-size -1".split())
+    replies = [OverTheWire(each.clean().connect()).ask_all(asked) for each in servers]
+    ours, theirs = (re.findall(rb"seriali\w+:\d+|ql_.*", b"\n".join(each)) for each in replies)
+    assert ours == theirs and len(ours) == 4
+
+
 def test_how_long_a_key_was_idle_is_known_from_its_first_second_on() -> None:
     peer = InProcess()
     peer.ask("MSET a 1 b 1")
