@@ -19,6 +19,7 @@ from ..protocol.errors import ReplyError, debug_not_allowed, no_such_key, wrong_
 from ..protocol.numeric import parse_float
 from ..protocol.writer import Attributed, BigNumber, Push, Replies, Value, Verbatim
 from .debug_tools import TOOLS, run_tool
+from .objects import references
 
 GUARDED = {b"sleep", b"object", b"set-active-expire", b"error"}
 BESIDE_VALUE = 11  # bytes in a dump: type, version, checksum
@@ -114,8 +115,9 @@ def run_guarded(engine: Engine, client: Client, subcommand: bytes, arguments: tu
             length = len(write.dump(value, compressed, remembered)) - BESIDE_VALUE
             used = client.db.used(key, now := engine.steady())
             return (
-                f"Value at:{id(value):#x} refcount:1 encoding:{client.db.encoding(key)} serializedlength:{length} "
-                f"lru:{used // 1000 % 2**24} lru_seconds_idle:{(now - used) // 1000}{about_nodes(value)}"
+                f"Value at:{id(value):#x} refcount:{references(engine, client.db, key)} "
+                f"encoding:{client.db.encoding(key)} serializedlength:{length} lru:{used // 1000 % 2**24} "
+                f"lru_seconds_idle:{(now - used) // 1000}{about_nodes(value)}"
             )
         case b"set-active-expire", setting:
             engine.active_expire = setting not in (b"0", b"")

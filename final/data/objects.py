@@ -5,6 +5,12 @@ from typing import Any
 from .kinds import KINDS
 
 TRACKED = 10_000  # keys
+ZERO = ord("0")
+
+
+def is_small_integer(value: Any) -> bool:
+    """Return whether a string is one of the integers that keys share in Redis: 0 to 9999 (OBJ_SHARED_INTEGERS)."""
+    return type(value) is bytes and len(value) <= 4 and value.isdigit() and (value[0] != ZERO or len(value) == 1)
 
 
 class Objects:
