@@ -51,6 +51,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         pubsub.py         channels and patterns, with their subscribers
         tracking.py       client-side caching: which clients may have which keys in their own caches
         scripts.py, functions.py  the scripts that are loaded, and the one that runs; the libraries of functions
+        replay.py         loads the data: runs the requests of the log, or of the snapshot
         make_room.py      evicts keys before a request that may need memory
         evict.py          maxmemory: how much memory the keys take, and which of them to evict
         lookups.py        which keys of a request count as hits, as misses, and as used
@@ -116,6 +117,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         string_runs.py    what runs of GET, SET and INCR do to its strings
         announcing_store.py  one that notes the events `new` and `keymiss`, for keys that are created or missing
         loading_store.py  one that notes no changes, while the data is loaded
+        intset.py         Redis's sets of integers: how wide they are
         memory.py         how much memory a key takes
         sorted_set.py     members with scores, in order
         packing.py        the limits of Redis's small encodings

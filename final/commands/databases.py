@@ -1,6 +1,7 @@
 """Commands that use two databases: COPY, MOVE, SWAPDB."""
 
 from ..data.kinds import KINDS
+from ..data.objects import is_small_integer
 from ..data.store import Store
 from ..data.unit import NO_EVENT, UNLOGGED
 from ..engine.args import OptionCursor
@@ -39,7 +40,9 @@ def copy(engine: Engine, db: Store, key: bytes, newkey: bytes, *options: bytes) 
     if value is None or (newkey in target and not replace):
         return 0
     target.put(newkey, KINDS[type(value)].copy(value), db.deadline(key))
-    target.remember(newkey, db.remembered(key))
+    alone = "int" if is_small_integer(value) else None  # a copy is not shared
+    target.remember(newkey, db.remembered(key) or alone)
+    engine.eviction.restored((target.index, newkey), None, None)
     db.changed()  # `db`, the client's database, logs the request
     target.changed(newkey, log=UNLOGGED, event="copy_to")  # publishes the event in the database of `newkey`
     return 1
@@ -59,6 +62,7 @@ def move(engine: Engine, db: Store, key: bytes, index: int) -> Value:
         return 0
     target.put(key, value, db.deadline(key))
     target.remember(key, db.remembered(key))
+    engine.eviction.moved((db.index, key), (target.index, key))
     db.delete(key)
     db.changed(key, event="move_from")
     target.changed(key, log=UNLOGGED, event="move_to")
@@ -90,8 +94,7 @@ def swapdb(engine: Engine, db: Store, index1: bytes, index2: bytes) -> Value:
             elif index == now.index and not (before.held(key) is None and now.held(key) is None):
                 changed.append(key)
         now.changed(*changed, log=UNLOGGED, event=NO_EVENT)
-    if engine.eviction.keeping:
-        engine.eviction.forget_all()
+    engine.eviction.swapped(one.index, other.index)
     return "OK"
 
 

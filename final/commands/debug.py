@@ -4,8 +4,12 @@ As in Redis, `enable-debug-command` says which clients may use the latter.
 """
 
 import time
+from collections import deque
 from ipaddress import ip_address
+from typing import Any
 
+from ..data.kinds import KINDS
+from ..data.packing import LIMITS
 from ..engine.client import Client
 from ..engine.command import ADMIN, COMMANDS, LOADING, NOSCRIPT, STALE, SYSTEM
 from ..engine.context import Engine
@@ -16,6 +20,7 @@ from ..protocol.numeric import parse_float
 from ..protocol.writer import Attributed, BigNumber, Push, Replies, Value, Verbatim
 from .command_help import help_about
 from .debug_tools import TOOLS, run_tool
+from .objects import references
 
 GUARDED = {b"help", b"sleep", b"object", b"set-active-expire", b"error"}
 BESIDE_VALUE = 11  # bytes in a dump: type, version, checksum
@@ -77,6 +82,18 @@ def is_local(address: str) -> bool:
         return False
 
 
+def about_nodes(value: Any) -> str:
+    """Return what DEBUG OBJECT says of a list beside the rest; "" for other types."""
+    if not isinstance(value, deque):
+        return ""
+    nodes = [len(item) for item in KINDS[deque].rdb(value, None)[1] if type(item) is bytes]
+    average, most = len(value) / len(nodes), LIMITS.list_max_listpack_size
+    return (
+        f" ql_nodes:{len(nodes)} ql_avg_node:{average:.2f} ql_listpack_max:{most} ql_compressed:0 "
+        f"ql_uncompressed_size:{sum(nodes)}"
+    )
+
+
 def run_guarded(engine: Engine, client: Client, subcommand: bytes, arguments: tuple[bytes, ...]) -> Value:
     """Run one of the subcommands in GUARDED.
 
@@ -98,11 +115,13 @@ def run_guarded(engine: Engine, client: Client, subcommand: bytes, arguments: tu
             value = client.db.peek(key)
             if value is None:
                 raise no_such_key()
-            length = len(write.dump(value, engine.options.rdbcompression == "yes")) - BESIDE_VALUE
+            compressed, remembered = engine.options.rdbcompression == "yes", client.db.remembered(key)
+            length = len(write.dump(value, compressed, remembered)) - BESIDE_VALUE
             used = client.db.used(key, now := engine.steady())
             return (
-                f"Value at:{id(value):#x} refcount:1 encoding:{client.db.encoding(key)} serializedlength:{length} "
-                f"lru:{used // 1000 % 2**24} lru_seconds_idle:{(now - used) // 1000}"
+                f"Value at:{id(value):#x} refcount:{references(engine, client.db, key)} "
+                f"encoding:{client.db.encoding(key)} serializedlength:{length} lru:{used // 1000 % 2**24} "
+                f"lru_seconds_idle:{(now - used) // 1000}{about_nodes(value)}"
             )
         case b"set-active-expire", setting:
             engine.active_expire = setting not in (b"0", b"")

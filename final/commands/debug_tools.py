@@ -1,4 +1,4 @@
-"""DEBUG subcommands that test tools use: POPULATE, DIGEST, DIGEST-VALUE, LOG and CHANGE-REPL-ID (`debug.c`)."""
+"""DEBUG subcommands that test tools use: RELOAD, LOADAOF, POPULATE, DIGEST, LISTPACK, LOG and others (`debug.c`)."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -12,14 +12,23 @@ from ..data.store import Store
 from ..data.stream import Stream
 from ..data.unit import NO_EVENT, UNLOGGED
 from ..engine.context import Engine
-from ..protocol.errors import not_positive, wrong_subcommand
+from ..protocol.errors import ReplyError, no_such_key, not_positive, wrong_subcommand
 from ..protocol.numeric import parse_integer
 from ..protocol.writer import Value
 from ..server_log import log
+from .debug_reload import load_log, reload
 
-TOOLS = {b"populate", b"digest", b"digest-value", b"log", b"change-repl-id", *(IDLE := (
-    b"quicklist-packed-threshold", b"set-skip-checksum-validation", b"pause-cron", b"replybuffer", b"aof-flush-sleep"
-))}  # fmt: skip
+IDLE = {
+    b"quicklist-packed-threshold",
+    b"set-skip-checksum-validation",
+    b"pause-cron",
+    b"replybuffer",
+    b"aof-flush-sleep",
+}
+TOOLS = IDLE | {
+    *(b"reload", b"loadaof", b"listpack", b"quicklist", b"populate", b"digest", b"digest-value", b"log"),
+    b"change-repl-id",
+}
 TYPES = {"string": 0, "list": 1, "set": 2, "zset": 3, "hash": 4, "stream": 6}  # OBJ_STRING …
 NOTHING = bytes(20)
 
@@ -30,9 +39,16 @@ def run_tool(engine: Engine, db: Store, subcommand: bytes, arguments: tuple[byte
     POPULATE count [prefix [size]] creates the keys prefix:0, prefix:1 … that are missing, with the values `value:0` …,
     which `size` cuts or fills up with zeros. DIGEST answers with a hash of all data, and DIGEST-VALUE key … with one of
     each value: those of Redis for the same data. LOG text writes to the server log. CHANGE-REPL-ID lets replicas
-    synchronise anew. What is in IDLE is accepted, without an effect.
+    synchronise anew. RELOAD and LOADAOF load all data again. LISTPACK key and QUICKLIST key write how a value is packed
+    to the server log. What is in IDLE is accepted, without an effect.
     """
     match subcommand.lower(), *arguments:
+        case b"reload", *options:
+            return reload(engine, options)
+        case b"loadaof", *_:
+            return load_log(engine)
+        case b"listpack" | b"quicklist" as encoding, key, *_:
+            return show(db, encoding.decode(), key)
         case b"populate", count, *options if len(options) <= 2:
             populate(db, positive(count), options[0] if options else b"key", *map(positive, options[1:]))
             return "OK"
@@ -49,6 +65,17 @@ def run_tool(engine: Engine, db: Store, subcommand: bytes, arguments: tuple[byte
         case name, *_ if name in IDLE:
             return "OK"
     raise wrong_subcommand("DEBUG", subcommand)
+
+
+def show(db: Store, encoding: str, key: bytes) -> Value:
+    """Write how a value with this encoding is packed to the server log."""
+    value = db.peek(key)
+    if value is None:
+        raise no_such_key()
+    if db.encoding(key) != encoding:
+        raise ReplyError(f"ERR Not a {encoding} encoded object.")
+    log.warning("DEBUG %s: %r", encoding.upper(), list(KINDS[type(value)].rdb(value, db.remembered(key))[1]))
+    return f"{encoding.capitalize()} structure printed on stdout"
 
 
 def positive(arg: bytes) -> int:

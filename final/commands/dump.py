@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ..data.intset import integers, width_of
+from ..data.kinds import KINDS
+from ..data.packing import LIMITS
 from ..data.store import Store
 from ..data.unit import Unit
 from ..engine.args import OptionCursor, integer
@@ -11,8 +14,8 @@ from ..engine.command import ASKING, DENYOOM, IN_DANGEROUS, READONLY, RENAMED, S
 from ..engine.context import Engine
 from ..engine.signature import command, complexity
 from ..log.rdb import write
-from ..log.rdb.cursor import BadSnapshot
-from ..log.rdb.read import FORMS, WrongDump, read_dump
+from ..log.rdb.cursor import BadSnapshot, Cursor
+from ..log.rdb.read import FORMS, HASH_LISTPACK, INTSET, ZSET_LISTPACK, WrongDump, read_dump
 from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.writer import Value
 
@@ -26,7 +29,7 @@ WIDTHS = {form.command: form.width for form in FORMS.values() if form.command !=
 def dump(engine: Engine, db: Store, key: bytes) -> Value:
     """DUMP key: answer with the value as RESTORE takes it, or null if the key does not exist."""
     value = db.peek(key)
-    return None if value is None else write.dump(value, engine.options.rdbcompression == "yes")
+    return None if value is None else write.dump(value, engine.options.rdbcompression == "yes", db.remembered(key))
 
 
 @command(WRITE, DENYOOM, IN_DANGEROUS, keys="OW update")
@@ -60,6 +63,7 @@ def create(
             db.changed(key, log=(b"DEL", key), event="del")
         return "OK"
     db.put(key, value, deadline or None)
+    db.remember(key, packed_as(value, payload))
     absolute = [b"ABSTTL"] if deadline and b"absttl" not in chosen else []
     log = (name, key, b"%d" % deadline, payload, *options, *absolute)
     db.changed(key, log=log)
@@ -107,6 +111,23 @@ def rebuilt(engine: Engine, payload: bytes) -> Any:
     if value is None:  # an empty collection
         raise ReplyError("ERR Bad data format")
     return value
+
+
+def packed_as(value: Any, payload: bytes) -> str | None:
+    """Return what is to be remembered of the encoding of a value, which was packed where the limits are others.
+
+    Redis checks only the number of elements again, and an intset keeps its width.
+    """
+    form, encoding = payload[0], KINDS[type(value)].encoding(value)
+    if form == ZSET_LISTPACK:
+        value.small = len(value) <= LIMITS.zset_max_listpack_entries
+    elif form == HASH_LISTPACK and encoding == "hashtable" and len(value) <= LIMITS.hash_max_listpack_entries:
+        LIMITS.lowered = True  # from now on there may be a value that is packed and beyond the limits
+        return "listpack"
+    elif form == INTSET and encoding == "intset":
+        width = Cursor(payload[1:]).string()[0]
+        return f"intset-{width}" if width > width_of(integers(value) or [0]) else None
+    return None
 
 
 @command(WRITE, DENYOOM, ASKING, IN_DANGEROUS, SYSTEM, keys="OW update")

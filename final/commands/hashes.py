@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import chain
 from sys import getsizeof
 
-from ..data.kinds import KINDS, PIECE, Args, Item, Kind
+from ..data.kinds import KINDS, PIECE, Args, Form, Kind
 from ..data.memory import estimate, pair_size
 from ..data.packing import LIMITS
 from ..data.random_members import one_of, sample
@@ -14,6 +14,7 @@ from ..engine.client import Client
 from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.context import Engine
 from ..engine.signature import command, complexity
+from ..log.rdb.packed import pack_listpack
 from ..protocol.errors import ReplyError, not_a_float, wrong_number_of_arguments
 from ..protocol.numeric import add_floats, add_integers, long_double
 from ..protocol.writer import Strings, Value
@@ -34,9 +35,10 @@ def dump(key: bytes, value: Hash) -> Iterator[Args]:
 
 def encoding(value: Hash) -> str:
     """Return the encoding that Redis would use: a listpack for few short fields and values, else a hash table."""
-    longest = LIMITS.hash_max_listpack_value
-    small = len(value) <= LIMITS.hash_max_listpack_entries
-    return "listpack" if small and all(len(arg) <= longest for pair in value.items() for arg in pair) else "hashtable"
+    if len(value) > LIMITS.hash_max_listpack_entries:
+        return "hashtable"
+    longest = max(map(len, chain.from_iterable(value.items())), default=0)
+    return "listpack" if longest <= LIMITS.hash_max_listpack_value else "hashtable"
 
 
 def size(value: Hash, samples: int) -> int:
@@ -44,10 +46,12 @@ def size(value: Hash, samples: int) -> int:
     return getsizeof(value) + estimate(value.items(), samples, pair_size)
 
 
-def rdb(value: Hash) -> Iterator[Item]:
-    """Yield what this hash consists of in a snapshot."""
-    yield len(value)
-    yield from chain.from_iterable(value.items())
+def rdb(value: Hash, remembered: str | None) -> Form:
+    """Return what this hash is in a snapshot: fields and values in turn, packed or not."""
+    args = chain.from_iterable(value.items())
+    if (remembered or encoding(value)) == "listpack":
+        return 16, (pack_listpack(args),)
+    return 4, chain((len(value),), args)
 
 
 def keep_encoding(db: Store, key: bytes, fields: Hash) -> None:
@@ -63,7 +67,7 @@ def unpack(db: Store, key: bytes, fields: Hash, *new: bytes) -> None:
         db.remember(key, "hashtable")
 
 
-KINDS[HASH] = Kind("hash", dump, encoding, size, copy=dict.copy, code=4, rdb=rdb)
+KINDS[HASH] = Kind("hash", dump, encoding, size, copy=dict.copy, rdb=rdb)
 
 
 @command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW update")

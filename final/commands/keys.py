@@ -116,19 +116,19 @@ def randomkey(db: Store) -> Value:
 
 
 @command(WRITE, keys="RW access delete, OW update")
-def rename(db: Store, key: bytes, newkey: bytes) -> Value:
+def rename(engine: Engine, db: Store, key: bytes, newkey: bytes) -> Value:
     """RENAME key newkey: rename the key, which keeps its deadline, and overwrite `newkey`."""
-    rename_key(db, key, newkey, overwrite=True)
+    rename_key(engine, db, key, newkey, overwrite=True)
     return "OK"
 
 
 @command(WRITE, FAST, keys="RW access delete, OW insert")
-def renamenx(db: Store, key: bytes, newkey: bytes) -> Value:
+def renamenx(engine: Engine, db: Store, key: bytes, newkey: bytes) -> Value:
     """RENAMENX key newkey: rename the key if `newkey` does not exist; answer 1, else 0."""
-    return int(rename_key(db, key, newkey, overwrite=False))
+    return int(rename_key(engine, db, key, newkey, overwrite=False))
 
 
-def rename_key(db: Store, key: bytes, newkey: bytes, overwrite: bool) -> bool:
+def rename_key(engine: Engine, db: Store, key: bytes, newkey: bytes, overwrite: bool) -> bool:
     """Rename a key, and `overwrite` an existing one or not; return whether it was renamed. Raises `no_such_key`."""
     value = db.peek(key)
     if value is None:
@@ -139,6 +139,7 @@ def rename_key(db: Store, key: bytes, newkey: bytes, overwrite: bool) -> bool:
     db.delete(key)
     db.put(newkey, value, deadline)
     db.remember(newkey, encoding)
+    engine.eviction.moved((db.index, key), (db.index, newkey))
     db.changed(key, event="rename_from")
     db.changed(newkey, event="rename_to")
     return True

@@ -5,13 +5,15 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from sys import getsizeof
 
-from ..data.kinds import KINDS, PIECE, Args, Item, Kind
+from ..data.kinds import KINDS, PIECE, Args, Form, Kind
 from ..data.memory import estimate
+from ..data.packing import LIMITS
 from ..data.store import Store
 from ..data.unit import AS_REQUESTED, UNLOGGED
 from ..engine.args import OptionCursor, index_range, integer
 from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.signature import command, complexity
+from ..log.rdb.packed import pack_quicklist
 from ..protocol.errors import ReplyError, no_such_key, not_positive, syntax_error
 from ..protocol.numeric import parse_integer
 from ..protocol.writer import NULL_ARRAY, Strings, Value
@@ -48,13 +50,12 @@ def size(value: List, samples: int) -> int:
     return getsizeof(value) + estimate(value, samples)
 
 
-def rdb(value: List) -> Iterator[Item]:
-    """Yield what this list consists of in a snapshot."""
-    yield len(value)
-    yield from value
+def rdb(value: List, remembered: str | None) -> Form:
+    """Return what this list is in a snapshot: nodes, as RPUSH would fill them."""
+    return 18, pack_quicklist(value, LIMITS.list_max_listpack_size)
 
 
-KINDS[LIST] = Kind("list", dump, encoding, size, copy=deque.copy, code=1, rdb=rdb)
+KINDS[LIST] = Kind("list", dump, encoding, size, copy=deque.copy, rdb=rdb)
 
 
 @command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW insert")

@@ -61,6 +61,7 @@ class Migration:
         self.address, self.database, self.timeout = address, database, timeout
         self.keys = keys
         self.copy, self.replace = b"copy" in chosen, b"replace" in chosen
+        self.compressed = engine.options.rdbcompression == "yes"
         self.leaving: list[Leaving] = []
         self.sent: list[Leaving] = []  # those that were sent, in order
         self.busy = False  # another MIGRATE moves one of the keys
@@ -98,7 +99,7 @@ class Migration:
         If the value changes in between, a key that is moved stays, and the result is None. A copy is made at once then.
         """
         pieces = []
-        for piece in dumped(self.db.held(leaving.key), self.engine.options.rdbcompression == "yes"):
+        for piece in dumped(self.db.held(leaving.key), self.compressed, self.db.remembered(leaving.key)):
             pieces.append(piece)
             yield b""
             if leaving.dirty_cas:
@@ -108,7 +109,7 @@ class Migration:
     def dump_now(self, leaving: Leaving) -> bytes | None:
         """Return the present value as a whole; None: the key is gone."""
         value, leaving.deadline = self.db.held(leaving.key), self.db.deadline(leaving.key)
-        return None if value is None else dump(value, self.engine.options.rdbcompression == "yes")
+        return None if value is None else dump(value, self.compressed, self.db.remembered(leaving.key))
 
     def restore(self, leaving: Leaving, payload: bytes) -> bytes:
         """Return the request that creates the key there."""

@@ -1,5 +1,6 @@
 """OBJECT: a value's encoding and use."""
 
+from ..data.objects import is_small_integer
 from ..data.store import Store
 from ..engine.command import NO_TOUCH, QUIET, READONLY, Group
 from ..engine.context import Engine
@@ -9,6 +10,7 @@ from ..protocol.writer import Value
 
 GROUP = Group("generic", "@keyspace", "g")
 
+SHARED = 2**31 - 1  # references to what is shared (OBJ_SHARED_REFCOUNT)
 SWITCHING = (
     "Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."
 )
@@ -26,9 +28,19 @@ def object_encoding(db: Store, key: bytes) -> Value:
 
 
 @command(READONLY, NO_TOUCH, QUIET, of="object", keys="RO", tips="nondeterministic_output")
-def object_refcount(db: Store, key: bytes) -> Value:
-    """OBJECT REFCOUNT key: answer 1, because keys never share a value, or null if the key does not exist."""
-    return 1 if key in db else None
+def object_refcount(engine: Engine, db: Store, key: bytes) -> Value:
+    """OBJECT REFCOUNT key: answer 1, or 2147483647 for an integer that Redis shares; null if the key does not exist."""
+    return references(engine, db, key) if key in db else None
+
+
+def references(engine: Engine, db: Store, key: bytes) -> int:
+    """Return how many references Redis would count for the value at `key`, which must exist.
+
+    With a limit and a policy that needs to know how each key is used, it shares none, and a copy is never shared.
+    """
+    options = engine.options
+    by_use = options.maxmemory and options.maxmemory_policy.endswith(("-lru", "-lfu"))
+    return SHARED if is_small_integer(db.held(key)) and not db.remembered(key) and not by_use else 1
 
 
 @command(READONLY, NO_TOUCH, QUIET, of="object", keys="RO", tips="nondeterministic_output")

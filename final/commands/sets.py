@@ -1,10 +1,11 @@
 """Commands for sets: distinct members without an order; unions, intersections and differences of sets."""
 
 from collections.abc import Collection, Iterator
-from itertools import islice
+from itertools import chain, islice
 from sys import getsizeof
 
-from ..data.kinds import KINDS, PIECE, Args, Item, Kind
+from ..data.intset import integers, least_width, width_of
+from ..data.kinds import KINDS, PIECE, Args, Form, Kind
 from ..data.memory import estimate
 from ..data.packing import LIMITS
 from ..data.random_members import one_of, sample
@@ -14,6 +15,7 @@ from ..engine.args import parse_limit, parse_random
 from ..engine.command import DENYOOM, FAST, MOVABLEKEYS, READONLY, REPLY_FIRST, REPLY_SECOND, WRITE, Group
 from ..engine.context import Engine
 from ..engine.signature import command, complexity
+from ..log.rdb.packed import pack_intset
 from ..protocol.errors import ReplyError, not_positive, syntax_error
 from ..protocol.numeric import parse_integer
 from ..protocol.writer import Value
@@ -36,21 +38,22 @@ def dump(key: bytes, value: Set) -> Iterator[Args]:
 
 def encoding(value: Set) -> str:
     """Return the encoding that Redis would use: an intset for few members that are all integers, else a hash table."""
-    return "intset" if len(value) <= LIMITS.set_max_intset_entries and all(map(is_integer, value)) else "hashtable"
-
-
-def is_integer(member: bytes) -> bool:
-    """Return whether an intset may contain this member."""
-    return member[:1] <= b"9" and parse_integer(member) is not None
+    return "intset" if len(value) <= LIMITS.set_max_intset_entries and integers(value) is not None else "hashtable"
 
 
 def keep_encoding(db: Store, key: bytes, held: Set, gone: Collection[bytes]) -> None:
-    """Remember that a set is a hash table, if only what is `gone` from it shows it."""
-    most = LIMITS.set_max_intset_entries
-    if len(held) > most or db.remembered(key):
+    """Remember what only shows in what is `gone` from a set: that it is a hash table, or how wide its integers are."""
+    most, remembered = LIMITS.set_max_intset_entries, db.remembered(key)
+    if not held or remembered == "hashtable" or (len(held) > most and not remembered):
         return
-    if (len(held) + len(gone) > most or not all(map(is_integer, gone))) and encoding(held) == "intset":
-        db.remember(key, "hashtable")
+    numbers = integers(gone)
+    if not remembered and (len(held) + len(gone) > most or numbers is None):
+        if encoding(held) == "intset":
+            db.remember(key, "hashtable")
+    elif numbers and (width := width_of(numbers)) > least_width(remembered):
+        rest = integers(held)
+        if rest and width_of(rest) < width:
+            db.remember(key, f"intset-{width}")
 
 
 def size(value: Set, samples: int) -> int:
@@ -58,13 +61,15 @@ def size(value: Set, samples: int) -> int:
     return getsizeof(value) + estimate(value, samples)
 
 
-def rdb(value: Set) -> Iterator[Item]:
-    """Yield what this set consists of in a snapshot."""
-    yield len(value)
-    yield from value
+def rdb(value: Set, remembered: str | None) -> Form:
+    """Return what this set is in a snapshot: integers in order, packed, or members."""
+    small = remembered != "hashtable" if remembered else len(value) <= LIMITS.set_max_intset_entries
+    if small and (numbers := integers(value)) is not None:
+        return 11, (pack_intset(sorted(numbers), least_width(remembered)),)
+    return 2, chain((len(value),), value)
 
 
-KINDS[SET] = Kind("set", dump, encoding, size, copy=set.copy, code=2, rdb=rdb)
+KINDS[SET] = Kind("set", dump, encoding, size, copy=set.copy, rdb=rdb)
 
 
 def members_of(db: Store, key: bytes) -> Set:
@@ -80,14 +85,16 @@ def sadd(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
     before = len(held)
     held.update((member, *members))
     if len(held) > before:
-        unpack(db, key, held)
+        unpack(db, key, held, (member, *members))
         db.changed(key)
     return len(held) - before
 
 
-def unpack(db: Store, key: bytes, held: Set) -> None:
-    """Let a set that was within a higher limit, and has a new member, be what it is within the present one."""
-    if LIMITS.lowered and db.remembered(key) == "intset" and encoding(held) != "intset":
+def unpack(db: Store, key: bytes, held: Set, new: Collection[bytes]) -> None:
+    """Let a set that is remembered as an intset be a hash table, if its new members, of `new`, make it one."""
+    if (db.remembered(key) or "hashtable") == "hashtable":
+        return
+    if len(held) > LIMITS.set_max_intset_entries or integers(new) is None:
         db.remember(key, "hashtable")
 
 
@@ -121,7 +128,7 @@ def smove(db: Store, source: bytes, destination: bytes, member: bytes) -> Value:
     if new:
         target = db.make(destination, SET)
         target.add(member)
-        unpack(db, destination, target)
+        unpack(db, destination, target, (member,))
         db.changed(destination, log=UNLOGGED, event="sadd")
     return 1
 
@@ -246,7 +253,18 @@ def sunionstore(db: Store, destination: bytes, key: bytes, *keys: bytes) -> Valu
 @complexity("O(N) for N members of all sets")
 def sdiffstore(db: Store, destination: bytes, key: bytes, *keys: bytes) -> Value:
     """SDIFFSTORE destination key [key ...]: store the result of SDIFF; answer with its size."""
-    return store(db, destination, difference(db, key, *keys))
+    first, *others = [members_of(db, each) for each in (key, *keys)]
+    left = first.difference(*others)
+    gone = first - left if is_copied(first, others) else EMPTY
+    count = store(db, destination, left)
+    keep_encoding(db, destination, left, gone)
+    return count
+
+
+def is_copied(first: Set, others: list[Set]) -> bool:
+    """Return whether Redis copies the first set and removes from it, and does not look up each of its members."""
+    there = [each for each in (first, *others) if each]
+    return len(there) * len(first) // 2 > sum(map(len, there))
 
 
 def intersection(db: Store, *keys: bytes) -> Set:

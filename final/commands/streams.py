@@ -35,7 +35,8 @@ def size(value: Stream, samples: int) -> int:
 
 
 KINDS[STREAM] = Kind(
-    "stream", dump, lambda value: "stream", size, copy=Stream.copy, code=WRITTEN, rdb=write_stream,
+    "stream", dump, lambda value: "stream", size, copy=Stream.copy,
+    rdb=lambda value, _: (WRITTEN, write_stream(value)),
     parts=lambda value: (value.nodes,),
 )  # fmt: skip
 

@@ -35,7 +35,7 @@ def encoding(value: bytes) -> str:
 
 
 KINDS[STRING] = Kind(
-    "string", dump, encoding, lambda value, _: getsizeof(value), copy=bytes, code=0, rdb=lambda value: iter((value,))
+    "string", dump, encoding, lambda value, _: getsizeof(value), copy=bytes, rdb=lambda value, _: (0, (value,))
 )
 
 

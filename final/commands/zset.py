@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 from math import isinf, isnan
 
-from ..data.kinds import KINDS, PIECE, Args, Item, Kind
+from ..data.kinds import KINDS, PIECE, Args, Form, Kind
 from ..data.memory import estimate, pair_size
 from ..data.random_members import one_of, sample
 from ..data.sorted_set import SortedSet
@@ -16,6 +16,7 @@ from ..engine.client import Client
 from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.context import Engine
 from ..engine.signature import command, complexity
+from ..log.rdb.packed import pack_listpack
 from ..protocol.errors import ReplyError, not_a_float, syntax_error
 from ..protocol.numeric import parse_float
 from ..protocol.writer import Value
@@ -25,6 +26,7 @@ GROUP = Group("sorted-set", "@sortedset", "z")
 
 SORTED_SET = SortedSet
 ZADD_OPTIONS = {b"nx", b"xx", b"gt", b"lt", b"ch", b"incr"}
+MOST_WHOLE = 2.0**62  # up to this, a listpack has scores that are whole as integers (`double2ll`)
 NOT_ZERO = re.compile(rb"[+-]?(?:[0.]*[1-9]|0x[0.]*[1-9a-f])", re.IGNORECASE)
 
 
@@ -45,15 +47,21 @@ def size(value: SortedSet, samples: int) -> int:
     return value.own_size() + estimate(value.scores.items(), samples, pair_size)
 
 
-def rdb(value: SortedSet) -> Iterator[Item]:
-    """Yield what this sorted set consists of in a snapshot."""
-    yield len(value)
-    for score, member in value.entries(reverse=True):
-        yield member
-        yield score
+def rdb(value: SortedSet, remembered: str | None) -> Form:
+    """Return what this sorted set is in a snapshot: members and scores in turn; packed, or from the highest on."""
+    if value.small:
+        pairs = ((member, packed_score(score)) for score, member in value.entries())
+        return 17, (pack_listpack(chain.from_iterable(pairs)),)
+    highest_first = (item for score, member in value.entries(reverse=True) for item in (member, score))
+    return 5, chain[bytes | float]((len(value),), highest_first)
 
 
-KINDS[SORTED_SET] = Kind("zset", dump, encoding, size, copy=SortedSet.copy, code=5, rdb=rdb, parts=SortedSet.parts)
+def packed_score(score: float) -> int | bytes:
+    """Return a score as a listpack has it."""
+    return int(score) if -MOST_WHOLE <= score <= MOST_WHOLE and score.is_integer() else written(score)
+
+
+KINDS[SORTED_SET] = Kind("zset", dump, encoding, size, copy=SortedSet.copy, rdb=rdb, parts=SortedSet.parts)
 
 
 def written(score: float) -> bytes:

@@ -68,7 +68,6 @@ lazyfree-lazy-server-del            no            yes|no
 lazyfree-lazy-user-del              no            yes|no
 lazyfree-lazy-user-flush            no            yes|no
 list-compress-depth                 0             0..2147483647
-list-max-listpack-size              -2            -2147483648..2147483647
 maxmemory-eviction-tenacity         10            0..100
 no-appendfsync-on-rewrite           no            yes|no
 oom-score-adj                       no            no|yes|relative|absolute
@@ -102,7 +101,6 @@ PARSERS = {
 ALIASES = {
     "cluster-replica-no-failover": "cluster-slave-no-failover",
     "cluster-replica-validity-factor": "cluster-slave-validity-factor",
-    "list-max-listpack-size": "list-max-ziplist-size",
     "replica-ignore-maxmemory": "slave-ignore-maxmemory",
     "replica-lazy-flush": "slave-lazy-flush",
 }

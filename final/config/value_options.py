@@ -15,6 +15,10 @@ class ValueOptions:
     hash_max_listpack_value: int = option(
         64, "and so is one with longer fields or values", settable=True, memory=True, alias="hash-max-ziplist-value"
     )
+    list_max_listpack_size: int = option(
+        -2, "elements in a node of a list; if negative, -1 to -5 for 4 to 64 KiB", settable=True,
+        least=-(2**31), most=2**31 - 1, alias="list-max-ziplist-size",
+    )  # fmt: skip
     zset_max_listpack_entries: int = option(
         128, "a sorted set with more members is encoded as a skip list", settable=True,
         alias="zset-max-ziplist-entries",

@@ -12,6 +12,7 @@ class Raw(bytes):
 
 
 Item = bytes | int | float | Raw  # a part of a value in a snapshot: a string, a length, a double of 8 bytes, raw bytes
+Form = tuple[int, Iterable[Item]]  # a value in a snapshot: its type (RDB_TYPE_…), and what it consists of
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,7 @@ class Kind:
     encoding: Callable[[Any], str]  # the encoding that Redis would use, for OBJECT ENCODING
     size: Callable[[Any, int], int]  # bytes of memory, estimated from that many elements (0: all); see `memory.py`
     copy: Callable[[Any], Any]  # a copy that can be changed independently
-    code: int  # the type in a snapshot (RDB_TYPE_…), and …
-    rdb: Callable[[Any], Iterator[Item]]  # … what the value consists of there
+    rdb: Callable[[Any, str | None], Form]  # what it is in a snapshot; see `Objects.remembered` for the encoding
     parts: Callable[[Any], Iterable[Any]] = lambda value: (value,)  # the containers of its elements, to be freed
 
 

@@ -33,6 +33,8 @@ def loading(stores: Sequence[Store]) -> Iterator[None]:
     before = [store.__class__ for store in stores]
     for store in stores:
         store.__class__ = LoadingStore
-    yield
-    for store, kind in zip(stores, before, strict=True):
-        store.__class__ = kind
+    try:
+        yield
+    finally:
+        for store, kind in zip(stores, before, strict=True):
+            store.__class__ = kind

@@ -5,6 +5,12 @@ from typing import Any
 from .kinds import KINDS
 
 TRACKED = 10_000  # keys
+ZERO = ord("0")
+
+
+def is_small_integer(value: Any) -> bool:
+    """Return whether a string is one of the integers that keys share in Redis: 0 to 9999 (OBJ_SHARED_INTEGERS)."""
+    return type(value) is bytes and len(value) <= 4 and value.isdigit() and (value[0] != ZERO or len(value) == 1)
 
 
 class Objects:
@@ -26,7 +32,7 @@ class Objects:
         """Remember that Redis would go on using this encoding for the value at `key`, which does not show it.
 
         Redis does not convert a value back, such as a hash from which long fields are removed. What is remembered goes
-        with the value. None: it shows it again.
+        with the value. An intset may have a width, "intset-4", of numbers that are gone. None: it shows it again.
         """
         if encoding is None:
             self._encodings.pop(key, None)
@@ -40,7 +46,8 @@ class Objects:
     def encoding(self, key: bytes) -> str:
         """Return the encoding that Redis would use for the value at `key`, which must exist."""
         value = self._values[key]
-        return self._encodings.get(key) or KINDS[type(value)].encoding(value)
+        remembered = self._encodings.get(key)
+        return remembered.partition("-")[0] if remembered else KINDS[type(value)].encoding(value)
 
     def encodings(self) -> dict[bytes, str]:
         """Return the encodings that values show, of all that are not strings."""

@@ -16,6 +16,7 @@ class Limits:
 
     hash_max_listpack_entries: int = 512
     hash_max_listpack_value: int = 64
+    list_max_listpack_size: int = -2
     set_max_intset_entries: int = 512
     zset_max_listpack_entries: int = 128
     zset_max_listpack_value: int = 64

@@ -110,6 +110,28 @@ class Eviction:
             entry.used = now - (idle or 0)
             entry.often = NEW if often is None else often
 
+    def moved(self, place: Place, to: Place) -> None:
+        """A key has moved to another place: it was used as often there."""
+        if self.keeping:
+            before = self.counted().get(place)
+            self.enter(to)
+            if before is not None:
+                entry = self.counted()[to]
+                entry.used, entry.often = before.used, before.often
+
+    def swapped(self, one: int, other: int) -> None:
+        """Two databases have exchanged their keys."""
+        others = {one: other, other: one}
+        entries = self.entries or {}
+        self.forget_all()
+        if self.keeping:
+            self.entries = {(others.get(index, index), key): entry for (index, key), entry in entries.items()}
+            for entry in self.entries.values():
+                entry.size = 0
+            for place in list(self.entries):
+                self.all.put(place)
+                self.enter(place)
+
     def counted(self) -> dict[Place, Entry]:
         """Return the entries of all keys, which are counted now if need be; without a limit, of those that are used."""
         if self.entries is None:

@@ -117,11 +117,14 @@ def write_file(path: Path, pieces: Iterable[bytes], wanted: Wanted = lambda: Tru
 
 
 def joined(parts: Iterable[bytes], size: int = 1 << 18) -> Iterable[bytes]:
-    """Join small parts to pieces of at least `size` bytes, the last one excepted."""
+    """Join small parts to pieces of at least `size` bytes, the last one excepted. An empty part ends a piece.
+
+    So whoever makes parts slowly can let others do something in between.
+    """
     piece = bytearray()
     for part in parts:
         piece += part
-        if len(piece) >= size:
+        if len(piece) >= size or not part:
             yield bytes(piece)
             piece.clear()
     yield bytes(piece)

@@ -379,7 +379,7 @@ def test_debug_can_stop_keys_from_going_by_themselves() -> None:
 def test_debug_object_tells_how_a_value_is_kept() -> None:
     peer = InProcess(enable_debug_command="yes")
     peer.ask("SET n 1")
-    shown = r"\+Value at:0x[0-9a-f]+ refcount:1 encoding:int"
+    shown = r"\+Value at:0x[0-9a-f]+ refcount:2147483647 encoding:int"
     peer.now += 3000
     assert re.fullmatch(shown + r" serializedlength:2 lru:\d+ lru_seconds_idle:3", peer.ask("DEBUG OBJECT n"))
     assert peer.ask("DEBUG OBJECT nosuch") == "-ERR no such key"
@@ -414,6 +414,82 @@ def test_debug_makes_keys_and_digests_as_redis(servers: list[Shared]) -> None:
     replies = [OverTheWire(each.clean().connect()).ask_all(map(args_of, asked)) for each in servers]
     for line, ours, theirs in zip(asked, *replies, strict=True):
         assert ours == theirs, line
+
+
+RELOADS = """
+    DEBUG RELOAD nosuch | DEBUG RELOAD | DEBUG DIGEST | SET k changed | SET new v | SADD s only
+    DEBUG RELOAD NOSAVE NOFLUSH MERGE | DEBUG DIGEST | SADD i 1 2 70000 | SREM i 70000 | DEBUG RELOAD | SET new w
+    DEL k | PEXPIREAT e 1 | DEBUG RELOAD NOSAVE | GET new | DEBUG DIGEST | MULTI | SET last v | DEBUG RELOAD | GET last
+    EXEC | FUNCTION LIST | DEBUG LOADAOF | DEBUG DIGEST | DBSIZE | FUNCTION LIST | GET last | DEBUG LISTPACK nosuch
+    DEBUG LISTPACK l | DEBUG LISTPACK h | DEBUG QUICKLIST l | DEBUG QUICKLIST h | DEBUG QUICKLIST l 1
+"""
+
+
+def test_all_data_can_be_loaded_again(tmp_path: Path) -> None:
+    pytest.importorskip("lupa")
+    loaded = b"#!lua name=library\nredis.register_function('f', function() return 1 end)"
+    asked = [*map(args_of, shapes(DATA)), [b"FUNCTION", b"LOAD", loaded], *map(args_of, shapes(RELOADS))]
+    options, replies = ("--enable-debug-command", "yes", "--appendonly", "yes"), []
+    for number, start in enumerate((final_server, redis_server)):
+        with start(*options, data=tmp_path / str(number)) as server:
+            replies.append(OverTheWire(server.connect()).ask_all(asked))
+    for args, ours, theirs in zip(asked, *replies, strict=True):
+        assert ours == theirs, args
+
+
+def test_what_cannot_be_loaded_again_changes_nothing(tmp_path: Path) -> None:
+    peer = InProcess(enable_debug_command="yes", dir=str(tmp_path))
+    assert (peer.ask("SET k v"), peer.ask("DEBUG RELOAD")) == ("+OK", "+OK")
+    snapshot = tmp_path / "dump.rdb"
+    whole = snapshot.read_bytes()
+    refused = "-ERR Error trying to load the RDB dump"
+    assert (peer.ask("SET k w"), peer.ask("DEBUG RELOAD NOSAVE NOFLUSH"), peer.ask("GET k")) == ("+OK", refused, "$1 w")
+    snapshot.write_bytes(whole[:-1] + b"?")
+    assert (peer.ask("DEBUG RELOAD NOSAVE"), peer.ask("GET k"), peer.ask("PTTL k")) == (refused, "$1 w", ":-1")
+    assert peer.ask("DEBUG LOADAOF").startswith("-ERR Error trying to load the AOF")
+
+
+NODES = "RPUSH l 1 two 3 | DEBUG OBJECT l | RPUSH m x*5000 x*5000 y | DEBUG OBJECT m"
+
+
+def test_debug_object_tells_of_the_nodes_of_a_list(servers: list[Shared]) -> None:
+    asked = [line.encode().replace(b"x*5000", b"x" * 5000).split() for line in shapes(NODES)]
+    asked.insert(0, b"CONFIG SET rdbcompression no list-max-listpack-size -1".split())
+    replies = [OverTheWire(each.clean().connect()).ask_all(asked) for each in servers]
+    ours, theirs = (re.findall(rb"seriali\w+:\d+|ql_.*", b"\n".join(each)) for each in replies)
+    assert ours == theirs and len(ours) == 4
+
+
+COUNTED = """
+    SET a 9999 | INCR a | DECR a | SET b 07 | COPY a c | RENAME c d | INCR d | APPEND d 5 | APPEND e 5 | SETRANGE f 0 5
+    SETEX a 9 0 | GETSET a 123 | INCRBYFLOAT a 1 | COPY a b REPLACE | INCR b | RPUSH l 1 | SET n -1 | INCR n | MOVE n 1
+    FLUSHALL | CONFIG SET maxmemory 1gb maxmemory-policy allkeys-lfu | SET a 5 | INCR n | FLUSHALL
+    CONFIG SET maxmemory-policy allkeys-random | SET a 5 | INCR b | CONFIG SET maxmemory 0 maxmemory-policy noeviction
+"""
+
+
+def test_small_integers_are_shared_as_in_redis(servers: list[Shared]) -> None:
+    looks = [f"OBJECT REFCOUNT {key}" for key in "abcdefln"]
+    asked = [args_of(line) for step in shapes(COUNTED) for line in (step, *looks)]
+    replies = [OverTheWire(each.clean().connect()).ask_all(asked) for each in servers]
+    for number, (ours, theirs) in enumerate(zip(*replies, strict=True)):
+        assert ours == theirs, (asked[number // 9 * 9], asked[number])
+
+
+MOVED = """
+    SET a x | GET a | GET a | RENAME a b | OBJECT FREQ b | COPY b c | OBJECT FREQ c | OBJECT FREQ b | GET b | MOVE b 1
+    SELECT 1 | OBJECT FREQ b | SET d x | GET d | SWAPDB 0 1 | SELECT 0 | OBJECT FREQ d | OBJECT FREQ b | RENAMENX b e
+    OBJECT FREQ e | SELECT 1 | OBJECT FREQ c
+"""
+
+
+@pytest.mark.parametrize("limit", ["0", "1gb"])
+def test_how_often_a_key_was_used_goes_with_it(servers: list[Shared], limit: str) -> None:
+    options = f"CONFIG SET lfu-log-factor 0 maxmemory {limit} maxmemory-policy allkeys-lfu"  # 0: each use counts
+    asked = [args_of(line) for line in (options, *shapes(MOVED))]
+    replies = [OverTheWire(each.clean().connect()).ask_all(asked) for each in servers]
+    for args, ours, theirs in zip(asked, *replies, strict=True):
+        assert ours == theirs, args
 
 
 def test_how_long_a_key_was_idle_is_known_from_its_first_second_on() -> None:

@@ -169,21 +169,26 @@ ABOUT_ENCODINGS = """
     SREM k f | SREM k n | SMOVE k k f | SMOVE k k n | SINTERSTORE k k k | SUNIONSTORE k k k | SDIFFSTORE k k k
     SPOP k 100 | ZADD k 1 long 2 f | ZADD k 1 f | ZREM k long | ZPOPMIN k | ZUNIONSTORE k 2 k k | RENAME k k
     RENAMENX k k | COPY k k REPLACE | COPY k k DB d REPLACE | MOVE k d | SELECT d | SWAPDB 0 1 | FLUSHDB | DEL k
-    PEXPIREAT k 1 | RPUSH k f | LPOP k | XADD k * f v
+    PEXPIREAT k 1 | RPUSH k f | LPOP k | XADD k 9-9 f v | SADD k n w | SADD k w | SREM k w | SREM k n w | SMOVE k k w
+    SDIFFSTORE k k k k | HSET k f w | ZADD k w f | ZADD k inf n | ZADD k -inf long | ZINCRBY k 0.1 f | LPUSH k f n w
+    RPUSH k long f w n | LINSERT k BEFORE f w | LSET k 0 w | LREM k 0 f | LTRIM k 1 2 | RPOP k | HDEL k n
+    SADD k n w f 3 4 | SADD c 1 2 3 4 5 w | SDIFFSTORE k c k k k
 """
 ABOUT_LIMITS = """
     CONFIG SET hash-max-listpack-entries few | CONFIG SET hash-max-ziplist-value short | SADD k n 7 8 | SADD k 9
     CONFIG SET zset-max-listpack-entries few | CONFIG SET zset-max-ziplist-value short | SORT k | HSET k f 1
     CONFIG SET set-max-intset-entries few | ZADD k 1 f 2 n 3 long | HSET k f 1 n 2 | HINCRBY k n 1 | HINCRBY k long 1
-    SMOVE k a 9
+    SMOVE k a 9 | CONFIG SET list-max-listpack-size size
 """
 DEFAULT_LIMITS = (
     b"CONFIG SET hash-max-listpack-entries 512 hash-max-listpack-value 64 zset-max-listpack-entries 128 "
-    b"zset-max-listpack-value 64 set-max-intset-entries 512"
+    b"zset-max-listpack-value 64 set-max-intset-entries 512 list-max-listpack-size -2 rdbcompression no"
 ).split()
 NARROW = {"k": st.sampled_from([b"a", b"b"]), "n": st.sampled_from([b"1", b"2"]), "d": ARGUMENTS["database"]}
 NARROW["few"] = st.sampled_from([b"0", b"1", b"2", b"3", b"512"])
 NARROW["short"] = st.sampled_from([b"0", b"1", b"64", b"65"])
+NARROW["size"] = st.sampled_from([b"-1", b"-2", b"-9"])
+NARROW["w"] = st.sampled_from([b"%d" % (1 << bits) for bits in (7, 12, 15, 23, 31, 62)] + [b"-32769", b"0.5", b"1e-7"])
 NARROW["long"] = st.sampled_from([b"y" * 64, b"y" * 65, b"y" * 65])
 ABOUT_DEADLINES = [shape for shape in SHAPES if "at" in shape or "EX" in shape or "PERSIST" in shape]
 ANY = st.sampled_from(SHAPES).flatmap(request)

@@ -25,7 +25,7 @@ from .streams import STREAMS, read_stream
 MAGIC = (b"REDIS", b"VALKEY")
 KNOWN = {b"REDIS0008", b"REDIS0009", b"REDIS0010", b"REDIS0011", b"VALKEY080"}  # Redis 4 to 7.2, Valkey 9
 VERSION = 10  # of Redis 7.0: what `write.py` writes
-STRING = 0  # a type of value (RDB_TYPE_…)
+STRING, INTSET, HASH_LISTPACK, ZSET_LISTPACK = 0, 11, 16, 17  # types of values (RDB_TYPE_…)
 FUNCTION, OLD_FUNCTION, EXPIRE_MS, SELECT, END = 245, 246, 252, 254, 255  # opcodes (RDB_OPCODE_…)
 Args = list[bytes]
 T = TypeVar("T")
@@ -51,15 +51,20 @@ def old_quicklist(cursor: Cursor) -> Iterator[bytes]:
 
 
 def quicklist(cursor: Cursor) -> Iterator[bytes]:
-    """A list as nodes, each a listpack or, if that would be too long, one element."""
-    for _ in range(cursor.size()):
-        kind = cursor.size()
-        if kind not in (1, 2):
-            raise BadSnapshot(cursor.place - 1, "a list node of an unknown type")
-        node = cursor.string()
-        if kind == 1 and not node:
-            raise ValueError("an empty list node")
-        yield from [node] if kind == 1 else listpack(node)
+    """A list as nodes."""
+    count = cursor.size()
+    return list_node(cursor) if count == 1 else chain.from_iterable(list_node(cursor) for _ in range(count))
+
+
+def list_node(cursor: Cursor) -> Iterator[bytes]:
+    """A node of a list: a listpack or, if that would be too long, one element."""
+    kind = cursor.size()
+    if kind not in (1, 2):
+        raise BadSnapshot(cursor.place - 1, "a list node of an unknown type")
+    node = cursor.string()
+    if kind == 1 and not node:
+        raise ValueError("an empty list node")
+    return iter((node,)) if kind == 1 else listpack(node)
 
 
 def with_doubles(cursor: Cursor) -> Iterator[bytes]:
@@ -82,12 +87,12 @@ FORMS = {  # by type of value
     2: Form(b"SADD", 1, plain(1)),
     4: Form(b"HSET", 2, plain(2)),
     5: Form(b"ZADD", 2, with_doubles),
-    11: Form(b"SADD", 1, packed_as(intset)),
+    INTSET: Form(b"SADD", 1, packed_as(intset)),
     12: Form(b"ZADD", 2, packed_as(ziplist)),
     13: Form(b"HSET", 2, packed_as(ziplist)),
     14: Form(b"RPUSH", 1, old_quicklist),
-    16: Form(b"HSET", 2, packed_as(listpack)),
-    17: Form(b"ZADD", 2, packed_as(listpack)),
+    HASH_LISTPACK: Form(b"HSET", 2, packed_as(listpack)),
+    ZSET_LISTPACK: Form(b"ZADD", 2, packed_as(listpack)),
     18: Form(b"RPUSH", 1, quicklist),
     20: Form(b"SADD", 1, packed_as(listpack)),
 }

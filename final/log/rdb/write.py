@@ -1,7 +1,7 @@
 """Writes a snapshot (RDB) of version 10, which Redis 7.0 and later read. `read.py` describes the format.
 
-It knows no type of value: a `Kind` says what its value consists of (`data/store.py`). For each type there is one form,
-the plainest that Redis reads; Redis packs small collections again when it has loaded them.
+It knows no type of value: a `Kind` says what its value consists of (`data/kinds.py`). As in Redis, that depends on the
+encoding of the value: a small collection is one string, a listpack or an intset.
 """
 
 import struct
@@ -62,20 +62,24 @@ def encode(item: Item, compressed: bool) -> bytes:
     return size(item) if isinstance(item, int) else struct.pack("<d", item)
 
 
-def body(value: Any, compressed: bool) -> Iterator[bytes]:
-    """Yield the parts of a value, without its type."""
-    return (encode(item, compressed) for item in KINDS[type(value)].rdb(value))
+def body(items: Iterable[Item], compressed: bool) -> Iterator[bytes]:
+    """Yield the items that a value consists of, each encoded."""
+    return (encode(item, compressed) for item in items)
 
 
-def dump(value: Any, compressed: bool) -> bytes:
-    """Return a value as DUMP answers: its type, the value, the version, and a checksum."""
-    return b"".join(dumped(value, compressed))
+def dump(value: Any, compressed: bool, encoding: str | None = None) -> bytes:
+    """Return a value as DUMP answers: its type, the value, the version, and a checksum.
+
+    `encoding` is what is remembered of the value (`Objects.remembered`).
+    """
+    return b"".join(dumped(value, compressed, encoding))
 
 
-def dumped(value: Any, compressed: bool) -> Iterator[bytes]:
+def dumped(value: Any, compressed: bool, encoding: str | None) -> Iterator[bytes]:
     """Yield what `dump` returns, in pieces of some PIECE bytes. The value must not change before the last of them."""
-    parts = chain((bytes([KINDS[type(value)].code]),), body(value, compressed), (VERSION.to_bytes(2, "little"),))
-    pieces = (each[at : at + PIECE] for each in joined(parts, PIECE) for at in range(0, len(each), PIECE))
+    code, items = KINDS[type(value)].rdb(value, encoding)
+    parts = chain((bytes([code]),), body(items, compressed), (VERSION.to_bytes(2, "little"),))
+    pieces = (each[at : at + PIECE] for each in joined(parts, PIECE) for at in range(0, len(each) or 1, PIECE))
     return with_checksum(pieces, True)
 
 
@@ -111,9 +115,10 @@ def snapshot(
         for key, value, deadline in visit(store.items()):
             if deadline is not None:
                 yield bytes([EXPIRE_MS]) + deadline.to_bytes(8, "little", signed=True)
-            yield bytes([KINDS[type(value)].code])
+            code, items = KINDS[type(value)].rdb(value, store.remembered(key))
+            yield bytes([code])
             yield string(key, compressed)
-            yield from body(value, compressed)
+            yield from filter(None, body(items, compressed))
     yield bytes([END])
 
 
