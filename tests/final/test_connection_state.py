@@ -72,6 +72,7 @@ class Accepted(AcceptedTransport):
 
     def __init__(self) -> None:
         asyncio.Transport.__init__(self, {"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)})
+        self.socket = None  # type: ignore[assignment]  # so all is written by the transport
         self.unsent = bytearray()
         self.closing = False
 
@@ -91,6 +92,8 @@ def consistent(connection: Connection) -> None:
 
 REQUESTS = [
     *[request("PING")] * 3,
+    request("INCR", "n"),
+    request("GET", "n"),
     request("RPUSH", "k", "element"),
     request("BLPOP", "k", 0),
     request("BLPOP", "k", "0.001"),
