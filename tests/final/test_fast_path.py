@@ -228,6 +228,15 @@ def test_the_changes_of_a_long_unit_are_one_note() -> None:
     assert [len(note.keys) for note in settled[-1]] == [1, 1, 2]
 
 
+def test_a_lone_request_does_not_find_what_has_expired_since_the_one_before() -> None:
+    peer = InProcess()
+    peer.ask("SET k v PX 1000")
+    assert answered(peer.engine, peer.client, GET)
+    peer.now += 1500
+    assert not answered(peer.engine, peer.client, GET)
+    assert the_lone_way(peer, [GET]) == b"$-1\r\n"
+
+
 def test_after_multi_requests_are_queued_until_one_that_is_not_plain() -> None:
     peer = InProcess()
     output, left = bytearray(), [args_of(line) for line in ("SET k v", "GET k", "PING", "GET k")][::-1]
