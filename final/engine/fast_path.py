@@ -94,7 +94,7 @@ class FastPath:
             return False
         engine.unit.stopped = None
         began = perf_counter()
-        if not command.run_of(client, (args,), output):
+        if not command.run_of(client, [args], output):
             return False
         seconds = perf_counter() - began
         client.last_command = command.name

@@ -12,7 +12,8 @@ class Reading(Sending):
     @property
     def should_read(self) -> bool:
         """Return whether to read from the client: not while it is choked, or queued with more than SMALL bytes."""
-        return not (self.choked or (self.reader.held > SMALL and self in self.iteration.queue))
+        waits = self in self.iteration.queue  # type: ignore[comparison-overlap]  # a connection is Served
+        return not (self.choked or (self.reader.held > SMALL and waits))
 
     def update_reading(self) -> None:
         """Read from the client or stop reading, as `should_read` says."""

@@ -69,7 +69,7 @@ class Sending(asyncio.Protocol):
                 self.transport.close()
         self.output = bytearray()
 
-    def write(self, data: bytearray | memoryview) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         """Write to the socket, if nothing is before it; what the socket does not take is left to `transport`.
 
         A reply takes 1.2 µs so, and 1.9 through asyncio's transport.
@@ -97,7 +97,7 @@ class Sending(asyncio.Protocol):
             whole = self.large.popleft()
             if len(whole) > LARGE:
                 self.large.appendleft(whole[LARGE:])
-            self.transport.write(whole[:LARGE])
+            self.write(whole[:LARGE])
         self.choke(bool(self.large) or self.full)
         if self.large and not self.full:
             self.send_soon()
@@ -126,7 +126,7 @@ class Sending(asyncio.Protocol):
         for _ in range(ROOM // CHUNK):
             if self.choked or not (data := replica.take(CHUNK)):
                 return
-            self.transport.write(data)
+            self.write(data)
             self.engine.counters.replica_output += len(data)
         self.client.wake()
 
