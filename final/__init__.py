@@ -10,6 +10,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         server.py         accepts clients, runs the timers, stops
         connection.py     one client's connection: its bytes, its replies, its share of an iteration of the event loop
         connection_state.py  the states of a connection, and what leads from one to the next, in one table
+        reading.py        the receiving half: whether to read from a client, and how much at once
         sending.py        the sending half: replies that wait for the log, and what a replica gets
         client_memory.py  maxmemory-clients: who is disconnected when all clients together take too much memory
         output_limit.py   client-output-buffer-limit: how many bytes may wait until the client reads them

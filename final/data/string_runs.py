@@ -21,6 +21,16 @@ class StringRuns(Objects):
         """Return whether the deadline of `key` has passed. The key is not removed."""
         raise NotImplementedError
 
+    def short(self, key: bytes) -> bytes | None:
+        """Do what `get` and `look_up` do for a key with a short string; None: there is none, and nothing was done."""
+        value = self._values.get(key)
+        if type(value) is not bytes or len(value) >= SHORT or (self._deadlines and self.overdue(key)):
+            return None
+        self.unit.hits += 1
+        if self.tracking:
+            self._used[key] = self.unit.recently
+        return value
+
     def gets(self, requests: Sequence[Args]) -> list[bytes | None]:
         """Do what `get` and `look_up` do for GETs that find a short string, or nothing. Return these."""
         values, deadlines, found = self._values.get, self._deadlines, list[bytes | None]()

@@ -19,6 +19,8 @@ from .engine import Engine
 from .lookups import use_keys
 from .slowlog import was_slow
 
+QUICK = 0.001  # seconds: whoever calls less than this slow looks at each request
+
 
 class FastPath:
     """Runs such requests of one client after the other."""
@@ -77,6 +79,52 @@ class FastPath:
         if self.engine.primary.feeding:
             self.engine.primary.append(index, change)
 
+    def answer(self, client: Client, args: list[bytes], output: bytearray) -> bool:
+        """Run a lone request if it is as simple as those of a run; return whether it was: 1.5 µs, in `take` 2.4."""
+        engine = self.engine
+        command = (PLAIN if engine.replica is None else READS).get(args[0])
+        if (
+            command is None
+            or command.run_of is None
+            or not self.open_to(client)
+            or client.queue is not None
+            or not self.unheard
+            or engine.slow_after < QUICK
+        ):
+            return False
+        engine.unit.stopped = None
+        began = perf_counter()
+        if not command.run_of(client, [args], output):
+            return False
+        seconds = perf_counter() - began
+        client.last_command = command.name
+        if not command.counts_reads:
+            feeding = engine.primary.feeding
+            if feeding or engine.log is not None:
+                self.record(client.db.index, args)
+            if feeding:
+                client.write_offset = engine.primary.offset
+        took = floor(seconds * 1e6 + 0.5)
+        if took < EXACT:
+            engine.counters.calls.short[command.name][took] += 1
+        else:
+            engine.counters.calls.add(command.name, seconds)
+        if seconds >= engine.slow_after:
+            was_slow(engine, client, command, args, seconds * 1e6)
+        return True
+
+    @property
+    def unheard(self) -> bool:
+        """Whether nobody is told of a change, but the log and replicas, nor of the use of a key."""
+        engine = self.engine
+        return not (
+            engine.waiting.lines
+            or engine.watching.clients
+            or engine.options.notify_keyspace_events
+            or engine.eviction.keeping
+            or engine.tracking.clients
+        )
+
     def take(
         self,
         client: Client,
@@ -97,13 +145,12 @@ class FastPath:
         if client.queue is not None:
             return self.enqueue(client, client.queue, requests, output, most, table)
         engine, unit, perform, protocol = self.engine, self.engine.unit, self.engine.perform, client.protocol
-        options, calls, slow = engine.options, engine.counters.calls, engine.slow_after
+        calls, slow = engine.counters.calls, engine.slow_after
         keeping = engine.eviction.keeping  # without a limit: how often keys are used
-        unheard = not (engine.waiting.lines or engine.watching.clients or options.notify_keyspace_events or keeping)
-        unheard = unheard and not engine.tracking.clients
+        unheard = self.unheard
         feeding = engine.primary.feeding
         recorded = feeding or engine.log is not None
-        quick = unheard and slow >= 0.001  # seconds: somebody looks at each request
+        quick = unheard and slow >= QUICK
         before, began, last, settled = len(requests), perf_counter(), None, True
         same, since = 0, began  # calls of the command `last`, and when the first of them began
         try:

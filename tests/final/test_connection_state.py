@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
+import socket
 
 import pytest
 
@@ -12,7 +14,7 @@ from final.config.options import Options
 from final.net.connection import Connection
 from final.net.connection_state import BLOCKED, CLOSE, CLOSING, ENDING, NEXT, PAUSED, QUEUED, READY, RUNNING, State
 from final.net.listener import AcceptedTransport
-from final.net.sending import SMALL
+from final.net.sending import ROOM, SMALL
 from final.net.server import Server
 from stages.harness.wire import request
 
@@ -72,6 +74,7 @@ class Accepted(AcceptedTransport):
 
     def __init__(self) -> None:
         asyncio.Transport.__init__(self, {"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)})
+        self.socket = None  # type: ignore[assignment]  # so all is written by the transport
         self.unsent = bytearray()
         self.closing = False
 
@@ -91,6 +94,8 @@ def consistent(connection: Connection) -> None:
 
 REQUESTS = [
     *[request("PING")] * 3,
+    request("INCR", "n"),
+    request("GET", "n"),
     request("RPUSH", "k", "element"),
     request("BLPOP", "k", 0),
     request("BLPOP", "k", "0.001"),
@@ -147,3 +152,37 @@ def test_in_every_order_of_events_the_states_agree_with_what_they_say(number: in
             assert each.state in (READY, BLOCKED, PAUSED, CLOSING), f"SEED={SEED}"
 
     asyncio.run(talk())
+
+
+class Holding(Transport):
+    """A transport that holds what it is given, as if the client never read."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.held = bytearray()
+
+    def write(self, data: object) -> None:
+        self.held += data  # type: ignore[arg-type]
+
+    def get_write_buffer_size(self) -> int:
+        return len(self.held)
+
+
+def test_nothing_overtakes_what_the_transport_holds() -> None:
+    connection = Connection(Server(Options(appendonly="no")).iteration, set(), Accepted())
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        connection.socket, connection.transport = ours, (transport := Holding())
+        connection.large.append(memoryview(b"x" * ROOM))
+        connection.send_large()
+        read = len(theirs.recv(1 << 20))
+        connection.write(b"next")
+        theirs.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                read += len(theirs.recv(1 << 20))
+        assert b"next" in transport.held and read + len(transport.held) == ROOM + len("next")
+        transport.held.clear()
+        connection.write(b"at once")
+        assert theirs.recv(100) == b"at once" and not transport.held

@@ -128,6 +128,23 @@ def memory(pid: int, field: str) -> int:
     return int(re.findall(rf"{field}:\s+(\d+) kB", status)[0]) * 1024
 
 
+@pytest.mark.parametrize("loop", LOOPS)
+def test_replies_stay_in_order_when_the_client_reads_them_late(loop: str) -> None:
+    values = [b"%d" % number * 10_000 for number in range(10)]
+    with final_server("--loop", loop) as server, contextlib.closing(server.connect()) as client:
+        for number, value in enumerate(values):
+            client.ask("SET", f"k{number}", value)
+        chosen = [number % 10 for number in range(800)]
+        expected = b"".join(b"$%d\r\n%b\r\n" % (len(values[number]), values[number]) for number in chosen)
+        with socket.create_connection(("127.0.0.1", server.port), 30) as connection, connection.makefile("rb") as file:
+            for number in chosen:  # each in a chunk of its own: more than the socket holds
+                connection.sendall(request("GET", f"k{number}"))
+                client.ask("PING")
+            assert file.read(len(expected)) == expected
+            connection.sendall(request("GET", "k1") + request("QUIT"))
+            assert file.read() == b"$10000\r\n%b\r\n+OK\r\n" % values[1]
+
+
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the memory of a process so")
 @pytest.mark.parametrize("loop", LOOPS)
 def test_large_replies_are_sent_in_order_with_a_whole_copy_of_none(loop: str) -> None:

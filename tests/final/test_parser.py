@@ -81,6 +81,17 @@ def both(data: bytes, chunks: list[bytes], trusted: bool = True) -> None:
     assert [*read(HiredisReader(MEMORY), chunks, trusted)] == expected, (data, chunks)
 
 
+def test_a_request_that_is_read_alone_is_read_the_same_by_the_rest_of_the_reader() -> None:
+    for first in [b"", *PLAIN, *ODD]:
+        for last in [*PLAIN, *ODD, PLAIN[0] + b"x"]:
+            data, reader = first + last, Reader(MEMORY)
+            alone = reader.only(data)
+            assert alone is None or [*read(Reader(MEMORY), [data], True)] == [alone, 0]
+            reader.feed(first)
+            assert reader.only(last) is None or not (reader.held or reader.ready)
+    assert all(Reader().only(each) for each in PLAIN)
+
+
 @needs_hiredis
 def test_both_readers_read_the_same_requests_and_find_the_same_errors() -> None:
     @settings(max_examples=EXAMPLES, deadline=None)
