@@ -94,7 +94,7 @@ def memory_purge(engine: Engine) -> Value:
 
 @command(of="memory", tips="nondeterministic_output request_policy:all_shards response_policy:special")
 def memory_doctor(engine: Engine) -> Value:
-    """MEMORY DOCTOR: answer that there is too little to say something of, or that nothing is wrong."""
+    """MEMORY DOCTOR: answer that too little memory is used to judge it, or that nothing is wrong."""
     grown = memory_in_use() - engine.counters.startup_memory
     return Verbatim((LITTLE if grown < FEW else HEALTHY).encode())
 

@@ -91,7 +91,7 @@ class Following:
     def __init__(self, engine: Engine, address: str) -> None:
         self.engine = engine
         self.address = address
-        # A client that no connection has, until there is one; the stream may continue in the middle.
+        # `begin` gives it a connection. Its database is the one that the stream has selected.
         self.client = Client(id=0, db=engine.stores[max(engine.primary.database, 0)])
 
     def begin(self, break_off: Callable[[], None]) -> None:

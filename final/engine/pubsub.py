@@ -15,15 +15,15 @@ TO_CHANNELS, TO_PATTERNS, TO_SHARD_CHANNELS = KINDS = ("channels", "patterns", "
 class PubSub:
     """Channels, patterns and shard channels, each with its subscribers in the order in which they subscribed.
 
-    Shard channels are those that each shard of a cluster has for itself. Without a cluster they are channels apart
-    from the others, and have no patterns.
+    Shard channels are those that each shard of a cluster has for itself. Without a cluster they are channels of
+    their own, and have no patterns.
     """
 
     def __init__(self) -> None:
         self.channels: Subscribers = {}
         self.patterns: Subscribers = {}
         self.shard_channels: Subscribers = {}
-        self.globs: OrderedDict[bytes, Glob] = OrderedDict()  # iterating over a plain dict also visits removed entries
+        self.globs: OrderedDict[bytes, Glob] = OrderedDict()  # a dict that shrank is slow to iterate over
 
     def subscribe(self, client: Client, name: bytes, kind: str) -> None:
         """Subscribe the client to the channel `name`, or to all channels that match the pattern `name`."""

@@ -43,7 +43,6 @@ OPTIONAL = {
     "__main__.py": {"uvloop"},
     "protocol/hiredis_reader.py": {"hiredis"},
 }  # imported if they are installed
-each_file = pytest.mark.parametrize("file", FILES, ids=str)
 
 
 def room(file: Path) -> str:
@@ -83,10 +82,10 @@ def test_the_readme_lists_every_option_with_its_default() -> None:
         assert f"`{option.default}`" in row or str(option.default) == "" or option.default == 512 << 20, row
 
 
-@each_file
-def test_only_the_standard_library_is_imported(file: Path) -> None:
-    foreign = {module.split(".")[0] for module in imported(file)}
-    assert foreign - sys.stdlib_module_names == OPTIONAL.get(str(file), set())
+def test_only_the_standard_library_is_imported() -> None:
+    found = {str(file): {module.split(".")[0] for module in imported(file)} for file in FILES}
+    foreign = {file: names - sys.stdlib_module_names for file, names in found.items()}
+    assert {file: names for file, names in foreign.items() if names} == OPTIONAL
 
 
 def test_only_net_and_the_command_line_import_asyncio_socket_and_signal() -> None:
@@ -98,9 +97,8 @@ def test_only_net_and_the_command_line_import_asyncio_socket_and_signal() -> Non
     assert know == {"__main__.py", *(f"net/{name}.py" for name in outside)}
 
 
-@each_file
-def test_no_file_is_longer_than_300_lines(file: Path) -> None:
-    assert len((FOLDER / file).read_text().splitlines()) <= 300
+def test_no_file_is_longer_than_300_lines() -> None:
+    assert [str(file) for file in FILES if len((FOLDER / file).read_text().splitlines()) > 300] == []
 
 
 @pytest.mark.parametrize("folder", ["final", "stages"])
@@ -110,10 +108,9 @@ def test_no_file_has_the_name_of_a_module_of_the_standard_library(folder: str) -
     assert [str(file) for file in files if file.stem in sys.stdlib_module_names] == []
 
 
-@each_file
-def test_every_public_name_has_a_docstring(file: Path) -> None:
-    undocumented = [name for name, node in public(tree_of(file)) if not ast.get_docstring(node)]
-    assert not undocumented
+def test_every_public_name_has_a_docstring() -> None:
+    names = [(str(file), name, node) for file in FILES for name, node in public(tree_of(file))]
+    assert [(file, name) for file, name, node in names if not ast.get_docstring(node)] == []
 
 
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef

@@ -1,6 +1,6 @@
 """On which stages a test of some seconds runs in `make test`: those of the course; the others are slow tests.
 
-Of every stage `make test` runs the checkpoint on its reference; of the course also on the next stage, the last one on
+Of every stage `make test` runs the checkpoint on its reference; of the course also on the next stage, that of 04 on
 `final/`, and the notebooks.
 """
 

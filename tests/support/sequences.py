@@ -10,7 +10,7 @@ from hypothesis.strategies import SearchStrategy
 from final import commands  # noqa: F401  (fills the table)
 from final.engine.command import COMMANDS
 
-EXAMPLES = int(os.environ.get("EXAMPLES", "150"))  # the number of sequences that a test tries
+EXAMPLES = int(os.environ.get("EXAMPLES", "100"))  # the number of sequences that a test tries
 
 KEYS = st.sampled_from([b"a", b"b", b"c", b""])
 INTEGERS = st.sampled_from([0, 1, -1, 7, -12, 2**63 - 1, -(2**63), 2**63]).map(b"%d".__mod__)

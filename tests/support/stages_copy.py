@@ -30,8 +30,7 @@ class StagesCopy:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / "stages", folder / "stages", ignore=ignore)
+        shutil.copytree(ROOT / "stages", folder / "stages")  # with `__pycache__`: to compile it all takes longer
         for name in ("conftest.py", "pyproject.toml", "requirements.txt"):
             shutil.copy(ROOT / name, folder)
         self.work = folder / "work"

@@ -118,7 +118,7 @@ def held(client: Client, keys: Any) -> dict[str, str]:
 # Full
 
 
-policies = pytest.mark.parametrize("policy", ["everysec", "no"])
+policies = pytest.mark.parametrize("policy", ["everysec", pytest.param("no", marks=pytest.mark.slow)])
 REFUSED = [
     ("SET", "k0", "v"), ("DEL", "k0"), ("RPUSH", "list", "a"), ("EXPIRE", "k0", 100), ("FLUSHALL",),
     ("GET", "k0"), ("EXISTS", "k0"), ("PUBLISH", "channel", "message"), ("ECHO", "hello"),

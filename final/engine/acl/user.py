@@ -17,7 +17,7 @@ class User:
     enabled: bool = False  # whether a client can authenticate as this user
     nopass: bool = False  # with any password
     passwords: list[bytes] = field(default_factory=list)  # their SHA-256, in hexadecimal
-    sanitizes: bool | None = None  # the flag sanitize-payload, or skip-sanitize-payload; None: neither was said
+    sanitizes: bool | None = None  # the flag sanitize-payload, or skip-sanitize-payload; None: neither was given
     selectors: list[Selector] = field(default_factory=lambda: [Selector()])  # the first is that of rules without ( )
     unlimited: bool = False  # it may do everything
 
@@ -33,7 +33,7 @@ class User:
         return copied
 
     def become(self, other: "User") -> None:
-        """Take over everything from another user, but the name. Clients that are this user stay it."""
+        """Take over everything from another user, but the name. Clients that are this user stay this user."""
         self.enabled, self.nopass, self.sanitizes = other.enabled, other.nopass, other.sanitizes
         self.passwords, self.selectors = [*other.passwords], [each.copy() for each in other.selectors]
         self.update()
@@ -77,5 +77,5 @@ def all_powerful(name: bytes) -> User:
     return User(name, enabled=True, nopass=True, selectors=[everything], unlimited=True)
 
 
-# Who is no client: the primary of this replica, the log that is loaded.
+# For what is no client: the primary of this replica, the log that is loaded.
 SUPERUSER = User(b"(superuser)", enabled=True, nopass=True, unlimited=True)

@@ -39,7 +39,7 @@ class Users:
         self.default.become(self.changed(self.default, rules))
 
     def new(self, name: bytes) -> User:
-        """Make a user that may do nothing, and that nobody can be; it is not in the table."""
+        """Return a new user that is disabled and may do nothing; it is not in the table."""
         user = User(name)
         user.selectors[0].all_channels = self.all_channels
         return user
