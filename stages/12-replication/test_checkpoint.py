@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -232,14 +232,19 @@ def decompressed(data: bytes, size: int) -> bytes:
 
 
 class Follower:
-    """A replica: `id` of the stream, `offset` up to which it has it, and `snapshot`, with which it began."""
+    """A replica: `id` of the stream, `offset` up to which it has it, and `snapshot`, with which it began.
+
+    `vain` counts the snapshots in a row that have not come: after two of them the others are hardly waited for.
+    """
+
+    vain: ClassVar[int] = 0
 
     def __init__(self, server: Server) -> None:
         self.client = Client(server.port, server.patience, server.host)
         self.id, self.offset = "", -1
         self.snapshot = Snapshot(b"REDIS0010\xff", complete=False)
 
-    def line(self, wanted: str, times: int = 1) -> str:
+    def line(self, wanted: str, times: float = 1) -> str:
         """Read a line, with so many times the patience; empty ones, which may come before a snapshot, are left out."""
         deadline = time.monotonic() + times * self.client.patience.seconds
         while True:
@@ -275,7 +280,10 @@ class Follower:
 
     def receive(self) -> bytes:
         """Receive the snapshot."""
-        line = self.line("$ and the length of a snapshot", times=4)  # on a busy machine it is written slowly
+        times = (3, 1, 0.2)[min(Follower.vain, 2)]  # on a busy machine it is written slowly
+        Follower.vain += 1
+        line = self.line("$ and the length of a snapshot", times)
+        Follower.vain = 0
         assert line[:1] == "$" and line[1:].isdigit(), (
             f"instead of `$` and the snapshot's length there is {line[:100]!r}"
         )

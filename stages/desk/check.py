@@ -117,7 +117,7 @@ def read(results: Path) -> list[Case]:
 def outcome(cases: list[Case], before: Progress) -> Progress:
     """Return the progress that the cases show."""
     failed = [case.name for case in cases if case.kind]
-    open_steps = {case.step for case in cases if case.kind}
+    open_steps = {case.step for case in cases if case.kind and case.points}
     passed = sorted({case.step for case in cases} - open_steps - {0})
     return Progress(len(cases) - len(failed), len(cases), failed, passed, before.hints)
 
@@ -146,7 +146,7 @@ def told(stage: int, cases: list[Case], old: Collection[str] = ()) -> Iterator[s
     found, progress = steps(stage_folder(stage)), outcome(cases, Progress())
     following = False  # a step before has failed
     for step in found:
-        own = [case for case in cases if case.step == step.number]
+        own = [case for case in cases if case.step == step.number and (case.points or not case.kind)]
         failed = [case for case in own if case.kind]
         unwritten = all(case.kind.startswith("NotImplementedError") for case in failed)
         if own and not failed:
@@ -163,5 +163,7 @@ def told(stage: int, cases: list[Case], old: Collection[str] = ()) -> Iterator[s
                 yield f"{'still':>20}  the body of stage {stage - 1:02}: {', '.join(names)}"
     if older := [case.name for case in cases if case.kind and not case.step]:
         yield f"earlier  {'not yet' if following else 'failed':<11}  what earlier stages ask\n{'first':>20}  {older[0]}"
+    if not following:
+        yield from (f"no points failed       {case.name}" for case in cases if case.kind and case.step)
     points = int(sum(case.points for case in cases if not case.kind) + 0.001)  # shares of a step are no whole numbers
     yield f"Stage {stage:02}: {len(progress.steps)} of {len(found)} steps, {points} of 100 points"

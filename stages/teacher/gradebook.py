@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
             except ValueError as error:
                 raise Complaint(f"{options.roster}: {error}") from None
     kept = [each for each in titles if each in (*CANVAS, title)] if titles[0] in CANVAS else titles
-    with options.out.open("w", newline="") as file:
+    with options.out.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, kept, extrasaction="ignore", restval="")
         table.writeheader()
         table.writerows(students)
@@ -92,16 +92,15 @@ def matched(students: list[Row], grades: list[Row]) -> dict[int, Row]:
     name_ID_…, Moodle name_N_assignsubmission_…, for the Participant N.
     """
     places: dict[str, int] = {}
-    for index, student in enumerate(students):
-        first = next(iter(student.values()))
-        for name in (first, first.removeprefix("Participant "), *(student.get(title, "") for title in IDS)):
-            places.setdefault(name.casefold(), index)
+    for title in (next(iter(students[0]), ""), *IDS) if students else ():  # one's ID may be the login of another
+        for index, student in enumerate(students):
+            places.setdefault(student.get(title, "").removeprefix("Participant ").casefold(), index)
     places.pop("", None)
     found: dict[int, Row] = {}
     for grade in sorted(grades, key=lambda grade: -float(grade["score"])):
         name = grade["submission"].removeprefix("'").removesuffix(".zip")
         number = re.search(r"_(\d+)_", name)
-        place = places.get(number[1] if number else "", places.get(name.casefold()))
+        place = places.get(number[1] if number else "", places.get(name.removeprefix("Participant ").casefold()))
         if place is None:
             print(f"{grade['submission']}: no student of the roster", file=sys.stderr)
         elif (best := found.setdefault(place, grade)) is not grade:

@@ -13,6 +13,7 @@ from stages.desk import check
 from stages.desk.check import Case, told
 from stages.desk.hint import docstrings
 from stages.desk.manifest import functions, read, sources
+from stages.desk.progress import Progress
 from stages.desk.starter import starter, write
 from stages.harness.course import ROOT, STAGES, stage_folder
 from tests.support.road import COURSE_FIRST
@@ -146,6 +147,17 @@ def test_what_may_wait_for_an_earlier_step_is_not_yet() -> None:
     states = {line[:7]: line[9:16].strip() for line in told(4, cases[3:])}
     assert (states["step  9"], states["earlier"]) == ("not yet", "failed")
     assert [line for line in told(4, cases[1:]) if line.startswith("step  9  failed")]
+
+
+def test_a_check_that_is_worth_no_points_does_not_fail_its_step() -> None:
+    """It needs a program that is not on every machine. It is named once all steps have passed."""
+    cases = [Case("sets", 9, 9, ""), Case("with-redis-cli", 9, 0, "error")]
+    said = list(told(4, cases))
+    assert any(line.startswith("step  9  ✓ 1 check ") for line in said)
+    assert "no points failed       with-redis-cli" in said
+    assert (check.outcome(cases, Progress()).steps, check.outcome(cases, Progress()).done) == ([9], False)
+    said = list(told(4, [Case("counts", 5, 1, "error"), *cases]))
+    assert any(line.startswith("step  5  failed") for line in said) and not any("no points" in line for line in said)
 
 
 def test_a_step_that_still_has_the_body_of_the_stage_before_is_not_failed(

@@ -46,6 +46,13 @@ def test_canvas_gets_its_own_columns_of_the_student_and_this_one_only(tmp_path: 
     assert [row["Student"] for row in found][1:4] == ["    Points Possible", "Adams, Ann", "Brown, Bob"]
 
 
+def test_an_id_counts_before_the_login_of_somebody_else(tmp_path: Path) -> None:
+    roster = CANVAS.replace("s1,ann@x.org", "502,ann@x.org").replace("s2,bob@x.org", "s2,501")
+    grades = {"adamsann_501_9001_work.zip": 85, "brownbob_502_9002_work.zip": 40}
+    found = written(tmp_path, roster, grades, "--column", "Stage 03")
+    assert [row["Stage 03 (72)"] for row in found[2:]] == ["85", "40", ""]
+
+
 def test_a_column_that_canvas_does_not_have_is_added_with_its_points(tmp_path: Path) -> None:
     found = written(tmp_path, CANVAS.replace(",", ";").replace("s; ", "s, "), {"s2": 7}, "--column", "Stage 04")
     assert [row["Stage 04"] for row in found] == ["", "100", "", "7", ""]
