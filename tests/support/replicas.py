@@ -6,11 +6,11 @@ import re
 import time
 from typing import NoReturn
 
+from final.engine.replay import replay
 from final.log.rdb.cursor import Cursor
 from final.log.rdb.read import read_snapshot
 from final.protocol.inline import split_inline
 from final.protocol.reader import Reader
-from final.restore import replay
 from tests.support.folders import data_of
 from tests.support.machine import within
 from tests.support.oracle import InProcess, shown

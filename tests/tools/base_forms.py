@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from final.engine.replay import replay
 from final.log.base import write_base
 from final.log.child import joined, write_file
 from final.log.rdb.write import snapshot, with_checksum
 from final.log.read import Progress, read_file
-from final.restore import replay
 from tests.support.oracle import InProcess
 
 KEYS = 1_000_000  # strings; of the other types, a fiftieth, with ten elements each
