@@ -128,6 +128,11 @@ class Client:
         return self.parked is not None or self.usage().paused
 
     @property
+    def doomed(self) -> bool:
+        """Whether EXEC will run nothing: so there is no need to queue more requests."""
+        return self.dirty_exec or self.dirty_cas
+
+    @property
     def queued_bytes(self) -> int:
         """The bytes of its requests after MULTI."""
         return sum(map(len, chain.from_iterable(args for _, args in self.queue or ())))

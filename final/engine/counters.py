@@ -28,6 +28,8 @@ class Counters:
     stale: int = 0  # … of them, deleted before anybody asked for them
     evicted: int = 0  # keys
     evicted_clients: int = 0
+    exceeded: int = 0  # milliseconds for which the keys took more than `maxmemory`, in spite of eviction …
+    exceeded_since: int | None = None  # … and, while they do, since when, by the steady clock
     unfinished_expiry: int = 0  # how often there were more expired keys than could be deleted at once
     expiry_seconds: float = field(default=0.0, compare=False)  # for deleting expired keys before they are accessed
     received: list[int] = field(default_factory=list, compare=False)  # the lengths of chunks from clients …
@@ -46,6 +48,18 @@ class Counters:
         self.add_chunks()
         kept = {"calls": self.calls, "received": self.received, "sent": self.sent}
         vars(self).update(vars(Counters(startup_memory=self.startup_memory, **kept)))  # type: ignore[arg-type]
+
+    def note_excess(self, exceeds: bool, now: int) -> None:
+        """Note whether the keys take more than `maxmemory`, now that there is nothing more to evict."""
+        if exceeds and self.exceeded_since is None:
+            self.exceeded_since = now
+        elif not exceeds:
+            self.exceeded += self.excess(now)
+            self.exceeded_since = None
+
+    def excess(self, now: int) -> int:
+        """Return for how many milliseconds they have done so up to now."""
+        return 0 if self.exceeded_since is None else now - self.exceeded_since
 
     def add_chunks(self) -> None:
         """Count the bytes of the chunks so far. Called some ten times a second, and when somebody asks."""

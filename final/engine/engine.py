@@ -143,7 +143,7 @@ class Engine:
             self.security_warning.check(client, args, self.unit.recently)
             return self.reject(client, args, error)
         if client.queue is not None and UNQUEUED not in command.flags:
-            client.queue.append((command, args))
+            client.queue += [] if client.doomed else [(command, args)]
             return "QUEUED"
         answer = self.run(client, command, args)
         if self.unit.notes:

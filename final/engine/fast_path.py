@@ -60,13 +60,15 @@ class FastPath:
         """After MULTI: queue requests for commands in `table`, 0.4 µs for each instead of 3.5; return the count."""
         if self.engine.eviction.keeping:
             return 0
-        count = 0
+        count, doomed = 0, client.doomed
         while requests and count < most:
             args = requests[-1]
             command = table.get(args[0])
             if command is None or not command.fits(len(args)):
                 break
-            queue.append((command, requests.pop()))
+            request = requests.pop()
+            if not doomed:
+                queue.append((command, request))
             client.last_command = command.name
             count += 1
         output += encode("QUEUED") * count

@@ -13,6 +13,8 @@ from .context import Engine
 def make_room(engine: Engine, client: Client, command: Command, args: list[bytes]) -> None:
     """Evict keys before a request runs. Raises `out_of_memory` if too few can go, and the request may need memory."""
     if not over_limit(engine):
+        if engine.counters.exceeded_since is not None:
+            engine.counters.note_excess(False, engine.steady())
         return
     evict(engine)
     engine.complete(client, command, args, NO_REPLY)
@@ -37,6 +39,7 @@ def evict(engine: Engine) -> None:
         while eviction.full and (place := eviction.victim()) is not None:
             remove(engine, place)
         engine.latency.add("eviction-cycle", perf_counter() - began)
+        engine.counters.note_excess(eviction.full, engine.steady())
 
 
 def keep_limit(engine: Engine) -> None:

@@ -468,6 +468,24 @@ COUNTED = """
 """
 
 
+@pytest.mark.parametrize("cause", ["error", "watch"])
+def test_what_exec_will_not_run_is_not_queued(server: Server, cause: str) -> None:
+    client, other = server.connect(), server.connect()
+    for args in (["SET", "k", "v"], ["WATCH", "k"], ["MULTI"], ["SET", "k", "queued"]):
+        client.ask(*args)
+    if cause == "watch":
+        other.ask("SET", "k", "changed")
+    else:
+        assert "unknown command" in str(client.ask("NOSUCH"))
+    for _ in range(2):
+        assert client.ask("SET", "k", "x" * 1000) == "QUEUED" and client.ask("GET", "k") == "QUEUED"
+    client.send(request("SET", "k", 1) * 20)
+    assert [client.read_reply() for _ in range(20)] == [b"+QUEUED\r\n"] * 20
+    assert " multi=1 " in str(other.ask("CLIENT", "LIST"))
+    assert ("EXECABORT" in str(client.ask("EXEC"))) == (cause == "error")
+    assert other.ask("GET", "k") == (b"changed" if cause == "watch" else b"v")
+
+
 def test_small_integers_are_shared_as_in_redis(servers: list[Shared]) -> None:
     looks = [f"OBJECT REFCOUNT {key}" for key in "abcdefln"]
     asked = [args_of(line) for step in shapes(COUNTED) for line in (step, *looks)]

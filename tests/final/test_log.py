@@ -23,7 +23,7 @@ from final.config.options import Options
 from final.log.read import CorruptLog
 from final.net import server as net_server
 from stages.harness.wire import request
-from tests.support.folders import await_rewrite, data_of, everything, flush, log_in, opened
+from tests.support.folders import await_rewrite, data_of, everything, flush, log_in, opened, write_log
 from tests.support.machine import within
 from tests.support.oracle import NOW, InProcess, OverTheWire, args_of, final_server, redis_server, transcripts
 from tests.support.sequences import ANY, EXAMPLES
@@ -169,6 +169,18 @@ def test_a_transaction_without_its_end_is_cut_whole_and_the_server_says_so(tmp_p
 
 
 # A damaged log
+
+
+@pytest.mark.parametrize("tail", [b"", request("EXEC")], ids=["cut off", "complete"])
+def test_an_empty_transaction_at_the_end_is_as_complete_as_for_redis(tmp_path: Path, tail: bytes) -> None:
+    whole, sizes = request("SELECT", 0) + request("SET", "k", "v"), set()
+    for number, start in enumerate((final_server, redis_server)):
+        place = tmp_path / str(number)
+        folder = write_log(place, incr1=whole + request("MULTI") + tail)
+        with start(data=place) as server:
+            assert server.connect().ask("GET", "k") == b"v"
+            sizes.add((folder / "appendonly.aof.1.incr.aof").stat().st_size)
+    assert sizes == {len(whole + request("MULTI") + tail) if tail else len(whole)}
 
 
 def requests_at(log: bytes) -> list[tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -235,6 +236,26 @@ def test_the_books_say_what_a_fresh_count_says() -> None:
     eviction.counted()
     assert eviction.used == kept
     assert peer.ask("FLUSHALL") == "+OK" and eviction.used == 0
+
+
+def test_info_says_for_how_long_there_was_too_little_memory() -> None:
+    peer = InProcess()
+
+    def exceeded() -> list[str]:
+        return re.findall(r"exceeded_time:(\d+)", peer.ask("INFO stats"))  # in all, and now
+
+    peer.ask("SET k v")
+    assert exceeded() == ["0", "0"]
+    peer.ask("CONFIG SET maxmemory 1")
+    peer.ask("PING")
+    peer.now += 300
+    assert exceeded() == ["300", "300"]
+    peer.ask("CONFIG SET maxmemory 1gb")
+    peer.ask("PING")
+    peer.now += 300
+    assert exceeded() == ["300", "0"]
+    peer.ask("CONFIG RESETSTAT")
+    assert exceeded() == ["0", "0"]
 
 
 def test_a_growing_collection_grows_in_the_books() -> None:
