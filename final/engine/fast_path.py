@@ -38,14 +38,7 @@ class FastPath:
             and not (client.channels or client.patterns or client.shard_channels or client.informed)
             and not (client.reply_off or client.reply_skip or engine.scripts.busy)
             and not (engine.monitors.clients or engine.pause.until or options.maxmemory)
-            and (
-                (
-                    engine.replica is None
-                    and not (options.min_replicas_to_write or engine.snapshots.failed)
-                    and (engine.log is None or not engine.log.health.failure)
-                )
-                or self.allowed()
-            )  # `Admission.strict`, without calls
+            and (not engine.admission.strict or self.allowed())
         )
 
     def allowed(self) -> bool:

@@ -173,6 +173,7 @@ def test_nothing_overtakes_what_the_transport_holds() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
+        theirs.settimeout(10)
         connection.socket, connection.transport = ours, (transport := Holding())
         connection.large.append(memoryview(b"x" * ROOM))
         connection.send_large()
