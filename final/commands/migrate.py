@@ -69,7 +69,7 @@ class Migration:
     def requests(self) -> Iterator[bytes]:
         """Yield a RESTORE for each key; between the pieces of a value, b"".
 
-        The clock is read anew, and nothing is removed: this is no unit of work, so that nobody settles what it notes.
+        The clock is read again, and nothing is removed: this is no unit of work, so that nobody settles what it notes.
         """
         self.forget()
         self.sent, self.busy = [], False

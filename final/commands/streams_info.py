@@ -62,7 +62,7 @@ def xinfo_stream(db: Store, key: bytes, *options: bytes) -> Value:
 
 
 def full_group(held: Stream, name: bytes, most: int | None) -> Value:
-    """Describe a group for XINFO STREAM FULL, with at most so many pending entries in each list."""
+    """Describe a group for XINFO STREAM FULL, with at most this many pending entries in each list."""
     group = held.groups[name]
     pending = [
         [show_id(id), each.consumer.name, each.time, each.count]

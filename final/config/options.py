@@ -90,7 +90,7 @@ class Options(ValueOptions, TlsOptions):
     auto_aof_rewrite_min_size: int = option(64 << 20, "but not while it has fewer bytes", settable=True, memory=True)
     save: SavePoints = option(  # noqa: RUF009  (it is a field)
         SavePoints(),
-        "when to write a snapshot: after so many seconds, if there were so many changes; several pairs are possible",
+        "when to write a snapshot: after these seconds, if there were this many changes; several pairs are possible",
         settable=True,
         read=lambda text, _: SavePoints.parse(text),
     )
@@ -118,7 +118,7 @@ class Options(ValueOptions, TlsOptions):
         5, "seconds to wait for more replicas before that begins", settable=True, most=2**31 - 1
     )
     repl_diskless_sync_max_replicas: int = option(
-        0, "but not once so many wait; 0: the whole time", settable=True, most=2**31 - 1
+        0, "but not once this many wait; 0: the whole time", settable=True, most=2**31 - 1
     )
     repl_backlog_size: int = option(
         1 << 20, "bytes of changes kept for replicas that reconnect", settable=True, memory=True, least=1

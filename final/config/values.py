@@ -59,7 +59,7 @@ USUAL = Limits()
 
 
 class SavePoints(tuple[tuple[int, int], ...]):
-    """Seconds and changes: a snapshot is written when so many seconds have passed and there were so many changes.
+    """Seconds and changes: a snapshot is written when these seconds have passed and there were this many changes.
 
     >>> print(SavePoints.parse("900 1 60 10000"), len(SavePoints.parse("900 1 60 10000")), len(SavePoints.parse("")))
     900 1 60 10000 2 0

@@ -44,7 +44,7 @@ class CallStats:
         self.short, self.long = table.short, table.long  # where calls are counted now
 
     def add(self, name: str, seconds: float, count: int = 1) -> None:
-        """Count calls that have taken so many seconds together."""
+        """Count calls that have taken this many seconds together."""
         if not count:
             return
         each, longer = divmod(int(seconds * 1e6 + 0.5), count)
@@ -55,7 +55,7 @@ class CallStats:
                 self.long[name][took] += calls
 
     def end_wait(self, name: str, took: float) -> None:
-        """A call that was counted in `waiting` has taken so many microseconds."""
+        """A call that was counted in `waiting` has taken this many microseconds."""
         self.waiting[name] -= 1
         self.add(name, took / 1e6)
 
@@ -154,7 +154,7 @@ def highest(value: int) -> int:
 
 
 def percentile(calls: Durations, percent: float) -> float:
-    """Return the microseconds that so many percent of the calls in a distribution took at most.
+    """Return the microseconds that this percentage of the calls in a distribution took at most.
 
     >>> percentile({1000: 99, 5000: 1}, 50), percentile({1000: 99, 5000: 1}, 100), percentile({1000: 1}, 0)
     (1.003, 5.023, 1.0)

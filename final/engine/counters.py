@@ -85,7 +85,7 @@ class Counters:
         self.blamed, self.repeated = self.error_replies, 0
 
     def served(self, name: str, took: float, answer: object) -> None:
-        """Count a call that has waited, and was answered; it has taken so many microseconds."""
+        """Count a call that has waited, and was answered; it has taken this many microseconds."""
         self.calls.end_wait(name, took)
         if isinstance(answer, ReplyError):
             self.error(answer)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 FORM = struct.Struct("=QQQd")  # keys, bytes copied, the most of them so far, and when that was read
-DUTY_CYCLE = 100  # reading the bytes takes the child at most one part in so many of its time (CHILD_COW_DUTY_CYCLE)
+DUTY_CYCLE = 100  # reading the bytes takes the child at most one part in this many of its time (CHILD_COW_DUTY_CYCLE)
 
 
 class ChildInfo:

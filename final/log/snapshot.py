@@ -170,7 +170,7 @@ class Snapshots:
         self.on_end(problem)
 
     def succeed(self, changes: int) -> None:
-        """A snapshot is complete, with so many of the changes since the one before."""
+        """A snapshot is complete, with this many of the changes since the one before."""
         self.engine.unit.changes -= changes
         self.saved_at, self._saved = self.engine.unit.clock(), self.engine.steady()
         self.failed = False

@@ -40,7 +40,7 @@ class Encoded(bytes):
 
 
 class ArrayHeader(int):
-    """The beginning of an array of so many items, which follow one by one, `*2`."""
+    """The beginning of an array of this many items, which follow one by one, `*2`."""
 
 
 class Pairs(list[tuple[Value, Value]]):

@@ -37,7 +37,7 @@ class Backlog:
         self._blocks.extend(bytearray(data[at : at + BLOCK]) for at in range(space, len(data), BLOCK))
 
     def read(self, offset: int, most: int) -> bytes:
-        """Return bytes from `offset` on, which must be kept: at most so many, and b"" only at the end."""
+        """Return bytes from `offset` on, which must be kept: at most this many, and b"" only at the end."""
         at, skipped = divmod(offset - self.start, BLOCK)
         pieces, missing = [], min(most, self.end - offset)
         while missing > 0:

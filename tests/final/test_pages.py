@@ -1,4 +1,4 @@
-"""The commands in final/README.md and final/OUTGROWN.md print what the pages say: they are typed into a shell."""
+"""The commands in final/README.md, final/OUTGROWN.md and the stages' pages print what those say, typed into a shell."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, ReadOnlyError
 from redis.retry import Retry
 
-from stages.harness.course import ROOT
+from stages.harness.course import COURSE, ROOT, STAGES, stage_folder
 from stages.harness.target import Target
 from tests.support.observing import await_true
 from tests.support.oracle import redis_target, valkey_target
@@ -27,6 +27,13 @@ Engine = Callable[[], Target]
 def test_the_commands_of_the_readme_print_what_it_says(tmp_path: Path) -> None:
     with typist(tmp_path, redis_target()) as shell:
         for command, printed in steps(README):
+            shell.type(command, printed)
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage >= COURSE])  # before, pages ask for two terminals
+def test_the_commands_of_a_stage_print_what_its_page_says(tmp_path: Path, stage: int) -> None:
+    with typist(tmp_path, redis_target()) as shell:
+        for command, printed in steps(stage_folder(stage) / "README.md"):
             shell.type(command, printed)
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from stages.harness.course import ROOT
 from stages.harness.ports import free_port
 from stages.harness.target import Target
 from tests.support.machine import within
@@ -32,7 +33,8 @@ NOTICE = re.compile(r"\[\d+\](?:[-+ ] .*| \d+)\n", flags=re.M)  # of the shell, 
 # a primary does not wait five seconds for more replicas; a cluster's second port is a free one.
 HURRY = "--repl-diskless-sync-delay 0"
 PYTHON = """#!/bin/bash
-case "$* " in "-m final "*--port*) set -- "$@" {hurry} ;; "-m final "*) set -- "$@" {hurry} --port {port} ;; esac
+case "$1 $2" in "-m final") set -- "$@" {hurry} ;; stages/*) set -- {root}/"$@" ;; esac
+case "$*" in *--port*) ;; "-m final "*|*/server.py*) set -- "$@" --port {port} ;; esac
 exec {program} "$@"
 """
 REDIS_CLI = """#!/bin/bash
@@ -111,7 +113,7 @@ def typist(folder: Path, engine: Target) -> Iterator[Typist]:
     tools.mkdir()
     programs = {"python3": sys.executable, "redis-cli": shutil.which("redis-cli"), "redis-server": engine.command[0]}
     for name, text in (("python3", PYTHON), ("redis-cli", REDIS_CLI), ("redis-server", REDIS_SERVER)):
-        (tools / name).write_text(text.format(port=default, program=programs[name], hurry=HURRY))
+        (tools / name).write_text(text.format(port=default, program=programs[name], hurry=HURRY, root=ROOT))
         (tools / name).chmod(0o700)
     shell = Typist(here, tools, {DEFAULT: default})
     try:
