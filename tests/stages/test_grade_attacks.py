@@ -17,8 +17,7 @@ from stages.desk.manifest import sources
 from stages.desk.starter import write
 from stages.harness.course import stage_folder
 from stages.harness.outcome_pipe import AGAIN
-from stages.teacher.isolation import MODES, works
-from tests.stages.test_grade import OUT_OF, SHORT, rows
+from tests.stages.test_grade import OUT_OF, SHORT, rows, works_as
 from tests.support import hostile
 from tests.support.apart import apart
 from tests.support.stages_copy import StagesCopy, desk
@@ -35,11 +34,6 @@ def submit(folder: Path, code: str, name: str = "server.py") -> None:
     """Write a submission of one file."""
     folder.mkdir(parents=True)
     (folder / name).write_text(code)
-
-
-def works_as(mode: str) -> bool:
-    """Whether submissions can run in a mode on this machine."""
-    return any(works(each) for each in MODES if each.name == mode)
 
 
 def grade(stages: StagesCopy, folder: Path, *options: object) -> str:
