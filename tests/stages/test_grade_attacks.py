@@ -182,7 +182,7 @@ def test_a_link_in_the_place_of_a_log_leads_a_checkpoint_nowhere(stages_copy: St
     write(code, tmp_path / "in" / "one")
     submit(tmp_path / "extra", "# SECRET\ndef test_own(client):\n    client.connect\n", "test_own.py")
     args = ("grade", tmp_path / "in", "--stage", "05", "--out", tmp_path / "out", "--extra", tmp_path / "extra")
-    status, printed = stages_copy.desk(*args, "--isolation", "namespaces", "--patience", 1)
+    status, printed = stages_copy.desk(*args, "--isolation", "namespaces")
     assert status == 0 and rows(tmp_path / "out")["one"].score == 0, printed
     said = (tmp_path / "out" / "one.txt").read_text()
     assert "SECRET" not in said and "Too many levels of symbolic links" in said
