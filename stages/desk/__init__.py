@@ -12,7 +12,7 @@ They share:
 
     shared.py    the folder work/, how a stage is typed, the error that says what to type instead
     progress.py  what is remembered of the learner: the last check of each stage, the hints shown
-    manifest.py  the table in a stage's README, parsed; and Python files cut into their definitions
+    manifest.py  the table in a stage's README, parsed; and the functions of Python files
     starter.py   the starter of a stage, made from its reference and its table
     merge.py     three-way merge of Python files, definition by definition
 """

@@ -57,34 +57,34 @@ def check(stage: int, args: list[str]) -> int:
     stopped = any(arg.startswith(("-x", "--exitfirst", "--maxfail")) for arg in args)
     chosen = any(arg.startswith(("-k", "-m", "--lf", "--last-failed", "--deselect")) for arg in args)
     how = [] if any(arg.startswith(("--tb", "-v")) for arg in args) else BRIEF
-    with tempfile.TemporaryDirectory() as folder:
-        results = Path(folder, "results.xml")
-        command = [str(stage_folder(stage)), f"--junitxml={results}", *how, *args]
-        status = subprocess.run([*PYTEST, *command], cwd=ROOT).returncode
-        if (stopped and status) or chosen:
-            print("This was not the whole checkpoint, so its outcome is not stored.")
-        elif results.exists():
-            cases = read(results)
-            print("\n".join(told(stage, cases, as_before(stage))))
-            remember(stage, outcome(cases, recall(stage)))
+    done, cases = pytest(str(stage_folder(stage)), *how, *args)
+    if (stopped and done.returncode) or chosen:
+        print("This was not the whole checkpoint, so its outcome is not stored.")
+    elif cases is not None:
+        print("\n".join(told(stage, cases, as_before(stage))))
+        remember(stage, outcome(cases, recall(stage)))
     earlier = [each for each in TASKS if each < stage]
-    return check_earlier(earlier) if earlier and status == 0 and not chosen else status
+    return check_earlier(earlier) if earlier and done.returncode == 0 and not chosen else done.returncode
 
 
 def check_earlier(stages: list[int]) -> int:
     """Run the checkpoints of earlier stages, as far as they still hold; say what has broken; return pytest's status."""
     names = f"{stages[0]:02}" if len(stages) == 1 else f"{stages[0]:02} to {stages[-1]:02}"
     print(f"Passed. Now the checkpoints of stage {names}, on the same code …", flush=True)
+    done, cases = pytest(*map(str, map(stage_folder, stages)), *BRIEF, quiet=True)
+    if done.returncode == 0:
+        print(f"Stage {names}: what is asked there still holds ({outcome(cases or [], Progress()).passed} checks).")
+    else:
+        print(f"Stage {names}: this worked, and has broken again.\n{done.stdout}{done.stderr}", end="")
+    return done.returncode
+
+
+def pytest(*args: str, quiet: bool = False) -> tuple[subprocess.CompletedProcess[str], list[Case] | None]:
+    """Run pytest on work/; return how it ended, and its tests, if it has run any. With `quiet` it prints nothing."""
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder, "results.xml")
-        command = [*map(str, map(stage_folder, stages)), f"--junitxml={results}", *BRIEF]
-        run = subprocess.run([*PYTEST, *command], cwd=ROOT, capture_output=True, text=True)
-        found = outcome(read(results), Progress()) if results.exists() else Progress()
-    if run.returncode == 0:
-        print(f"Stage {names}: what is asked there still holds ({found.passed} checks).")
-    else:
-        print(f"Stage {names}: this worked, and has broken again.\n{run.stdout}{run.stderr}", end="")
-    return run.returncode
+        done = subprocess.run([*PYTEST, *args, f"--junitxml={results}"], cwd=ROOT, capture_output=quiet, text=True)
+        return done, read(results) if results.exists() else None
 
 
 def saved() -> dict[str, int]:

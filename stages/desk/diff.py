@@ -6,7 +6,7 @@ import argparse
 import difflib
 import signal
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from stages.desk.manifest import Row, Sources, functions, read, sources
@@ -32,8 +32,9 @@ def run(options: argparse.Namespace) -> int:
     """Print the diff, in colour on a terminal."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| less` may be left before the end
     hide = {} if options.solution else {stage: names for stage in STAGES if (names := unpassed(stage))}
-    for line in difference(options.old, options.new, options.file, hide):
-        print(coloured(line) if sys.stdout.isatty() else line)
+    before, now = (shown(stage, hide) for stage in (options.old, options.new))
+    files = [file for file in sorted({*before, *now}) if options.file in (None, file)]
+    show(before, now, (stage_folder(options.old).name, stage_folder(options.new).name), files)
     unseen = [f"{stage:02}" for stage in hide if stage in (options.old, options.new)]
     if unseen:
         print(f"\nWhat you write in stage {' and '.join(unseen)} is not shown before its step has passed.")
@@ -75,18 +76,13 @@ def with_bodies(source: str, row: Row, before: Sources) -> str:
     return taken_out(replace(row, write=unchanged), source, before, missing=False)
 
 
-def difference(old: int, new: int, only: str | None, hide: Mapping[int, Collection[str]]) -> Iterator[str]:
-    """Yield the lines of a unified diff, file by file; `only` is the name of one file."""
-    before, now = (shown(stage, hide) for stage in (old, new))
-    for file in sorted({*before, *now}):
-        if only in (None, file):
-            yield from difflib.unified_diff(
-                before.get(file, "").splitlines(),
-                now.get(file, "").splitlines(),
-                f"{stage_folder(old).name}/{file}",
-                f"{stage_folder(new).name}/{file}",
-                lineterm="",
-            )
+def show(before: Sources, now: Sources, folders: tuple[str, str], files: Iterable[str]) -> None:
+    """Print a unified diff, file by file, in colour on a terminal; `folders` are the titles of the two sides."""
+    for file in files:
+        titles = (f"{folders[0]}/{file}", f"{folders[1]}/{file}")
+        old, new = (side.get(file, "").splitlines() for side in (before, now))
+        for line in difflib.unified_diff(old, new, *titles, lineterm=""):
+            print(coloured(line) if sys.stdout.isatty() else line)
 
 
 def coloured(line: str) -> str:

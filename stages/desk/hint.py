@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import inspect
 import textwrap
 
 from stages.desk.progress import recall, remember
@@ -41,7 +40,7 @@ def docstrings(stage: int) -> dict[str, list[str]]:
     """Map the name of each test of a checkpoint to the paragraphs of its docstring."""
     tree = ast.parse((stage_folder(stage) / "test_checkpoint.py").read_text())
     return {
-        node.name: inspect.cleandoc(ast.get_docstring(node) or "").split("\n\n")
+        node.name: (ast.get_docstring(node) or "").split("\n\n")
         for node in tree.body
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
     }

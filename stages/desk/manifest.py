@@ -1,4 +1,4 @@
-"""Parses the table in a stage's README, and cuts Python files into their definitions; runs no code of a stage.
+"""Parses the table in a stage's README, and finds the functions in Python files; runs no code of a stage.
 
     | file | status | you write | given | moved from |
     |---|---|---|---|---|
@@ -8,9 +8,8 @@
 
     Carried over unchanged: `client.py`, `writer.py`.
 
-Names are qualified. `Reader` alone means the lines of the class outside its methods, and `<module>` all lines outside
-functions and classes. So every line of a file belongs to exactly one name, and every change has a name.
-`tests/support/table.py` says what each status claims, and checks it.
+Names are qualified; `tests/support/definitions.py` says which lines belong to which name, and `tests/support/table.py`
+what each status claims.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ from pathlib import Path
 from stages.harness.steps import quoted, section, table
 
 HEADING = "## The files"
-MODULE = "<module>"
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Sources = dict[str, str]  # a file's path in its folder -> its text
@@ -98,23 +96,3 @@ def functions(source: str) -> Iterator[tuple[str, Function]]:
 def first_line(node: Function | ast.ClassDef) -> int:
     """Return the number of the line on which a definition begins, decorators included."""
     return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-
-
-def definitions(source: str) -> dict[str, str]:
-    """Cut a file into its definitions; return qualified name -> text.
-
-    >>> definitions("import os\\n\\nclass A:\\n    x = 1\\n\\n    def f(self):\\n        pass\\n")
-    {'<module>': 'import os', 'A': 'class A:\\n    x = 1', 'A.f': '    def f(self):\\n        pass'}
-    """
-    lines = source.splitlines()
-    owner = [MODULE] * len(lines)
-    classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
-    written = dict(functions(source))
-    for name, node in [*((each.name, each) for each in classes), *functions(source)]:
-        for number in range(first_line(node) - 1, node.end_lineno or 0):
-            owner[number] = name
-    texts: dict[str, list[str]] = {}
-    for name, line in zip(owner, lines, strict=True):
-        if line.strip() or name in written:  # empty lines between definitions belong to none
-            texts.setdefault(name, []).append(line)
-    return {name: "\n".join(text) for name, text in texts.items()}

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import difflib
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-from stages.desk.diff import coloured
+from stages.desk.diff import show
 from stages.desk.manifest import sources
 from stages.desk.progress import recall
 from stages.desk.shared import WORK, Complaint, begun, check_new, stage_number
@@ -38,14 +35,6 @@ def run(options: argparse.Namespace) -> int:
             f"not every check of stage {stage:02} has passed yet: type `python3 -m stages hint {stage:02}`,\n"
             f"or `python3 -m stages solution {stage:02} --give-up` to see it now"
         )
-    for line in difference(stage):
-        print(coloured(line) if sys.stdout.isatty() else line)
+    reference = sources(stage_folder(stage))
+    show(sources(WORK), reference, ("work", stage_folder(stage).name), reference)
     return 0
-
-
-def difference(stage: int) -> Iterator[str]:
-    """Yield the lines of a unified diff from work/ to the reference, file by file."""
-    own = sources(WORK)
-    for file, text in sources(stage_folder(stage)).items():
-        names = (f"work/{file}", f"{stage_folder(stage).name}/{file}")
-        yield from difflib.unified_diff(own.get(file, "").splitlines(), text.splitlines(), *names, lineterm="")

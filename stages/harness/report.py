@@ -182,10 +182,8 @@ def output_of(server: Server) -> list[Section]:
 
 def difference(expected: bytes, received: bytes) -> int:
     """Return the offset of the first difference between two byte strings."""
-    for at, (one, other) in enumerate(zip(expected, received, strict=False)):
-        if one != other:
-            return at
-    return min(len(expected), len(received))
+    pairs = enumerate(zip(expected, received, strict=False))
+    return next((at for at, (one, other) in pairs if one != other), min(len(expected), len(received)))
 
 
 def show(data: bytes, at: int | None = None, caret: bool = True) -> list[str]:

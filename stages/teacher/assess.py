@@ -31,14 +31,10 @@ RACY = "RACY: something failed, and passed when it was run again with the same i
 
 @dataclass(frozen=True)
 class Limits:
-    """What a submission may use: seconds and MB in all, processes (threads included) at a time.
-
-    `patience` is how many seconds a check waits for a reply; `seed` makes the keys and values.
-    """
+    """What a submission may use: seconds and MB in all. A check waits `patience` seconds; `seed` makes its values."""
 
     seconds: float = 300
     memory: int = 512
-    processes: int = 100
     patience: float = 5
     seed: int = 1
 
@@ -163,7 +159,7 @@ def run(
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "CHECKPOINT_MEMORY": str(limits.memory << 20),
     }
-    program = here.program(args, environment, limits.memory + PYTEST_MEMORY << 20, limits.processes, write)
+    program = here.program(args, environment, limits.memory + PYTEST_MEMORY << 20, write)
     os.close(write)
     deadline = time.monotonic() + limits.seconds
     broken = []

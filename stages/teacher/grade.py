@@ -36,9 +36,6 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timeout", type=float, default=Limits.seconds, metavar="S", help="seconds for one submission")
     parser.add_argument("--memory", type=int, default=Limits.memory, metavar="MB", help="memory for one submission")
     parser.add_argument(
-        "--processes", type=int, default=Limits.processes, metavar="N", help="processes for one submission"
-    )
-    parser.add_argument(
         "--patience", type=float, default=Limits.patience, metavar="S", help="seconds to wait for a reply"
     )
     parser.add_argument("--seed", type=int, default=Limits.seed, metavar="N", help="the seed of keys and values")
@@ -51,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    limits = Limits(options.timeout, options.memory, options.processes, options.patience, options.seed)
+    limits = Limits(options.timeout, options.memory, options.patience, options.seed)
     if options.extra and not options.extra.is_dir():
         raise Complaint(f"--extra {options.extra} is not a folder")
     single = options.one and options.results and not options.submissions

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
-import zipfile
 from pathlib import Path
 
 from stages.desk.shared import Complaint, stage_number
@@ -53,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as name:
         source = Path(name, "source")
         fill(source, options.stage, options.extra, options.timeout, options.memory)
-        pack(source, options.out)
+        shutil.move(shutil.make_archive(f"{name}/packed", "zip", source), options.out)  # keeps the files' modes
     print(f"{options.out} is ready: Gradescope, Configure Autograder, Upload Autograder")
     return 0
 
@@ -74,10 +73,3 @@ def fill(source: Path, stage: int, extra: Path | None, seconds: float, memory: i
     (source / "run_autograder").write_text(RUN.format(stage=stage, seconds=seconds, memory=memory, extra=own_tests))
     for name in ("setup.sh", "run_autograder"):
         (source / name).chmod(0o755)
-
-
-def pack(source: Path, file: Path) -> None:
-    """Pack the files of a folder, with their modes, at the top of a zip file."""
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(path for path in source.rglob("*") if path.is_file()):
-            archive.write(path, path.relative_to(source))

@@ -29,6 +29,7 @@ LIBRARIES = ["/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/l
 LIBRARIES += [f"/etc/{name}" for name in ("hosts", "ld.so.cache", "localtime", "nsswitch.conf")]
 HARNESS = Path("stages", "harness")
 LARGEST_FILE = 256 << 20  # bytes
+PROCESSES = 100  # of a submission at a time, threads included
 PROBE = """
 import sys, pytest
 from pathlib import Path
@@ -93,9 +94,7 @@ class Place:
     code: Path
     scratch: Path
 
-    def program(
-        self, args: Sequence[str], environment: dict[str, str], memory: int = 0, processes: int = 100, pipe: int = -1
-    ) -> Program:
+    def program(self, args: Sequence[str], environment: dict[str, str], memory: int = 0, pipe: int = -1) -> Program:
         """Start pytest, or another program, in the task's folder, with only these variables."""
         own = [str(self.code), str(self.task / HARNESS / "counting"), *interpreter()]
         home, view = str(self.scratch), ""
@@ -110,7 +109,7 @@ class Place:
             memory=memory,
             file_size=LARGEST_FILE,
             descriptors=[pipe] if pipe >= 0 else [],
-            processes=processes,
+            processes=PROCESSES,
             user=self.user,
             view=view,
         )

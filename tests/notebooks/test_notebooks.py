@@ -19,6 +19,7 @@ from final.engine.command import COMMANDS
 from stages.desk import manifest
 from stages.harness.course import stage_folder
 from stages.harness.steps import steps
+from tests.support.definitions import MODULE, definitions
 from tests.support.narrow import COLUMNS, narrow
 from tests.support.notebook import COMPANIONS, NOTEBOOKS, ROOT, TOUR, Cell, cells, code, stage_of
 
@@ -100,7 +101,7 @@ def shown(path: Path) -> Iterator[tuple[Cell, str, str]]:
     """Yield the definitions in the cells of the stage: (cell, qualified name, text, as narrow as a cell)."""
     for cell in code(path):
         if "stage" in cell.tags:
-            for name, text in manifest.definitions(narrow(cell.source)).items():
+            for name, text in definitions(narrow(cell.source)).items():
                 if not CONTINUED.fullmatch(text):
                     yield cell, name, text
 
@@ -109,7 +110,7 @@ def of_stage(stage: int) -> dict[str, set[str]]:
     """Map each qualified name of a stage to its text, as narrow as a cell (texts, if two files have the name)."""
     texts: dict[str, set[str]] = {}
     for source in manifest.sources(stage_folder(stage)).values():
-        for name, text in manifest.definitions(narrow(source)).items():
+        for name, text in definitions(narrow(source)).items():
             texts.setdefault(name, set()).add(text)
     return texts
 
@@ -117,9 +118,9 @@ def of_stage(stage: int) -> dict[str, set[str]]:
 @companion
 def test_a_definition_in_a_cell_of_the_stage_is_that_of_the_stage(path: Path) -> None:
     known = of_stage(stage_of(path))
-    module_lines = {line for text in known[manifest.MODULE] for line in text.splitlines()}
+    module_lines = {line for text in known[MODULE] for line in text.splitlines()}
     for cell, name, text in shown(path):
-        if name == manifest.MODULE:
+        if name == MODULE:
             strange = set(text.splitlines()) - module_lines
             assert not strange, f"cell {cell.number}: not in the stage: {strange}"
         else:
@@ -135,7 +136,7 @@ def rows(stage: int) -> list[manifest.Row]:
 def test_every_function_that_the_stage_adds_or_changes_is_shown(path: Path) -> None:
     table = rows(stage_of(path))
     assert table, "the stage's README has no table of its files"
-    wanted = {name for row in table for name in row.named} - {manifest.MODULE}
+    wanted = {name for row in table for name in row.named} - {MODULE}
     assert wanted - {name for _, name, _ in shown(path)} == set()
 
 
@@ -143,7 +144,7 @@ def test_every_function_that_the_stage_adds_or_changes_is_shown(path: Path) -> N
 def test_only_what_a_learner_writes_is_shown_in_solutions(path: Path) -> None:
     write = {name for row in rows(stage_of(path)) for name in row.write}
     for cell, name, _ in shown(path):
-        if name != manifest.MODULE:
+        if name != MODULE:
             assert cell.is_solution == (name in write), f"cell {cell.number}: {name}"
 
 

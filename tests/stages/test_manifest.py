@@ -10,7 +10,7 @@ from stages.desk.manifest import Row, Sources, read, sources
 from stages.desk.starter import write
 from stages.harness.course import ROOT, STAGES, stage_folder
 from stages.harness.rooms import in_package, in_rooms
-from tests.support import table
+from tests.support import definitions, table
 from tests.support.table import code_of, flattened, problems, unwritable, without_dots
 from tests.tools import final_table
 
@@ -229,7 +229,7 @@ def test_the_modules_of_a_stage_are_imported_from_their_rooms() -> None:
 
 
 def test_the_examples_of_the_table_are_true() -> None:
-    assert doctest.testmod(table).failed == 0
+    assert doctest.testmod(table).failed == doctest.testmod(definitions).failed == 0
 
 
 def test_a_true_table_has_no_problems(tmp_path: Path) -> None:

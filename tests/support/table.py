@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from stages.desk.manifest import MODULE, Row, Sources, definitions, functions
+from stages.desk.manifest import Row, Sources, functions
 from stages.harness.rooms import homes
+from tests.support.definitions import MODULE, definitions
 
 LINE_LENGTH = 120
 RELATIVE = r"from \.[^\n]*? import (?:\([^)]*\)|[^\n(]*)(?: *#[^\n]*)?\n"

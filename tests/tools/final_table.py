@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from difflib import SequenceMatcher
 
-from stages.desk.manifest import HEADING, Row, Sources, definitions, read, sources
+from stages.desk.manifest import HEADING, Row, Sources, read, sources
 from stages.harness.course import ROOT, STAGES, stage_folder
+from tests.support.definitions import definitions
 from tests.support.table import code_of, flat_names, without_dots
 
 README = ROOT / "final" / "README.md"
