@@ -39,8 +39,8 @@ def run_tool(engine: Engine, db: Store, subcommand: bytes, arguments: tuple[byte
     POPULATE count [prefix [size]] creates the keys prefix:0, prefix:1 … that are missing, with the values `value:0` …,
     which `size` cuts or fills up with zeros. DIGEST answers with a hash of all data, and DIGEST-VALUE key … with one of
     each value: those of Redis for the same data. LOG text writes to the server log. CHANGE-REPL-ID lets replicas
-    synchronise again. RELOAD and LOADAOF load all data again. LISTPACK key and QUICKLIST key write to the server log how
-    a value is packed. What is in IDLE is accepted, without an effect.
+    synchronise again. RELOAD and LOADAOF load all data again. LISTPACK key and QUICKLIST key write to the server log
+    how a value is packed. What is in IDLE is accepted, without an effect.
     """
     match subcommand.lower(), *arguments:
         case b"reload", *options:

@@ -406,7 +406,8 @@ def wrong_values() -> list[list[str]]:
         found.append([flag])
         if option.metadata["choices"] or option.metadata["read"] or isinstance(option.default, int):
             three = ["1 2 3"] * (option.name != "latency_tracking_info_percentiles")
-            values = ["a\nb\x1b[31m", "x\x85", "-99", *three, *["9" * 20] * (not option.metadata["memory"])]
+            low = ["-99"] * (option.name != "list_max_listpack_size")
+            values = ["a\nb\x1b[31m", "x\x85", *low, *three, *["9" * 20] * (not option.metadata["memory"])]
             found += [[flag, value] for value in values if option.name not in NAMES]
         if option.name in NAMES:
             found.append([flag, ""])
