@@ -229,7 +229,8 @@ def last_lines(text: str) -> list[str]:
 
 
 def once(text: str) -> str:
-    """Leave out asyncio's own frames and lines, and each traceback that has been there before."""
+    """Leave out asyncio's own frames and lines, the marks of callers, and each traceback that has been there before."""
+    text = re.sub(r"^ +[~^][ ~^]*\n(?=  File )", "", text, flags=re.M)
     text = re.sub(r'^  File "[^"]*/lib/python3[^"]*", .*\n(?:    .*\n)*', "", text, flags=re.M)
     text = re.sub(
         r"^(?:Exception in callback |handle: |Fatal error: |protocol: |transport: ).*\n", "", text, flags=re.M

@@ -733,12 +733,15 @@ handle: <Handle _SelectorSocketTransport._add_reader(12)>
 Traceback (most recent call last):
   File "/usr/lib/python3.11/asyncio/events.py", line 80, in _run
     self._context.run(self._callback, *self._args)
+  File "FILE", line 3, in one
+    self.send()
+    ^^^^^^^^^^^
   File "FILE", line 6, in send
     return 1 / 0
            ~~^~~
 ZeroDivisionError: division by zero
 """
-OWN_SERVER = "class Connection:\n    def one(self):\n        pass\n\n    def send(self):\n        return 1 / 0\n"
+OWN_SERVER = "class Connection:\n    def one(self):\n        self.send()\n\n    def send(self):\n        return 1 / 0\n"
 
 
 def test_the_same_traceback_is_shown_once_and_without_the_frames_of_asyncio(tmp_path: Path) -> None:
@@ -749,6 +752,8 @@ def test_the_same_traceback_is_shown_once_and_without_the_frames_of_asyncio(tmp_
     assert report.last_lines("listening\n" + 3 * trace) == [
         "listening",
         "Traceback (most recent call last):",
+        f'  File "{file}", line 3, in one',
+        "    self.send()",
         f'  File "{file}", line 6, in send',
         "    return 1 / 0",
         "           ~~^~~",
