@@ -444,7 +444,7 @@ def test_what_cannot_be_loaded_again_changes_nothing(tmp_path: Path) -> None:
     whole = snapshot.read_bytes()
     refused = "-ERR Error trying to load the RDB dump"
     assert (peer.ask("SET k w"), peer.ask("DEBUG RELOAD NOSAVE NOFLUSH"), peer.ask("GET k")) == ("+OK", refused, "$1 w")
-    snapshot.write_bytes(whole[:-1] + b"?")
+    snapshot.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     assert (peer.ask("DEBUG RELOAD NOSAVE"), peer.ask("GET k"), peer.ask("PTTL k")) == (refused, "$1 w", ":-1")
     assert peer.ask("DEBUG LOADAOF").startswith("-ERR Error trying to load the AOF")
 
