@@ -546,7 +546,7 @@ def test_a_client_that_tracks_very_many_keys_and_never_reads_is_cut_off() -> Non
     with final_server("--client-output-buffer-limit", "normal 2mb 0 0", "--save", "") as server:
         writer, rude = server.connect(), server.connect()
         rude.send(request("HELLO", "3") + request("CLIENT", "TRACKING", "ON"))
-        rude.read_reply()
+        assert (rude.read_reply() is not None, rude.read_reply()) == (True, b"+OK\r\n")
         for first in range(0, 200_000, 10_000):
             rude.ask("EXISTS", *(f"key:{number}" for number in range(first, first + 10_000)))
         assert b"tracking_total_keys:200000" in info(writer)

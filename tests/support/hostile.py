@@ -213,7 +213,8 @@ LINK = """
 import os, sys, threading, time
 folder = sys.argv[sys.argv.index("--dir") + 1] if "--dir" in sys.argv else "."
 def link():
-    time.sleep(0.2)
+    while not os.path.exists(folder + "/appendonly.aof"):  # it is there before the server listens
+        time.sleep(0.001)
     while True:
         try:
             os.symlink("/proc/self/cwd/{name}", folder + "/link")  # what pytest sees there, from the folder it runs in
