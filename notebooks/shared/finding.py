@@ -11,7 +11,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from .folders import STAGE, WORK, stage_folder
@@ -74,10 +74,16 @@ def _is_unwritten(part: ast.AST, code: Any) -> bool:
     if not isinstance(part, Function):
         return False
     bases = [vars(base).get(part.name) for base in getattr(code, "__mro__", ()) if base.__module__ != "__main__"]
-    sources = [textwrap.dedent(inspect.getsource(each)) for each in bases if inspect.isfunction(each)]
+    earlier = [each for each in bases if inspect.isfunction(each) and not _is_in_work(each)]
+    sources = [textwrap.dedent(inspect.getsource(each)) for each in earlier]
     if any(_body(part) == _body(ast.parse(source).body[0]) for source in sources):
         return True
     return any(_definition(part) == _definition(each) for each in _of_the_stage_before() if each.name == part.name)
+
+
+def _is_in_work(function: FunctionType) -> bool:
+    """Whether a function is the one that is looked for: with --target, a notebook builds on the learner's classes."""
+    return Path(function.__code__.co_filename).is_relative_to(WORK)
 
 
 @functools.cache
