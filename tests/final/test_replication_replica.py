@@ -546,9 +546,12 @@ class Deaf:
 def test_an_unreachable_primary_is_logged_once(server: Server, primary: PlayedPrimary) -> None:
     primary.listener.close()
     client = follow(server, primary)
-    await_true(lambda: "no replication" in server.errors, "it is logged")
+    # The end of an earlier test's primary may be read only now: this test's own lines are told by their port.
+    address = f"127.0.0.1:{primary.port}"
+    await_true(lambda: address in server.errors, "it is logged")
     assert client.ask("ROLE") in (role(primary, b"connect", -1), role(primary, b"connecting", -1))
-    assert messages(server.errors) == f"no replication from 127.0.0.1:{primary.port}: Connection refused\n"
+    logged = [line for line in messages(server.errors).splitlines() if address in line]
+    assert logged == [f"no replication from {address}: Connection refused"]
 
 
 def test_a_wrong_password_is_logged(server: Server, primary: PlayedPrimary) -> None:
