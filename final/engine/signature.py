@@ -152,6 +152,13 @@ def bind(
             raise too_many_arguments(name, args)
         return function(client, *args[1:])
 
+    def run_with_integers(engine: Engine, client: Client, args: list[bytes]) -> Value:
+        arguments: list[bytes | int] = [*args]
+        for index in to_parse:
+            arguments[index] = integer(args[index])
+        arguments[0] = client.db
+        return function(*arguments)
+
     def run_with_options(engine: Engine, client: Client, args: list[bytes]) -> Value:
         return function(client.db, engine.options, *args[1:])
 
@@ -171,6 +178,8 @@ def bind(
         if fewest == most:
             return {1: run_one, 2: run_two}.get(len(integers), run_plain)
         return run_plain if most == inf else run_up_to
+    if injected == (Store,) and fewest == most and depth == 1 and not last:
+        return run_with_integers
     if injected == (Client,) and not to_parse and depth == 1 and not last:
         return run_for_client
     if injected == (Store, Options) and not to_parse and not last and most in (fewest, inf):

@@ -135,10 +135,7 @@ class Reader:
             if count > MAX_ARGS_BEFORE and not self.trusted:
                 raise ProtocolError("Protocol error: unauthenticated multibulk length")
             self._missing = max(count, 0)
-        one_by_one, next_time = (
-            0,
-            MANY,
-        )  # arguments for `_read_bulk`, ever more if the other way fails
+        one_by_one, next_time = 0, MANY  # arguments for `_read_bulk`, ever more if the other way fails
         while self._missing:
             if not one_by_one and self._missing >= MANY and self._length is None:
                 if self._read_many() < MANY:

@@ -17,7 +17,7 @@ from final.engine.command import PLAIN
 from final.engine.engine import Engine
 from final.engine.fast_path import FastPath
 from final.log.health import Event
-from final.protocol.writer import SHORT
+from final.protocol.writer import LARGE, SHORT
 from stages.harness.wire import request
 from tests.support.folders import data_of, flush, log_in, opened
 from tests.support.oracle import InProcess, args_of
@@ -233,7 +233,6 @@ def test_a_lone_request_does_not_find_what_has_expired_since_the_one_before() ->
     peer.ask("SET k v PX 1000")
     assert answered(peer.engine, peer.client, GET)
     peer.now += 1500
-    assert not answered(peer.engine, peer.client, GET)
     assert the_lone_way(peer, [GET]) == b"$-1\r\n"
 
 
@@ -253,6 +252,24 @@ def test_a_run_that_was_held_up_is_in_the_slow_log(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(fast_path, "perf_counter", lambda: next(times))
     assert taken(peer.engine, peer.client, SET, SET, GET, GET) == 4
     assert [(slow.args[0], slow.took) for slow in peer.engine.slowlog.entries] == [(b"GET", 20000), (b"SET", 20000)]
+
+
+@pytest.mark.parametrize("line", ["SET k v", "GET k", "LPUSH l x", "LRANGE l 0 9"])
+def test_a_lone_request_that_was_held_up_is_in_the_slow_log(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    peer, times = InProcess(), count(0, 0.02)
+    monkeypatch.setattr(fast_path, "perf_counter", lambda: next(times))
+    assert answered(peer.engine, peer.client, args_of(line))
+    assert [(slow.args, slow.took) for slow in peer.engine.slowlog.entries] == [(args_of(line), 20000)]
+
+
+def test_a_lone_request_serves_who_waits_after_it_is_in_the_slow_log() -> None:
+    peer = InProcess()
+    waiting = peer.connect()
+    peer.ask("CONFIG SET slowlog-log-slower-than 0")
+    peer.engine.execute(waiting, args_of("BLPOP l 0"))
+    peer.ask("SLOWLOG RESET")
+    assert answered(peer.engine, peer.client, args_of("LPUSH l x")) and waiting.parked is None
+    assert [slow.args[0] for slow in peer.engine.slowlog.entries][:2] == [b"BLPOP", b"LPUSH"]
 
 
 def test_what_a_run_replies_ends_it_when_the_room_is_full() -> None:
@@ -317,13 +334,32 @@ def test_it_is_open_again_when_nobody_needs_to_be_looked_at_any_more() -> None:
         assert not (engine.waiting.lines or engine.watching.clients), ask
 
 
-def test_one_who_is_told_of_a_change_keeps_nobody_up_any_more() -> None:
+@pytest.mark.parametrize("way", [taken, answered])
+def test_one_who_is_told_of_a_change_keeps_nobody_up_any_more(way: Callable[..., int]) -> None:
     """A client that watches a key is told once, and then requests are no longer looked at for it."""
     peer = InProcess()
     watcher = peer.connect()
     peer.engine.execute(watcher, args_of("WATCH k other"))
-    assert taken(peer.engine, peer.client, SET) == 1
+    assert way(peer.engine, peer.client, SET) == 1
     assert watcher.dirty_cas and not peer.engine.watching.clients
+
+
+@pytest.mark.parametrize("way", [taken, answered])
+def test_uses_are_counted_on_the_short_way_too(way: Callable[..., int]) -> None:
+    peer = InProcess(maxmemory_policy="allkeys-lfu", lfu_log_factor=0)
+    peer.ask("SET k v")
+    before = int(peer.ask("OBJECT FREQ k")[1:])
+    assert way(peer.engine, peer.client, GET) == way(peer.engine, peer.client, args_of("GETRANGE k 0 0")) == 1
+    assert peer.ask("OBJECT FREQ k") == f":{before + 2}"
+
+
+def test_a_large_reply_is_not_copied_on_the_short_way() -> None:
+    peer, delivered = InProcess(), list[object]()
+    peer.client.deliver = delivered.append
+    peer.engine.stores[0].put(b"k", large := b"x" * (LARGE + 1))
+    for way in (taken, answered):
+        assert way(peer.engine, peer.client, GET) == 1
+    assert [each is large for each in delivered] == [True, True]
 
 
 def test_what_goes_the_short_way_is_a_use_of_its_keys_too(tmp_path: Path) -> None:
@@ -357,7 +393,7 @@ def test_what_is_plain_can_reach_nothing_but_the_data() -> None:
     assert not {b"BLPOP", b"PING", b"EVAL", b"MULTI", b"FLUSHALL", b"CONFIG", b"CLIENT"} & PLAIN.keys()
 
 
-@pytest.mark.parametrize("way", [the_long_way, the_short_way])
+@pytest.mark.parametrize("way", [the_long_way, the_short_way, the_lone_way])
 def test_a_key_that_is_found_expired_is_counted_and_logged(tmp_path: Path, way: Callable[..., bytes]) -> None:
     peer = opened(tmp_path)
     peer.ask("SET k v PX 100")
