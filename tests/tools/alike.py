@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import ast
 import io
-import sys
+from argparse import ArgumentParser
 from collections import defaultdict
 from collections.abc import Callable
 from itertools import combinations
@@ -192,8 +192,12 @@ def measure() -> None:
         print(f"{kind:26} {min(found.values()):4.0f} to {max(found.values()):3.0f}, {reported} of {len(found)} found")
 
 
-if __name__ == "__main__" and len(sys.argv) == 1:
-    measure()
-elif __name__ == "__main__":
-    for name, files in submissions().items():
-        write(files, Path(sys.argv[1], name))
+if __name__ == "__main__":
+    parser = ArgumentParser(description="Write submissions of stage 02 to try `similar` on, or measure how alike they are.")
+    parser.add_argument("folder", nargs="?", type=Path, help="to write them to; without it, measure")
+    folder = parser.parse_args().folder
+    if folder is None:
+        measure()
+    else:
+        for name, files in submissions().items():
+            write(files, folder / name)
