@@ -115,6 +115,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         objects.py        what OBJECT tells of keys: encodings that values do not show, and when keys were used
         unit.py           one unit of work: its time, and notes of what it has changed
         store.py          one database: typed values, expiry, what has changed; no other file knows expiry
+        deadlines.py      the deadlines in order, and how the outdated ones are sorted out
         string_runs.py    what runs of GET, SET and INCR do to its strings
         announcing_store.py  one that notes the events `new` and `keymiss`, for keys that are created or missing
         loading_store.py  one that notes no changes, while the data is loaded

@@ -1,10 +1,10 @@
 """The keyspace: typed values, deadlines, and notes of what changed. Only this file implements expiry."""
 
-import heapq
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
 from ..protocol.errors import wrong_type
+from .deadlines import DeadlineQueue
 from .kinds import Args
 from .string_runs import StringRuns
 from .unit import AS_COMMANDED, AS_REQUESTED, NO_EVENT, UNLOGGED, Note, Unit
@@ -29,7 +29,7 @@ class Store(StringRuns):
         self.index = index
         self.unit = unit
         self._deadlines: dict[bytes, int] = {}  # milliseconds since 1970, of the keys that have a deadline
-        self._queue: list[tuple[int, bytes]] = []  # a heap of deadlines, which also has outdated ones
+        self._queue = DeadlineQueue(self._deadlines)
 
     def get(self, key: bytes, kind: type[T]) -> T | None:
         """Return the value at `key`, or None if there is no such key. Raises `wrong_type()` if it is not a `kind`."""
@@ -174,10 +174,11 @@ class Store(StringRuns):
 
     def clear(self, later: bool, log: Args | None = AS_REQUESTED) -> None:
         """Remove every key, and note it; what is in them is freed at once, or `later`, a little at a time."""
-        gone = (self._values, self._deadlines, self._queue, self._encodings, self._used)
+        gone = (self._values, self._deadlines, *self._queue.parts, self._encodings, self._used)
         self.unit.notes.append(Note(self, self._values.keys(), log, NO_EVENT))
         self.unit.changes += len(self._values)
-        self._values, self._deadlines, self._queue, self._encodings, self._used = {}, {}, [], {}, {}
+        self._values, self._deadlines, self._encodings, self._used = {}, {}, {}, {}
+        self._queue = DeadlineQueue(self._deadlines)
         if later:
             for container in gone:
                 self.unit.garbage.take_apart(container)
@@ -212,10 +213,7 @@ class Store(StringRuns):
     def expire_at(self, key: bytes, deadline: int) -> None:
         """Set the deadline of `key`, which must exist, in milliseconds since 1970."""
         self._deadlines[key] = deadline
-        heapq.heappush(self._queue, (deadline, key))
-        if len(self._queue) > 2 * len(self._deadlines) + 1000:  # mostly outdated ones
-            self._queue = [(when, key) for key, when in self._deadlines.items()]
-            heapq.heapify(self._queue)
+        self._queue.push(deadline, key)
 
     def persist(self, key: bytes) -> bool:
         """Remove the deadline of `key`; return whether there was one."""
@@ -224,9 +222,9 @@ class Store(StringRuns):
     def expire_due(self, most: int) -> bool:
         """Remove up to `most` keys whose deadline has passed; return whether there may be more."""
         for _ in range(most):
-            if not self._queue or self._queue[0][0] >= self.unit.now:
+            if (key := self._queue.pop(self.unit.now)) is None:
                 return False
-            self.expired(heapq.heappop(self._queue)[1])
+            self.expired(key)
         return True
 
     @property
