@@ -156,8 +156,7 @@ def bind(
         arguments: list[bytes | int] = [*args]
         for index in to_parse:
             arguments[index] = integer(args[index])
-        arguments[0] = client.db
-        return function(*arguments)
+        return function(client.db, *arguments[1:])
 
     def run_with_options(engine: Engine, client: Client, args: list[bytes]) -> Value:
         return function(client.db, engine.options, *args[1:])

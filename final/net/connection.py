@@ -114,8 +114,7 @@ class Connection(Reading):
             barred = self.choked or client.closing or len(self.output) >= ROOM
             if barred or not iteration.fast_path.answer(client, args, self.output):
                 self.reader.ready = [args]
-                if not self.run_all_plain():
-                    self.run()
+                self.run()
                 return
         except Exception as error:
             self.fail(error)

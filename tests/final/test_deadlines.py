@@ -26,7 +26,7 @@ class Counted(dict[bytes, int]):
 
     def get(self, key: bytes, default: object = None) -> object:  # type: ignore[override]
         self.looks += 1
-        return super().get(key, default)  # type: ignore[arg-type]
+        return super().get(key, default)
 
 
 @settings(max_examples=5 * EXAMPLES, deadline=None)

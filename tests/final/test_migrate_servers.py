@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from stages.harness.ports import free_port
 from stages.harness.server import Server
 from stages.harness.wire import Client, request
+from tests.support.observing import await_true
 from tests.support.oracle import args_of, final_server, redis_server, shown
 from tests.support.talk import read_requests
 
@@ -221,7 +223,14 @@ def cluster() -> Iterator[list[Server]]:
         ]
         addresses = [f"127.0.0.1:{node.port}" for node in nodes]
         run("--cluster", "create", *addresses, "--cluster-replicas", "0", "--cluster-yes")
+        for node in nodes:  # `create` waits until they agree, but not until each serves
+            await_true(partial(serves, node.connect()), "each node takes requests")
         yield nodes
+
+
+def serves(client: Client) -> bool:
+    """Whether a node takes requests for keys."""
+    return b"cluster_state:ok" in asked(client, [["CLUSTER", "INFO"]])[0]
 
 
 def run(*args: str, status: int = 0) -> str:

@@ -1,7 +1,8 @@
 """Planted mistakes: each makes a wrong server, and the check that is meant for it must fail first.
 
 A mistake is a patch on a stage's reference, `mistakes/NN-…/NAME.patch`. Its first line describes the mistake as a
-learner would, and names the check that must fail first; the second line is a text that the report must contain.
+learner would, and names the check that must fail first; the second line is a text that the report must contain. A third
+line may name checks that are left out, as they fail before that one if the machine is busy.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ PATCHES = [
 @pytest.mark.parametrize("patch", PATCHES)
 def test_a_mistake_fails_first_in_the_check_that_is_meant_for_it(patch: Path, tmp_path: Path) -> None:
     mistake = read(patch)
-    run = checkpoints.run(mistake.stage, make(patch, tmp_path / "server"), tmp_path, "-x", "--patience=2")
+    left_out = ["-k", f"not ({' or '.join(mistake.sooner)})"] if mistake.sooner else []
+    run = checkpoints.run(mistake.stage, make(patch, tmp_path / "server"), tmp_path, "-x", "--patience=2", *left_out)
     assert run.failed, f"no check fails: {mistake.what}"
     first = run.failed[0]
     assert mistake.check in (first.name, first.name.split("[")[0]), f"{first.name} fails first:\n{first.message}"

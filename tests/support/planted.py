@@ -18,10 +18,12 @@ class Mistake:
     what: str
     check: str
     report: str
+    sooner: tuple[str, ...] = ()  # checks before it that find the mistake if the machine is busy
 
 
 def read(patch: Path) -> Mistake:
-    """Read the two lines at the head of a patch."""
-    first, second, *_ = patch.read_text().splitlines()
+    """Read the lines at the head of a patch: two, or three."""
+    first, second, third, *_ = patch.read_text().splitlines()
     what, _, check = first.removeprefix("# ").rpartition(" ")
-    return Mistake(int(patch.parent.name[:2]), what, check, second.removeprefix("# told: "))
+    _, _, sooner = third.partition("# sooner by chance: ")
+    return Mistake(int(patch.parent.name[:2]), what, check, second.removeprefix("# told: "), tuple(sooner.split()))

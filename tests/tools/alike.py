@@ -193,7 +193,7 @@ def measure() -> None:
 
 
 if __name__ == "__main__":
-    parser = ArgumentParser(description="Write submissions of stage 02 to try `similar` on, or measure how alike they are.")
+    parser = ArgumentParser(description="Write submissions to try `similar` on, or measure how alike they are.")
     parser.add_argument("folder", nargs="?", type=Path, help="to write them to; without it, measure")
     folder = parser.parse_args().folder
     if folder is None:

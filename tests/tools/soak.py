@@ -276,6 +276,7 @@ class Soak:
         self.seconds, self.folder = seconds, folder
         self.report = Report(seed)
         self.data = folder / "data"
+        self.data.mkdir()
         (folder / "sitecustomize.py").write_text(SPY)
         self.spy = folder / "spy"
         self.server = self.start()
