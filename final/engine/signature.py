@@ -129,6 +129,7 @@ def bind(
     0.23 µs, and takes 1.0 µs through `zip` and `convert` as in the stages.
     """
     depth = name.count("|") + 1
+    places = [INJECTED.index(kind) for kind in injected]
     to_parse = [index for index, is_integer in enumerate(integers, start=depth) if is_integer]
 
     def run_plain(engine: Engine, client: Client, args: list[bytes]) -> Value:
@@ -164,8 +165,8 @@ def bind(
     def run(engine: Engine, client: Client, args: list[bytes]) -> Value:
         if len(args) > most:
             raise too_many_arguments(name, args)
-        known = {Store: client.db, Options: engine.options, Client: client, Engine: engine, Args: args}
-        context = [known[kind] for kind in injected]
+        known = client.db, engine.options, client, engine, args  # as in INJECTED
+        context = [known[place] for place in places]
         arguments: list[bytes | int] = list(args)
         for index in to_parse[: len(args) - depth]:
             arguments[index] = integer(args[index])
