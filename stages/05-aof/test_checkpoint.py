@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import time
@@ -460,11 +459,7 @@ def test_only_the_owner_can_read_the_log(start: Start, tmp_path: Path, rng: Dice
 
     `open` creates a file that others can read. `os.open(path, flags, 0o600)` does not, and `_private` calls it.
     """
-    umask = os.umask(0o022)
-    try:
-        server = start(data=tmp_path, appendfsync="no")
-    finally:
-        os.umask(umask)
+    server = start(data=tmp_path, appendfsync="no")  # its umask is 022
     client = server.connect()
     client.check(request("SET", rng.key(), "secret"), OK)
     settle(client)

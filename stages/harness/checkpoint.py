@@ -310,7 +310,7 @@ class Modules:
             raise teaching.WrongResult(text, expected, result)
 
     def text(self, source: str, names: dict[str, object]) -> str:
-        """Return the variables and the source as one text, which becomes an argument of a process: 100 kB at most."""
+        """Return the variables and the source as one text."""
         return "".join(f"{name} = {value!r}\n" for name, value in names.items()) + textwrap.dedent(source).strip()
 
     def run_text(self, text: str, seconds: float | None) -> object:

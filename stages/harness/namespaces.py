@@ -26,8 +26,10 @@ DEVICES = ("null", "zero", "full", "random", "urandom")
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-def enter(view: list[str], user: int, network: bool) -> None:
+def enter(view: list[str], user: int, network: bool, control: int) -> None:
     """Return in a new process, the first in new namespaces, with all rights in them; its parent ends when it ends.
+
+    The parent keeps only `control` open: that is closed when all that was in the namespaces has ended.
 
     With `network` the network is new, too. Who is not root, or may not make namespaces, makes a user namespace; root
     first becomes `user`, or is no root in there when that is 0.
@@ -46,10 +48,10 @@ def enter(view: list[str], user: int, network: bool) -> None:
             with open(f"/proc/self/{name}", "w") as file:
                 file.write(text)
     if child := os.fork():
-        os.closerange(0, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        os.closerange(0, control)
+        os.closerange(control + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         os.waitpid(child, 0)
         os._exit(0)
-    os.umask(0o022)
     call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     put_together(view[0], view[1:], RDONLY * (not network))  # only who starts other programs writes in /proc
     if network:

@@ -159,7 +159,7 @@ class Server:
     def port_is_taken(self) -> bool:
         """Whether another program listens on the port, which in a grading without namespaces may be a neighbour."""
         apart = not self.target.folder or VIEW or self.fixed
-        return not apart and self.program is not None and taken(self.port, self.program.supervisor.pid)
+        return not apart and self.program is not None and taken(self.port, self.program.supervisor)
 
     def connect(self) -> Client:
         """Open a connection to the server."""
