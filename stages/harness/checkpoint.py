@@ -165,6 +165,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason=not_redis.args[0]))
     config.hook.pytest_deselected(items=replaced)
     items[:] = [item for item in items if item not in replaced]
+    targets = {item.stash[TARGET] for item in items if TARGET in item.stash}
+    for folder in (target.folder for target in targets if target.folder and not target.is_final):
+        shutil.rmtree(folder / "__pycache__", ignore_errors=True)  # may be older than the code: has only its second
 
 
 def step_of(item: pytest.Item) -> int:

@@ -93,11 +93,10 @@ class Server:
         return []
 
     def environment(self, counting: bool) -> dict[str, str]:
-        """Return variables with which a Python server prints at once, leaves no files, finds `final`, counts fsyncs."""
+        """Return variables with which a Python server prints at once, finds `final`, counts fsyncs."""
         paths = [str(ROOT)] * self.target.is_final + [str(COUNTING)] * counting
         return {
             "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
             "FSYNC_LOG": str(self.fsync_log),
             "FSYNC_DELAY": str(self.fsync_delay),
             "PYTHONPATH": os.pathsep.join(paths),

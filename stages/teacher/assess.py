@@ -14,6 +14,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,8 @@ def assess(
         except Refused as refusal:
             code, refused = here.code, str(refusal)
         here.hand_over()
+        with suppress(FileExistsError):  # each of its programs need not compile all modules again
+            (code / "__pycache__").symlink_to(here.scratch)
         everything = [f"stages/{stage_folder(stage).name}"]
         run(grade, here, code, limits, tell, [*everything, "--collect-only"] if refused else everything)
         if refused:
