@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from stages.harness.supervisor import all_processes
+from stages.harness.supervisor import descendants
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 MEMORY = int(os.environ.get("CHECKPOINT_MEMORY", 2 << 30))
@@ -59,17 +59,10 @@ class Tail(threading.Thread):
 def supervisors() -> socket.socket:
     """Start the process that forks supervisors; it ends when the socket is closed. All have the same hash seed."""
     ours, theirs = socket.socketpair()
-    command, nothing = [sys.executable, "-I", "-S", "-B", str(SUPERVISOR)], subprocess.DEVNULL
     with theirs:
-        subprocess.Popen(
-            command, stdin=theirs.fileno(), stdout=nothing, stderr=nothing, env=variables(), start_new_session=True
-        )
+        command, null = [sys.executable, "-I", "-S", "-B", str(SUPERVISOR)], subprocess.DEVNULL
+        subprocess.Popen(command, stdin=theirs.fileno(), stdout=null, stderr=null, start_new_session=True)
     return ours
-
-
-def variables() -> dict[str, str]:
-    """Return the environment without our variables."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
 
 
 class Program:
@@ -77,8 +70,8 @@ class Program:
 
     `memory` and `file_size` are limits in bytes, 0 for none. `processes`, when not 0, limits how many processes the
     program may have at a time; `memory` is then the limit for all of them together. `user` is the number of the user
-    to run as, 0 for the same user. `view` is what of the files it sees (namespaces.py), "" for all. `pipe` is a file
-    descriptor, which the program has as number 3.
+    to run as, 0 for the same user. `view` is what of the files it sees (namespaces.py), "" for all. `pipe`, when
+    not 0, is a file descriptor, which the program has as number 3.
     """
 
     def __init__(
@@ -88,7 +81,7 @@ class Program:
         environment: dict[str, str] | None = None,
         memory: int = MEMORY,
         file_size: int = 0,
-        pipe: int | None = None,
+        pipe: int = 0,
         processes: int = 0,
         user: int = 0,
         view: str = VIEW,
@@ -96,18 +89,18 @@ class Program:
         self.status: int | None = None
         self.control, control = socket.socketpair()
         (output, its_output), (errors, its_errors) = os.pipe(), os.pipe()
-        limits = (memory, file_size, processes, user)
-        request = (*limits, view.splitlines(), str(folder), [*program], variables() | (environment or {}))
-        data = marshal.dumps(request)
-        given = [control.fileno(), its_output, its_errors, *([] if pipe is None else [pipe])]
+        variables = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        limits, descriptors = (memory, file_size, processes, user), [control.fileno(), its_output, its_errors]
+        how = (variables | (environment or {}), *limits, view.splitlines(), str(folder), [*program])
+        request = marshal.dumps(how)
         with ONE_AT_A_TIME:
             requests = supervisors()
-            socket.send_fds(requests, [len(data).to_bytes(4, "big")], given)
-            requests.sendall(data)
+            socket.send_fds(requests, [len(request).to_bytes(4, "big")], descriptors + [pipe] * (pipe > 0))
+            requests.sendall(request)
             self.supervisor = int(requests.recv(16))  # its process id
         control.close()
-        for descriptor in (its_output, its_errors):
-            os.close(descriptor)
+        os.close(its_output)
+        os.close(its_errors)
         self.output, self.errors = (Tail(os.fdopen(each, "rb", buffering=0)) for each in (output, errors))
 
     def signal(self, number: int) -> None:
@@ -133,16 +126,6 @@ class Program:
         self.status = -9 if self.status is None else self.status
 
 
-def family(pid: int) -> set[int]:
-    """Return a process and its descendants, by their numbers here. Linux only: elsewhere only the process itself."""
-    found = {pid}
-    with contextlib.suppress(OSError):
-        everyone = all_processes()
-        while more := {each for each, parent, _ in everyone if parent in found} - found:
-            found |= more
-    return found
-
-
 def number_here(pid: int, program: Program) -> int:
     """Return the number here of a process that a program calls `pid`, or 0 if it is gone.
 
@@ -150,7 +133,7 @@ def number_here(pid: int, program: Program) -> int:
     """
     if sys.platform != "linux":
         return pid
-    for each in family(program.supervisor):
+    for each in descendants(program.supervisor):
         with contextlib.suppress(OSError):
             status = Path(f"/proc/{each}/status").read_text()
             if re.search(rf"^NSpid:.*\t{pid}$", status, re.MULTILINE):

@@ -1,18 +1,17 @@
 """Runs programs under limits, and kills all processes that they leave behind.
 
-Between pytest and each program under test is a supervisor, which is forked for it from the process that runs this
-file: that is faster than to start Python for each. Requests to do so come through the socket that is standard input.
-With a request come the write ends of the program's output, and CONTROL, a socket to pytest. Each byte that arrives
-there is the number of a signal to send to the program. When pytest shuts it down, or ends, the supervisor stops the
-program. At the end it writes the program's exit status there, and closes it when nothing is left. On Linux every
-orphan among its descendants becomes its child, so that no process escapes by leaving the process group; on other
-systems only the group is killed. With a `view` (namespaces.py) the supervisor is the first process of namespaces of
-their own, and all that is in them ends with it.
+This process forks a supervisor for each program, which is faster than to start Python for it. Requests come through
+the socket that is its standard input, with the program's standard output and errors, and CONTROL, a socket to pytest.
+Each byte that arrives there is the number of a signal to send to the program. When pytest shuts it down, or ends, the
+supervisor stops the program. At the end it writes the program's exit status there, and closes it when nothing is left.
+On Linux every orphan among its descendants becomes its child, so that no process escapes by leaving the process group;
+on other systems only the group is killed. With a view (namespaces.py) the supervisor is the first process of namespaces
+of their own, and all that is in them ends with it.
 
-A program is a command line, or `-` and Python source, which runs with `folder` first on `sys.path`; the literal of
-what the source names `result` is written to PIPE. Limits are in bytes, 0 for none. With a limit of `processes` all
-descendants are counted, `memory` is the limit for all of them together, and with a view their network is their own.
-`user` is the number of a user, 0 for the same user.
+A program is a command line; or `-` and Python source, which runs with `folder` first on `sys.path`: the literal of what
+it names `result` is written to PIPE. Limits are in bytes, 0 for none. With a limit of `processes` all descendants are
+counted, `memory` is the limit for all of them together, and with a view their network is their own. `user` is the
+number of a user, 0 for the same user.
 """
 
 import contextlib
@@ -45,38 +44,27 @@ def main() -> None:
     requests = socket.socket(fileno=0)
     os.open(os.devnull, os.O_RDONLY)  # number 3: those that are received have higher ones
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for supervisors
-    while True:
-        size, descriptors, *_ = socket.recv_fds(requests, 4, 4)
-        if not size:
-            return
-        request = marshal.loads(requests.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL))
+    while (received := socket.recv_fds(requests, 4, 4))[0]:
+        environment, *how = marshal.loads(requests.recv(int.from_bytes(received[0], "big"), socket.MSG_WAITALL))
         if child := os.fork():
             requests.send(b"%d" % child)
-            for descriptor in descriptors:
-                os.close(descriptor)
+            os.closerange(CONTROL, CONTROL + 4)
             continue
         requests.detach()
-        os.dup2(3, 0)
-        os.close(3)
-        for number, descriptor in enumerate(descriptors[1:], 1):  # output, errors and PIPE; the first is CONTROL
+        for number, descriptor in enumerate((3, *received[1][1:])):  # the first that is received is CONTROL
             os.dup2(descriptor, number)
-            os.close(descriptor)
+        os.closerange(CONTROL + 1, CONTROL + 4)
+        os.environ.clear()
+        os.environ.update(environment)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
         os.umask(0o022)
-        supervise(*request)
+        supervise(*how)
         os._exit(0)
 
 
 def supervise(
-    memory: int,
-    file_size: int,
-    processes: int,
-    user: int,
-    view: list[str],
-    folder: str,
-    program: list[str],
-    environment: dict[str, str],
+    memory: int, file_size: int, processes: int, user: int, view: list[str], folder: str, program: list[str]
 ) -> None:
     """Start the program, watch it, kill what it leaves behind, report its exit status."""
     if view:
@@ -95,7 +83,7 @@ def supervise(
         if processes or view:
             disarm()
         os.chdir(folder)
-        run(program, environment)
+        run(program)
     status = watch(child, processes, memory)
     if not view:
         end_everything(child)
@@ -131,12 +119,12 @@ def become(user: int) -> None:
     os.setuid(user)
 
 
-def run(program: list[str], environment: dict[str, str]) -> None:
+def run(program: list[str]) -> None:
     """Replace this process by the program; never returns."""
     if program[0] == "-":
         run_source(program[1])
     try:
-        os.execvpe(program[0], program, environment)
+        os.execvp(program[0], program)
     except OSError as error:
         print(f"{program[0]}: {error.strerror}", file=sys.stderr, flush=True)
         os._exit(127)
@@ -192,7 +180,7 @@ def watch(child: int, processes: int, memory: int) -> int | None:
 
 
 def end_everything(child: int) -> None:
-    """Kill the program's process group, then every other child of this process, until there is none."""
+    """Kill the program's process group, then all descendants of this process, until there is none."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child, signal.SIGKILL)
     while True:
@@ -201,44 +189,36 @@ def end_everything(child: int) -> None:
                 continue
         except ChildProcessError:
             return
-        for pid in children() if sys.platform == "linux" else [child]:
-            os.kill(pid, signal.SIGKILL)
+        for pid in descendants(os.getpid()) or [child]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         os.waitpid(-1, 0)
 
 
 def too_much(processes: int, memory: int) -> str:
     """Count the descendants of this process and add up their memory; return which limit is exceeded, "" for none."""
-    family, found, pages = [os.getpid()], 0, 0
-    everyone = all_processes() if sys.platform == "linux" else []
-    while family:
-        parent = family.pop()
-        own = [(pid, size) for pid, its_parent, size in everyone if its_parent == parent]
-        family += [pid for pid, _ in own]
-        found += len(own)
-        pages += sum(size for _, size in own)
-    if found > processes:
+    found = descendants(os.getpid())
+    if len(found) > processes:
         return f"more than {processes} processes"
-    if memory and pages * resource.getpagesize() > memory:
+    if memory and sum(found.values()) * resource.getpagesize() > memory:
         return f"more than {memory >> 20} MB of memory in all"
     return ""
 
 
-def all_processes() -> list[tuple[int, int, int]]:
-    """List all processes, zombies included: process id, parent's process id, pages in memory."""
-    found = []
-    for name in filter(str.isdecimal, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{name}/stat", "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()
-        except OSError:  # the process has just ended
-            continue
-        found.append((int(name), int(fields[1]), int(fields[21])))
+def descendants(ancestor: int) -> dict[int, int]:
+    """Return the descendants of a process, zombies included: process id -> pages in memory. Linux only."""
+    everyone = []
+    for name in filter(str.isdecimal, os.listdir("/proc") if sys.platform == "linux" else ()):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:  # it may just have ended
+            fields = file.read().rpartition(b")")[2].split()
+            everyone.append((int(name), int(fields[1]), int(fields[21])))
+    family: list[int] = [ancestor]
+    found: dict[int, int] = {}
+    for parent in family:
+        own = {pid: pages for pid, its_parent, pages in everyone if its_parent == parent}
+        found |= own
+        family += own
     return found
-
-
-def children() -> list[int]:
-    """List the process ids of the children of this process."""
-    return [pid for pid, parent, _ in all_processes() if parent == os.getpid()]
 
 
 if __name__ == "__main__":

@@ -94,9 +94,7 @@ class Place:
     code: Path
     scratch: Path
 
-    def program(
-        self, args: Sequence[str], environment: dict[str, str], memory: int = 0, pipe: int | None = None
-    ) -> Program:
+    def program(self, args: Sequence[str], environment: dict[str, str], memory: int = 0, pipe: int = 0) -> Program:
         """Start pytest, or another program, in the task's folder, with only these variables."""
         own = [str(self.code), str(self.task / HARNESS / "counting"), *interpreter()]
         home, view = str(self.scratch), ""
