@@ -76,12 +76,15 @@ class Server:
         """Start the program, on a free port if none is given."""
         self.port = self.port if self.fixed else free_port()
         self.fsync_log = self.folder / f"fsyncs-{self.port}"
+        command = self.target.program(self.port)
+        redis = {command[0], os.path.realpath(command[0])} if VIEW and self.target.is_redis else ()
         self.program = Program(
-            [*self.tracer(self.counting), *self.target.program(self.port), *self.rest],
+            [*self.tracer(self.counting), *command, *self.rest],
             self.target.here or self.folder,
             self.environment(self.counting),
             memory=MEMORY if self.target.folder else 0,
             file_size=self.file_size,
+            view="\n".join([VIEW, *(f"read {path}" for path in redis)]),  # a submission sees none
         )
 
     def log_options(self, appendfsync: str) -> list[str]:
