@@ -29,17 +29,14 @@ libc = ctypes.CDLL(None, use_errno=True)
 def enter(view: list[str], user: int, network: bool, control: int) -> None:
     """Return in a new process, the first in new namespaces, with all rights in them; its parent ends when it ends.
 
-    The parent keeps only `control` open: that is closed when all that was in the namespaces has ended.
-
-    With `network` the network is new, too. Who is not root, or may not make namespaces, makes a user namespace; root
-    first becomes `user`, or is no root in there when that is 0.
+    It keeps only `control` open, which so is closed when all in there has ended. With `network` the network is new,
+    too. Who is not root, or may not make namespaces, makes a user namespace; root first becomes `user`, or is no root
+    in there when that is 0.
     """
     flags = NEWNS | NEWUTS | NEWIPC | NEWPID | (NEWNET if network else 0)
     if not user or libc.unshare(flags):
         if user:
-            os.setgroups([])
-            os.setgid(user)
-            os.setuid(user)
+            become(user)
             call("prctl", PR_SET_DUMPABLE, 1, 0, 0, 0)  # it may write its maps
         own, group = os.getuid(), os.getgid()
         call("unshare", flags | NEWUSER)
@@ -57,6 +54,13 @@ def enter(view: list[str], user: int, network: bool, control: int) -> None:
     if network:
         with socket.socket() as any_socket:
             libc.ioctl(any_socket.fileno(), SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", UP))
+
+
+def become(user: int) -> None:
+    """Become another user for good."""
+    os.setgroups([])
+    os.setgid(user)
+    os.setuid(user)
 
 
 def put_together(place: str, view: list[str], proc: int) -> None:

@@ -25,7 +25,7 @@ import socket
 import sys
 
 sys.path.insert(0, os.path.dirname(__file__))
-from namespaces import enter  # type: ignore[import-not-found]
+from namespaces import become, enter  # type: ignore[import-not-found]
 
 del sys.path[0], sys.modules["namespaces"]  # a program may have a module of this name
 
@@ -110,13 +110,6 @@ def disarm() -> None:
         for capability in range(64):  # dropped from the bounding set: for all programs executed from now on
             libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
         libc.capset((ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)())  # … and for this one
-
-
-def become(user: int) -> None:
-    """Become another user for good."""
-    os.setgroups([])
-    os.setgid(user)
-    os.setuid(user)
 
 
 def run(program: list[str]) -> None:

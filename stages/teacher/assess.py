@@ -111,7 +111,10 @@ def assess(
     begin = time.monotonic()
     tell = changed or (lambda grade: None)
     with place(mode) as here:
-        prepare(here.task, stage, extra)
+        lay_out(stage, here.task, chain=True)  # without any solution that the submission could find
+        if extra:
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(extra, here.task / "stages" / stage_folder(stage).name / "extra", ignore=ignore)
         try:
             code, refused = take(source, here.code, stage), ""
         except Refused as refusal:
@@ -128,14 +131,6 @@ def assess(
     grade.seconds = time.monotonic() - begin
     tell(grade)
     return grade
-
-
-def prepare(task: Path, stage: int, extra: Path | None) -> None:
-    """Write the checkpoint and all that it needs into `task`, without any solution that the submission could find."""
-    lay_out(stage, task, chain=True)
-    if extra:
-        ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(extra, task / "stages" / stage_folder(stage).name / "extra", ignore=ignore)
 
 
 def run(
