@@ -18,6 +18,7 @@ from collections.abc import Generator
 import pytest
 
 from stages.harness.sandbox import supervisors
+from stages.harness.supervisor import PIPE
 
 PR_SET_DUMPABLE = 4
 LONGEST = 20_000
@@ -25,23 +26,17 @@ AGAIN = 7  # how often what has failed is run again; only once when most of the 
 AGAIN_SECONDS = 20  # for all reruns of a submission
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the option."""
-    parser.addoption("--outcome-pipe", type=int, required=True, metavar="FD")
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """Make this process unreadable for others, and register the hooks."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
-    config.pluginmanager.register(OutcomePipe(config.option.outcome_pipe))
+    config.pluginmanager.register(OutcomePipe())
 
 
 class OutcomePipe:
     """Writes first which tests there are and their points, then the outcome of each."""
 
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
+    def __init__(self) -> None:
         self.reports: list[pytest.TestReport] = []
         self.failed: set[str] = set()
 
@@ -49,7 +44,7 @@ class OutcomePipe:
         """Write one line of JSON."""
         line = memoryview(json.dumps(fields).encode() + b"\n")
         while line:
-            line = line[os.write(self.descriptor, line) :]
+            line = line[os.write(PIPE, line) :]
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Write why a file with tests cannot be imported."""

@@ -205,8 +205,7 @@ def descendants(ancestor: int) -> dict[int, int]:
         with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:  # it may just have ended
             fields = file.read().rpartition(b")")[2].split()
             everyone.append((int(name), int(fields[1]), int(fields[21])))
-    family: list[int] = [ancestor]
-    found: dict[int, int] = {}
+    family, found = [ancestor], dict[int, int]()
     for parent in family:
         own = {pid: pages for pid, its_parent, pages in everyone if its_parent == parent}
         found |= own

@@ -149,8 +149,8 @@ def run(
     args = [
         *(sys.executable, "-B", "-m", "pytest", *tests, f"--seed={limits.seed}"),
         *(f"--target={code}", f"--target-stage={grade.stage}"),
-        *("-p", "stages.harness.outcome_pipe", "--outcome-pipe=3", f"--patience={limits.patience}"),
-        *("-q", "-p", "no:cacheprovider", f"--basetemp={here.scratch / 'pytest'}"),
+        *("-p", "stages.harness.outcome_pipe", f"--patience={limits.patience}", "-q"),
+        *("-p", "no:cacheprovider", f"--basetemp={here.scratch / 'pytest'}"),
     ]
     environment = {
         "LC_ALL": "C.UTF-8",
