@@ -221,10 +221,7 @@ def patience(request: pytest.FixtureRequest) -> Patience:
 
 @pytest.fixture
 def start(
-    request: pytest.FixtureRequest,
-    target: Target,
-    patience: Patience,
-    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest, target: Target, patience: Patience, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., Server]]:
     """A function that starts a server for this test only; its arguments are those of `server.Server`."""
     servers: list[Server] = []

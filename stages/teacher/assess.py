@@ -134,12 +134,7 @@ def assess(
 
 
 def run(
-    grade: Grade,
-    here: Place,
-    code: Path,
-    limits: Limits,
-    tell: Callable[[Grade], None],
-    tests: Sequence[str],
+    grade: Grade, here: Place, code: Path, limits: Limits, tell: Callable[[Grade], None], tests: Sequence[str]
 ) -> None:
     """Run pytest on tests until it ends, its time is over, or the supervisor stops it; update the grade.
 
