@@ -53,9 +53,8 @@ class OutcomePipe:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Write the tests: [name, step, points, hidden] for each."""
-        properties = [(item.nodeid, dict(item.user_properties)) for item in session.items]
-        kinds = ("step", "points", "hidden")
-        self.write(tests=[(name, *(found[kind] for kind in kinds)) for name, found in properties])
+        tests = [(item.nodeid, dict(item.user_properties)) for item in session.items]
+        self.write(tests=[(name, *(found[kind] for kind in ("step", "points", "hidden"))) for name, found in tests])
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write the outcome of a test, after its teardown."""

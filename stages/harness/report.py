@@ -70,7 +70,9 @@ def sections_of(failure: pytest.ExceptionInfo[BaseException], test: Path, server
     sent = b"".join(client.sent for server in servers for client in server.clients[-1:])
     text = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
     lines = [str(entry.statement).strip() for entry in failure.traceback if entry.path == test][-1:]
-    running = "None, instead of an exit status, means: it was still running when the test had waited long enough."
+    running = (
+        "None, instead of an exit status, means: the server was still running when the test had waited long enough."
+    )
     asked = re.search(r"exit status|\.stop\(|\.wait\(", "\n".join((*lines, text))) and re.search(r"\bNone\b", text)
     return [
         ("Sent", show(sent) if sent else []),
