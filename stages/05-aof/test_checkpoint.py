@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import time
@@ -460,11 +459,7 @@ def test_only_the_owner_can_read_the_log(start: Start, tmp_path: Path, rng: Dice
 
     `open` creates a file that others can read. `os.open(path, flags, 0o600)` does not, and `_private` calls it.
     """
-    umask = os.umask(0o022)
-    try:
-        server = start(data=tmp_path, appendfsync="no")
-    finally:
-        os.umask(umask)
+    server = start(data=tmp_path, appendfsync="no")  # its umask is 022
     client = server.connect()
     client.check(request("SET", rng.key(), "secret"), OK)
     settle(client)
@@ -1021,15 +1016,19 @@ def test_a_real_redis_takes_over(
 
 
 class Counted:
-    """Three servers whose fsyncs are counted, one for each policy; what they have made before counts for nothing."""
+    """Servers whose fsyncs are counted, one for each policy, and `slow`, under everysec: its fsyncs take a second.
+
+    What they have made before they begin counts for nothing.
+    """
 
     def __init__(self, target: Target, patience: Patience, folder: Path) -> None:
         self.servers: dict[str, Server] = {}
         self.asked = 0.0
-        for policy in ("always", "everysec", "no"):
-            (data := folder / policy).mkdir()
-            how: dict[str, Any] = {"data": data, "appendfsync": policy, "counting": True}
-            self.servers[policy] = Server(target, patience, folder, **how)
+        for name in ("always", "everysec", "no", "slow"):
+            (data := folder / name).mkdir()
+            how: dict[str, Any] = {"data": data, "appendfsync": name, "counting": True}
+            how |= {"appendfsync": "everysec", "fsync_delay": 0.5} if name == "slow" else {}
+            self.servers[name] = Server(target, patience, folder, **how)
 
     @property
     def running(self) -> bool:
@@ -1041,7 +1040,7 @@ class Counted:
         for server in self.servers.values():
             server.await_ready()
             server.connect().ask("PING")
-        self.before = {policy: len(server.fsyncs()) for policy, server in self.servers.items()}
+        self.before = {name: len(server.fsyncs()) for name, server in self.servers.items()}
         self.asked = time.monotonic()
         for server in self.servers.values():
             server.connect().check(request("SET", "first", "1"), OK)
@@ -1073,7 +1072,7 @@ def counted(
     patience: Patience,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Counted:
-    """Give the three servers, started when they are first needed."""
+    """Give the servers, started when they are first needed."""
     if held and not held[0].running:
         held.pop().close()
     if not held:
@@ -1228,7 +1227,7 @@ def test_requests_of_a_pipeline_share_an_fsync(counted: Counted, rng: Dice) -> N
 
 @step(6)
 @pytest.mark.read("Step 6: when it is on the disk")
-def test_what_is_written_during_an_fsync_gets_the_next_one(start: Start, tmp_path: Path, rng: Dice) -> None:
+def test_what_is_written_during_an_fsync_gets_the_next_one(counted: Counted, rng: Dice) -> None:
     """Under `everysec` what is written while an fsync works is synced by another fsync, within two seconds.
 
     Here each fsync takes a second. A second SET comes when the first one's fsync is under way: this fsync need
@@ -1239,14 +1238,13 @@ def test_what_is_written_during_an_fsync_gets_the_next_one(start: Start, tmp_pat
 
     Set `_unsynced` to False first, then call `os.fsync`: a write in between sets it to True again.
     """
-    delay = 0.5
-    server = start(data=tmp_path, appendfsync="everysec", counting=True, fsync_delay=delay)
+    server = counted.servers["slow"]
     client = server.connect()
     settle(client)
     before = len(server.fsyncs())
 
     def another_fsync(count: int) -> bool:
-        deadline = time.monotonic() + 3 + 4 * delay
+        deadline = time.monotonic() + 3 + 4 * server.fsync_delay
         while len(server.fsyncs()) <= count and time.monotonic() < deadline:
             server.wait(0.01)
         return len(server.fsyncs()) > count

@@ -280,7 +280,7 @@ class Follower:
 
     def receive(self) -> bytes:
         """Receive the snapshot."""
-        times = (3, 1, 0.2)[min(Follower.vain, 2)]  # on a busy machine it is written slowly
+        times = (2, 1, 0.2)[min(Follower.vain, 2)]  # on a busy machine it is written slowly
         Follower.vain += 1
         line = self.line("$ and the length of a snapshot", times)
         Follower.vain = 0

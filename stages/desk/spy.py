@@ -24,9 +24,7 @@ say = partial(print, flush=True)  # also into a pipe at once
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """Declare the port that clients connect to, and the server's address."""
-    parser.add_argument(
-        "--listen", type=port, default=6380, metavar="PORT", help="the port for the client (default: 6380)"
-    )
+    parser.add_argument("--listen", type=port, default=6380, metavar="PORT", help="the client's port (default: 6380)")
     parser.add_argument("--to", type=address, default=(HOST, 6379), help="the server, [HOST:]PORT (default: 6379)")
 
 

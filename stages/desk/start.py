@@ -20,9 +20,7 @@ from stages.harness.course import ROOT, STAGES, TASKS, stage_folder
 def declare(parser: argparse.ArgumentParser) -> None:
     """Declare the stage and the options."""
     parser.add_argument("stage", type=stage_number, help="the stage to begin")
-    parser.add_argument(
-        "--from-reference", action="store_true", help="use the reference's earlier files instead of yours"
-    )
+    parser.add_argument("--from-reference", action="store_true", help="use the reference's earlier files, not yours")
     parser.add_argument("--force", action="store_true", help="overwrite files in work/; a copy of work/ is made first")
 
 

@@ -57,7 +57,7 @@ def written(stage: int) -> set[tuple[str, str]]:
 
 def is_unwritten(node: Function) -> bool:
     """Return whether nothing but NotImplementedError is below a function's docstring."""
-    return ast.unparse(node.body[-1]) == UNWRITTEN and len(node.body) - (ast.get_docstring(node) is not None) == 1
+    return len(node.body) - (ast.get_docstring(node) is not None) == 1 and ast.unparse(node.body[-1]) == UNWRITTEN
 
 
 def hidden(stage: int, given: bool = True) -> Sources:
@@ -68,10 +68,10 @@ def hidden(stage: int, given: bool = True) -> Sources:
     texts = sources(stage_folder(stage))
     rows = {row.file: row for row in read(stage_folder(stage))}
     empty = Row("", "", (), (), (), {}, {}, "")
-    found = {}
+    found, to_write = {}, written(stage)
     for file, text in texts.items():
         shown = rows.get(file, empty).given if given else ()
-        names = tuple(name for where, name in written(stage) if where == file and name not in shown)
+        names = tuple(name for where, name in to_write if where == file and name not in shown)
         found[file] = taken_out(replace(empty, file=file, write=names), text, {})
     return found
 

@@ -7,7 +7,7 @@ A file imports only files above it in this list:
     rooms.py         which file of `final/` is which file of the stages
     target.py        what `--target` means: what is tested, and how to start it
     namespaces.py    gives a process files, processes and a network of its own
-    supervisor.py    a process that runs one program under limits, and kills everything the program leaves behind
+    supervisor.py    a process that runs programs under limits, and kills everything that they leave behind
     sandbox.py       a program under a supervisor, seen from pytest: its output, its exit status
     ports.py         ports of the loopback: one that is free, and who listens on one
     wire.py          a checkpoint's client: sends requests, compares replies byte by byte, never waits for ever

@@ -165,6 +165,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason=not_redis.args[0]))
     config.hook.pytest_deselected(items=replaced)
     items[:] = [item for item in items if item not in replaced]
+    targets = {item.stash[TARGET] for item in items if TARGET in item.stash}
+    for folder in (target.folder for target in targets if target.folder and not target.is_final):
+        shutil.rmtree(folder / "__pycache__", ignore_errors=True)  # may be older than the code: has only its second
 
 
 def step_of(item: pytest.Item) -> int:
@@ -218,10 +221,7 @@ def patience(request: pytest.FixtureRequest) -> Patience:
 
 @pytest.fixture
 def start(
-    request: pytest.FixtureRequest,
-    target: Target,
-    patience: Patience,
-    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest, target: Target, patience: Patience, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., Server]]:
     """A function that starts a server for this test only; its arguments are those of `server.Server`."""
     servers: list[Server] = []
@@ -310,7 +310,7 @@ class Modules:
             raise teaching.WrongResult(text, expected, result)
 
     def text(self, source: str, names: dict[str, object]) -> str:
-        """Return the variables and the source as one text, which becomes an argument of a process: 100 kB at most."""
+        """Return the variables and the source as one text."""
         return "".join(f"{name} = {value!r}\n" for name, value in names.items()) + textwrap.dedent(source).strip()
 
     def run_text(self, text: str, seconds: float | None) -> object:

@@ -26,18 +26,17 @@ DEVICES = ("null", "zero", "full", "random", "urandom")
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-def enter(view: list[str], user: int, network: bool) -> None:
+def enter(view: list[str], user: int, network: bool, control: int) -> None:
     """Return in a new process, the first in new namespaces, with all rights in them; its parent ends when it ends.
 
-    With `network` the network is new, too. Who is not root, or may not make namespaces, makes a user namespace; root
-    first becomes `user`, or is no root in there when that is 0.
+    It keeps only `control` open, which so is closed when all in there has ended. With `network` the network is new,
+    too. Who is not root, or may not make namespaces, makes a user namespace; root first becomes `user`, or is no root
+    in there when that is 0.
     """
     flags = NEWNS | NEWUTS | NEWIPC | NEWPID | (NEWNET if network else 0)
     if not user or libc.unshare(flags):
         if user:
-            os.setgroups([])
-            os.setgid(user)
-            os.setuid(user)
+            become(user)
             call("prctl", PR_SET_DUMPABLE, 1, 0, 0, 0)  # it may write its maps
         own, group = os.getuid(), os.getgid()
         call("unshare", flags | NEWUSER)
@@ -46,15 +45,22 @@ def enter(view: list[str], user: int, network: bool) -> None:
             with open(f"/proc/self/{name}", "w") as file:
                 file.write(text)
     if child := os.fork():
-        os.closerange(0, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        os.closerange(0, control)
+        os.closerange(control + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         os.waitpid(child, 0)
         os._exit(0)
-    os.umask(0o022)
     call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     put_together(view[0], view[1:], RDONLY * (not network))  # only who starts other programs writes in /proc
     if network:
         with socket.socket() as any_socket:
             libc.ioctl(any_socket.fileno(), SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", UP))
+
+
+def become(user: int) -> None:
+    """Become another user for good."""
+    os.setgroups([])
+    os.setgid(user)
+    os.setuid(user)
 
 
 def put_together(place: str, view: list[str], proc: int) -> None:

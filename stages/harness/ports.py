@@ -8,7 +8,7 @@ import random
 import socket
 from pathlib import Path
 
-from stages.harness.sandbox import family
+from stages.harness.supervisor import descendants
 
 LISTENING = "0A"
 
@@ -30,7 +30,7 @@ def taken(port: int, supervisor: int) -> bool:
     A port cannot be kept free for a program that opens it itself: whoever sees its command line may be faster.
     """
     wanted = listeners(port)
-    return bool(wanted) and not any(wanted & sockets(pid) for pid in family(supervisor))
+    return bool(wanted) and not any(wanted & sockets(pid) for pid in descendants(supervisor))
 
 
 def listeners(port: int) -> set[str]:

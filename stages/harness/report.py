@@ -130,12 +130,7 @@ def mismatch(error: Mismatch) -> list[Section]:
     if isinstance(error.expected, str):
         return [sent, ("Expected", [error.expected]), ("Received", show(error.received)), why]
     at = difference(error.expected, error.received)
-    return [
-        sent,
-        ("Expected", show(error.expected, at, caret=False)),
-        ("Received", show(error.received, at)),
-        why,
-    ]
+    return [sent, ("Expected", show(error.expected, at, caret=False)), ("Received", show(error.received, at)), why]
 
 
 def itemised(value: object) -> list[str]:

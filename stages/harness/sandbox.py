@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
+import marshal
 import os
 import re
 import select
@@ -16,12 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from stages.harness.supervisor import all_processes
+from stages.harness.supervisor import descendants
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 MEMORY = int(os.environ.get("CHECKPOINT_MEMORY", 2 << 30))
 VIEW = os.environ.get("CHECKPOINT_VIEW", "")
 OURS = ("CHECKPOINT_", "PYTEST_")  # variables that say what is tested: no program sees them
+ONE_AT_A_TIME = threading.Lock()
 KEPT_OUTPUT = 256 << 10
 TOO_MUCH_OUTPUT = 256 << 20
 
@@ -52,13 +55,23 @@ class Tail(threading.Thread):
             return self.kept[max(0, mark - (self.total - len(self.kept))) :]
 
 
+@functools.cache
+def supervisors() -> socket.socket:
+    """Start the process that forks supervisors; it ends when the socket is closed. All have the same hash seed."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        command, null = [sys.executable, "-I", "-S", "-B", str(SUPERVISOR)], subprocess.DEVNULL
+        subprocess.Popen(command, stdin=theirs.fileno(), stdout=null, stderr=null, start_new_session=True)
+    return ours
+
+
 class Program:
     """One running program. All processes that it starts end with it, and with this process.
 
     `memory` and `file_size` are limits in bytes, 0 for none. `processes`, when not 0, limits how many processes the
     program may have at a time; `memory` is then the limit for all of them together. `user` is the number of the user
-    to run as, 0 for the same user. `view` is what of the files it sees (namespaces.py), "" for all. `descriptors` are
-    left open for the program.
+    to run as, 0 for the same user. `view` is what of the files it sees (namespaces.py), "" for all. `pipe`, when
+    not 0, is a file descriptor, which the program has as number 3.
     """
 
     def __init__(
@@ -68,27 +81,27 @@ class Program:
         environment: dict[str, str] | None = None,
         memory: int = MEMORY,
         file_size: int = 0,
-        descriptors: Sequence[int] = (),
+        pipe: int = 0,
         processes: int = 0,
         user: int = 0,
         view: str = VIEW,
     ) -> None:
         self.status: int | None = None
         self.control, control = socket.socketpair()
-        limits = [str(number) for number in (control.fileno(), memory, file_size, processes, user)]
-        self.supervisor = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-B", str(SUPERVISOR), *limits, view, str(folder), *program],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            env={name: value for name, value in os.environ.items() if not name.startswith(OURS)} | (environment or {}),
-            pass_fds=[control.fileno(), *descriptors],
-            start_new_session=True,
-        )
+        (output, its_output), (errors, its_errors) = os.pipe(), os.pipe()
+        variables = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        limits, descriptors = (memory, file_size, processes, user), [control.fileno(), its_output, its_errors]
+        how = (variables | (environment or {}), *limits, view.splitlines(), str(folder), [*program])
+        request = marshal.dumps(how)
+        with ONE_AT_A_TIME:
+            requests = supervisors()
+            socket.send_fds(requests, [len(request).to_bytes(4, "big")], descriptors + [pipe] * (pipe > 0))
+            requests.sendall(request)
+            self.supervisor = int(requests.recv(16))  # its process id
         control.close()
-        assert self.supervisor.stdout and self.supervisor.stderr
-        self.output, self.errors = Tail(self.supervisor.stdout), Tail(self.supervisor.stderr)
+        os.close(its_output)
+        os.close(its_errors)
+        self.output, self.errors = (Tail(os.fdopen(each, "rb", buffering=0)) for each in (output, errors))
 
     def signal(self, number: int) -> None:
         """Send the program a signal, unless it has ended."""
@@ -104,21 +117,13 @@ class Program:
 
     def close(self) -> None:
         """Kill the program and all processes that it started. A second call does nothing."""
-        self.control.close()
-        self.supervisor.wait(10)
+        with contextlib.suppress(OSError), self.control:
+            self.control.shutdown(socket.SHUT_WR)  # fails the second time
+            while select.select([self.control], [], [], 10)[0] and self.control.recv(16):
+                pass
         self.output.join(1)
         self.errors.join(1)
         self.status = -9 if self.status is None else self.status
-
-
-def family(pid: int) -> set[int]:
-    """Return a process and its descendants, by their numbers here. Linux only: elsewhere only the process itself."""
-    found = {pid}
-    with contextlib.suppress(OSError):
-        everyone = all_processes()
-        while more := {each for each, parent, _ in everyone if parent in found} - found:
-            found |= more
-    return found
 
 
 def number_here(pid: int, program: Program) -> int:
@@ -128,7 +133,7 @@ def number_here(pid: int, program: Program) -> int:
     """
     if sys.platform != "linux":
         return pid
-    for each in family(program.supervisor.pid):
+    for each in descendants(program.supervisor):
         with contextlib.suppress(OSError):
             status = Path(f"/proc/{each}/status").read_text()
             if re.search(rf"^NSpid:.*\t{pid}$", status, re.MULTILINE):
@@ -166,7 +171,7 @@ def answer(source: str, folder: Path, seconds: float, memory: int = MEMORY) -> o
     """
     read, write = os.pipe()
     try:
-        program = Program(["-", str(write), source], folder, memory=memory, descriptors=[write])
+        program = Program(["-", source], folder, memory=memory, pipe=write)
     finally:
         os.close(write)
     result = Tail(os.fdopen(read, "rb", buffering=0), keep=TOO_MUCH_OUTPUT)

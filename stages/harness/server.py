@@ -76,12 +76,15 @@ class Server:
         """Start the program, on a free port if none is given."""
         self.port = self.port if self.fixed else free_port()
         self.fsync_log = self.folder / f"fsyncs-{self.port}"
+        command = self.target.program(self.port)
+        redis = {command[0], os.path.realpath(command[0])} if VIEW and self.target.is_redis else ()
         self.program = Program(
-            [*self.tracer(self.counting), *self.target.program(self.port), *self.rest],
+            [*self.tracer(self.counting), *command, *self.rest],
             self.target.here or self.folder,
             self.environment(self.counting),
             memory=MEMORY if self.target.folder else 0,
             file_size=self.file_size,
+            view="\n".join([VIEW, *(f"read {path}" for path in redis)]),  # a submission sees none
         )
 
     def log_options(self, appendfsync: str) -> list[str]:
@@ -93,11 +96,10 @@ class Server:
         return []
 
     def environment(self, counting: bool) -> dict[str, str]:
-        """Return variables with which a Python server prints at once, leaves no files, finds `final`, counts fsyncs."""
+        """Return variables with which a Python server prints at once, finds `final`, counts fsyncs."""
         paths = [str(ROOT)] * self.target.is_final + [str(COUNTING)] * counting
         return {
             "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
             "FSYNC_LOG": str(self.fsync_log),
             "FSYNC_DELAY": str(self.fsync_delay),
             "PYTHONPATH": os.pathsep.join(paths),
@@ -159,7 +161,7 @@ class Server:
     def port_is_taken(self) -> bool:
         """Whether another program listens on the port, which in a grading without namespaces may be a neighbour."""
         apart = not self.target.folder or VIEW or self.fixed
-        return not apart and self.program is not None and taken(self.port, self.program.supervisor.pid)
+        return not apart and self.program is not None and taken(self.port, self.program.supervisor)
 
     def connect(self) -> Client:
         """Open a connection to the server."""

@@ -1,29 +1,35 @@
-"""Runs one program under limits, and kills all processes that the program leaves behind.
+"""Runs programs under limits, and kills all processes that they leave behind.
 
-The supervisor is a process between pytest and the code under test. CONTROL is the file descriptor of a socket to
-pytest. Each byte that arrives there is the number of a signal to send to the program. When pytest closes the socket,
-or ends, the supervisor stops the program. At the end it writes the program's exit status to the socket. On Linux every
-orphan among its descendants becomes its child, so that no process escapes by leaving the process group; on other
-systems only the group is killed. With a VIEW (namespaces.py) the supervisor is the first process of namespaces of their
-own, and all that is in them ends with it.
+This process forks a supervisor for each program, which is faster than to start Python for it. Requests come through
+the socket that is its standard input, with the program's standard output and errors, and CONTROL, a socket to pytest.
+Each byte that arrives there is the number of a signal to send to the program. When pytest shuts it down, or ends, the
+supervisor stops the program. At the end it writes the program's exit status there, and closes it when nothing is left.
+On Linux every orphan among its descendants becomes its child, so that no process escapes by leaving the process group;
+on other systems only the group is killed. With a view (namespaces.py) the supervisor is the first process of namespaces
+of their own, and all that is in them ends with it.
 
-    python -I -S -B supervisor.py CONTROL MEMORY FILE_SIZE PROCESSES USER VIEW FOLDER PROGRAM [ARGUMENT ...]
-    python -I -S -B supervisor.py CONTROL MEMORY FILE_SIZE PROCESSES USER VIEW FOLDER - ANSWER SOURCE
-
-The second form runs Python source with FOLDER first on `sys.path`, and writes the literal of what the source names
-`result` to the file descriptor ANSWER. Limits are in bytes, 0 for none. With a limit of PROCESSES all descendants are
-counted, MEMORY is the limit for all of them together, and with a VIEW their network is their own. USER is the number of
-a user, 0 for the same user.
+A program is a command line; or `-` and Python source, which runs with `folder` first on `sys.path`: the literal of what
+it names `result` is written to PIPE. Limits are in bytes, 0 for none. With a limit of `processes` all descendants are
+counted, `memory` is the limit for all of them together, and with a view their network is their own. `user` is the
+number of a user, 0 for the same user.
 """
 
 import contextlib
 import ctypes
+import marshal
 import os
 import resource
 import select
 import signal
+import socket
 import sys
 
+sys.path.insert(0, os.path.dirname(__file__))
+from namespaces import become, enter  # type: ignore[import-not-found]
+
+del sys.path[0], sys.modules["namespaces"]  # a program may have a module of this name
+
+PIPE, CONTROL = 3, 4  # file descriptors
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 PR_CAPBSET_DROP = 24
@@ -34,20 +40,40 @@ COUNTS_APART = [int(part) for part in os.uname().release.split("-")[0].split("."
 
 
 def main() -> None:
-    """Start the program, watch it, kill what it leaves behind, report its exit status."""
-    control, memory, file_size, processes, user = (int(arg) for arg in sys.argv[1:6])
-    view, folder, program = sys.argv[6].splitlines(), sys.argv[7], sys.argv[8:]
-    if view:
-        sys.path.insert(0, os.path.dirname(__file__))
-        from namespaces import enter  # type: ignore[import-not-found]
+    """Fork a supervisor for each request and answer with its process id, until pytest ends."""
+    requests = socket.socket(fileno=0)
+    os.open(os.devnull, os.O_RDONLY)  # number 3: those that are received have higher ones
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for supervisors
+    while (received := socket.recv_fds(requests, 4, 4))[0]:
+        environment, *how = marshal.loads(requests.recv(int.from_bytes(received[0], "big"), socket.MSG_WAITALL))
+        if child := os.fork():
+            requests.send(b"%d" % child)
+            os.closerange(CONTROL, CONTROL + 4)
+            continue
+        requests.detach()
+        for number, descriptor in enumerate((3, *received[1][1:])):  # the first that is received is CONTROL
+            os.dup2(descriptor, number)
+        os.closerange(CONTROL + 1, CONTROL + 4)
+        os.environ.clear()
+        os.environ.update(environment)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.setsid()
+        os.umask(0o022)
+        supervise(*how)
+        os._exit(0)
 
-        del sys.path[0], sys.modules["namespaces"]  # the program may have a module of this name
-        enter(view, user, network=processes > 0)
+
+def supervise(
+    memory: int, file_size: int, processes: int, user: int, view: list[str], folder: str, program: list[str]
+) -> None:
+    """Start the program, watch it, kill what it leaves behind, report its exit status."""
+    if view:
+        enter(view, user, processes > 0, CONTROL)
     elif sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     child = os.fork()
     if child == 0:
-        os.close(control)
+        os.close(CONTROL)
         os.setsid()
         limit(0 if processes else memory, file_size)
         if processes and (user or (view and COUNTS_APART)):
@@ -58,11 +84,11 @@ def main() -> None:
             disarm()
         os.chdir(folder)
         run(program)
-    status = watch(child, control, processes, memory)
+    status = watch(child, processes, memory)
     if not view:
         end_everything(child)
     if status is not None:
-        os.write(control, str(status).encode())
+        os.write(CONTROL, str(status).encode())
 
 
 def limit(memory: int, file_size: int) -> None:
@@ -86,17 +112,10 @@ def disarm() -> None:
         libc.capset((ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)())  # … and for this one
 
 
-def become(user: int) -> None:
-    """Become another user for good."""
-    os.setgroups([])
-    os.setgid(user)
-    os.setuid(user)
-
-
 def run(program: list[str]) -> None:
     """Replace this process by the program; never returns."""
     if program[0] == "-":
-        run_source(int(program[1]), program[2])
+        run_source(program[1])
     try:
         os.execvp(program[0], program)
     except OSError as error:
@@ -104,7 +123,7 @@ def run(program: list[str]) -> None:
         os._exit(127)
 
 
-def run_source(answer: int, source: str) -> None:
+def run_source(source: str) -> None:
     """Run the source and write its `result`; print the traceback of an exception, without the harness's frames."""
     sys.path.insert(0, os.getcwd())
     names: dict[str, object] = {"__name__": "the checkpoint"}
@@ -113,7 +132,7 @@ def run_source(answer: int, source: str) -> None:
         exec(compile(source, "<the checkpoint>", "exec"), names)
         text = memoryview(repr(names["result"]).encode())
         while text:
-            text = text[os.write(answer, text) :]
+            text = text[os.write(PIPE, text) :]
     except BaseException as error:
         import traceback
 
@@ -127,7 +146,7 @@ def run_source(answer: int, source: str) -> None:
     os._exit(status)
 
 
-def watch(child: int, control: int, processes: int, memory: int) -> int | None:
+def watch(child: int, processes: int, memory: int) -> int | None:
     """Pass signals on until the program ends; return its exit status.
 
     Return None when pytest has closed the socket, or when the program is over a limit.
@@ -140,21 +159,21 @@ def watch(child: int, control: int, processes: int, memory: int) -> int | None:
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:
             return os.waitstatus_to_exitcode(status)
-        ready, _, _ = select.select([control, wakeup], [], [], COUNT_EVERY if processes else None)
+        ready, _, _ = select.select([CONTROL, wakeup], [], [], COUNT_EVERY if processes else None)
         if processes and (what := too_much(processes, memory)):
             print(f"ended: {what}", file=sys.stderr, flush=True)
             return None
         if wakeup in ready:
             os.read(wakeup, 512)
-        if control in ready:
-            number = os.read(control, 1)
+        if CONTROL in ready:
+            number = os.read(CONTROL, 1)
             if not number:
                 return None
             os.kill(child, number[0])
 
 
 def end_everything(child: int) -> None:
-    """Kill the program's process group, then every other child of this process, until there is none."""
+    """Kill the program's process group, then all descendants of this process, until there is none."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child, signal.SIGKILL)
     while True:
@@ -163,44 +182,35 @@ def end_everything(child: int) -> None:
                 continue
         except ChildProcessError:
             return
-        for pid in children() if sys.platform == "linux" else [child]:
-            os.kill(pid, signal.SIGKILL)
+        for pid in descendants(os.getpid()) or [child]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         os.waitpid(-1, 0)
 
 
 def too_much(processes: int, memory: int) -> str:
     """Count the descendants of this process and add up their memory; return which limit is exceeded, "" for none."""
-    family, found, pages = [os.getpid()], 0, 0
-    everyone = all_processes() if sys.platform == "linux" else []
-    while family:
-        parent = family.pop()
-        own = [(pid, size) for pid, its_parent, size in everyone if its_parent == parent]
-        family += [pid for pid, _ in own]
-        found += len(own)
-        pages += sum(size for _, size in own)
-    if found > processes:
+    found = descendants(os.getpid())
+    if len(found) > processes:
         return f"more than {processes} processes"
-    if memory and pages * resource.getpagesize() > memory:
+    if memory and sum(found.values()) * resource.getpagesize() > memory:
         return f"more than {memory >> 20} MB of memory in all"
     return ""
 
 
-def all_processes() -> list[tuple[int, int, int]]:
-    """List all processes, zombies included: process id, parent's process id, pages in memory."""
-    found = []
-    for name in filter(str.isdecimal, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{name}/stat", "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()
-        except OSError:  # the process has just ended
-            continue
-        found.append((int(name), int(fields[1]), int(fields[21])))
+def descendants(ancestor: int) -> dict[int, int]:
+    """Return the descendants of a process, zombies included: process id -> pages in memory. Linux only."""
+    everyone = []
+    for name in filter(str.isdecimal, os.listdir("/proc") if sys.platform == "linux" else ()):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:  # it may just have ended
+            fields = file.read().rpartition(b")")[2].split()
+            everyone.append((int(name), int(fields[1]), int(fields[21])))
+    family, found = [ancestor], dict[int, int]()
+    for parent in family:
+        own = {pid: pages for pid, its_parent, pages in everyone if its_parent == parent}
+        found |= own
+        family += own
     return found
-
-
-def children() -> list[int]:
-    """List the process ids of the children of this process."""
-    return [pid for pid, parent, _ in all_processes() if parent == os.getpid()]
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,12 +111,17 @@ def assess(
     begin = time.monotonic()
     tell = changed or (lambda grade: None)
     with place(mode) as here:
-        prepare(here.task, stage, extra)
+        lay_out(stage, here.task, chain=True)  # without any solution that the submission could find
+        if extra:
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(extra, here.task / "stages" / stage_folder(stage).name / "extra", ignore=ignore)
         try:
             code, refused = take(source, here.code, stage), ""
         except Refused as refusal:
             code, refused = here.code, str(refusal)
         here.hand_over()
+        with suppress(FileExistsError):  # each of its programs need not compile all modules again
+            (code / "__pycache__").symlink_to(here.scratch)
         everything = [f"stages/{stage_folder(stage).name}"]
         run(grade, here, code, limits, tell, [*everything, "--collect-only"] if refused else everything)
         if refused:
@@ -127,21 +133,8 @@ def assess(
     return grade
 
 
-def prepare(task: Path, stage: int, extra: Path | None) -> None:
-    """Write the checkpoint and all that it needs into `task`, without any solution that the submission could find."""
-    lay_out(stage, task, chain=True)
-    if extra:
-        ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(extra, task / "stages" / stage_folder(stage).name / "extra", ignore=ignore)
-
-
 def run(
-    grade: Grade,
-    here: Place,
-    code: Path,
-    limits: Limits,
-    tell: Callable[[Grade], None],
-    tests: Sequence[str],
+    grade: Grade, here: Place, code: Path, limits: Limits, tell: Callable[[Grade], None], tests: Sequence[str]
 ) -> None:
     """Run pytest on tests until it ends, its time is over, or the supervisor stops it; update the grade.
 
@@ -151,8 +144,8 @@ def run(
     args = [
         *(sys.executable, "-B", "-m", "pytest", *tests, f"--seed={limits.seed}"),
         *(f"--target={code}", f"--target-stage={grade.stage}"),
-        *("-p", "stages.harness.outcome_pipe", f"--outcome-pipe={write}", f"--patience={limits.patience}"),
-        *("-q", "-p", "no:cacheprovider", f"--basetemp={here.scratch / 'pytest'}"),
+        *("-p", "stages.harness.outcome_pipe", f"--patience={limits.patience}", "-q"),
+        *("-p", "no:cacheprovider", f"--basetemp={here.scratch / 'pytest'}"),
     ]
     environment = {
         "LC_ALL": "C.UTF-8",

@@ -30,14 +30,10 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on: do not grade again what --out has a grade of")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="grade this submission again")
     parser.add_argument("--isolation", choices=sorted({mode.name for mode in MODES}), help="default: the best here")
-    parser.add_argument(
-        "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="how many submissions at a time"
-    )
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="how many at a time")
     parser.add_argument("--timeout", type=float, default=Limits.seconds, metavar="S", help="seconds for one submission")
     parser.add_argument("--memory", type=int, default=Limits.memory, metavar="MB", help="memory for one submission")
-    parser.add_argument(
-        "--patience", type=float, default=Limits.patience, metavar="S", help="seconds to wait for a reply"
-    )
+    parser.add_argument("--patience", type=float, default=Limits.patience, metavar="S", help="seconds for a reply")
     parser.add_argument("--seed", type=int, default=Limits.seed, metavar="N", help="the seed of keys and values")
 
 

@@ -38,9 +38,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write")
     parser.add_argument("--column", default="Grade", metavar="TITLE", help="where the points go (default: Grade)")
     parser.add_argument("--due", type=moment, metavar="TIME", help="when it was due, for example 2026-11-20T18:00")
-    parser.add_argument(
-        "--late", type=float, metavar="PERCENT", help="of all points: what each day begun after it costs"
-    )
+    parser.add_argument("--late", type=float, metavar="PERCENT", help="of all points: what each day begun costs")
 
 
 def run(options: argparse.Namespace) -> int:

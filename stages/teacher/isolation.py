@@ -94,7 +94,7 @@ class Place:
     code: Path
     scratch: Path
 
-    def program(self, args: Sequence[str], environment: dict[str, str], memory: int = 0, pipe: int = -1) -> Program:
+    def program(self, args: Sequence[str], environment: dict[str, str], memory: int = 0, pipe: int = 0) -> Program:
         """Start pytest, or another program, in the task's folder, with only these variables."""
         own = [str(self.code), str(self.task / HARNESS / "counting"), *interpreter()]
         home, view = str(self.scratch), ""
@@ -108,7 +108,7 @@ class Place:
             self.task,
             memory=memory,
             file_size=LARGEST_FILE,
-            descriptors=[pipe] if pipe >= 0 else [],
+            pipe=pipe,
             processes=PROCESSES,
             user=self.user,
             view=view,

@@ -164,6 +164,18 @@ def test_a_proxy_to_a_real_redis_does_not_get_the_points_of_the_modules(
     assert any(test["status"] == "passed" for test in tests) is ("in namespaces of its own" not in printed)
 
 
+def test_a_real_redis_reads_what_a_submission_has_written(stages_copy: StagesCopy, tmp_path: Path) -> None:
+    need_redis()
+    if not shutil.which("redis-server"):
+        pytest.skip("there is no redis-server on this machine")
+    stages_copy.shorten(5, "test_a_real_redis_takes_over")
+    write(sources(stage_folder(5)), tmp_path / "one")
+    file = tmp_path / "results.json"
+    stages_copy.desk("grade", "--one", tmp_path / "one", "--stage", "05", "--results", file)
+    (test,) = json.loads(file.read_text())["tests"]
+    assert test["status"] == "passed", test["output"]
+
+
 def test_results_are_written_after_every_test(short: StagesCopy, tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     joins = "        self.server.connections.add(self)\n"

@@ -165,6 +165,25 @@ self.transport.write(data if right else b"wrong")"""
 
 
 @pytest.mark.slow
+def test_what_is_run_again_has_another_hash_seed(short: StagesCopy, tmp_path: Path) -> None:
+    """So a mistake in a module that depends on the order of a set does not fail each time, or never."""
+    own = """
+import os
+
+def test_own(modules):
+    with open(os.path.join(os.environ["TMPDIR"], "seeds"), "a+") as file:
+        print(modules.run("result = hash('key')"), file=file)
+        file.seek(0)
+        assert len(set(file)) > 1
+"""
+    submit(tmp_path / "extra", own, "test_own.py")
+    submit(tmp_path / "one", hostile.REFERENCE)
+    args = ("--one", tmp_path / "one", "--stage", "01", "--results", tmp_path / "results.json")
+    printed = short.desk("grade", *args, "--extra", tmp_path / "extra")[1]
+    assert "racy" in printed, printed
+
+
+@pytest.mark.slow
 def test_the_weakest_mode_says_what_it_does_not_hold(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     weak = desk("grade", tmp_path / "in", "--stage", "01", "--out", tmp_path / "out", "--isolation", "none")

@@ -6,6 +6,7 @@ A little checkpoint is run by a pytest of its own against a folder of bad module
 from __future__ import annotations
 
 import os
+import py_compile
 import runpy
 import shutil
 import socket
@@ -212,6 +213,17 @@ def test_a_report_says_what_a_module_did(on_modules: Run, name: str, said: str, 
     """The report has a sentence about it and a `trouble`, by which failures can be counted."""
     assert said in on_modules.reports[name].replace("'result = 1'", '"result = 1"')
     assert on_modules.properties[name]["trouble"] == trouble
+
+
+def test_code_that_changes_within_a_second_is_compiled_again(tmp_path: Path) -> None:
+    """Python takes bytecode for new if the file has the same second and size as the one that was compiled."""
+    file = write(tmp_path / "target", value="VALUE = 1\n") / "value.py"
+    os.utime(file, (1e9, 1e9))
+    py_compile.compile(str(file))
+    file.write_text("VALUE = 2\n")
+    os.utime(file, (1e9, 1e9))
+    test = "def test_value(modules):\n    modules.check('from value import VALUE as result', 2)\n"
+    assert run(tmp_path, test, str(file.parent)).outcomes == {"test_value": "passed"}
 
 
 def test_a_report_shows_nothing_of_the_harness(on_modules: Run) -> None:

@@ -42,8 +42,8 @@ def test_a_server_whose_port_was_taken_gets_another(
         assert running.port == thief.getsockname()[1]
         running.await_ready()
         assert running.port != thief.getsockname()[1]
-        assert not taken(running.port, running.own_program.supervisor.pid)
-        assert taken(thief.getsockname()[1], running.own_program.supervisor.pid)
+        assert not taken(running.port, running.own_program.supervisor)
+        assert taken(thief.getsockname()[1], running.own_program.supervisor)
     finally:
         running.close()
 

@@ -25,7 +25,7 @@ def handling(text: str, rest: str = "") -> str:
     return rest + REFERENCE.replace(ECHO, lines)
 
 
-# Yields the process ids of the parents: the supervisor, pytest
+# Yields the process ids of the parents: the supervisor, the one that has forked it, pytest
 UPWARDS = """
 import os, shutil, sys
 
@@ -42,7 +42,7 @@ def upwards(steps):
             return
 
 def folders():
-    for pid in upwards(2):
+    for pid in upwards(3):
         try:
             with open(f"/proc/{pid}/cmdline") as file:
                 args = file.read().split(chr(0))
@@ -61,7 +61,7 @@ for folder in folders():
                 file.write("import os; os._exit(0)")
         except OSError:
             pass
-for pid in upwards(2):
+for pid in upwards(3):
     for number in range(3, 40):
         for test in "test_what_a_client_sends_comes_back", "test_megabytes_come_back_in_order":
             name = f"stages/01-echo-server/test_checkpoint.py::{test}"
@@ -109,7 +109,7 @@ SINGLE: dict[str, str] = {
     "prints-without-end": beginning("while True:\n    print('x' * 10000)"),
     "patches-the-harness": handling("pass", UPWARDS + FORGE),
     "deletes-the-tests": handling("pass", UPWARDS + DELETE),
-    "kills-pytest": handling("pass", UPWARDS + "for pid in reversed(list(upwards(2))):\n    os.kill(pid, 9)\n"),
+    "kills-pytest": handling("pass", UPWARDS + "for pid in reversed(list(upwards(3))):\n    os.kill(pid, 9)\n"),
     "opens-the-port-first": beginning(SQUAT),
     "syntax-error": REFERENCE + "\ndef (:\n",
 }
