@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from typing import NamedTuple, TypeVar
 
+from ...data.intset import least_of, width_of
 from ...data.kinds import PIECE
 from .crc import CHUNK, crc64
 from .cursor import BadSnapshot, Cursor
@@ -158,7 +159,12 @@ def read_value(cursor: Cursor, code: int, key: bytes) -> Iterator[Args]:
         yield [b"SET", key, cursor.string()]
     elif code in FORMS or code in STREAMS:
         try:
-            yield from read_stream(key, code, cursor) if code in STREAMS else pieces(key, FORMS[code], cursor)
+            if code in STREAMS:
+                yield from read_stream(key, code, cursor)
+            elif code == INTSET:
+                yield from read_intset(key, cursor.string())
+            else:
+                yield from pieces(key, FORMS[code], FORMS[code].read(cursor))
         except ValueError as error:
             raise BadSnapshot(start, f"the key {key!r} holds {error}") from None
         except IndexError:
@@ -167,9 +173,18 @@ def read_value(cursor: Cursor, code: int, key: bytes) -> Iterator[Args]:
         raise BadSnapshot(start, f"{code} is no known type of value")
 
 
-def pieces(key: bytes, form: Form, cursor: Cursor) -> Iterator[Args]:
+def read_intset(key: bytes, data: bytes) -> Iterator[Args]:
+    """The requests that recreate an intset. One that is wider than it needs to be has held a wider integer."""
+    numbers = list(intset(data))
+    if numbers and data[0] > width_of([int(numbers[0]), int(numbers[-1])]):
+        wide = b"%d" % least_of(data[0])
+        yield [b"SADD", key, numbers.pop(), wide]
+        yield [b"SREM", key, wide]
+    yield from pieces(key, FORMS[INTSET], iter(numbers))
+
+
+def pieces(key: bytes, form: Form, elements: Iterator[bytes]) -> Iterator[Args]:
     """The requests that recreate a collection, each with up to PIECE elements."""
-    elements = form.read(cursor)
     while args := list(islice(elements, PIECE * form.width)):
         if len(args) % form.width:
             raise ValueError("an odd number of strings that should be pairs")
