@@ -194,7 +194,8 @@ class Rewriter:
         self.copied = 0 if problem else child.info.copied
         try:
             if not problem:
-                self.log.rebase(draft)
+                with self.engine.latency.timed("aof-rename"):
+                    self.log.rebase(draft)
             draft.unlink(missing_ok=True)
         except OSError as error:
             problem = str(error)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from final.latency import SAMPLES
 from stages.harness.server import Server
 from stages.harness.wire import Client, request
 from tests.support.oracle import InProcess, args_of, skip_without_lua
+from tests.support.rewriting import finish
 from tests.support.sequences import shapes
 from tests.support.shared import Shared
 
@@ -197,3 +200,24 @@ def test_a_second_has_one_sample_and_the_oldest_go() -> None:
         latency.add("fork", 0.006)
     assert len(latency.events["fork"].samples) == SAMPLES
     assert peer.ask("LATENCY LATEST") == "*1 *4 $4 fork :1800000160 :6 :9"
+
+
+def test_the_ends_of_children_and_each_eviction_are_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    peer = InProcess(dir=str(tmp_path), maxmemory_policy="allkeys-lru", latency_monitor_threshold=1)
+    monkeypatch.setattr("final.latency.perf_counter", count().__next__)  # whatever is timed takes a second
+    peer.ask("SET k v")
+    peer.ask("BGREWRITEAOF")
+    finish(peer)
+    assert b"aof-rename" in events(peer)
+    peer.ask("BGSAVE")
+    peer.ask("FLUSHALL")
+    assert b"rdb-unlink-temp-file" in events(peer)
+    peer.ask("SET k v")
+    peer.ask("CONFIG SET maxmemory 1")
+    peer.ask("GET k")
+    assert {b"eviction-cycle", b"eviction-del"} <= events(peer)
+
+
+def events(peer: InProcess) -> set[bytes]:
+    """The events so far."""
+    return {line[0] for line in lists(peer.answer([b"LATENCY", b"LATEST"]))}
