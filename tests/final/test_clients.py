@@ -498,7 +498,7 @@ def test_small_integers_are_shared_as_in_redis(servers: list[Shared]) -> None:
 MOVED = """
     SET a x | GET a | GET a | RENAME a b | OBJECT FREQ b | COPY b c | OBJECT FREQ c | OBJECT FREQ b | GET b | MOVE b 1
     SELECT 1 | OBJECT FREQ b | SET d x | GET d | SWAPDB 0 1 | SELECT 0 | OBJECT FREQ d | OBJECT FREQ b | RENAMENX b e
-    OBJECT FREQ e | SELECT 1 | OBJECT FREQ c
+    OBJECT FREQ e | SELECT 1 | OBJECT FREQ c | WATCH c | OBJECT FREQ c
 """
 
 
