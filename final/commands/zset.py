@@ -146,6 +146,8 @@ def allowed(old: float, new: float, options: set[bytes]) -> bool:
 @complexity("O(log(N)) for N members")
 def zincrby(db: Store, key: bytes, increment: bytes, member: bytes) -> Value:
     """ZINCRBY key increment member: add to the member's score; answer with the sum."""
+    if increment.lower() in ZADD_OPTIONS:
+        raise syntax_error()
     return set_scores(db, key, [(parse_score(increment), member)], {b"incr"})
 
 

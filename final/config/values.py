@@ -88,7 +88,7 @@ class Percentiles(tuple[float, ...]):
     @classmethod
     def parse(cls, text: str) -> "Percentiles":
         """Raises ValueError with Redis's text."""
-        numbers = [parse_float(arg.encode()) for arg in text.split(" ")] if text else []
+        numbers = [parse_float(arg.encode(errors="replace")) for arg in text.split(" ")] if text else []
         if None in numbers:
             raise ValueError("Invalid latency-tracking-info-percentiles parameters")
         if any(number is None or not 0 <= number <= 100 for number in numbers):

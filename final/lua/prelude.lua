@@ -452,4 +452,10 @@ local function load_library(text)
     return nil, "Error registering functions: " .. (killed and "ERR FUNCTION LOAD timeout" or problem)
 end
 
-return load_script, run, rawget, null, load_library
+-- The digits of a double that a script returns: lupa would make an integer of -0.
+local function double(reply)
+    local number = rawget(reply, "double")
+    return type(number) == "number" and format("%.17g", number) or nil
+end
+
+return load_script, run, rawget, double, null, load_library

@@ -35,6 +35,20 @@ def parse_integer(text: bytes) -> int | None:
     return number if number is not None and b"%d" % number == text and -(2**63) <= number < 2**63 else None
 
 
+_INT = re.compile(rb"[ \t\n\v\f\r]*+([+-]?)0*(\d{1,20})")
+
+
+def atoi(text: bytes) -> int:
+    """Parse an int of 32 bits as C's `atoi`: what does not belong to a number ends it.
+
+    >>> atoi(b"2"), atoi(b" +1x"), atoi(b"-"), atoi(b"4294967297")
+    (2, 1, 0, 1)
+    """
+    parts = _INT.match(text)
+    number = max(min(int(parts[1] + parts[2]), 2**63 - 1), -(2**63)) if parts else 0
+    return (number + 2**31) % 2**32 - 2**31
+
+
 _UNSIGNED = re.compile(rb"[ \t\n\v\f\r]*+([+-]?)0*(\d{1,20})")
 
 
