@@ -8,6 +8,7 @@ from typing import Any
 
 from ..protocol.numeric import parse_float, parse_memory
 
+MOST_ADDRESSES = 16  # in `bind` (CONFIG_BINDADDR_MAX)
 NAME_MAX = 255  # bytes in a file name
 NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 CLASSES = {"normal": "normal", "slave": "replica", "replica": "replica", "pubsub": "pubsub"}
@@ -135,6 +136,13 @@ def not_empty(text: str) -> str:
     if not text:
         raise ValueError("argument must not be empty")
     return text
+
+
+def addresses(text: str) -> str:
+    """Return addresses to listen on, in `text`. Raises ValueError if there are none, or too many."""
+    if len(text.split(" ")) > MOST_ADDRESSES:
+        raise ValueError("Too many bind addresses specified.")
+    return not_empty(text)
 
 
 def parse_octal(text: str) -> "Octal":
