@@ -137,6 +137,25 @@ def test_a_call_that_waits_is_measured_when_it_is_served(server: Server) -> None
     assert histogram(other, "blpop")[1][1] == 1
 
 
+def test_a_call_that_has_timed_out_is_in_no_histogram(servers: list[Shared]) -> None:
+    told = []
+    for shared in servers:
+        client, other = shared.clean().connect(), shared.server.connect()
+        client.ask("CONFIG", "RESETSTAT")
+        client.ask("BLPOP", "none", "0.01")
+        found = [histogram(other, "blpop")]
+        number = str(client.ask("CLIENT", "ID"))
+        for how in ("TIMEOUT", "ERROR"):
+            client.send(request("BLPOP", "none", 0))
+            while other.ask("CLIENT", "UNBLOCK", number, how) != 1:
+                pass
+            client.read_reply()
+            counted = numbers(other, "blpop")
+            found.append((histogram(other, "blpop")[1][1], counted["calls"], counted["failed_calls"]))
+        told.append(found)
+    assert told[0] == told[1]
+
+
 def test_long_durations_are_rounded_and_their_sum_is_kept() -> None:
     stats = CallStats()
     durations = range(1, 50_000, 7)
