@@ -5,9 +5,11 @@ second the longest one is kept.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
+from time import perf_counter
 
 from .config.options import Options
 
@@ -50,6 +52,13 @@ class Latency:
         """Keep an event if it took long."""
         if seconds >= self.least:
             self.events.setdefault(event, Series()).add(self.clock() // 1000, int(seconds * 1000))
+
+    @contextmanager
+    def timed(self, event: str) -> Iterator[None]:
+        """Keep what the block does as an event, if it takes long."""
+        began = perf_counter()
+        yield
+        self.add(event, perf_counter() - began)
 
     def add_fork(self, seconds: float) -> None:
         """A child process was forked, which took so long."""

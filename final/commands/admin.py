@@ -37,13 +37,12 @@ def config(subcommand: bytes, *arguments: bytes) -> Value:
 def config_get(engine: Engine, parameter: bytes, *parameters: bytes) -> Value:
     """CONFIG GET parameter [parameter ...]: answer with the options whose names match a pattern, and their values."""
     names = [name.encode() for name in NAMES]
-    found = {}
+    found: dict[bytes, bytes] = {}  # each name as it came first: in lower case, or as the client typed it
     for pattern in (parameter, *parameters):
-        if pattern.lower() in names:
-            found[pattern] = engine.options.get(pattern.lower().decode())
-        else:
-            found |= {name: engine.options.get(name.decode()) for name in filter(matcher(pattern.lower()), names)}
-    return found
+        wanted = [pattern] if pattern.lower() in names else filter(matcher(pattern.lower()), names)
+        for name in wanted:
+            found.setdefault(name.lower(), name)
+    return {name: engine.options.get(lower.decode()) for lower, name in found.items()}
 
 
 def passwords(args: list[bytes]) -> list[int]:
@@ -66,7 +65,8 @@ def config_set(engine: Engine, client: Client, parameter: bytes, value: bytes, *
     args = [arg.decode(errors="surrogateescape") for arg in (parameter, value, *more)]
     if len(args) % 2:
         raise syntax_error()
-    before = engine.options.set(list(zip(args[::2], args[1::2], strict=True)))
+    values = [arg.partition("\0")[0] for arg in args[1::2]]  # as C reads a text
+    before = engine.options.set(list(zip(args[::2], values, strict=True)))
     if where_to_listen(before):
         try:
             engine.listen()

@@ -94,9 +94,12 @@ def bit_range(length: int, args: Sequence[bytes], *, in_order: bool = False) -> 
     """
     if len(args) > 3:
         raise syntax_error()
-    start, end = integer(args[0]), integer(args[1]) if len(args) > 1 else -1
-    unit = args[2].lower() if len(args) > 2 else b"byte"
-    if unit not in (b"byte", b"bit"):
+    start, unit = integer(args[0]), args[2].lower() if len(args) > 2 else b"byte"
+    wrong = unit not in (b"byte", b"bit")
+    if wrong and not in_order:  # BITCOUNT looks at the end first
+        raise syntax_error()
+    end = integer(args[1]) if len(args) > 1 else -1
+    if wrong:
         raise syntax_error()
     size = 8 if unit == b"byte" else 1
     total = length * 8 // size

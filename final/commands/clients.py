@@ -239,6 +239,7 @@ def client_unblock(engine: Engine, client_id: bytes, reason: bytes = b"TIMEOUT")
     if reason.lower() == b"error":
         engine.waiting.unblock(target, ReplyError("UNBLOCKED client unblocked via CLIENT UNBLOCK"))
     else:
-        engine.waiting.time_out(parked)
+        engine.waiting.unblock(target, parked.wait.timed_out())
+        engine.counters.calls.failed[parked.command.name] += 1  # as in Redis, which counts it as an error, too
     engine.slowlog.keep(target, parked.command, parked.args, parked.took)
     return 1

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..data.intset import integers, width_of
 from ..data.kinds import KINDS
 from ..data.packing import LIMITS
 from ..data.store import Store
@@ -14,8 +13,8 @@ from ..engine.command import ASKING, DENYOOM, IN_DANGEROUS, READONLY, RENAMED, S
 from ..engine.context import Engine
 from ..engine.signature import command, complexity
 from ..log.rdb import write
-from ..log.rdb.cursor import BadSnapshot, Cursor
-from ..log.rdb.read import FORMS, HASH_LISTPACK, INTSET, ZSET_LISTPACK, WrongDump, read_dump
+from ..log.rdb.cursor import BadSnapshot
+from ..log.rdb.read import FORMS, HASH_LISTPACK, ZSET_LISTPACK, WrongDump, read_dump
 from ..protocol.errors import ReplyError, syntax_error
 from ..protocol.writer import Value
 
@@ -53,7 +52,7 @@ def create(
     deadline = integer(ttl)
     if deadline < 0:
         raise ReplyError("ERR Invalid TTL value, must be >= 0")
-    value = rebuilt(engine, payload)
+    value, encoding = rebuilt(engine, payload)
     if deadline and b"absttl" not in chosen:
         deadline += db.unit.now
     if exists:
@@ -63,7 +62,7 @@ def create(
             db.changed(key, log=(b"DEL", key), event="del")
         return "OK"
     db.put(key, value, deadline or None)
-    db.remember(key, packed_as(value, payload))
+    db.remember(key, encoding)
     absolute = [b"ABSTTL"] if deadline and b"absttl" not in chosen else []
     log = (name, key, b"%d" % deadline, payload, *options, *absolute)
     db.changed(key, log=log)
@@ -94,8 +93,11 @@ def parse_options(args: Sequence[bytes]) -> dict[bytes, int]:
     return chosen
 
 
-def rebuilt(engine: Engine, payload: bytes) -> Any:
-    """Return the value that DUMP answered with `payload`: made in an empty database. Raises ReplyError."""
+def rebuilt(engine: Engine, payload: bytes) -> tuple[Any, str | None]:
+    """Return the value that DUMP answered with `payload`, and what is to be remembered of its encoding.
+
+    It is made in an empty database. Raises ReplyError.
+    """
     scratch = Store(0, Unit())
     nobody = Client(id=0, db=scratch)
     try:
@@ -110,23 +112,20 @@ def rebuilt(engine: Engine, payload: bytes) -> Any:
     value = scratch.peek(b"")
     if value is None:  # an empty collection
         raise ReplyError("ERR Bad data format")
-    return value
+    return value, packed_as(value, payload[0]) or scratch.remembered(b"")
 
 
-def packed_as(value: Any, payload: bytes) -> str | None:
+def packed_as(value: Any, form: int) -> str | None:
     """Return what is to be remembered of the encoding of a value, which was packed where the limits are others.
 
-    Redis checks only the number of elements again, and an intset keeps its width.
+    Redis checks only the number of elements again.
     """
-    form, encoding = payload[0], KINDS[type(value)].encoding(value)
+    encoding = KINDS[type(value)].encoding(value)
     if form == ZSET_LISTPACK:
         value.small = len(value) <= LIMITS.zset_max_listpack_entries
     elif form == HASH_LISTPACK and encoding == "hashtable" and len(value) <= LIMITS.hash_max_listpack_entries:
         LIMITS.lowered = True  # from now on there may be a value that is packed and beyond the limits
         return "listpack"
-    elif form == INTSET and encoding == "intset":
-        width = Cursor(payload[1:]).string()[0]
-        return f"intset-{width}" if width > width_of(integers(value) or [0]) else None
     return None
 
 

@@ -9,7 +9,7 @@ from ..data.store import Store
 from ..engine.command import DENYOOM, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.signature import command, complexity
 from ..protocol.errors import ReplyError, not_a_float, syntax_error
-from ..protocol.numeric import parse_float
+from ..protocol.numeric import parse_double
 from ..protocol.writer import NULL_ARRAY, Digits, Value
 from .zset import SORTED_SET, set_scores
 
@@ -20,7 +20,7 @@ UNITS = {b"m": 1.0, b"km": 1000.0, b"ft": 0.3048, b"mi": 1609.34}  # in meters
 
 def parse_point(longitude: bytes, latitude: bytes) -> Point:
     """Parse a longitude and a latitude in degrees. Raises ReplyError."""
-    point = parse_float(longitude), parse_float(latitude)
+    point = parse_double(longitude), parse_double(latitude)
     if point[0] is None or point[1] is None:
         raise not_a_float()
     if not (abs(point[0]) <= geohash.MAX_LONGITUDE and abs(point[1]) <= geohash.MAX_LATITUDE):

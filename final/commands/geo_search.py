@@ -11,7 +11,7 @@ from ..engine.args import OptionCursor, integer
 from ..engine.command import DENYOOM, MOVABLEKEYS, READONLY, WRITE, Group
 from ..engine.signature import command, complexity
 from ..protocol.errors import NamingError, ReplyError, syntax_error
-from ..protocol.numeric import parse_float
+from ..protocol.numeric import parse_double
 from ..protocol.writer import Value
 from .geo import parse_point, parse_unit, place, shown_distance, shown_point
 from .zset import SORTED_SET
@@ -22,7 +22,7 @@ GROUP = Group("geo", "@geo", "z")
 
 def parse_length(arg: bytes, name: str) -> float:
     """Parse a radius, width or height, without its unit. Raises ReplyError."""
-    length = parse_float(arg)
+    length = parse_double(arg)
     if length is None:
         raise ReplyError(f"ERR need numeric {name}")
     return length
@@ -185,9 +185,9 @@ def answer(db: Store, search: Search, event: str = "georadiusstore") -> Value:
         what = "GEOSEARCHSTORE" if event == "geosearchstore" else "STORE option in GEORADIUS"
         raise ReplyError(f"ERR {what} is not compatible with WITHDIST, WITHHASH and WITHCOORD options")
     if not search.centered:
-        raise NamingError("ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for {}")
+        raise NamingError("ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for {0}")
     if not search.sized:
-        raise NamingError("ERR exactly one of BYRADIUS and BYBOX can be specified for {}")
+        raise NamingError("ERR exactly one of BYRADIUS and BYBOX can be specified for {0}")
     if b"any" in search.options and not search.count:
         raise ReplyError("ERR the ANY argument requires COUNT argument")
     results = [] if search.held is None else search.results()

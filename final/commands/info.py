@@ -114,8 +114,7 @@ def about_memory(engine: Engine) -> Fields:
         "maxmemory": engine.options.maxmemory,
         "maxmemory_human": human(engine.options.maxmemory),
         "maxmemory_policy": engine.options.maxmemory_policy,
-        **{f"{name}_ratio": "1.00" for name in UNKNOWN},
-        **{f"{name}_bytes": 0 for name in UNKNOWN},
+        **{f"{name}_{unit}": value for name in UNKNOWN for unit, value in (("ratio", "1.00"), ("bytes", 0))},
         "mem_not_counted_for_evict": backlog,
         "mem_replication_backlog": backlog,
         "mem_total_replication_buffers": backlog,
@@ -176,7 +175,7 @@ def about_persistence(engine: Engine) -> Fields:
     info = child.info if child is not None else ChildInfo(total=0)
     no_modules = {"module_fork_in_progress": 0, "module_fork_last_cow_size": 0}
     ours = {**info.state(), **engine.snapshots.state(), **engine.rewriter.state()}
-    return {"loading": 0, "async_loading": 0, **ours, **no_modules}
+    return {"loading": 0, "async_loading": 0, **ours, **no_modules, **engine.rewriter.state_of_log()}
 
 
 def about_work(engine: Engine) -> Fields:
@@ -196,6 +195,9 @@ def about_work(engine: Engine) -> Fields:
         "instantaneous_input_repl_kbps": f"{counters.rate(4) / 1024:.2f}",
         "instantaneous_output_repl_kbps": f"{counters.rate(5) / 1024:.2f}",
         "rejected_connections": counters.connections_rejected,
+        "sync_full": engine.primary.full_syncs,
+        "sync_partial_ok": engine.primary.partial_syncs,
+        "sync_partial_err": engine.primary.refused_syncs,
         "expired_keys": counters.expired,
         "expired_stale_perc": "0.00",
         "expired_time_cap_reached_count": counters.unfinished_expiry,
@@ -206,9 +208,6 @@ def about_work(engine: Engine) -> Fields:
         "current_eviction_exceeded_time": counters.excess(engine.steady()),
         "keyspace_hits": engine.stores[0].unit.hits,
         "keyspace_misses": engine.stores[0].unit.misses,
-        "sync_full": engine.primary.full_syncs,
-        "sync_partial_ok": engine.primary.partial_syncs,
-        "sync_partial_err": engine.primary.refused_syncs,
         "pubsub_channels": len(engine.pubsub.channels),
         "pubsub_patterns": len(engine.pubsub.patterns),
         "pubsubshard_channels": len(engine.pubsub.shard_channels),

@@ -23,7 +23,7 @@ from ..engine.command import (
 )
 from ..engine.signature import Args, command, complexity
 from ..protocol.errors import ReplyError, syntax_error, wrong_type
-from ..protocol.numeric import strtod
+from ..protocol.numeric import out_of_range, strtod
 from ..protocol.writer import Value
 from .hashes import HASH
 from .lists import LIST
@@ -181,7 +181,7 @@ def in_order(db: Store, elements: list[bytes], request: Request) -> list[bytes]:
 def number(weight: bytes) -> float:
     """Parse a weight as a number. Raises ReplyError if it is not one."""
     value = strtod(weight)
-    if value is None:
+    if value is None or out_of_range(weight, value):
         raise ReplyError("ERR One or more scores can't be converted into double")
     return value
 

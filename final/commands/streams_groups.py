@@ -12,7 +12,7 @@ from ..data.unit import NO_EVENT, UNLOGGED
 from ..engine.args import OptionCursor
 from ..engine.command import DENYOOM, REPLY_FIRST, WRITE, Group
 from ..engine.signature import command, complexity
-from ..protocol.errors import ReplyError, wrong_subcommand
+from ..protocol.errors import ReplyError, wrong_options
 from ..protocol.writer import Value
 from .streams import STREAM, parse_bound, parse_id
 
@@ -94,7 +94,7 @@ def stream_of_group(db: Store, key: bytes, name: bytes | None) -> Stream:
     return held
 
 
-def parse_group_options(name: bytes, options: Sequence[bytes], mkstream: bool) -> tuple[int | None, bool]:
+def parse_group_options(options: Sequence[bytes], mkstream: bool) -> tuple[int | None, bool]:
     """Parse `[MKSTREAM] [ENTRIESREAD entries-read]`; return the latter or None, and whether MKSTREAM is there."""
     read, make = -1, False
     cursor = OptionCursor(options)
@@ -106,7 +106,7 @@ def parse_group_options(name: bytes, options: Sequence[bytes], mkstream: bool) -
             if read < -1:
                 raise ReplyError("ERR value for ENTRIESREAD must be positive or -1")
         else:
-            raise wrong_subcommand("XGROUP", name)
+            raise wrong_options("XGROUP")
     return None if read == -1 else read, make
 
 
@@ -116,10 +116,10 @@ def xgroup_create(db: Store, key: bytes, group: bytes, id: bytes, *options: byte
 
     `$` is the last ID. MKSTREAM: make the stream, if it is missing.
     """  # noqa: E501  (the first line is what redis-cli shows)
-    read, make = parse_group_options(b"CREATE", options, mkstream=True)
+    read, make = parse_group_options(options, mkstream=True)
     held = db.get(key, STREAM) if make else stream_of_group(db, key, None)
     if len(options) > 3:
-        raise wrong_subcommand("XGROUP", b"CREATE")
+        raise wrong_options("XGROUP")
     last = (held.last_id if held else 0) if id == b"$" else parse_id(id)
     new = held is None
     held = db.make(key, STREAM)
@@ -133,10 +133,10 @@ def xgroup_create(db: Store, key: bytes, group: bytes, id: bytes, *options: byte
 @command(WRITE, REPLY_FIRST, of="xgroup", keys="RW update")
 def xgroup_setid(db: Store, key: bytes, group: bytes, id: bytes, *options: bytes) -> Value:
     """XGROUP SETID key groupname <id | $> [ENTRIESREAD entries_read]: set the last ID that was delivered to the group."""  # noqa: E501
-    read, _ = parse_group_options(b"SETID", options, mkstream=False)
+    read, _ = parse_group_options(options, mkstream=False)
     held = stream_of_group(db, key, group)
     if len(options) > 2:
-        raise wrong_subcommand("XGROUP", b"SETID")
+        raise wrong_options("XGROUP")
     found = held.groups[group]
     found.last_id, found.entries_read = held.last_id if id == b"$" else parse_bound(id, 0), read
     note(db, key, None, event="xgroup-setid")

@@ -10,7 +10,7 @@ from ..data.stream_node import show_id
 from ..engine.args import integer
 from ..engine.command import READONLY, Group
 from ..engine.signature import command
-from ..protocol.errors import no_such_key, wrong_subcommand
+from ..protocol.errors import no_such_key, wrong_options
 from ..protocol.writer import Value
 from .streams import STREAM, replies
 from .streams_groups import stream_of_group
@@ -55,7 +55,7 @@ def xinfo_stream(db: Store, key: bytes, *options: bytes) -> Value:
         case [b"full", b"count", number]:
             count = integer(number) if integer(number) >= 0 else FEW
         case _:
-            raise wrong_subcommand("XINFO", b"STREAM")
+            raise wrong_options("XINFO")
     most = count or None
     groups = [full_group(held, name, most) for name in sorted(held.groups)]
     return about | {b"entries": replies(held.entries(), most), b"groups": groups}

@@ -37,7 +37,7 @@ class Reading:
         for option in options:
             if option == b"block" and len(options):
                 if client.is_script:
-                    raise NamingError("ERR {} command is not allowed with BLOCK option from scripts")
+                    raise NamingError("ERR {0} command is not allowed with BLOCK option from scripts")
                 self.timeout = parse_milliseconds(options.value())
             elif option == b"count" and len(options):
                 self.count = max(options.integer(), 0) or None

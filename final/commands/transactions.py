@@ -7,6 +7,7 @@ from ..engine.command import (
     ALLOW_BUSY,
     FAST,
     LOADING,
+    NO_TOUCH,
     NOSCRIPT,
     RUNS_QUEUE,
     SKIP_SLOWLOG,
@@ -92,7 +93,7 @@ def discard_queue(engine: Engine, client: Client) -> None:
     engine.watching.unwatch(client)
 
 
-@command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY, UNQUEUED, UNCOUNTED, keys="RO")
+@command(NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY, UNQUEUED, UNCOUNTED, NO_TOUCH, keys="RO")
 @complexity("O(1) for each key")
 def watch(engine: Engine, client: Client, key: bytes, *keys: bytes) -> Value:
     """WATCH key [key ...]: watch the keys: if one changes before EXEC, EXEC runs nothing; answer OK."""

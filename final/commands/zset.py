@@ -1,9 +1,8 @@
 """Commands for sorted sets: members in the order of their scores. Ranges, pops and set operations have own files."""
 
-import re
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice, takewhile
-from math import isinf, isnan
+from math import isnan
 
 from ..data.kinds import KINDS, PIECE, Args, Form, Kind
 from ..data.memory import estimate, pair_size
@@ -18,7 +17,7 @@ from ..engine.context import Engine
 from ..engine.signature import command, complexity
 from ..log.rdb.packed import pack_listpack
 from ..protocol.errors import ReplyError, not_a_float, syntax_error
-from ..protocol.numeric import parse_float
+from ..protocol.numeric import parse_double
 from ..protocol.writer import Value
 from .keys import scan_members
 
@@ -27,7 +26,6 @@ GROUP = Group("sorted-set", "@sortedset", "z")
 SORTED_SET = SortedSet
 ZADD_OPTIONS = {b"nx", b"xx", b"gt", b"lt", b"ch", b"incr"}
 MOST_WHOLE = 2.0**62  # up to this, a listpack has scores that are whole as integers (`double2ll`)
-NOT_ZERO = re.compile(rb"[+-]?(?:[0.]*[1-9]|0x[0.]*[1-9a-f])", re.IGNORECASE)
 
 
 def dump(key: bytes, value: SortedSet) -> Iterator[Args]:
@@ -70,9 +68,9 @@ def written(score: float) -> bytes:
 
 
 def parse_score(arg: bytes) -> float:
-    """Parse a score. Raises `not_a_float`, also for a number that overflows, or underflows to zero."""
-    score = parse_float(arg)
-    if score is None or (isinf(score) and b"n" not in arg.lower()) or (score == 0 and NOT_ZERO.match(arg)):
+    """Parse a score. Raises `not_a_float`."""
+    score = parse_double(arg)
+    if score is None:
         raise not_a_float()
     return score
 
@@ -148,6 +146,8 @@ def allowed(old: float, new: float, options: set[bytes]) -> bool:
 @complexity("O(log(N)) for N members")
 def zincrby(db: Store, key: bytes, increment: bytes, member: bytes) -> Value:
     """ZINCRBY key increment member: add to the member's score; answer with the sum."""
+    if increment.lower() in ZADD_OPTIONS:
+        raise syntax_error()
     return set_scores(db, key, [(parse_score(increment), member)], {b"incr"})
 
 

@@ -119,7 +119,7 @@ def parse_range(args: Sequence[bytes], allowed: tuple[bytes, ...], chosen: Range
 
     `allowed` are the options that this command has. Raises ReplyError.
     """
-    scored = limited = False
+    scored = False
     options = OptionCursor(args)
     for option in options:
         if option not in allowed:
@@ -129,12 +129,12 @@ def parse_range(args: Sequence[bytes], allowed: tuple[bytes, ...], chosen: Range
         elif option == b"rev" and not chosen.reverse:
             chosen.reverse = True
         elif option == b"limit":
-            (chosen.offset, chosen.count), limited = options.limit(), True
+            chosen.offset, chosen.count = options.limit()
         elif option in (b"byscore", b"bylex") and chosen.by == b"rank":
             chosen.by = option.removeprefix(b"by")
         else:
             raise syntax_error()
-    if limited and chosen.by == b"rank":
+    if chosen.count != -1 and chosen.by == b"rank":
         raise ReplyError("ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX")
     if scored and chosen.by == b"lex":
         raise ReplyError("ERR syntax error, WITHSCORES not supported in combination with BYLEX")

@@ -15,6 +15,7 @@ from .values import (
     Limits,
     Percentiles,
     SavePoints,
+    addresses,
     check_name,
     not_empty,
     parse_octal,
@@ -35,7 +36,7 @@ class Options(ValueOptions, TlsOptions):
 
     bind: str = option(
         "127.0.0.1", "addresses to listen on; one with a - before it need not be there", settable=True,
-        read=lambda text, _: not_empty(text),
+        read=lambda text, _: addresses(text),
     )  # fmt: skip
     port: int = option(6379, "port to listen on; 0: none, or any free one if there is no other place to listen on",
                        settable=True, most=65535)  # fmt: skip
@@ -61,8 +62,9 @@ class Options(ValueOptions, TlsOptions):
     daemonize: str = option("no", "leave the terminal, and serve in the background", choices=("yes", "no"))
     pidfile: str = option("", "file to write the process id to")
     supervised: str = option(
-        "no", "tell systemd when the server is ready; auto: if NOTIFY_SOCKET is set", choices=("no", "systemd", "auto")
-    )
+        "no", "tell systemd when the server is ready; auto: if NOTIFY_SOCKET is set; upstart has no effect",
+        choices=("upstart", "systemd", "auto", "no"),
+    )  # fmt: skip
     databases: int = option(16, "how many databases SELECT can choose from", least=1, most=2**31 - 1)
     requirepass: str = option("", "password that clients must send with AUTH", settable=True)
     aclfile: str = option("", "file of the users, for ACL LOAD and ACL SAVE")
@@ -247,19 +249,20 @@ class Options(ValueOptions, TlsOptions):
 
     def set(self, values: list[tuple[str, str]]) -> dict[str, Any]:
         """CONFIG SET: change the named options and return their old values; or raise ReplyError and change none."""
-        parsed: dict[str, Any] = {}
         given: set[str] = set()
-        for argument, value in values:
+        for argument, _ in values:
             name = argument.lower()
             if name not in NAMES:
                 raise ReplyError(f"ERR Unknown option or number of arguments for CONFIG SET - '{argument}'")
-            attribute = NAMES[name]
-            meta = DECLARED[attribute].metadata
             if name in given:
                 raise config_failed(argument, "duplicate parameter")
             given.add(name)
+            meta = DECLARED[NAMES[name]].metadata
             if not meta["settable"]:
                 raise config_failed(argument, f"can't set {'protected' if meta['protected'] else 'immutable'} config")
+        parsed: dict[str, Any] = {}
+        for name, value in ((argument.lower(), value) for argument, value in values):
+            attribute = NAMES[name]
             try:
                 parsed[attribute] = parse(name, value, getattr(self, attribute))
             except ValueError as error:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..protocol.numeric import parse_float, parse_memory
 
+MOST_ADDRESSES = 16  # in `bind` (CONFIG_BINDADDR_MAX)
 NAME_MAX = 255  # bytes in a file name
 NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 CLASSES = {"normal": "normal", "slave": "replica", "replica": "replica", "pubsub": "pubsub"}
@@ -88,7 +89,7 @@ class Percentiles(tuple[float, ...]):
     @classmethod
     def parse(cls, text: str) -> "Percentiles":
         """Raises ValueError with Redis's text."""
-        numbers = [parse_float(arg.encode()) for arg in text.split(" ")] if text else []
+        numbers = [parse_float(arg.encode(errors="replace")) for arg in text.split(" ")] if text else []
         if None in numbers:
             raise ValueError("Invalid latency-tracking-info-percentiles parameters")
         if any(number is None or not 0 <= number <= 100 for number in numbers):
@@ -135,6 +136,13 @@ def not_empty(text: str) -> str:
     if not text:
         raise ValueError("argument must not be empty")
     return text
+
+
+def addresses(text: str) -> str:
+    """Return addresses to listen on, in `text`. Raises ValueError if there are none, or too many."""
+    if len(text.split(" ")) > MOST_ADDRESSES:
+        raise ValueError("Too many bind addresses specified.")
+    return not_empty(text)
 
 
 def parse_octal(text: str) -> "Octal":

@@ -7,7 +7,7 @@ search covers its area with nine cells (Redis: geohash.c, geohash_helper.c). Deg
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import asin, cos, pi, sin, sqrt
+from math import asin, cos, isfinite, nan, pi, sin, sqrt
 
 STEPS = 26  # bits for each coordinate
 MAX_LONGITUDE, MAX_LATITUDE = 180.0, 85.05112878  # as in the Mercator projection of web maps
@@ -153,7 +153,8 @@ class Area:
         width, height = (self.radius, self.radius) if self.radius is not None else (self.width / 2, self.height / 2)
         along = height / EARTH_RADIUS / RADIAN
         wider = latitude - along if latitude < 0 else latitude + along  # the edge that is nearer to a pole
-        across = width / EARTH_RADIUS / cos(wider * RADIAN) / RADIAN
+        narrower = cos(wider * RADIAN) if isfinite(wider) else nan  # as in C
+        across = width / EARTH_RADIUS / narrower / RADIAN
         return longitude - across, latitude - along, longitude + across, latitude + along
 
     def ranges(self) -> Iterator[tuple[int, int]]:
@@ -161,7 +162,8 @@ class Area:
 
         The order is that of Redis: the cell of the center, then north, south, east, west, and the four corners.
         """
-        far = self.radius if self.radius is not None else sqrt((self.width / 2) ** 2 + (self.height / 2) ** 2)
+        width, height = self.width / 2, self.height / 2
+        far = self.radius if self.radius is not None else sqrt(width * width + height * height)
         steps = steps_for(far, self.center[1])
         bounds = self.bounds()
         if steps > 1 and not self.covered(steps, bounds):

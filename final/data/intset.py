@@ -28,6 +28,15 @@ def width_of(numbers: Collection[int]) -> int:
     return next(width for width in WIDTHS if -1 << 8 * width - 1 <= lowest and highest < 1 << 8 * width - 1)
 
 
+def least_of(width: int) -> int:
+    """The least positive integer that takes this many bytes.
+
+    >>> least_of(4), width_of([least_of(8)]), width_of([least_of(8) - 1])
+    (32768, 8, 4)
+    """
+    return 1 << 4 * width - 1
+
+
 def least_width(remembered: str | None) -> int:
     """The bytes that each takes at least, from what is remembered of the encoding.
 

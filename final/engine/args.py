@@ -1,5 +1,6 @@
 """Parsing the arguments of a request: numbers, timeouts, counts, cursors, options. It knows no server."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from math import ceil, isinf
 
@@ -8,6 +9,7 @@ from ..protocol.numeric import LONGEST, long_double, parse_float, parse_integer
 from ..protocol.pattern import matcher
 
 LONG_MAX = 2**63 - 1
+CURSOR = re.compile(rb"([+-]?)0*(\d{1,20})")
 
 
 def integer(arg: bytes) -> int:
@@ -102,13 +104,18 @@ def parse_mpop(
     number = parse_integer(numkeys)
     if number is None or number < 1:
         raise ReplyError("ERR numkeys should be greater than 0")
-    keys, rest = args[:number], [arg.upper() for arg in args[number:]]
-    if not rest or rest[0] not in ends or (rest[1:] and (len(rest) != 3 or rest[1] != b"COUNT")):
+    keys, end, options = args[:number], args[number : number + 1], OptionCursor(args[number + 1 :])
+    if not end or end[0].upper() not in ends:
         raise syntax_error()
-    count = parse_integer(rest[2]) if rest[1:] else 1
-    if count is None or count < 1:
-        raise ReplyError("ERR count should be greater than 0")
-    return keys, rest[0], count
+    counts: list[int] = []
+    for option in options:
+        if option != b"count" or counts or not options:
+            raise syntax_error()
+        count = parse_integer(options.value())
+        if count is None or count < 1:
+            raise ReplyError("ERR count should be greater than 0")
+        counts.append(count)
+    return keys, end[0].upper(), counts[0] if counts else 1
 
 
 def parse_timeout(arg: bytes) -> int:
@@ -118,11 +125,12 @@ def parse_timeout(arg: bytes) -> int:
     (1, 2000)
     """
     seconds = parse_float(arg)
-    if seconds is None or len(arg) >= LONGEST or (isinf(seconds) and long_double(arg) is None):
+    exact = long_double(arg) if seconds == 0 or (seconds is not None and isinf(seconds)) else seconds
+    if seconds is None or exact is None or len(arg) >= LONGEST:
         raise ReplyError("ERR timeout is not a float or out of range")
     if not -0.001 < seconds < 2**63 / 1000:  # in Redis, one that is too long overflows to a negative number
         raise ReplyError("ERR timeout is negative")
-    return ceil(seconds * 1000)
+    return ceil(seconds * 1000) or int(exact != 0 and not arg.startswith(b"-"))
 
 
 def parse_random(args: Sequence[bytes], with_values: bytes = b"") -> tuple[int | None, bool]:
@@ -131,14 +139,14 @@ def parse_random(args: Sequence[bytes], with_values: bytes = b"") -> tuple[int |
     Return the count, or None if it is missing; and whether the flag is there. `with_values` is the name of the flag in
     lower case, or b"" if the command has none.
     """
-    if len(args) > 1 + bool(with_values):
+    if len(args) > 1 and not with_values:
         raise syntax_error()
     if not args:
         return None, False
-    count, paired = integer(args[0]), len(args) == 2
+    count, paired = integer(args[0]), len(args) > 1
     if count < -LONG_MAX:
         raise ReplyError(f"ERR value is out of range, value must between {-LONG_MAX} and {LONG_MAX}")
-    if paired and args[1].lower() != with_values:
+    if paired and [arg.lower() for arg in args[1:]] != [with_values]:
         raise syntax_error()
     if paired and abs(count) > LONG_MAX // 2:  # members and values: twice the count would overflow
         raise ReplyError("ERR value is out of range")
@@ -146,11 +154,16 @@ def parse_random(args: Sequence[bytes], with_values: bytes = b"") -> tuple[int |
 
 
 def parse_cursor(arg: bytes) -> int:
-    """Parse the cursor of SCAN: 0, or a number that an earlier call returned."""
-    digits = arg.lstrip(b"0") or b"0"
-    if not arg.isdigit() or len(digits) > 20 or int(digits) >= 2**64:
+    """Parse the cursor of SCAN: 0, or a number that an earlier call returned; it is read by C's `strtoul` in Redis.
+
+    >>> parse_cursor(b"17"), parse_cursor(b""), parse_cursor(b"-1") == 2**64 - 1
+    (17, 0, True)
+    """
+    parts = CURSOR.fullmatch(arg.partition(b"\0")[0] or b"0")
+    number = int(parts[2]) if parts else 2**64
+    if parts is None or number >= 2**64:
         raise ReplyError("ERR invalid cursor")
-    return int(digits)
+    return -number % 2**64 if parts[1] == b"-" else number
 
 
 def parse_scan_options(args: Sequence[bytes], with_type: bool) -> tuple[Callable[[bytes], object], int, bytes]:

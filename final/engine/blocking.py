@@ -67,6 +67,9 @@ class Waiting:
         """End the wait of a client, and send it `answer`."""
         if client.parked is not None:
             self.counters.served(client.parked.command.name, client.parked.took, answer)
+        self._release(client, answer)
+
+    def _release(self, client: Client, answer: Value) -> None:
         self.unpark(client)
         client.say(answer)
         client.end_request()
@@ -74,7 +77,8 @@ class Waiting:
     def time_out(self, parked: Parked) -> None:
         """Answer a parked command, whose timeout is over. Does nothing if it no longer waits."""
         if parked.client.parked is parked:
-            self.unblock(parked.client, parked.wait.timed_out())
+            self.counters.calls.end_in_vain(parked.command.name, parked.took)
+            self._release(parked.client, parked.wait.timed_out())
 
     def look(self) -> None:
         """Something has happened for which commands wait that wait for no key: answer those that are `ready`."""

@@ -33,10 +33,10 @@ class CallStats:
     def __init__(self) -> None:
         self.tracked, self.untracked = Table(), Table()  # calls while `latency-tracking` is on, and while it is off
         self.track(True)
-        self.waiting: Counter[str] = Counter()  # calls that wait, so that their durations are not known
+        self.waiting: Counter[str] = Counter()  # calls that wait, or have timed out, whose durations are not shown
         self.rejected: Counter[str] = Counter()  # requests that were not executed
         self.failed: Counter[str] = Counter()  # errors in replies
-        self._lost: Counter[str] = Counter()  # microseconds that were lost when durations were rounded
+        self._lost: Counter[str] = Counter()  # microseconds that are in no duration
 
     def track(self, on: bool) -> None:
         """Show how long calls take from now on, or do not."""
@@ -58,6 +58,10 @@ class CallStats:
         """A call that was counted in `waiting` has taken this many microseconds."""
         self.waiting[name] -= 1
         self.add(name, took / 1e6)
+
+    def end_in_vain(self, name: str, took: float) -> None:
+        """A call that was counted in `waiting` has timed out. It stays there: its duration is in no histogram."""
+        self._lost[name] += int(took)
 
     def reset(self) -> None:
         """Forget all calls."""

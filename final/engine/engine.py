@@ -229,7 +229,7 @@ class Engine:
         except ReplyError as error:  # without its traceback: values in its frames would live until the next collection
             self.counters.error(error)
             self.counters.blame(command.name)
-            answer = error.naming(args[0]) if isinstance(error, NamingError) else error.with_traceback(None)
+            answer = error.naming(args) if isinstance(error, NamingError) else error.with_traceback(None)
             if str(error).startswith("ERR ") and str(error) != str(no_such_key()):
                 use_keys(client.db, command, args)
                 return answer  # arguments are parsed before keys are read: nothing to count

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..protocol.numeric import parse_integer
+from ..protocol.numeric import atoi
 
 READ = "RO access"  # the default of how a command uses a key, in the words of COMMAND INFO
 NOT_KEY = "not_key"  # one that is no key, but in a cluster says which server a request is for, as a key does
@@ -38,9 +38,8 @@ class KeySpec:
         if not self.counted:
             stop = self.begin + self.last if self.last >= 0 else len(args) + self.last
             return range(self.begin, min(stop + 1, len(args)), self.step)
-        number = parse_integer(args[self.begin]) if self.begin < len(args) else None
-        first = self.begin + 1
-        return range(first, first + number if number and 0 < number <= len(args) - first else first)
+        number, first = atoi(args[self.begin]) if self.begin < len(args) else 0, self.begin + 1
+        return range(first, first + number if 0 < number <= len(args) - first else first)
 
 
 def derive(parameters: Sequence[str], depth: int, step: int, access: str) -> Iterator[KeySpec]:

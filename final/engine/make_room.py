@@ -1,7 +1,5 @@
 """Evicts keys, so that they take no more memory than `maxmemory` allows, and refuses what would take more."""
 
-from time import perf_counter
-
 from ..data.unit import Place
 from ..protocol.errors import out_of_memory
 from ..protocol.writer import NO_REPLY
@@ -35,10 +33,10 @@ def evict(engine: Engine) -> None:
     A replica has what its primary has, and in a pause, which is for a replica that takes over, the data stays, too.
     """
     if over_limit(engine):
-        began, eviction = perf_counter(), engine.eviction
-        while eviction.full and (place := eviction.victim()) is not None:
-            remove(engine, place)
-        engine.latency.add("eviction-cycle", perf_counter() - began)
+        eviction = engine.eviction
+        with engine.latency.timed("eviction-cycle"):
+            while eviction.full and (place := eviction.victim()) is not None:
+                remove(engine, place)
         engine.counters.note_excess(eviction.full, engine.steady())
 
 
@@ -53,7 +51,9 @@ def remove(engine: Engine, place: Place) -> None:
     """Evict a key."""
     index, key = place
     store = engine.stores[index]
-    if store.delete(key):
+    with engine.latency.timed("eviction-del"):
+        gone = store.delete(key)
+    if gone:
         store.changed(key, log=(b"DEL", key), event="evicted")
         engine.counters.evicted += 1
     engine.eviction.enter(place)

@@ -194,7 +194,8 @@ class Rewriter:
         self.copied = 0 if problem else child.info.copied
         try:
             if not problem:
-                self.log.rebase(draft)
+                with self.engine.latency.timed("aof-rename"):
+                    self.log.rebase(draft)
             draft.unlink(missing_ok=True)
         except OSError as error:
             problem = str(error)
@@ -241,6 +242,18 @@ class Rewriter:
             "aof_rewrites_consecutive_failures": self.failures,
             "aof_last_write_status": "err" if log is not None and log.failure else "ok",
             "aof_last_cow_size": self.copied,
-            "aof_current_size": log.size if log is not None else 0,
-            "aof_base_size": log.base_size if log is not None else 0,
+        }
+
+    def state_of_log(self) -> dict[str, Any]:
+        """The fields of INFO about the log itself, if there is one."""
+        log = self.engine.log
+        if log is None:
+            return {}
+        return {
+            "aof_current_size": log.size,
+            "aof_base_size": log.base_size,
+            "aof_pending_rewrite": int(self.scheduled),
+            "aof_buffer_length": log.waiting,
+            "aof_pending_bio_fsync": int(log.syncing),
+            "aof_delayed_fsync": 0,  # no write waits for an fsync
         }

@@ -160,7 +160,8 @@ class Snapshots:
         try:
             if not problem:
                 self.replace(draft)
-            draft.unlink(missing_ok=True)
+            with self.engine.latency.timed("rdb-unlink-temp-file"):
+                draft.unlink(missing_ok=True)
         except OSError as error:
             problem = str(error)
         if problem:
@@ -195,7 +196,8 @@ class Snapshots:
     def cancel(self) -> None:
         """End the child, and delete what is not complete."""
         if self.worker is not None:
-            self.worker.cancel()
+            with self.engine.latency.timed("rdb-unlink-temp-file"):
+                self.worker.cancel()
             self.worker = None
             self.on_end("it was cancelled")
         self.draft(os.getpid()).unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 from ..protocol.errors import ReplyError
-from ..protocol.writer import BigNumber, NullArray, Pairs, Value, Verbatim
+from ..protocol.writer import BigNumber, Digits, NullArray, Pairs, Value, Verbatim
 from .libraries import calls, sha
 from .limits import DEEPEST, ENDED, KILLED, LOOK_EVERY, MOST_MEMORY, RESERVE, SHORT, STEPS, VALUE, Killed, lupa, never
 
@@ -54,7 +54,7 @@ class Interpreter:
         code = (files(__package__) / f"{name}.lua" for name in ("prelude", "libraries", "functions"))
         prelude, libraries, functions = (self._lua.compile(each.read_bytes()) for each in code)
         called = calls(self._type, self._table, lambda: self._null, self._charge)
-        self._compile, self._run, self._get, self._null, self._load_library = prelude(
+        self._compile, self._run, self._get, self._double, self._null, self._load_library = prelude(
             self._answer,
             self._brief,
             self._guarded(lambda *args: may(list(args))),
@@ -73,7 +73,7 @@ class Interpreter:
     def close(self) -> None:
         """Free the Lua state at once: references between it and this object form a cycle."""
         self._scripts.clear()
-        del self._compile, self._run, self._get, self._null, self._load_library, self.memory, self._lua
+        del self._compile, self._run, self._get, self._double, self._null, self._load_library, self.memory, self._lua
 
     def _restrict(self) -> None:
         """Limit the memory of Lua."""
@@ -213,6 +213,8 @@ class Interpreter:
                 return table({b"ok": value.encode()})
             case Verbatim() if resp == 3:
                 return table({b"verbatim_string": table({b"format": b"txt", b"string": bytes(value)})})
+            case Digits() if resp == 3:
+                return table({b"double": float(value)})
             case bytes():
                 self._charge(len(value))
                 return bytes(value)
@@ -250,14 +252,12 @@ class Interpreter:
         A table nested deeper than `DEEPEST` becomes an error in its place, as in Redis (about 8000 levels there).
         """
         self._charge(VALUE + len(value) if isinstance(value, bytes) else VALUE)
-        if value is None:
-            return None
+        if value is None or isinstance(value, bytes):
+            return value
         if isinstance(value, bool):
             return value if self._booleans else int(value) or None
         if isinstance(value, (int, float)):
             return int(value) if -(2.0**63) <= value < 2.0**63 else -(2**63)
-        if isinstance(value, bytes):
-            return value
         if self._type(value) != "table":
             return None
         if depth == DEEPEST:
@@ -268,8 +268,8 @@ class Interpreter:
             return self._failure(error.decode(errors="surrogateescape"), get(value, b"ignore_error_stats_update"))
         if isinstance(status := get(value, b"ok"), bytes):
             return status.decode(errors="surrogateescape")
-        if isinstance(double := get(value, b"double"), (int, float)):
-            return float(double)
+        if isinstance(double := self._double(value), bytes):
+            return Digits(double)
         if self._type(pairs := get(value, b"map")) == "table":
             return {self._hashable(self._reply(key, depth)): self._reply(item, depth) for key, item in pairs.items()}
         if self._type(members := get(value, b"set")) == "table":

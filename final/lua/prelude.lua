@@ -104,7 +104,7 @@ local function complain(text) error({err = "ERR " .. text}, 0) end
 
 local function reply(field, text)
     if type(text) ~= "string" then return {err = "ERR wrong number or type of arguments"} end
-    return {[field] = gsub(text, "[\r\n]", " ")}
+    return {[field] = text}
 end
 
 local redis = {
@@ -120,7 +120,9 @@ local redis = {
     error_reply = function(text)
         if type(text) ~= "string" then return reply("err", text) end
         text = gsub(text, "^%-", "")
-        return reply("err", find(text, " ", 1, true) and text or "ERR " .. text)
+        local space = find(text, " ", 1, true)
+        local code, said = space and sub(text, 1, space - 1) or "ERR", space and sub(text, space + 1) or text
+        return reply("err", code .. " " .. gsub(gsub(said, "^[\r\n]+", ""), "[\r\n]+$", ""))
     end,
     status_reply = function(text) return reply("ok", text) end,
     sha1hex = function(...)
@@ -450,4 +452,10 @@ local function load_library(text)
     return nil, "Error registering functions: " .. (killed and "ERR FUNCTION LOAD timeout" or problem)
 end
 
-return load_script, run, rawget, null, load_library
+-- The digits of a double that a script returns: lupa would make an integer of -0.
+local function double(reply)
+    local number = rawget(reply, "double")
+    return type(number) == "number" and format("%.17g", number) or nil
+end
+
+return load_script, run, rawget, double, null, load_library

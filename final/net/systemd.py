@@ -10,10 +10,10 @@ from ..server_log import log
 def tell(supervised: str, *states: str) -> None:
     """Send lines such as READY=1 to the socket that systemd names in NOTIFY_SOCKET (sd_notify(3)). Never raises.
 
-    `supervised` is the value of the option: no, systemd, or auto, which means systemd if it names a socket.
+    `supervised` is the value of the option: systemd, or auto, which means systemd if it names a socket, or others.
     """
     address = re.sub("^@", "\0", os.environ.get("NOTIFY_SOCKET", ""))
-    if supervised == "no" or (supervised == "auto" and not address):
+    if supervised in ("no", "upstart") or (supervised == "auto" and not address):
         return
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:

@@ -2,15 +2,24 @@
 
 
 class ReplyError(Exception):
-    """An error that is the reply to one request. The text begins with its code, mostly `ERR`."""
+    """An error that is the reply to one request. The text begins with its code, mostly `ERR`.
+
+    It is one line: newlines, which are in arguments that it quotes, become spaces, and are left out at its end.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text.rstrip("\r\n").replace("\r", " ").replace("\n", " "))
 
 
 class NamingError(ReplyError):
-    """One with the name of the command as the client typed it, in place of `{}`. The engine knows the request."""
+    """One with the name of the command as the client typed it, in place of `{0}`; `{1}` is that of the subcommand.
 
-    def naming(self, command: bytes) -> ReplyError:
+    The engine knows the request.
+    """
+
+    def naming(self, args: list[bytes]) -> ReplyError:
         """Return the complete error."""
-        return ReplyError(str(self).format(shown(command)))
+        return ReplyError(str(self).format(*map(shown, args[:2])))
 
 
 def shown(arg: bytes, most: int | None = 128) -> str:
@@ -53,6 +62,11 @@ def wrong_subcommand(command: str, subcommand: bytes) -> ReplyError:
     return ReplyError(
         f"ERR unknown subcommand or wrong number of arguments for '{shown(subcommand)}'. Try {command} HELP."
     )
+
+
+def wrong_options(command: str) -> NamingError:
+    """The same for options that a subcommand does not have."""
+    return NamingError(f"ERR unknown subcommand or wrong number of arguments for '{{1}}'. Try {command} HELP.")
 
 
 def wrong_number_of_arguments(command: str) -> ReplyError:

@@ -3,7 +3,8 @@
 import re
 from decimal import Decimal
 from fractions import Fraction
-from math import inf
+from math import inf, isinf
+from sys import float_info
 
 from .errors import ReplyError, not_a_float, not_an_integer
 
@@ -32,6 +33,20 @@ def parse_integer(text: bytes) -> int | None:
         return None
     # `int` accepts spaces and more, but such text differs from `b"%d" % number`. Three times as fast as a regex.
     return number if number is not None and b"%d" % number == text and -(2**63) <= number < 2**63 else None
+
+
+_INT = re.compile(rb"[ \t\n\v\f\r]*+([+-]?)0*(\d{1,20})")
+
+
+def atoi(text: bytes) -> int:
+    """Parse an int of 32 bits as C's `atoi`: what does not belong to a number ends it.
+
+    >>> atoi(b"2"), atoi(b" +1x"), atoi(b"-"), atoi(b"4294967297")
+    (2, 1, 0, 1)
+    """
+    parts = _INT.match(text)
+    number = max(min(int(parts[1] + parts[2]), 2**63 - 1), -(2**63)) if parts else 0
+    return (number + 2**31) % 2**32 - 2**31
 
 
 _UNSIGNED = re.compile(rb"[ \t\n\v\f\r]*+([+-]?)0*(\d{1,20})")
@@ -115,6 +130,24 @@ def parse_float(arg: bytes) -> float | None:
         return None
     except OverflowError:
         return -inf if arg.startswith(b"-") else inf
+
+
+_NOT_ZERO = re.compile(rb"[+-]?(?:[0.]*[1-9]|0x[0.]*[1-9a-f])", re.IGNORECASE)
+
+
+def parse_double(arg: bytes) -> float | None:
+    """Parse a floating point number as `parse_float`; None also if it overflows, or underflows to zero.
+
+    >>> parse_double(b"1e3"), parse_double(b"-inf"), parse_double(b"1e999"), parse_double(b"1e-999")
+    (1000.0, -inf, None, None)
+    """
+    number = parse_float(arg)
+    return None if number is None or out_of_range(arg, number, least=5e-324) else number
+
+
+def out_of_range(arg: bytes, number: float, least: float = float_info.min) -> bool:
+    """Return whether the number in `arg`, which was parsed as `number`, is too large for it, or less than `least`."""
+    return (isinf(number) and b"n" not in arg.lower()) or (abs(number) < least and bool(_NOT_ZERO.match(arg)))
 
 
 def strtod(arg: bytes) -> float | None:

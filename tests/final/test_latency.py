@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from final.latency import SAMPLES
 from stages.harness.server import Server
 from stages.harness.wire import Client, request
 from tests.support.oracle import InProcess, args_of, skip_without_lua
+from tests.support.rewriting import finish
 from tests.support.sequences import shapes
 from tests.support.shared import Shared
 
@@ -134,6 +137,25 @@ def test_a_call_that_waits_is_measured_when_it_is_served(server: Server) -> None
     assert histogram(other, "blpop")[1][1] == 1
 
 
+def test_a_call_that_has_timed_out_is_in_no_histogram(servers: list[Shared]) -> None:
+    told = []
+    for shared in servers:
+        client, other = shared.clean().connect(), shared.server.connect()
+        client.ask("CONFIG", "RESETSTAT")
+        client.ask("BLPOP", "none", "0.01")
+        found = [histogram(other, "blpop")]
+        number = str(client.ask("CLIENT", "ID"))
+        for how in ("TIMEOUT", "ERROR"):
+            client.send(request("BLPOP", "none", 0))
+            while other.ask("CLIENT", "UNBLOCK", number, how) != 1:
+                pass
+            client.read_reply()
+            counted = numbers(other, "blpop")
+            found.append((histogram(other, "blpop")[1][1], counted["calls"], counted["failed_calls"]))
+        told.append(found)
+    assert told[0] == told[1]
+
+
 def test_long_durations_are_rounded_and_their_sum_is_kept() -> None:
     stats = CallStats()
     durations = range(1, 50_000, 7)
@@ -197,3 +219,24 @@ def test_a_second_has_one_sample_and_the_oldest_go() -> None:
         latency.add("fork", 0.006)
     assert len(latency.events["fork"].samples) == SAMPLES
     assert peer.ask("LATENCY LATEST") == "*1 *4 $4 fork :1800000160 :6 :9"
+
+
+def test_the_ends_of_children_and_each_eviction_are_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    peer = InProcess(dir=str(tmp_path), maxmemory_policy="allkeys-lru", latency_monitor_threshold=1)
+    monkeypatch.setattr("final.latency.perf_counter", count().__next__)  # whatever is timed takes a second
+    peer.ask("SET k v")
+    peer.ask("BGREWRITEAOF")
+    finish(peer)
+    assert b"aof-rename" in events(peer)
+    peer.ask("BGSAVE")
+    peer.ask("FLUSHALL")
+    assert b"rdb-unlink-temp-file" in events(peer)
+    peer.ask("SET k v")
+    peer.ask("CONFIG SET maxmemory 1")
+    peer.ask("GET k")
+    assert {b"eviction-cycle", b"eviction-del"} <= events(peer)
+
+
+def events(peer: InProcess) -> set[bytes]:
+    """The events so far."""
+    return {line[0] for line in lists(peer.answer([b"LATENCY", b"LATEST"]))}

@@ -343,6 +343,13 @@ def test_a_snapshot_for_a_replica_has_expired_keys_which_the_stream_deletes_late
     assert replica.shown() == ["SELECT 0", "DEL k"]
 
 
+def test_a_replica_knows_the_integers_as_wide_as_its_primary() -> None:
+    peer = InProcess(**SOON)
+    for line in ("SADD s 1 2 70000", "SREM s 70000"):
+        peer.ask(line)
+    assert Played(peer).synchronise().ask("DUMP s") == peer.ask("DUMP s")
+
+
 def test_the_stream_selects_a_database_again_for_a_replica_that_is_new() -> None:
     peer = InProcess(**SOON)
     first = attached(peer)

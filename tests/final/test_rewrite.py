@@ -93,7 +93,7 @@ def test_a_rewrite_makes_a_long_story_short(tmp_path: Path) -> None:
     peer.ask_all([[b"INCR", b"n"]] * 1000)
     before = flush(peer)
     rewrite(peer)
-    state = peer.engine.rewriter.state()
+    state = peer.engine.rewriter.state_of_log()
     assert (
         state["aof_current_size"]
         == state["aof_base_size"]
@@ -103,7 +103,7 @@ def test_a_rewrite_makes_a_long_story_short(tmp_path: Path) -> None:
     peer.ask("INCR n")
     flush(peer)
     files = [path for path in (tmp_path / "appendonlydir").iterdir() if path.suffix == ".aof"]
-    assert peer.engine.rewriter.state()["aof_current_size"] == sum(path.stat().st_size for path in files)
+    assert peer.engine.rewriter.state_of_log()["aof_current_size"] == sum(path.stat().st_size for path in files)
 
 
 # While it is under way
@@ -209,9 +209,9 @@ def test_it_is_time_again_when_the_log_has_grown_by_the_percentage_since_the_las
     peer.ask("CONFIG SET auto-aof-rewrite-percentage 50 auto-aof-rewrite-min-size 1")
     peer.ask("SET k " + "v" * 1000)
     rewrite(peer)
-    size = peer.engine.rewriter.state()["aof_base_size"]
+    size = peer.engine.rewriter.state_of_log()["aof_base_size"]
     while peer.engine.rewriter.worker is None:
-        grown = peer.engine.rewriter.state()["aof_current_size"]
+        grown = peer.engine.rewriter.state_of_log()["aof_current_size"]
         peer.ask("SET small v")
         peer.engine.rewriter.tick()
     finish(peer)

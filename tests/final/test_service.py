@@ -59,17 +59,17 @@ def systemd(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[str]]
 
 
 @pytest.mark.parametrize("start", [final_server, redis_server], ids=["final", "redis"])
-@pytest.mark.parametrize("supervised", ["systemd", "auto", "no"])
+@pytest.mark.parametrize("supervised", ["systemd", "auto", "upstart", "no"])
 def test_systemd_is_told_when_the_server_is_ready_and_when_it_stops(
     systemd: Callable[[], list[str]], start: Start, supervised: str
 ) -> None:
     with start("--supervised", supervised) as server:
-        if supervised != "no":
+        if supervised in ("systemd", "auto"):
             await_true(lambda: "READY=1" in systemd(), "READY=1")
         assert "STOPPING=1" not in systemd()
         assert server.stop() == 0
-    assert ("STOPPING=1" in systemd()) == (supervised != "no")
-    assert bool(systemd()) == (supervised != "no")
+    assert ("STOPPING=1" in systemd()) == (supervised in ("systemd", "auto"))
+    assert bool(systemd()) == (supervised in ("systemd", "auto"))
 
 
 @pytest.mark.parametrize("address", ["", "@no such socket", "/no/such/socket"])

@@ -33,7 +33,11 @@ class Cursor:
 
     def byte(self) -> int:
         """The next byte."""
-        return self.take(1)[0]
+        place = self.place
+        if place >= len(self.data):
+            raise BadSnapshot(place, "the file ends too early")
+        self.place = place + 1
+        return self.data[place]
 
     def size(self) -> int:
         """A length or an integer of 6, 14, 32 or 64 bits, as the first bits say."""

@@ -7,7 +7,7 @@ members and scores. They raise ValueError for damaged data, also when an element
 import struct
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator
-from itertools import pairwise
+from operator import lt
 
 from ...data.intset import WIDTHS as WIDTHS_OF_INTSET
 from ...data.intset import width_of
@@ -41,16 +41,17 @@ def checked(what: str, data: bytes, header: int) -> None:
         raise ValueError(f"a {what} with a wrong length or end")
 
 
-def listpack(data: bytes) -> Iterator[bytes]:
+def listpack(data: bytes) -> list[bytes]:
     r"""The elements of a listpack: its length in bytes (4 bytes), their number (2), the elements, END.
 
     An element is an encoding byte, which also holds a length or a part of an integer; the data; and the length of
     both, seven bits in a byte, for reading backwards. For some lengths Redis uses a byte more than Valkey.
 
-    >>> list(listpack(b"\x0f\0\0\0\x03\0" b"\x07\x01" b"\x81a\x02" b"\xdf\xff\x02" b"\xff"))
+    >>> listpack(b"\x0f\0\0\0\x03\0" b"\x07\x01" b"\x81a\x02" b"\xdf\xff\x02" b"\xff")
     [b'7', b'a', b'-1']
     """
     checked("listpack", data, 6)
+    found: list[bytes] = []
     place, last = 6, len(data) - 1
     while place < last:
         first, header, length, number = data[place], 1, 0, None
@@ -58,7 +59,7 @@ def listpack(data: bytes) -> Iterator[bytes]:
             end = place + 1 + (first & 0x3F)
             if data[end] != end - place:
                 raise ValueError(OTHER_LENGTH)
-            yield data[place + 1 : end]
+            found.append(data[place + 1 : end])
             place = end + 1
             continue
         if first < 0x80:
@@ -75,7 +76,7 @@ def listpack(data: bytes) -> Iterator[bytes]:
             number = little(data[place + 1 : place + header], signed=True)
         else:
             raise ValueError("a listpack with an element of an unknown encoding")
-        yield data[place + header : place + header + length] if number is None else b"%d" % number
+        found.append(data[place + header : place + header + length] if number is None else b"%d" % number)
         size = header + length
         back_length, place = data[place + size], place + size + 1
         while back_length < size:
@@ -84,12 +85,13 @@ def listpack(data: bytes) -> Iterator[bytes]:
             raise ValueError(OTHER_LENGTH)
     if place != last:
         raise ValueError("a listpack whose last element is too long")
+    return found
 
 
 def pack_listpack(elements: Iterable[bytes | int]) -> bytes:
     r"""A listpack of these elements. A text that is an integer is stored as one.
 
-    >>> pack_listpack([7, b"a", b"-1"]), list(listpack(pack_listpack([-(10**12), b"007"])))
+    >>> pack_listpack([7, b"a", b"-1"]), listpack(pack_listpack([-(10**12), b"007"]))
     (b'\x0f\x00\x00\x00\x03\x00\x07\x01\x81a\x02\xdf\xff\x02\xff', [b'-1000000000000', b'007'])
     """
     return listpack_of(list(map(packed, elements)))
@@ -212,16 +214,16 @@ def ziplist(data: bytes) -> Iterator[bytes]:
         raise ValueError("a ziplist whose last element is too long")
 
 
-def intset(data: bytes) -> Iterator[bytes]:
+def intset(data: bytes) -> tuple[int, ...]:
     r"""The numbers of an intset: the bytes of each (4 bytes), their count (4), the numbers.
 
-    >>> list(intset(b"\x02\0\0\0\x02\0\0\0" b"\xff\xff\x07\x00"))
-    [b'-1', b'7']
+    >>> intset(b"\x02\0\0\0\x02\0\0\0" b"\xff\xff\x07\x00")
+    (-1, 7)
     """
     width, count = little(data[:4]), little(data[4:8])
-    if width not in (2, 4, 8) or len(data) != 8 + width * count:
+    if width not in WIDTHS_OF_INTSET or len(data) != 8 + width * count:
         raise ValueError("an intset with a wrong length")
-    numbers = [little(data[place : place + width], signed=True) for place in range(8, len(data), width)]
-    if any(number >= following for number, following in pairwise(numbers)):
+    numbers: tuple[int, ...] = struct.unpack_from(f"<{count}{WIDTHS_OF_INTSET[width]}", data, 8)
+    if not all(map(lt, numbers, numbers[1:])):
         raise ValueError("an intset that is not in order")
-    return (b"%d" % number for number in numbers)
+    return numbers

@@ -12,10 +12,11 @@ nor what Redis 7.0 does not have, such as the deadlines of a hash's fields in Va
 """
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import NamedTuple, TypeVar
 
+from ...data.intset import least_of, width_of
 from ...data.kinds import PIECE
 from .crc import CHUNK, crc64
 from .cursor import BadSnapshot, Cursor
@@ -25,9 +26,10 @@ from .streams import STREAMS, read_stream
 MAGIC = (b"REDIS", b"VALKEY")
 KNOWN = {b"REDIS0008", b"REDIS0009", b"REDIS0010", b"REDIS0011", b"VALKEY080"}  # Redis 4 to 7.2, Valkey 9
 VERSION = 10  # of Redis 7.0: what `write.py` writes
-STRING, INTSET, HASH_LISTPACK, ZSET_LISTPACK = 0, 11, 16, 17  # types of values (RDB_TYPE_…)
+STRING, SET, INTSET, HASH_LISTPACK, ZSET_LISTPACK = 0, 2, 11, 16, 17  # types of values (RDB_TYPE_…)
 FUNCTION, OLD_FUNCTION, EXPIRE_MS, SELECT, END = 245, 246, 252, 254, 255  # opcodes (RDB_OPCODE_…)
 Args = list[bytes]
+Read = Callable[[Cursor], Iterable[bytes]]
 T = TypeVar("T")
 
 
@@ -35,12 +37,12 @@ class WrongDump(Exception):
     """What should be restored has another version, or a wrong checksum."""
 
 
-def plain(per_element: int) -> Callable[[Cursor], Iterator[bytes]]:
+def plain(per_element: int) -> Read:
     """A reader for a collection: its number of elements, then `per_element` strings for each."""
     return lambda cursor: cursor.strings(per_element * cursor.size())
 
 
-def packed_as(unpack: Callable[[bytes], Iterator[bytes]]) -> Callable[[Cursor], Iterator[bytes]]:
+def packed_as(unpack: Callable[[bytes], Iterable[bytes]]) -> Read:
     """A reader for a collection that is packed into one string."""
     return lambda cursor: unpack(cursor.string())
 
@@ -50,13 +52,13 @@ def old_quicklist(cursor: Cursor) -> Iterator[bytes]:
     return chain.from_iterable(map(ziplist, cursor.strings(cursor.size())))
 
 
-def quicklist(cursor: Cursor) -> Iterator[bytes]:
+def quicklist(cursor: Cursor) -> Iterable[bytes]:
     """A list as nodes."""
     count = cursor.size()
     return list_node(cursor) if count == 1 else chain.from_iterable(list_node(cursor) for _ in range(count))
 
 
-def list_node(cursor: Cursor) -> Iterator[bytes]:
+def list_node(cursor: Cursor) -> Sequence[bytes]:
     """A node of a list: a listpack or, if that would be too long, one element."""
     kind = cursor.size()
     if kind not in (1, 2):
@@ -64,7 +66,7 @@ def list_node(cursor: Cursor) -> Iterator[bytes]:
     node = cursor.string()
     if kind == 1 and not node:
         raise ValueError("an empty list node")
-    return iter((node,)) if kind == 1 else listpack(node)
+    return (node,) if kind == 1 else listpack(node)
 
 
 def with_doubles(cursor: Cursor) -> Iterator[bytes]:
@@ -79,15 +81,14 @@ class Form(NamedTuple):
 
     command: bytes
     width: int
-    read: Callable[[Cursor], Iterator[bytes]]
+    read: Read
 
 
 FORMS = {  # by type of value
     1: Form(b"RPUSH", 1, plain(1)),
-    2: Form(b"SADD", 1, plain(1)),
+    SET: Form(b"SADD", 1, plain(1)),
     4: Form(b"HSET", 2, plain(2)),
     5: Form(b"ZADD", 2, with_doubles),
-    INTSET: Form(b"SADD", 1, packed_as(intset)),
     12: Form(b"ZADD", 2, packed_as(ziplist)),
     13: Form(b"HSET", 2, packed_as(ziplist)),
     14: Form(b"RPUSH", 1, old_quicklist),
@@ -156,9 +157,14 @@ def read_value(cursor: Cursor, code: int, key: bytes) -> Iterator[Args]:
         raise BadSnapshot(start, f"the key {key!r} is {FOREIGN_VALUES[code]}", foreign=True)
     if code == STRING:
         yield [b"SET", key, cursor.string()]
-    elif code in FORMS or code in STREAMS:
+    elif code in FORMS or code == INTSET or code in STREAMS:
         try:
-            yield from read_stream(key, code, cursor) if code in STREAMS else pieces(key, FORMS[code], cursor)
+            if code in FORMS:
+                yield from pieces(key, FORMS[code], FORMS[code].read(cursor))
+            elif code == INTSET:
+                yield from read_intset(key, cursor.string())
+            else:
+                yield from read_stream(key, code, cursor)
         except ValueError as error:
             raise BadSnapshot(start, f"the key {key!r} holds {error}") from None
         except IndexError:
@@ -167,15 +173,28 @@ def read_value(cursor: Cursor, code: int, key: bytes) -> Iterator[Args]:
         raise BadSnapshot(start, f"{code} is no known type of value")
 
 
-def pieces(key: bytes, form: Form, cursor: Cursor) -> Iterator[Args]:
+def read_intset(key: bytes, data: bytes) -> Iterator[Args]:
+    """The requests that recreate an intset. One that is wider than it needs to be has held a wider integer."""
+    numbers = intset(data)
+    if data[0] > 2 and numbers and data[0] > width_of((numbers[0], numbers[-1])):
+        wide = b"%d" % least_of(data[0])
+        yield [b"SADD", key, b"%d" % numbers[0], wide]
+        yield [b"SREM", key, wide]
+        numbers = numbers[1:]
+    yield from pieces(key, FORMS[SET], [b"%d" % number for number in numbers])
+
+
+def pieces(key: bytes, form: Form, found: Iterable[bytes]) -> Iterator[Args]:
     """The requests that recreate a collection, each with up to PIECE elements."""
-    elements = form.read(cursor)
-    while args := list(islice(elements, PIECE * form.width)):
+    elements, most = iter(found), PIECE * form.width
+    args = list(islice(elements, most))
+    while args:
         if len(args) % form.width:
             raise ValueError("an odd number of strings that should be pairs")
         if form.command == b"ZADD":
             args = [arg for member, score in zip(args[::2], args[1::2], strict=True) for arg in (score, member)]
         yield [form.command, key, *args]
+        args = list(islice(elements, most)) if len(args) == most else []
 
 
 def library(cursor: Cursor, code: int) -> bytes:

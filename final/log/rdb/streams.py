@@ -35,7 +35,7 @@ def read_stream(key: bytes, form: int, cursor: Cursor) -> Iterator[list[bytes]]:
     state = Stream()  # all but the entries, of which it holds the first one
     for _ in range(cursor.size()):
         base = int.from_bytes(cursor.string()[:16], "big")
-        for id, pairs in entries(base, list(listpack(cursor.string()))):
+        for id, pairs in entries(base, listpack(cursor.string())):
             if not state.nodes:
                 state.append(id, pairs)
             yield [b"XADD", key, show_id(id), *pairs]
