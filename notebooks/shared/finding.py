@@ -7,6 +7,7 @@ import builtins
 import functools
 import importlib
 import inspect
+import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ def load(folder: Path, name: str) -> ModuleType:
 def load_work(name: str) -> ModuleType:
     """Import module `name` of work/ as the file is now."""
     _modules.pop(WORK, None)
+    shutil.rmtree(WORK / "__pycache__", ignore_errors=True)  # may be older than the file: it has only its second
     return load(WORK, name)
 
 
