@@ -356,6 +356,7 @@ def test_redis_py_reads_all_sections(server: Server) -> None:
 def test_debug_is_for_those_whom_the_option_allows() -> None:
     refused = "-ERR DEBUG command not allowed."
     assert InProcess().ask("DEBUG SLEEP 0").startswith(refused)
+    assert InProcess().ask("DEBUG NOSUCH").startswith(refused)
     assert InProcess(enable_debug_command="yes").ask("DEBUG SLEEP 0") == "+OK"
     local = InProcess(enable_debug_command="local")
     assert local.ask("DEBUG SLEEP 0") == "+OK"
