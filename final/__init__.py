@@ -140,13 +140,13 @@ The map of its files, from the outside in. Imports point downwards only, with on
 
 The journey of one command, `SET name Alice EX 10`:
 
-1. A chunk of bytes arrives. `Connection.data_received` (net/connection.py) feeds it to the connection's `Reader`.
-2. When the request is complete, the reader (protocol/reader.py) has it in its list `ready`:
-   [b"SET", b"name", b"Alice", b"EX", b"10"].
-3. `FastPath.take` (engine/fast_path.py) takes it, because SET needs nothing but the data, the number of arguments is
-   right, and this client is in no special state such as MULTI. Any other request goes to `Engine.execute`
-   (engine/engine.py): `find` (engine/command.py) looks up its command, `admit` (engine/admit.py) checks whether this
-   client may run it now, and after MULTI it is queued.
+1. A chunk of bytes arrives. `Connection.data_received` (net/connection.py) hands it to the connection's `Reader`.
+2. If the chunk is one request, the reader (protocol/reader.py) returns it: [b"SET", b"name", b"Alice", b"EX", b"10"].
+   Of any other chunk, it has the complete requests in its list `ready`.
+3. `FastPath.answer` (engine/fast_path.py) runs it, or `take` if it is one of several, because SET needs nothing but the
+   data, the number of arguments is right, and this client is in no special state such as MULTI. Any other request goes
+   to `Engine.execute` (engine/engine.py): `find` (engine/command.py) looks up its command, `admit` (engine/admit.py)
+   checks whether this client may run it now, and after MULTI it is queued.
 4. `Command.run` calls `set_` (commands/strings.py) with the client's database and the arguments. The function returns
    a value, "OK". It knows no client and no bytes.
 5. Before that, it has called `db.changed(key, log=…)`. The store (data/store.py) has noted what to log:
