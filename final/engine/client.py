@@ -108,6 +108,7 @@ class Client:
     channels: dict[bytes, None] = field(default_factory=dict)  # SUBSCRIBE, in order
     patterns: dict[bytes, None] = field(default_factory=dict)  # PSUBSCRIBE, in order
     shard_channels: dict[bytes, None] = field(default_factory=dict)  # SSUBSCRIBE, in order
+    subscribed: bool = False  # to any of them (CLIENT_PUBSUB): with RESP2, few commands are allowed then
     parked: Parked | None = None  # its command that waits for a key
     announced: Announced | None = None  # what it has said of itself as a replica: REPLCONF
     replica: AttachedReplica | None = None  # it is a replica: SYNC, PSYNC (CLIENT_SLAVE)
@@ -151,7 +152,7 @@ class Client:
     @property
     def overhears(self) -> bool:
         """Whether it is sent messages about its own requests, so that their order matters."""
-        return bool(self.channels or self.patterns or self.shard_channels or self.monitoring or self.informed)
+        return self.subscribed or self.monitoring or self.informed
 
     def say(self, answer: Value) -> Replies:
         """Send it a reply now, or a line of MONITOR, unless it is muted. Return NO_REPLY, which is left to send."""
@@ -166,11 +167,6 @@ class Client:
         """Drop the references to the connection, which refers to the client: only the collector frees a cycle."""
         self.deliver, self.hang_up, self.resume, self.wake = discard, do_nothing, do_nothing, do_nothing
         self.usage = Usage
-
-    @property
-    def subscribed(self) -> bool:
-        """Whether it is subscribed to anything (CLIENT_PUBSUB). With RESP2, few commands are allowed then."""
-        return bool(self.channels or self.patterns or self.shard_channels)
 
 
 def about_to_run(client: Client, command: Command) -> list[Command]:

@@ -35,7 +35,7 @@ class FastPath:
             client.user.unlimited
             and (client.authenticated or client.user.open)
             and client.replica is None
-            and not (client.channels or client.patterns or client.shard_channels or client.informed)
+            and not (client.subscribed or client.informed)
             and not (client.reply_off or client.reply_skip or engine.scripts.busy)
             and not (engine.monitors.clients or engine.pause.until or options.maxmemory)
             and (not engine.admission.strict or self.allowed())

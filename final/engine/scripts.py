@@ -180,7 +180,8 @@ class Scripts:
 
     def _calls(self, client: Client) -> Call:
         """Return a function that runs commands that the script calls."""
-        admitted, step = dict[bytes, Command](), self.begin(client)
+        admitted: dict[bytes, Command] = {}
+        step = self.begin(client)
 
         def call(args: list[bytes], protocol: int) -> Value:
             command = admitted.get(args[0])

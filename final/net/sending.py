@@ -53,8 +53,7 @@ class Sending(asyncio.Protocol):
     def send(self) -> None:
         """Check the output limit, write `output`, and close the connection if `client.closing` is set."""
         client = self.client
-        listens = client.channels or client.patterns or client.shard_channels  # `subscribed`, without a call
-        if listens or client.replica or self.engine.options.client_output_buffer_limit.normal:
+        if client.subscribed or client.replica or self.engine.options.client_output_buffer_limit.normal:
             self.check_output_limit()
         if not self.transport.is_closing():
             if self.large or len(self.output) > LARGE:

@@ -107,7 +107,7 @@ def test_both_readers_read_the_same_requests_and_find_the_same_errors() -> None:
 @needs_hiredis
 def test_both_readers_read_the_same_when_one_byte_is_changed_missing_or_more() -> None:
     source = random.Random(0)
-    whole = b"".join(PLAIN * 4) + request("SET", "k", "=+(|~>")
+    whole = b"".join(PLAIN * 4) + request("SET", "k", "=+(|~>%")
     signs = [*b"*$+-:_#,(=>~%|!.?\r\n\0 0129x"]
     for _ in range(2 * EXAMPLES):
         at, byte = source.randrange(len(whole)), bytes([source.choice(signs)])
