@@ -1,6 +1,7 @@
 """Numbers as Redis parses and adds them: 64-bit integers, long doubles, and sizes in bytes."""
 
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from math import inf, isinf
@@ -68,29 +69,29 @@ def parse_unsigned(text: bytes) -> int | None:
     return None if parse_integer(text) else -number % 2**64  # `strtoull` negates the number, if `string2ll` refuses it
 
 
-def add_integers(text: bytes, increment: int, refusal: ReplyError | None = None) -> int:
+def add_integers(text: bytes, increment: int, refusal: Callable[[], ReplyError] = not_an_integer) -> int:
     """Return the integer in `text` plus `increment`.
 
-    Raises `refusal` (default: `not_an_integer`) if `text` is not a 64-bit integer, and a ReplyError if the sum is not.
+    Raises `refusal()` if `text` is not a 64-bit integer, and a ReplyError if the sum is not.
 
     >>> add_integers(b"10", -3)
     7
     """
     number = parse_integer(text)
     if number is None:
-        raise refusal or not_an_integer()
+        raise refusal()
     total = number + increment
     if not -(2**63) <= total < 2**63:
         raise ReplyError("ERR increment or decrement would overflow")
     return total
 
 
-def add_floats(text: bytes, increment: bytes, refusal: ReplyError | None = None) -> bytes:
+def add_floats(text: bytes, increment: bytes, refusal: Callable[[], ReplyError] = not_a_float) -> bytes:
     """Add two decimal numbers as C's long double does, and write the sum as Redis does.
 
     A long double has 64 binary digits, a Python float 53; so both numbers and the sum are rounded to 64 here, to get
     the same last digit. The sum is written with 17 decimals, without zeros at the end.
-    Raises `not_a_float` if `increment` is not a number, `refusal` (default: the same) if `text` is not, and a
+    Raises `not_a_float` if `increment` is not a number, `refusal()` if `text` is not, and a
     ReplyError if the sum is not finite.
 
     >>> add_floats(b"0.1", b"0.2"), add_floats(b"3.0", b"1e3")
@@ -101,7 +102,7 @@ def add_floats(text: bytes, increment: bytes, refusal: ReplyError | None = None)
     if added is None:
         raise not_a_float()
     if number is None:
-        raise refusal or not_a_float()
+        raise refusal()
     if not (isinstance(added, Fraction) and isinstance(number, Fraction)):
         raise ReplyError("ERR increment would produce NaN or Infinity")
     total = round_to_64_digits(number + added)
