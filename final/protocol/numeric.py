@@ -197,14 +197,17 @@ def within_range(exact: Fraction) -> Fraction | None:
 
 
 def round_to_64_digits(number: Fraction) -> Fraction:
-    """The nearest number with 64 significant binary digits."""
-    if not number:
+    """The nearest number with 64 significant binary digits. In integers, since fractions take five times as long."""
+    above, below = number.numerator, number.denominator
+    if not above or (below & (below - 1) == 0 and above.bit_length() <= 64):  # it has no more digits
         return number
-    exponent = abs(number.numerator).bit_length() - number.denominator.bit_length()
-    unit = Fraction(2) ** (exponent - 63)
-    if abs(number) < unit * 2**63:  # the lengths overestimated the exponent by one
-        unit /= 2
-    return round(number / unit) * unit
+    places = 63 - above.bit_length() + below.bit_length()  # binary ones, behind the point if that is not negative
+    if abs(above) << max(places, 0) < below << 63 + max(-places, 0):  # the lengths overestimated the number
+        places += 1
+    above, below = above << max(places, 0), below << max(-places, 0)
+    rounded, rest = divmod(above, below)
+    rounded += 2 * rest > below or (2 * rest == below and rounded & 1)
+    return Fraction(rounded << max(-places, 0), 1 << max(places, 0))
 
 
 def parse_memory(text: str) -> int | None:
