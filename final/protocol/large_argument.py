@@ -5,7 +5,7 @@ complete, so that there are two copies in memory. CPython's C API allows to writ
 made and that nobody else has seen: the documentation of PyBytes_AsString says that the data "must not be modified in
 any way, unless the object was just created using `PyBytes_FromStringAndSize(NULL, size)`".
 
-SET of 200 MB takes 210 ms of processor time so, and takes 300 without it; redis-server takes 125.
+With it SET of 200 MB takes 210 ms of processor time, without it 300; redis-server takes 125.
 """
 
 import sys
@@ -15,7 +15,7 @@ from typing import Any
 Function = Callable[..., Any]
 
 LARGE = 64 * 1024  # bytes; a longer argument is made before all of it has come …
-PART = 8  # … but not before an eighth has: a length that is only announced takes no memory
+PART = 32  # … but not before one 32nd has: a length that is only announced takes no memory
 
 try:
     from ctypes import PYFUNCTYPE, c_char_p, c_int, c_ssize_t, c_void_p, py_object, pythonapi

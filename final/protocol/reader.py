@@ -46,7 +46,7 @@ class Reader:
         self._buffer = bytearray()  # bytes that are not yet part of a request
         self._searched = 0  # bytes at its start in which there is no line end
         self._args: list[bytes] = []  # the arguments of the incomplete array so far …
-        self._taken = 0  # … and their bytes
+        self._taken = 0  # … and their bytes, with those in `_large`
         self._missing = 0  # its missing arguments; 0: no array has begun
         self._length: int | None = None  # the bytes of the next argument that are to come, once its header is read …
         self._large: LargeArgument | None = None  # … after those that are in here, if it is large
@@ -206,7 +206,8 @@ class Reader:
     def _read_bulk(self) -> bytes | None:
         """Take one bulk string, `$4`, CRLF, four bytes, CRLF, from the buffer; None: it is incomplete.
 
-        The number in its header stays in `self._length`, so that it is read only once.
+        The number in its header stays in `self._length`, so that it is read only once. A large argument is made and
+        filled while it is incomplete; then `_length` is the number of bytes that are missing.
         Raises ProtocolError when `$` is missing, `Protocol error: expected '$', got 'x'`, and when the length is
         negative or above `max_bulk`, `Protocol error: invalid bulk length`.
         """
