@@ -131,6 +131,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         events.py         keyspace events: which are published, and on which channels
     protocol/      bytes to requests, values to replies (02, 03)
         reader.py         parses bytes into requests; knows no socket
+        large_argument.py  an argument that is filled as its bytes come, without a copy
         hiredis_reader.py  the same, with the parser hiredis for chunks of many requests
         inline.py         splits a request that a person has typed into arguments
         writer.py         encodes Python values as RESP2 or RESP3

@@ -3,6 +3,7 @@
 from operator import eq
 
 from .inline import split_inline
+from .large_argument import LargeArgument, may_begin
 from .numeric import parse_integer
 
 MAX_LINE = 64 * 1024  # bytes in a header or an inline request (PROTO_INLINE_MAX_SIZE)
@@ -45,9 +46,10 @@ class Reader:
         self._buffer = bytearray()  # bytes that are not yet part of a request
         self._searched = 0  # bytes at its start in which there is no line end
         self._args: list[bytes] = []  # the arguments of the incomplete array so far …
-        self._taken = 0  # … and their bytes
+        self._taken = 0  # … and their bytes, with those in `_large`
         self._missing = 0  # its missing arguments; 0: no array has begun
-        self._length: int | None = None  # the length of the next argument, once its header is read
+        self._length: int | None = None  # the bytes of the next argument that are to come, once its header is read …
+        self._large: LargeArgument | None = None  # … after those that are in here, if it is large
 
     def feed(self, data: bytes) -> None:
         """Add a chunk, which may begin and end anywhere. Bytes that are in the buffer are not searched again."""
@@ -75,6 +77,8 @@ class Reader:
 
     def keep(self, data: bytes) -> None:
         """Add a chunk, and leave all work for later."""
+        if self._large is not None:
+            data = data[self._fill(self._large, data) :]
         self._buffer += data
         self._unsplit = True
 
@@ -149,7 +153,6 @@ class Reader:
             if arg is None:
                 return None
             self._args.append(arg)
-            self._taken += len(arg)
             self._missing -= 1
         args, self._args, self._taken = self._args, [], 0
         return args
@@ -204,7 +207,8 @@ class Reader:
     def _read_bulk(self) -> bytes | None:
         """Take one bulk string, `$4`, CRLF, four bytes, CRLF, from the buffer; None: it is incomplete.
 
-        The number in its header stays in `self._length`, so that it is read only once.
+        The number in its header stays in `self._length`, so that it is read only once. A large argument is made and
+        filled while it is incomplete; then `_length` is the number of bytes that are missing.
         Raises ProtocolError when `$` is missing, `Protocol error: expected '$', got 'x'`, and when the length is
         negative or above `max_bulk`, `Protocol error: invalid bulk length`.
         """
@@ -218,12 +222,26 @@ class Reader:
                 raise ProtocolError("Protocol error: unauthenticated bulk length")
             self._length = length
         if len(self._buffer) < self._length + 2:
+            if self._large is None and may_begin(self._length, len(self._buffer)):
+                self._large = LargeArgument(self._length)
+                del self._buffer[: self._fill(self._large, self._buffer)]
             return None
-        with memoryview(self._buffer) as view:
-            arg = bytes(view[: self._length])
+        if self._large is None:
+            with memoryview(self._buffer) as view:
+                arg = bytes(view[: self._length])
+        else:
+            arg, self._large = self._large.value, None
         del self._buffer[: self._length + 2]
+        self._taken += self._length
         self._length = None
         return arg
+
+    def _fill(self, large: LargeArgument, data: bytes | bytearray) -> int:
+        """Move the start of some bytes, as many as it takes, to the large argument; return how many."""
+        count = large.fill(data)
+        self._length = (self._length or 0) - count
+        self._taken += count
+        return count
 
     def _read_header(self, sign: bytes, limit: int, what: str, name: str) -> int | None:
         """Take a line such as `*3` from the buffer and return its number; None: it is incomplete.
