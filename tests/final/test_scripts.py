@@ -491,7 +491,7 @@ def test_errors_of_searching_name_the_place_in_the_script() -> None:
 
 
 def test_what_a_script_logs_has_the_level_that_it_says(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(0, "final")
+    caplog.set_level(1, "final")
     evaluate("for level = redis.LOG_DEBUG, redis.LOG_WARNING do redis.log(level, 'level', level) end")
     assert [(each.levelno, each.getMessage()) for each in caplog.records] == [
         (level, f"level {number}") for number, level in enumerate(LEVELS.values())
