@@ -31,7 +31,7 @@ class Sending(asyncio.Protocol):
         self.engine = iteration.engine
         self.transport = transport
         self.client = client
-        client.usage = partial(usage_of, self)
+        client.usage, client.descriptor = partial(usage_of, self), transport.get_extra_info("socket").fileno()
         self.output = bytearray()  # replies that wait until the log is flushed
         self.large: deque[memoryview] = deque()  # replies before those in `output`, which are sent in pieces
         self.socket: socket.socket | None = None  # written to without `transport`; None: only the transport knows how
