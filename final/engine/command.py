@@ -64,7 +64,7 @@ SERVER = Group("server", "", "g")  # for the modules in `commands/` that define 
 FindKeys = Callable[[list[bytes]], Iterable[tuple[int, str]]]
 
 
-@dataclass
+@dataclass(eq=False)
 class Command:
     """A command: its function, and what `signature.py` derives from the function's signature."""
 
