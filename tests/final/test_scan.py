@@ -6,7 +6,7 @@ import gc
 import random
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -248,7 +248,8 @@ def test_more_scans_than_are_remembered_come_to_an_end() -> None:
     assert not cursors
 
 
-def test_no_call_of_a_scan_looks_at_more_than_some_members(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("count", [b"500", b"1000000"])
+def test_no_call_of_a_scan_looks_at_more_than_some_members(count: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed: list[bytes] = []
 
     def counting(member: bytes) -> int:
@@ -262,7 +263,7 @@ def test_no_call_of_a_scan_looks_at_more_than_some_members(monkeypatch: pytest.M
     cursor, most = b"0", 0
     while not found or cursor != b"0":
         before = len(hashed)
-        cursor, names = peer.engine.execute(peer.client, [b"SCAN", cursor, b"COUNT", b"500"])
+        cursor, names = peer.engine.execute(peer.client, [b"SCAN", cursor, b"COUNT", count])
         found.update(names)
         most = max(most, len(hashed) - before)
     assert len(found) == 30_000 and most < scan.STEP + 5000
@@ -331,6 +332,22 @@ def test_positions_in_the_table_of_a_dictionary_are_what_a_walk_takes_them_for()
     for _ in range(100):
         keys_from(held, 0, 1), keys_at(held, [0])
     assert sys.getrefcount(key) == kept + 1
+
+
+def test_a_large_dictionary_is_not_iterated_over() -> None:
+    class Table(dict[bytes, None]):
+        def __iter__(self) -> Iterator[bytes]:
+            raise AssertionError("somebody iterates over it")
+
+    held = Table(dict.fromkeys(map(name_of, range(30_000))))
+    assert one_of(held) in held and len(sample(held, 5)) == len(sample(held, -5)) == 5
+    order, found = Order(Garbage()), set[bytes]()
+    cursor, page = order.page("place", held, 0, 1000)
+    while cursor:
+        found.update(page)
+        cursor, page = order.page("place", held, cursor, 1000)
+        held[b"new" + page[0]] = None
+    assert len(found.union(page)) >= 30_000
 
 
 def test_without_the_c_api_dictionaries_are_iterated_over(monkeypatch: pytest.MonkeyPatch) -> None:
