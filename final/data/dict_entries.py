@@ -73,13 +73,16 @@ def keys_at(table: dict[T, Any], places: Iterable[int]) -> dict[int, T]:
     return found
 
 
-def end_of(table: dict[T, Any]) -> int:
-    """A position behind all entries, by at most a fourth of their number.
+def end_of(table: dict[T, Any], most: int) -> int | None:
+    """A position behind all entries, by at most a fourth of their number; None: there are entries from `most` on.
 
-    >>> 1000 < end_of(dict.fromkeys(range(1000))) <= 1250
-    True
+    >>> numbers = dict.fromkeys(range(1000))
+    >>> 1000 < end_of(numbers, 4000) <= 1250, end_of(numbers, 999)
+    (True, None)
     """
-    low, high = len(table), getsizeof(table) // ENTRY
+    low, high = len(table), min(getsizeof(table) // ENTRY, most)
+    if keys_from(table, high, 1)[0]:
+        return None
     while high - low > len(table) // 4:
         middle = (low + high) // 2
         keys, behind = keys_from(table, middle, 1)

@@ -42,7 +42,7 @@ def sample(members: Collection[T], count: int) -> list[T]:
     if -count > MOST_REPEATED:
         raise ReplyError("ERR value is out of range")
     few = len(members) > LARGE and 4 * abs(count) < len(members)
-    if few and has_positions(members) and (end := end_of(members)) <= HOLES * len(members):
+    if few and has_positions(members) and (end := end_of(members, HOLES * len(members))) is not None:
         return drawn(members, end, count)
     all_places = range(len(members))
     places = random.sample(all_places, min(count, len(members))) if count >= 0 else random.choices(all_places, k=-count)

@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Hashable, Iterable
 from weakref import ref
 
-from .dict_entries import has_positions, keys_from
+from .dict_entries import has_positions, keys_at, keys_from
 from .garbage import Garbage
 from .sorted_set import SortedSet
 
@@ -42,7 +42,7 @@ class Walk:
 
     def __init__(self, members: Collection[bytes]) -> None:
         self._left = 2 * len(members)  # keys that it passes before it gives up: others may be added as fast as it goes
-        self._witnesses: list[tuple[bytes, int]] = []  # keys, and the positions behind them
+        self._witnesses: dict[int, bytes] = {}  # keys by their positions
         self._of: object = None
 
     def step(self, members: Collection[bytes]) -> list[bytes] | None:
@@ -54,21 +54,19 @@ class Walk:
             return None
         place = self._last_place(members) if of == self._of else 0
         found, place = keys_from(members, place, STEP - WITNESSES)
-        self._of, self._witnesses = of, []
+        self._of, self._witnesses = of, {}
         for _ in range(WITNESSES):
             one, place = keys_from(members, place, 1)
-            self._witnesses += [(key, place) for key in one if len(key) > 1]  # there is only one b"a", and one b""
+            if one and len(one[0]) > 1:  # there is only one b"a", and one b""
+                self._witnesses[place - 1] = one[0]
             found += one
         self._left -= len(found)
         return found
 
     def _last_place(self, table: dict[bytes, object]) -> int:
-        """The position behind the last witness that is where it was, or that of the first key."""
-        for witness, place in reversed(self._witnesses):
-            one, behind = keys_from(table, place - 1, 1)
-            if behind == place and one[0] is witness:
-                return place
-        return 0
+        """The position behind the last witness that is where it was; 0: none is."""
+        there = keys_at(table, self._witnesses)
+        return max((place + 1 for place, key in there.items() if key is self._witnesses[place]), default=0)
 
 
 class Snapshot:

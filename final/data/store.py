@@ -192,7 +192,7 @@ class Store(StringRuns):
 
     @property
     def names(self) -> Mapping[bytes, object]:
-        """The keys as they are at any time, which includes expired ones that are not yet removed: the table itself."""
+        """The live dictionary whose keys are those of the database, with expired ones that are not yet removed."""
         return self._values
 
     def keys(self) -> Iterator[bytes]:

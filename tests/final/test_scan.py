@@ -300,7 +300,7 @@ def test_of_a_large_dictionary_every_member_is_as_likely(
     lists = [sample(held, count) for _ in range(30 * size)]
     for times in (Counter(member for each in lists for member in each), Counter(each[-1] for each in lists)):
         mean = times.total() / size
-        assert set(times) == set(held) and all(abs(times[each] - mean) < 6 * mean**0.5 for each in held)
+        assert set(times) == set(held) and all(abs(times[each] - mean) < 8 * mean**0.5 for each in held)
     assert any(len(set(each)) < 10 for each in lists) == (count < 0)
     assert len(set(sample(held, size // 2))) == size // 2 and len(set(sample(held, 2 * size))) == size
     assert {one_of(held) for _ in range(20 * size)} == set(held)
@@ -313,7 +313,9 @@ def test_positions_in_the_table_of_a_dictionary_are_what_a_walk_takes_them_for()
         held = {b"key:%d" % number: number for number in dice.sample(range(size), size)}
         for gone in dice.sample(sorted(held), size // 3):
             del held[gone]
-        places = keys_at(held, range(end_of(held)))
+        end = end_of(held, 4 * size)
+        assert end is not None and end <= max(1.3 * size, 4)
+        places = keys_at(held, range(end))
         assert list(places.values()) == list(held) == keys_from(held, 0, size + 1)[0]
         for place in dice.sample(range(size + 1), min(size, 100)):
             behind = [key for where, key in places.items() if where >= place]
@@ -324,7 +326,7 @@ def test_positions_in_the_table_of_a_dictionary_are_what_a_walk_takes_them_for()
         for gone in list(held)[::5]:
             del held[gone]  # those that are left stay where they are
         held[b"new"] = size
-        after = keys_at(held, range(end_of(held)))
+        after = keys_at(held, range(2 * size + 1))
         assert list(after.values()) == list(held) and max(after) == size
         assert all(places.get(where) is key for where, key in after.items() if key != b"new")
     kept = sys.getrefcount(key := b"key:%d" % size)
