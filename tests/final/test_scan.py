@@ -336,6 +336,20 @@ def test_positions_in_the_table_of_a_dictionary_are_what_a_walk_takes_them_for()
     assert sys.getrefcount(key) == kept + 1
 
 
+def test_holes_are_passed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = dict.fromkeys(range(1000))
+    for gone in range(100, 900):
+        del held[gone]
+    calls, call = list[int](), dict_entries.next_entry
+
+    def counting(*args: object) -> int:
+        calls.append(0)
+        return int(call(*args))
+
+    monkeypatch.setattr(dict_entries, "next_entry", counting)
+    assert len(keys_at(held, range(1000))) == 200 and len(calls) == 201
+
+
 def test_a_large_dictionary_is_not_iterated_over() -> None:
     class Table(dict[bytes, None]):
         def __iter__(self) -> Iterator[bytes]:
