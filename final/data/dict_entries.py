@@ -6,10 +6,11 @@ and keep their order. In Python one has to iterate to an entry, which takes 3 ms
 function of the C API that iterates, `PyDict_Next`, is handed a position, and can begin at any; ctypes calls it in 0.2
 µs, or in 1 if the entry is in no cache.
 
-It is public, and a part of Python's stable interface. That a position is an index in the array is not documented; it
-is so in CPython since 3.6, and `tests/final/test_scan.py` would tell. A position outside of the array is refused by the
-function itself. It lends the key that it answers with; `key.value` makes that a reference of our own, before anything
-else can run. Where it cannot be called, `has_positions` is always false, and callers iterate.
+It is public, and a part of Python's stable interface. That a position is an index in the array is not documented, nor
+that it may begin elsewhere than at 0; `tests/final/test_scan.py` would tell if a new Python did it in another way. A
+position outside of the array is refused by the function itself. It lends the key that it answers with; `key.value`
+makes that a reference of our own, before anything else can run. Where it cannot be called, `has_positions` is always
+false, and callers iterate.
 """
 
 from collections.abc import Iterable
