@@ -127,6 +127,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         hyperloglog.py, hll_registers.py  HyperLogLog: counting, and the bytes in which Redis keeps the counters
         garbage.py        frees large values a little at a time; what the garbage collector does
         geohash.py        places as integers, so that a sorted set finds what is near
+        dict_entries.py   the entries of a dictionary by their positions in its table
         random_members.py, scan.py  random members of a collection; cursors through one that changes
         events.py         keyspace events: which are published, and on which channels
     protocol/      bytes to requests, values to replies (02, 03)
