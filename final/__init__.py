@@ -128,10 +128,12 @@ those of the stages.
         hyperloglog.py, hll_registers.py  HyperLogLog: counting, and the bytes in which Redis keeps the counters
         garbage.py        frees large values a little at a time; what the garbage collector does
         geohash.py        places as integers, so that a sorted set finds what is near
+        dict_entries.py   the entries of a dictionary by their positions in its table
         random_members.py, scan.py  random members of a collection; cursors through one that changes
         events.py         keyspace events: which are published, and on which channels
     protocol/      bytes to requests, values to replies (02, 03)
         reader.py         parses bytes into requests; knows no socket
+        large_argument.py  an argument that is filled as its bytes come, without a copy
         hiredis_reader.py  the same, with the parser hiredis for chunks of many requests
         inline.py         splits a request that a person has typed into arguments
         writer.py         encodes Python values as RESP2 or RESP3

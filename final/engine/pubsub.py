@@ -31,10 +31,12 @@ class PubSub:
             self.globs[name] = Glob(name)
         getattr(self, kind).setdefault(name, {})[client] = None
         getattr(client, kind)[name] = None
+        client.subscribed = True
 
     def unsubscribe(self, client: Client, name: bytes, kind: str) -> None:
         """Unsubscribe the client from the channel or pattern `name`."""
         getattr(client, kind).pop(name, None)
+        client.subscribed = any(getattr(client, each) for each in KINDS)
         table: Subscribers = getattr(self, kind)
         if name in table:
             table[name].pop(client, None)

@@ -31,7 +31,7 @@ class Sending(asyncio.Protocol):
         self.engine = iteration.engine
         self.transport = transport
         self.client = client
-        client.usage = partial(usage_of, self)
+        client.usage, client.descriptor = partial(usage_of, self), transport.get_extra_info("socket").fileno()
         self.output = bytearray()  # replies that wait until the log is flushed
         self.large: deque[memoryview] = deque()  # replies before those in `output`, which are sent in pieces
         self.socket: socket.socket | None = None  # written to without `transport`; None: only the transport knows how
@@ -53,8 +53,7 @@ class Sending(asyncio.Protocol):
     def send(self) -> None:
         """Check the output limit, write `output`, and close the connection if `client.closing` is set."""
         client = self.client
-        listens = client.channels or client.patterns or client.shard_channels  # `subscribed`, without a call
-        if listens or client.replica or self.engine.options.client_output_buffer_limit.normal:
+        if client.subscribed or client.replica or self.engine.options.client_output_buffer_limit.normal:
             self.check_output_limit()
         if not self.transport.is_closing():
             if self.large or len(self.output) > LARGE:
