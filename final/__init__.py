@@ -148,13 +148,13 @@ The journey of one command, `SET name Alice EX 10`:
    Of any other chunk, it has the complete requests in its list `ready`.
 3. `FastPath.answer` (engine/fast_path.py) runs it, or `take` if it is one of several, because SET needs nothing but the
    data, the number of arguments is right, and this client is in no special state such as MULTI. Any other request goes
-   to `Engine.execute` (engine/engine.py): `find` (engine/command.py) looks up its command, `admit` (engine/admit.py)
-   checks whether this client may run it now, and after MULTI it is queued.
+   to `Engine.execute` (engine/engine.py): `find` (engine/command.py) looks up its command,
+   `Admission.check` (engine/admit.py) checks whether this client may run it now, and after MULTI it is queued.
 4. `Command.run` calls `set_` (commands/strings.py) with the client's database and the arguments. The function returns
    a value, "OK". It knows no client and no bytes.
 5. Before that, it has called `db.changed(key, log=…)`. The store (data/store.py) has noted what to log:
-   `SET name Alice PXAT 1795373891971`. `Engine.settle` passes the note to the `Log` (log/aof.py), to clients that WATCH
-   the key, and to commands that wait for it. If only the log is to be told, the fast path may do that itself.
+   `SET name Alice PXAT 1795373891971`. `FastPath.record` passes the note to the `Log` (log/aof.py). If some client
+   waits for a key, watches one or is told of changes, `Engine.settle` does that, and has these clients served, too.
 6. `encode` (protocol/writer.py) turns "OK" into `+OK\\r\\n`, and the connection appends that to its output.
 7. At the end of the iteration of the event loop, `Iteration.before_sleep` (net/before_sleep.py) flushes the log, with
    fsync if the policy is `always`, and only then sends all output. So no client sees a change that is not in the log.
