@@ -148,8 +148,8 @@ The journey of one command, `SET name Alice EX 10`:
    Of any other chunk, it has the complete requests in its list `ready`.
 3. `FastPath.answer` (engine/fast_path.py) runs it, or `take` if it is one of several, because SET needs nothing but the
    data, the number of arguments is right, and this client is in no special state such as MULTI. Any other request goes
-   to `Engine.execute` (engine/engine.py): `find` (engine/command.py) looks up its command,
-   `Admission.check` (engine/admit.py) checks whether this client may run it now, and after MULTI it is queued.
+   to `Engine.execute` (engine/engine.py): `find` (engine/command.py) looks up its command, `Admission.check`
+   (engine/admit.py) checks whether this client may run it now, and after MULTI it is queued.
 4. `Command.run` calls `set_` (commands/strings.py) with the client's database and the arguments. The function returns
    a value, "OK". It knows no client and no bytes.
 5. Before that, it has called `db.changed(key, log=…)`. The store (data/store.py) has noted what to log:
