@@ -132,7 +132,8 @@ class Sending(asyncio.Protocol):
     def check_output_limit(self) -> None:
         """Cut off the client if its output exceeds the limit for its class."""
         limit, waiting = output_of(self.client, self.engine.options)
-        waiting += len(self.output) + sum(map(len, self.large)) + self.transport.get_write_buffer_size() - SMALL
+        unread = self.transport.get_write_buffer_size() if self.left else 0
+        waiting += len(self.output) + (sum(map(len, self.large)) if self.large else 0) + unread - SMALL
         if self.output_limit.exceeded(waiting, limit, self.engine.steady()):
             self.cut_off("output buffer limits")
 
