@@ -114,6 +114,11 @@ def encode(value: Value, protocol: int = 2) -> bytes:
     if kind is list or kind is Strings:
         return _aggregate(b"*%d" % len(value), value, protocol)
     resp3 = protocol >= 3
+    if value is None:
+        return b"_\r\n" if resp3 else b"$-1\r\n"
+    if kind is float:
+        text = b"%.17g" % value
+        return b",%b\r\n" % text if resp3 else b"$%d\r\n%b\r\n" % (len(text), text)
     match value:
         case Verbatim() if resp3:
             return b"=%d\r\ntxt:%b\r\n" % (len(value) + len(b"txt:"), value)
@@ -135,10 +140,6 @@ def encode(value: Value, protocol: int = 2) -> bytes:
             return b"(%d\r\n" % value if resp3 else encode(b"%d" % value)
         case int():
             return b":%d\r\n" % value
-        case float():
-            return b",%.17g\r\n" % value if resp3 else encode(b"%.17g" % value)
-        case None:
-            return b"_\r\n" if resp3 else b"$-1\r\n"
         case NullArray():
             return b"_\r\n" if resp3 else b"*-1\r\n"
         case Replies():
