@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import re
 import textwrap
 from collections import Counter
@@ -20,6 +21,10 @@ WIDTH = 88  # characters in a line
 AROUND = 160  # bytes shown before the first difference
 OUTPUT_LINES = 25
 TRACEBACK = "Traceback (most recent call last):\n"
+LIBRARY = r"/lib/python3|<frozen"
+CALLER = r"/asyncio/|/(selectors|socket|supervisor)\.py$|<the checkpoint>"  # has called the program, or waits for it
+MOST_FRAMES = 8
+STUCK = "stuck in "
 
 Section = tuple[str, Iterable[str]]  # title, lines
 
@@ -45,6 +50,29 @@ def trouble(error: BaseException) -> str:
     if isinstance(error, NoAnswer) and re.search(r"^(ImportError|ModuleNotFoundError|SyntaxError)", error.trace, re.M):
         return "import"
     return "assertion" if isinstance(error, AssertionError) else "error"
+
+
+def unrelated(error: BaseException, started: bool) -> bool:
+    """Whether a failure has nothing to do with what a test checks: a module, or a server if none has `started`."""
+    if isinstance(error, NotStarted) and not started:
+        return True
+    return isinstance(error, NoAnswer) and bool(re.search(r": line \d+ of ", raised(error.trace)))
+
+
+def stuck(error: BaseException, servers: list[Server]) -> list[str]:
+    """Return the calls that a program was in when it was aborted, the last one first; none if it awaited events."""
+    dumps = [error.dump] if isinstance(error, NoAnswer) else [server.dump for server in servers if server.program]
+    for dump in dumps:
+        stack = dump.partition("Current thread ")[2].partition("\n\n")[0]
+        frames = re.findall(r'^  File "(.+)", line (\d+) in (.+)$', stack, re.M)
+        inner = itertools.takewhile(lambda frame: not re.search(CALLER, frame[0]), frames)
+        own = [frame for frame in inner if not re.search(LIBRARY, frame[0])][:MOST_FRAMES]
+        if own:
+            calls = [(Path(file).name, line, qualified(file, int(line), name)) for file, line, name in own]
+            return [
+                f"{file}, line {line}" + f", in {name}" * (" line " not in f" {name}") for file, line, name in calls
+            ]
+    return []
 
 
 def sections_of(failure: pytest.ExceptionInfo[BaseException], test: Path, servers: list[Server]) -> list[Section]:
@@ -88,6 +116,8 @@ def kind(error: BaseException, servers: list[Server]) -> str:
         said = complaining(servers).errors
     if found := raised(said):
         return found
+    if where := stuck(error, servers):
+        return STUCK + where[0].rpartition(", in ")[2]
     if isinstance(error, NotStarted):
         return "the server did not start"
     if isinstance(error, NoAnswer):
@@ -104,7 +134,7 @@ def raised(text: str) -> str:
     if not found:
         return ""
     frames = re.findall(r'^  File "(.+)", line (\d+)(?:, in (.+))?$', trace[: found.start()], re.M)
-    own = [frame for frame in frames if not re.search(r"/lib/python3|<frozen", frame[0])] or frames
+    own = [frame for frame in frames if not re.search(LIBRARY, frame[0])] or frames
     return f"{found[1]}: {qualified(own[-1][0], int(own[-1][1]), own[-1][2])}" if own else found[1]
 
 
@@ -171,7 +201,9 @@ def output_of(server: Server) -> list[Section]:
     """Show what the server wrote during this test, standard error first, and whether it has ended."""
     if server.program is None:
         return []
-    ended = [] if server.alive else [f"It has ended, with exit status {explained(server.program.status)}."]
+    ended = (
+        [] if server.alive or server.dump else [f"It has ended, with exit status {explained(server.program.status)}."]
+    )
     return [("Your server said", last_lines(server.errors or server.output) + ended)]
 
 

@@ -27,6 +27,7 @@ OURS = ("CHECKPOINT_", "PYTEST_")  # variables that say what is tested: no progr
 ONE_AT_A_TIME = threading.Lock()
 KEPT_OUTPUT = 256 << 10
 TOO_MUCH_OUTPUT = 256 << 20
+DUMP = "Fatal Python error: Aborted\n"  # begins what `abort` adds to standard error
 
 
 class Tail(threading.Thread):
@@ -115,6 +116,12 @@ class Program:
             self.close()
         return self.status
 
+    def abort(self) -> None:
+        """End a program that has not answered in time. Python's faulthandler, if enabled, writes where it was."""
+        self.signal(signal.SIGABRT)
+        self.wait(0.5)
+        self.close()
+
     def close(self) -> None:
         """Kill the program and all processes that it started. A second call does nothing."""
         with contextlib.suppress(OSError), self.control:
@@ -153,11 +160,14 @@ def explained(status: int | None) -> str:
 
 
 class NoAnswer(Exception):
-    """The source that was run gave no result. The message says why; `trace` is what it wrote to standard error."""
+    """The source that was run gave no result. The message says why; `trace` is what it wrote to standard error.
+
+    `dump` is where it was when it was aborted; empty if it was not.
+    """
 
     def __init__(self, why: str, trace: str, ran: str = "") -> None:
         super().__init__(why)
-        self.trace, self.ran = trace, ran
+        (self.trace, _, self.dump), self.ran = trace.partition(DUMP), ran
 
 
 class TooSlow(NoAnswer):
@@ -176,6 +186,8 @@ def answer(source: str, folder: Path, seconds: float, memory: int = MEMORY) -> o
         os.close(write)
     result = Tail(os.fdopen(read, "rb", buffering=0), keep=TOO_MUCH_OUTPUT)
     status = program.wait(seconds)
+    if status is None:
+        program.abort()
     program.close()
     result.join(1)
     trace = program.errors.since(0).decode(errors="replace")

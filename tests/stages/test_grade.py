@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -128,8 +129,11 @@ def test_an_endless_loop_in_one_test_costs_only_the_points_of_that_test(short: S
     file = tmp_path / "results.json"
     short.desk("grade", "--one", tmp_path / "one", "--stage", "01", "--results", file, "--patience", 4)
     found = json.loads(file.read_text())
-    failed = [test["name"] for test in found["tests"] if test["status"] == "failed"]
-    assert failed == ["Step 1: test_bytes_are_not_changed_on_the_way[not-utf-8]"]
+    failed = {test["name"]: test["output"] for test in found["tests"] if test["status"] == "failed"}
+    said = next(iter(failed.values()))
+    assert re.search(r"the program was here:\n +server.py, line \d+, in \w+.data_received\n", said), said
+    assert said.endswith("--seed=1 --target=work")  # as the student can type it
+    assert list(failed) == ["Step 1: test_bytes_are_not_changed_on_the_way[not-utf-8]"]
     step = [test for test in found["tests"] if test["name"].startswith("Step 1: ")]
     assert found["score"] == round(OUT_OF - 40 / len(step), 2)
 
