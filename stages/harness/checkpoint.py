@@ -322,6 +322,8 @@ class Modules:
             return answer(source, self.folder, seconds or self.patience.seconds)
         except NoAnswer as error:
             error.ran = text
+            if seconds:  # the test is about time, and so is its hint
+                error.dump = ""
             if isinstance(error, TooSlow):
                 self.patience.lost()
             raise

@@ -61,17 +61,16 @@ def unrelated(error: BaseException, started: bool) -> bool:
 
 def stuck(error: BaseException, servers: list[Server]) -> list[str]:
     """Return the calls that a program was in when it was aborted, the last one first; none if it awaited events."""
-    dumps = [error.dump] if isinstance(error, NoAnswer) else [server.dump for server in servers if server.program]
-    for dump in dumps:
+    dumps = [server.program.dump for server in servers if server.program]
+    for dump in [error.dump] if isinstance(error, NoAnswer) else dumps:
         stack = dump.partition("Current thread ")[2].partition("\n\n")[0]
         frames = re.findall(r'^  File "(.+)", line (\d+) in (.+)$', stack, re.M)
         inner = itertools.takewhile(lambda frame: not re.search(CALLER, frame[0]), frames)
-        own = [frame for frame in inner if not re.search(LIBRARY, frame[0])][:MOST_FRAMES]
-        if own:
-            calls = [(Path(file).name, line, qualified(file, int(line), name)) for file, line, name in own]
-            return [
-                f"{file}, line {line}" + f", in {name}" * (" line " not in f" {name}") for file, line, name in calls
-            ]
+        if own := [frame for frame in inner if not re.search(LIBRARY, frame[0])][:MOST_FRAMES]:
+            calls = (
+                f"{Path(file).name}, line {line}, in {qualified(file, int(line), name)}" for file, line, name in own
+            )
+            return [call.partition(", in line ")[0] for call in calls]
     return []
 
 
@@ -141,8 +140,8 @@ def raised(text: str) -> str:
 def qualified(file: str, line: int, function: str) -> str:
     """Return the name of the function that holds a line, with its class; `function` when the file cannot be read."""
     try:
-        tree = ast.parse(Path(file).read_text())
-    except (OSError, ValueError, SyntaxError):
+        tree = ast.parse(Path(file).read_text() if Path(file).is_file() else "(")  # no device: it may have no end
+    except (OSError, ValueError, SyntaxError, MemoryError, RecursionError):
         return function or f"line {line} of {Path(file).name}"
     around = [
         node
@@ -201,10 +200,9 @@ def output_of(server: Server) -> list[Section]:
     """Show what the server wrote during this test, standard error first, and whether it has ended."""
     if server.program is None:
         return []
-    ended = (
-        [] if server.alive or server.dump else [f"It has ended, with exit status {explained(server.program.status)}."]
-    )
-    return [("Your server said", last_lines(server.errors or server.output) + ended)]
+    ended = f"It has ended, with exit status {explained(server.program.status)}."
+    said = [] if server.alive or server.program.dump else [ended]
+    return [("Your server said", last_lines(server.errors or server.output) + said)]
 
 
 def difference(expected: bytes, received: bytes) -> int:

@@ -15,7 +15,7 @@ import pytest
 
 from stages.harness.course import ROOT
 from stages.harness.ports import free_port, taken
-from stages.harness.sandbox import DUMP, MEMORY, VIEW, NoAnswer, Program, explained
+from stages.harness.sandbox import MEMORY, VIEW, NoAnswer, Program, explained
 from stages.harness.target import Target
 from stages.harness.wire import Client, Patience
 
@@ -96,7 +96,7 @@ class Server:
         return []
 
     def environment(self, counting: bool) -> dict[str, str]:
-        """Return variables with which a Python server prints at once, says where it was aborted, finds `final`, counts fsyncs."""
+        """Return variables with which a Python server prints at once, finds `final`, counts fsyncs; see `abort`."""
         paths = [str(ROOT)] * self.target.is_final + [str(COUNTING)] * counting
         return {
             "PYTHONUNBUFFERED": "1",
@@ -122,7 +122,7 @@ class Server:
         if self.patience.unstarted >= TRIES:
             self.close()
             raise NotStarted(
-                f"It accepted no connection {TRIES} times in a row; this is the last try.", self.patience.last_errors
+                f"It accepted no connection {TRIES} times in a row; this is the last try.", *self.patience.last_said
             )
         deadline, moved = time.monotonic() + seconds, 0
         while True:
@@ -145,8 +145,9 @@ class Server:
                 self.patience.lost()
                 self.patience.unstarted += 1
                 self.abort()
-                self.patience.last_errors = self.written
-                raise NotStarted(f"It accepted no connection on port {self.port} in {seconds:g} seconds.", self.written)
+                self.close()
+                said = self.patience.last_said = (self.errors, self.own_program.dump)
+                raise NotStarted(f"It accepted no connection on port {self.port} in {seconds:g} seconds.", *said)
 
     def has_loaded(self, seconds: float) -> bool:
         """Connect, and return whether that works and the data is loaded: until then a real Redis replies LOADING."""
@@ -212,16 +213,6 @@ class Server:
     @property
     def errors(self) -> str:
         """What the server has written to standard error during this test."""
-        return self.written.partition(DUMP)[0]
-
-    @property
-    def dump(self) -> str:
-        """Where the server was when it was aborted; empty if it was not."""
-        return self.written.partition(DUMP)[2]
-
-    @property
-    def written(self) -> str:
-        """The errors, and the dump."""
         return self.own_program.errors.since(self.marks[1]).decode(errors="replace")
 
     def await_output(self, text: str) -> bool:
@@ -248,7 +239,7 @@ class Server:
         return [Fsync(float(when) + shift, thread == main) for thread, when, _ in calls[1:]]
 
     def abort(self) -> None:
-        """End the server, which has not answered in time; if it is Python, `dump` is then where it was."""
+        """End the server, which has not answered in time; if it is Python, it says where it was."""
         if self.program and self.target.folder:
             self.program.abort()
 

@@ -42,7 +42,7 @@ class Patience:
     started: bool = False  # whether any server has accepted connections
     unstarted: int = 0  # how many servers in a row have not accepted connections
     in_vain: bool = False  # a wait was in vain in the test that runs
-    last_errors: str = ""  # what the last of these wrote to standard error
+    last_said: tuple[str, str] = ("", "")  # what the last of these wrote to standard error, and where it was
 
     def lost(self) -> None:
         """Halve the time after a wait in vain; it stays at least a second, unless it was shorter from the start."""

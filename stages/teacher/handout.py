@@ -40,8 +40,8 @@ python3 -m venv .venv && .venv/bin/python -m pip install -r requirements.txt
 jupyter lab notebooks/{folder}.ipynb
 ```
 
-The first line takes some minutes. Write in `work/`: that is what you hand in, and what the experiments run on. A cell
-is for trying out: copy to `work/` what works in it. `python3 work/server.py --port 6380` runs your server by itself.
+The first line takes a minute or two. Write in `work/`: that is what you hand in, and what the experiments run on. A
+cell is for trying out: copy to `work/` what works in it. `python3 work/server.py --port 6380` runs your server by itself.
 
 ## Check
 

@@ -107,6 +107,20 @@ def test_a_start_without_the_stage_before_says_what_to_type(stages_copy: StagesC
     assert not stages_copy.work.exists()
 
 
+def test_a_start_says_which_stage_is_there_and_what_would_be_overwritten(stages_copy: StagesCopy) -> None:
+    stages_copy.desk("start", "02", "--from-reference")
+    status, said = stages_copy.desk("start", "04", "--from-reference")
+    assert status == 2 and "work/ has stage 02 already, and nothing was written" in said
+    assert "To go on with it: `python3 -m stages start 03`" in said
+    told = re.search(r"With --force, (.*) would be overwritten", said)
+    assert told and told[1].split(", ") == ["server.py", "inline.py", "reader.py"]
+    before = sources(stages_copy.work)
+    stages_copy.desk("start", "04", "--from-reference", "--force")
+    changed = [file for file, text in before.items() if sources(stages_copy.work)[file] != text]
+    assert set(changed) <= set(told[1].split(", "))
+    assert "To go on with it: `python3 -m stages check 04`" in stages_copy.desk("start", "01")[1]
+
+
 def test_a_learner_can_start_at_any_stage(stages_copy: StagesCopy) -> None:
     assert stages_copy.desk("start", "03", "--from-reference")[0] == 0
     assert {path.name: path.read_text() for path in stages_copy.work.iterdir()} == starter(3)

@@ -30,6 +30,7 @@ QUICK = 4  # the stage whose reference is graded in `make test`
 ALL = "test_what_a_client_sends_comes_back"
 BYTES = "test_bytes_are_not_changed_on_the_way"
 SHORT = (ALL, BYTES, "test_megabytes_come_back_in_order", "test_a_signal_stops_the_server_cleanly")
+ADD = "add --resume to go on, --only NAME, or --force to grade again"
 OUT_OF = 60  # the points of their steps, 1 and 3
 
 
@@ -113,6 +114,11 @@ def test_a_harmless_submission_gets_all_points_and_its_child_processes_are_kille
         "leaves-a-child": (OUT_OF, "graded"),
     }, printed
     assert "[2/2]" in printed
+    again = ("grade", tmp_path / "in", "--stage", "01", "--out", tmp_path / "out")
+    assert short.desk(*again) == (2, f"{tmp_path / 'out'} has grades already: {ADD}\n")
+    assert "[1/1] zipped.zip" in short.desk(*again, "--only", "zipped.zip")[1]
+    assert "has the grades" in short.desk(*again, "--resume")[1]
+    assert "[2/2]" in short.desk(*again, "--force")[1]
     assert not [line for line in command_lines() if hostile.MARK in line]
 
 
