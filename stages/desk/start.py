@@ -68,12 +68,10 @@ def check_order(stage: int, force: bool) -> None:
 def already(stage: int, files: list[str]) -> Complaint:
     """Return the complaint that work/ has a stage already, and that --force would overwrite these files."""
     found = max((each for each in STAGES if begun(each)), default=0)
-    what, go_on = (
-        f"stage {found:02}" if found else "files",
-        f"check {found:02}" if found >= stage else f"start {found + 1:02}",
-    )
+    go_on = f"check {found:02}" if found >= stage else f"start {found + 1:02}"
     return Complaint(
-        f"work/ has {what} already, and nothing was written. To go on with it: `python3 -m stages {go_on}`.\n"
+        f"work/ has {f'stage {found:02}' if found else ', '.join(files)} already, and nothing was written. "
+        f"To go on: `python3 -m stages {go_on}`.\n"
         f"With --force, {', '.join(files)} would be overwritten; a copy of work/ is made first"
     )
 

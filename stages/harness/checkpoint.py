@@ -399,7 +399,9 @@ def lesson(
     wanted = item.config.option.target
     last = ("Run it again", [again + (f" --target={shlex.quote(wanted)}" if wanted else "")])
     where = teaching.stuck(failure.value, servers)
-    if where or teaching.unrelated(failure.value, item.config.stash[PATIENCE].started):
+    imports = isinstance(failure.value, NoAnswer) and re.search(r": line \d+ of ", kind)  # what a module raises
+    starts = teaching.trouble(failure.value) == "start" and not item.config.stash[PATIENCE].started
+    if where or imports or starts:
         if first != item.name:
             sections[1:] = [("", [f"It failed as {first} did: {kind}"])]
         elif where:

@@ -52,13 +52,6 @@ def trouble(error: BaseException) -> str:
     return "assertion" if isinstance(error, AssertionError) else "error"
 
 
-def unrelated(error: BaseException, started: bool) -> bool:
-    """Whether a failure has nothing to do with what a test checks: a module, or a server if none has `started`."""
-    if isinstance(error, NotStarted) and not started:
-        return True
-    return isinstance(error, NoAnswer) and bool(re.search(r": line \d+ of ", raised(error.trace)))
-
-
 def stuck(error: BaseException, servers: list[Server]) -> list[str]:
     """Return the calls that a program was in when it was aborted, the last one first; none if it awaited events."""
     dumps = [server.program.dump for server in servers if server.program]
@@ -175,7 +168,7 @@ def marked(lines: list[str], others: list[str], caret: bool = True) -> list[str]
     """Return the lines around the first that differs from `others`, cut to WIDTH, with a caret under the difference."""
     same = [one == other for one, other in zip(lines, others, strict=False)]
     first = same.index(False) if False in same else len(same)
-    shown = []
+    shown = [f"… {first - 3} before …"] if first > 3 else []
     for number, line in list(enumerate(lines))[max(0, first - 3) : first + 4]:
         other = others[number] if number < len(others) else ""
         at = difference(line.encode(), other.encode()) if number == first else 0
@@ -184,7 +177,8 @@ def marked(lines: list[str], others: list[str], caret: bool = True) -> list[str]
         shown.append(before + line[start : start + WIDTH] + after)
         if number == first and caret:
             shown.append(" " * (len(before) + at - start) + "^")
-    return shown or ["(nothing more)"]
+    more = [f"… {len(lines) - first - 4} more …"] if len(lines) > first + 4 else []
+    return [*shown, *more] or ["(nothing more)"]
 
 
 def complaining(servers: list[Server]) -> Server:
@@ -223,7 +217,8 @@ def show(data: bytes, at: int | None = None, caret: bool = True) -> list[str]:
     for place in range(first, last):
         if place == at:
             mark = " " * len(line) + "^"
-        line += escape(data[place])
+        byte = data[place : place + 1]
+        line += byte.decode() if byte in b"'\"" else repr(byte)[2:-1]
         if (place and data[place - 1 : place + 1] == b"\r\n") or len(line) >= WIDTH or place == last - 1:
             lines += [line, mark] if mark and caret else [line]
             line = mark = ""
@@ -233,11 +228,6 @@ def show(data: bytes, at: int | None = None, caret: bool = True) -> list[str]:
         width = 0 if lines[-1].endswith("\\n") else len(lines[-1])
         lines.append(" " * width + "^ and nothing more")
     return lines or ["(nothing)"]
-
-
-def escape(byte: int) -> str:
-    r"""Return one byte as in Python's `b"…"`; quotes are not escaped."""
-    return chr(byte) if byte in b"'\"" else repr(bytes([byte]))[2:-1]
 
 
 def shortened(source: str) -> list[str]:

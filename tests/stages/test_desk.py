@@ -65,7 +65,7 @@ def test_start_overwrites_no_file(stages_copy: StagesCopy) -> None:
     (stages_copy.work / "server.py").write_text("my own")
     status, said = stages_copy.desk("start", "1")
     assert status == 2
-    assert "work/ has server.py already" in said and "--force" in said
+    assert "work/ has stage 01 already" in said and "With --force, server.py would be overwritten" in said
     assert (stages_copy.work / "server.py").read_text() == "my own"
 
 
@@ -111,14 +111,14 @@ def test_a_start_says_which_stage_is_there_and_what_would_be_overwritten(stages_
     stages_copy.desk("start", "02", "--from-reference")
     status, said = stages_copy.desk("start", "04", "--from-reference")
     assert status == 2 and "work/ has stage 02 already, and nothing was written" in said
-    assert "To go on with it: `python3 -m stages start 03`" in said
+    assert "To go on: `python3 -m stages start 03`" in said
     told = re.search(r"With --force, (.*) would be overwritten", said)
     assert told and told[1].split(", ") == ["server.py", "inline.py", "reader.py"]
     before = sources(stages_copy.work)
     stages_copy.desk("start", "04", "--from-reference", "--force")
     changed = [file for file, text in before.items() if sources(stages_copy.work)[file] != text]
     assert set(changed) <= set(told[1].split(", "))
-    assert "To go on with it: `python3 -m stages check 04`" in stages_copy.desk("start", "01")[1]
+    assert "To go on: `python3 -m stages check 04`" in stages_copy.desk("start", "01")[1]
 
 
 def test_a_learner_can_start_at_any_stage(stages_copy: StagesCopy) -> None:

@@ -744,6 +744,24 @@ def test_a_caret_is_under_the_first_difference(expected: bytes, received: bytes,
     assert report.show(received, report.difference(expected, received)) == lines
 
 
+def test_a_long_list_says_how_much_of_it_is_not_shown() -> None:
+    expected, received = ([f"{number}," for number in range(20)] for _ in range(2))
+    received[9] = "x,"
+    assert report.marked(received, expected) == [
+        "… 6 before …",
+        "6,",
+        "7,",
+        "8,",
+        "x,",
+        "^",
+        "10,",
+        "11,",
+        "12,",
+        "… 7 more …",
+    ]
+    assert report.marked(["1", "2"], ["1"], caret=False) == ["1", "2"]
+
+
 # What is said briefly
 
 TRACE = """\
