@@ -1,7 +1,8 @@
 """A complete Redis server in Python, written to be read: `python -m final`.
 
-The map of its files, from the outside in. Imports point downwards only, with one exception: the engine imports
-`commands/`, so that the commands register themselves. The numbers in parentheses are those of the stages.
+The map of its files, from the outside in. A folder, or a file beside the folders, imports nothing from above it, with
+one exception: the engine imports `commands/`, so that the commands register themselves. The numbers in parentheses are
+those of the stages.
 
     __main__.py    the command line; starts the server
     restore.py     loads the data at the start, by executing the log or the snapshot
@@ -38,7 +39,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         notify.py, security_warning.py  keyspace notifications; closes clients that speak HTTP
         faults.py         an unexpected exception: whether it ends the connection or the server
         fast_path.py      a shorter path for commands that take nothing but data
-        runs.py           several GETs, SETs or INCRs of a client at once
+        runs.py           plain GETs, SETs and INCRs, one or several at once, without `commands/strings.py`
         in_unit.py        a shorter way for the commands of a transaction, and of a script
         following.py      becoming a replica, and a primary again; the primary's changes, its data in place of ours
         callbacks.py      what the engine has the server do
@@ -100,6 +101,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         folder.py         the folder: which server owns it, and which files may be deleted
         manifest.py       the list of the log's files
         rdb/              snapshots (RDB), read as requests, written from values: read, write, and the encodings inside
+    latency.py     the latency monitor: events that took long
     config/        the options, as in redis.conf and CONFIG
         options.py        those that have an effect, in one table
         value_options.py  those about the encodings of values and LFU
@@ -108,7 +110,6 @@ The map of its files, from the outside in. Imports point downwards only, with on
         option.py         how an option is declared, and how a text becomes its value
         values.py         values that are more than a number or a text
         file.py           reads redis.conf and the command line; CONFIG REWRITE
-    latency.py        the latency monitor: events that took long
     server_log.py  messages for the administrator, on standard error
     data/          the databases (04)
         kinds.py          what must be known of each type of value, in one table
@@ -116,7 +117,7 @@ The map of its files, from the outside in. Imports point downwards only, with on
         unit.py           one unit of work: its time, and notes of what it has changed
         store.py          one database: typed values, expiry, what has changed; no other file knows expiry
         deadlines.py      the deadlines in order, and how the outdated ones are sorted out
-        string_runs.py    what runs of GET, SET and INCR do to its strings
+        string_runs.py    what plain GETs, SETs and INCRs do to its strings
         announcing_store.py  one that notes the events `new` and `keymiss`, for keys that are created or missing
         loading_store.py  one that notes no changes, while the data is loaded
         intset.py         Redis's sets of integers: how wide they are
@@ -127,10 +128,12 @@ The map of its files, from the outside in. Imports point downwards only, with on
         hyperloglog.py, hll_registers.py  HyperLogLog: counting, and the bytes in which Redis keeps the counters
         garbage.py        frees large values a little at a time; what the garbage collector does
         geohash.py        places as integers, so that a sorted set finds what is near
+        dict_entries.py   the entries of a dictionary by their positions in its table
         random_members.py, scan.py  random members of a collection; cursors through one that changes
         events.py         keyspace events: which are published, and on which channels
     protocol/      bytes to requests, values to replies (02, 03)
         reader.py         parses bytes into requests; knows no socket
+        large_argument.py  an argument that is filled as its bytes come, without a copy
         hiredis_reader.py  the same, with the parser hiredis for chunks of many requests
         inline.py         splits a request that a person has typed into arguments
         writer.py         encodes Python values as RESP2 or RESP3
@@ -145,16 +148,23 @@ The journey of one command, `SET name Alice EX 10`:
    Of any other chunk, it has the complete requests in its list `ready`.
 3. `FastPath.answer` (engine/fast_path.py) runs it, or `take` if it is one of several, because SET needs nothing but the
    data, the number of arguments is right, and this client is in no special state such as MULTI. Any other request goes
-   to `Engine.execute` (engine/engine.py): `find` (engine/command.py) looks up its command, `admit` (engine/admit.py)
-   checks whether this client may run it now, and after MULTI it is queued.
+   to `Engine.execute` (engine/engine.py): `find` (engine/command.py) looks up its command, `Admission.check`
+   (engine/admit.py) checks whether this client may run it now, and after MULTI it is queued.
 4. `Command.run` calls `set_` (commands/strings.py) with the client's database and the arguments. The function returns
    a value, "OK". It knows no client and no bytes.
 5. Before that, it has called `db.changed(key, log=…)`. The store (data/store.py) has noted what to log:
-   `SET name Alice PXAT 1795373891971`. `Engine.settle` passes the note to the `Log` (log/aof.py), to clients that WATCH
-   the key, and to commands that wait for it.
+   `SET name Alice PXAT 1795373891971`. `FastPath.record` passes the note to the `Log` (log/aof.py). If some client
+   waits for a key, watches one or is told of changes, `Engine.settle` does that, and has these clients served, too.
 6. `encode` (protocol/writer.py) turns "OK" into `+OK\\r\\n`, and the connection appends that to its output.
 7. At the end of the iteration of the event loop, `Iteration.before_sleep` (net/before_sleep.py) flushes the log, with
    fsync if the policy is `always`, and only then sends all output. So no client sees a change that is not in the log.
+
+**A plain GET, SET or INCR**, which has no options, leaves steps 4 to 6 out, also if it comes alone: from the fast path
+it goes to engine/runs.py, which reads or changes the string (data/string_runs.py) and writes the reply, and the fast
+path passes the request itself to the log. `get`, `set_` and `incr` in commands/strings.py are called for what is not as
+simple: a GET that finds no short string, a SET that replaces something else than a short string, or ends a deadline, an
+INCR of what is no integer. They are called, too, while something else takes part: a client that waits for a key,
+watches one or is told of changes, a client that runs MONITOR, a limit on the memory.
 
 Steps 3 to 6 contain no `await`, so no other command can run in between. That is why there are no locks, and why no
 INCR is ever lost.

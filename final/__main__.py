@@ -10,7 +10,8 @@ from itertools import chain
 from typing import NoReturn
 
 from .config import file as config_file
-from .config.options import NAMES, Options
+from .config.options import NAMES, RELEASE, Options
+from .config.values import OF_REDIS, SavePoints
 from .data.garbage import keep_freed_memory, look_at_the_young_only
 from .engine.acl.file import begin
 from .engine.acl.users import BadUsers
@@ -44,15 +45,26 @@ def parse_options(args: list[str]) -> Options:
     if {"-h", "--help"} & set(args):
         print(usage())
         sys.exit()
+    if args[:1] in (["-v"], ["--version"]):
+        print(version())
+        sys.exit()
     options = Options()
     file, args = (args[0], args[1:]) if args and not args[0].startswith("--") else ("", args)
     try:
         lines = config_file.read(file) if file else iter(())
-        config_file.apply(options, chain(lines, config_file.read_command_line(args)))
+        given = config_file.apply(options, chain(lines, config_file.read_command_line(args)))
     except config_file.BadConfig as error:
         refuse(str(error))
+    if file and options.appendonly == "no" and "save" not in given:  # Redis keeps the data then, and so must we
+        options.save = SavePoints.parse(OF_REDIS)
     options.config_file = os.path.abspath(file) if file not in ("", "-") else ""
     return options
+
+
+def version() -> str:
+    """What `--version` prints, in the form of redis-server: the release whose replies this server matches."""
+    bits = 64 if sys.maxsize > 2**32 else 32
+    return f"Redis server v={RELEASE.decode()} sha=00000000:0 malloc=python bits={bits} build=0"
 
 
 def usage() -> str:

@@ -9,7 +9,7 @@ from ..data.store import Store
 from ..data.unit import Unit
 from ..engine.args import OptionCursor, integer
 from ..engine.client import Client
-from ..engine.command import ASKING, DENYOOM, IN_DANGEROUS, READONLY, RENAMED, SYSTEM, WRITE, Group, find
+from ..engine.command import ASKING, DENYOOM, IN_DANGEROUS, LOADED, READONLY, SYSTEM, WRITE, Group, find
 from ..engine.context import Engine
 from ..engine.signature import command, complexity
 from ..log.rdb import write
@@ -102,7 +102,7 @@ def rebuilt(engine: Engine, payload: bytes) -> tuple[Any, str | None]:
     nobody = Client(id=0, db=scratch)
     try:
         for args in read_dump(payload):
-            answer = find(args, RENAMED).run(engine, nobody, args)
+            answer = find(args, LOADED).run(engine, nobody, args)
             if args[0] in WIDTHS and answer != (len(args) - 2) // WIDTHS[args[0]]:
                 raise ReplyError("an element comes twice")
     except WrongDump:

@@ -71,32 +71,40 @@ def pexpireat(db: Store, key: bytes, milliseconds: bytes, *condition: bytes) -> 
 def expire_if(
     db: Store, command: str, key: bytes, amount: bytes, condition: tuple[bytes, ...], in_seconds: bool, relative: bool
 ) -> int:
-    """Set a deadline for the four commands above if the key exists and the conditions hold; return 1, else 0.
+    """Set a deadline for the four commands above if the key exists and the conditions hold; return 1, else 0."""
+    conditions = parse_conditions(condition) if condition else None
+    deadline = absolute(db, integer(amount), in_seconds, relative, command)
+    if key not in db or (conditions and not hold(conditions, db.deadline(key), deadline)):
+        return 0
+    set_deadline(db, key, deadline)
+    return 1
 
-    NX: only if the key has no deadline. XX: only if it has one. GT: only if the new deadline is later. LT: only if it
-    is earlier. For GT and LT, no deadline counts as infinitely late.
-    """
-    conditions = {arg.lower() for arg in condition}
-    for arg in condition:
-        if arg.lower() not in (b"nx", b"xx", b"gt", b"lt"):
-            raise ReplyError(f"ERR Unsupported option {shown(arg)}")
+
+def parse_conditions(options: tuple[bytes, ...]) -> set[bytes]:
+    """Return the options NX, XX, GT and LT in lower case. Raises ReplyError for others, and for a contradiction."""
+    conditions = {option.lower() for option in options}
+    for option in options:
+        if option.lower() not in (b"nx", b"xx", b"gt", b"lt"):
+            raise ReplyError(f"ERR Unsupported option {shown(option)}")
     if b"nx" in conditions and len(conditions) > 1:
         raise ReplyError("ERR NX and XX, GT or LT options at the same time are not compatible")
     if {b"gt", b"lt"} <= conditions:
         raise ReplyError("ERR GT and LT options at the same time are not compatible")
-    deadline = absolute(db, integer(amount), in_seconds, relative, command)
-    if key not in db:
-        return 0
-    old = db.deadline(key)
-    if (
+    return conditions
+
+
+def hold(conditions: set[bytes], old: int | None, new: int) -> bool:
+    """Return whether the conditions hold for a key with the deadline `old`, or none, that is to get the deadline `new`.
+
+    NX: only if the key has no deadline. XX: only if it has one. GT: only if the new deadline is later. LT: only if it
+    is earlier. For GT and LT, no deadline counts as infinitely late.
+    """
+    return not (
         (b"nx" in conditions and old is not None)
         or (b"xx" in conditions and old is None)
-        or (b"gt" in conditions and (old is None or deadline <= old))
-        or (b"lt" in conditions and old is not None and deadline >= old)
-    ):
-        return 0
-    set_deadline(db, key, deadline)
-    return 1
+        or (b"gt" in conditions and (old is None or new <= old))
+        or (b"lt" in conditions and old is not None and new >= old)
+    )
 
 
 @command(READONLY, FAST, NO_TOUCH, tips="nondeterministic_output")

@@ -15,7 +15,13 @@ from ..engine.command import DENYOOM, FAST, READONLY, REPLY_FIRST, WRITE, Group
 from ..engine.context import Engine
 from ..engine.signature import command, complexity
 from ..log.rdb.packed import pack_listpack
-from ..protocol.errors import ReplyError, not_a_float, wrong_number_of_arguments
+from ..protocol.errors import (
+    ReplyError,
+    hash_value_not_a_float,
+    hash_value_not_an_integer,
+    not_a_float,
+    wrong_number_of_arguments,
+)
 from ..protocol.numeric import add_floats, add_integers, long_double
 from ..protocol.writer import Strings, Value
 from .keys import scan_members
@@ -185,7 +191,7 @@ def hstrlen(db: Store, key: bytes, field: bytes) -> Value:
 def hincrby(db: Store, key: bytes, field: bytes, increment: int) -> Value:
     """HINCRBY key field increment: add to the integer in the field; answer with the sum."""
     old = (db.get(key, HASH) or {}).get(field, b"0")
-    total = add_integers(old, increment, ReplyError("ERR hash value is not an integer"))
+    total = add_integers(old, increment, hash_value_not_an_integer)
     set_fields(db, "hincrby", key, field, b"%d" % total, event="hincrby")
     return total
 
@@ -199,7 +205,7 @@ def hincrbyfloat(db: Store, key: bytes, field: bytes, increment: bytes) -> Value
     if number == "inf":
         raise ReplyError("ERR value is NaN or Infinity")
     old = (db.get(key, HASH) or {}).get(field, b"0")
-    total = add_floats(old, increment, ReplyError("ERR hash value is not a float"))
+    total = add_floats(old, increment, hash_value_not_a_float)
     fields = db.make(key, HASH)
     fields[field] = total
     if LIMITS.lowered:

@@ -73,7 +73,7 @@ def scan(engine: Engine, db: Store, cursor: bytes, *options: bytes) -> Value:
     """SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]: answer with the next cursor, and some keys."""
     position = parse_cursor(cursor)
     matches, count, kind = parse_scan_options(options, with_type=True)
-    following, names = engine.order.page(db.index, lambda: db.names, position, count)
+    following, names = engine.order.page(db.index, db.names, position, count)
     found = [name for name in names if matches(name) and name in db]
     if kind:
         found = [name for name in found if (of := db.kind(name)) is not None and KINDS[of].name.encode() == kind]
@@ -100,7 +100,7 @@ def scan_members(
     matches, count, _ = parse_scan_options(options, with_type=False)
     following, members = 0, list(held) if db.encoding(key) == small else []
     if not members:
-        following, members = engine.order.page((db.index, key), lambda: held, position, count)
+        following, members = engine.order.page((db.index, key), held, position, count)
     return following, [each for each in members if each in held and matches(each)]
 
 

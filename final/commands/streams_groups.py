@@ -10,8 +10,8 @@ from ..data.stream_groups import Group as ConsumerGroup
 from ..data.stream_node import show_id
 from ..data.unit import NO_EVENT, UNLOGGED
 from ..engine.args import OptionCursor
-from ..engine.command import DENYOOM, REPLY_FIRST, WRITE, Group
-from ..engine.signature import command, complexity
+from ..engine.command import DENYOOM, INTERNAL, REPLY_FIRST, WRITE, Group
+from ..engine.signature import command, complexity, describe
 from ..protocol.errors import ReplyError, wrong_options
 from ..protocol.writer import Value
 from .streams import STREAM, parse_bound, parse_id
@@ -173,3 +173,11 @@ def xgroup_delconsumer(db: Store, key: bytes, group: bytes, consumer: bytes) -> 
     found.remove(gone)
     note(db, key, None, event="xgroup-delconsumer")
     return len(gone.pending)
+
+
+def see_consumer(db: Store, key: bytes, group: bytes, consumer: bytes, seen: int) -> None:
+    """Say when a consumer was last seen, in milliseconds since 1970."""
+    group_at(db, key, group)[1].consumers[consumer].seen = seen
+
+
+INTERNAL[b"see_consumer"] = describe(see_consumer, (WRITE,))

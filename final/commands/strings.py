@@ -22,6 +22,7 @@ STRING: type[bytes] = bytes
 EMBEDDED = 44  # the most bytes of an embstr (OBJ_ENCODING_EMBSTR_SIZE_LIMIT)
 WITH_GET = "RW and ACCESS due to the optional `GET` argument"
 TIMES = (b"ex", b"px", b"exat", b"pxat")  # options with a time as their value
+LIFETIMES = {*TIMES, b"keepttl", b"persist"}  # of which a request may have one
 
 
 def dump(key: bytes, value: bytes) -> Iterator[Args]:
@@ -47,8 +48,7 @@ def parse_options(args: Sequence[bytes], allowed: tuple[bytes, ...]) -> dict[byt
         if option not in allowed:
             raise syntax_error()
         chosen[option] = options.value() if option in TIMES else b""
-    lifetimes = chosen.keys() & {*TIMES, b"keepttl", b"persist"}
-    if len(lifetimes) > 1 or {b"nx", b"xx"} <= chosen.keys():
+    if len(chosen) > 1 and (len(chosen.keys() & LIFETIMES) > 1 or {b"nx", b"xx"} <= chosen.keys()):
         raise syntax_error()
     return chosen
 

@@ -91,8 +91,8 @@ def read_command_line(args: Iterable[str]) -> Iterator[Directive]:
         yield Directive("bind" if name == "host" else name, values, f"argument --{name}")
 
 
-def apply(options: Options, directives: Iterable[Directive]) -> None:
-    """Set the options, one after the other. Raises BadConfig."""
+def apply(options: Options, directives: Iterable[Directive]) -> set[str]:
+    """Set the options, one after the other; return their names. Raises BadConfig."""
     seen: set[str] = set()
     for each in directives:
         if each.name == "user" and each.args:
@@ -108,6 +108,7 @@ def apply(options: Options, directives: Iterable[Directive]) -> None:
         except ValueError as error:
             raise BadConfig(f"{each.where}: {error}") from None
         seen.add(each.name)
+    return seen
 
 
 def set_one(options: Options, name: str, args: list[str], again: bool) -> None:

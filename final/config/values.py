@@ -59,6 +59,9 @@ class Limits:
 USUAL = Limits()
 
 
+OF_REDIS = "3600 1 300 100 60 10000"  # the save points of a Redis that is not told others
+
+
 class SavePoints(tuple[tuple[int, int], ...]):
     """Seconds and changes: a snapshot is written when these seconds have passed and there were this many changes.
 

@@ -1,4 +1,4 @@
-"""What other rooms need to know of each type of value: `KINDS`, in which the modules of the types enter themselves."""
+"""What the other packages need to know of each type of value: `KINDS`, in which the types' modules enter themselves."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Form = tuple[int, Iterable[Item]]  # a value in a snapshot: its type (RDB_TYPE_â
 
 @dataclass(frozen=True)
 class Kind:
-    """What other rooms need to know of a type of value. The module of the type in `commands` adds it to `KINDS`."""
+    """What the other packages need to know of a type. The module of the type in `commands` adds it to `KINDS`."""
 
     name: str  # as TYPE calls it
     dump: Callable[[bytes, Any], Iterator[Args]]  # the requests that make the value at a key

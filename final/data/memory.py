@@ -2,7 +2,7 @@
 
 import resource
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Reversible
 from itertools import islice
 from pathlib import Path
 from sys import getsizeof
@@ -28,8 +28,15 @@ def size_of(key: bytes, value: Any, samples: int = SAMPLES) -> int:
 
 
 def estimate(elements: Collection[Any], samples: int, size: Callable[[Any], int] = getsizeof) -> int:
-    """The total size of the elements, estimated from the first `samples`; with 0 the exact sum."""
-    measured = [size(element) for element in islice(elements, samples or None)]
+    """The total size of the elements, estimated from the last `samples`; with 0 the exact sum.
+
+    Not from the first: a queue leaves holes at the beginning of a dictionary, 400 000 of which take 0.2 ms to pass.
+
+    >>> estimate([b"", b"long"], 1, len), estimate({b"": 1, b"long": 2}.keys(), 0, len)
+    (8, 4)
+    """
+    chosen = reversed(elements) if isinstance(elements, Reversible) else elements
+    measured = [size(element) for element in islice(chosen, samples or None)]
     return sum(measured) * len(elements) // max(len(measured), 1)
 
 

@@ -1,34 +1,32 @@
-"""Random members of a collection, as HRANDFIELD, SRANDMEMBER and ZRANDMEMBER choose them.
+"""Random members of a collection, as HRANDFIELD, SRANDMEMBER, ZRANDMEMBER and RANDOMKEY choose them.
 
 Python's dictionaries and sets have no n-th member: one has to iterate up to it, which takes 3 ms to the middle of a
-dictionary of a million, and 15 ms in a set, whose members lie scattered in memory. So all members of an answer are
-collected in one iteration: 7 ms for a million. So of a long dictionary they are drawn from one half, the first or the
-last; and of a large set from a window: see `window`. Each member is as likely as another, but they come from one part.
+dictionary of a million, and 15 ms in a set, whose members lie scattered in memory. So of a small collection all members
+of an answer are collected in one iteration. Of a large dictionary, random positions in its table are looked up, and
+holes are left out: see `drawn`. Of a large set, members are chosen from a window: see `window`.
 """
 
 import random
-from collections.abc import Collection, Reversible
+from collections.abc import Collection
 from itertools import islice, repeat, starmap
-from typing import TypeGuard, TypeVar
+from typing import Any, TypeVar
 
 from ..protocol.errors import ReplyError
+from .dict_entries import end_of, has_positions, keys_at
 
 MOST = 2**63 - 1
 MOST_REPEATED = 2**20  # members in a reply with repetitions; it is built in memory as a whole
-LARGE = 10_000  # members of a set that is not iterated over: that would take more than 0.1 ms
-LONG = 100_000  # members of a dictionary of which only half is iterated over
+LARGE = 10_000  # members of a collection that is not iterated over: that would take more than 0.1 ms
+HOLES = 4  # a table of more positions for each member is iterated over: too many would be drawn in vain
 WIDTH = 64  # members of which one is chosen, at most
 T = TypeVar("T")
 
 
 def one_of(members: Collection[T]) -> T:
     """A random member of a collection that is not empty."""
-    if is_large(members):
-        return random.choice(window(members, random.randint(1, WIDTH)))
-    place, way = random.randrange(len(members)), iter(members)
-    if isinstance(members, Reversible) and place > len(members) // 2:
-        place, way = len(members) - 1 - place, reversed(members)
-    return next(islice(way, place, None))
+    if len(members) > LARGE:
+        return sample(members, -1)[0]
+    return next(islice(members, random.randrange(len(members)), None))
 
 
 def sample(members: Collection[T], count: int) -> list[T]:
@@ -41,30 +39,40 @@ def sample(members: Collection[T], count: int) -> list[T]:
     """
     if not members:
         return []
-    all_places, way = range(len(members)), iter(members)
-    if len(members) > LONG and 4 * abs(count) < len(members) and isinstance(members, Reversible):
-        all_places, way = range((len(members) + 1) // 2), random.choice((iter, reversed))(members)
-    if count >= 0:
-        places = random.sample(all_places, min(count, len(all_places)))
-    elif -count <= MOST_REPEATED:
-        places = random.choices(all_places, k=-count)
-    else:
+    if -count > MOST_REPEATED:
         raise ReplyError("ERR value is out of range")
+    few = len(members) > LARGE and 4 * abs(count) < len(members)
+    if few and has_positions(members) and (end := end_of(members, HOLES * len(members))) is not None:
+        return drawn(members, end, count)
+    all_places = range(len(members))
+    places = random.sample(all_places, min(count, len(members))) if count >= 0 else random.choices(all_places, k=-count)
     wanted = sorted(set(places))
-    if is_large(members) and 2 * len(wanted) + WIDTH < len(members):
-        drawn = window(members, 2 * len(wanted) + random.randint(0, WIDTH))
-        found = dict(zip(wanted, random.sample(drawn, len(wanted)), strict=True))
+    if few and isinstance(members, set):
+        some = window(members, 2 * len(wanted) + random.randint(0, WIDTH))
+        found = dict(zip(wanted, random.sample(some, len(wanted)), strict=True))
     else:
-        found, passed = {}, 0
+        found, passed, way = {}, 0, iter(members)
         for place in wanted:
             found[place] = next(islice(way, place - passed, None))
             passed = place + 1
     return [found[place] for place in places]
 
 
-def is_large(members: Collection[T]) -> TypeGuard[set[T]]:
-    """Return whether this is a set that is better not iterated over."""
-    return isinstance(members, set) and len(members) > LARGE
+def drawn(table: dict[T, Any], end: int, count: int) -> list[T]:
+    """What `sample` returns, from random positions before `end` in the table of a dictionary, for a small count.
+
+    A position that is a hole is drawn again, and one that was drawn before, if members may not be repeated. So each
+    member is as likely, whatever else is drawn. Positions are looked up in ascending order, as `keys_at` passes a row
+    of holes only once then.
+    """
+    found: list[T] = []
+    while (missing := abs(count) - len(found)) > 0:
+        places = random.choices(range(end), k=missing * end // len(table) + 1)
+        keys = keys_at(table, sorted(set(places)))
+        found += [keys[place] for place in places if place in keys]
+        if count > 0:
+            found = list(dict.fromkeys(found))
+    return found[: abs(count)]
 
 
 def window(members: set[T], count: int) -> list[T]:

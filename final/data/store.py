@@ -1,6 +1,6 @@
 """The keyspace: typed values, deadlines, and notes of what changed. Only this file implements expiry."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ..protocol.errors import wrong_type
@@ -191,9 +191,9 @@ class Store(StringRuns):
             setattr(other, name, mine)
 
     @property
-    def names(self) -> Collection[bytes]:
-        """A live view of the keys, which includes expired ones that are not yet removed."""
-        return self._values.keys()
+    def names(self) -> Mapping[bytes, object]:
+        """The live dictionary whose keys are those of the database, with expired ones that are not yet removed."""
+        return self._values
 
     def keys(self) -> Iterator[bytes]:
         """The keys whose deadline has not passed. Expired keys are not removed."""

@@ -33,15 +33,16 @@ class StringRuns(Objects):
 
     def gets(self, requests: Sequence[Args]) -> list[bytes | None]:
         """Do what `get` and `look_up` do for GETs that find a short string, or nothing. Return these."""
-        values, deadlines, found = self._values.get, self._deadlines, list[bytes | None]()
-        name, add, missing = requests[0][0], found.append, 0
+        found: list[bytes | None] = []  # `list[bytes | None]()` makes a type at each call, which takes 0.4 µs
+        values, deadlines, add = self._values.get, self._deadlines, found.append
+        name, missing, now = requests[0][0], 0, self.unit.now if deadlines else 0
         for args in requests:
             if len(args) != 2 or args[0] != name:
                 break
             value = values(args[1])
             if value is None:
                 missing += 1
-            elif type(value) is not bytes or len(value) >= SHORT or (deadlines and self.overdue(args[1])):
+            elif type(value) is not bytes or len(value) >= SHORT or (deadlines and deadlines.get(args[1], now) < now):
                 break
             add(value)
         self.unit.hits += len(found) - missing
@@ -73,7 +74,8 @@ class StringRuns(Objects):
 
     def increments(self, requests: Sequence[Args]) -> list[bytes]:
         """Do what `replace` and `changed` do for INCRs of integers, but note nothing; return the sums."""
-        values, deadlines, encodings, sums = self._values, self._deadlines, self._encodings, list[bytes]()
+        values, deadlines, encodings = self._values, self._deadlines, self._encodings
+        sums: list[bytes] = []
         name, now = requests[0][0], self.unit.recently
         for args in requests:
             if len(args) != 2 or args[0] != name:

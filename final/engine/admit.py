@@ -37,8 +37,8 @@ from .command import (
 TOUCHES_KEYS = {WRITE, READONLY, MAY_REPLICATE}
 
 
-class Engine(Protocol):
-    """What of the engine decides that."""
+class AdmissionNeeds(Protocol):
+    """What admission needs of the engine."""
 
     options: Options
     acl_log: AclLog
@@ -52,7 +52,7 @@ class Engine(Protocol):
 class Admission:
     """Refuses requests that must not run now."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: AdmissionNeeds) -> None:
         self.engine = engine
 
     def check(self, client: Client, command: Command, args: list[bytes]) -> None:

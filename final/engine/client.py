@@ -25,9 +25,8 @@ def do_nothing() -> None:
 
 
 class Usage(NamedTuple):
-    """What a connection holds for its client: a file descriptor, bytes, and perhaps a request."""
+    """What a connection holds for its client: bytes, and perhaps a request."""
 
-    descriptor: int = -1
     query: int = 0  # of requests that are incomplete, or not executed yet
     output: int = 0  # of replies that wait for the log
     unread: int = 0  # of replies that the client has not read
@@ -78,6 +77,7 @@ class Client:
     authenticated: bool = True  # by AUTH, or because no password was needed when it connected
     address: str = ""  # its end of the connection, host:port
     local_address: str = ""  # our end
+    descriptor: int = -1  # of the socket
     library: bytes = b""  # CLIENT SETINFO LIB-NAME
     library_version: bytes = b""  # CLIENT SETINFO LIB-VER
     connected_at: int = 0  # when it connected, by the steady clock, in milliseconds
@@ -108,6 +108,7 @@ class Client:
     channels: dict[bytes, None] = field(default_factory=dict)  # SUBSCRIBE, in order
     patterns: dict[bytes, None] = field(default_factory=dict)  # PSUBSCRIBE, in order
     shard_channels: dict[bytes, None] = field(default_factory=dict)  # SSUBSCRIBE, in order
+    subscribed: bool = False  # to any of them (CLIENT_PUBSUB): with RESP2, few commands are allowed then
     parked: Parked | None = None  # its command that waits for a key
     announced: Announced | None = None  # what it has said of itself as a replica: REPLCONF
     replica: AttachedReplica | None = None  # it is a replica: SYNC, PSYNC (CLIENT_SLAVE)
@@ -122,10 +123,9 @@ class Client:
         """Let it be the default user, as a new client is."""
         self.user, self.authenticated = default, default.open
 
-    @property
-    def blocked(self) -> bool:
-        """Whether it waits, for a key or for the end of a pause (CLIENT_BLOCKED)."""
-        return self.parked is not None or self.usage().paused
+    def blocked(self, used: Usage) -> bool:
+        """Return whether it waits, for a key or for the end of a pause (CLIENT_BLOCKED)."""
+        return self.parked is not None or used.paused
 
     @property
     def doomed(self) -> bool:
@@ -135,12 +135,10 @@ class Client:
     @property
     def queued_bytes(self) -> int:
         """The bytes of its requests after MULTI."""
-        return sum(map(len, chain.from_iterable(args for _, args in self.queue or ())))
+        return sum(map(len, chain.from_iterable(args for _, args in self.queue))) if self.queue else 0
 
-    @property
-    def memory(self) -> int:
-        """The bytes of memory that it takes, roughly."""
-        used = self.usage()
+    def memory(self, used: Usage) -> int:
+        """Return the bytes of memory that it takes, roughly."""
         return OVERHEAD + used.query + used.output + used.unread + self.queued_bytes
 
     @property
@@ -151,7 +149,7 @@ class Client:
     @property
     def overhears(self) -> bool:
         """Whether it is sent messages about its own requests, so that their order matters."""
-        return bool(self.channels or self.patterns or self.shard_channels or self.monitoring or self.informed)
+        return self.subscribed or self.monitoring or self.informed
 
     def say(self, answer: Value) -> Replies:
         """Send it a reply now, or a line of MONITOR, unless it is muted. Return NO_REPLY, which is left to send."""
@@ -166,11 +164,6 @@ class Client:
         """Drop the references to the connection, which refers to the client: only the collector frees a cycle."""
         self.deliver, self.hang_up, self.resume, self.wake = discard, do_nothing, do_nothing, do_nothing
         self.usage = Usage
-
-    @property
-    def subscribed(self) -> bool:
-        """Whether it is subscribed to anything (CLIENT_PUBSUB). With RESP2, few commands are allowed then."""
-        return bool(self.channels or self.patterns or self.shard_channels)
 
 
 def about_to_run(client: Client, command: Command) -> list[Command]:

@@ -1,7 +1,8 @@
 """The table of commands, and looking a command up. It knows no command by name, no server and no client."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any, NamedTuple
@@ -63,7 +64,7 @@ SERVER = Group("server", "", "g")  # for the modules in `commands/` that define 
 FindKeys = Callable[[list[bytes]], Iterable[tuple[int, str]]]
 
 
-@dataclass
+@dataclass(eq=False)
 class Command:
     """A command: its function, and what `signature.py` derives from the function's signature."""
 
@@ -137,6 +138,8 @@ COMMANDS: dict[bytes, Command] = {}  # name in lower case -> command
 PLAIN: dict[bytes, Command] = {}  # the plain ones; names in lower case and in capitals, the two forms that clients use
 READS: dict[bytes, Command] = {}  # those of them that do not write: all that a replica runs for its clients
 RENAMED: dict[bytes, Command] = {}  # by their old names, those that clients know by another name or not at all
+INTERNAL: dict[bytes, Command] = {}  # for what a snapshot says and no request of Redis can
+LOADED = ChainMap(RENAMED, INTERNAL)  # what is executed beside COMMANDS while data is loaded
 NOTHING: dict[bytes, Command] = {}
 
 
@@ -159,7 +162,7 @@ def rename(old: bytes, new: bytes) -> None:
             table |= {new: found} if table is COMMANDS else {new: found, new.upper(): found}
 
 
-def find(args: list[bytes], renamed: dict[bytes, Command] = NOTHING) -> Command:
+def find(args: list[bytes], renamed: Mapping[bytes, Command] = NOTHING) -> Command:
     """Return the command of a request, and check its arity; `renamed` has commands by further names.
 
     Raises `unknown_command`, `unknown_subcommand`, `wrong_number_of_arguments` and `module_not_allowed`.
@@ -172,7 +175,7 @@ def find(args: list[bytes], renamed: dict[bytes, Command] = NOTHING) -> Command:
     return found
 
 
-def look_up(args: list[bytes], renamed: dict[bytes, Command] = NOTHING) -> Command:
+def look_up(args: list[bytes], renamed: Mapping[bytes, Command] = NOTHING) -> Command:
     """Return the command of a request; its name, and that of a subcommand, may be in upper or lower case.
 
     Raises `unknown_command` and `unknown_subcommand`.

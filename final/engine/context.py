@@ -37,7 +37,7 @@ from .watch import Watching
 
 
 class Engine(Protocol):
-    """The engine (`engine.py`), as commands see it."""
+    """What commands need of the engine, the class of the same name in `engine.py`, which has all of it."""
 
     stores: list[Store]
     clients: dict[int, Client]

@@ -10,6 +10,7 @@ and counts are the same on both.
 from math import floor, inf
 from time import perf_counter
 
+from ..data.unit import UNLOGGED
 from ..log.record import Change
 from ..protocol.writer import LARGE, SHORT, Value, encode
 from .call_stats import EXACT
@@ -35,7 +36,7 @@ class FastPath:
             client.user.unlimited
             and (client.authenticated or client.user.open)
             and client.replica is None
-            and not (client.channels or client.patterns or client.shard_channels or client.informed)
+            and not (client.subscribed or client.informed)
             and not (client.reply_off or client.reply_skip or engine.scripts.busy)
             and not (engine.monitors.clients or engine.pause.until or options.maxmemory)
             and (not engine.admission.strict or self.allowed())
@@ -95,7 +96,8 @@ class FastPath:
         unheard = self.unheard
         engine.unit.stopped = None
         began = perf_counter()
-        if unheard and command.run_of is not None and command.run_of(client, [args], output):
+        simple = unheard and len(args) == command.fewest  # a run has no options
+        if simple and command.run_of is not None and command.run_of(client, [args], output):
             if not command.counts_reads:
                 self.record(client.db.index, args)
         elif command.fewest <= len(args) <= command.most:
@@ -129,7 +131,8 @@ class FastPath:
         answer = engine.perform(client, command, args)
         if notes := unit.notes:
             note = notes[0]
-            if not (unheard and len(notes) == 1 and note.event != "expired"):  # `publish` counts expired keys
+            alone = len(notes) == 1 or (len(notes) == 2 and notes[1].log is UNLOGGED)
+            if not (unheard and alone and note.event != "expired"):  # `publish` counts expired keys
                 return engine.complete(client, command, args, answer)
             if log := args if note.log is None else note.log:
                 self.record(client.db.index, log)
@@ -179,7 +182,7 @@ class FastPath:
                         calls.add(last.name, began - since, same)
                     last, same, since = command, 0, began
                 unit.stopped = None
-                if quick and command.run_of is not None:
+                if quick and command.run_of is not None and len(args) == command.fewest:
                     share = min(most - before + len(requests), 1 + (room - len(output)) // SHORT)
                     run = requests[: -share - 1 : -1]  # in order: `requests` are in reverse order
                     if done := command.run_of(client, run, output):

@@ -17,7 +17,7 @@ from ..replication.stream import Args
 from ..server_log import log
 from .acl.user import SUPERUSER
 from .client import Client
-from .command import RENAMED, find
+from .command import LOADED, RENAMED, find
 from .context import Engine
 from .functions import Functions
 
@@ -151,7 +151,7 @@ class Following:
         try:
             for args in requests:
                 if args:
-                    answer = find(args, RENAMED).run(beside, nobody, args)
+                    answer = find(args, LOADED).run(beside, nobody, args)
                     if isinstance(answer, ReplyError):
                         raise answer
                     unit.notes.clear()

@@ -34,8 +34,8 @@ LONGEST_RUN = 128  # requests
 QUICK = 0.001  # seconds: if less is slow, somebody looks at each request, and there are no runs
 
 
-class Engine(Protocol):
-    """What of the engine is needed for that."""
+class UnitNeeds(Protocol):
+    """What the commands of a unit need of the engine."""
 
     options: Options
     unit: Unit
@@ -57,13 +57,13 @@ class Engine(Protocol):
         """Complete the notes from `start` on, and publish their events."""
 
 
-def open_to(engine: Engine, client: Client) -> bool:
+def open_to(engine: UnitNeeds, client: Client) -> bool:
     """Return whether nobody is told of each command of this client's unit: for the rest of the unit, nobody will be."""
     told = engine.monitors.clients or engine.tracking.clients or engine.eviction.keeping or client.overhears
     return not (told or engine.options.notify_keyspace_events)
 
 
-def steps(engine: Engine, client: Client) -> Step:
+def steps(engine: UnitNeeds, client: Client) -> Step:
     """Return a function that does what `Engine.run` does for commands of this client until the unit ends."""
     run = partial(engine.run, client)
     if not open_to(engine, client):
@@ -100,7 +100,7 @@ def steps(engine: Engine, client: Client) -> Step:
     return step
 
 
-def execute(engine: Engine, client: Client, queue: list[Queued]) -> Encoded:
+def execute(engine: UnitNeeds, client: Client, queue: list[Queued]) -> Encoded:
     """Execute the queue of a transaction, if all its commands are plain, and `open_to`; return the array of replies."""
     commands, requests = [command for command, _ in queue], [args for _, args in queue]
     step, slow, at = steps(engine, client), engine.slow_after, 0
@@ -116,7 +116,7 @@ def execute(engine: Engine, client: Client, queue: list[Queued]) -> Encoded:
 
 
 def execute_run(
-    engine: Engine, client: Client, command: Command, requests: list[list[bytes]], output: bytearray, slow: float
+    engine: UnitNeeds, client: Client, command: Command, requests: list[list[bytes]], output: bytearray, slow: float
 ) -> int:
     """Execute the requests that begin a list and are a run; add the replies to `output`; return how many they were."""
     assert command.run_of is not None

@@ -10,8 +10,8 @@ from .command import MAY_REPLICATE, RUNS_QUEUE, WRITE, Command, find
 FOREVER = 2**53  # milliseconds
 
 
-class Engine(Protocol):
-    """What a pause has an effect on."""
+class PauseNeeds(Protocol):
+    """What a pause needs of the engine."""
 
     unit: Unit
 
@@ -19,7 +19,7 @@ class Engine(Protocol):
 class Pause:
     """A time in which no request is executed, or none that may write. Expired keys stay, and nothing is evicted."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: PauseNeeds) -> None:
         self.engine = engine
         self.until = 0  # by the steady clock, in milliseconds; 0: there is no pause
         self.writes_only = True

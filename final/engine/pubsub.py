@@ -3,7 +3,7 @@
 from collections import OrderedDict
 
 from ..protocol.pattern import Glob
-from ..protocol.writer import Push
+from ..protocol.writer import Encoded, Push, encode
 from .client import Client
 
 Subscribers = dict[bytes, dict[Client, None]]
@@ -31,10 +31,12 @@ class PubSub:
             self.globs[name] = Glob(name)
         getattr(self, kind).setdefault(name, {})[client] = None
         getattr(client, kind)[name] = None
+        client.subscribed = True
 
     def unsubscribe(self, client: Client, name: bytes, kind: str) -> None:
         """Unsubscribe the client from the channel or pattern `name`."""
         getattr(client, kind).pop(name, None)
+        client.subscribed = any(getattr(client, each) for each in KINDS)
         table: Subscribers = getattr(self, kind)
         if name in table:
             table[name].pop(client, None)
@@ -63,8 +65,11 @@ class PubSub:
 
 
 def send(subscribers: dict[Client, None], message: list[bytes]) -> int:
-    """Send a message to clients; return how many there are."""
+    """Send a message to clients; return how many there are. It is encoded once for all that use the same protocol."""
     clients = list(subscribers)  # a copy: `deliver` disconnects clients that do not read
+    encoded: dict[int, Encoded] = {}
     for client in clients:
-        client.deliver(Push(message))
+        if client.protocol not in encoded:
+            encoded[client.protocol] = Encoded(encode(Push(message), client.protocol))
+        client.deliver(encoded[client.protocol])
     return len(clients)

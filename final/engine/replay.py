@@ -7,7 +7,7 @@ from ..log.read import Batch
 from ..protocol.errors import ReplyError
 from ..protocol.writer import Value
 from .client import Client
-from .command import ADMIN, PUBSUB, RENAMED, WRITE, find
+from .command import ADMIN, LOADED, PUBSUB, WRITE, find
 from .context import Engine
 
 LONGEST_RUN = 128  # requests
@@ -55,7 +55,7 @@ def run(engine: Engine, nobody: Client, requests: list[list[bytes]], at: int) ->
     if not args:  # an annotation
         return 1, None
     try:
-        command = find(args, RENAMED)
+        command = find(args, LOADED)
         if WRITE not in command.flags and (ADMIN in command.flags or PUBSUB in command.flags):
             return 1, None
         if command.run_of is not None and (
@@ -74,7 +74,7 @@ def matters(args: list[bytes]) -> bool:
     different then; and after a SELECT that fails, the next changes would reach the wrong database.
     """
     try:
-        command = find(args, RENAMED)
+        command = find(args, LOADED)
     except ReplyError:
         return True
     return WRITE in command.flags or command.group.name == "scripting" or command.name == "select"

@@ -9,7 +9,7 @@ from ..lua.functions import FunctionInterpreter
 from ..lua.interpreter import Call, Interpreter
 from ..protocol.errors import ReplyError, busy, no_script, out_of_memory, primary_down
 from ..protocol.writer import Value
-from ..server_log import log
+from ..server_log import LEVELS, log
 from .acl.denials import not_for_script
 from .admit import Admission
 from .client import Client
@@ -180,7 +180,8 @@ class Scripts:
 
     def _calls(self, client: Client) -> Call:
         """Return a function that runs commands that the script calls."""
-        admitted, step = dict[bytes, Command](), self.begin(client)
+        admitted: dict[bytes, Command] = {}
+        step = self.begin(client)
 
         def call(args: list[bytes], protocol: int) -> Value:
             command = admitted.get(args[0])
@@ -275,5 +276,5 @@ def declares_writes(script: bytes) -> bool | None:
 
 
 def redis_log(level: int, text: str) -> None:
-    """Write to the server log what a script says with `redis.log`."""
-    log.info("script: %s", text)
+    """Write to the server log what a script says with `redis.log`: LOG_DEBUG, 0, to LOG_WARNING, 3."""
+    log.log([*LEVELS.values()][level], "%s", text)

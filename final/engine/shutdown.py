@@ -15,7 +15,7 @@ from .pause import Pause
 REASON = "shutdown"  # for which writes wait
 
 
-class Engine(Protocol):
+class ShutdownNeeds(Protocol):
     """What a shutdown needs of the engine."""
 
     options: Options
@@ -31,7 +31,7 @@ class Engine(Protocol):
 class Shutdown:
     """Stops the server, at once or when its replicas have all changes. A second request does not change the first."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: ShutdownNeeds) -> None:
         self.engine = engine
         self.told = False  # a signal has asked for a shutdown; the next one ends the process
         self.deadline: int | None = None  # until when replicas are awaited, by the steady clock; None: they are not

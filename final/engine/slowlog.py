@@ -26,8 +26,8 @@ class Entry:
     name: bytes  # of the client
 
 
-class Engine(Protocol):
-    """What is told of slow requests."""
+class SlowLogNeeds(Protocol):
+    """What `was_slow` needs of the engine: who is told of a slow request."""
 
     slowlog: "SlowLog"
     latency: Latency
@@ -39,7 +39,7 @@ def slow_after(options: Options) -> float:
     return min(slow / 1e6 if slow >= 0 else inf, threshold / 1e3 or inf)
 
 
-def was_slow(engine: Engine, client: Client, command: Command, args: list[bytes], took: float) -> None:
+def was_slow(engine: SlowLogNeeds, client: Client, command: Command, args: list[bytes], took: float) -> None:
     """Tell the slow log and the latency monitor of a request that has taken `took` microseconds."""
     engine.slowlog.keep(client, command, args, took)
     engine.latency.add("fast-command" if FAST in command.flags else "command", took / 1e6)

@@ -17,37 +17,23 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ..config.options import Options
-from ..data.store import Store
-from ..latency import Latency
 from ..protocol.errors import ReplyError
 from ..server_log import log as server_log
 from .aof import Log
 from .base import write_base
 from .child import Child
 from .read import CorruptLog
-from .snapshot import Functions, Snapshots
+from .snapshot import ForkNeeds, Snapshots
 
 PATIENT_FAILURES = 3  # after this many in a row the next automatic try waits 1, 2, 4 … minutes (as in Redis)
 CANNOT = "Can't execute an AOF background rewriting. Please check the server logs for more information."
 
 
-class Engine(Protocol):
+class RewriteNeeds(ForkNeeds, Protocol):
     """What the rewriter needs of the engine."""
 
-    options: Options
-    latency: Latency
-    stores: list[Store]
     log: Log | None
     snapshots: Snapshots
-
-    @property
-    def functions(self) -> Functions:
-        """The libraries of functions."""
-
-    @property
-    def forked(self) -> bool:
-        """Whether a child process runs, for a rewrite or a snapshot."""
 
     def give_way(self) -> None:
         """End the child that writes a snapshot, if one runs."""
@@ -59,7 +45,7 @@ class Rewriter:
     `prepare` is called in the child before anything else, to reset signal handlers.
     """
 
-    def __init__(self, engine: Engine, prepare: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, engine: RewriteNeeds, prepare: Callable[[], None] = lambda: None) -> None:
         self.engine = engine
         self.prepare = prepare
         self.worker: Child | None = None  # during a rewrite …

@@ -40,14 +40,12 @@ class Functions(Protocol):
         """Their texts."""
 
 
-class Engine(Protocol):
-    """What snapshots need of the engine."""
+class ForkNeeds(Protocol):
+    """What whoever forks a child that writes all data needs of the engine."""
 
     options: Options
     latency: Latency
     stores: list[Store]
-    unit: Unit
-    steady: Callable[[], int]
 
     @property
     def functions(self) -> Functions:
@@ -55,13 +53,20 @@ class Engine(Protocol):
 
     @property
     def forked(self) -> bool:
-        """Whether a child process runs, for a rewrite or a snapshot."""
+        """Whether a child process runs, for a rewrite, a snapshot or a replica."""
+
+
+class SnapshotNeeds(ForkNeeds, Protocol):
+    """What snapshots need of the engine."""
+
+    unit: Unit
+    steady: Callable[[], int]
 
 
 class Snapshots:
     """Writes snapshots: on request, at the save points, and at the end. `prepare` is called first in the child."""
 
-    def __init__(self, engine: Engine, prepare: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, engine: SnapshotNeeds, prepare: Callable[[], None] = lambda: None) -> None:
         self.engine = engine
         self.prepare = prepare
         self.about: Callable[[], dict[bytes, bytes]] = dict  # what a snapshot says about the stream to replicas

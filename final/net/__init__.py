@@ -1,1 +1,1 @@
-"""Stage 01 in full: listening, connections, timers and signals. The only room that knows sockets."""
+"""Stage 01 in full: listening, connections, timers and signals. The only package that knows sockets."""

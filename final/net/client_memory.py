@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 from ..config.options import Options
 from ..engine.client import Client, Usage
@@ -15,9 +15,6 @@ LEAST = 128 << 10  # bytes: with less, nobody could say CONFIG SET any more
 class Transport(Protocol):
     """What writes for it: one of asyncio's."""
 
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Return the socket, if that is the name."""
-
     def get_write_buffer_size(self) -> int:
         """Return how many bytes the client has not read."""
 
@@ -29,6 +26,7 @@ class Connected(Protocol):
     reader: Reader
     output: bytearray
     large: deque[memoryview]
+    left: bool  # whether `transport` may hold anything
     state: State
 
     @property
@@ -41,12 +39,9 @@ class Connected(Protocol):
 
 def usage_of(connection: Connected) -> Usage:
     """Return what a connection holds for its client."""
-    transport = connection.transport
-    socket = transport.get_extra_info("socket")
-    descriptor = -1 if socket is None else socket.fileno()
-    unread, paused = transport.get_write_buffer_size(), connection.state is PAUSED
-    output = len(connection.output) + sum(map(len, connection.large))
-    return Usage(descriptor, connection.reader.held, output, unread, paused)
+    output = len(connection.output) + (sum(map(len, connection.large)) if connection.large else 0)
+    unread = connection.transport.get_write_buffer_size() if connection.left else 0
+    return Usage(connection.reader.held, output, unread, connection.state is PAUSED)
 
 
 def limit_of(options: Options) -> int | None:
@@ -66,7 +61,7 @@ def evict_clients(connections: Iterable[Connected], options: Options) -> int:
     if limit is None:
         return 0
     clients = [each for each in connections if not (each.client.replica or each.client.is_primary)]
-    sizes = {each: each.client.memory for each in clients if not each.client.closing}
+    sizes = {each: each.client.memory(usage_of(each)) for each in clients if not each.client.closing}
     total, evicted = sum(sizes.values()), 0
     for each in sorted(sizes, key=lambda each: sizes[each], reverse=True):
         if total < limit:

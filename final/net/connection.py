@@ -9,7 +9,7 @@ from functools import partial
 from time import perf_counter
 
 from ..protocol.reader import ProtocolError, Reader
-from ..protocol.writer import NO_REPLY, SHORT, Value, encode
+from ..protocol.writer import NO_REPLY, Value, encode
 from ..server_log import log
 from .before_sleep import Iteration
 from .connection_state import (
@@ -81,7 +81,7 @@ class Connection(Reading):
         self.iteration.received.append(len(data))
         in_time = self.state is READY and perf_counter() < (self.iteration.deadline or self.iteration.begin())
         try:
-            args = self.reader.only(data) if in_time and len(data) < SHORT else None
+            args = self.reader.only(data) if in_time else None
             if args is None:
                 (self.reader.feed if in_time else self.reader.keep)(data)
         except MemoryError:

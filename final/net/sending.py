@@ -31,7 +31,7 @@ class Sending(asyncio.Protocol):
         self.engine = iteration.engine
         self.transport = transport
         self.client = client
-        client.usage = partial(usage_of, self)
+        client.usage, client.descriptor = partial(usage_of, self), transport.get_extra_info("socket").fileno()
         self.output = bytearray()  # replies that wait until the log is flushed
         self.large: deque[memoryview] = deque()  # replies before those in `output`, which are sent in pieces
         self.socket: socket.socket | None = None  # written to without `transport`; None: only the transport knows how
@@ -53,8 +53,7 @@ class Sending(asyncio.Protocol):
     def send(self) -> None:
         """Check the output limit, write `output`, and close the connection if `client.closing` is set."""
         client = self.client
-        listens = client.channels or client.patterns or client.shard_channels  # `subscribed`, without a call
-        if listens or client.replica or self.engine.options.client_output_buffer_limit.normal:
+        if client.subscribed or client.replica or self.engine.options.client_output_buffer_limit.normal:
             self.check_output_limit()
         if not self.transport.is_closing():
             if self.large or len(self.output) > LARGE:
@@ -133,7 +132,8 @@ class Sending(asyncio.Protocol):
     def check_output_limit(self) -> None:
         """Cut off the client if its output exceeds the limit for its class."""
         limit, waiting = output_of(self.client, self.engine.options)
-        waiting += len(self.output) + sum(map(len, self.large)) + self.transport.get_write_buffer_size() - SMALL
+        unread = self.transport.get_write_buffer_size() if self.left else 0
+        waiting += len(self.output) + (sum(map(len, self.large)) if self.large else 0) + unread - SMALL
         if self.output_limit.exceeded(waiting, limit, self.engine.steady()):
             self.cut_off("output buffer limits")
 

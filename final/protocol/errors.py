@@ -108,6 +108,16 @@ def not_positive() -> ReplyError:
     return ReplyError("ERR value is out of range, must be positive")
 
 
+def hash_value_not_an_integer() -> ReplyError:
+    """For the value of a field that is to be incremented."""
+    return ReplyError("ERR hash value is not an integer")
+
+
+def hash_value_not_a_float() -> ReplyError:
+    """For the value of a field to which a floating point number is to be added."""
+    return ReplyError("ERR hash value is not a float")
+
+
 def not_a_float() -> ReplyError:
     """For an argument or a value that must be a floating point number."""
     return ReplyError("ERR value is not a valid float")

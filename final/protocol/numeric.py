@@ -1,6 +1,7 @@
 """Numbers as Redis parses and adds them: 64-bit integers, long doubles, and sizes in bytes."""
 
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from math import inf, isinf
@@ -68,29 +69,29 @@ def parse_unsigned(text: bytes) -> int | None:
     return None if parse_integer(text) else -number % 2**64  # `strtoull` negates the number, if `string2ll` refuses it
 
 
-def add_integers(text: bytes, increment: int, refusal: ReplyError | None = None) -> int:
+def add_integers(text: bytes, increment: int, refusal: Callable[[], ReplyError] = not_an_integer) -> int:
     """Return the integer in `text` plus `increment`.
 
-    Raises `refusal` (default: `not_an_integer`) if `text` is not a 64-bit integer, and a ReplyError if the sum is not.
+    Raises `refusal()` if `text` is not a 64-bit integer, and a ReplyError if the sum is not.
 
     >>> add_integers(b"10", -3)
     7
     """
     number = parse_integer(text)
     if number is None:
-        raise refusal or not_an_integer()
+        raise refusal()
     total = number + increment
     if not -(2**63) <= total < 2**63:
         raise ReplyError("ERR increment or decrement would overflow")
     return total
 
 
-def add_floats(text: bytes, increment: bytes, refusal: ReplyError | None = None) -> bytes:
+def add_floats(text: bytes, increment: bytes, refusal: Callable[[], ReplyError] = not_a_float) -> bytes:
     """Add two decimal numbers as C's long double does, and write the sum as Redis does.
 
     A long double has 64 binary digits, a Python float 53; so both numbers and the sum are rounded to 64 here, to get
     the same last digit. The sum is written with 17 decimals, without zeros at the end.
-    Raises `not_a_float` if `increment` is not a number, `refusal` (default: the same) if `text` is not, and a
+    Raises `not_a_float` if `increment` is not a number, `refusal()` if `text` is not, and a
     ReplyError if the sum is not finite.
 
     >>> add_floats(b"0.1", b"0.2"), add_floats(b"3.0", b"1e3")
@@ -101,7 +102,7 @@ def add_floats(text: bytes, increment: bytes, refusal: ReplyError | None = None)
     if added is None:
         raise not_a_float()
     if number is None:
-        raise refusal or not_a_float()
+        raise refusal()
     if not (isinstance(added, Fraction) and isinstance(number, Fraction)):
         raise ReplyError("ERR increment would produce NaN or Infinity")
     total = round_to_64_digits(number + added)
@@ -196,14 +197,17 @@ def within_range(exact: Fraction) -> Fraction | None:
 
 
 def round_to_64_digits(number: Fraction) -> Fraction:
-    """The nearest number with 64 significant binary digits."""
-    if not number:
+    """The nearest number with 64 significant binary digits. In integers, since fractions take five times as long."""
+    above, below = number.numerator, number.denominator
+    if not above or (below & (below - 1) == 0 and above.bit_length() <= 64):  # it has no more digits
         return number
-    exponent = abs(number.numerator).bit_length() - number.denominator.bit_length()
-    unit = Fraction(2) ** (exponent - 63)
-    if abs(number) < unit * 2**63:  # the lengths overestimated the exponent by one
-        unit /= 2
-    return round(number / unit) * unit
+    places = 63 - above.bit_length() + below.bit_length()  # binary ones, behind the point if that is not negative
+    if abs(above) << max(places, 0) < below << 63 + max(-places, 0):  # the lengths overestimated the number
+        places += 1
+    above, below = above << max(places, 0), below << max(-places, 0)
+    rounded, rest = divmod(above, below)
+    rounded += 2 * rest > below or (2 * rest == below and rounded & 1)
+    return Fraction(rounded << max(-places, 0), 1 << max(places, 0))
 
 
 def parse_memory(text: str) -> int | None:

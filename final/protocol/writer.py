@@ -2,6 +2,7 @@
 
 from collections.abc import KeysView, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Any, Final
 
 Value = Any  # a reply: one of the types that `encode` lists
@@ -111,7 +112,7 @@ def encode(value: Value, protocol: int = 2) -> bytes:
     if kind is str and value in _SAID:
         return _SAID[value]
     if kind is list or kind is Strings:
-        return _aggregate(b"*", value, protocol)
+        return _aggregate(b"*%d" % len(value), value, protocol)
     resp3 = protocol >= 3
     match value:
         case Verbatim() if resp3:
@@ -143,14 +144,13 @@ def encode(value: Value, protocol: int = 2) -> bytes:
         case Replies():
             return b"".join(encode(item, protocol) for item in value)
         case Push() if resp3:
-            return _aggregate(b">", value, protocol)
+            return _aggregate(b">%d" % len(value), value, protocol)
         case Pairs() if resp3:
-            items = b"".join(encode(item, protocol) for pair in value for item in pair)
-            return b"%%%d\r\n%b" % (len(value), items)
+            return _aggregate(b"%%%d" % len(value), [*chain.from_iterable(value)], protocol)
         case list() | tuple():
-            return _aggregate(b"*", value, protocol)
+            return _aggregate(b"*%d" % len(value), value, protocol)
         case set() | frozenset() | KeysView():
-            return _aggregate(b"~" if resp3 else b"*", value, protocol)
+            return _aggregate((b"~%d" if resp3 else b"*%d") % len(value), value, protocol)
         case dict():
             return _map(b"%", value, protocol)
         case Attributed():
@@ -179,18 +179,18 @@ def encode_request(args: Sequence[bytes]) -> bytes:
     return form % tuple(parts)
 
 
-def _aggregate(sign: bytes, items: Any, protocol: int) -> bytes:
-    """Write a sign, the number of items, and the items."""
+def _aggregate(start: bytes, items: Any, protocol: int) -> bytes:
+    """Write the line `start`, a sign and a number, and the items."""
     if len(items) >= _MANY and (type(items) is Strings or set(map(type, items)) == {bytes}):
         with suppress(IndexError):  # one of the strings is long
-            return _short_strings(sign, items)
+            return _short_strings(start, items)
     encoded = [
         b"$%d\r\n%b\r\n" % (len(item), item) if type(item) is bytes else encode(item, protocol) for item in items
     ]  # the test for bytes saves a call for each item
-    return b"%b%d\r\n%b" % (sign, len(items), b"".join(encoded))
+    return b"%b\r\n%b" % (start, b"".join(encoded))
 
 
-def _short_strings(sign: bytes, items: Sequence[bytes]) -> bytes:
+def _short_strings(start: bytes, items: Sequence[bytes]) -> bytes:
     """Write an aggregate of nothing but short strings: a hundred take 8 µs, one by one 16, in the stage 38.
 
     If all have one length, a hundred take 5 µs.
@@ -198,9 +198,9 @@ def _short_strings(sign: bytes, items: Sequence[bytes]) -> bytes:
     lengths = [*map(len, items)]
     if lengths.count(lengths[0]) == len(lengths):
         between = b"\r\n%b\r\n" % HEADERS[lengths[0]]
-        return b"%b%d%b%b\r\n" % (sign, len(items), between, between.join(items))
+        return b"%b%b%b\r\n" % (start, between, between.join(items))
     lines = [b""] * (2 * len(items) + 2)
-    lines[0] = b"%b%d" % (sign, len(items))
+    lines[0] = start
     lines[1:-1:2] = map(HEADERS.__getitem__, lengths)
     lines[2:-1:2] = items
     return b"\r\n".join(lines)
@@ -208,8 +208,8 @@ def _short_strings(sign: bytes, items: Sequence[bytes]) -> bytes:
 
 def _map(sign: bytes, pairs: dict[Value, Value], protocol: int) -> bytes:
     """Write keys and values in turn. RESP3 counts the pairs; RESP2 has an array and counts the items."""
-    items = b"".join(encode(key, protocol) + encode(item, protocol) for key, item in pairs.items())
-    return b"%b%d\r\n%b" % (sign, len(pairs), items) if protocol >= 3 else b"*%d\r\n%b" % (2 * len(pairs), items)
+    items = [*chain.from_iterable(pairs.items())]
+    return _aggregate(b"%b%d" % (sign, len(pairs)) if protocol >= 3 else b"*%d" % len(items), items, protocol)
 
 
 def _one_line(text: str) -> bytes:

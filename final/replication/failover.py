@@ -15,7 +15,7 @@ from .replica import Replica
 Address = tuple[str, int]
 
 
-class Engine(Protocol):
+class FailoverNeeds(Protocol):
     """What a failover needs of the engine."""
 
     primary: Primary
@@ -31,7 +31,7 @@ class Failover:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: FailoverNeeds,
         target: Address | None,
         deadline: int | None,
         force: bool,

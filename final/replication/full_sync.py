@@ -11,12 +11,10 @@ from itertools import chain
 from secrets import token_hex
 from typing import Protocol
 
-from ..config.options import Options
 from ..data.store import Store
-from ..latency import Latency
 from ..log.child import Child, Visit, Wanted, joined
 from ..log.rdb.write import snapshot, with_checksum
-from ..log.snapshot import Functions, Snapshots
+from ..log.snapshot import ForkNeeds, Snapshots
 from ..server_log import log
 from .attached import AttachedReplica, State
 
@@ -31,23 +29,12 @@ def unwatched(descriptor: int, when_readable: Callable[[], None] | None) -> None
     """Watch nothing, in an engine without a server."""
 
 
-class Engine(Protocol):
+class FullSyncNeeds(ForkNeeds, Protocol):
     """What the full synchronisation needs of the engine."""
 
-    options: Options
-    latency: Latency
-    stores: list[Store]
     snapshots: Snapshots
     steady: Callable[[], int]
     watch: Watch
-
-    @property
-    def functions(self) -> Functions:
-        """The libraries of functions."""
-
-    @property
-    def forked(self) -> bool:
-        """Whether a child process runs, for a rewrite, a snapshot or a replica."""
 
 
 class Primary(Protocol):
@@ -70,7 +57,7 @@ class Primary(Protocol):
 class FullSync:
     """Starts a child process for replicas that wait, and hands on what it writes. `prepare` is called in the child."""
 
-    def __init__(self, engine: Engine, primary: Primary, prepare: Callable[[], None]) -> None:
+    def __init__(self, engine: FullSyncNeeds, primary: Primary, prepare: Callable[[], None]) -> None:
         self.engine = engine
         self.primary = primary
         self.prepare = prepare

@@ -4,19 +4,15 @@ from collections.abc import Callable, Sequence
 from secrets import token_hex
 from typing import Protocol
 
-from ..config.options import Options
-from ..data.store import Store
 from ..data.unit import Requests, Unit
-from ..latency import Latency
 from ..log.record import Change, Record, encode_unit
-from ..log.snapshot import Functions, Snapshots
 from ..protocol.errors import ReplyError, not_enough_replicas
 from ..protocol.numeric import parse_integer
 from ..protocol.writer import encode_request
 from ..server_log import log
 from .attached import AttachedReplica, State
 from .backlog import Backlog
-from .full_sync import FullSync, Watch
+from .full_sync import FullSync, FullSyncNeeds
 
 NO_ID = "0" * 40
 SECOND = 1000  # milliseconds
@@ -24,24 +20,10 @@ PING = encode_request([b"PING"])
 GETACK = encode_request([b"REPLCONF", b"GETACK", b"*"])
 
 
-class Engine(Protocol):
+class PrimaryNeeds(FullSyncNeeds, Protocol):
     """What the primary needs of the engine."""
 
-    options: Options
-    latency: Latency
-    stores: list[Store]
-    snapshots: Snapshots
     unit: Unit
-    steady: Callable[[], int]
-    watch: Watch
-
-    @property
-    def functions(self) -> Functions:
-        """The libraries of functions."""
-
-    @property
-    def forked(self) -> bool:
-        """Whether a child process runs, for a rewrite, a snapshot or a replica."""
 
 
 class Primary:
@@ -51,7 +33,7 @@ class Primary:
     kept, and so counted, from the first replica on. `prepare` is called first in a child process.
     """
 
-    def __init__(self, engine: Engine, prepare: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, engine: PrimaryNeeds, prepare: Callable[[], None] = lambda: None) -> None:
         self.engine = engine
         self.replid = token_hex(20)
         self.replid2 = NO_ID  # the ID of the stream that this one continues, …

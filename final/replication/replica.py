@@ -27,7 +27,7 @@ from ..protocol.writer import encode_request
 from ..server_log import log
 from .handshake import Broken, Full, Handshake, Partial, answer_to_psync, shown
 from .outgoing import Line
-from .replica_needs import Data, Engine
+from .replica_needs import Data, ReplicaNeeds
 from .replica_state import TRANSITIONS, Event, State
 from .stream import Stream
 from .transfer import Transfer
@@ -40,7 +40,7 @@ MAX_LINE = 16 * 1024  # bytes
 class Replica:
     """Follows the primary at an address, until `leave`. The event loop calls its methods, which never wait."""
 
-    def __init__(self, engine: Engine, data: Data, host: str, port: int, takes_over: bool = False) -> None:
+    def __init__(self, engine: ReplicaNeeds, data: Data, host: str, port: int, takes_over: bool = False) -> None:
         """`takes_over`: the other server is a replica of this one, and is to become its primary (FAILOVER)."""
         self.engine, self.data = engine, data
         self.host, self.port = host, port

@@ -28,7 +28,7 @@ class Data(Protocol):
         """
 
 
-class Engine(Protocol):
+class ReplicaNeeds(Protocol):
     """What a replica needs of the engine."""
 
     options: Options

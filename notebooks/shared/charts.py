@@ -147,7 +147,7 @@ def draw_latencies(waits: dict[str, list[float]], description: str) -> Any:
 
 
 def draw_journey(calls: Sequence[tuple[int, str, str]], files: Sequence[str], description: str) -> Any:
-    """Draw function calls, (depth, file, function), a row for each call, in the column of its file, `room/name`.
+    """Draw function calls, (depth, file, function), a row for each call, in the column of its file, `folder/name`.
 
     The bar of a call covers the rows of all calls that it makes; an arrow leads to it from its caller. A call that is
     repeated directly is drawn once, with the number of times.

@@ -243,6 +243,27 @@ def test_files_include_others_and_the_command_line_comes_last(tmp_path: Path) ->
     assert str(parse_options([str(main), "--save", ""]).save) == ""
 
 
+@pytest.mark.parametrize(
+    ("text", "args", "points"),
+    [
+        ("appendonly no", [], "3600 1 300 100 60 10000"),
+        ("hz 10", ["--appendonly", "no"], "3600 1 300 100 60 10000"),
+        ("appendonly no\nsave 9 9", [], "9 9"),
+        ("appendonly no", ["--save", ""], ""),
+        ("appendonly yes", [], ""),
+        ("hz 10", [], ""),
+        (None, ["--appendonly", "no"], ""),
+    ],
+)
+def test_a_file_that_wants_no_log_has_the_save_points_of_redis(
+    text: str | None, args: list[str], points: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "redis.conf"
+    path.write_text(text or "")
+    options = parse_options([*([str(path)] if text else []), *args])
+    assert str(options.save) == points
+
+
 DEBIAN = Path("/etc/redis/redis.conf")
 
 

@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import socket
+from types import SimpleNamespace
 
 import pytest
 
@@ -73,7 +74,9 @@ class Accepted(AcceptedTransport):
     """An accepted connection without a socket."""
 
     def __init__(self) -> None:
-        asyncio.Transport.__init__(self, {"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)})
+        nothing = SimpleNamespace(fileno=lambda: -1)
+        ends = {"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)}
+        asyncio.Transport.__init__(self, {"socket": nothing, **ends})
         self.socket = None  # type: ignore[assignment]  # so all is written by the transport
         self.unsent = bytearray()
         self.closing = False

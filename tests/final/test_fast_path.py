@@ -401,3 +401,22 @@ def test_a_key_that_is_found_expired_is_counted_and_logged(tmp_path: Path, way: 
     assert way(peer, [GET]) == b"$-1\r\n" and peer.engine.counters.expired == 1
     flush(peer)
     assert log_in(tmp_path).read_bytes().endswith(request("DEL", "k"))
+
+
+@pytest.mark.parametrize("way", [the_long_way, the_short_way, the_lone_way])
+def test_two_requests_that_a_command_logs_are_one_transaction(
+    way: Callable[..., bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def set_twice(engine: Engine, client: Client, args: list[bytes]) -> int:
+        for value in b"a", b"ab":
+            client.db.put(args[1], value)
+            client.db.changed(args[1], log=(b"SET", args[1], value))
+        return len(value)
+
+    peer = opened(tmp_path)
+    way(peer, [SET])  # the log gets a SELECT
+    monkeypatch.setattr(PLAIN[b"SETNX"], "run", set_twice)
+    assert way(peer, [args_of("SETNX k x")]) == b":2\r\n"
+    flush(peer)
+    transaction = request("MULTI") + request("SET", "k", "a") + request("SET", "k", "ab") + request("EXEC")
+    assert log_in(tmp_path).read_bytes().endswith(transaction)

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from types import FrameType
@@ -26,6 +27,7 @@ from final.engine.signature import describe
 from final.log import aof, record
 from final.log.aof import Log
 from final.net.server import Server as OurServer
+from final.protocol import large_argument
 from final.protocol.reader import Reader
 from final.protocol.writer import Value, encode, encode_request
 from final.server_log import log as server_log
@@ -305,13 +307,40 @@ def test_a_server_that_runs_out_of_memory_in_a_transaction_ends_with_a_line_and_
 
 
 @needs_prlimit
-def test_a_request_for_which_there_is_no_memory_costs_only_its_client(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("length", "megabytes"), [(60_000_000, 20), (500_000_000, 10)])
+def test_a_request_for_which_there_is_no_memory_costs_only_its_client(
+    tmp_path: Path, length: int, megabytes: int
+) -> None:
+    """There is none for the whole argument, or even for the part that comes before it is made."""
     with final_server(data=tmp_path, appendfsync="no") as server:
         other = server.connect()
         other.check(request("SET", "k", "v"), OK)
-        give_only(server, 20)
+        give_only(server, megabytes)
         with socket.create_connection(("127.0.0.1", server.port), 60) as client, pytest.raises(ConnectionError):
-            client.sendall(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$60000000\r\n" + b"x" * 60_000_000)
+            client.sendall(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n" % length + b"x" * 60_000_000)
         other.check(request("GET", "k"), b"$1\r\nv\r\n")
         assert server.alive
     assert server.errors.endswith(" is cut off: no memory for its request\n") and server.errors.count("\n") == 1
+
+
+@needs_prlimit
+@pytest.mark.skipif(large_argument.LARGE > MEGABYTE, reason="needs CPython with ctypes")
+def test_a_large_value_needs_little_more_memory_than_its_size() -> None:
+    size = 24 * MEGABYTE
+    with final_server() as server:
+        give_only(server, 32)
+        server.connect().check(request("SET", "k", "x" * size), OK)
+        give_only(server, 8)
+        server.connect().check(request("GET", "k"), b"$%d\r\n" % size + b"x" * size + b"\r\n")
+
+
+@needs_prlimit
+def test_lengths_that_are_only_announced_take_no_address_space() -> None:
+    """In Redis they do: where it is limited, there may be none for others."""
+    with final_server() as server, ExitStack() as stack:
+        give_only(server, 100)
+        for _ in range(20):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 60))
+            client.sendall(b"*1\r\n$20000000\r\n" + b"x" * 100_000)
+        server.connect().check(request("SET", "k", "x" * 8 * MEGABYTE), OK)
+        assert server.errors == ""

@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from final.protocol import large_argument
 from final.protocol.reader import ProtocolError, Reader
 from stages.harness.course import ROOT
 from stages.harness.target import Target
@@ -47,7 +49,7 @@ PIECES = st.lists(
 
 
 def read(reader: Reader, chunks: list[bytes], trusted: bool) -> Iterator[object]:
-    """Yield what a reader makes of chunks, as a connection asks it: requests, what it holds, and at last an error.
+    """Yield what a reader makes of chunks: requests, how much it holds and awaits, and at last an error.
 
     A client that is not trusted at first is from its second request on.
     """
@@ -62,7 +64,7 @@ def read(reader: Reader, chunks: list[bytes], trusted: bool) -> Iterator[object]
         except ProtocolError as error:
             yield str(error)
             return
-        yield reader.held
+        yield reader.held, reader.awaited
 
 
 def cut(data: bytes, seed: int, longest: int) -> list[bytes]:
@@ -86,10 +88,106 @@ def test_a_request_that_is_read_alone_is_read_the_same_by_the_rest_of_the_reader
         for last in [*PLAIN, *ODD, PLAIN[0] + b"x"]:
             data, reader = first + last, Reader(MEMORY)
             alone = reader.only(data)
-            assert alone is None or [*read(Reader(MEMORY), [data], True)] == [alone, 0]
+            assert alone is None or [*read(Reader(MEMORY), [data], True)] == [alone, (0, 0)]
             reader.feed(first)
             assert reader.only(last) is None or not (reader.held or reader.ready)
     assert all(Reader().only(each) for each in PLAIN)
+
+
+# Large arguments
+
+needs_ctypes = pytest.mark.skipif(large_argument.LARGE > MEMORY, reason="needs CPython with ctypes")
+LARGE, PART = 16, 8  # in these tests
+LONG = [
+    *(request("SET", "k", "x" * size) for size in (LARGE, LARGE + 1, 100)),
+    *(request("MSET", "a" * 50, "b" * 50, "c", "d" * 50), request("SET", "k", "\r\n$9\r\n*1\r\n" * 9)),
+    *(b"*2\r\n$4\r\nECHO\r\n$100\r\n" + b"x" * 50, b"*2\r\n$4\r\nECHO\r\n$1048577\r\n" + b"x" * 50),
+    b"*2\r\n$4\r\nECHO\r\n$20\r\n" + b"x" * 20 + b"??",  # Redis does not look at what ends an argument
+]
+
+
+def in_place(reader: Reader, chunks: list[bytes], trusted: bool, large: int) -> list[object]:
+    """What a reader makes of chunks if arguments of more than `large` bytes are large."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(large_argument, "LARGE", large)
+        patch.setattr(large_argument, "PART", PART)
+        return [*read(reader, chunks, trusted)]
+
+
+def readers() -> Iterator[Reader]:
+    yield Reader(MEMORY)
+    if INSTALLED:
+        from final.protocol.hiredis_reader import HiredisReader
+
+        yield HiredisReader(MEMORY)
+
+
+@needs_ctypes
+def test_a_large_argument_is_read_like_others_wherever_its_chunks_end() -> None:
+    @settings(max_examples=EXAMPLES, deadline=None)
+    @given(
+        st.lists(st.sampled_from([*PLAIN, *ODD]) | st.sampled_from(LONG), max_size=9), st.integers(),
+        st.sampled_from([3000, 100, 20, 3, 1]), st.booleans(),
+    )  # fmt: skip
+    def holds(pieces: list[bytes], seed: int, longest: int, trusted: bool) -> None:
+        chunks = cut(b"".join(pieces)[:10_000], seed, longest)
+        expected = in_place(Reader(MEMORY), chunks, trusted, sys.maxsize)
+        for reader in readers():
+            assert in_place(reader, chunks, trusted, LARGE) == expected
+
+    holds()
+
+
+@needs_ctypes
+def test_a_large_argument_is_read_like_others_if_it_comes_in_three_chunks() -> None:
+    for each in LONG:
+        data = PLAIN[0] + each + PLAIN[1]
+        for first in range(len(PLAIN[0]), len(PLAIN[0]) + len(each)):
+            for second in (first + 1, first + 10, len(data) - len(PLAIN[1]) - 2, len(data) - len(PLAIN[1])):
+                chunks = [data[:first], data[first:second], data[max(first, second) :]]
+                expected = in_place(Reader(MEMORY), chunks, True, sys.maxsize)
+                for reader in readers():
+                    assert in_place(reader, chunks, True, LARGE) == expected, chunks
+
+
+@needs_ctypes
+def test_a_large_argument_takes_its_size_in_memory_and_nothing_before_a_part_has_come() -> None:
+    size = 64 * MEMORY
+    part, chunk = size // large_argument.PART, b"x" * (MEMORY // 4)
+    tracemalloc.start()
+    try:
+        reader, before = Reader(), tracemalloc.get_traced_memory()[0]
+        reader.feed(b"*1\r\n$%d\r\n" % size)
+        while reader.held < part - len(chunk):
+            reader.feed(chunk)
+            assert reader.next() is None
+        assert tracemalloc.get_traced_memory()[1] - before < 1.3 * part
+        while reader.held < size:
+            reader.feed(chunk)
+            assert reader.next() is None and reader.held + reader.awaited == size
+        reader.feed(b"\r\n")
+        args = reader.next()
+        assert tracemalloc.get_traced_memory()[1] - before < 1.1 * size
+    finally:
+        tracemalloc.stop()
+    assert args == [b"x" * size] and reader.held == 0
+
+
+def test_where_there_is_no_ctypes_large_arguments_are_read_as_others_are() -> None:
+    code = """
+import sys
+sys.modules["ctypes"] = None
+from final.protocol.reader import Reader
+reader = Reader()
+reader.feed(b"*1\\r\\n$100000\\r\\n" + b"x" * 60000)
+assert reader.next() is None
+reader.feed(b"x" * 40000 + b"\\r\\n")
+assert reader.next() == [b"x" * 100000]
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
+
+# Both readers
 
 
 @needs_hiredis
@@ -107,7 +205,7 @@ def test_both_readers_read_the_same_requests_and_find_the_same_errors() -> None:
 @needs_hiredis
 def test_both_readers_read_the_same_when_one_byte_is_changed_missing_or_more() -> None:
     source = random.Random(0)
-    whole = b"".join(PLAIN * 4) + request("SET", "k", "=+(|~>")
+    whole = b"".join(PLAIN * 4) + request("SET", "k", "=+(|~>%")
     signs = [*b"*$+-:_#,(=>~%|!.?\r\n\0 0129x"]
     for _ in range(2 * EXAMPLES):
         at, byte = source.randrange(len(whole)), bytes([source.choice(signs)])

@@ -17,6 +17,7 @@ import pytest
 from final.lua.interpreter import Interpreter
 from final.protocol.errors import ReplyError
 from final.protocol.writer import Value, encode
+from final.server_log import LEVELS
 from stages.harness.server import Server
 from stages.harness.wire import Client, request
 from tests.support.oracle import InProcess, final_server, redis_server
@@ -487,3 +488,11 @@ def test_errors_of_searching_name_the_place_in_the_script() -> None:
     )
     assert str(evaluate("local x = ('x'):gsub('x', function() error('mine', 0) end)")).endswith("mine")
     assert evaluate("return ('x'):find(('a?'):rep(6000), 1, true)") is None  # plain: no pattern
+
+
+def test_what_a_script_logs_has_the_level_that_it_says(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(1, "final")
+    evaluate("for level = redis.LOG_DEBUG, redis.LOG_WARNING do redis.log(level, 'level', level) end")
+    assert [(each.levelno, each.getMessage()) for each in caplog.records] == [
+        (level, f"level {number}") for number, level in enumerate(LEVELS.values())
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 import redis
 
 from final.__main__ import parse_options
+from final.config.options import RELEASE
 from final.engine.command import rename
 from final.net.endpoints import CannotListen, Endpoint, endpoints
 from final.net.listener import Listener
@@ -22,7 +24,7 @@ from stages.harness.course import ROOT
 from stages.harness.ports import free_port
 from tests.support.machine import within
 from tests.support.observing import await_true
-from tests.support.oracle import args_of, final_server, redis_server
+from tests.support.oracle import args_of, final_server, redis_server, redis_target
 from tests.support.server_log import messages
 
 BOTH = pytest.mark.parametrize("start", [final_server, redis_server], ids=["final", "redis"])
@@ -148,6 +150,17 @@ def test_where_it_cannot_listen_it_goes_on_to_listen_where_it_did() -> None:
 
 def test_replicaof_no_one_is_a_primary() -> None:
     assert parse_options(["--replicaof", "host", "1", "--slaveof", "No", "One"]).replicaof == ""
+
+
+@pytest.mark.parametrize("option", ["-v", "--version"])
+def test_the_version_is_shown_in_the_form_of_redis(option: str) -> None:
+    ours, theirs = (
+        subprocess.run([*command, option], cwd=ROOT, capture_output=True, check=True, text=True).stdout
+        for command in ([sys.executable, "-m", "final"], [redis_target().command[0]])
+    )
+    names = re.compile(r"(\w+)=\S+")
+    assert names.sub(r"\1=", ours) == names.sub(r"\1=", theirs)
+    assert ours.startswith(f"Redis server v={RELEASE.decode()} ")
 
 
 ASKED = (

@@ -17,7 +17,7 @@ from final.engine.clocks import wall_clock
 from final.log.base import requests
 from stages.harness.wire import parse, request
 from tests.support.folders import await_rewrite, everything, flush, opened, told_of, write_log
-from tests.support.oracle import InProcess, OverTheWire, final_server, redis_server, shown
+from tests.support.oracle import InProcess, OverTheWire, args_of, final_server, redis_server, shown
 from tests.support.sequences import EXAMPLES, SEQUENCES
 from tests.support.shared import Shared
 from tests.support.snapshots.contents import STREAMS
@@ -256,6 +256,20 @@ def test_after_a_restart_consumers_were_seen_just_now_and_deliveries_when_they_w
     again = opened(tmp_path, now=peer.now + 5000)
     assert again.ask("XPENDING s g - + 1") == "*1 *4 $3 1-1 $5 alice :5000 :1"
     assert again.ask("XINFO CONSUMERS s g").endswith("idle :0")
+
+
+def test_when_a_consumer_was_seen_is_in_a_dump_and_in_a_snapshot(tmp_path: Path) -> None:
+    peer = InProcess(dir=str(tmp_path), enable_debug_command="yes")
+    for line in ("XADD s 1-1 f v", "XGROUP CREATE s g 0", "XREADGROUP GROUP g busy STREAMS s >",
+                 "XGROUP CREATECONSUMER s g idle"):  # fmt: skip
+        peer.ask(line)
+    peer.now += 5000
+    payload = parse(peer.sent(args_of("DUMP s")))[0]
+    assert isinstance(payload, bytes)
+    assert peer.sent([*args_of("RESTORE copy 0"), payload]) == b"+OK\r\n"
+    assert peer.ask("DEBUG RELOAD") == "+OK"
+    for name in "s", "copy":
+        assert peer.ask(f"XINFO CONSUMERS {name} g").count("idle :5000") == 2
 
 
 def test_counters_end_where_a_reply_and_the_log_can_still_hold_them(tmp_path: Path) -> None:

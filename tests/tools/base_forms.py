@@ -1,6 +1,6 @@
 """Measures the two forms that the base of a log may have: requests, or a snapshot. `python3 -m tests.tools.base_forms`
 
-Of each, the CPU seconds to write and to load it, and its size: why `final/` has no `aof-use-rdb-preamble`.
+Of each, the CPU seconds to write and to load it, and its size: why `aof-use-rdb-preamble` has no effect in `final/`.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TAG = "setup"
 TEXT = """\
 # On Colab, or in an empty folder, this gets the rest of the repository. Elsewhere it does nothing.
+# If `address` has OWNER in it, write there the address from which you have this notebook.
 import os
 
 if not os.path.exists("shared"):

@@ -177,6 +177,7 @@ def heavies(count: int) -> list[Heavy]:
         Heavy("SORT", (("SORT", "list"),), ("list",)),
         Heavy("SORT ALPHA LIMIT 0 10", (("SORT", "list", "ALPHA", "LIMIT", 0, 10),), ("list",)),
         Heavy("SMEMBERS", (("SMEMBERS", "set"),), ("set",)),
+        Heavy("SSCAN 0 COUNT 1000", (("SSCAN", "set", 0, "COUNT", 1000),), ("set",)),
         Heavy("SRANDMEMBER 1000", (("SRANDMEMBER", "set", 1000),), ("set",)),
         Heavy("SRANDMEMBER", (("SRANDMEMBER", "set"),), ("set",)),
         Heavy("SPOP 1000", (("SPOP", "set", 1000),), ("set",)),

@@ -49,6 +49,8 @@ def read_stream(key: bytes, form: int, cursor: Cursor) -> Iterator[list[bytes]]:
         name = cursor.string()
         state.groups[name] = read_group(cursor, form, state)
     yield from (list(args) for args in state.requests(key))
+    for name, group in state.groups.items():
+        yield from ([b"see_consumer", key, name, each.name, b"%d" % each.seen] for each in group.consumers.values())
 
 
 def entries(base: int, elements: list[bytes]) -> Iterator[Entry]:
