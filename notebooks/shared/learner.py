@@ -18,9 +18,19 @@ from typing import Any
 from .finding import Function, define_from_work, find_in_work, from_stage, is_empty, load_work
 from .folders import IS_HANDOUT, ROOT, TARGET, WORK
 
-__all__ = ["check", "continue_in_place", "from_stage", "put_yours_into", "refused", "use_yours", "yours"]
+__all__ = [
+    "check",
+    "continue_in_place",
+    "from_stage",
+    "is_work_empty",
+    "put_yours_into",
+    "refused",
+    "use_yours",
+    "yours",
+]
 
 CELL, SOLUTION = "your cell", "the SOLUTION"
+_checked: dict[str, str] = {}  # name of a function or CLASS.METHOD -> whose it was
 WIDTH = 72  # characters of a value that `check` shows around the first difference
 
 
@@ -106,9 +116,12 @@ def _taken_from_work(code: Any, methods: tuple[str, ...]) -> Any:
 def sources_of(code: Any, methods: tuple[str, ...]) -> dict[str, str]:
     """Map the name of a function, or of each method of a class (of `methods`, if any are given), to its `whose`."""
     if not inspect.isclass(code):
-        return {code.__name__: whose(code)}
-    names = methods or tuple(name for name, each in vars(code).items() if inspect.isfunction(each))
-    return {f"{code.__name__}.{name}": whose(getattr(code, name, None)) for name in names}
+        found = {code.__name__: whose(code)}
+    else:
+        names = methods or tuple(name for name, each in vars(code).items() if inspect.isfunction(each))
+        found = {f"{code.__name__}.{name}": whose(getattr(code, name, None)) for name in names}
+    _checked.update(found)
+    return found
 
 
 def looks_in_work(sources: Iterable[str]) -> bool:
@@ -256,10 +269,29 @@ def solution(line: str, cell: str) -> None:
         filename = f"<solution {abs(hash(cell)):x}>"
         linecache.cache[filename] = (len(cell), None, cell.splitlines(keepends=True), filename)
         exec(compile(ast.fix_missing_locations(tree), filename, "exec", dont_inherit=True), namespace)
-        print(f"now runs {SOLUTION}: {', '.join(defined)}")
+        own = [name for name in defined if TARGET != "reference" and is_in_work(name, namespace)]
+        if len(own) < len(defined):
+            print(f"now runs {SOLUTION}: {', '.join(name for name in defined if name not in own)}")
+        if own:
+            print(f"work/ has this already, and the next cell checks that: {', '.join(own)}")
     if kept:
         print(f"stays as you wrote it: {', '.join(kept)}")
         print("To replace it, make the first line `%%solution replace` and run this cell again.")
+
+
+def is_in_work(name: str, namespace: dict[str, Any]) -> bool:
+    """Whether the learner has written a function, or the method CLASS.NAME, in work/."""
+    owner, _, method = name.rpartition(".")
+    code = namespace.get(owner or name)
+    try:
+        return hasattr(code, "__name__") and bool(find_in_work(code, (method,) if owner else ()))
+    except SyntaxError:  # the check will say so
+        return False
+
+
+def is_work_empty() -> bool:
+    """Whether work/ is there, and nothing is written in it of all that the cells above have checked."""
+    return WORK.is_dir() and bool(_checked) and not any(is_in_work(name, _shell().user_ns) for name in _checked)
 
 
 def functions(tree: ast.Module) -> Iterator[tuple[ast.ClassDef | None, list[ast.stmt], Function]]:

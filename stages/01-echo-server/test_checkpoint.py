@@ -296,7 +296,7 @@ def test_a_signal_stops_the_server_cleanly(start: Start, number: int) -> None:
 
     Press Ctrl-C in the terminal where it runs. What do you see? `echo $?` then shows the exit status.
 
-    `loop.add_signal_handler(signal.SIGTERM, self.stop)` makes the event loop call a function of yours.
+    `run`, which is given, has the event loop call `stop` at a signal. What does `run` await, and what ends that?
 
     `stop` sets the event that `run` awaits. Then `run` closes the listener and the connections, and returns.
     """

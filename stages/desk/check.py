@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from stages.desk.manifest import Function, functions, sources
+from stages.desk.manifest import Function, below_docstring, functions, sources
 from stages.desk.manifest import read as rows
 from stages.desk.progress import Progress, recall, remember
 from stages.desk.shared import WORK, Complaint, begun, reached, stage_number
@@ -138,8 +138,7 @@ def as_before(stage: int) -> set[str]:
 
 def normal(node: Function) -> list[str]:
     """Return a function's decorators, arguments and statements in a normal form, without its docstring."""
-    body = node.body[ast.get_docstring(node) is not None :]
-    return [ast.unparse(each) for each in (*node.decorator_list, node.args, *body)]
+    return [ast.unparse(each) for each in (*node.decorator_list, node.args, *below_docstring(node))]
 
 
 def told(stage: int, cases: list[Case], old: Collection[str] = ()) -> Iterator[str]:

@@ -82,10 +82,5 @@ def show(before: Sources, now: Sources, folders: tuple[str, str], files: Iterabl
         titles = (f"{folders[0]}/{file}", f"{folders[1]}/{file}")
         old, new = (side.get(file, "").splitlines() for side in (before, now))
         for line in difflib.unified_diff(old, new, *titles, lineterm=""):
-            print(coloured(line) if sys.stdout.isatty() else line)
-
-
-def coloured(line: str) -> str:
-    """Return a line of a diff in the colour of its first character."""
-    colour = COLOURS.get(line[:1])
-    return f"{colour}{line}{PLAIN}" if colour else line
+            colour = COLOURS.get(line[:1]) if sys.stdout.isatty() else ""
+            print(f"{colour}{line}{PLAIN}" if colour else line)

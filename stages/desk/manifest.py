@@ -93,6 +93,12 @@ def functions(source: str) -> Iterator[tuple[str, Function]]:
             yield from ((f"{node.name}.{part.name}", part) for part in node.body if isinstance(part, Function))
 
 
-def first_line(node: Function | ast.ClassDef) -> int:
-    """Return the number of the line on which a definition begins, decorators included."""
-    return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+def first_line(node: ast.stmt) -> int:
+    """Return the number of a statement's first line, decorators included."""
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(decorator.lineno for decorator in decorators)])
+
+
+def below_docstring(node: Function) -> list[ast.stmt]:
+    """Return a function's statements without its docstring."""
+    return node.body[ast.get_docstring(node) is not None :]

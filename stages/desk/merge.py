@@ -62,11 +62,11 @@ def parts_of(source: str, class_name: str = "") -> list[Part]:
     lines, body, at = source.splitlines(), ast.parse(source).body, 0
     if class_name:
         (found_class,) = [each for each in body if isinstance(each, ast.ClassDef) and each.name == class_name]
-        body, at = found_class.body, start_of(found_class.body[0]) - 1
+        body, at = found_class.body, first_line(found_class.body[0]) - 1
     found: list[Part] = []
     seen: Counter[str] = Counter()
     for node in body:
-        first, last = start_of(node) - 1, node.end_lineno or 0
+        first, last = first_line(node) - 1, node.end_lineno or 0
         if first < at:  # two statements on one line
             continue
         key = key_of(node)
@@ -75,11 +75,6 @@ def parts_of(source: str, class_name: str = "") -> list[Part]:
         found.append(Part(key, lines[at:first], lines[first:last], node))
         at = last
     return found
-
-
-def start_of(node: ast.stmt) -> int:
-    """Return the number of a statement's first line, decorators included."""
-    return first_line(node) if isinstance(node, Definition) else node.lineno
 
 
 def key_of(node: ast.stmt) -> str:
@@ -345,7 +340,7 @@ def text_of(parts: Iterable[Part], source: str) -> str:
 def head(part: Part) -> list[str]:
     """Return the lines of a class above its first statement."""
     node = parsed(part.lines)
-    return part.lines[: start_of(node.body[0]) - 1] if isinstance(node, ast.ClassDef) else []
+    return part.lines[: first_line(node.body[0]) - 1] if isinstance(node, ast.ClassDef) else []
 
 
 def members(part: Part | None) -> list[Part]:
@@ -390,7 +385,7 @@ def docstring_lines(part: Part) -> range:
     if docstring(part) is None or not isinstance(part.node, Function):
         return range(0)
     first = part.node.body[0]
-    shift = start_of(part.node)
+    shift = first_line(part.node)
     own_lines = first.lineno > part.node.lineno
     return range(first.lineno - shift, (first.end_lineno or 0) - shift + 1) if own_lines else range(0)
 

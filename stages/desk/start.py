@@ -62,15 +62,17 @@ def check_order(stage: int, force: bool) -> None:
             f"or `python3 -m stages start {stage:02} --from-reference` to begin here"
         )
     if begun(stage) and not force:
-        raise already(stage, f"stage {stage:02}")
+        raise already(stage, [row.file for row in read(stage_folder(stage)) if row.status == "new"])
 
 
-def already(stage: int, what: str) -> Complaint:
-    """Return the complaint that work/ has something already."""
+def already(stage: int, files: list[str]) -> Complaint:
+    """Return the complaint that work/ has a stage already, and that --force would overwrite these files."""
+    found = max((each for each in STAGES if begun(each)), default=0)
+    go_on = f"check {found:02}" if found >= stage else f"start {found + 1:02}"
     return Complaint(
-        f"work/ has {what} already, and nothing was written.\n"
-        f"Add --force to overwrite the stage's new files; a copy of work/ is made first. "
-        f"To go on with them: `python3 -m stages check {stage:02}`"
+        f"work/ has {f'stage {found:02}' if found else ', '.join(files)} already, and nothing was written. "
+        f"To go on: `python3 -m stages {go_on}`.\n"
+        f"With --force, {', '.join(files)} would be overwritten; a copy of work/ is made first"
     )
 
 
@@ -81,7 +83,7 @@ def put(files: Sources, stage: int, force: bool) -> None:
     """
     there = [file for file in files if (WORK / file).exists()]
     if there and not force:
-        raise already(stage, ", ".join(there))
+        raise already(stage, there)
     if there:
         print(f"A copy of your files is in {kept_copy().name}/.")
     write(files, WORK)

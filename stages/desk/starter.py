@@ -11,7 +11,7 @@ import ast
 from dataclasses import replace
 from pathlib import Path
 
-from stages.desk.manifest import Function, Row, Sources, functions, read, sources
+from stages.desk.manifest import Function, Row, Sources, below_docstring, functions, read, sources
 from stages.harness.course import STAGES, stage_folder
 
 UNWRITTEN = "raise NotImplementedError"
@@ -51,13 +51,12 @@ def written(stage: int) -> set[tuple[str, str]]:
             come = {row.origin(name): (row.file, name) for name in row.moved if row.origin(name) in found}
             found = found - set(come) | set(come.values()) | {(row.file, name) for name in row.write}
     for file, text in sources(stage_folder(stage)).items():  # a handout has no solutions, and not all tables
-        found |= {(file, name) for name, node in functions(text) if is_unwritten(node)}
+        found |= {
+            (file, name)
+            for name, node in functions(text)
+            if list(map(ast.unparse, below_docstring(node))) == [UNWRITTEN]
+        }
     return found
-
-
-def is_unwritten(node: Function) -> bool:
-    """Return whether nothing but NotImplementedError is below a function's docstring."""
-    return len(node.body) - (ast.get_docstring(node) is not None) == 1 and ast.unparse(node.body[-1]) == UNWRITTEN
 
 
 def hidden(stage: int, given: bool = True) -> Sources:

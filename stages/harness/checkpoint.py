@@ -86,6 +86,7 @@ step = pytest.mark.step
 SERVERS = pytest.StashKey[list[Server]]()
 TARGET = pytest.StashKey[Target]()
 FAILED = pytest.StashKey[bool]()
+TOLD = pytest.StashKey[dict[str, str]]()
 MOST_KINDS = 10  # lines of `--brief`
 
 
@@ -108,6 +109,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.seed is None:
         config.option.seed = random.SystemRandom().randrange(1_000_000)
     config.stash[PATIENCE] = Patience(config.option.patience)
+    config.stash[TOLD] = {}
     config.pluginmanager.register(Outcome(config))
 
 
@@ -320,6 +322,8 @@ class Modules:
             return answer(source, self.folder, seconds or self.patience.seconds)
         except NoAnswer as error:
             error.ran = text
+            if seconds:  # the test is about time, and so is its hint
+                error.dump = ""
             if isinstance(error, TooSlow):
                 self.patience.lost()
             raise
@@ -349,7 +353,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Replace the report of a failure by the one for learners, and note what the last line of the run needs."""
+    """Replace the report of a failure by the one for learners, and note what the last line of the run needs.
+
+    A program in work/ that is stuck in the same function a second time ends the run.
+    """
     report = yield
     stage = stage_of(item)
     if stage is None:
@@ -358,17 +365,29 @@ def pytest_runtest_makereport(
     report.checkpoint = (stage, item.stash[TARGET].name, own)  # type: ignore[attr-defined]
     if report.failed and call.excinfo:
         item.stash[FAILED] = True
+        for server in item.stash.get(SERVERS, []) if item.config.stash[PATIENCE].in_vain else ():
+            server.abort()
+        item.config.stash[PATIENCE].in_vain = False
         item.user_properties.append(("trouble", teaching.trouble(call.excinfo.value)))
+        kind = teaching.kind(call.excinfo.value, item.stash.get(SERVERS, []))
+        first = item.config.stash[TOLD].setdefault(kind, item.name)
+        if kind.startswith(teaching.STUCK) and first != item.name and item.stash[TARGET].folder == ROOT / "work":
+            item.session.shouldfail = f"{kind} again: the checks after this one were not run"
         if item.config.option.brief:
-            report.kind = teaching.kind(call.excinfo.value, item.stash.get(SERVERS, []))  # type: ignore[attr-defined]
-            item.user_properties.append(("kind", report.kind))
+            report.kind = kind  # type: ignore[attr-defined]
+            item.user_properties.append(("kind", kind))
         if item.config.option.tbstyle == "auto":  # pytest's own report: --tb=long
-            report.longrepr = teaching.compose(lesson(item, stage, call.excinfo))
+            report.longrepr = teaching.compose(lesson(item, stage, call.excinfo, first, kind))
     return report
 
 
-def lesson(item: pytest.Item, stage: int, failure: pytest.ExceptionInfo[BaseException]) -> list[teaching.Section]:
-    """Return the sections of a failure's report: what was checked, what happened, a hint, where to read on."""
+def lesson(
+    item: pytest.Item, stage: int, failure: pytest.ExceptionInfo[BaseException], first: str, kind: str
+) -> list[teaching.Section]:
+    """Return the sections of a failure's report: what was checked, what happened, a hint, where to read on.
+
+    What is wrong whatever is checked is told once, for `first`, without a hint. Then its `kind` is enough.
+    """
     function = getattr(item, "originalname", item.name)
     checked, *hints = teaching.paragraphs(getattr(item, "function", None).__doc__) or [function]
     servers = item.stash.get(SERVERS, [])
@@ -376,16 +395,25 @@ def lesson(item: pytest.Item, stage: int, failure: pytest.ExceptionInfo[BaseExce
     sections += teaching.sections_of(failure, item.path, servers)
     if not isinstance(failure.value, NoAnswer) and servers:
         sections += teaching.output_of(teaching.complaining(servers))
+    again = f"pytest {shlex.quote(item.nodeid)} --seed={item.config.option.seed}"
+    wanted = item.config.option.target
+    last = ("Run it again", [again + (f" --target={shlex.quote(wanted)}" if wanted else "")])
+    where = teaching.stuck(failure.value, servers)
+    imports = isinstance(failure.value, NoAnswer) and re.search(r": line \d+ of ", kind)  # what a module raises
+    starts = teaching.trouble(failure.value) == "start" and not item.config.stash[PATIENCE].started
+    if where or imports or starts:
+        if first != item.name:
+            sections[1:] = [("", [f"It failed as {first} did: {kind}"])]
+        elif where:
+            sections.append(("A loop without an end? When the check stopped waiting, the program was here", where))
+        return [*sections, last]
     more = f"python3 -m stages hint {stage:02} {function}" if len(hints) > 1 else ""
     fits = hints and not (isinstance(failure.value, NoAnswer) and hints[0].startswith("The result"))  # there is none
     sections.append(("Hint", [*(hints[0].splitlines() if fits else []), *([f"More: {more}"] if more else [])]))
     if read := item.get_closest_marker("read"):
         notebook = item.path.parent.name
         sections.append(("Read", [f"notebooks/{notebook}.ipynb, “{read.args[0]}”"]))
-    again = f"pytest {shlex.quote(item.nodeid)} --seed={item.config.option.seed}"
-    wanted = item.config.option.target
-    sections.append(("Run it again", [again + (f" --target={shlex.quote(wanted)}" if wanted else "")]))
-    return sections
+    return [*sections, last]
 
 
 class Outcome:
@@ -424,7 +452,8 @@ class Outcome:
     def brief(self) -> Iterator[str]:
         """Yield the lines of the first failure, and how many others there are of each kind."""
         first, *others = self.failures.values()
-        yield f"\n{first.nodeid.partition('::')[2]}\n\n{first.longreprtext}\n"
+        shown = first.nodeid.partition("::")[2]
+        yield f"\n{shown}\n\n{first.longreprtext}\n"
         kinds: dict[str, list[str]] = {}
         for report in others:
             name = report.nodeid.partition("::")[2]
@@ -432,7 +461,9 @@ class Outcome:
         if kinds:
             yield "Others that failed:"
         for kind, names in sorted(kinds.items(), key=lambda each: -len(each[1]))[:MOST_KINDS]:
-            yield f"    {kind} ×{len(names)}, first in {names[0].split('[')[0]}"  # noqa: RUF001
+            tests = (name for name in (each.split("[")[0] for each in names) if name != shown.split("[")[0])
+            where = f"first in {test}" if (test := next(tests, "")) else "the same check with other values"
+            yield f"    {kind} ×{len(names)}, {where}"  # noqa: RUF001
         if len(kinds) > MOST_KINDS:
             yield f"    and {len(kinds) - MOST_KINDS} other kinds"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import re
 import textwrap
 from collections import Counter
@@ -20,6 +21,10 @@ WIDTH = 88  # characters in a line
 AROUND = 160  # bytes shown before the first difference
 OUTPUT_LINES = 25
 TRACEBACK = "Traceback (most recent call last):\n"
+LIBRARY = r"/lib/python3|<frozen"
+CALLER = r"/asyncio/|/(selectors|socket|supervisor)\.py$|<the checkpoint>"  # has called the program, or waits for it
+MOST_FRAMES = 8
+STUCK = "stuck in "
 
 Section = tuple[str, Iterable[str]]  # title, lines
 
@@ -45,6 +50,21 @@ def trouble(error: BaseException) -> str:
     if isinstance(error, NoAnswer) and re.search(r"^(ImportError|ModuleNotFoundError|SyntaxError)", error.trace, re.M):
         return "import"
     return "assertion" if isinstance(error, AssertionError) else "error"
+
+
+def stuck(error: BaseException, servers: list[Server]) -> list[str]:
+    """Return the calls that a program was in when it was aborted, the last one first; none if it awaited events."""
+    dumps = [server.program.dump for server in servers if server.program]
+    for dump in [error.dump] if isinstance(error, NoAnswer) else dumps:
+        stack = dump.partition("Current thread ")[2].partition("\n\n")[0]
+        frames = re.findall(r'^  File "(.+)", line (\d+) in (.+)$', stack, re.M)
+        inner = itertools.takewhile(lambda frame: not re.search(CALLER, frame[0]), frames)
+        if own := [frame for frame in inner if not re.search(LIBRARY, frame[0])][:MOST_FRAMES]:
+            calls = (
+                f"{Path(file).name}, line {line}, in {qualified(file, int(line), name)}" for file, line, name in own
+            )
+            return [call.partition(", in line ")[0] for call in calls]
+    return []
 
 
 def sections_of(failure: pytest.ExceptionInfo[BaseException], test: Path, servers: list[Server]) -> list[Section]:
@@ -88,6 +108,8 @@ def kind(error: BaseException, servers: list[Server]) -> str:
         said = complaining(servers).errors
     if found := raised(said):
         return found
+    if where := stuck(error, servers):
+        return STUCK + where[0].rpartition(", in ")[2]
     if isinstance(error, NotStarted):
         return "the server did not start"
     if isinstance(error, NoAnswer):
@@ -104,15 +126,15 @@ def raised(text: str) -> str:
     if not found:
         return ""
     frames = re.findall(r'^  File "(.+)", line (\d+)(?:, in (.+))?$', trace[: found.start()], re.M)
-    own = [frame for frame in frames if not re.search(r"/lib/python3|<frozen", frame[0])] or frames
+    own = [frame for frame in frames if not re.search(LIBRARY, frame[0])] or frames
     return f"{found[1]}: {qualified(own[-1][0], int(own[-1][1]), own[-1][2])}" if own else found[1]
 
 
 def qualified(file: str, line: int, function: str) -> str:
     """Return the name of the function that holds a line, with its class; `function` when the file cannot be read."""
     try:
-        tree = ast.parse(Path(file).read_text())
-    except (OSError, ValueError, SyntaxError):
+        tree = ast.parse(Path(file).read_text() if Path(file).is_file() else "(")  # no device: it may have no end
+    except (OSError, ValueError, SyntaxError, MemoryError, RecursionError):
         return function or f"line {line} of {Path(file).name}"
     around = [
         node
@@ -146,7 +168,7 @@ def marked(lines: list[str], others: list[str], caret: bool = True) -> list[str]
     """Return the lines around the first that differs from `others`, cut to WIDTH, with a caret under the difference."""
     same = [one == other for one, other in zip(lines, others, strict=False)]
     first = same.index(False) if False in same else len(same)
-    shown = []
+    shown = [f"… {first - 3} before …"] if first > 3 else []
     for number, line in list(enumerate(lines))[max(0, first - 3) : first + 4]:
         other = others[number] if number < len(others) else ""
         at = difference(line.encode(), other.encode()) if number == first else 0
@@ -155,7 +177,8 @@ def marked(lines: list[str], others: list[str], caret: bool = True) -> list[str]
         shown.append(before + line[start : start + WIDTH] + after)
         if number == first and caret:
             shown.append(" " * (len(before) + at - start) + "^")
-    return shown or ["(nothing more)"]
+    more = [f"… {len(lines) - first - 4} more …"] if len(lines) > first + 4 else []
+    return [*shown, *more] or ["(nothing more)"]
 
 
 def complaining(servers: list[Server]) -> Server:
@@ -171,8 +194,9 @@ def output_of(server: Server) -> list[Section]:
     """Show what the server wrote during this test, standard error first, and whether it has ended."""
     if server.program is None:
         return []
-    ended = [] if server.alive else [f"It has ended, with exit status {explained(server.program.status)}."]
-    return [("Your server said", last_lines(server.errors or server.output) + ended)]
+    ended = f"It has ended, with exit status {explained(server.program.status)}."
+    said = [] if server.alive or server.program.dump else [ended]
+    return [("Your server said", last_lines(server.errors or server.output) + said)]
 
 
 def difference(expected: bytes, received: bytes) -> int:
@@ -193,7 +217,8 @@ def show(data: bytes, at: int | None = None, caret: bool = True) -> list[str]:
     for place in range(first, last):
         if place == at:
             mark = " " * len(line) + "^"
-        line += escape(data[place])
+        byte = data[place : place + 1]
+        line += byte.decode() if byte in b"'\"" else repr(byte)[2:-1]
         if (place and data[place - 1 : place + 1] == b"\r\n") or len(line) >= WIDTH or place == last - 1:
             lines += [line, mark] if mark and caret else [line]
             line = mark = ""
@@ -203,11 +228,6 @@ def show(data: bytes, at: int | None = None, caret: bool = True) -> list[str]:
         width = 0 if lines[-1].endswith("\\n") else len(lines[-1])
         lines.append(" " * width + "^ and nothing more")
     return lines or ["(nothing)"]
-
-
-def escape(byte: int) -> str:
-    r"""Return one byte as in Python's `b"…"`; quotes are not escaped."""
-    return chr(byte) if byte in b"'\"" else repr(bytes([byte]))[2:-1]
 
 
 def shortened(source: str) -> list[str]:

@@ -27,6 +27,7 @@ OURS = ("CHECKPOINT_", "PYTEST_")  # variables that say what is tested: no progr
 ONE_AT_A_TIME = threading.Lock()
 KEPT_OUTPUT = 256 << 10
 TOO_MUCH_OUTPUT = 256 << 20
+DUMP = b"Fatal Python error: Aborted\n"  # begins what `abort` adds to standard error
 
 
 class Tail(threading.Thread):
@@ -87,6 +88,7 @@ class Program:
         view: str = VIEW,
     ) -> None:
         self.status: int | None = None
+        self.dump = ""
         self.control, control = socket.socketpair()
         (output, its_output), (errors, its_errors) = os.pipe(), os.pipe()
         variables = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
@@ -114,6 +116,15 @@ class Program:
             self.status = int(self.control.recv(16) or -9)
             self.close()
         return self.status
+
+    def abort(self) -> None:
+        """End a program that has not answered in time. If Python's faulthandler is enabled, `dump` is where it was."""
+        self.signal(signal.SIGABRT)
+        self.wait(0.5)
+        self.close()
+        self.errors.kept, found, dump = self.errors.kept.partition(DUMP)
+        self.errors.total -= len(found + dump)
+        self.dump = self.dump or dump.decode(errors="replace")
 
     def close(self) -> None:
         """Kill the program and all processes that it started. A second call does nothing."""
@@ -155,9 +166,9 @@ def explained(status: int | None) -> str:
 class NoAnswer(Exception):
     """The source that was run gave no result. The message says why; `trace` is what it wrote to standard error."""
 
-    def __init__(self, why: str, trace: str, ran: str = "") -> None:
+    def __init__(self, why: str, trace: str, dump: str = "") -> None:
         super().__init__(why)
-        self.trace, self.ran = trace, ran
+        self.trace, self.dump, self.ran = trace, dump, ""
 
 
 class TooSlow(NoAnswer):
@@ -176,13 +187,13 @@ def answer(source: str, folder: Path, seconds: float, memory: int = MEMORY) -> o
         os.close(write)
     result = Tail(os.fdopen(read, "rb", buffering=0), keep=TOO_MUCH_OUTPUT)
     status = program.wait(seconds)
-    program.close()
+    (program.abort if status is None else program.close)()
     result.join(1)
     trace = program.errors.since(0).decode(errors="replace")
     if max(program.output.total, program.errors.total) >= TOO_MUCH_OUTPUT:
         raise NoAnswer(f"It printed more than {TOO_MUCH_OUTPUT >> 20} MB.", "")
     if status is None:
-        raise TooSlow(f"It had not finished after {seconds:g} seconds.", trace)
+        raise TooSlow(f"It had not finished after {seconds:g} seconds.", trace, program.dump)
     if status < 0:
         raise NoAnswer(f"It was ended by signal {-status}.", trace)
     if status == 0 and not result.kept:

@@ -96,10 +96,11 @@ class Server:
         return []
 
     def environment(self, counting: bool) -> dict[str, str]:
-        """Return variables with which a Python server prints at once, finds `final`, counts fsyncs."""
+        """Return variables with which a Python server prints at once, finds `final`, counts fsyncs; see `abort`."""
         paths = [str(ROOT)] * self.target.is_final + [str(COUNTING)] * counting
         return {
             "PYTHONUNBUFFERED": "1",
+            "PYTHONFAULTHANDLER": "1",
             "FSYNC_LOG": str(self.fsync_log),
             "FSYNC_DELAY": str(self.fsync_delay),
             "PYTHONPATH": os.pathsep.join(paths),
@@ -121,7 +122,7 @@ class Server:
         if self.patience.unstarted >= TRIES:
             self.close()
             raise NotStarted(
-                f"It accepted no connection {TRIES} times in a row; this is the last try.", self.patience.last_errors
+                f"It accepted no connection {TRIES} times in a row; this is the last try.", *self.patience.last_said
             )
         deadline, moved = time.monotonic() + seconds, 0
         while True:
@@ -134,7 +135,7 @@ class Server:
                     raise NotStarted(f"Another program took its port, {TRIES} times in a row.", self.errors)
                 self.start()
             elif ready:
-                self.patience.unstarted = 0
+                self.patience.started, self.patience.unstarted = True, 0
                 return
             elif status is not None:
                 raise NotStarted(
@@ -143,9 +144,10 @@ class Server:
             if time.monotonic() > deadline:
                 self.patience.lost()
                 self.patience.unstarted += 1
+                self.abort()
                 self.close()
-                self.patience.last_errors = self.errors
-                raise NotStarted(f"It accepted no connection on port {self.port} in {seconds:g} seconds.", self.errors)
+                said = self.patience.last_said = (self.errors, self.own_program.dump)
+                raise NotStarted(f"It accepted no connection on port {self.port} in {seconds:g} seconds.", *said)
 
     def has_loaded(self, seconds: float) -> bool:
         """Connect, and return whether that works and the data is loaded: until then a real Redis replies LOADING."""
@@ -178,7 +180,9 @@ class Server:
 
     def wait(self, seconds: float | None = None) -> int | None:
         """Return the exit status (negative: a signal's number), or None when the server still runs after `seconds`."""
-        return self.own_program.wait(self.patience.seconds if seconds is None else seconds)
+        status = self.own_program.wait(self.patience.seconds if seconds is None else seconds)
+        self.patience.in_vain |= status is None and seconds is None
+        return status
 
     def stop(self, number: int = signal.SIGTERM) -> int | None:
         """Send the server a signal; return its exit status, or None when it has not ended in time."""
@@ -233,6 +237,11 @@ class Server:
         shift = time.monotonic() - time.time()
         main = calls[0][0] if calls else ""  # the thread of the execve that started the server
         return [Fsync(float(when) + shift, thread == main) for thread, when, _ in calls[1:]]
+
+    def abort(self) -> None:
+        """End the server, which has not answered in time; if it is Python, it says where it was."""
+        if self.program and self.target.folder:
+            self.program.abort()
 
     def close(self) -> None:
         """Close the connections, and kill the server and all processes that it started."""

@@ -16,6 +16,7 @@ number of a user, 0 for the same user.
 
 import contextlib
 import ctypes
+import faulthandler
 import marshal
 import os
 import resource
@@ -126,6 +127,7 @@ def run(program: list[str]) -> None:
 def run_source(source: str) -> None:
     """Run the source and write its `result`; print the traceback of an exception, without the harness's frames."""
     sys.path.insert(0, os.getcwd())
+    faulthandler.enable()
     names: dict[str, object] = {"__name__": "the checkpoint"}
     status = 0
     try:
@@ -139,6 +141,7 @@ def run_source(source: str) -> None:
         trace = error.__traceback__
         while trace and trace.tb_frame.f_code.co_filename in (__file__, "<the checkpoint>"):
             trace = trace.tb_next
+        print("" if trace else "Traceback (most recent call last):\n", end="", file=sys.stderr)
         traceback.print_exception(type(error), error, trace)
         status = 1
     sys.stdout.flush()

@@ -70,7 +70,8 @@ def find(wanted: str | None, stage: int, here: Path) -> Target:
     if wanted == "redis":
         return redis()
     if wanted.startswith("cmd:"):
-        return Target(wanted, stage, here=here, command=split_command(wanted.removeprefix("cmd:"), here))
+        program, *rest = shlex.split(wanted.removeprefix("cmd:"))
+        return Target(wanted, stage, here=here, command=(str(here / program) if os.sep in program else program, *rest))
     if (here / wanted).is_dir():
         return Target(wanted, stage_of(here / wanted), (here / wanted).resolve())
     if address := re.fullmatch(r"(.+):(\d+)", wanted):
@@ -84,12 +85,6 @@ def find(wanted: str | None, stage: int, here: Path) -> Target:
 def stage_of(folder: Path) -> int:
     """Return the highest stage whose file is in the folder; 0 when there is none."""
     return max((stage for stage in NEW_FILE if has_stage(folder, stage)), default=0)
-
-
-def split_command(command: str, here: Path) -> tuple[str, ...]:
-    """Split a command line into its arguments; the path of the program is relative to `here`."""
-    program, *rest = shlex.split(command)
-    return (str(here / program) if os.sep in program else program, *rest)
 
 
 def redis() -> Target:

@@ -39,11 +39,14 @@ class Patience:
     """For how many seconds a checkpoint waits. Each wait in vain shortens the next one, so that a run ends soon."""
 
     seconds: float = 5.0
+    started: bool = False  # whether any server has accepted connections
     unstarted: int = 0  # how many servers in a row have not accepted connections
-    last_errors: str = ""  # what the last of these wrote to standard error
+    in_vain: bool = False  # a wait was in vain in the test that runs
+    last_said: tuple[str, str] = ("", "")  # what the last of these wrote to standard error, and where it was
 
     def lost(self) -> None:
         """Halve the time after a wait in vain; it stays at least a second, unless it was shorter from the start."""
+        self.in_vain = True
         self.seconds = max(min(1.0, self.seconds), self.seconds / 2)
 
 

@@ -159,6 +159,8 @@ def run(
     with os.fdopen(read, "rb", buffering=0) as pipe:
         for line in map(json.loads, lines(pipe.fileno(), deadline)):
             broken += [line["broken"]] if "broken" in line else []
+            if "said" in line:  # the student has no such folder
+                line["said"] = line["said"].replace(str(code), "work")
             grade.update(line)
             tell(grade)
     status = program.wait(max(0, min(1, deadline - time.monotonic())))

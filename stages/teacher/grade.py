@@ -28,6 +28,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", type=Path, metavar="FILE", help="with --one: Gradescope's results.json")
     parser.add_argument("--extra", type=Path, metavar="DIR", help="tests of your own, run after the checkpoint's")
     parser.add_argument("--resume", action="store_true", help="go on: do not grade again what --out has a grade of")
+    parser.add_argument("--force", action="store_true", help="grade all again, and overwrite what is in --out")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="grade this submission again")
     parser.add_argument("--isolation", choices=sorted({mode.name for mode in MODES}), help="default: the best here")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="how many at a time")
@@ -55,6 +56,10 @@ def run(options: argparse.Namespace) -> int:
         )
     if not single and not options.submissions.is_dir():
         raise Complaint(f"{options.submissions} is not a folder")
+    if not single and (options.out / "grades.csv").exists() and not (options.resume or options.only or options.force):
+        raise Complaint(
+            f"{options.out} has grades already: add --resume to go on, --only NAME, or --force to grade again"
+        )
     mode = choose(options.isolation)
     print(mode.said, file=sys.stderr)
     if single:

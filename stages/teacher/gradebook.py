@@ -50,6 +50,10 @@ def run(options: argparse.Namespace) -> int:
     found = matched(students, grades)
     title = next((each for each in titles if re.sub(r" \(\d+\)$", "", each) == options.column), options.column)
     if title not in titles:  # Canvas offers to make an assignment of it
+        if others := [each for each in titles if re.search(r" \(\d+\)$", each)]:
+            print(
+                f"{title} is a new column; to fill another, name it with --column: {', '.join(others)}", file=sys.stderr
+            )
         titles.append(title)
     for place, student in enumerate(students):
         if "Points Possible" in student[titles[0]] and grades:

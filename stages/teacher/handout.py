@@ -40,8 +40,9 @@ python3 -m venv .venv && .venv/bin/python -m pip install -r requirements.txt
 jupyter lab notebooks/{folder}.ipynb
 ```
 
-The first line takes some minutes. Write in `work/`: that is what you hand in, and what the experiments run on. A cell
-is for trying out: copy to `work/` what works in it. `python3 work/server.py --port 6380` runs your server by itself.
+The first line takes a minute or two. Write in `work/`: that is what you hand in, and what the experiments run on. A
+cell is for trying out: copy to `work/` what works in it. `python3 work/server.py --port 6380` runs your server by
+itself.
 
 ## Check
 
@@ -120,7 +121,8 @@ def lay_out(stage: int, folder: Path, chain: bool) -> None:
         write(files, folder / "work")
     if (ROOT / "notebooks").exists():  # Gradescope has none
         copy_notebook(f"{task.name}.ipynb", folder / "notebooks")
-    (folder / "requirements.txt").write_text(requirements())
+    lines = (ROOT / "requirements.txt").read_text().splitlines(keepends=True)
+    (folder / "requirements.txt").write_text("".join(line for line in lines if line.partition(">=")[0] in NEEDED))
     (folder / "README.md").write_text(readme(stage, has_work=(folder / "work").exists()))
     for page in folder.rglob("*.md"):
         page.write_text(unlinked(page.read_text(), page.parent))
@@ -144,12 +146,6 @@ def copy_notebook(name: str, folder: Path) -> None:
 def unlinked(text: str, folder: Path) -> str:
     """Leave only the text of each link to a file that the handout does not have."""
     return LINK.sub(lambda link: link[0] if (folder / link[2]).exists() else link[1], text)
-
-
-def requirements() -> str:
-    """Return the lines of requirements.txt that a learner needs."""
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    return "".join(f"{line}\n" for line in lines if line.partition(">=")[0] in NEEDED)
 
 
 def readme(stage: int, has_work: bool) -> str:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from stages.desk.manifest import Function, functions, read, sources
+from stages.desk.manifest import below_docstring, functions, read, sources
 from stages.desk.starter import old_body
 from stages.harness.course import STAGES, stage_folder
 
@@ -38,11 +38,6 @@ def bodies(stage: int, but: Collection[str] = ()) -> Bodies:
 def statements(body: list[ast.stmt]) -> int:
     """Count the statements, nested ones included."""
     return sum(isinstance(part, ast.stmt) for each in body for part in ast.walk(each))
-
-
-def below_docstring(node: Function) -> list[ast.stmt]:
-    """Return a function's statements without its docstring."""
-    return node.body[1:] if ast.get_docstring(node) is not None else node.body
 
 
 def leaks(folder: Path, wanted: Bodies) -> list[str]:

@@ -11,11 +11,10 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from stages.desk.manifest import Sources, functions, sources
+from stages.desk.manifest import Sources, below_docstring, functions, sources
 from stages.desk.shared import Complaint, stage_number
 from stages.desk.starter import starter
 from stages.harness.course import stage_folder
-from stages.teacher.leaks import below_docstring
 from stages.teacher.submission import take
 from stages.teacher.text import labels
 

@@ -64,8 +64,10 @@ def test_what_is_in_work_comes_before_the_solution_and_after_the_cell(tmp_path: 
     own = "class Reader:\n    def feed(self):\n        return b'solved'\n    def next(self):\n        return 3\n"
     (file := tmp_path / "reader.py").write_text(own)
     with kernel(1, target=str(tmp_path)) as running:
-        for cell in (GIVEN, EMPTY, SOLUTION):
+        for cell in (GIVEN, EMPTY):
             running.run(cell)
+        said = running.run(SOLUTION).text
+        assert said == "work/ has this already, and the next cell checks that: Reader.feed, Reader.next\n"
         assert running.run(CHECK).text == "checking work/reader.py: Reader.feed, Reader.next\n"
         first = file.stat()
         file.write_text(own.replace("solved", "saved!"))
@@ -73,6 +75,18 @@ def test_what_is_in_work_comes_before_the_solution_and_after_the_cell(tmp_path: 
         assert "got       b'saved!'" in running.run(CHECK).text
         running.run(READER.format(feed="return b'solved'", next="return 1"))
         assert running.run(CHECK).text == "checking your cell: Reader.feed, Reader.next\n"
+
+
+def test_a_starter_in_which_nothing_is_written_is_called_so(tmp_path: Path) -> None:
+    starter.write(starter.starter(1), tmp_path)
+    begin = "from shared.learner import is_work_empty, yours\nclass Server:\n    pass\n"
+    with kernel(1, target=str(tmp_path)) as running:
+        running.run(begin + "class Server(Server):\n    def stop(self): self.stopping.set()\n")
+        assert running.run("print(is_work_empty())").text == "False\n"  # nothing was checked
+        running.run("yours(Server, 'stop')")
+        assert running.run("print(is_work_empty())").text == "True\n"
+        (tmp_path / "server.py").write_text("class Server:\n    def stop(self): return 1\n")
+        assert running.run("print(is_work_empty())").text == "False\n"
 
 
 def test_the_notebook_goes_on_with_what_is_in_work(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_start_overwrites_no_file(stages_copy: StagesCopy) -> None:
     (stages_copy.work / "server.py").write_text("my own")
     status, said = stages_copy.desk("start", "1")
     assert status == 2
-    assert "work/ has server.py already" in said and "--force" in said
+    assert "work/ has stage 01 already" in said and "With --force, server.py would be overwritten" in said
     assert (stages_copy.work / "server.py").read_text() == "my own"
 
 
@@ -105,6 +105,20 @@ def test_a_start_without_the_stage_before_says_what_to_type(stages_copy: StagesC
     assert status == 2
     assert "python3 -m stages start 02" in said and "python3 -m stages start 03 --from-reference" in said
     assert not stages_copy.work.exists()
+
+
+def test_a_start_says_which_stage_is_there_and_what_would_be_overwritten(stages_copy: StagesCopy) -> None:
+    stages_copy.desk("start", "02", "--from-reference")
+    status, said = stages_copy.desk("start", "04", "--from-reference")
+    assert status == 2 and "work/ has stage 02 already, and nothing was written" in said
+    assert "To go on: `python3 -m stages start 03`" in said
+    told = re.search(r"With --force, (.*) would be overwritten", said)
+    assert told and told[1].split(", ") == ["server.py", "inline.py", "reader.py"]
+    before = sources(stages_copy.work)
+    stages_copy.desk("start", "04", "--from-reference", "--force")
+    changed = [file for file, text in before.items() if sources(stages_copy.work)[file] != text]
+    assert set(changed) <= set(told[1].split(", "))
+    assert "To go on: `python3 -m stages check 04`" in stages_copy.desk("start", "01")[1]
 
 
 def test_a_learner_can_start_at_any_stage(stages_copy: StagesCopy) -> None:
@@ -307,6 +321,15 @@ def test_a_check_of_a_server_that_does_not_start_shows_its_traceback_once(stage:
     said = stages_copy.desk("check", f"{stage:02}", "--patience=5")[1]
     assert "Your server did not start" in said and said.count("RuntimeError: early") == 1
     assert "RuntimeError: line " in said and len(said.splitlines()) < 60
+
+
+def test_a_check_of_a_program_that_is_stuck_says_where_and_ends(stages_copy: StagesCopy) -> None:
+    stages_copy.desk("start", "01")
+    (stages_copy.work / "server.py").write_text("def main():\n    while True: pass\n\nmain()\n")
+    said = stages_copy.desk("check", "01", "--patience=0.2")[1]
+    assert "the program was here:\n    server.py, line 2, in main\n    server.py, line 4\n" in said
+    assert "stuck in main again: the checks after this one were not run" in said and said.startswith("EE\n")
+    assert "step  1  failed" in said and "step  2  not yet" in said
 
 
 def test_a_check_that_passes_runs_the_earlier_checkpoints_too(stages_copy: StagesCopy) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,7 @@ QUICK = 4  # the stage whose reference is graded in `make test`
 ALL = "test_what_a_client_sends_comes_back"
 BYTES = "test_bytes_are_not_changed_on_the_way"
 SHORT = (ALL, BYTES, "test_megabytes_come_back_in_order", "test_a_signal_stops_the_server_cleanly")
+ADD = "add --resume to go on, --only NAME, or --force to grade again"
 OUT_OF = 60  # the points of their steps, 1 and 3
 
 
@@ -112,6 +114,10 @@ def test_a_harmless_submission_gets_all_points_and_its_child_processes_are_kille
         "leaves-a-child": (OUT_OF, "graded"),
     }, printed
     assert "[2/2]" in printed
+    again = ("grade", tmp_path / "in", "--stage", "01", "--out", tmp_path / "out")
+    assert short.desk(*again) == (2, f"{tmp_path / 'out'} has grades already: {ADD}\n")
+    assert "has the grades" in short.desk(*again, "--resume")[1]
+    assert "[2/2]" in short.desk(*again, "--force")[1]
     assert not [line for line in command_lines() if hostile.MARK in line]
 
 
@@ -128,8 +134,11 @@ def test_an_endless_loop_in_one_test_costs_only_the_points_of_that_test(short: S
     file = tmp_path / "results.json"
     short.desk("grade", "--one", tmp_path / "one", "--stage", "01", "--results", file, "--patience", 4)
     found = json.loads(file.read_text())
-    failed = [test["name"] for test in found["tests"] if test["status"] == "failed"]
-    assert failed == ["Step 1: test_bytes_are_not_changed_on_the_way[not-utf-8]"]
+    failed = {test["name"]: test["output"] for test in found["tests"] if test["status"] == "failed"}
+    said = next(iter(failed.values()))
+    assert re.search(r"the program was here:\n +server.py, line \d+, in \w+.data_received\n", said), said
+    assert said.endswith("--seed=1 --target=work")  # as the student can type it
+    assert list(failed) == ["Step 1: test_bytes_are_not_changed_on_the_way[not-utf-8]"]
     step = [test for test in found["tests"] if test["name"].startswith("Step 1: ")]
     assert found["score"] == round(OUT_OF - 40 / len(step), 2)
 

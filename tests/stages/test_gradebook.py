@@ -38,9 +38,12 @@ def written(folder: Path, roster: str, grades: Mapping[str, float], *options: st
         return list(csv.DictReader(file))
 
 
-def test_canvas_gets_its_own_columns_of_the_student_and_this_one_only(tmp_path: Path) -> None:
+def test_canvas_gets_its_own_columns_of_the_student_and_this_one_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     grades = {"adamsann_501_9001_work.zip": 85, "brownbob_LATE_502_501_work-1.zip": 40.5}
     found = written(tmp_path, CANVAS, grades, "--column", "Stage 03")
+    assert not capsys.readouterr().err
     assert list(found[0]) == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", "Stage 03 (72)"]
     assert [row["Stage 03 (72)"] for row in found] == ["Manual Posting", "100", "85", "40.5", ""]
     assert [row["Student"] for row in found][1:4] == ["    Points Possible", "Adams, Ann", "Brown, Bob"]
@@ -53,9 +56,13 @@ def test_an_id_counts_before_the_login_of_somebody_else(tmp_path: Path) -> None:
     assert [row["Stage 03 (72)"] for row in found[2:]] == ["85", "40", ""]
 
 
-def test_a_column_that_canvas_does_not_have_is_added_with_its_points(tmp_path: Path) -> None:
+def test_a_column_that_canvas_does_not_have_is_added_with_its_points(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = written(tmp_path, CANVAS.replace(",", ";").replace("s; ", "s, "), {"s2": 7}, "--column", "Stage 04")
     assert [row["Stage 04"] for row in found] == ["", "100", "", "7", ""]
+    said = "Stage 04 is a new column; to fill another, name it with --column: Essay (71), Stage 03 (72)\n"
+    assert capsys.readouterr().err == said
 
 
 def test_moodle_gets_its_worksheet_back(tmp_path: Path) -> None:

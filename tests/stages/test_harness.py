@@ -23,6 +23,7 @@ import pytest
 from stages.harness import report, target
 from stages.harness.sandbox import NoAnswer
 from stages.harness.wire import Error, Incomplete, Push, Verbatim, parse
+from tests.support.machine import within
 
 ROOT = Path(__file__).parents[2]
 
@@ -115,11 +116,17 @@ MODULE_TESTS = '''
         modules.check("import good\\nresult = good.broken(1)", 1)
 
     def test_missing(modules):
-        """It is missing."""
+        """It is missing.
+
+        A hint.
+        """
         modules.check("from good import nothing_such\\nresult = 1", 1)
 
     def test_syntax(modules):
-        """It is no Python."""
+        """It is no Python.
+
+        A hint.
+        """
         modules.check("import syntax\\nresult = 1", 1)
 
     def test_hangs(modules):
@@ -737,6 +744,24 @@ def test_a_caret_is_under_the_first_difference(expected: bytes, received: bytes,
     assert report.show(received, report.difference(expected, received)) == lines
 
 
+def test_a_long_list_says_how_much_of_it_is_not_shown() -> None:
+    expected, received = ([f"{number}," for number in range(20)] for _ in range(2))
+    received[9] = "x,"
+    assert report.marked(received, expected) == [
+        "… 6 before …",
+        "6,",
+        "7,",
+        "8,",
+        "x,",
+        "^",
+        "10,",
+        "11,",
+        "12,",
+        "… 7 more …",
+    ]
+    assert report.marked(["1", "2"], ["1"], caret=False) == ["1", "2"]
+
+
 # What is said briefly
 
 TRACE = """\
@@ -811,7 +836,7 @@ def test_a_brief_run_shows_the_first_failure_and_counts_the_others(tmp_path: Pat
         """
     output = run(tmp_path, checkpoint, str(target), "--brief", "--no-summary").output
     assert output.count("RuntimeError: what the learner sees") == 1
-    assert "    RuntimeError: broken ×3, first in test_raises\n" in output  # noqa: RUF001
+    assert "    RuntimeError: broken ×3, the same check with other values\n" in output  # noqa: RUF001
     assert "    another result than expected ×1, first in test_wrong\n" in output  # noqa: RUF001
 
 
@@ -825,3 +850,93 @@ def test_a_status_that_is_none_is_explained(tmp_path: Path) -> None:
         """
     said = run(tmp_path, checkpoint, str(target)).reports["test_stop"]
     assert "exit status None" in said and "the server was still running" in said
+
+
+# What is said without a hint
+
+LOOPS = """\
+import asyncio, sys
+
+class Connection(asyncio.Protocol):
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        if b"loop" in data:
+            self.serve()
+        elif b"wait" not in data:
+            self.transport.write(data)
+
+    def serve(self):
+        while True: pass
+
+async def main():
+    loop = asyncio.get_running_loop()
+    await (await loop.create_server(Connection, "127.0.0.1", int(sys.argv[2]))).serve_forever()
+
+asyncio.run(main())
+"""
+
+
+MODULES_THAT_LOOP = '''
+
+def test_import(modules):
+    """It loops.
+
+    A hint.
+    """
+    modules.check("import loops\\nresult = 1", 1)
+
+def test_slow(modules):
+    """It is slow.
+
+    A hint.
+    """
+    modules.check("import loops\\nresult = 1", 1, seconds=0.2)
+'''
+
+
+def hinted(*tests: tuple[str, str]) -> str:
+    """Return a checkpoint: each test has a name, a hint, and a body of one line."""
+    made = (f'def test_{name}(start):\n    """A check.\n\n    A hint.\n    """\n    {body}\n' for name, body in tests)
+    return "\n\n".join(made)
+
+
+def test_where_a_program_is_stuck_is_told_once_in_place_of_a_hint(tmp_path: Path) -> None:
+    """One that waits for events is not stuck; a test about time has its hint; who ignores the signal is ended, too."""
+    target = write(tmp_path / "target", writer="encode = None", server=LOOPS, loops="while True: pass")
+    deaf = "import faulthandler, signal; faulthandler.disable(); signal.signal(signal.SIGABRT, signal.SIG_IGN)\n"
+    write(tmp_path / "deaf", writer="encode = None", server=deaf + LOOPS)
+    bodies = {name: f"start().connect().check(b'{name}', b'+OK')" for name in ("loop", "wait")}
+    checkpoint = hinted(("loop", bodies["loop"]), ("wait", bodies["wait"]), ("again", bodies["loop"]))
+    checkpoint += MODULES_THAT_LOOP
+    reports = run(tmp_path, checkpoint, str(target), "--patience=0.3").reports
+    calls = "    server.py, line 14, in Connection.serve\n    server.py, line 9, in Connection.data_received\n"
+    assert f"the program was here:\n{calls}\nRun it again" in reports["test_loop"]
+    assert "Nothing more came within" in reports["test_loop"] and "SIGABRT" not in reports["test_loop"]
+    assert "It failed as test_loop did: stuck in Connection.serve" in reports["test_again"]
+    assert not any("A hint." in reports[name] for name in ("test_loop", "test_again"))
+    assert "A hint." in reports["test_wait"] and "was here" not in reports["test_wait"]
+    assert "the program was here:\n    loops.py, line 1\n\nRun it" in reports["test_import"]
+    assert "A hint." in reports["test_slow"] and "was here" not in reports["test_slow"]
+    begin = time.monotonic()
+    reports = run(tmp_path, hinted(("loop", bodies["loop"])), str(tmp_path / "deaf"), "--patience=0.3").reports
+    assert "A hint." in reports["test_loop"] and time.monotonic() - begin < within(10)
+
+
+def test_a_server_that_cannot_start_is_told_once_and_without_a_hint(tmp_path: Path) -> None:
+    """After one that has started the hint may be about what this one found: then it is shown."""
+    checkpoint = hinted(("one", "start()"), ("two", "start()"))
+    reports = run(tmp_path, checkpoint, str(write(tmp_path / "broken", writer="encode = None", server="x = ("))).reports
+    assert "SyntaxError: '(' was never closed" in reports["test_one"]
+    assert "It failed as test_one did: the server did not start" in reports["test_two"]
+    assert not any("A hint." in text for text in reports.values())
+    target = write(tmp_path / "target", writer="encode = None", server=SERVER)
+    checkpoint = hinted(("one", "start()"), ("two", "start(options=['--wrong'])"))
+    assert "A hint." in run(tmp_path, checkpoint, str(target)).reports["test_two"]
+
+
+def test_modules_that_cannot_be_imported_are_told_without_a_hint(on_modules: Run) -> None:
+    """What a test imports may be missing because it is still to be written: then the hint is shown."""
+    assert "A hint." not in on_modules.reports["test_syntax"]
+    assert "A hint." in on_modules.reports["test_missing"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -32,9 +33,12 @@ def test_the_table_of_tasks_has_the_steps_and_minutes_of_each_stage(stage: int) 
     assert found and (int(found[1]), int(found[2])) == (len(rows), sum(row.minutes for row in rows))
 
 
-@pytest.mark.parametrize("line", sorted(set(re.findall(r"python3 -m stages ([a-z]+ [^`\n]+)", TEXT))))
+COMMANDS = re.findall(r"python3 -m stages ([a-z]+ [^`\n]+)", re.sub(r" \\\n +", " ", TEXT))
+
+
+@pytest.mark.parametrize("line", sorted(set(COMMANDS)))
 def test_its_commands_can_be_run(line: str) -> None:
-    args = re.split(r" {2,}", line)[0].split(" (")[0].replace("[", "").replace("]", "").split()
+    args = shlex.split(re.split(r" {2,}", line)[0].split(" (")[0].replace("[", "").replace("]", ""))
     parser().parse_args(args)
 
 
