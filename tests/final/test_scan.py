@@ -248,6 +248,22 @@ def test_more_scans_than_are_remembered_come_to_an_end() -> None:
     assert not cursors
 
 
+@pytest.mark.usefixtures("small_steps")
+@pytest.mark.parametrize("kind", [dict, set])
+def test_a_scan_ends_though_others_begin_again_and_again(kind: type[dict[bytes, None]]) -> None:
+    """A client that looks at a few keys with SCAN 0, and never goes on, keeps no other from the end."""
+    order, members = Order(Garbage()), kind(dict.fromkeys(map(name_of, range(200))))
+    cursor, page = order.page("place", members, 0, 10)
+    found, calls = set(page), 1
+    while cursor:
+        order.page("place", members, 0, 10)
+        cursor, page = order.page("place", members, cursor, 10)
+        found.update(page)
+        calls += 1
+        assert calls < 100
+    assert found == set(members)
+
+
 @pytest.mark.parametrize("count", [b"500", b"1000000"])
 def test_no_call_of_a_scan_looks_at_more_than_some_members(count: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed: list[bytes] = []
