@@ -177,7 +177,10 @@ def xgroup_delconsumer(db: Store, key: bytes, group: bytes, consumer: bytes) -> 
 
 def see_consumer(db: Store, key: bytes, group: bytes, consumer: bytes, seen: int) -> None:
     """Say when a consumer was last seen, in milliseconds since 1970."""
-    group_at(db, key, group)[1].consumers[consumer].seen = seen
+    found = group_at(db, key, group)[1].consumers.get(consumer)
+    if found is None:
+        raise ReplyError("ERR no such consumer")
+    found.seen = seen
 
 
 INTERNAL[b"see_consumer"] = describe(see_consumer, (WRITE,))

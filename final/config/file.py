@@ -190,8 +190,9 @@ def lines_of(attribute: str, options: Options, declared: Field[Any]) -> Iterator
     name = next(name for name, each in NAMES.items() if each == attribute)
     value = getattr(options, attribute)
     if name == "save":
+        usual = value == declared.default and options.appendonly == "yes"  # a file that wants no log has other ones
         for pair in value or [()]:
-            yield f"save {' '.join(map(str, pair)) if pair else chr(34) * 2}", value == declared.default
+            yield f"save {' '.join(map(str, pair)) if pair else chr(34) * 2}", usual
     elif name == "client-output-buffer-limit":
         usual = limits(str(declared.default))
         for limit in limits(str(value)):

@@ -17,6 +17,7 @@ from .dict_entries import end_of, has_positions, keys_at
 MOST = 2**63 - 1
 MOST_REPEATED = 2**20  # members in a reply with repetitions; it is built in memory as a whole
 LARGE = 10_000  # members of a collection that is not iterated over: that would take more than 0.1 ms
+MANY = 80  # of a dictionary, more than one member in so many is found faster by iterating over all
 HOLES = 4  # a table of more positions for each member is iterated over: too many would be drawn in vain
 WIDTH = 64  # members of which one is chosen, at most
 T = TypeVar("T")
@@ -42,7 +43,8 @@ def sample(members: Collection[T], count: int) -> list[T]:
     if -count > MOST_REPEATED:
         raise ReplyError("ERR value is out of range")
     few = len(members) > LARGE and 4 * abs(count) < len(members)
-    if few and has_positions(members) and (end := end_of(members, HOLES * len(members))) is not None:
+    very_few = len(members) > max(LARGE, MANY * abs(count))
+    if very_few and has_positions(members) and (end := end_of(members, HOLES * len(members))) is not None:
         return drawn(members, end, count)
     all_places = range(len(members))
     places = random.sample(all_places, min(count, len(members))) if count >= 0 else random.choices(all_places, k=-count)

@@ -27,6 +27,7 @@ BITS = 30  # of a hash: they sort faster than 48
 MASK = (1 << BITS) - 1
 DRAWER = 256  # members in a drawer, about
 FILLING = 2  # the cursor until all are in drawers; ranks are odd
+SCANS = 1 << 20  # numbers of scans, which are the upper bits of a cursor
 
 
 class Walk:
@@ -143,12 +144,13 @@ class Order:
     """The members of collections in the order of their hashes, cached so that not every call has to sort.
 
     A cached order may be outdated: it is begun when a scan begins, so it has all members that were there then and are
-    still there.
+    still there. Each scan has its own, so that others, which begin again and again, cannot keep it from its end.
     """
 
     def __init__(self, garbage: Garbage) -> None:
         self._garbage = garbage
         self._orders: OrderedDict[Hashable, Drawers] = OrderedDict()
+        self._begun = 0  # scans
 
     def page(self, place: Hashable, members: Collection[bytes], cursor: int, count: int) -> tuple[int, list[bytes]]:
         """The next cursor (0: the end) and some `count` members from `cursor` (0: the beginning) on, at most STEP.
@@ -156,27 +158,29 @@ class Order:
         `place` identifies the collection. Members with the same hash are returned together. Some may no longer exist.
         """
         count = min(count, STEP)
-        if cursor == 0:
-            self._forget(place)
-        order = self._orders.get(place)
+        number, cursor = divmod(cursor, MASK + 1) if cursor else (self._begun % SCANS, 0)
+        this = place, number
+        order = self._orders.get(this) if cursor else None
         at_once = order is None and cursor != 0  # it was forgotten: begin no second time, which might never end
         if order is None:
-            order = self._orders[place] = Drawers(members)
-        self._orders.move_to_end(place)
+            self._begun += cursor == 0
+            order = self._orders[this] = Drawers(members)
+        self._orders.move_to_end(this)
         if len(self._orders) > REMEMBERED:
             self._forget(next(iter(self._orders)))
         if cursor not in (0, FILLING) or at_once:
             order.fill_at_once(members)
         elif (some := order.fill(members, count)) is not None:
-            return FILLING, some
+            return number * (MASK + 1) + FILLING, some
         following, found = order.page(0 if cursor == FILLING else cursor, count)
         if following == 0:
-            self._forget(place)
-        return following, found
+            self._forget(this)
+            return 0, found
+        return number * (MASK + 1) + following, found
 
-    def _forget(self, place: Hashable) -> None:
-        """Forget the order of a collection, if there is one; a large one is freed a little at a time."""
-        order = self._orders.pop(place, None)
+    def _forget(self, scan: Hashable) -> None:
+        """Forget the order of a scan, if there is one; a large one is freed a little at a time."""
+        order = self._orders.pop(scan, None)
         for part in order.parts() if order is not None else ():
             self._garbage.take_apart(part)
 

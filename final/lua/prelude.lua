@@ -132,9 +132,9 @@ local redis = {
     end,
     log = function(...)
         if select("#", ...) < 2 then complain("redis.log() requires two arguments or more.") end
-        local level, said = ..., {}
-        if type(level) ~= "number" then complain("First argument must be a number (log level).") end
-        if not (level >= 0 and level <= 3) then complain("Invalid debug level.") end
+        local level, said = tonumber((...)), {}
+        if not level then complain("First argument must be a number (log level).") end
+        if not (level > -1 and level < 4) then complain("Invalid debug level.") end -- as an integer, 0 to 3
         for i = 2, select("#", ...) do said[i - 1] = tostring((select(i, ...))) end
         log(level, concat(said, " "))
     end,

@@ -264,6 +264,15 @@ def test_a_file_that_wants_no_log_has_the_save_points_of_redis(
     assert str(options.save) == points
 
 
+def test_a_server_that_keeps_nothing_keeps_nothing_after_config_rewrite(tmp_path: Path) -> None:
+    path = tmp_path / "redis.conf"
+    path.write_text("hz 10")
+    options = parse_options([str(path)])
+    options.appendonly = "no"  # CONFIG SET
+    file.rewrite(options)
+    assert str(parse_options([str(path)]).save) == ""
+
+
 DEBIAN = Path("/etc/redis/redis.conf")
 
 

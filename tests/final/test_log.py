@@ -214,6 +214,10 @@ def test_damage_in_the_middle_stops_the_start_names_the_request_and_changes_noth
             request("INCR", "a") + request("MULTI") + request("SET", "a", "x") + request("INCR", "a") + request("EXEC"),
             "ERR",
         ),
+        (
+            request("XGROUP", "CREATE", "s", "g", "0", "MKSTREAM") + request("see_consumer", "s", "g", "c", "5"),
+            "ERR no such consumer",
+        ),
         (b"REDIS0010", "expected '*'"),  # a snapshot may only stand at the beginning
         (b"SET a 1\r\n", "expected '*'"),
         (b"\0\0\0\0", "expected '*'"),

@@ -248,6 +248,22 @@ def test_more_scans_than_are_remembered_come_to_an_end() -> None:
     assert not cursors
 
 
+@pytest.mark.usefixtures("small_steps")
+@pytest.mark.parametrize("kind", [dict, set])
+def test_a_scan_ends_though_others_begin_again_and_again(kind: type[dict[bytes, None]]) -> None:
+    """A client that looks at a few keys with SCAN 0, and never goes on, keeps no other from the end."""
+    order, members = Order(Garbage()), kind(dict.fromkeys(map(name_of, range(200))))
+    cursor, page = order.page("place", members, 0, 10)
+    found, calls = set(page), 1
+    while cursor:
+        order.page("place", members, 0, 10)
+        cursor, page = order.page("place", members, cursor, 10)
+        found.update(page)
+        calls += 1
+        assert calls < 100
+    assert found == set(members)
+
+
 @pytest.mark.parametrize("count", [b"500", b"1000000"])
 def test_no_call_of_a_scan_looks_at_more_than_some_members(count: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed: list[bytes] = []
@@ -288,6 +304,7 @@ def test_of_a_large_dictionary_every_member_is_as_likely(
     count: int, holes: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(random_members, "LARGE", 99)
+    monkeypatch.setattr(random_members, "MANY", 4)
     held = dict.fromkeys(range(400))
     left = {"none": range(400), "some": range(0, 400, 3), "in front": range(200, 400), "most": range(300)}.get(holes)
     for gone in set(range(400)).difference(left or range(200)):
@@ -304,6 +321,17 @@ def test_of_a_large_dictionary_every_member_is_as_likely(
     assert any(len(set(each)) < 10 for each in lists) == (count < 0)
     assert len(set(sample(held, size // 2))) == size // 2 and len(set(sample(held, 2 * size))) == size
     assert {one_of(held) for _ in range(20 * size)} == set(held)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_many_members_of_a_large_dictionary_are_found_in_one_iteration(
+    sign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To draw 200 000 of a million takes twice as long as to iterate over them."""
+    monkeypatch.setattr(random_members, "drawn", None)
+    held = dict.fromkeys(range(20_000))
+    some = sample(held, sign * 4000)
+    assert len(some) == 4000 and held.keys() >= set(some)
 
 
 def test_positions_in_the_table_of_a_dictionary_are_what_a_walk_takes_them_for() -> None:
