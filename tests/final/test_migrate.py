@@ -505,7 +505,7 @@ def test_the_reply_comes_after_the_events_and_client_reply_mutes_it(source: Sour
     for line in ("CONFIG SET notify-keyspace-events EA", "HELLO 3", "SUBSCRIBE __keyevent@0__:del"):
         source.ask(line)
     source.moving().answer("+OK")
-    assert [each for each in source.heard if each] == ["*3 $7 message $18 __keyevent@0__:del $1 k", "+OK"]
+    assert [each for each in source.heard if each] == [">3 $7 message $18 __keyevent@0__:del $1 k", "+OK"]
     for line in ("RESET", "SET k 1", "CLIENT REPLY SKIP"):
         source.ask(line)
     source.heard.clear()
