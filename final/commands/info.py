@@ -75,7 +75,7 @@ def about_server(engine: Engine) -> Fields:
 def about_clients(engine: Engine) -> Fields:
     """Return the Clients section: the numbers of connected clients without replicas, and of blocked ones."""
     clients = engine.clients.values()
-    usages = [each.usage() for each in clients]  # takes a microsecond for each of perhaps thousands
+    usages = [each.usage() for each in clients]  # once for each: there may be thousands
     return {
         "connected_clients": len(engine.clients) - len(engine.primary.replicas),
         "cluster_connections": 0,

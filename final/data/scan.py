@@ -20,7 +20,7 @@ from .dict_entries import has_positions, keys_at, keys_from
 from .garbage import Garbage
 from .sorted_set import SortedSet
 
-REMEMBERED = 16  # collections whose order is cached between two calls
+REMEMBERED = 16  # scans whose order is cached between two calls, also those that nobody continues
 STEP = 6000  # members that one call puts into drawers, in some 3 ms, or returns at most
 WITNESSES = 64  # of these, by which the next call knows where it is
 BITS = 30  # of a hash: they sort faster than 48

@@ -39,9 +39,13 @@ class Connected(Protocol):
 
 def usage_of(connection: Connected) -> Usage:
     """Return what a connection holds for its client."""
+    return Usage(connection.reader.held, *unsent(connection), connection.state is PAUSED)
+
+
+def unsent(connection: Connected) -> tuple[int, int]:
+    """Return how many bytes of replies wait for the log, or for their turn, and how many the client has not read."""
     output = len(connection.output) + (sum(map(len, connection.large)) if connection.large else 0)
-    unread = connection.transport.get_write_buffer_size() if connection.left else 0
-    return Usage(connection.reader.held, output, unread, connection.state is PAUSED)
+    return output, connection.transport.get_write_buffer_size() if connection.left else 0
 
 
 def limit_of(options: Options) -> int | None:

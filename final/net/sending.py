@@ -10,7 +10,7 @@ from ..protocol.reader import Reader
 from ..protocol.writer import LARGE, Value, encode
 from ..replication.attached import AttachedReplica
 from .before_sleep import Iteration
-from .client_memory import usage_of
+from .client_memory import unsent, usage_of
 from .connection_state import State
 from .output_limit import OutputLimit, output_of
 
@@ -132,9 +132,7 @@ class Sending(asyncio.Protocol):
     def check_output_limit(self) -> None:
         """Cut off the client if its output exceeds the limit for its class."""
         limit, waiting = output_of(self.client, self.engine.options)
-        unread = self.transport.get_write_buffer_size() if self.left else 0
-        waiting += len(self.output) + (sum(map(len, self.large)) if self.large else 0) + unread - SMALL
-        if self.output_limit.exceeded(waiting, limit, self.engine.steady()):
+        if self.output_limit.exceeded(waiting + sum(unsent(self)) - SMALL, limit, self.engine.steady()):
             self.cut_off("output buffer limits")
 
     def cut_off(self, limit: str) -> None:
