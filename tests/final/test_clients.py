@@ -13,6 +13,7 @@ import redis as redis_py
 from stages.harness.server import Server
 from stages.harness.wire import Client, request
 from tests.support.folders import flush, opened
+from tests.support.observing import await_true
 from tests.support.oracle import InProcess, OverTheWire, args_of, final_server, redis_server, skip_without_lua
 from tests.support.sequences import shapes
 from tests.support.shared import Shared
@@ -205,7 +206,8 @@ def test_in_a_pause_of_writes_only_scripts_that_say_so_run(server: Server) -> No
     for line, client in clients.items():
         if SCRIPTS[line]:
             assert client.more(time.monotonic() + 5), line
-    assert field(admin, "clients", "blocked_clients") == str(list(SCRIPTS.values()).count(False))
+    waiting = str(list(SCRIPTS.values()).count(False))
+    await_true(lambda: field(admin, "clients", "blocked_clients") == waiting, f"{waiting} blocked clients")
     admin.ask("CLIENT", "UNPAUSE")
     for line, client in clients.items():
         assert client.received or client.more(time.monotonic() + 5), line

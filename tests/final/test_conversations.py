@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ BLOCKING = [
 ]
 
 
-@pytest.fixture(scope="module", params=[final_server, redis_server], ids=["final", "redis"])
+@pytest.fixture(scope="module", params=[partial(final_server, unhurried=True), redis_server], ids=["final", "redis"])
 def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shared, Path]]:
     folder = tmp_path_factory.mktemp("data")
     with Shared(lambda: request.param(*OPTIONS, data=folder)) as shared:

@@ -190,8 +190,8 @@ FOUND = [scene.strip().splitlines() for scene in re.split("^# ", SCENES, flags=r
 def servers() -> Iterator[list[Shared]]:
     """Ours, and a real Redis."""
     with ExitStack() as stack:
-        starts = (partial(each, "--enable-debug-command", "yes") for each in (final_server, redis_server))
-        yield [stack.enter_context(Shared(start)) for start in starts]
+        starts = partial(final_server, unhurried=True), redis_server
+        yield [stack.enter_context(Shared(partial(start, "--enable-debug-command", "yes"))) for start in starts]
 
 
 class Scene:

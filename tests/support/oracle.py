@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -56,6 +56,7 @@ class Steady(wire.Patience):
 
 
 PATIENCE = Steady()
+UNHURRIED = "from final.net import before_sleep; before_sleep.SLICE = 60; from final.__main__ import main; main()"
 
 
 class Peer(Protocol):
@@ -178,9 +179,15 @@ def valkey_server(*options: str, data: Path | None = None, port: int = 0) -> con
 
 
 @contextlib.contextmanager
-def final_server(*options: str, data: Path | None = None, **how: object) -> Iterator[Server]:
-    """Run `python -m final`, with the event loop and parser that FINAL_LOOP and FINAL_PARSER name, if they are set."""
+def final_server(*options: str, data: Path | None = None, unhurried: bool = False, **how: object) -> Iterator[Server]:
+    """Run `python -m final`, with the event loop and parser that FINAL_LOOP and FINAL_PARSER name, if they are set.
+
+    `unhurried` is for tests of what happens at the end of an iteration: on a busy machine an iteration may be over
+    between two requests of a pipeline, and then it never is.
+    """
     target = find("final", 5, Path())
+    if unhurried:
+        target = replace(target, command=(sys.executable, "-c", UNHURRIED))
     for name in ("loop", "parser"):
         if chosen := os.environ.get(f"FINAL_{name.upper()}"):
             options = (f"--{name}", chosen, *options)
