@@ -8,6 +8,7 @@ from .kinds import Args
 from .objects import Objects
 from .unit import Unit
 
+QUICK = 16 * 1024  # bytes; to copy or to free a shorter string takes less than 1 µs
 DIGITS = 18  # bytes of an integer to which one can be added, whatever it is
 
 
@@ -21,10 +22,10 @@ class StringRuns(Objects):
         """Return whether the deadline of `key` has passed. The key is not removed."""
         raise NotImplementedError
 
-    def short(self, key: bytes) -> bytes | None:
-        """Do what `get` and `look_up` do for a key with a short string; None: there is none, and nothing was done."""
+    def quick(self, key: bytes) -> bytes | None:
+        """Do what `get` and `look_up` do for a key with a string that is copied quickly; None: nothing was done."""
         value = self._values.get(key)
-        if type(value) is not bytes or len(value) >= SHORT or (self._deadlines and self.overdue(key)):
+        if type(value) is not bytes or len(value) >= QUICK or (self._deadlines and self.overdue(key)):
             return None
         self.unit.hits += 1
         if self.tracking:
@@ -63,7 +64,7 @@ class StringRuns(Objects):
                 break
             key = args[1]
             old = values.get(key, b"")
-            if type(old) is not bytes or len(old) >= SHORT or key in deadlines or key in encodings:
+            if type(old) is not bytes or len(old) >= QUICK or key in deadlines or key in encodings:
                 break  # also what takes long to free
             values[key] = args[2]
             if self.tracking:

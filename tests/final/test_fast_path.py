@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from final.data.string_runs import QUICK
 from final.engine import fast_path
 from final.engine.client import Client
 from final.engine.command import PLAIN
@@ -102,7 +103,7 @@ def test_both_ways_do_the_same(tmp_path_factory: pytest.TempPathFactory) -> None
 
 
 KEYS = st.sampled_from([b"a", b"b", b"c"])
-VALUES = st.sampled_from([b"1", b"", b"x" * (SHORT - 1), b"x" * SHORT])
+VALUES = st.sampled_from([b"1", b"", b"x" * (SHORT - 1), b"x" * SHORT, b"x" * (QUICK - 1), b"x" * QUICK])
 READ, WRITTEN = (st.sampled_from([name, name.lower()]) for name in (b"GET", b"SET"))
 SIMPLE = st.tuples(READ, KEYS) | st.tuples(WRITTEN, KEYS, VALUES)
 DISTURBING = st.sampled_from(

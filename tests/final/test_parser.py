@@ -17,7 +17,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from final.protocol import large_argument
-from final.protocol.reader import ProtocolError, Reader
+from final.protocol import reader as reader_module
+from final.protocol.reader import PIECE, ProtocolError, Reader
 from stages.harness.course import ROOT
 from stages.harness.target import Target
 from stages.harness.wire import request
@@ -92,6 +93,55 @@ def test_a_request_that_is_read_alone_is_read_the_same_by_the_rest_of_the_reader
             reader.feed(first)
             assert reader.only(last) is None or not (reader.held or reader.ready)
     assert all(Reader().only(each) for each in PLAIN)
+
+
+def made_of(chunks: list[bytes]) -> list[object]:
+    """What a reader makes of chunks: requests, and an error or how much it holds and awaits at the end."""
+    *found, last = [(0, 0), *read(Reader(MEMORY), chunks, True)]
+    return [*(each for each in found if type(each) is list), last]
+
+
+def byte_by_byte(data: bytes) -> list[bytes]:
+    """The slow way: what is read so is never split."""
+    return [data[at : at + 1] for at in range(len(data))]
+
+
+@given(
+    st.lists(st.sampled_from([*PLAIN, *ODD]), max_size=8).map(b"".join), st.integers(0), st.integers(1, 300),
+    st.sampled_from([0, 20, 60]),
+)  # fmt: skip
+@example(request("SET", "k", "v") + b"*2\r\n$3\r\nGET\r\n$1000\r\n" + b"x" * 900, 0, 5000, 0)
+@example(b"*1\r\n$1\r", 0, 5000, 0)
+@settings(max_examples=EXAMPLES, deadline=None)
+def test_what_is_read_from_header_to_header_is_read_the_same_byte_by_byte(
+    data: bytes, seed: int, longest: int, long: int
+) -> None:
+    expected = made_of(byte_by_byte(data))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader_module, "ALONE", long)
+        patch.setattr(reader_module, "LONG", long)
+        assert made_of(cut(data, seed, longest)) == expected
+        alone = Reader(MEMORY).only(data)
+    assert alone is None or expected == [alone, (0, 0)]
+
+
+@pytest.mark.parametrize("size", [1280, 8191, 8192, 9999, 10_000, PIECE - 100])
+def test_a_long_request_is_not_split(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To split it takes 1 ns for each byte, so 4 µs for a value of 4 KB."""
+    monkeypatch.setattr(reader_module, "split_into", None)
+    one = [b"SET", b"k", b"x" * size, b"EX", b"1"]
+    assert Reader().only(request(*one)) == one
+    here = Reader()
+    here.feed(request(*one) + b"*2\r\n$4\r\nECHO\r\n$2000\r\nxxx")
+    assert here.ready == [one]
+    assert Reader().only(request("SET", "k", "x" * PIECE)) is None  # the connection limits such a client
+
+
+@pytest.mark.parametrize("header", [b"$02000", b"$+2000", b"$2000 ", b" $2000", b"$2000\r", b"$" + b"2" * 5000, b"$-1"])
+def test_the_header_of_a_long_argument_must_be_plain(header: bytes) -> None:
+    data = b"*2\r\n$4\r\nECHO\r\n" + header + b"\r\n" + b"x" * 2000 + b"\r\n"
+    assert Reader().only(data) is None
+    assert made_of([data]) == made_of(byte_by_byte(data))
 
 
 # Large arguments
