@@ -132,6 +132,7 @@ those of the stages.
         random_members.py, scan.py  random members of a collection; cursors through one that changes
         events.py         keyspace events: which are published, and on which channels
     protocol/      bytes to requests, values to replies (02, 03)
+        plain_requests.py  the reader's fast ways, for requests as clients write them
         reader.py         parses bytes into requests; knows no socket
         large_argument.py  an argument that is filled as its bytes come, without a copy
         hiredis_reader.py  the same, with the parser hiredis for chunks of many requests

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from final.protocol import large_argument
+from final.protocol import large_argument, plain_requests
 from final.protocol import reader as reader_module
 from final.protocol.reader import PIECE, ProtocolError, Reader
 from stages.harness.course import ROOT
@@ -118,7 +118,8 @@ def test_what_is_read_from_header_to_header_is_read_the_same_byte_by_byte(
 ) -> None:
     expected = made_of(byte_by_byte(data))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reader_module, "ALONE", long)
+        patch.setattr(plain_requests, "ALONE", long)
+        patch.setattr(plain_requests, "LONG", long)
         patch.setattr(reader_module, "LONG", long)
         assert made_of(cut(data, seed, longest)) == expected
         alone = Reader(MEMORY).only(data)
