@@ -142,6 +142,8 @@ def parse_double(arg: bytes) -> float | None:
     >>> parse_double(b"1e3"), parse_double(b"-inf"), parse_double(b"1e999"), parse_double(b"1e-999")
     (1000.0, -inf, None, None)
     """
+    if len(arg) < LONGEST_INTEGER and arg.isdigit():  # most numbers; this saves 0.3 µs of 0.5
+        return float(arg)
     number = parse_float(arg)
     return None if number is None or out_of_range(arg, number, least=5e-324) else number
 
