@@ -127,7 +127,7 @@ def bitfield(engine: Engine, db: Store, key: bytes, *subcommands: bytes) -> Valu
         return [field.read(held or b"") for field in fields]
     value = padded(held or b"", (max(field.offset + field.width - 1 for field in writes) >> 3) + 1)
     grew = held is None or len(value) > len(held)
-    changed = False
+    changed = 0
     replies: list[Value] = []
     for field in fields:
         old = field.read(value)
@@ -137,13 +137,13 @@ def bitfield(engine: Engine, db: Store, key: bytes, *subcommands: bytes) -> Valu
         new = field.fitted(field.number + (old if field.action == b"incrby" else 0))
         if new is not None:
             field.write(value, new)
-            changed = changed or grew or new != old
+            changed += grew or new != old
         replies.append(None if new is None else old if field.action == b"set" else new)
     if changed or grew:
         db.replace(key, bytes(value))
     keep_raw(db, key)
     if changed:
-        db.changed(key, event="setbit")
+        db.changed(key, event="setbit", count=changed)
     return replies
 
 

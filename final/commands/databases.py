@@ -65,7 +65,7 @@ def move(engine: Engine, db: Store, key: bytes, index: int) -> Value:
     engine.eviction.moved((db.index, key), (target.index, key))
     db.delete(key)
     db.changed(key, event="move_from")
-    target.changed(key, log=UNLOGGED, event="move_to")
+    target.changed(key, log=UNLOGGED, event="move_to", count=0)
     return 1
 
 
@@ -83,7 +83,7 @@ def swapdb(engine: Engine, db: Store, index1: bytes, index2: bytes) -> Value:
             raise ReplyError(f"ERR invalid {which} DB index")
     one, other = (database(engine, number or 0) for number in indexes)
     one.swap(other)
-    db.changed(event=NO_EVENT)  # logs the request for the client's database
+    db.changed(event=NO_EVENT, count=1)  # logs the request for the client's database
     observed = {*engine.watching, *engine.waiting}  # the keys that clients watch or wait for
     for now, before in ((one, other), (other, one)):
         changed = []
@@ -93,7 +93,7 @@ def swapdb(engine: Engine, db: Store, index1: bytes, index2: bytes) -> Value:
                 engine.watching.mark_expired(place)
             elif index == now.index and not (before.held(key) is None and now.held(key) is None):
                 changed.append(key)
-        now.changed(*changed, log=UNLOGGED, event=NO_EVENT)
+        now.changed(*changed, log=UNLOGGED, event=NO_EVENT, count=0)
     engine.eviction.swapped(one.index, other.index)
     return "OK"
 

@@ -194,7 +194,8 @@ def answer(db: Store, search: Search, event: str = "georadiusstore") -> Value:
     if search.store is None:
         return [search.shown(each) for each in results]
     scored = ((each.member, each.meters / search.unit, float(each.hash)) for each in results)
-    return store(db, search.store, {name: far if search.store_distance else hash for name, far, hash in scored}, event)
+    scores = {name: far if search.store_distance else hash for name, far, hash in scored}
+    return store(db, search.store, scores, event, count=len(scores))
 
 
 @command(READONLY)

@@ -107,7 +107,7 @@ def set_fields(db: Store, command: str, key: bytes, *pairs: bytes, event: str = 
         keep_encoding(db, key, fields)
     if LIMITS.lowered:
         unpack(db, key, fields, *pairs)
-    db.changed(key, event=event)
+    db.changed(key, event=event, count=len(names))
     return len(fields) - before
 
 
@@ -144,7 +144,7 @@ def hdel(db: Store, key: bytes, field: bytes, *fields: bytes) -> Value:
         longest = LIMITS.hash_max_listpack_value
         if before > LIMITS.hash_max_listpack_entries or any(len(arg) > longest for pair in gone for arg in pair):
             keep_encoding(db, key, held)
-        db.changed(key)
+        db.changed(key, count=len(gone))
     return len(gone)
 
 

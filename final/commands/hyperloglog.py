@@ -67,7 +67,7 @@ def pfadd(engine: Engine, db: Store, key: bytes, *elements: bytes) -> Value:
     hll.forget_estimate(value)
     db.replace(key, bytes(value))
     keep_raw(db, key)
-    db.changed(key)
+    db.changed(key, count=sum(added) + (held is None))
     return 1
 
 

@@ -141,7 +141,7 @@ def rename_key(engine: Engine, db: Store, key: bytes, newkey: bytes, overwrite: 
     db.remember(newkey, encoding)
     engine.eviction.moved((db.index, key), (db.index, newkey))
     db.changed(key, event="rename_from")
-    db.changed(newkey, event="rename_to")
+    db.changed(newkey, event="rename_to", count=0)
     return True
 
 

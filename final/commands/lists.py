@@ -93,7 +93,7 @@ def push(db: Store, key: bytes, side: bytes, *elements: bytes) -> int:
         held.extendleft(elements)
     else:
         held.extend(elements)
-    db.changed(key, event="lpush" if side == LEFT else "rpush")
+    db.changed(key, event="lpush" if side == LEFT else "rpush", count=len(elements))
     return len(held)
 
 
@@ -129,7 +129,7 @@ def pop(db: Store, key: bytes, side: bytes, count: int, log: Args | None = None)
     held = db.make(key, LIST)
     pop_one = held.popleft if side == LEFT else held.pop
     popped = [pop_one() for _ in range(min(count, len(held)))]
-    db.changed(key, log=log, event="lpop" if side == LEFT else "rpop")
+    db.changed(key, log=log, event="lpop" if side == LEFT else "rpop", count=len(popped))
     return popped
 
 
@@ -190,7 +190,8 @@ def ltrim(db: Store, key: bytes, start: int, stop: int) -> Value:
         held.pop()
     for _ in range(min(first, len(held))):
         held.popleft()
-    db.changed(key, log=AS_REQUESTED if len(held) < before else UNLOGGED)  # an ltrim that removes nothing is published
+    gone = before - len(held)
+    db.changed(key, log=AS_REQUESTED if gone else UNLOGGED, count=gone)  # an ltrim that removes nothing is published
     return "OK"
 
 
@@ -217,7 +218,7 @@ def lrem(db: Store, key: bytes, count: int, element: bytes) -> Value:
         kept.reverse()
     held.clear()
     held.extend(kept)
-    db.changed(key)
+    db.changed(key, count=removed)
     return removed
 
 

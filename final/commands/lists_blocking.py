@@ -64,7 +64,8 @@ def move(
     else:
         there.append(element)
     db.changed(destination, log=log, event="lpush" if whereto == LEFT else "rpush")
-    db.changed(source, log=UNLOGGED if log else AS_REQUESTED, event="lpop" if wherefrom == LEFT else "rpop")
+    event = "lpop" if wherefrom == LEFT else "rpop"
+    db.changed(source, log=UNLOGGED if log else AS_REQUESTED, event=event, count=0)
     return element
 
 

@@ -86,7 +86,7 @@ def sadd(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
     held.update((member, *members))
     if len(held) > before:
         unpack(db, key, held, (member, *members))
-        db.changed(key)
+        db.changed(key, count=len(held) - before)
     return len(held) - before
 
 
@@ -107,7 +107,7 @@ def srem(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
     if gone:
         held -= gone
         keep_encoding(db, key, held, gone)
-        db.changed(key)
+        db.changed(key, count=len(gone))
     return len(gone)
 
 
@@ -195,7 +195,7 @@ def pop_one(db: Store, key: bytes, held: Set) -> bytes:
 def log_popped(db: Store, key: bytes, popped: Set, emptied: bool) -> None:
     """Log an SREM for each member that SPOP removed, or DEL if the set is `emptied`, and publish one event."""
     first, *others = [(b"DEL", key)] if emptied else [(b"SREM", key, member) for member in popped]
-    db.changed(key, log=first)
+    db.changed(key, log=first, count=len(popped) - len(others))
     for record in others:
         db.changed(key, log=record, event=NO_EVENT)
 

@@ -211,5 +211,5 @@ def store(db: Store, key: bytes, elements: list[bytes | None]) -> int:
 
     Returns the number of elements.
     """
-    db.put_result(key, LIST(element or b"" for element in elements), event="sortstore")
+    db.put_result(key, LIST(element or b"" for element in elements), event="sortstore", count=len(elements))
     return len(elements)

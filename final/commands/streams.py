@@ -96,7 +96,7 @@ def xdel(db: Store, key: bytes, id: bytes, *ids: bytes) -> Value:
         return 0
     deleted = sum(map(held.delete, list(map(parse_id, (id, *ids)))))
     if deleted:
-        db.changed(key)
+        db.changed(key, count=deleted)
     return deleted
 
 

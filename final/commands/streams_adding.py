@@ -146,7 +146,7 @@ def xadd(db: Store, options: Options, key: bytes, id: bytes, field: bytes, value
         log = (b"XADD", key, *trimming[: asked.behind - 1], id, *pairs)
     db.changed(key, log=log)
     if removed:
-        db.changed(key, log=UNLOGGED, event="xtrim")
+        db.changed(key, log=UNLOGGED, event="xtrim", count=0)
     return answer
 
 
@@ -182,5 +182,5 @@ def xtrim(db: Store, options: Options, key: bytes, option: bytes, threshold: byt
     removed = trim.apply(held)
     if removed:
         log = (b"XTRIM", key, *trim.logged(held, args)) if trim.whole_nodes else AS_REQUESTED
-        db.changed(key, log=log)
+        db.changed(key, log=log, count=removed)
     return removed

@@ -32,9 +32,9 @@ def group_at(db: Store, key: bytes, name: bytes) -> tuple[Stream, ConsumerGroup]
     return held, held.groups[name]
 
 
-def note(db: Store, key: bytes, log: Args | None, event: str | None = NO_EVENT) -> None:
+def note(db: Store, key: bytes, log: Args | None, event: str | None = NO_EVENT, count: int = 1) -> None:
     """Note a change in a group: as in Redis, it is none for WATCH, and wakes nobody."""
-    db.changed(key, log=log, event=event, touch=False, wake=False)
+    db.changed(key, log=log, event=event, touch=False, wake=False, count=count)
 
 
 def use_consumer(db: Store, key: bytes, group: ConsumerGroup, name: bytes, log: Args = UNLOGGED) -> Consumer:

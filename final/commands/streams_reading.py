@@ -181,6 +181,7 @@ def delivered_behind(db: Store, key: bytes, name: bytes, id: bytes) -> int:
 def deliver(db: Store, key: bytes, held: Stream, asked: Reading, count: int | None) -> Value:
     """Deliver new entries to a consumer of a group; return them as in the reply."""
     assert asked.names is not None
+    db.unit.changes += 1  # for the save points, however many entries there are
     name, consumer_name = asked.names
     group = held.groups[name]
     making = (b"XGROUP", b"CREATECONSUMER", key, name, consumer_name) if asked.noack else ()
@@ -191,15 +192,16 @@ def deliver(db: Store, key: bytes, held: Stream, asked: Reading, count: int | No
         answer.append([show_id(id), pairs])
         if not asked.noack:
             delivery = group.deliver(id, consumer, db.unit.now, 1)
-            note(db, key, claim_request(key, group, name, show_id(id), delivery))
+            note(db, key, claim_request(key, group, name, show_id(id), delivery), count=0)
     if answer and asked.noack:
-        note(db, key, last_id_request(key, group, name))
+        note(db, key, last_id_request(key, group, name), count=0)
     return answer
 
 
 def history(db: Store, key: bytes, held: Stream, asked: Reading, behind: int) -> Value:
     """Deliver again what is pending for a consumer; return it as in the reply, with null for deleted entries."""
     assert asked.names is not None
+    db.unit.changes += 1
     consumer = use_consumer(db, key, held.groups[asked.names[0]], asked.names[1])
     answer: list[Value] = []
     for id in islice(consumer.pending.since(behind + 1), asked.count):

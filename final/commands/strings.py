@@ -125,7 +125,7 @@ def set_with_deadline(db: Store, key: bytes, value: bytes, deadline: int) -> Val
 def changed_with_deadline(db: Store, key: bytes, value: bytes, deadline: int) -> None:
     """Signal that the key was set with a deadline: publish `set` and `expire`, log the absolute time."""
     db.changed(key, log=(b"SET", key, value, b"PXAT", b"%d" % deadline), event="set")
-    db.changed(key, log=UNLOGGED, event="expire")
+    db.changed(key, log=UNLOGGED, event="expire", count=0)
 
 
 @command(READONLY, FAST, run_of=gets)

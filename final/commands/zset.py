@@ -133,7 +133,7 @@ def set_scores(
             updated += old is not None and old != score
     finally:
         if added or updated:
-            db.changed(key, log=log, event="zincr" if incr else "zadd")
+            db.changed(key, log=log, event="zincr" if incr else "zadd", count=added + updated)
         elif not held:
             db.delete(key)
     return answer if incr else added + updated * (b"ch" in options)
@@ -162,7 +162,7 @@ def zrem(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
     held = db.get(key, SORTED_SET)
     gone = [each for each in (member, *members) if held and held.remove(each)]
     if gone:
-        db.changed(key)
+        db.changed(key, count=len(gone))
     return len(gone)
 
 

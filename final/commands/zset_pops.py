@@ -52,7 +52,7 @@ def pop_entries(db: Store, key: bytes, count: int, highest: bool, log: tuple[byt
     popped = list(held.entries(0, count, reverse=highest))
     for _, member in popped:
         held.remove(member)
-    db.changed(key, log=log, event="zpopmax" if highest else "zpopmin")
+    db.changed(key, log=log, event="zpopmax" if highest else "zpopmin", count=len(popped))
     return popped
 
 

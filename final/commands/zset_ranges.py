@@ -202,14 +202,14 @@ def zrangestore(db: Store, key: bytes, source: bytes, low: bytes, high: bytes, *
     return store(db, key, dict((member, score) for score, member in entries(db, source, chosen)))
 
 
-def store(db: Store, key: bytes, scores: dict[bytes, float], event: str = AS_COMMANDED) -> int:
+def store(db: Store, key: bytes, scores: dict[bytes, float], event: str = AS_COMMANDED, count: int = 1) -> int:
     """Set `key` to a new sorted set, or remove it if there are no members. Return their number."""
     held = SortedSet()
     few = len(scores) <= LIMITS.zset_max_listpack_entries
     held.small = few and max(map(len, scores), default=0) <= LIMITS.zset_max_listpack_value
     for member, score in scores.items():
         held.add(member, score)
-    db.put_result(key, held, event)
+    db.put_result(key, held, event, count)
     return len(scores)
 
 
@@ -261,5 +261,5 @@ def remove(db: Store, key: bytes, chosen: Range) -> int:
         held = db.make(key, SORTED_SET)
         for _, member in gone:
             held.remove(member)
-        db.changed(key)
+        db.changed(key, count=len(gone))
     return len(gone)

@@ -18,6 +18,7 @@ class LoadingStore(Store):
         event: str | None = AS_COMMANDED,
         touch: bool = True,
         wake: bool = True,
+        count: int | None = None,
     ) -> None:
         """Remove the containers at `keys` that are empty now."""
         for key in keys:

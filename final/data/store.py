@@ -80,11 +80,14 @@ class Store(StringRuns):
             self._encodings.pop(key, None)
         self._values[key] = value
 
-    def put_result(self, key: bytes, value: Any, event: str = AS_COMMANDED) -> None:
-        """Set `key` to the result of a command such as SINTERSTORE, and note it. An empty result removes the key."""
+    def put_result(self, key: bytes, value: Any, event: str = AS_COMMANDED, count: int = 1) -> None:
+        """Set `key` to the result of a command such as SINTERSTORE, and note it as so many changes.
+
+        An empty result removes the key, which is one change.
+        """
         if value:
             self.put(key, value)
-            self.changed(key, event=event)
+            self.changed(key, event=event, count=count)
         elif self._values.pop(key, None) is not None:  # whether its deadline has passed or not, as in Redis
             self._forget(key)
             self.changed(key, event="del")
@@ -118,13 +121,15 @@ class Store(StringRuns):
         event: str | None = AS_COMMANDED,
         touch: bool = True,
         wake: bool = True,
+        count: int | None = None,
     ) -> None:
         """Note that a command has changed the values at `keys`. A container that is empty now is removed, as in Redis.
 
         `log` is the request for the log: AS_REQUESTED, the request of the command; another one with the same effect
         whenever it runs, so with results and absolute times; or UNLOGGED. `event` is the name of the keyspace event,
         AS_COMMANDED or NO_EVENT. Without `touch`, transactions that WATCH the keys do not fail; without `wake`, no
-        command that waits for the keys is served.
+        command that waits for the keys is served. `count` is the number of changes for the save points, if it is not
+        that of the keys.
 
         >>> db = Store(0, Unit())
         >>> fields = db.make(b"user", dict)
@@ -134,7 +139,7 @@ class Store(StringRuns):
         """
         unit = self.unit
         unit.notes.append(Note(self, keys, log, event, touch, wake))
-        unit.changes += len(keys)
+        unit.changes += len(keys) if count is None else count
         for key in keys:
             value = self._values.get(key)
             if value or type(value) is bytes:

@@ -179,14 +179,14 @@ def valkey_server(*options: str, data: Path | None = None, port: int = 0) -> con
 
 
 @contextlib.contextmanager
-def final_server(*options: str, data: Path | None = None, unhurried: bool = False, **how: object) -> Iterator[Server]:
+def final_server(*options: str, data: Path | None = None, **how: object) -> Iterator[Server]:
     """Run `python -m final`, with the event loop and parser that FINAL_LOOP and FINAL_PARSER name, if they are set.
 
-    `unhurried` is for tests of what happens at the end of an iteration: on a busy machine an iteration may be over
+    `unhurried=True` is for tests of what happens at the end of an iteration: on a busy machine an iteration may be over
     between two requests of a pipeline, and then it never is.
     """
     target = find("final", 5, Path())
-    if unhurried:
+    if how.pop("unhurried", False):
         target = replace(target, command=(sys.executable, "-c", UNHURRIED))
     for name in ("loop", "parser"):
         if chosen := os.environ.get(f"FINAL_{name.upper()}"):
