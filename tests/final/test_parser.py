@@ -97,8 +97,8 @@ def test_a_request_that_is_read_alone_is_read_the_same_by_the_rest_of_the_reader
 
 def made_of(chunks: list[bytes]) -> list[object]:
     """What a reader makes of chunks: requests, and an error or how much it holds and awaits at the end."""
-    *found, last = [(0, 0), *read(Reader(MEMORY), chunks, True)]
-    return [*(each for each in found if type(each) is list), last]
+    found: list[object] = [(0, 0), *read(Reader(MEMORY), chunks, True)]
+    return [*(each for each in found[:-1] if type(each) is list), found[-1]]
 
 
 def byte_by_byte(data: bytes) -> list[bytes]:
