@@ -23,7 +23,7 @@ Connect = Callable[[], Client]
 OK, PONG, QUEUED = b"+OK\r\n", b"+PONG\r\n", b"+QUEUED\r\n"
 PING = request("PING")
 MIB = 1 << 20
-MANY = 200  # round trips after which a server has noticed that another connection has ended
+MANY = 100  # round trips after which a server has noticed that another connection has ended
 TABLES = """
 from client import Client
 from pubsub import PubSub
