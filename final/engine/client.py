@@ -16,7 +16,7 @@ from .wait import Wait
 Queued = tuple[Command, list[bytes]]  # a request after MULTI
 
 
-def discard(value: Value) -> None:
+def ignore(value: Value) -> None:
     """Deliver nothing: there is no connection."""
 
 
@@ -84,7 +84,7 @@ class Client:
     last_interaction: int = 0  # when it last sent a request or was sent a message, by the steady clock
     last_command: str = "NULL"  # the name of the command of its last request
 
-    deliver: Callable[[Value], None] = discard  # send a message now, before the reply to the current request
+    deliver: Callable[[Value], None] = ignore  # send a message now, before the reply to the current request
     hang_up: Callable[[], None] = do_nothing  # close the connection at once; replies that were not sent are lost
     usage: Callable[[], Usage] = Usage  # what its connection holds
     resume: Callable[[], None] = do_nothing  # execute the request that a pause has held back
@@ -162,7 +162,7 @@ class Client:
 
     def detach(self) -> None:
         """Drop the references to the connection, which refers to the client: only the collector frees a cycle."""
-        self.deliver, self.hang_up, self.resume, self.wake = discard, do_nothing, do_nothing, do_nothing
+        self.deliver, self.hang_up, self.resume, self.wake = ignore, do_nothing, do_nothing, do_nothing
         self.usage = Usage
 
 

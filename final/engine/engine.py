@@ -28,7 +28,7 @@ from .acl.users import Users
 from .admit import Admission
 from .blocking import Waiting
 from .callbacks import NO_CALLBACKS, Callbacks
-from .client import Client, discard
+from .client import Client, ignore
 from .clocks import steady_clock, wall_clock
 from .command import ALLOW_BUSY, RUNS_QUEUE, UNQUEUED, Command, find
 from .counters import Counters
@@ -103,7 +103,7 @@ class Engine:
         self.security_warning = SecurityWarning()
         self._ids = count(1)
 
-    def connect(self, address: str = "", local_address: str = "", deliver: Callable[[Value], None] = discard) -> Client:
+    def connect(self, address: str = "", local_address: str = "", deliver: Callable[[Value], None] = ignore) -> Client:
         """Register a client that has connected. `deliver` sends it messages that are not the reply to its request."""
         self.counters.connections_received += 1
         client = Client(next(self._ids), self.stores[0], address=address, local_address=local_address, deliver=deliver)

@@ -6,7 +6,7 @@ import itertools
 import signal
 import sys
 
-import commands  # noqa: F401  (these four fill the table that `execute` looks into)
+import commands  # noqa: F401  (these four fill the table that `find` looks into)
 import hashes  # noqa: F401
 import keys  # noqa: F401
 import strings  # noqa: F401

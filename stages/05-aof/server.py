@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-import commands  # noqa: F401  (these four fill the table that `execute` looks into)
+import commands  # noqa: F401  (these four fill the table that `find` looks into)
 import hashes  # noqa: F401
 import keys  # noqa: F401
 import strings  # noqa: F401

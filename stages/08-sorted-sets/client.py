@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from writer import Value
 
 
-def discard(reply: Value) -> None:
+def ignore(reply: Value) -> None:
     """What a client without a connection does with a reply."""
 
 
@@ -18,4 +18,4 @@ class Client:
     name: bytes = b""  # what it called itself with CLIENT SETNAME
     protocol: int = 2  # the RESP version it asked for with HELLO
     leaving: bool = False  # it said QUIT: answer, and hang up
-    deliver: Callable[[Value], None] = discard  # sends it a reply that it has waited for
+    deliver: Callable[[Value], None] = ignore  # sends it a reply that it has waited for

@@ -36,7 +36,7 @@ def unknown_command(args: list[bytes]) -> ReplyError:
 
 
 def unknown_subcommand(command: str, subcommand: bytes) -> ReplyError:
-    """Return the error for a subcommand that does not exist.
+    """Return the error for a subcommand that does not exist. `command` is in upper case.
 
     >>> unknown_subcommand("CLIENT", b"FOO")
     ReplyError("ERR unknown subcommand 'FOO'. Try CLIENT HELP.")

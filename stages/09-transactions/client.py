@@ -7,7 +7,7 @@ from typing import Any
 from writer import Value
 
 
-def discard(reply: Value) -> None:
+def ignore(reply: Value) -> None:
     """What a client without a connection does with a reply."""
 
 
@@ -23,4 +23,4 @@ class Client:
     broken: bool = False  # a request was refused since MULTI: EXEC must not execute the others
     watched: set[bytes] = field(default_factory=set)  # keys that it watches
     dirty: bool = False  # one of them was changed
-    deliver: Callable[[Value], None] = discard  # sends it a reply that it has waited for
+    deliver: Callable[[Value], None] = ignore  # sends it a reply that it has waited for

@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-import commands  # noqa: F401  (these nine fill the table that `execute` looks into)
+import commands  # noqa: F401  (these nine fill the table that `find` looks into)
 import expire  # noqa: F401
 import hashes  # noqa: F401
 import keys  # noqa: F401

@@ -265,7 +265,8 @@ def test_an_error_in_exec_stops_nothing_and_takes_nothing_back(client: Client, r
 def test_after_an_error_before_it_exec_executes_nothing(client: Client, rng: Dice) -> None:
     """If a request was refused since MULTI, EXEC is answered with EXECABORT, and nothing is executed.
 
-    In `answer`, a ReplyError of `find` sets `client.broken` to True, if the client has a queue.
+    In `answer`, a ReplyError of `find` sets `client.broken` to True, if the client has a queue. Does EXEC look at
+    `broken` before it calls `end`, which sets it to False?
 
     Does the error disappear with the next request that can be queued? `broken` stays until the transaction ends.
 
@@ -436,6 +437,8 @@ def test_several_records_of_a_unit_stand_between_multi_and_exec(
     client: Client, has_logged: Callable[..., None], rng: Dice
 ) -> None:
     """In the log, what one EXEC has changed stands between MULTI and EXEC, each as the request that it was.
+
+    `settle`: if there are several records, append MULTI before them and EXEC behind them.
 
     Does the log have `EXEC` in place of each request? A record that is None stands for the request of the unit, and
     that is EXEC. `call` replaces None by the request that was queued.
@@ -614,11 +617,18 @@ def test_a_log_that_ends_in_a_transaction_is_cut_off_at_its_multi(modules: Modul
         from pathlib import Path
         from aof import restore
 
+        def replay(args):  # as `Engine.replay` answers
+            global queueing
+            name, queued = args[0].upper(), queueing
+            queueing = name == b"MULTI" or queued and name != b"EXEC"
+            return [1] if name == b"EXEC" else "QUEUED" if queued else "OK"
+
         result = []
         for size in range(len(log) + 1):
+            queueing = False
             Path(path).write_bytes(log[:size])
             with contextlib.redirect_stderr(io.StringIO()) as said:
-                restore(Path(path), lambda args: [] if args[0].upper() == b"EXEC" else "OK")
+                restore(Path(path), replay)
             end = max(end for end in ends if end <= size)
             numbers = sorted(map(int, re.findall(r"\\b[0-9]+", said.getvalue().replace(path, ""))))
             got = (size, Path(path).stat().st_size, numbers)
@@ -820,7 +830,9 @@ def test_changed_and_changed_back_is_changed(client: Client, other: Client, rng:
 def test_own_changes_count_before_multi_and_not_in_exec(client: Client, rng: Dice) -> None:
     """A client's own change between WATCH and MULTI counts, too. What its EXEC changes does not matter to the next one.
 
-    Does the second EXEC do nothing? EXEC ends the watching before it executes: call `end` first.
+    Does the second EXEC do nothing? EXEC ends the watching before it executes: call `end` before the first `call`.
+
+    Does the first EXEC execute its queue? `end` sets `dirty` to False: look at it before.
     """
     key = rng.key()
     client.check(request("WATCH", key) + request("INCR", key), OK + b":1\r\n")
@@ -976,6 +988,32 @@ def test_no_increment_is_lost(connect: Connect, rng: Dice) -> None:
         for place, each in enumerate(clients):
             each.check(EXEC, NULL_ARRAY if place else answers(OK))
     clients[0].check(request("GET", key), bulk("8"))
+
+
+@step(5)
+@pytest.mark.read("Step 5: compare and set")
+def test_nothing_stays_touched(modules: Modules) -> None:
+    """After each request `db.touched` is empty, whether anybody waits or watches or not.
+    Alice writes twice while nobody waits or watches, once while Bob watches a key, and once while Carol waits, too. The
+    result is `touched` after each of these.
+
+    `serve` takes the keys out of `touched`. If `execute` does not call it, who does? It would grow for ever.
+
+    `self.db.touched.clear()` at the end of `execute`.
+    """
+    check_engine(
+        modules,
+        """
+        import lists
+
+        result = []
+        for before in (lambda: None, lambda: None, lambda: ask(bob, "WATCH k"), lambda: ask(carol, "BLPOP l 0")):
+            before()
+            ask(alice, "SET j v; SET k v")
+            result.append(list(engine.db.touched))
+        """,
+        [[], [], [], []],
+    )
 
 
 @step(5)

@@ -123,7 +123,8 @@ def restore(path: Path, replay: Callable[[list[bytes]], Value], last: bool = Tru
 
     If the file ends in half a request, cut it off with `os.truncate`, and print one line to standard error: the path,
     how many bytes were cut off, and the offset. Otherwise the next request would be appended to that half. The same if
-    it ends between a MULTI and its EXEC: cut it off at the MULTI. `replay` has only queued what stands behind that.
+    it ends between a MULTI and its EXEC: cut it off at the MULTI. `replay` has only queued what stands behind that. The
+    command's name says what is a MULTI or an EXEC, in upper or lower case; do not go by the reply.
     If it is not the `last` file of the log, changes follow that were made after the missing end: cut off nothing, but
     raise CorruptLog with that offset.
 

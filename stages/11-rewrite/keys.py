@@ -51,6 +51,6 @@ def keys(db: Store, pattern: bytes) -> Value:
 
 @command
 def type_(db: Store, key: bytes) -> Value:
-    """TYPE key: answer with the simple string `string` or `hash`, or with `none` if there is no such key."""
+    """TYPE key: answer with a simple string: its kind, such as `string` or `hash`; `none` if there is no such key."""
     kind = db.kind(key)
     return "none" if kind is None else NAMES[kind]

@@ -49,7 +49,8 @@ class Engine:
         Set `db.now` to what the clock says, call `answer`, then `settle` with the request.
 
         If the reply is a Wait, park the client: it has its reply later. At the end, if any client waits or watches
-        (`waiting.waits`, `watching.watchers`), call `serve`; `db.touched` is empty after it in any case.
+        (`waiting.waits`, `watching.watchers`), call `serve`: it takes all keys out of `db.touched`. If none does, empty
+        `db.touched` here: otherwise it would grow with each write.
         """
         self.db.now = self.clock()
         reply = self.answer(client, args)

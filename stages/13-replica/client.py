@@ -7,7 +7,7 @@ from typing import Any
 from writer import Value
 
 
-def discard(reply: Value) -> None:
+def ignore(reply: Value) -> None:
     """What a client without a connection does with a reply."""
 
 
@@ -24,4 +24,4 @@ class Client:
     watched: set[bytes] = field(default_factory=set)  # keys that it watches
     dirty: bool = False  # one of them was changed
     topics: dict[tuple[bytes, bytes], None] = field(default_factory=dict)  # what it is subscribed to
-    deliver: Callable[[Value], None] = discard  # sends it what comes without, or long after, its request
+    deliver: Callable[[Value], None] = ignore  # sends it what comes without, or long after, its request

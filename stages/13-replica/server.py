@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import admin  # noqa: F401
-import commands  # noqa: F401  (these eleven fill the table that `execute` looks into)
+import commands  # noqa: F401  (these eleven fill the table that `find` looks into)
 import expire  # noqa: F401
 import hashes  # noqa: F401
 import keys  # noqa: F401

@@ -9,7 +9,10 @@ from writer import NULL_ARRAY, Value
 
 @command
 def multi(client: Client) -> Value:
-    """MULTI: begin a transaction; answer OK. From now on the engine queues this client's requests (`client.queue`)."""
+    """MULTI: begin a transaction; answer OK. From now on the engine queues this client's requests (`client.queue`).
+
+    If the client has a queue already, raise `ReplyError("ERR MULTI calls can not be nested")`: its transaction goes on.
+    """
     if client.queue is not None:
         raise ReplyError("ERR MULTI calls can not be nested")
     client.queue = []
@@ -28,7 +31,8 @@ def exec_(engine: Engine, client: Client) -> Value:
     - NULL_ARRAY if it is `dirty`: a key that it watches has changed since; or if such a key has expired by now, which
       `expired` of the store tells.
 
-    Call `end` first: from then on the client watches nothing, so what it changes itself does not count.
+    First look at `queue`, `broken`, `dirty` and the watched keys, then call `end`, and only then execute: from `end` on
+    the client watches nothing, so what it changes itself does not count.
     """
     if client.queue is None:
         raise ReplyError("ERR EXEC without MULTI")

@@ -203,7 +203,11 @@ VARIABLES = {"NOTEBOOK_TARGET": "../work", "NOTEBOOK_STAGE": "6"}
 
 @pytest.mark.parametrize(
     ("stage", "variables"),
-    [(4, {}), pytest.param(5, {}, marks=pytest.mark.slow), pytest.param(6, VARIABLES, marks=pytest.mark.slow)],
+    [
+        (4, {}),
+        pytest.param(6, VARIABLES, marks=pytest.mark.slow),
+        *(pytest.param(stage, {}, marks=pytest.mark.slow) for stage in (5, 9, 10)),
+    ],
 )
 def test_the_notebook_of_a_handout_runs_on_a_complete_work(
     stage: int, variables: dict[str, str], tmp_path: Path
