@@ -120,11 +120,13 @@ def set_scores(
     try:
         for score, member in pairs:
             old = held.scores.get(member)
+            if (b"xx" if old is None else b"nx") in options:
+                continue
             if incr and old is not None:
                 score += old
                 if isnan(score):
                     raise ReplyError("ERR resulting score is not a number (NaN)")
-            if (old is None and b"xx" in options) or (old is not None and not allowed(old, score, options)):
+            if old is not None and not allowed(old, score, options):
                 continue
             answer = score
             added += held.add(member, score)
@@ -138,8 +140,8 @@ def set_scores(
 
 
 def allowed(old: float, new: float, options: set[bytes]) -> bool:
-    """Return whether the options of ZADD allow the score of an existing member to change from `old` to `new`."""
-    return not (b"nx" in options or (b"gt" in options and new <= old) or (b"lt" in options and new >= old))
+    """Return whether GT and LT of ZADD allow the score of an existing member to change from `old` to `new`."""
+    return not ((b"gt" in options and new <= old) or (b"lt" in options and new >= old))
 
 
 @command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW access update")
