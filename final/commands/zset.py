@@ -122,11 +122,13 @@ def set_scores(
     try:
         for score, member in pairs:
             old = held.scores.get(member)
+            if (b"xx" if old is None else b"nx") in options:
+                continue
             if incr and old is not None:
                 score += old
                 if isnan(score):
                     raise ReplyError("ERR resulting score is not a number (NaN)")
-            if options and not allowed(old, score, options):
+            if options and old is not None and not allowed(old, score, options):
                 continue
             answer = score
             added += held.add(member, score)
@@ -139,11 +141,9 @@ def set_scores(
     return answer if incr else added + updated * (b"ch" in options)
 
 
-def allowed(old: float | None, new: float, options: set[bytes]) -> bool:
-    """Return whether the options of ZADD allow to change a score from `old` (None: the member is new) to `new`."""
-    if old is None:
-        return b"xx" not in options
-    return not (b"nx" in options or (b"gt" in options and new <= old) or (b"lt" in options and new >= old))
+def allowed(old: float, new: float, options: set[bytes]) -> bool:
+    """Return whether GT and LT of ZADD allow the score of an existing member to change from `old` to `new`."""
+    return not ((b"gt" in options and new <= old) or (b"lt" in options and new >= old))
 
 
 @command(WRITE, DENYOOM, FAST, REPLY_FIRST, keys="RW access update")

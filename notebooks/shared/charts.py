@@ -188,17 +188,14 @@ def draw_files(history: Sequence[dict[str, int]], writes: int, marks: dict[int, 
     names = sorted({name for sizes in history for name in sizes})  # a base before the increment of the same number
     across = [writes * number for number in range(len(history))]
     layers = [[sizes.get(name, 0) / 1000 for sizes in history] for name in names]
-    increments = itertools.cycle((BLUE, ORANGE))
+    labels = [name.removeprefix("appendonly.aof.").removesuffix(".aof") for name in names]
+    increments, bases = itertools.cycle((BLUE, ORANGE, PURPLE)), itertools.cycle(("///", "...", "xxx"))
     tints = [GREEN if "base" in name else next(increments) for name in names]
-    hatches = ["///" if "base" in name else "" for name in names]
-    axes.stackplot(across, layers, colors=tints, hatch=hatches, edgecolor="white", alpha=0.75, step="post")
-    for number, (name, layer) in enumerate(zip(names, layers, strict=True)):
-        if "base" not in name:
-            highest = layer.index(max(layer))
-            middle = sum(other[highest] for other in layers[:number]) + 0.4 * layer[highest]
-            title = name.removeprefix("appendonly.aof.").removesuffix(".aof")
-            place = (across[highest], middle)
-            axes.annotate(title, place, (-8, 0), textcoords="offset points", ha="right", color="white", weight="bold")
+    hatches = [next(bases) if "base" in name else "" for name in names]
+    axes.stackplot(
+        across, layers, labels=labels, colors=tints, hatch=hatches, edgecolor="white", alpha=0.75, step="post"
+    )
+    drawing.legend(loc="outside lower center", ncols=len(names))
     for mark, label in marks.items():
         axes.axvline(mark * writes, color=RED, linewidth=1.5, linestyle="--")
         axes.annotate(label, (mark * writes, 1), (6, -10), ("data", "axes fraction"), "offset points", color=RED)

@@ -118,7 +118,8 @@ def test_spop_removes_a_member_and_answers_with_it(client: Client, rng: Dice) ->
 
     `random.choice(list(held))` is a random member, and `held.remove(member)` removes it.
 
-    `db.changed(key, …)` removes the empty set. `db.get(key, SET)` is None if there is no such key.
+    `db.changed(key, log=…)`, with the record as a list of bytes, removes the empty set. `db.get(key, SET)` is None if
+    there is no such key.
     """
     key, string, names = rng.key(), rng.key(), {rng.key() for _ in range(8)}
     client.check(request("SADD", key, *names), integer(8))
@@ -153,7 +154,7 @@ def test_spop_is_logged_as_what_it_has_done(client: Client, log: Path, rng: Dice
 
     `SPOP key` in the log would remove another member when it is replayed.
 
-    Pass the record to the store: `db.changed(key, log=[b"SREM", key, member])`.
+    Pass the record, a list of bytes, to the store: `db.changed(key, log=[b"SREM", key, member])`.
     """
     key = rng.key()
     client.check(request("SADD", key, "a", "b", "c"), integer(3))
@@ -222,6 +223,9 @@ def test_entries_are_ordered_by_score_and_then_by_bytes(modules: Modules) -> Non
 def test_thousands_of_members_stay_in_order(modules: Modules, rng: Dice, how: str) -> None:
     """Five thousand members, added at random, upwards, downwards, or with few different scores, are all in order.
     The result is `len`, and the first place at which `entries(0, 5000)` differs from what it should be, or None.
+
+    Is the first wrong place 500 or higher? Then it may be `entries`, and not the order. Behind the first block `start`
+    is negative, and a slice with a negative start counts from the block's end: `block[max(start, 0) : stop]`.
 
     Is one missing, or twice there? When a block is cut in two, each entry goes into one of the halves:
     `self.blocks[index : index + 1] = block[:half], block[half:]`.
@@ -340,14 +344,37 @@ def test_another_score_moves_a_member(modules: Modules) -> None:
 
 @step(3)
 @pytest.mark.read("Step 3: the old entry goes first")
+def test_the_score_that_it_has_changes_nothing(modules: Modules) -> None:
+    """`add` with the score that the member has changes nothing, also if it is written otherwise: -0.0 equals 0.0.
+    The result has what `add` returned, and how the two scores are written in `scores` and in the entries.
+
+    If you delete the entry and insert it again, the new zero takes the place of the old one.
+
+    First of all: `if old == score: return False`.
+    """
+    check_structure(
+        modules,
+        """
+        for member, score in ((b"a", 0.0), (b"b", -0.0)):
+            held.add(member, score)
+        result = [held.add(b"a", -0.0), held.add(b"b", 0.0)]
+        result += [[repr(held.scores[member]) for member in (b"a", b"b")], [repr(score) for score, _ in everything()]]
+        """,
+        [False, False, ["0.0", "-0.0"], ["0.0", "-0.0"]],
+    )
+
+
+@step(3)
+@pytest.mark.read("Step 3: the old entry goes first")
 def test_remove_removes_one_member(modules: Modules) -> None:
     """`remove` removes this member alone, from `scores` and from the order, and returns whether it was there.
     The result has, for each call, what it returned, and all entries; then `scores`, and what is there after one `add`.
 
+    Is it an IndexError in `_find`? A block that has no entry has no last one: when the last entry of a block is gone,
+    the block has to go, too. Then there may be no block at all.
+
     Take the score out of `scores`, and delete the entry with it: `(score, member)`. Is another member gone that has the
     same score? Then only the score was looked for.
-
-    When the last entry of a block is gone, the block has to go, too. Then there may be no block at all.
     """
     check_structure(
         modules,
@@ -440,6 +467,8 @@ def test_rank_is_the_number_of_members_before(modules: Modules, rng: Dice) -> No
     4000 members are added at random, every third is removed, and each of the others is asked for its rank. The result
     is the first one with a wrong rank: its score, what `rank` returned, and the right one; or None. Then come the ranks
     of a member that was removed, and of one that never was there.
+
+    Is it a KeyError? Who is not there has no rank: None. `self.scores.get(member)` is None then.
 
     Is it wrong from the second block on? All entries of the blocks before count, too.
     """
@@ -551,9 +580,13 @@ def test_options_say_which_scores_are_set(client: Client, rng: Dice) -> None:
         key = rng.key()
         client.check(zadd(key, old), integer(3))
         new = [(5.0, b"new"), *((5.0, member) for _, member in old)]
-        client.check(zadd(key, new, *options.split()), integer("new" in allowed))
-        expected = [(5.0 if member.decode() in allowed.split() else score, member) for score, member in old]
-        check_scores(client, key, [*expected, *[(5.0, b"new")][: "new" in allowed]])
+        # in one check, so that a failure shows the ZADD, with its options, and the scores together
+        sent = zadd(key, new, *options.split()) + request("ZCARD", key)
+        replies = integer("new" in allowed) + integer(3 + ("new" in allowed))
+        for score, member in old:
+            sent += request("ZSCORE", key, member)
+            replies += bulk(number(5.0 if member.decode() in allowed.split() else score))
+        client.check(sent + request("ZSCORE", key, "new"), replies + (bulk("5") if "new" in allowed else NULL))
 
 
 @step(5)
@@ -618,9 +651,12 @@ def test_incr_with_options_answers_null_if_nothing_is_allowed(client: Client, rn
 @step(5)
 @pytest.mark.read("Step 5: ZADD")
 def test_infinity_minus_infinity_is_an_error_and_changes_nothing(client: Client, log: Path, rng: Dice) -> None:
-    """To add minus infinity to infinity is an error, and the score stays.
+    """To add minus infinity to infinity is an error, and the score stays; so it is with GT, LT and XX. With NX the
+    answer is null: the member is there, so nothing is added.
 
     `math.isnan(score)` says whether the sum is a number, before anything is set.
+
+    Ask in this order: NX and XX, then the sum and whether it is a number, then GT and LT, which compare the sum.
     """
     key = rng.key()
     error = b"-ERR resulting score is not a number (NaN)\r\n"
@@ -628,10 +664,13 @@ def test_infinity_minus_infinity_is_an_error_and_changes_nothing(client: Client,
     settle(client)
     before = log.stat().st_size
     client.check(request("ZINCRBY", key, "-inf", "a") + request("ZADD", key, "INCR", "+inf", "b"), error * 2)
+    for option in ("GT", "LT", "XX"):
+        client.check(request("ZADD", key, option, "INCR", "-inf", "a"), error)
     client.check(request("ZINCRBY", key, "nan", "c"), b"-ERR value is not a valid float\r\n")
     client.check(request("ZSCORE", key, "a") + request("ZSCORE", key, "b"), bulk("inf") + bulk("-inf"))
     settle(client)
     has_records(log.read_bytes()[before:], [], "This was added to the log by requests that were errors.", b"")
+    client.check(request("ZADD", key, "NX", "INCR", "-inf", "a"), NULL)
 
 
 @step(5)
@@ -690,6 +729,8 @@ def test_only_what_has_changed_something_is_logged(client: Client, log: Path, rn
 @pytest.mark.read("Step 5: ZADD")
 def test_zrevrank_counts_from_the_highest_score(client: Client, rng: Dice) -> None:
     """ZREVRANK answers 0 for the member with the highest score, and null for one that is not there.
+
+    Is it null for the lowest? Its rank is 0, and 0 is false: ask `is None`.
 
     Nine members have the ranks 0 to 8. The one with rank 8 has none behind it.
     """
@@ -765,6 +806,8 @@ def ten(key: bytes) -> Pairs:
 def test_zrange_by_index_includes_both_ends(client: Client, rng: Dice) -> None:
     """ZRANGE key start stop answers with the members of these ranks, both ends included; -1 is the last one.
     There are ten members.
+
+    Is the last one always missing? Without LIMIT `count` is -1, and that means: all.
 
     `span` of `lists.py` has the rules of LRANGE, and they are the same here. `parse_index` parses an argument.
 
@@ -880,6 +923,9 @@ def test_limit_leaves_out_some_and_ends_after_some(client: Client, rng: Dice) ->
     """LIMIT offset count leaves out `offset` members of those that were found, and answers with `count` at most.
     A negative count means all the others; a negative offset leaves out all. With REV the first ones are the highest.
     Ten members have the scores 0, 0, 1, 1, … 4, 4, and the six with 1, 2 and 3 are asked for.
+
+    Is the last one always missing? A count of -1 means all. Is it wrong with a negative offset? It would count from the
+    end of the range: it leaves out all.
 
     First reverse, then count from there.
 

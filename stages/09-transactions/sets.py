@@ -32,7 +32,8 @@ def srem(db: Store, key: bytes, member: bytes, *members: bytes) -> Value:
 def spop(db: Store, key: bytes) -> Value:
     """SPOP key: remove a random member (`random.choice` of a list of them); answer with it, or null if there is no set.
 
-    Call `db.changed(key)` with the record `SREM key member`: at a replay chance would choose another one.
+    Log what it has done, `SREM key member`: at a replay chance would choose another one. So call
+    `db.changed(key, log=…)` with this record, a list of bytes.
     """
     held = db.get(key, SET)
     if held is None:

@@ -117,9 +117,11 @@ def shown(data: Path) -> str:
 
 
 def until(server: Server, condition: Callable[[], bool], why: str) -> None:
-    """Wait until something is so; fail if it takes longer than replies may take, twice."""
+    """Wait until something is so; fail if it takes longer than replies may take, twice, or if nobody will do it."""
     deadline = time.monotonic() + 2 * server.patience.seconds
     while not condition():
+        if "NotImplementedError" in server.errors:
+            raise AssertionError(f"{why}: something is not written yet, see what the server has said")
         if time.monotonic() > deadline:
             server.patience.lost()
             raise AssertionError(f"{why}. {shown(folder(server))}")
@@ -480,6 +482,8 @@ def test_a_value_becomes_the_request_that_makes_it(modules: Modules, made: str, 
     """A key becomes one request: SET, HSET with fields and values in turn, RPUSH in the list's order, or SADD.
     The result is the list of requests for a store with this key.
 
+    Is it a TypeError in `pieces`? It slices what it gets, and a deque and a set cannot be sliced: `list(value)`.
+
     `type(value)` tells what it is: compare it with STRING, HASH, LIST, SET.
 
     Is a list the wrong way round? LPUSH puts each element before the last one, RPUSH behind it.
@@ -780,6 +784,9 @@ def test_the_old_increment_is_on_the_disk_and_the_new_one_there_before_the_manif
 ) -> None:
     """`branch` first makes the old increment complete, with an fsync, then opens the new one, then saves the manifest.
 
+    Is it only wrong with the policy `no`? `close` does not sync then: call `flush` and `sync` yourself. The rewrite
+    needs it whatever the policy is.
+
     If the manifest comes first and the server is killed, it lists a file that is missing: no server starts on it.
 
     From the moment at which another file follows, the old one may not be torn: `flush`, then `sync`.
@@ -853,11 +860,13 @@ def test_work_does_the_task_and_ends_the_process(modules: Modules, tmp_path: Pat
     """`work` ends the child: with status 0 when the task is done, with 1 whatever it has raised. It never returns.
     The result has the status for each task, 99 if `work` was left, and whether standard error says what was wrong.
 
+    Are the last two False? `traceback.print_exc()`, in the `except`.
+
     If the task raises something, `work` must end all the same: `os._exit(status)` in `finally`.
 
     `sys.exit()` raises SystemExit, which is no Exception: `except BaseException`.
 
-    A child that fails and does not say why is hard to repair: `traceback.print_exc()`.
+    A child that fails and does not say why is hard to repair.
     """
     modules.check(
         FORKED
@@ -1006,13 +1015,19 @@ with open(draft, "rb") as file:
 @pytest.mark.read("Step 7: the rewrite")
 def test_one_request_is_one_rewrite(modules: Modules, tmp_path: Path) -> None:
     """`tick` begins what is `scheduled`, once; while the child works it begins nothing; afterwards there is no child.
-    The result is the manifest before, at once after the first tick, and when the child has ended and three more ticks
-    are over; and the number of the child then.
+    The result is the manifest before, at once after the first tick, and after another tick, for which a second rewrite
+    is `scheduled`, and `waitpid` says that the child works; whether it is the same child; then the manifest when the
+    child has ended and three more ticks are over; and the number of the child then.
+
+    Is the base still missing at the end? `status == 0` is success, and 0 is false: `self.finish(status == 0)`.
+
+    Is a draft missing? In `finish`, take its name before you set `self.child` to 0. In the child fork has returned 0:
+    its own number is `os.getpid()`.
+
+    Is there one increment too many? Ask for `self.child` first: while it is not 0, begin nothing.
 
     Does nothing happen? `tick` calls `begin` if a rewrite is `scheduled` and no child works. Is it never over? When
     `waitpid` returns the child's number, `tick` calls `finish`.
-
-    Is the draft missing? In the child fork has returned 0: its own number is `os.getpid()`.
 
     Does it begin again and again? `begin` sets `scheduled` to False.
 
@@ -1032,6 +1047,12 @@ result = [now()]
 engine.rewriter.scheduled = True
 engine.rewriter.tick()
 result.append(now())
+child, scheduled = engine.rewriter.child, engine.rewriter.scheduled
+waitpid, os.waitpid = os.waitpid, lambda pid, how: (0, 0)
+engine.rewriter.scheduled = True
+engine.rewriter.tick()
+result += [now(), engine.rewriter.child == child]
+engine.rewriter.scheduled, os.waitpid = scheduled, waitpid
 deadline = time.monotonic() + 5
 while engine.rewriter.child and time.monotonic() < deadline:
     engine.rewriter.tick()
@@ -1039,7 +1060,52 @@ for _ in range(3):
     engine.rewriter.tick()
 result += [now(), engine.rewriter.child]
 """,
-        [(0, (1,)), (0, (1, 2)), (1, (2,)), 0],
+        [(0, (1,)), (0, (1, 2)), (0, (1, 2)), True, (1, (2,)), 0],
+        folder=str(tmp_path / "appendonlydir"),
+    )
+
+
+@step(7)
+@pytest.mark.read("Step 7: the rewrite")
+def test_the_log_branches_before_the_fork(modules: Modules, tmp_path: Path) -> None:
+    """`begin` calls `branch` first, then it forks. If `branch` fails, there is no child.
+    The result is what the manifest lists at the fork; then how many forks there were when `branch` raises an OSError.
+
+    A child that was forked before `branch` fails works on, and nobody asks for its end.
+
+    In `begin`: `self.branch()`, `gc.freeze()`, `os.fork()`.
+    """
+    modules.check(
+        BRANCHED
+        + """
+import time
+from manifest import load
+
+def fails():
+    raise OSError("no space left on this disk")
+
+result, forks = [], 0
+
+def forked():
+    global forks
+    forks += 1
+    if forks == 1:
+        result.append(load(folder).increments)
+
+os.register_at_fork(before=forked)
+engine = opened("no")
+engine.rewriter.begin()
+deadline = time.monotonic() + 5
+while engine.rewriter.child and time.monotonic() < deadline:
+    engine.rewriter.tick()
+engine.rewriter.branch = fails
+try:
+    engine.rewriter.begin()
+except OSError:
+    pass
+result.append(forks - 1)
+""",
+        [(1, 2), 0],
         folder=str(tmp_path / "appendonlydir"),
     )
 
@@ -1049,6 +1115,8 @@ result += [now(), engine.rewriter.child]
 def test_the_garbage_collector_leaves_the_data_alone_while_the_child_works(modules: Modules, tmp_path: Path) -> None:
     """At the fork the data is frozen, for the garbage collector; when the rewrite is over, it is so no more.
     The result says whether anything is frozen at the fork, how much is frozen after the child, and what n is.
+
+    Is it a FileNotFoundError? The child may have failed before it had a draft: `unlink(missing_ok=True)`.
 
     A collection writes to each container that it looks at. In the child that copies their pages, all for nothing.
 
@@ -1339,6 +1407,8 @@ def test_if_the_child_is_killed_the_server_goes_on_and_the_log_is_whole(
 ) -> None:
     """A child that a signal ends has rewritten nothing. The server goes on, with the base of before, deletes the draft,
     and the next BGREWRITEAOF succeeds.
+
+    Does standard error say nothing? `finish` has to say so there: `print(…, file=sys.stderr)`.
 
     Is half a base in the log? `waitpid` returns a status: only 0 is a success.
 

@@ -13,8 +13,9 @@ PIECE = 1000  # arguments in a request at most: a list with a million elements i
 def requests(db: Store) -> Iterator[Args]:
     """Yield requests that make the data of `db` again: SET, HSET, RPUSH, SADD, ZADD, and PEXPIREAT for a deadline.
 
-    `db.items()` has the keys and values; it changes nothing. `pieces` cuts what follows the key of a container. The
-    `scores` of a sorted set have its members and their scores; `b"%.17g"` writes a score so that the same one is read.
+    `db.items()` has the keys and values; it changes nothing. `pieces` cuts what follows the key of a container. It
+    slices, so give it a list: a deque and a set cannot be sliced. The `scores` of a sorted set have its members and
+    their scores; `b"%.17g"` writes a score so that the same one is read.
 
     >>> db = Store()
     >>> db.put(b"k", b"v")

@@ -32,7 +32,7 @@ class SortedSet:
     def add(self, member: bytes, score: float) -> bool:
         """Set the score of a member, and return whether it is new. An old entry has to be deleted from its block first.
 
-        If the score is the one that it has, nothing changes.
+        If the score is the one that it has, nothing changes: -0.0 equals 0.0, so 0.0 stays.
         """
         old = self.scores.get(member)
         if old == score:
@@ -74,7 +74,8 @@ class SortedSet:
     def entries(self, start: int, stop: int) -> list[Entry]:
         """Return the entries with the ranks from `start` up to, but not including, `stop`.
 
-        Go from block to block: one that is over before `start` is not looked into.
+        Go from block to block: one that is over before `start` is not looked into. In a block count `start` and `stop`
+        from its beginning; a negative one would count from its end.
 
         >>> numbers = SortedSet()
         >>> for number in range(3000):

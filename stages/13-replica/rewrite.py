@@ -69,7 +69,7 @@ class Rewriter:
         save(self.folder, self.manifest)
 
     def tick(self) -> None:
-        """Begin a rewrite that somebody wants, or `finish` the one whose child has ended.
+        """Begin a rewrite that somebody wants, or `finish` the one whose child has ended. While it works, begin none.
 
         Never in the middle of a unit: half of it would be in the base, and all of it in the increment.
         `os.waitpid(self.child, os.WNOHANG)` returns (0, 0) while the child works; then its number and its status, which
@@ -84,6 +84,8 @@ class Rewriter:
 
     def begin(self) -> None:
         """Begin a rewrite: call `branch`, then fork a child; keep its number. Nothing is `scheduled` any more.
+
+        In this order: if `branch` fails, there is no child that nobody waits for.
 
         `os.fork()` returns twice: 0 in the child, which calls `work`, and never returns; the child's number in the
         server. The child's task is `write_base` to `draft`, with its own number, `os.getpid()`. Before the fork call
@@ -101,8 +103,9 @@ class Rewriter:
         """Let new changes go to a new increment: the log is all files up to it.
 
         The old increment must be complete, on the disk too, before a manifest lists another one behind it: `flush` and
-        `sync` it. Then open a Log of the new file, save the manifest, and keep both: the manifest here, the Log in the
-        engine. (The old file is closed when nobody uses it any more: a thread may be inside its `sync`.)
+        `sync` it, whatever the policy is. Then open a Log of the new file, save the manifest, and keep both: the
+        manifest here, the Log in the engine. (The old file is closed when nobody uses it any more: a thread may be
+        inside its `sync`.)
         """
         manifest = self.manifest.with_increment()
         if self.engine.log is not None:

@@ -47,7 +47,8 @@ def set_scores(db: Store, key: bytes, pairs: list[Entry], options: set[bytes]) -
 
     The answer is the number of new members; with incr the new score, or null if nothing was allowed. Call
     `db.changed(key)` if something has changed. With xx and no such key none is made. With incr infinity minus infinity
-    is not a number: raise `ReplyError("ERR resulting score is not a number (NaN)")`.
+    is not a number: raise `ReplyError("ERR resulting score is not a number (NaN)")`. Ask nx and xx first: what they
+    do not allow is not added. Ask gt and lt afterwards: they compare the sum.
 
     >>> db = Store()
     >>> set_scores(db, b"z", [(1.0, b"a"), (2.0, b"b")], set())
@@ -64,15 +65,13 @@ def set_scores(db: Store, key: bytes, pairs: list[Entry], options: set[bytes]) -
     result: float | None = None
     for score, member in pairs:
         old = held.scores.get(member)
+        if (b"nx" in options and old is not None) or (b"xx" in options and old is None):
+            continue
         if b"incr" in options and old is not None:
             score += old
             if isnan(score):
                 raise ReplyError("ERR resulting score is not a number (NaN)")
-        if b"xx" in options and old is None:
-            continue
-        if old is not None and (
-            b"nx" in options or (b"gt" in options and score <= old) or (b"lt" in options and score >= old)
-        ):
+        if old is not None and ((b"gt" in options and score <= old) or (b"lt" in options and score >= old)):
             continue
         result = score
         new += held.add(member, score)
@@ -171,10 +170,28 @@ class Range:
 
 
 def bound(held: SortedSet, arg: bytes, upper: bool) -> int:
-    """Return how many entries of `held` are below a bound, `5`, or `(5` without the 5; with `upper`, not above it.
+    """Return the rank at which a range of scores begins, if `arg` is its lower bound, or ends, if it is its upper one.
 
-    `count_before((score, b""))` has all entries with a lower score. `nextafter(score, inf)` is the next higher float;
-    for infinity there is none, and all entries are not above it. Raises ReplyError if the argument is no number.
+    That is a number of entries of `held`. `(5` is 5 without the score 5 itself:
+
+    | lower bound (not `upper`) | upper bound (`upper`) | the entries that count     |
+    |---------------------------|-----------------------|----------------------------|
+    | `5`                       | `(5`                  | those with a score < 5     |
+    | `(5`                      | `5`                   | those with a score <= 5    |
+
+    `held.count_before((score, b""))` counts the scores below `score`. For <= give it the next higher float,
+    `nextafter(score, inf)`. Above infinity there is no float: <= inf are all, `len(held)`. If the argument is no
+    number, raise `ReplyError("ERR min or max is not a float")`.
+
+    >>> held = SortedSet()
+    >>> for number in (4, 5, 6):
+    ...     _ = held.add(b"%d" % number, number)
+    >>> bound(held, b"5", upper=False), bound(held, b"(5", upper=False)
+    (1, 2)
+    >>> bound(held, b"5", upper=True), bound(held, b"(5", upper=True)
+    (2, 1)
+    >>> bound(held, b"(inf", upper=False)
+    3
     """
     score = parse_float(arg.removeprefix(b"("))
     if score is None:
