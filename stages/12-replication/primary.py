@@ -162,9 +162,10 @@ class Primary:
 def replconf(primary: Primary, client: Client, option: bytes, value: bytes, *more: bytes) -> Value:
     """REPLCONF option value [option value ...]: what a replica tells about itself; answer OK.
 
-    Only one option matters: `ACK offset` says how far a replica has got. It has *no* answer, `Replies()`: the replica
-    does not expect one, and would take it for a part of the stream. Keep the offset in `acknowledged`, and call `wake`.
-    If the client is no replica, or the offset no integer (`parse_integer`), do neither; there is no answer, either.
+    Only one option matters, in upper or lower case: `ACK offset` says how far a replica has got. It has *no* answer,
+    `Replies()`: the replica does not expect one, and would take it for a part of the stream. Keep the offset in
+    `acknowledged`, and call `wake`. If the client is no replica, or the offset no integer (`parse_integer`), do
+    neither; there is no answer, either.
     """
     if option.lower() != b"ack":
         return "OK"

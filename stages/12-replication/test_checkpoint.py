@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import struct
 import subprocess
 import time
@@ -614,7 +615,7 @@ def test_a_snapshot_changes_nothing(modules: Modules) -> None:
     """Whoever writes a snapshot only looks: a key whose deadline has passed is neither removed nor recorded.
     The result has what was recorded, and whether the key is there for one whose clock is at 0.
 
-    `db.get` removes nothing here, but the verbs of a store ask the clock. `db.items()` and `db.deadline` do not.
+    `db.get`, and `in`, remove a key that has expired, and record a DEL. `db.items()` and `db.deadline` only look.
     """
     source = """
 db.put(b"k", b"v")
@@ -790,6 +791,20 @@ result = [bytes(engine.primary.backlog), engine.log]
     requests = [line.encode().split() for line in lines]
     expected = [b"".join(request(*args) for args in requests), requests if log == "log" else None]
     modules.check(source, expected, log=log)
+
+
+@step(3)
+@pytest.mark.read("Step 3: the stream")
+def test_commands_that_ask_for_the_primary_get_it(client: Client) -> None:
+    """INFO, which is given, asks for the Primary, and tells the id of the stream and its offset.
+
+    Is there a KeyError in `Command.call`? `Engine.run` has to hand the Primary in, by its type, as the PubSub.
+
+    `{…, Primary: self.primary}`
+    """
+    found = about(client)
+    assert re.fullmatch("[0-9a-f]{40}", found.get("master_replid", "")), f"INFO has no master_replid: {found}"
+    assert found.get("master_repl_offset", "").isdecimal(), f"INFO has no master_repl_offset: {found}"
 
 
 # All of it
@@ -1355,6 +1370,52 @@ def test_a_replica_that_reads_late_is_not_cut_off(
             args = replica.next(f"40 changes of 1 MiB; {number} have come")
         assert args[:2] == [b"SET", key] and len(args[2]) == MIB
     replica.expect([b"SET", key, b"end"])
+
+
+@step(7)
+@pytest.mark.read("Step 7: who waits, and who is slow")
+def test_a_replica_has_32_times_as_much_and_no_more(modules: Modules) -> None:
+    """`deliver`, while so many MiB wait in the transport: the result says for 31 and 33 MiB whether another client is
+    cut off, then for 1023 and 1025 MiB whether a replica is. (LIMIT is 32 MiB.)
+
+    Does a replica stay at 1025? A limit of 32 times LIMIT is one, too: without it, a replica that has stopped reading
+    would take all memory.
+
+    `limit = 32 * LIMIT if self.client in self.server.engine.primary.replicas else LIMIT`
+    """
+    source = """
+import asyncio
+from primary import Replica
+from server import Connection, Server
+from writer import Raw
+
+class Wire(asyncio.Transport):
+    "A transport in which `size` bytes wait."
+    size, aborted = 0, False
+    def write(self, data):
+        pass
+    def get_write_buffer_size(self):
+        return self.size
+    def is_closing(self):
+        return self.aborted
+    def abort(self):
+        self.aborted = True
+
+async def main():
+    found = []
+    for replica, size in ((False, 31), (False, 33), (True, 1023), (True, 1025)):
+        connection, wire = Connection(Server()), Wire()
+        connection.connection_made(wire)
+        if replica:
+            connection.server.engine.primary.replicas[connection.client] = Replica(connection.client)
+        wire.size = size * 1024 * 1024
+        connection.deliver(Raw(b"x"))
+        found.append(wire.aborted)
+    return found
+
+result = asyncio.run(main())
+"""
+    modules.check(source, [False, True, False, True])
 
 
 @step(7)

@@ -2,7 +2,7 @@
 
 from command import command
 from engine import Engine
-from errors import ReplyError, not_an_integer
+from errors import ReplyError
 from primary import Primary
 from reader import parse_integer
 from replica import Replica
@@ -42,7 +42,7 @@ def replicaof(replica: Replica, host: bytes, port: bytes) -> Value:
         replica.follow(None)
         return "OK"
     number = parse_integer(port)
-    if number is None:
-        raise not_an_integer()
+    if number is None or not 0 <= number <= 65535:
+        raise ReplyError("ERR Invalid master port")
     replica.follow((host.decode(errors="replace"), number))
     return "OK"

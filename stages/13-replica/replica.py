@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import traceback
 from typing import Protocol
 
 from base import requests
@@ -15,6 +16,7 @@ from writer import Value, encode
 
 RETRY = 1  # seconds until the next try
 TIMEOUT = 60  # seconds without a byte, after which the connection is taken for dead
+PIECE = 64 * 1024  # bytes of a snapshot that are waited for at once
 WRITES = {  # commands that a replica executes only for its primary
     "append", "blmove", "blpop", "brpop", "decr", "decrby", "del", "expire", "expireat",
     "flushall", "getdel", "getex", "hdel", "hset", "incr", "incrby", "lmove", "lpop", "lpush",
@@ -65,7 +67,10 @@ class Replica:
                 client.deliver(unblocked())
 
     async def run(self, host: str, port: int) -> None:
-        """Connect, copy, and after each end of a connection try again, RETRY seconds later."""
+        """Connect, copy, and after each end of a connection try again, RETRY seconds later.
+
+        Any other exception is a bug of ours: show it, and copy no more, for nobody knows what our data is now.
+        """
         while True:
             try:
                 reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), TIMEOUT)
@@ -76,6 +81,9 @@ class Replica:
                     writer.close()
             except (OSError, EOFError, ValueError, ProtocolError, asyncio.LimitOverrunError) as error:
                 print(f"the connection to the primary {host}:{port} is lost: {error!r}", file=sys.stderr)
+            except Exception:
+                traceback.print_exc()
+                return
             await asyncio.sleep(RETRY)
 
     async def copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -128,8 +136,11 @@ class Replica:
         CONTINUE: the stream goes on where we are. Its id can be a new one; keep it.
 
         FULLRESYNC: a snapshot follows. Before it there may be empty lines, while it is written; any other line but
-        `$length` is a ValueError. Then come so many bytes (`readexactly`), with no CRLF behind them. Give them to
-        `take`. Only after that keep the id and the offset: who is cut off before has nothing to continue.
+        `$length` is a ValueError. Then come so many bytes, with no CRLF behind them. Give them to `take`. Only after
+        that keep the id and the offset: who is cut off before has nothing to continue.
+
+        Wait for each line for TIMEOUT seconds at most, as in `ask`. All of a large snapshot may take longer. So read it
+        in pieces of at most PIECE bytes, with `readexactly`, and wait for each piece for TIMEOUT seconds at most.
         """
         match answer.split():
             case [b"CONTINUE", replid]:
@@ -138,7 +149,11 @@ class Replica:
                 while not (line := await asyncio.wait_for(reader.readuntil(b"\n"), TIMEOUT)).startswith(b"$"):
                     if line.strip():
                         raise ValueError(line)
-                self.take(await reader.readexactly(int(line[1:])))
+                data, size = bytearray(), int(line[1:])
+                while len(data) < size:
+                    piece = reader.readexactly(min(PIECE, size - len(data)))
+                    data += await asyncio.wait_for(piece, TIMEOUT)
+                self.take(bytes(data))
                 self.id, self.offset = replid, int(offset)
             case _:
                 raise ValueError(answer)
@@ -160,9 +175,10 @@ class Replica:
 
         `len(encode(args))` is their number. If the reply is an exception, our data is not the primary's any more: raise
         ValueError, but first forget the id and the offset (`?` and -1), so that the next connection begins with a
-        snapshot.
+        snapshot. The reply to EXEC is a list; exceptions in it are not looked at.
 
-        `REPLCONF GETACK *` is not applied: write the `acknowledgement` at once. Its own bytes count after that.
+        `REPLCONF GETACK *`, in upper or lower case, is not applied: write the `acknowledgement` at once. Its own bytes
+        count after that.
         """
         stream.feed(data)
         while (args := stream.next()) is not None:

@@ -242,7 +242,13 @@ def parse_options(args: list[str]) -> argparse.Namespace:
         help="when the log must be on the disk (default: %(default)s)",
     )
     parser.add_argument("--replicaof", nargs=2, metavar=("HOST", "PORT"), help="be the replica of this server")
-    return parser.parse_args(args)
+    options = parser.parse_args(args)
+    if options.replicaof is not None:
+        host, port = options.replicaof
+        if not port.isdecimal() or int(port) > 65535:
+            parser.error(f"argument --replicaof: invalid port: {port!r}")
+        options.replicaof = host, int(port)
+    return options
 
 
 def main() -> None:
@@ -257,8 +263,7 @@ def main() -> None:
         except (CorruptLog, OSError, ValueError) as error:
             sys.exit(f"cannot use the log: {error}")
     try:
-        primary = (options.replicaof[0], int(options.replicaof[1])) if options.replicaof else None
-        asyncio.run(server.run(options.host, options.port, primary))
+        asyncio.run(server.run(options.host, options.port, options.replicaof))
     except (OSError, OverflowError) as error:
         sys.exit(f"cannot listen on {options.host}:{options.port}: {error}")
     for client in list(server.engine.primary.replicas):

@@ -330,6 +330,8 @@ def test_replicaof_makes_a_replica_and_no_one_makes_a_primary_again(client: Clie
     assert found.get("master_link_status") == "down", found
     client.check(request("replicaof", "no", "one"), OK)
     assert about(client).get("role") == "master", "REPLICAOF NO ONE makes it a primary again"
+    for port in ("65536", "-1", "six"):
+        client.check(request("REPLICAOF", "127.0.0.1", port), b"-ERR Invalid master port\r\n")
 
 
 @step(1)
@@ -351,6 +353,28 @@ def test_a_replica_refuses_what_writes(client: Client, primary: Primary) -> None
     for args, expected in READING:
         assert client.ask(*args) == expected, f"{' '.join(args)} shows that something was changed at the replica"
     client.check(request("SET", "s", "new"), OK)
+
+
+@step(1)
+@pytest.mark.read("Step 1: one of two decides")
+def test_only_the_client_of_the_stream_writes_at_a_replica(modules: Modules) -> None:
+    """At a replica `Engine.answer` gets the same SET from a client and from `engine.loader`, the client of the stream.
+    The result: the reply to the client, then the reply to the loader.
+
+    The primary's stream must change our data. In `answer` refuse only if `client is not self.loader`.
+    """
+    modules.check(
+        """
+        import server  # has all commands
+        from client import Client
+        from engine import Engine
+
+        engine, request = Engine(), [b"SET", b"k", b"v"]
+        engine.replica.address, engine.db.expires = ("127.0.0.1", 1), False
+        result = [str(engine.answer(client, request)) for client in (Client(id=7), engine.loader)]
+        """,
+        [READONLY[1:-2].decode(), "OK"],
+    )
 
 
 @step(1)
@@ -714,7 +738,8 @@ def test_who_has_a_stream_asks_for_its_next_byte(modules: Modules) -> None:
     """`Replica.handshake` returns the answer to PSYNC. The result is it, and the last request that was sent: first
     for a replica without a stream, then for one that has executed a stream up to its byte 100.
 
-    Byte 100 is there; the next one has the number 101.
+    Without a stream (`id` is `?`) the number is -1, and not `offset + 1`, which would be 0. With one: byte 100 is
+    there, and the next one has the number 101.
 
     `wanted = -1 if self.id == b"?" else self.offset + 1`
     """
@@ -732,6 +757,61 @@ async def main():
 result = asyncio.run(main())
 """,
         [answer := b"CONTINUE " + b"5e" * 20, request("PSYNC", "?", -1), answer, request("PSYNC", "5e" * 20, 101)],
+    )
+
+
+PATIENT = """
+from replica import TIMEOUT
+
+class Loop(asyncio.SelectorEventLoop):
+    "An event loop whose time runs only when all that is left is to wait: then it is at once the next moment."
+    moment = 0.0
+    def time(self):
+        return self.moment
+    def _run_once(self):
+        moments = [each.when() for each in self._scheduled if not each.cancelled()]
+        if moments and not self._ready:
+            self.moment = max(self.moment, min(moments))
+        super()._run_once()
+
+async def patient(call):
+    "Return the name of the error, or the result; and after how many TIMEOUTs."
+    begin = asyncio.get_running_loop().time()
+    try:
+        reply = await asyncio.wait_for(call, 100 * TIMEOUT)
+    except (OSError, EOFError, ValueError) as error:
+        reply = type(error).__name__
+    return reply, (asyncio.get_running_loop().time() - begin) / TIMEOUT
+
+def run(main):
+    loop = Loop()
+    return loop.run_until_complete(main())
+"""
+
+
+@step(3)
+@pytest.mark.read("Step 3: introduce yourself")
+def test_ask_waits_for_an_answer_for_a_minute_and_no_longer(modules: Modules) -> None:
+    """The primary has a request and says nothing. `Replica.ask` raises TimeoutError after TIMEOUT seconds, and returns
+    an answer that comes a little sooner. (The clock of this check runs faster.) The result: the error, or the answer;
+    and after how many TIMEOUTs. If it waited for ever, there is TimeoutError, too, but after 100.
+
+    `await asyncio.wait_for(reader.readuntil(b"\\n"), TIMEOUT)`
+    """
+    modules.check(
+        PLAYED
+        + PATIENT
+        + """
+async def main():
+    wire = Wire()
+    silent = await patient(replica.ask(wire.reader, wire, [b"PING"]))
+    wire = Wire()
+    asyncio.get_running_loop().call_later(0.75 * TIMEOUT, wire.reader.feed_data, b"+PONG\\r\\n")
+    return [silent, await patient(replica.ask(wire.reader, wire, [b"PING"]))]
+
+result = run(main)
+""",
+        [("TimeoutError", 1.0), (b"PONG", 0.75)],
     )
 
 
@@ -771,6 +851,43 @@ stream = b"\\r\\n*1\\r\\n"
 result = asyncio.run(begin(b"FULLRESYNC " + b"5e" * 20 + b" 100", b"\\n\\n", b"\\n$5\\r\\nREDIS" + stream))
 """,
         [None, [(b"REDIS", b"?", -1)], b"5e" * 20, 100, b"\r\n*1\r\n"],
+    )
+
+
+@step(4)
+@pytest.mark.read("Step 4: take the snapshot")
+def test_begin_ends_after_a_minute_of_silence_and_a_long_snapshot_may_take_longer(modules: Modules) -> None:
+    """Three primaries say FULLRESYNC. The first one says nothing more. The second one sends the first 5 of 9 bytes, and
+    then nothing. For both `Replica.begin` raises TimeoutError after TIMEOUT seconds of silence. The third one sends
+    PIECE bytes five times, each half a TIMEOUT after the other: that is no silence. (The clock of this check runs
+    faster.) The result for each: the error; after how many TIMEOUTs; how many bytes `take` has got.
+
+    Is a number 100? Nothing ended the wait. Put each `readuntil` and each `readexactly` into `asyncio.wait_for`.
+
+    Has the third one a TimeoutError? One `wait_for` must not be for all of the snapshot: read it in pieces.
+
+    `data += await asyncio.wait_for(reader.readexactly(min(PIECE, size - len(data))), TIMEOUT)`, in a loop.
+    """
+    modules.check(
+        PLAYED
+        + PATIENT
+        + """
+from replica import PIECE
+
+async def begin(*later):
+    wire, taken, full = Wire(), [], b"FULLRESYNC " + b"5e" * 20 + b" 100"
+    replica.take = lambda data: taken.append(len(data))
+    for number, data in enumerate(later):
+        asyncio.get_running_loop().call_later(0.5 * TIMEOUT * number, wire.reader.feed_data, data)
+    return *await patient(replica.begin(wire.reader, full)), taken
+
+async def main():
+    silent, cut = await begin(), await begin(b"$9\\r\\nREDIS")
+    return [silent, cut, await begin(b"$%d\\r\\n" % (5 * PIECE), *[bytes(PIECE)] * 5)]
+
+result = run(main)
+""",
+        [("TimeoutError", 1.0, []), ("TimeoutError", 1.0, []), (None, 2.5, [5 * 64 * 1024])],
     )
 
 
@@ -835,9 +952,10 @@ def test_apply_is_a_unit_outside_of_time_that_is_logged_and_fed(modules: Modules
     """`Engine.apply` executes requests of a stream, though this is a replica. The result: the replies; the log; whether
     our own stream has as many bytes; what the key holds; whether a client that watches it is `dirty`; what it is in.
 
-    It is like `replay`, with `db.now` at 0: the key's deadline is in 1970, but to the primary it had not expired.
+    READONLY? Look at `answer`: the client is `self.loader`. Another number, or no key? Set `db.now` to 0, as `replay`
+    does. No log, or records that are left: `settle`. Not dirty, or something is touched still: `serve`.
 
-    But it is new: `settle` with the request, for our log and our own replicas, and `serve`, for those who watch.
+    `replay` throws away what it has recorded and touched. Here it is new: `settle` with the request, then `serve`.
     """
     modules.check(
         """
@@ -866,9 +984,12 @@ def test_apply_is_a_unit_outside_of_time_that_is_logged_and_fed(modules: Modules
 @step(4)
 @pytest.mark.read("Step 4: take the snapshot")
 def test_a_snapshot_is_one_unit_or_nothing(modules: Modules) -> None:
-    """`Replica.take` gets a damaged snapshot, then a whole one. The result: the keys and the log after each.
+    """`Replica.take` gets a damaged snapshot, then a whole one. Before each, `loader` has half a transaction in its
+    queue, which is broken. The result: the keys and the log after each.
 
     `read_snapshot` raises ValueError for the first one: call it before anything is changed.
+
+    Do the old keys and an empty log stay after the second one? Give the engine a new `loader` before MULTI.
 
     The log has to have all of the second one or nothing: MULTI first, then FLUSHALL, at the end EXEC.
     """
@@ -885,6 +1006,7 @@ async def take(data):
 
 result = []
 for each in (data[:-1] + b"?", data):
+    engine.loader.queue, engine.loader.broken = [], True
     asyncio.run(tried(take(each)))
     result += [sorted(key for key, _ in engine.db.items()), list(log)]
 """,
@@ -1054,6 +1176,38 @@ def test_a_snapshot_changes_what_is_watched(client: Client, connect: Connect, pr
 
 @step(5)
 @pytest.mark.read("Step 5: the stream")
+def test_offsets_count_the_bytes_of_executed_requests(modules: Modules) -> None:
+    """`Replica.receive` gets chunks. The result is the offset after each: after a PING and the first half of another
+    request; after the rest of that, which is an INCR; after a MULTI; and what the INCR has made.
+
+    Feed each chunk to `stream`: that keeps half a request for the next time. Each request that it gives counts, also a
+    PING, which changes nothing; half a request does not count.
+
+    `self.offset += len(encode(args))`, in the loop, after the request.
+    """
+    modules.check(
+        PLAYED
+        + """
+from reader import Reader
+from store import STRING
+
+async def main():
+    wire, stream, found = Wire(), Reader(), []
+    replica.id, replica.offset = b"5e" * 20, 1000
+    for data in chunks:
+        replica.receive(stream, data, wire)
+        found.append(replica.offset)
+    return [found, replica.id, replica.engine.db.get(b"n", STRING), wire.sent]
+
+result = asyncio.run(main())
+""",
+        [[1014, 1035, 1050], b"5e" * 20, b"1", b""],
+        chunks=[PING + request("INCR", "n")[:10], request("INCR", "n")[10:], request("MULTI")],
+    )
+
+
+@step(5)
+@pytest.mark.read("Step 5: the stream")
 @pytest.mark.parametrize("pieces", [0, 1])
 def test_the_stream_is_executed_however_it_is_cut(client: Client, primary: Primary, rng: Dice, pieces: int) -> None:
     """After the snapshot the primary sends requests. They arrive in one chunk, or byte by byte.
@@ -1154,37 +1308,6 @@ def test_the_stream_changes_what_is_watched(client: Client, connect: Connect, pr
     primary.feed(request("INCR", "k"))
     in_step(client, primary, rng)
     watcher.check(request("MULTI") + request("GET", "k") + request("EXEC"), OK + QUEUED + b"*-1\r\n")
-
-
-@step(5)
-@pytest.mark.read("Step 5: the stream")
-def test_offsets_count_the_bytes_of_executed_requests(modules: Modules) -> None:
-    """`Replica.receive` gets chunks. The result is the offset after each: after a PING and the first half of another
-    request; after the rest of that, which is an INCR; after a MULTI; and what the INCR has made.
-
-    Each request counts, also a PING, which changes nothing; half a request does not count.
-
-    `self.offset += len(encode(args))`, in the loop, after the request.
-    """
-    modules.check(
-        PLAYED
-        + """
-from reader import Reader
-from store import STRING
-
-async def main():
-    wire, stream, found = Wire(), Reader(), []
-    replica.id, replica.offset = b"5e" * 20, 1000
-    for data in chunks:
-        replica.receive(stream, data, wire)
-        found.append(replica.offset)
-    return [found, replica.id, replica.engine.db.get(b"n", STRING), wire.sent]
-
-result = asyncio.run(main())
-""",
-        [[1014, 1035, 1050], b"5e" * 20, b"1", b""],
-        chunks=[PING + request("INCR", "n")[:10], request("INCR", "n")[10:], request("MULTI")],
-    )
 
 
 @step(5)
@@ -1291,10 +1414,12 @@ def test_if_the_stream_cannot_go_on_there_is_another_snapshot(client: Client, pr
 @step(6)
 @pytest.mark.read("Step 6: how far we are")
 def test_getack_is_answered_at_once_and_counts_after_that(client: Client, primary: Primary, rng: Dice) -> None:
-    """`REPLCONF GETACK *` in the stream is answered with `REPLCONF ACK` and the offset before it; its own 37 bytes
-    count in the next one. Nothing else is answered.
+    """`REPLCONF GETACK *` in the stream, in upper or lower case, is answered at once with `REPLCONF ACK` and the offset
+    before it; its own 37 bytes count in the next one. Nothing else is answered.
 
-    It is no command of ours: `receive` writes the `acknowledgement` itself. In upper or lower case.
+    Our own REPLCONF would answer OK, to nobody: do not apply it. `receive` writes the `acknowledgement` itself.
+
+    `if args[0].upper() == b"REPLCONF":`
 
     Add its bytes as for each other request, after the answer.
     """
@@ -1302,12 +1427,12 @@ def test_getack_is_answered_at_once_and_counts_after_that(client: Client, primar
     primary.serve({b"n": b"0"})
     linked(client)
     begin = time.monotonic()
-    for ask in (GETACK, GETACK.lower(), GETACK, GETACK, GETACK):
+    for ask in (GETACK, GETACK.lower()) * 5:
         primary.feed(request("INCR", "n"), ask)
         primary.acknowledged(primary.end - 37, primary.end)  # the answer of `final/` counts the 37 bytes already
     seconds = time.monotonic() - begin
-    assert seconds < 3, f"five answers took {seconds:.1f} seconds: they are only the acknowledgements of each second"
-    client.check(request("GET", "n"), b"$1\r\n5\r\n")
+    assert seconds < 3, f"ten answers took {seconds:.1f} seconds: some are only the acknowledgements of each second"
+    client.check(request("GET", "n"), b"$2\r\n10\r\n")
 
 
 @step(6)
