@@ -75,7 +75,9 @@ def _has_parameters_of(code: Any, node: ast.stmt) -> bool:
     """Whether a function of work/ has the parameters of `code`: another module may have another one of this name."""
     if not isinstance(node, Function) or not inspect.isfunction(code):
         return True
-    return {each.arg for each in ast.walk(node.args) if isinstance(each, ast.arg)} == {*inspect.signature(code).parameters}
+    return {each.arg for each in ast.walk(node.args) if isinstance(each, ast.arg)} == {
+        *inspect.signature(code).parameters
+    }
 
 
 def _is_unwritten(part: ast.AST, code: Any) -> bool:
