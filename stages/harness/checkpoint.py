@@ -409,6 +409,8 @@ def lesson(
         return [*sections, last]
     more = f"python3 -m stages hint {stage:02} {function}" if len(hints) > 1 else ""
     fits = hints and not (isinstance(failure.value, NoAnswer) and hints[0].startswith("The result"))  # there is none
+    if fits:
+        item.user_properties.append(("hint", 1))  # so `stages hint` does not begin with it
     sections.append(("Hint", [*(hints[0].splitlines() if fits else []), *([f"More: {more}"] if more else [])]))
     if read := item.get_closest_marker("read"):
         notebook = item.path.parent.name

@@ -29,7 +29,7 @@ UNWRITTEN = {  # in a page whose server is not written in the handout: the one i
     **WRITTEN,
 }
 IN_NOTEBOOKS = {  # work/ is there
-    ",? if (there is|you have) (some|any)[,;] otherwise (on )?the reference[,;] (and )?its last line says (so|which)": "",
+    r",? if (there is|you have) \w+[,;] otherwise (on )?the reference[,;] (and )?its last line says (so|which)": "",
 }
 FINAL = re.compile(r"\bfinal/|\]\([^)]*final-tour")
 ELSEWHERE = "*The complete server, `final/`, and its tour are in the course's repository, not in this handout.*"
@@ -163,7 +163,7 @@ def copy_notebook(name: str, folder: Path) -> None:
 
 
 def unlinked(text: str, folder: Path) -> str:
-    """Leave only the text of each link to a file that the handout does not have; if final/ is named, say where it is."""
+    """Leave only the text of each link to a file that the handout does not have; say where final/ is, if need be."""
     more = f"\n\n{ELSEWHERE}\n" if FINAL.search(text) else ""
     kept = LINK.sub(lambda link: link[0] if (folder / link[2]).exists() else link[1], text)
     return kept.rstrip("\n") + more if more else kept
