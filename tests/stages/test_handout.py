@@ -199,6 +199,16 @@ def test_its_desk_leads_from_the_starter_to_handing_in(tmp_path: Path) -> None:
     assert "grade" not in desk("--help") and "handout" not in desk("--help")
 
 
+def test_its_diff_shows_no_body_of_the_stage_before_as_new(tmp_path: Path) -> None:
+    """In the handout what grows in the last stage has its old body, and the learner may have passed its checks."""
+    handout.lay_out(9, tmp_path, chain=False)
+    (tmp_path / ".progress.json").write_text(json.dumps({"09": {"passed": 9, "checks": 9}}))
+    command = [sys.executable, "-B", "-m", "stages", "diff", "08", "09"]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
+    assert "+    def touch" in said and "+        raise NotImplementedError" in said
+    assert not re.search("^- +raise NotImplementedError", said, re.M)
+
+
 def test_in_a_chain_students_continue_with_their_own_work(tmp_path: Path) -> None:
     handout.lay_out(3, tmp_path, chain=True)
     command = [sys.executable, "-B", "-m", "stages", "start", "03"]
