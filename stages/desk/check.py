@@ -65,7 +65,7 @@ def check(stage: int, args: list[str]) -> int:
     began = time.monotonic()
     done, cases = pytest(str(stage_folder(stage)), *how, *args)
     if (stopped and done.returncode) or chosen:
-        print("This was not the whole checkpoint: what failed is stored for `hint`, and no steps.")
+        print("This was not the whole checkpoint: your steps stay as they were; `hint` speaks of what failed here.")
         remember(stage, in_part(cases or [], recall(stage)))
     elif cases is not None:
         print("\n".join(told(stage, cases, as_before(stage))))

@@ -226,7 +226,7 @@ def test_hint_speaks_of_what_failed_last_also_in_a_part_of_the_checkpoint(
     assert "first  test_it_is_blue" in stages_copy.desk("check", "01")[1]
     server.write_text("size = 2\n")
     said = stages_copy.desk("check", "01", *part)[1]
-    assert "what failed is stored for `hint`" in said and "step  1" not in said
+    assert "`hint` speaks of what failed here" in said and "step  1" not in said
     assert "test_it_has_a_server: There is a server.\n\nHint 1 of 2 (shown" in stages_copy.desk("hint", "01")[1]
     assert "1 of 5 steps" in stages_copy.desk()[1]
     server.write_text("size = 1\n")
