@@ -2,8 +2,11 @@
 
 Without `--target` a notebook runs as it is. With `--target=work`, or another folder, each cell tagged `stage` is
 replaced by imports from that folder, and the folder's server.py is the one that is started. So the experiments and
-the assertions run on the learner's own code. Add `--nbval-lax`: then only the outputs of cells that are tagged
-`nbval-check-output` are compared.
+the assertions run on the learner's own code. Write `--nbval-lax` in place of `--nbval`: then only the outputs of cells
+that are tagged `nbval-check-output` are compared.
+
+A handout has no solutions. So there the target is always a folder, work/ without `--target`, and the cells tagged
+`exercise` are replaced too: what is in work/ has to be complete, and what is in a cell does not count.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ import pytest
 from stages.harness import course, target
 
 SECONDS_PER_CELL = 60.0
+IS_HANDOUT = not (course.ROOT / "stages" / "desk" / "solution.py").exists()
+REPLACED = {"stage", "exercise"} if IS_HANDOUT else {"stage"}  # tags of cells
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,14 +32,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark each cell tagged `slow`, and replace each cell tagged `stage` by imports from the target."""
+    """Mark each cell tagged `slow`, and replace the cells of REPLACED by imports from the target."""
     for item in items:
         cell = getattr(item, "cell", None)
         tags = cell.metadata.get("tags", []) if cell is not None else []
         if "slow" in tags:
             item.add_marker(pytest.mark.slow)
         folder = target_folder(item)
-        if cell is not None and folder and "stage" in tags:
+        if cell is not None and folder and REPLACED.intersection(tags):
             cell.source = as_imports(cell.source, folder, course.stage_folder(stage_of(item)))
 
 
@@ -54,8 +59,10 @@ def stage_of(item: pytest.Item) -> int:
 
 
 def target_folder(item: pytest.Item) -> Path | None:
-    """Return the folder that --target names; None without --target, even when there is a work/."""
+    """Return the folder that --target names; None without --target, unless this is a handout: then work/."""
     wanted, stage = item.config.getoption("target", None), stage_of(item)
+    if IS_HANDOUT and wanted in (None, "reference"):  # its last stage is the starter
+        wanted = "work"
     if wanted in (None, "reference") or not stage:
         return None
     try:

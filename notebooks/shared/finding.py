@@ -55,18 +55,29 @@ def from_stage(stage: int, module: str, name: str) -> Any:
 def find_in_work(code: Any, methods: Sequence[str]) -> str | None:
     """Return the name of the module in work/ that defines `code`; None if it is missing or not written yet.
 
-    Of a class, only `methods` must be written, if any are given; one that has none of them is another class.
+    Of a class, only `methods` must be written, if any are given. Several modules may have something of this name: a
+    function with the parameters of `code` comes first, and what is not written is passed over.
     """
-    for path in sorted(WORK.glob("*.py")):
-        for node in ast.parse(path.read_text(), str(path)).body:
-            if isinstance(node, Function | ast.ClassDef) and node.name == code.__name__:
-                parts = [part for part in node.body if getattr(part, "name", "") in methods] if methods else [node]
-                if not parts:
-                    continue
-                if len(parts) < len(methods) or any(_is_unwritten(part, code) for part in parts):
-                    return None
-                return path.stem
+    found = [
+        (path.stem, node)
+        for path in sorted(WORK.glob("*.py"))
+        for node in ast.parse(path.read_text(), str(path)).body
+        if isinstance(node, Function | ast.ClassDef) and node.name == code.__name__
+    ]
+    for module, node in sorted(found, key=lambda pair: not _has_parameters_of(code, pair[1])):
+        parts = [part for part in node.body if getattr(part, "name", "") in methods] if methods else [node]
+        if parts and len(parts) >= len(methods) and not any(_is_unwritten(part, code) for part in parts):
+            return module
     return None
+
+
+def _has_parameters_of(code: Any, node: ast.stmt) -> bool:
+    """Whether a function of work/ has the parameters of `code`: another module may have another one of this name."""
+    if not isinstance(node, Function) or not inspect.isfunction(code):
+        return True
+    return {each.arg for each in ast.walk(node.args) if isinstance(each, ast.arg)} == {
+        *inspect.signature(code).parameters
+    }
 
 
 def _is_unwritten(part: ast.AST, code: Any) -> bool:

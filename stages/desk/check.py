@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -25,6 +25,7 @@ from stages.harness.steps import steps
 # No checkpoint uses these plugins: nbval takes two seconds to load, the others half a second.
 UNUSED = ["-pno:nbval", "-pno:hypothesispytest", "-pno:anyio"]
 PYTEST = [sys.executable, "-m", "pytest", *UNUSED, "--target=work"]
+LONG = 5  # seconds
 BRIEF = ["-q", "--no-header", "--no-summary", "--brief"]
 
 
@@ -54,16 +55,23 @@ def run(options: argparse.Namespace) -> int:
 
 
 def check(stage: int, args: list[str]) -> int:
-    """Run the checkpoint once, then the earlier ones; return pytest's status. Store the outcome if all tests ran."""
+    """Run the checkpoint once, then the earlier ones; return pytest's status.
+
+    Store the outcome if all tests ran, else only what failed, for `hint`.
+    """
     stopped = any(arg.startswith(("-x", "--exitfirst", "--maxfail")) for arg in args)
     chosen = any(arg.startswith(("-k", "-m", "--lf", "--last-failed", "--deselect")) for arg in args)
     how = [] if any(arg.startswith(("--tb", "-v")) for arg in args) else BRIEF
+    began = time.monotonic()
     done, cases = pytest(str(stage_folder(stage)), *how, *args)
     if (stopped and done.returncode) or chosen:
-        print("This was not the whole checkpoint, so its outcome is not stored.")
+        print("This was not the whole checkpoint: your steps stay as they were; `hint` speaks of what failed here.")
+        remember(stage, in_part(cases or [], recall(stage)))
     elif cases is not None:
         print("\n".join(told(stage, cases, as_before(stage))))
         remember(stage, outcome(cases, recall(stage)))
+        if done.returncode and time.monotonic() - began > LONG:
+            print(f"To stop at the first failure, in less time: python3 -m stages check {stage:02} -x")
     earlier = [each for each in TASKS if each < stage]
     return check_earlier(earlier) if earlier and done.returncode == 0 and not chosen else done.returncode
 
@@ -95,12 +103,16 @@ def saved() -> dict[str, int]:
 
 @dataclass
 class Case:
-    """One test that ran: its step (0: none), its points, and how it failed (`kind` is empty when it passed)."""
+    """One test that ran: its step (0: none), its points, and how it failed (`kind` is empty when it passed).
+
+    `hinted` is whether its report has its first hint.
+    """
 
     name: str
     step: int
     points: float
     kind: str
+    hinted: bool = False
 
 
 def read(results: Path) -> list[Case]:
@@ -110,7 +122,9 @@ def read(results: Path) -> list[Case]:
         if node.find("skipped") is None:
             said = {each.get("name"): each.get("value", "") for each in node.iter("property")}
             failed = node.find("failure") is not None or node.find("error") is not None
-            case = Case(node.get("name", ""), int(said.get("step", 0)), float(said.get("points", 0)), "")
+            case = Case(
+                node.get("name", ""), int(said.get("step", 0)), float(said.get("points", 0)), "", "hint" in said
+            )
             cases.setdefault(case.name, case).kind += said.get("kind", "failed") if failed else ""
     return list(cases.values())
 
@@ -120,7 +134,21 @@ def outcome(cases: list[Case], before: Progress) -> Progress:
     failed = [case.name for case in cases if case.kind]
     open_steps = {case.step for case in cases if case.kind and case.points}
     passed = sorted({case.step for case in cases} - open_steps - {0})
-    return Progress(len(cases) - len(failed), len(cases), failed, passed, before.hints)
+    return Progress(len(cases) - len(failed), len(cases), failed, passed, hints(cases, before))
+
+
+def in_part(cases: list[Case], before: Progress) -> Progress:
+    """Return the progress before, with what has failed now first, and without what has passed now."""
+    ran = [case.name for case in cases]
+    failed = [case.name for case in cases if case.kind] + [name for name in before.failed if name not in ran]
+    return replace(before, failed=failed, hints=hints(cases, before))
+
+
+def hints(cases: list[Case], before: Progress) -> dict[str, int]:
+    """Return how many hints were shown of each test: a brief report shows the first one of what failed first."""
+    first = next((case for case in cases if case.kind), None)
+    name = first.name.split("[")[0] if first and first.hinted else ""
+    return before.hints | ({name: max(1, before.hints.get(name, 0))} if name else {})
 
 
 def as_before(stage: int) -> set[str]:

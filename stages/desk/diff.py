@@ -12,7 +12,7 @@ from dataclasses import replace
 from stages.desk.manifest import Row, Sources, functions, read, sources
 from stages.desk.progress import recall
 from stages.desk.shared import stage_number
-from stages.desk.starter import taken_out
+from stages.desk.starter import old_body, taken_out
 from stages.harness.course import STAGES, stage_folder
 from stages.harness.steps import steps
 
@@ -60,19 +60,29 @@ def shown(stage: int, hide: Mapping[int, Collection[str]]) -> Sources:
     """
     now = sources(stage_folder(stage))
     before = shown(stage - 1, hide) if stage - 1 in STAGES else {}
+    whole = sources(stage_folder(stage - 1)) if stage - 1 in STAGES else {}
     files = {}
     for row in read(stage_folder(stage)):
         if row.file in now:
             hidden = replace(row, write=tuple(name for name in row.write if name in hide.get(stage, ())))
             files[row.file] = taken_out(hidden, now[row.file], before)
-            files[row.file] = with_bodies(files[row.file], row, before)
+            files[row.file] = with_bodies(files[row.file], row, before, whole)
     return now | files
 
 
-def with_bodies(source: str, row: Row, before: Sources) -> str:
-    """Take the functions that a stage has not changed from the files of the stage before, where they may be hidden."""
-    named, kept = row.named, functions(source)
-    unchanged = tuple(name for name, _ in kept if name not in named)
+def with_bodies(source: str, row: Row, before: Sources, whole: Sources) -> str:
+    """Take the bodies that a stage has not changed from the files of the stage before, where they may be hidden.
+
+    `whole` has the files of the stage before with all bodies. In a handout, what grows in the last stage has the body
+    from there, too.
+    """
+    bodies = {name: old_body(name, source) for name, _ in functions(source)}
+    origins = {name: row.origin(name) for name in bodies}
+    unchanged = tuple(
+        name
+        for name, (file, old) in origins.items()
+        if name not in row.named or bodies[name] == old_body(old, whole.get(file, ""))
+    )
     return taken_out(replace(row, write=unchanged), source, before, missing=False)
 
 

@@ -1,4 +1,4 @@
-"""Show one more hint each time, for a check that fails."""
+"""Show one more hint each time, for a check that fails. What `check` has shown of it counts as the first time."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ def run(options: argparse.Namespace) -> int:
     name = chosen(options.name, stage, list(tests))
     checked, *hints = tests[name]
     progress = recall(stage)
-    by_check = int(name in [failed.split("[")[0] for failed in progress.failed[:1]])  # `check` has shown the first hint
-    shown = min(progress.hints.get(name, by_check) + 1, len(hints))
+    seen = progress.hints.get(name, 0)  # `check` counts, too
+    shown = min(seen + 1, len(hints))
     progress.hints[name] = shown
     remember(stage, progress)
     print(f"{name}: {checked}\n")
     for number, hint in enumerate(hints[:shown], 1):
-        print(f"Hint {number} of {len(hints)}:\n{textwrap.indent(hint, '    ')}\n")
+        again = " (shown before)" if number <= seen else ""
+        print(f"Hint {number} of {len(hints)}{again}:\n{textwrap.indent(hint, '    ')}\n")
     if shown == len(hints):
         print(f"There are no more hints. Read on in notebooks/{stage_folder(stage).name}.ipynb")
     return 0

@@ -299,6 +299,7 @@ class Modules:
     def __init__(self, target: Target, patience: Patience) -> None:
         self.target, self.patience = target, patience
         self.folder = ROOT if target.is_final else target.folder or ROOT
+        self.errors = ""  # what the last source wrote to standard error
 
     def run(self, source: str, /, seconds: float | None = None, **names: object) -> object:
         """Run the source with `names` as its variables, and return what it names `result`."""
@@ -319,7 +320,8 @@ class Modules:
         """Run the text, and return its `result`. For `final`, modules of the stages are imported from its rooms."""
         source = in_package(text, "final", in_rooms(self.folder / "final")) if self.target.is_final else text
         try:
-            return answer(source, self.folder, seconds or self.patience.seconds)
+            result, self.errors = answer(source, self.folder, seconds or self.patience.seconds)
+            return result
         except NoAnswer as error:
             error.ran = text
             if seconds:  # the test is about time, and so is its hint
@@ -395,6 +397,9 @@ def lesson(
     sections += teaching.sections_of(failure, item.path, servers)
     if not isinstance(failure.value, NoAnswer) and servers:
         sections += teaching.output_of(teaching.complaining(servers))
+    modules = getattr(item, "funcargs", {}).get("modules")
+    if modules and not isinstance(failure.value, NoAnswer):
+        sections.append(("Your code wrote to standard error", teaching.last_lines(modules.errors)))
     again = f"pytest {shlex.quote(item.nodeid)} --seed={item.config.option.seed}"
     wanted = item.config.option.target
     last = ("Run it again", [again + (f" --target={shlex.quote(wanted)}" if wanted else "")])
@@ -409,6 +414,8 @@ def lesson(
         return [*sections, last]
     more = f"python3 -m stages hint {stage:02} {function}" if len(hints) > 1 else ""
     fits = hints and not (isinstance(failure.value, NoAnswer) and hints[0].startswith("The result"))  # there is none
+    if fits:
+        item.user_properties.append(("hint", 1))  # so `stages hint` does not begin with it
     sections.append(("Hint", [*(hints[0].splitlines() if fits else []), *([f"More: {more}"] if more else [])]))
     if read := item.get_closest_marker("read"):
         notebook = item.path.parent.name

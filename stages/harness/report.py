@@ -23,6 +23,7 @@ OUTPUT_LINES = 25
 TRACEBACK = "Traceback (most recent call last):\n"
 LIBRARY = r"/lib/python3|<frozen"
 CALLER = r"/asyncio/|/(selectors|socket|supervisor)\.py$|<the checkpoint>"  # has called the program, or waits for it
+WHERE = r" *\+ +(where|and) "  # what pytest adds about the parts of an assertion
 MOST_FRAMES = 8
 STUCK = "stuck in "
 
@@ -75,7 +76,7 @@ def sections_of(failure: pytest.ExceptionInfo[BaseException], test: Path, server
     if isinstance(error, WrongResult):
         expected, received = itemised(error.expected), itemised(error.received)
         return [
-            ("This was run with your code", shortened(error.ran)),
+            ("This was run with your code", shortened(called(error.ran))),
             ("Expected as result", marked(expected, received, caret=False)),
             ("Result", marked(received, expected)),
         ]
@@ -83,7 +84,7 @@ def sections_of(failure: pytest.ExceptionInfo[BaseException], test: Path, server
         return [("Your server did not start", [str(error)]), ("It said", last_lines(error.trace))]
     if isinstance(error, NoAnswer):
         return [
-            ("This was run with your code", shortened(error.ran)),
+            ("This was run with your code", shortened(called(error.ran))),
             ("It came to no result", [str(error)]),
             ("It said", last_lines(error.trace)),
         ]
@@ -97,7 +98,7 @@ def sections_of(failure: pytest.ExceptionInfo[BaseException], test: Path, server
     return [
         ("Sent", show(sent) if sent else []),
         ("The test says", lines),
-        ("But", [*text.splitlines(), *([running] if asked else [])]),
+        ("But", [*(line for line in text.splitlines() if not re.match(WHERE, line)), *([running] if asked else [])]),
     ]
 
 
@@ -230,6 +231,30 @@ def show(data: bytes, at: int | None = None, caret: bool = True) -> list[str]:
     return lines or ["(nothing)"]
 
 
+def called(source: str) -> str:
+    """Leave out the functions and classes without a decorator that nothing in the source uses.
+
+    >>> called("def one():\\n    two()\\n\\ndef two():\\n    pass\\n\\nresult = 1")
+    'result = 1'
+    """
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return source
+    defined = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    kept = [node for node in body if not isinstance(node, defined) or node.decorator_list]
+    for node in kept:  # which grows
+        names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+        kept += [each for each in body if isinstance(each, defined) and each.name in names and each not in kept]
+    lines = source.splitlines()
+    for node in reversed(body):
+        if node not in kept:
+            del lines[node.lineno - 1 : node.end_lineno]
+            while lines[node.lineno - 1 :] and not lines[node.lineno - 1].strip():
+                del lines[node.lineno - 1]
+    return "\n".join(lines)
+
+
 def shortened(source: str) -> list[str]:
     """Return the lines of the source, each cut to WIDTH when it is much longer."""
     lines = source.splitlines()
@@ -237,10 +262,21 @@ def shortened(source: str) -> list[str]:
 
 
 def last_lines(text: str) -> list[str]:
-    """Return the last OUTPUT_LINES lines of a program's output; of the same tracebacks only the first, and a count."""
+    """Return OUTPUT_LINES lines of a program's output: its first tracebacks, as far as they fit, and its last lines.
+
+    Of what is written several times in a row, and of the same tracebacks, only the first is there, and a count.
+    """
     lines = once(text).splitlines()
-    cut = ["…"] if len(lines) > OUTPUT_LINES else []
-    return [*cut, *(line[:500] for line in lines[-OUTPUT_LINES:])]
+    kept: set[int] = set()
+    for first in (number for number, line in enumerate(lines) if line + "\n" == TRACEBACK):
+        rest = range(first + 1, len(lines))
+        last = next((number for number in rest if lines[number][:1] not in ("", " ")), len(lines) - 1)
+        if len(kept) + last - first < OUTPUT_LINES:
+            kept |= {*range(first, last + 1)}
+    for number in reversed(range(len(lines))):
+        kept |= {number} if len(kept) < OUTPUT_LINES else set()
+    cut = [number for number in kept if number and number - 1 not in kept]
+    return [each for number in sorted(kept) for each in (*(["…"] if number in cut else []), lines[number][:500])]
 
 
 def once(text: str) -> str:
@@ -250,6 +286,7 @@ def once(text: str) -> str:
     text = re.sub(
         r"^(?:Exception in callback |handle: |Fatal error: |protocol: |transport: ).*\n", "", text, flags=re.M
     )
+    text = re.sub(r"^(.+\n)(?:\1)+", repeated, text, flags=re.M)
     first, *traces = text.split(TRACEBACK)
     count = Counter(traces)
     parts = [first]
@@ -258,6 +295,11 @@ def once(text: str) -> str:
         if count[trace] > 1:
             parts.append(f"(and the same {count[trace] - 1} times more)\n")
     return "".join(parts)
+
+
+def repeated(lines: re.Match[str]) -> str:
+    """Return the first of lines that are all the same, and a count."""
+    return f"{lines[1]}(and the same line {len(lines[0]) // len(lines[1]) - 1} times more)\n"
 
 
 def compose(sections: Iterable[Section]) -> str:

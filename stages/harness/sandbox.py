@@ -175,10 +175,10 @@ class TooSlow(NoAnswer):
     """The source did not finish in time."""
 
 
-def answer(source: str, folder: Path, seconds: float, memory: int = MEMORY) -> object:
-    """Run Python source in its own process, in the folder, and return what it names `result`, a literal.
+def answer(source: str, folder: Path, seconds: float, memory: int = MEMORY) -> tuple[object, str]:
+    """Run Python source in its own process, in the folder; return what it names `result`, a literal, and its errors.
 
-    Raise NoAnswer when there is no such result.
+    Those are what it wrote to standard error. Raise NoAnswer when there is no such result.
     """
     read, write = os.pipe()
     try:
@@ -201,7 +201,7 @@ def answer(source: str, folder: Path, seconds: float, memory: int = MEMORY) -> o
     if status:
         raise NoAnswer("It raised an exception." if trace else f"It ended with exit status {status}.", trace)
     try:
-        return ast.literal_eval(result.kept.decode())
+        return ast.literal_eval(result.kept.decode()), trace
     except (ValueError, SyntaxError) as error:
         what = "A bytearray, which must be bytes," if b"bytearray(" in result.kept else "No plain data"
         raise NoAnswer(f"{what} came back: {result.kept[:200].decode(errors='replace')}", trace) from error

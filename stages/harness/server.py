@@ -20,6 +20,7 @@ from stages.harness.target import Target
 from stages.harness.wire import Client, Patience
 
 TRIES = 3
+QUIET, QUIET_TRIES = 0.05, 6  # seconds without a word on standard error; how often they are awaited
 COUNTING = Path(__file__).parent / "counting"
 
 
@@ -200,9 +201,17 @@ class Server:
         return self.program is None or self.program.wait(0) is None
 
     def begin_test(self) -> None:
-        """Begin a test: from now on `output`, `errors` and `clients` are those of this test."""
+        """Begin a test: from now on `output`, `errors` and `clients` are those of this test.
+
+        A server that has complained in the test before may still be at it: wait a moment until it is quiet.
+        """
         self.clients = []
         if self.program:
+            written = self.program.errors
+            with written.grown:
+                for _ in range(QUIET_TRIES):
+                    if written.total == self.marks[1] or not written.grown.wait(QUIET):
+                        break
             self.marks = (self.program.output.total, self.program.errors.total)
 
     @property

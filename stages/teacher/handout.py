@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 import shutil
+import textwrap
 from pathlib import Path
 
 from stages.desk.manifest import Row, read, sources
@@ -18,6 +19,20 @@ PACKAGES = ("harness", "desk")  # what students need of the machinery
 NOT_HANDED_OUT = shutil.ignore_patterns("__pycache__", "solution.py")
 LEFT_OUT = {"solution", "setup"}  # tags of cells; `setup` gets the repository, which has the solutions
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!https?:)([^)\s#]+)[^)\s]*\)")  # not of a picture
+WRITTEN = {  # in a page whose server is the reference; a space stands for a line break, too
+    r"(; | \()a handout has only that one\)?": "",
+}
+UNWRITTEN = {  # in a page whose server is not written in the handout: the one in work/ is meant
+    r"This is the reference\. Your own is (`[^`]+`); a handout has only that one\.": "This is your own server, "
+    "when you have written every step. Before that, it may end with a `NotImplementedError`.",
+    r"the reference, `[^`]+`(, in another terminal)?, or (?:with )?your own, (`[^`]+`)": r"your own server, \2\1",
+    **WRITTEN,
+}
+IN_NOTEBOOKS = {  # work/ is there
+    r",? if (there is|you have) \w+[,;] otherwise (on )?the reference[,;] (and )?its last line says (so|which)": "",
+}
+FINAL = re.compile(r"\bfinal/|\]\([^)]*final-tour")
+ELSEWHERE = "*The complete server, `final/`, and its tour are in the course's repository, not in this handout.*"
 NEEDED = ("pytest", "pytest-timeout", "redis", "jupyter", "nbval", "matplotlib")
 
 README = """# {title}
@@ -48,7 +63,8 @@ itself.
 
 ```
 python3 -m stages check {stage:02}       which steps have passed, what is wrong, and where to read on
-python3 -m stages check --watch  the same, whenever you save a file in work/
+python3 -m stages check {stage:02} -x    only the first check that fails: takes seconds, while much is not written yet
+python3 -m stages check --watch  the whole check, whenever you save a file in work/
 python3 -m stages hint {stage:02}        one more hint each time
 ```
 
@@ -57,8 +73,8 @@ steps and the points of each; the checks of a step share its points. You need no
 
 ## Hand in
 
-The folder `work/`, as a zip file: `python3 -m zipfile -c work.zip work/`. Do not hand in tests: you are graded
-with the original ones.
+The folder `work/`, as a zip file: `python3 -m zipfile -c work.zip work/`. It may have a `__pycache__`,
+which is not looked at. Do not hand in tests: you are graded with the original ones.
 """
 
 
@@ -126,6 +142,8 @@ def lay_out(stage: int, folder: Path, chain: bool) -> None:
     (folder / "README.md").write_text(readme(stage, has_work=(folder / "work").exists()))
     for page in folder.rglob("*.md"):
         page.write_text(unlinked(page.read_text(), page.parent))
+    for page in desk.rglob("README.md"):
+        page.write_text(about_servers(page.read_text(), page.parent))
 
 
 def copy_notebook(name: str, folder: Path) -> None:
@@ -139,13 +157,37 @@ def copy_notebook(name: str, folder: Path) -> None:
         if cell["cell_type"] == "code":  # nearly all outputs come from running the solution
             cell |= {"outputs": [], "execution_count": None}
         else:
-            cell["source"] = unlinked("".join(cell["source"]), folder).splitlines(keepends=True)
+            text = reworded("".join(cell["source"]), IN_NOTEBOOKS)
+            cell["source"] = unlinked(text, folder).splitlines(keepends=True)
     (folder / name).write_text(json.dumps(book, indent=1, ensure_ascii=False) + "\n")
 
 
 def unlinked(text: str, folder: Path) -> str:
-    """Leave only the text of each link to a file that the handout does not have."""
-    return LINK.sub(lambda link: link[0] if (folder / link[2]).exists() else link[1], text)
+    """Leave only the text of each link to a file that the handout does not have; say where final/ is, if need be."""
+    more = f"\n\n{ELSEWHERE}\n" if FINAL.search(text) else ""
+    kept = LINK.sub(lambda link: link[0] if (folder / link[2]).exists() else link[1], text)
+    return kept.rstrip("\n") + more if more else kept
+
+
+def about_servers(text: str, folder: Path) -> str:
+    """Return a stage's page, with the learner's own server in place of one that the handout has without its bodies."""
+    if not any("raise NotImplementedError" in each for each in sources(folder).values()):
+        return reworded(text, WRITTEN)
+    return reworded(text, UNWRITTEN).replace(f"stages/{folder.name}/server.py", "work/server.py")
+
+
+def reworded(text: str, phrases: dict[str, str]) -> str:
+    """Replace each phrase, a regular expression; a space in it is any white space. Fill the paragraphs that change."""
+    paragraphs = text.split("\n\n")
+    for number, paragraph in enumerate(paragraphs):
+        new = paragraph
+        for phrase, other in phrases.items():
+            new = re.sub(phrase.replace(" ", r"\s+"), other, new)
+        if new != paragraph:
+            new = re.sub(r"`[^`]+`", lambda code: "\0".join(code[0].split()), new)  # is not cut
+            new = textwrap.fill(new, 120, break_long_words=False, break_on_hyphens=False).replace("\0", " ")
+            paragraphs[number] = new
+    return "\n\n".join(paragraphs)
 
 
 def readme(stage: int, has_work: bool) -> str:

@@ -94,6 +94,13 @@ def test_a_comment_is_wrapped_as_a_paragraph_and_an_example_is_not() -> None:
     assert narrow(example) == example
 
 
+def test_a_line_of_an_item_begins_below_the_first_also_when_the_list_is_wrapped() -> None:
+    words = "word " * 18
+    text = f'def f():\n    """Return\n\n    - {words}one {words[:-1]}\n      two\n    - None.\n    """'
+    items = f"    - {words}one\n      {words}two\n    - None."
+    assert narrow(text) == f'def f():\n    """Return\n\n{items}\n    """'
+
+
 # Their code is the stage's code
 
 

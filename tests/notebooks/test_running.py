@@ -17,7 +17,7 @@ import pytest
 
 from stages.desk import starter
 from stages.desk.manifest import sources
-from stages.harness.course import COURSE, stage_folder
+from stages.harness.course import COURSE, NEW_FILE, STAGES, stage_folder
 from stages.teacher import handout
 from tests.support.machine import within
 from tests.support.notebook import (
@@ -221,6 +221,17 @@ def test_the_notebook_of_a_handout_runs_on_a_complete_work(
                 assert "check" not in cell.tags or "checking work/" in running.run(cell.text).text, cell.text
 
 
+@pytest.mark.parametrize("stage", [4, *(pytest.param(stage, marks=pytest.mark.slow) for stage in STAGES if stage != 4)])
+def test_pytest_runs_the_notebook_of_a_handout_on_its_work(stage: int, tmp_path: Path) -> None:
+    """The exercises, which have no solutions there, are replaced by what is in work/; no `--target` is needed."""
+    path = handed_out_with(sources(stage_folder(stage)), stage, tmp_path)
+    run_pytest(path, "--nbval-lax", "-m", "not slow", root=tmp_path)
+    missing = tmp_path / "work" / NEW_FILE[stage]
+    missing.rename(missing.with_suffix(".txt"))
+    done = pytest_on(path, "--nbval-lax", "--target=reference", root=tmp_path)
+    assert done.returncode and "work/ has no stage" in done.stderr, "the starter is no reference"
+
+
 @pytest.mark.parametrize("stage", [4, 6])
 def test_a_first_look_in_a_handout_says_that_work_is_unfinished(stage: int, tmp_path: Path) -> None:
     path = handed_out_with(starter.starter(stage), stage, tmp_path)
@@ -270,13 +281,18 @@ def test_the_first_experiment_on_a_starter_says_that_it_is_not_finished(path: Pa
     assert not ran.error and "not finished" in ran.text, ran.text
 
 
-def run_pytest(path: Path, *options: str) -> None:
-    """Run pytest on a notebook, without a network. All its cells must pass."""
-    done = subprocess.run(
+def run_pytest(path: Path, *options: str, root: Path = ROOT) -> None:
+    """Run pytest on a notebook. All its cells must pass."""
+    done = pytest_on(path, *options, root=root)
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+
+
+def pytest_on(path: Path, *options: str, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run pytest on a notebook, without a network, in the repository or in a handout; return how it ended."""
+    return subprocess.run(
         [sys.executable, "-m", "pytest", str(path), *options, "-q", "-p", "no:cacheprovider", "-p", "no:xdist"],
-        cwd=ROOT,
+        cwd=root,
         env={**os.environ, "PYTHONPATH": str(ROOT / "tests" / "support" / "offline")},
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]

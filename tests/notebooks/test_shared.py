@@ -127,6 +127,16 @@ def test_the_body_of_the_stage_before_is_not_written_yet(tmp_path: Path) -> None
         assert running.run(use).text.startswith("checking work/server.py: Connection.data_received\n")
 
 
+@pytest.mark.parametrize("other", ["", "return reply"])
+def test_another_function_of_the_same_name_is_passed_over(other: str, tmp_path: Path) -> None:
+    """In stage 09 the client may have a function `discard`, in a module that comes first."""
+    (tmp_path / "client.py").write_text(f"def discard(reply):\n    'Drop a reply.'\n    {other}\n")
+    (tmp_path / "transactions.py").write_text("def discard(db, *, client):\n    return 'OK'\n")
+    with kernel(9, target=str(tmp_path)) as running:
+        running.run(IMPORTED.format(stage=8) + "def discard(db, *, client): raise NotImplementedError")
+        assert running.run("use_yours(discard)").text == "checking work/transactions.py: discard\n"
+
+
 def test_an_old_body_that_has_moved_is_not_written_yet(tmp_path: Path) -> None:
     """In the starter of stage 06 `Engine.execute` has the body of `Server.execute`, and `set_` that of stage 04."""
     starter.write(starter.starter(6), tmp_path)

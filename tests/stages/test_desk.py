@@ -136,7 +136,10 @@ def test_road_and_hint_use_the_outcome_of_check(stages_copy: StagesCopy) -> None
     assert "step  2  failed       Connection.connection_lost\n               first  test_it_is_blue\n" in said
     assert "step  3  not yet      Server.stop\n" in said and "Stage 01: 1 of 5 steps, 40 of 100 points\n" in said
     assert "1 of 5 steps" in stages_copy.desk()[1]
-    assert "test_it_is_blue: The server is blue.\n\nHint 1 of 1:\n    Paint it." in stages_copy.desk("hint", "01")[1]
+    assert (
+        "test_it_is_blue: The server is blue.\n\nHint 1 of 1 (shown before):\n    Paint it."
+        in stages_copy.desk("hint", "01")[1]
+    )
     with (stages_copy.work / "server.py").open("a") as file:
         file.write('\ncolour = "blue"\n')
     assert stages_copy.desk("check", "01")[0] == 0
@@ -197,7 +200,8 @@ def test_each_call_of_hint_shows_one_hint_more(stages_copy: StagesCopy) -> None:
     first, second, third = (stages_copy.desk("hint", "01", "it_has_a_server")[1] for _ in range(3))
     assert "Hint 1 of 2:\n    First hint." in first and "Last hint" not in first
     assert "First hint." in second and "Hint 2 of 2:\n    Last hint,\n    in two lines." in second
-    assert third == second and "no more hints" in third
+    assert "Hint 1 of 2 (shown before):\n    First hint." in second
+    assert third == second.replace("2 of 2:", "2 of 2 (shown before):") and "no more hints" in third
 
 
 def test_the_first_hint_after_a_check_is_one_that_the_check_has_not_shown(stages_copy: StagesCopy) -> None:
@@ -206,7 +210,37 @@ def test_the_first_hint_after_a_check_is_one_that_the_check_has_not_shown(stages
     stages_copy.desk("start", "01")
     said = stages_copy.desk("check", "01")[1]
     assert "First hint." in said and "Last hint" not in said
-    assert "Hint 2 of 2:\n    Last hint,\n    in two lines." in stages_copy.desk("hint", "01")[1]
+    said = stages_copy.desk("hint", "01")[1]
+    assert "Hint 1 of 2 (shown before):" in said and "Hint 2 of 2:\n    Last hint,\n    in two lines." in said
+
+
+@pytest.mark.parametrize("part", [["-x"], ["-k", "has_a_server"]])
+def test_hint_speaks_of_what_failed_last_also_in_a_part_of_the_checkpoint(
+    part: list[str], stages_copy: StagesCopy
+) -> None:
+    checkpoint = CHECKPOINT.replace("import server; result = 1", "import server; result = server.size")
+    (stages_copy.folder / "stages/01-echo-server/test_checkpoint.py").write_text(checkpoint)
+    stages_copy.desk("start", "01")
+    server = stages_copy.work / "server.py"
+    server.write_text("size = 1\n")
+    assert "first  test_it_is_blue" in stages_copy.desk("check", "01")[1]
+    server.write_text("size = 2\n")
+    said = stages_copy.desk("check", "01", *part)[1]
+    assert "`hint` speaks of what failed here" in said and "step  1" not in said
+    assert "test_it_has_a_server: There is a server.\n\nHint 1 of 2 (shown" in stages_copy.desk("hint", "01")[1]
+    assert "1 of 5 steps" in stages_copy.desk()[1]
+    server.write_text("size = 1\n")
+    stages_copy.desk("check", "01", "-k", "has_a_server")
+    assert "test_it_is_blue: " in stages_copy.desk("hint", "01")[1]
+
+
+def test_a_long_check_that_fails_says_how_to_stop_at_the_first_failure(stages_copy: StagesCopy) -> None:
+    stages_copy.desk("start", "01")
+    for long, named in ((0, True), (100, False)):
+        path = stages_copy.folder / "stages/desk/check.py"
+        path.write_text(re.sub(r"^LONG = \d+", f"LONG = {long}", path.read_text(), flags=re.M))
+        (stages_copy.folder / "stages/01-echo-server/test_checkpoint.py").write_text(CHECKPOINT)
+        assert stages_copy.desk("check", "01")[1].endswith("python3 -m stages check 01 -x\n") == named
 
 
 def test_hint_for_an_unknown_check_lists_the_checks(stages_copy: StagesCopy) -> None:
@@ -277,9 +311,9 @@ def test_only_the_outcome_of_a_whole_checkpoint_is_stored(stages_copy: StagesCop
     stages_copy.desk("start", "01")
     (stages_copy.work / "server.py").write_text("colour = 'red'\n")
     (stages_copy.folder / "stages" / "01-echo-server" / "test_checkpoint.py").write_text(CHECKPOINT)
-    assert "is not stored" in stages_copy.desk("check", "01", "-x")[1]
+    assert "This was not the whole checkpoint" in stages_copy.desk("check", "01", "-x")[1]
     assert "begun, not checked" in stages_copy.desk()[1]
-    assert "is not stored" not in stages_copy.desk("check", "01", "-q")[1]
+    assert "not the whole" not in stages_copy.desk("check", "01", "-q")[1]
     assert "1 of 5 steps" in stages_copy.desk()[1]
 
 

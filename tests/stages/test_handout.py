@@ -95,6 +95,7 @@ def test_it_has_the_task_and_nothing_of_later_stages(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "notebooks").glob("*.ipynb")) == ["03-writer.ipynb"]
     readme = (tmp_path / "README.md").read_text()
     assert "You can get 100 points" in readme and "`encode`" in readme and "## Hand in" in readme
+    assert "python3 -m stages check 03 -x" in readme
 
 
 def test_its_notebook_has_no_solutions_and_no_outputs(tmp_path: Path) -> None:
@@ -127,6 +128,25 @@ def test_every_link_in_it_leads_to_a_file_that_it_has(stage: int, chain: bool, t
     assert len(links) > 3
     dead = [(page.name, link) for page, link in links if not (page.parent / link).exists()]
     assert dead == []
+
+
+@each_kind
+@each_stage
+def test_its_pages_name_servers_that_are_written_and_say_what_is_elsewhere(
+    stage: int, chain: bool, tmp_path: Path
+) -> None:
+    handout.lay_out(stage, tmp_path, chain)
+    for page in (tmp_path / "stages").glob("*/README.md"):
+        text, unwritten = page.read_text(), chain or page.parent.name == stage_folder(stage).name
+        assert not re.search(r"a\s+handout\s+has\s+only", text)
+        assert (f"stages/{page.parent.name}/server.py" in text) == (not unwritten)
+        assert "python3 work/server.py" in text, text
+        assert not unwritten or not re.search(r"[Tt]his is the reference|(Start|With)\s+the\s+reference", text)
+    cells = json.loads((tmp_path / f"notebooks/{stage_folder(stage).name}.ipynb").read_text())["cells"]
+    texts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+    assert not any(re.search(r"otherwise\s+(on\s+)?the\s+reference", text) for text in texts)
+    for text in (*texts, (tmp_path / f"stages/{stage_folder(stage).name}/README.md").read_text()):
+        assert "`final/`, and its tour are in the course's repository" in text or "final/" not in text
 
 
 @each_stage
@@ -177,6 +197,16 @@ def test_its_desk_leads_from_the_starter_to_handing_in(tmp_path: Path) -> None:
     assert "this is what you hand in" in desk()
     assert "+from reader import" in desk("diff", "01", "02")
     assert "grade" not in desk("--help") and "handout" not in desk("--help")
+
+
+def test_its_diff_shows_no_body_of_the_stage_before_as_new(tmp_path: Path) -> None:
+    """In the handout what grows in the last stage has its old body, and the learner may have passed its checks."""
+    handout.lay_out(9, tmp_path, chain=False)
+    (tmp_path / ".progress.json").write_text(json.dumps({"09": {"passed": 9, "checks": 9}}))
+    command = [sys.executable, "-B", "-m", "stages", "diff", "08", "09"]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
+    assert "+    def touch" in said and "+        raise NotImplementedError" in said
+    assert not re.search("^- +raise NotImplementedError", said, re.M)
 
 
 def test_in_a_chain_students_continue_with_their_own_work(tmp_path: Path) -> None:

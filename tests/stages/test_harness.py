@@ -88,6 +88,10 @@ MODULES = """
 
     def broken(x):
         raise RuntimeError("what the learner sees")
+
+    def complain():
+        print("process 7 has failed", file=__import__("sys").stderr)
+        return 1
     """
 
 MODULE_TESTS = '''
@@ -114,6 +118,14 @@ MODULE_TESTS = '''
     def test_raises(modules):
         """It raises."""
         modules.check("import good\\nresult = good.broken(1)", 1)
+
+    def test_complains(modules):
+        """It says on standard error what is wrong.
+
+        A hint.
+        """
+        functions = "def unused():\\n    return 1\\n\\ndef used():\\n    return good.complain()\\n\\n"
+        modules.check(f"import good\\n{functions}result = used()", 2)
 
     def test_missing(modules):
         """It is missing.
@@ -268,6 +280,17 @@ Run it again:
     pytest 03-trial/test_checkpoint.py::test_wrong --seed=7 --target="""
     assert on_modules.reports["test_wrong"].startswith(expected)
     assert on_modules.properties["test_wrong"]["points"] == "3"
+
+
+def test_a_wrong_result_is_shown_with_what_the_code_said_and_without_what_it_did_not_use(on_modules: Run) -> None:
+    said = on_modules.reports["test_complains"]
+    assert "\n\nYour code wrote to standard error:\n    process 7 has failed\n\nHint:" in said
+    assert "    import good\n    def used():" in said and "unused" not in said
+    assert "standard error" not in on_modules.reports["test_wrong"]
+
+
+def test_a_report_has_no_lines_of_pytest_about_the_parts_of_an_assertion(on_modules: Run) -> None:
+    assert " where " not in on_modules.reports["test_a_plain_assert"]
     assert on_modules.properties["test_right"]["points"] == "1"
 
 
@@ -483,6 +506,32 @@ def test_a_report_says_what_a_server_did(on_servers: Run, name: str, said: str, 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process adopt its orphans' children")
+def test_what_a_server_says_late_is_not_taken_for_the_next_test(tmp_path: Path) -> None:
+    """It goes on complaining after the test in which it has begun to."""
+    complaining = """
+        elif b"complain" in data:
+            complain = lambda: print("a complaint", file=sys.stderr, flush=True)
+            complain()
+            threading.Timer(0.01, complain).start()
+            connection.sendall(b"+OK\\r\\n")
+        elif b"PING" in data:"""
+    server = SERVER.replace('\n        elif b"PING" in data:', complaining)
+    target = write(tmp_path / "target", writer="encode = None", server=server)
+    checkpoint = """
+        from stages.harness import server
+        server.QUIET = 1
+
+        def test_first(client):
+            client.check(b"complain", b"+OK\\r\\n")
+
+        def test_second(client):
+            client.check(b"wrong", b"+OK\\r\\n")
+        """
+    said = run(tmp_path, checkpoint, str(target))
+    assert said.outcomes == {"test_first": "passed", "test_second": "failure"}
+    assert "a complaint" not in said.reports["test_second"]
+
+
 def test_nothing_that_a_server_started_outlives_it(on_servers: Run) -> None:
     """A child that left the session and group of its parent is killed with the server."""
     pid = int(on_servers.properties["test_escape"]["pid"].strip(":\\r\n"))
@@ -797,8 +846,22 @@ def test_the_same_traceback_is_shown_once_and_without_the_frames_of_asyncio(tmp_
         "ZeroDivisionError: division by zero",
         "(and the same 2 times more)",
     ]
+    assert report.last_lines(25 * "socket.send() raised exception.\n" + "end\n") == [
+        "socket.send() raised exception.",
+        "(and the same line 24 times more)",
+        "end",
+    ]
     assert report.raised(trace) == "ZeroDivisionError: Connection.send"
     assert report.raised("all is well") == ""
+
+
+def test_of_long_output_the_first_traceback_and_the_last_lines_are_shown() -> None:
+    lines = [f"line {number}" for number in range(100)]
+    trace = TRACE[TRACE.index("Traceback") :].splitlines()
+    said = report.last_lines("\n".join([*lines, *trace, *lines]))
+    kept = report.last_lines("\n".join(trace))
+    assert said == ["…", *kept, "…", *lines[len(kept) - report.OUTPUT_LINES :]]
+    assert report.last_lines("\n".join(lines)) == ["…", *lines[-report.OUTPUT_LINES :]]
 
 
 def test_a_syntax_error_is_named_by_its_own_file_and_line() -> None:

@@ -33,7 +33,7 @@ def narrow(source: str) -> str:
 
 
 def narrow_docstring(lines: list[str]) -> list[str]:
-    """Wrap the paragraphs of a docstring that are too wide; a list or a table line by line, and no example."""
+    """Wrap the paragraphs of a docstring that are too wide; a list by its items, a table by its lines, no example."""
     wrapped: list[str] = []
     for apart, group in itertools.groupby(lines, lambda line: line.strip() in ("", QUOTES)):
         paragraph = list(group)
@@ -41,10 +41,27 @@ def narrow_docstring(lines: list[str]) -> list[str]:
         if apart or not wide or any(re.match(r" *>>> ", line) for line in paragraph):
             wrapped += paragraph
         elif any(re.match(r" *[-*|] ", line) for line in paragraph):
-            wrapped += [part for line in paragraph for part in wrap(line)]
+            wrapped += [part for item in items(paragraph) for part in wrap_item(item)]
         else:
             wrapped += wrap(indent_of(paragraph[0]) + " ".join(map(str.strip, paragraph)))
     return wrapped
+
+
+def items(paragraph: list[str]) -> list[str]:
+    """Return each item of a list in one line: a line that is indented deeper than the `-` continues the item."""
+    found: list[str] = []
+    for line in paragraph:
+        if found and re.match(r" *[-*] ", found[-1]) and len(indent_of(line)) > len(indent_of(found[-1])):
+            found[-1] += " " + line.strip()
+        else:
+            found.append(line)
+    return found
+
+
+def wrap_item(line: str) -> list[str]:
+    """Break an item of a list into lines that begin below its text; any other line as `wrap` does."""
+    mark = re.match(r" *[-*] ", line)
+    return wrap(line, " " * len(mark[0])) if mark else wrap(line)
 
 
 def narrow_comments(lines: list[str]) -> Iterator[str]:
