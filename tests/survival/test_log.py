@@ -389,7 +389,7 @@ for data in literal_eval(path.with_name("variants").read_text()):
 def by_stage(tmp_path: Path, variants: list[bytes]) -> list[tuple[int | str, list[list[bytes]]]]:
     """What stage 05 loads from each of these logs: how much of it is whole, or its complaint; and what it applied."""
     (tmp_path / "variants").write_text(repr(variants))
-    found: Any = answer(STAGE.format(path=str(tmp_path / "log")), stage_folder(5), 60)
+    found: Any = answer(STAGE.format(path=str(tmp_path / "log")), stage_folder(5), 60)[0]
     return list(found)
 
 
