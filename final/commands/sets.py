@@ -195,7 +195,7 @@ def pop_one(db: Store, key: bytes, held: Set) -> bytes:
 def log_popped(db: Store, key: bytes, popped: Set, emptied: bool) -> None:
     """Log an SREM for each member that SPOP removed, or DEL if the set is `emptied`, and publish one event."""
     first, *others = [(b"DEL", key)] if emptied else [(b"SREM", key, member) for member in popped]
-    db.changed(key, log=first, count=len(popped) - len(others))
+    db.changed(key, log=first, count=len(popped) - len(others))  # each of the others counts itself
     for record in others:
         db.changed(key, log=record, event=NO_EVENT)
 

@@ -33,12 +33,15 @@ def alone(data: bytes) -> list[bytes] | None:
     return args if [*map(LENGTHS.get, pieces[1:-1:2])] == [*map(len, args)] else None
 
 
-def take_long(found: list[list[bytes]], data: bytes) -> int:
-    """Do what `split_into` does, but only from the first short request on; those before are read by `long_request`."""
+def take(found: list[list[bytes]], data: bytes) -> int:
+    """Add the complete requests at the start of `data` to `found`; return how many bytes they take.
+
+    Long ones are read one by one; from the first short one on, all that follow are split at once.
+    """
     taken = 0
     while taken < len(data):
-        if data.find(NEXT, taken, taken + LONG) >= 0:
-            return taken + split_into(found, data[taken:])
+        if len(data) - taken <= LONG or data.find(NEXT, taken, taken + LONG) >= 0:
+            return taken + split_into(found, data[taken:])  # with nothing taken so far, that is no copy
         args, end = long_request(data, taken)
         if end == taken:
             break
@@ -76,7 +79,7 @@ def long_request(data: bytes, start: int) -> tuple[list[bytes], int]:
 
 
 def split_into(found: list[list[bytes]], data: bytes) -> int:
-    """Add the complete requests at the start of `data` to `found`; return how many bytes they take.
+    """Do what `take` does, for short requests.
 
     Split at CRLF, every second piece of `*2 $3 GET $1 k` is an argument, and the piece before it says its length.
     If that does not match, because an argument contains CRLF or is incomplete, or this is not RESP, the rest is not

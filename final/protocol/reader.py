@@ -5,7 +5,7 @@ from operator import eq
 from .inline import split_inline
 from .large_argument import LargeArgument, may_begin
 from .numeric import parse_integer
-from .plain_requests import LENGTHS, LONG, NEXT, alone, split_into, take_long
+from .plain_requests import LENGTHS, alone, take
 
 MAX_LINE = 64 * 1024  # bytes in a header or an inline request (PROTO_INLINE_MAX_SIZE)
 MAX_ARGS = 2**31 - 1  # arguments in one request
@@ -150,13 +150,12 @@ class Reader:
         return args
 
     def _split(self, data: bytes) -> int:
-        """Move the complete requests at the start of `data` to `ready`, a fast way; return how many bytes they take.
+        """Move the complete requests at the start of `data` to `ready`, the fast way; return how many bytes they take.
 
         It is tried once for each `feed`, so the work stays linear. What it cannot take is left to `next`.
         """
         found: list[list[bytes]] = []
-        short = len(data) <= LONG or data.find(NEXT, 0, LONG) >= 0
-        taken = split_into(found, data) if short else take_long(found, data)
+        taken = take(found, data)
         found.reverse()
         self.ready = found
         return taken
