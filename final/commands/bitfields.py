@@ -15,6 +15,7 @@ from .bitmaps import padded, parse_offset, part
 from .strings import STRING, keep_raw
 
 GROUP = Group("bitmap", "@bitmap", "$")
+MOST = 2**63 - 1  # an int64_t
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class Field:
         if self.overflow == b"fail":
             return None
         if self.overflow == b"sat":
-            return low if number < low else high
+            wraps = self.action == b"set" and self.width < 64 and high - number > MOST  # in Redis, which subtracts so
+            return low if number < low and not wraps else high
         return (number - low) % (1 << self.width) + low
 
 

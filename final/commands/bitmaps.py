@@ -167,10 +167,7 @@ def bitop(engine: Engine, db: Store, operation: bytes, destination: bytes, key: 
     length = max(map(len, values))
     numbers = [int.from_bytes(value, "little") for value in values]  # the first byte is the lowest: no padding needed
     result = numbers[0] ^ ((1 << 8 * length) - 1) if name == b"not" else reduce(BINARY[name], numbers)
+    db.put_result(destination, result.to_bytes(length, "little"), event="set")
     if length:
-        db.put(destination, result.to_bytes(length, "little"))
         keep_raw(db, destination)
-        db.changed(destination, event="set")
-    elif db.delete(destination):
-        db.changed(destination, event="del")
     return length

@@ -159,6 +159,7 @@ def test_any_sequence_has_the_same_replies_log_and_data(pair: Pair, kind: str) -
     @settings(max_examples=EXAMPLES, deadline=None)
     @given(SEQUENCES[kind])
     @example([line.split() for line in BOTH_LOOKED_UP])
+    @example([line.split() for line in (b"SET b x PXAT 1000", b"BITOP AND b a")])  # which does not look at `b`
     def holds(requests: list[list[bytes]]) -> None:
         pair.clear()
         compare_replies(pair, requests)
