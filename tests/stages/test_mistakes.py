@@ -2,7 +2,8 @@
 
 A mistake is a patch on a stage's reference, `mistakes/NN-…/NAME.patch`. Its first line describes the mistake as a
 learner would, and names the check that must fail first; the second line is a text that the report must contain. A third
-line may name checks that are left out, as they fail before that one if the machine is busy.
+line may name checks that are left out, as they fail before that one by chance: with some random data, or if the machine
+is busy.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from tests.tools.terminal import PROMPT, Shell
 BLOCK = re.compile(r"^```console\n(.*?)^```", flags=re.M | re.S)
 DEFAULT = "6379"
 PORTS = re.compile(r"(?<![\w.])(?:6379|638\d|700\d)\b")
-NOTICE = re.compile(r"\[\d+\](?:[-+ ] .*| \d+)\n", flags=re.M)  # of the shell, about a job
+NOTICE = re.compile(r"(?:\[\d+\](?:[-+ ] .*| \d+)|\(wd now: .*\))\n", flags=re.M)  # of the shell, about a job
 # As python3, redis-cli and redis-server, with the default port. redis-cli waits until its servers have loaded data;
 # a primary does not wait five seconds for more replicas; a cluster's second port is a free one.
 HURRY = "--repl-diskless-sync-delay 0"

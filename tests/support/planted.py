@@ -18,7 +18,7 @@ class Mistake:
     what: str
     check: str
     report: str
-    sooner: tuple[str, ...] = ()  # checks before it that find the mistake if the machine is busy
+    sooner: tuple[str, ...] = ()  # checks before it that find the mistake by chance
 
 
 def read(patch: Path) -> Mistake:
