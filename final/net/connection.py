@@ -53,7 +53,7 @@ class Connection(Reading):
         self.connections = connections
         self.client.hang_up, self.client.resume = self.hang_up, self.unpause
         self.client.wake = partial(iteration.send_soon, self)
-        self.reader = new_reader(engine.options.proto_max_bulk_len)
+        self.reader = new_reader(lambda: engine.options.proto_max_bulk_len)
         self.reader.trusted = not self.client.auth_required
         self.state: State = READY
         self.timer: asyncio.TimerHandle | None = None  # calls the function that ends the state BLOCKED or PAUSED

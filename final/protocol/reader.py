@@ -1,5 +1,6 @@
 """The reader: bytes in, requests out. It knows RESP and its limits, but not where the bytes come from."""
 
+from collections.abc import Callable
 from operator import eq
 
 from .inline import split_inline
@@ -36,8 +37,8 @@ class Reader:
     [b'PING']
     """
 
-    def __init__(self, max_bulk: int = MAX_BULK) -> None:
-        self.max_bulk = max_bulk  # bytes in one argument
+    def __init__(self, max_bulk: Callable[[], int] = lambda: MAX_BULK) -> None:
+        self.max_bulk = max_bulk  # returns how many bytes one argument may have: CONFIG SET may change it
         self.trusted = True  # the client has authenticated, or need not: it may send large requests
         self.ready: list[list[bytes]] = []  # complete requests, the next one last; callers may pop them
         self._unsplit = False  # bytes have come since the last `_split`
@@ -185,10 +186,10 @@ class Reader:
         The number in its header stays in `self._length`, so that it is read only once. A large argument is made and
         filled while it is incomplete; then `_length` is the number of bytes that are missing.
         Raises ProtocolError when `$` is missing, `Protocol error: expected '$', got 'x'`, and when the length is
-        negative or above `max_bulk`, `Protocol error: invalid bulk length`.
+        negative or above `max_bulk()`, `Protocol error: invalid bulk length`.
         """
         if self._length is None:
-            length = self._read_header(b"$", self.max_bulk, "bulk count", "bulk length")
+            length = self._read_header(b"$", self.max_bulk(), "bulk count", "bulk length")
             if length is None:
                 return None
             if length < 0:

@@ -79,16 +79,16 @@ def both(data: bytes, chunks: list[bytes], trusted: bool = True) -> None:
     """Check that both readers read the same."""
     from final.protocol.hiredis_reader import HiredisReader
 
-    expected = [*read(Reader(MEMORY), chunks, trusted)]
-    assert [*read(HiredisReader(MEMORY), chunks, trusted)] == expected, (data, chunks)
+    expected = [*read(Reader(lambda: MEMORY), chunks, trusted)]
+    assert [*read(HiredisReader(lambda: MEMORY), chunks, trusted)] == expected, (data, chunks)
 
 
 def test_a_request_that_is_read_alone_is_read_the_same_by_the_rest_of_the_reader() -> None:
     for first in [b"", *PLAIN, *ODD]:
         for last in [*PLAIN, *ODD, PLAIN[0] + b"x"]:
-            data, reader = first + last, Reader(MEMORY)
+            data, reader = first + last, Reader(lambda: MEMORY)
             alone = reader.only(data)
-            assert alone is None or [*read(Reader(MEMORY), [data], True)] == [alone, (0, 0)]
+            assert alone is None or [*read(Reader(lambda: MEMORY), [data], True)] == [alone, (0, 0)]
             reader.feed(first)
             assert reader.only(last) is None or not (reader.held or reader.ready)
     assert all(Reader().only(each) for each in PLAIN)
@@ -96,7 +96,7 @@ def test_a_request_that_is_read_alone_is_read_the_same_by_the_rest_of_the_reader
 
 def made_of(chunks: list[bytes]) -> list[object]:
     """What a reader makes of chunks: requests, and an error or how much it holds and awaits at the end."""
-    found: list[object] = [(0, 0), *read(Reader(MEMORY), chunks, True)]
+    found: list[object] = [(0, 0), *read(Reader(lambda: MEMORY), chunks, True)]
     return [*(each for each in found[:-1] if type(each) is list), found[-1]]
 
 
@@ -120,7 +120,7 @@ def test_what_is_read_from_header_to_header_is_read_the_same_byte_by_byte(
         patch.setattr(plain_requests, "ALONE", long)
         patch.setattr(plain_requests, "LONG", long)
         assert made_of(cut(data, seed, longest)) == expected
-        alone = Reader(MEMORY).only(data)
+        alone = Reader(lambda: MEMORY).only(data)
     assert alone is None or expected == [alone, (0, 0)]
 
 
@@ -165,11 +165,11 @@ def in_place(reader: Reader, chunks: list[bytes], trusted: bool, large: int) -> 
 
 
 def readers() -> Iterator[Reader]:
-    yield Reader(MEMORY)
+    yield Reader(lambda: MEMORY)
     if INSTALLED:
         from final.protocol.hiredis_reader import HiredisReader
 
-        yield HiredisReader(MEMORY)
+        yield HiredisReader(lambda: MEMORY)
 
 
 @needs_ctypes
@@ -181,7 +181,7 @@ def test_a_large_argument_is_read_like_others_wherever_its_chunks_end() -> None:
     )  # fmt: skip
     def holds(pieces: list[bytes], seed: int, longest: int, trusted: bool) -> None:
         chunks = cut(b"".join(pieces)[:10_000], seed, longest)
-        expected = in_place(Reader(MEMORY), chunks, trusted, sys.maxsize)
+        expected = in_place(Reader(lambda: MEMORY), chunks, trusted, sys.maxsize)
         for reader in readers():
             assert in_place(reader, chunks, trusted, LARGE) == expected
 
@@ -195,7 +195,7 @@ def test_a_large_argument_is_read_like_others_if_it_comes_in_three_chunks() -> N
         for first in range(len(PLAIN[0]), len(PLAIN[0]) + len(each)):
             for second in (first + 1, first + 10, len(data) - len(PLAIN[1]) - 2, len(data) - len(PLAIN[1])):
                 chunks = [data[:first], data[first:second], data[max(first, second) :]]
-                expected = in_place(Reader(MEMORY), chunks, True, sys.maxsize)
+                expected = in_place(Reader(lambda: MEMORY), chunks, True, sys.maxsize)
                 for reader in readers():
                     assert in_place(reader, chunks, True, LARGE) == expected, chunks
 

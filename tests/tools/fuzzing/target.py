@@ -62,7 +62,7 @@ class Session:
 
     def connect(self) -> Visitor:
         """Connect another client."""
-        visitor = Visitor(self.peer.connect(), Reader(self.engine.options.proto_max_bulk_len))
+        visitor = Visitor(self.peer.connect(), Reader(lambda: self.engine.options.proto_max_bulk_len))
         visitor.client.deliver = lambda value: self.deliver(visitor, value)
         return visitor
 
