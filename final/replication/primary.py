@@ -16,7 +16,7 @@ from .full_sync import FullSync, FullSyncNeeds
 
 NO_ID = "0" * 40
 SECOND = 1000  # milliseconds
-PING = encode_request([b"PING"])
+PING = encode_request([b"ping"])  # in small letters, as Redis writes it
 GETACK = encode_request([b"REPLCONF", b"GETACK", b"*"])
 
 

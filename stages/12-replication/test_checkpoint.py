@@ -27,7 +27,7 @@ OK, PONG, QUEUED = b"+OK\r\n", b"+PONG\r\n", b"+QUEUED\r\n"
 PING = request("PING")
 MIB = 1 << 20
 GETACK = [b"REPLCONF", b"GETACK", b"*"]
-QUIET = ([b"PING"], [b"SELECT", b"0"], GETACK)  # a primary may send these at any time
+QUIET = ([b"PING"], [b"ping"], [b"SELECT", b"0"], GETACK)  # a primary may send these at any time; Redis sends `ping`
 
 
 # What a replica reads: a snapshot, in all forms that Redis writes

@@ -367,7 +367,7 @@ def test_a_ping_is_sent_now_and_then_and_counts() -> None:
     for _ in range(20):
         peer.now += 1000
         peer.engine.primary.tick()
-    assert replica.stream() == [[b"PING"], [b"PING"]]
+    assert replica.stream() == [[b"ping"], [b"ping"]]
     assert peer.engine.primary.offset == 2 * len(PING)
 
 
