@@ -848,7 +848,7 @@ def test_a_key_that_persist_has_saved_is_there_after_a_start(
 
     The log has INCRBY 5, a deadline in 1970, PERSIST, INCR. What happened: the key did not expire.
 
-    Does GET answer 1? By today's clock the key had expired when PERSIST came. `replay` sets `db.now` to 0.
+    Does GET answer 1? By today's clock the key is gone when PERSIST comes. `replay` sets `db.now` to 0.
     """
     key = rng.key()
     client.check(request("PERSIST", key), b":0\r\n")
