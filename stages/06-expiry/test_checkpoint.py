@@ -278,10 +278,10 @@ def test_data_received_executes_with_the_engine_until_the_client_leaves(modules:
     The result is, for three chunks of three clients: `output`, whether the client is leaving, and how often `send_soon`
     was called; then what was logged.
 
-    `self.server.engine.execute` executes. The rest is as in stage 05.
-
     Is `b` incremented twice? Ask `client.leaving` before each `self.reader.next()`. Is the client of `*x` not leaving?
     Set `client.leaving` where you catch ProtocolError.
+
+    `self.server.engine.execute` executes. The rest is as in stage 05.
     """
     error = b"-ERR Protocol error: invalid multibulk length\r\n"
     check_engine(
@@ -587,7 +587,8 @@ def test_a_deadline_that_is_not_in_the_future_deletes_the_key(client: Client, lo
     """EXPIRE with 0 or less, or a moment in the past, answers 1 and deletes the key at once; the log has a DEL.
     The answer is 1, because there was such a key. For a missing key it is 0, and nothing is logged.
 
-    Is it about the missing key, which comes first here? Ask `key in db` before you look at the deadline.
+    Is the first answer 1? That key is missing: ask `key in db` before you look at the deadline. Is the other key still
+    there, or is there no DEL? A deadline that is not later than `db.now` is not set.
 
     In `set_deadline` compare the deadline with `db.now`: if it is not later, `db.delete(key)`, and
     `db.changed(key, log=[b"DEL", key])`. EXPIRE with 0 means now, and that is not later.
@@ -1151,8 +1152,8 @@ def test_a_deadline_that_is_outdated_removes_nothing(modules: Modules) -> None:
     Three keys had the deadline 100, and have it no more; `due` has 101. It is 200 now. The result is, for a call with 2
     and for one with 100: what it returned, how many keys are left, and the records; then the keys.
 
-    A heap can only take out its first element. So old deadlines stay in it, and do not count any more. Has the first
-    call removed a key? It may look at 2 deadlines, which are old ones here: they count for `most`, too.
+    Is one of the three keys gone? A heap can only take out its first element, so old deadlines stay in it: ask
+    `expired`. Has the first call removed `due`? It may look at 2 deadlines, and the first two are old ones.
 
     Do not delete the key that comes out of the heap: let `self.expired(key)` decide.
     """
