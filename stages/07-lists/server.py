@@ -140,7 +140,8 @@ class Server:
         await self.stopping.wait()
         listener.close()
         for ticker in tickers:
-            ticker.cancel()
+            if not ticker.done():  # one that has failed: asyncio writes its traceback
+                ticker.cancel()
         for connection in self.connections:
             connection.transport.close()
 

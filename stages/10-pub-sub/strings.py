@@ -23,8 +23,8 @@ def set_(db: Store, key: bytes, value: bytes, *options: bytes) -> Value:
     anything is set, whatever the options: an expired key must be gone, and its DEL recorded, before the SET.
 
     Raises, before anything is set: `syntax_error()` for any other option, for NX together with XX, for two of EX, PX,
-    EXAT, PXAT and KEEPTTL, and if one of the first four has no argument; the errors of `from_option`; with GET also
-    `wrong_type()`, if the old value is not a string.
+    EXAT, PXAT and KEEPTTL, and if one of the first four has no argument; the errors of `from_option`; with GET, and
+    only then, `wrong_type()`, if the old value is not a string.
     """
     chosen: set[bytes] = set()
     times: dict[bytes, bytes] = {}

@@ -179,8 +179,8 @@ class Engine:
     def expire(self, most: int = 200) -> bool:
         """Look at up to `most` deadlines as a unit (`db.expire_due`); return whether there may be more.
 
-        The expired keys are removed and recorded, each as a DEL, so the unit has to be settled; there is no request, so
-        give `settle` an empty list. Then `serve`, for those who watch them.
+        Set `db.now` to what the clock says. The expired keys are removed and recorded, each as a DEL, so the unit has
+        to be settled; there is no request, so give `settle` an empty list. Then `serve`, for those who watch them.
         """
         self.db.now = self.clock()
         more = self.db.expire_due(most)

@@ -195,9 +195,9 @@ class Engine:
     def expire(self, most: int = 200) -> bool:
         """Look at up to `most` deadlines as a unit (`db.expire_due`); return whether there may be more.
 
-        The expired keys are removed and recorded, each as a DEL, so the unit has to be settled; there is no request, so
-        give `settle` an empty list. Then `serve`, for those who watch them. A replica (`db.expires` is False) removes
-        none.
+        Set `db.now` to what the clock says. The expired keys are removed and recorded, each as a DEL, so the unit has
+        to be settled; there is no request, so give `settle` an empty list. Then `serve`, for those who watch them. A
+        replica (`db.expires` is False) removes none.
         """
         if not self.db.expires:
             return False

@@ -471,8 +471,8 @@ class Outcome:
             tests = (name for name in (each.split("[")[0] for each in names) if name != shown.split("[")[0])
             where = f"first in {test}" if (test := next(tests, "")) else "the same check with other values"
             yield f"    {kind} ×{len(names)}, {where}"  # noqa: RUF001
-        if len(kinds) > MOST_KINDS:
-            yield f"    and {len(kinds) - MOST_KINDS} other kinds"
+        if more := max(0, len(kinds) - MOST_KINDS):
+            yield f"    and {more} other kind{'s' * (more > 1)}"
 
     def pytest_unconfigure(self, config: pytest.Config) -> None:
         """Write what was tested."""

@@ -17,10 +17,12 @@ import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from stages.harness import report, target
+from stages.harness.checkpoint import Outcome
 from stages.harness.sandbox import NoAnswer
 from stages.harness.wire import Error, Incomplete, Push, Verbatim, parse
 from tests.support.machine import within
@@ -901,6 +903,17 @@ def test_a_brief_run_shows_the_first_failure_and_counts_the_others(tmp_path: Pat
     assert output.count("RuntimeError: what the learner sees") == 1
     assert "    RuntimeError: broken ×3, the same check with other values\n" in output  # noqa: RUF001
     assert "    another result than expected ×1, first in test_wrong\n" in output  # noqa: RUF001
+
+
+@pytest.mark.parametrize(("kinds", "said"), [(10, "of-kind-9 ×1"), (11, "and 1 other kind"), (12, "and 2 other kinds")])  # noqa: RUF001
+def test_a_brief_run_counts_the_kinds_for_which_it_has_no_line(kinds: int, said: str) -> None:
+    names = ["first", *(f"of-kind-{number}" for number in range(kinds))]
+    outcome = Outcome.__new__(Outcome)
+    outcome.failures = {
+        name: SimpleNamespace(nodeid=f"file::{name}", longreprtext="", kind=name)  # type: ignore[misc]
+        for name in names
+    }
+    assert [*outcome.brief()][-1].strip().partition(",")[0] == said
 
 
 def test_a_status_that_is_none_is_explained(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """A starter follows the table: given code is there, the bodies that the learner writes are not."""
 
 import ast
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from stages.desk.manifest import Function, functions, read, row, sources
 from stages.desk.merge import signature
-from stages.desk.starter import made, starter
+from stages.desk.starter import made, starter, write
 from stages.harness.course import STAGES, stage_folder
 
 BEFORE = '''
@@ -108,3 +111,20 @@ def test_a_starter_differs_from_its_reference_just_below_the_docstrings_that_the
 def heading(node: Function) -> tuple[str, str, str | None]:
     """Return the signature and docstring of a function."""
     return node.name, ast.dump(node.args), ast.get_docstring(node)
+
+
+@pytest.mark.parametrize("stage", [6, 13])
+def test_a_server_that_stops_says_why_active_expiry_has_ended(stage: int, tmp_path: Path) -> None:
+    """Until its last step is written, active expiry of stage 06 fails; so the README says what one sees then."""
+    texts = sources(stage_folder(stage))
+    broken = 'print("expire", flush=True)\n        raise NotImplementedError\n'
+    texts["engine.py"] = texts["engine.py"].replace("more = self.db.expire_due(most)\n", broken)
+    write(texts, tmp_path)
+    command = [sys.executable, "server.py", "--port", "0"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        said = [server.stdout.readline().split()[0] for _ in range(2)]
+        server.terminate()
+        _, errors = server.communicate(timeout=60)
+    assert (said, server.returncode) == (["listening", "expire"], 0)
+    assert errors.count("Traceback") == 1 and errors.endswith("\nNotImplementedError\n"), errors
