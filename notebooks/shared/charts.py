@@ -121,8 +121,11 @@ def draw_steps(values: Sequence[int], across: str, upward: str, mark: int, descr
     return picture(drawing, description)
 
 
-def draw_latencies(waits: dict[str, list[float]], description: str) -> Any:
-    """Draw the median and the 99th percentile, in milliseconds, for each name and its times in seconds."""
+def draw_latencies(waits: dict[str, list[float]], description: str, what: str = "milliseconds until the answer") -> Any:
+    """Draw the median and the 99th percentile, in milliseconds, for each name and its times in seconds.
+
+    `what` is the text below the axis.
+    """
     from matplotlib.ticker import LogLocator, NullLocator
 
     drawing, axes = figure(height=3)
@@ -141,7 +144,7 @@ def draw_latencies(waits: dict[str, list[float]], description: str) -> Any:
     axes.set_yticks(range(len(waits)), list(waits))
     axes.invert_yaxis()
     axes.margins(x=0.08, y=0.25)
-    axes.set_xlabel("milliseconds until the answer")
+    axes.set_xlabel(what)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     return picture(drawing, description)
 

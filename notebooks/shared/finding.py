@@ -124,7 +124,10 @@ def define_from_work(module: str, code: Any, methods: Sequence[str], namespace: 
 
 
 def _define(name: str, tree: ast.Module, path: Path, namespace: dict[str, Any], methods: Sequence[str] = ()) -> None:
-    """Define `name`, of a file's `tree`, in `namespace`, and what else it needs; of a class, add only `methods`."""
+    """Define `name`, of a file's `tree`, in `namespace`, and what else it needs.
+
+    If there are `methods`, it is a class that `namespace` has: add these to it, and the helpers that they call.
+    """
     node = next((each for each in tree.body if getattr(each, "name", "") == name), None)
     if not isinstance(node, Function | ast.ClassDef):  # a constant, or imported
         there = vars(load_work(path.stem))
@@ -133,6 +136,7 @@ def _define(name: str, tree: ast.Module, path: Path, namespace: dict[str, Any], 
         return
     present = namespace.get(name)
     if methods and isinstance(node, ast.ClassDef):
+        methods = _with_helpers(methods, node, present)
         node.body = [part for part in node.body if getattr(part, "name", "") in methods]
         node.bases, node.decorator_list = [], []
     namespace.setdefault(name, None)  # it may need itself
@@ -145,6 +149,21 @@ def _define(name: str, tree: ast.Module, path: Path, namespace: dict[str, Any], 
     for method in methods:
         setattr(present, method, vars(found[name])[method])
     namespace[name] = present if methods else found[name]
+
+
+def _with_helpers(methods: Sequence[str], node: ast.ClassDef, present: Any) -> list[str]:
+    """Return `methods`, and those of the learner's own that they use: the class `present` has none of that name.
+
+    If it has one that comes from work/, that is taken again, for the file may have changed.
+    """
+    written = {part.name: part for part in node.body if isinstance(part, Function)}
+    lacking = {name for name in written if not hasattr(present, name)}
+    taken = {name for name, each in vars(present).items() if inspect.isfunction(each) and _is_in_work(each)}
+    found = [*methods]
+    for method in found:  # it grows meanwhile
+        names = {each.attr for each in ast.walk(written[method]) if isinstance(each, ast.Attribute)}
+        found += sorted((names & written.keys() & (lacking | taken)) - {*found})
+    return found
 
 
 def is_empty(function: Function) -> bool:

@@ -35,7 +35,8 @@ class Engine:
 
         Set `db.now` to what the clock says, call `execute` of `command.py`, then `settle` with the request.
 
-        If the reply is a Wait, park the client: it has its reply later. At the end call `serve`, for those that wait.
+        If the reply is a Wait, park the client, and return the Wait: the client has its reply later. Before you return,
+        call `serve`, for those that wait.
         """
         self.db.now = self.clock()
         reply = execute(self.db, client, args)
@@ -48,10 +49,10 @@ class Engine:
     def serve(self) -> None:
         """Take one key after the other out of `db.touched`, and serve the clients that wait for what it holds now.
 
-        For each key, as long as there is a `first` client: unpark it, then call `serve` of its Wait with the key, and
-        `deliver` of the client with the answer. A ReplyError is an answer, too: the next one may have more luck. What
-        this changes is a unit of its own: call `settle` with an empty list, before `deliver`. And it may touch further
-        keys.
+        Begin with the key that was touched first. For each key, as long as there is a `first` client: unpark it, then
+        call `serve` of its Wait with the key, and `deliver` of the client with the answer. A ReplyError is an answer,
+        too: the next one may have more luck. What this changes is a unit of its own (at the same `db.now`): call
+        `settle` with an empty list, before `deliver`. And it may touch further keys.
         """
         while self.db.touched:
             key = self.db.touched.popleft()

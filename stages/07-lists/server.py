@@ -108,7 +108,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone, politely (`exc` is None) or not: leave `server.connections`, and the engine.
 
-        It is `leaving`, so none of its requests is executed any more: `deliver` may have asked for `data_received`.
+        Set `leaving` of the client, so that none of its requests is executed any more: `deliver` may have asked for
+        `data_received`.
         """
         self.client.leaving = True
         self.server.connections.discard(self)

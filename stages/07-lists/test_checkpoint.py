@@ -62,7 +62,7 @@ def added(log: Path, before: int, expected: bytes, what: str, sent: bytes) -> No
     Redis puts MULTI and EXEC around a unit (stage 09), and writes the sides of an LMOVE in any case of letters.
     """
     found = [args for args in records(log.read_bytes()[before:]) if args not in ([b"MULTI"], [b"EXEC"])]
-    found = [args[:3] + [arg.upper() for arg in args[3:]] if args[0] == b"LMOVE" else args for args in found]
+    found = [args[:3] + [arg.upper() for arg in args[3:]] if args[:1] == [b"LMOVE"] else args for args in found]
     got = b"".join(b" ".join(args) + b"\n" for args in found)
     same(got, expected, f"This was added to the log, a line for each record, by {what}.", sent)
 
@@ -144,7 +144,7 @@ def test_a_list_without_elements_is_no_key(client: Client, rng: Dice) -> None:
     """When LREM has removed the last element, the list is no key, and its deadline is gone, too. An empty string stays.
 
     `Store.changed` removes empty containers: a hash `{}` until now. What do an empty deque, an empty dictionary, and
-    nothing else have in common?
+    nothing else have in common? Does TTL answer 1000? Remove the deadline of the key, too.
 
     `not value` is true for them, and for `b""`, which has to stay: it is no container.
     """
@@ -179,7 +179,8 @@ def test_a_missing_array_has_a_null_of_its_own(connect: Connect, rng: Dice) -> N
 def test_what_is_not_a_list_is_left_alone(client: Client, log: Path, rng: Dice) -> None:
     """RPUSH, LPUSH and LLEN of a string or a hash are answered with WRONGTYPE; nothing changes, nothing is logged.
 
-    `db.make` and `db.get` raise the error, if you tell them the kind: LIST.
+    `db.make` and `db.get` raise the error, if you tell them the kind: LIST. Is an RPUSH in the log twice? Call
+    `changed` once for all elements.
     """
     text, user, key = rng.key(), rng.key(), rng.key()
     client.check(request("SET", text, "v") + request("HSET", user, "f", "v"), OK + integer(1))
@@ -189,9 +190,10 @@ def test_what_is_not_a_list_is_left_alone(client: Client, log: Path, rng: Dice) 
         sent = request("RPUSH", held, "x") + request("LPUSH", held, "x") + request("LLEN", held)
         client.check(sent, WRONG_TYPE * 3)
     client.check(request("GET", text) + request("HLEN", user), bulk("v") + integer(1))
-    client.check(request("RPUSH", key, "x", "y"), integer(2))
+    sent = request("RPUSH", key, "x", "y")
+    client.check(sent, integer(2))
     settle(client)
-    added(log, before, b"RPUSH %b x y\n" % key, "a right request after six that were refused", sent)
+    added(log, before, b"RPUSH %b x y\n" % key, "this request, after six that were refused", sent)
 
 
 @step(2)
@@ -221,10 +223,10 @@ def test_elements_are_taken_off_both_ends(client: Client, rng: Dice) -> None:
 def test_lrange_includes_both_ends(client: Client, rng: Dice) -> None:
     """LRANGE answers with the elements from start to stop, both included; negative indexes count from the end.
 
-    `LRANGE key 0 -1` is the whole list: -1 is the last one, and it is included.
+    `LRANGE key 0 -1` is the whole list: -1 is the last one, and it is included. A start before the beginning means 0.
 
-    Before the beginning means from the beginning, and behind the end means to the end. If start is behind stop, there
-    is nothing. `range(start, stop)` excludes its stop: add one.
+    Behind the end means to the end. If start is behind stop, there is nothing. `range(start, stop)` excludes its stop:
+    add one.
 
     A start of -9 in a list of five must become 0, not -4, which would be the second one.
     """
@@ -259,9 +261,8 @@ def test_ltrim_keeps_the_elements_that_lrange_shows(client: Client, rng: Dice) -
 def test_what_was_popped_is_in_the_log_and_what_was_not_is_not(client: Client, log: Path, rng: Dice) -> None:
     """A push and a pop that took something are one record each; a pop that took nothing is none.
 
-    Is one LPOP there several times? Call `changed` once for all elements, not once for each.
-
-    Is `LPOP key 0` there? Call `changed` only if something was popped.
+    Is one LPOP there several times? Call `changed` once for all elements, not once for each. Is `LPOP key 0` there?
+    Call `changed` only if something was popped.
     """
     key = rng.key()
     settle(client)
@@ -280,12 +281,11 @@ def test_what_was_popped_is_in_the_log_and_what_was_not_is_not(client: Client, l
 def test_lmove_moves_an_element_from_an_end_to_an_end(client: Client, rng: Dice) -> None:
     """LMOVE takes an element off an end of a list, and adds it at an end of another one, or of the same.
 
-    With the same list and LEFT RIGHT the list is rotated.
+    With the same list and LEFT RIGHT the list is rotated. The sides may be in small letters: `end_of`, which is given,
+    returns LEFT or RIGHT.
 
     If the last element was moved away, the source is no key any more. Is there a `null` with one element in the same
     list? `changed` must not remove it in between: call it once, at the end, with both keys.
-
-    In any case of letters: `left` is LEFT. `end_of` is given.
     """
     for wherefrom in SIDES:
         for whereto in SIDES:
@@ -309,9 +309,11 @@ def test_lmove_moves_an_element_from_an_end_to_an_end(client: Client, rng: Dice)
 def test_lmove_takes_nothing_if_it_cannot_give_it(client: Client, log: Path, rng: Dice) -> None:
     """If the destination holds another kind, LMOVE is answered with WRONGTYPE, and the source keeps its element.
 
-    `db.make(destination, LIST)` raises the error. Call it before `popleft` or `pop`.
+    Is an element gone? `db.make(destination, LIST)` raises the error. Call it before `popleft` or `pop`. Is WRONGTYPE
+    the answer to `UP`? Parse the sides before you look at the keys. Is LMOVE in the log twice? Call `changed` once, and
+    neither your `pop` nor your `push`, which call it, too.
 
-    If there is no source, the answer is null, whatever is at the destination, and no list is made there.
+    If there is no source, the answer is null (None), whatever is at the destination, and no list is made there.
     """
     source, text, none = rng.key(), rng.key(), rng.key()
     client.check(request("RPUSH", source, *"ab") + request("SET", text, "v"), integer(2) + OK)
@@ -589,7 +591,8 @@ def test_the_log_has_the_push_and_then_the_pop(connect: Connect, log: Path, rng:
     """The log has what happened, in its order: RPUSH, then an LPOP for each client that was served; never a BLPOP.
 
     Is the LPOP before the RPUSH? A replay would pop nothing, then push: `execute` settles its unit before it serves. Is
-    an LPOP missing, until the next request comes? To serve a client is a unit: settle it, before the reply.
+    an LPOP missing, until the next request comes? To serve a client is a unit: settle it, before the reply. Is
+    there an empty line? It is an empty record: `serve` of the Wait passes `log=` to `pop`, and `pop` to `changed`.
 
     Is there a BLPOP? A replay would wait. `serve` of the Wait passes `log=` to `pop`.
     """
@@ -612,8 +615,10 @@ def test_the_log_has_the_push_and_then_the_pop(connect: Connect, log: Path, rng:
 def test_a_request_behind_one_that_waits_waits_too(connect: Connect, rng: Dice) -> None:
     """Requests behind a BLPOP that waits are executed after it, in their order, whether they came with it or later.
 
-    Has PONG come first? `data_received` reads no more requests while the client is in `engine.waiting`. Do the requests
-    behind stay unanswered? Somebody has to read them when the element has come.
+    Has PONG come first? `data_received` reads no more requests while the client is in `engine.waiting`, also when the
+    next chunk comes. Is one answer missing? Feed the reader first, always; and ask whether the client waits before
+    `reader.next()`, which takes a request out. Do the requests behind stay unanswered? Somebody has to read them when
+    the element has come.
 
     `deliver` has `data_received(b"")` called soon: that reads what the reader has.
     """
@@ -639,8 +644,8 @@ def test_a_request_behind_one_that_waits_waits_too(connect: Connect, rng: Dice) 
 def test_what_comes_behind_does_not_overtake_those_that_wait(connect: Connect, log: Path, rng: Dice) -> None:
     """Two clients wait, the first has a second BLPOP behind: of two elements each of the clients gets one.
 
-    Has the first one got both? Its second BLPOP was executed in the middle of `serve`. Do not call `data_received` in
-    `deliver`, but give it to `call_soon` of the event loop.
+    Is INCR between the LPOPs, or has the first one got both? What stood behind its BLPOP was executed in the middle of
+    `serve`. Do not call `data_received` in `deliver`, but give it to `call_soon` of the event loop.
     """
     first, second, other = connect(), connect(), connect()
     key, number = rng.key(), rng.key()
@@ -693,9 +698,10 @@ def test_lists_survive_kill_9(start: Start, tmp_path: Path, rng: Dice) -> None:
 def test_nothing_stays_touched(modules: Modules) -> None:
     """After each request `db.touched` is empty, whether anybody waits or not: otherwise it would grow for ever.
     Nobody waits during the first two requests, then one client does. The result is the length of `touched` after each
-    request, and what was delivered.
+    request; what was delivered; and the last record of the log when it was delivered.
 
-    `execute` calls `serve` at the end of each request, and `serve` takes all keys out of `touched`.
+    `execute` calls `serve` at the end of each request, and `serve` takes all keys out of `touched`. Is the last record
+    the RPUSH? `serve` calls `settle`, then `deliver`.
     """
     modules.check(
         """
@@ -705,7 +711,9 @@ def test_nothing_stays_touched(modules: Modules) -> None:
 
         delivered, result = [], []
         engine = Engine(clock=lambda: 1000)
-        worker, other = Client(id=1, deliver=delivered.append), Client(id=2)
+        engine.log = []  # a list has an `append`, too
+        deliver = lambda reply: delivered.extend([list(reply), engine.log[-1]])
+        worker, other = Client(id=1, deliver=deliver), Client(id=2)
         for client, line in (
             *((other, b"SET name Alice"), (other, b"RPUSH list x"), (worker, b"BLPOP jobs 0")),
             *((other, b"HSET user name Bob"), (other, b"RPUSH list y"), (other, b"RPUSH jobs x y")),
@@ -714,7 +722,7 @@ def test_nothing_stays_touched(modules: Modules) -> None:
             result.append(len(engine.db.touched))
         result.append(delivered)
         """,
-        [0, 0, 0, 0, 0, 0, [[b"jobs", b"x"]]],
+        [0, 0, 0, 0, 0, 0, [[b"jobs", b"x"], [b"LPOP", b"jobs"]]],
     )
 
 
@@ -726,8 +734,9 @@ def test_nothing_stays_touched(modules: Modules) -> None:
 def test_when_the_timeout_is_over_the_answer_is_null(connect: Connect, rng: Dice) -> None:
     """After 0.1 seconds without a list BLPOP answers null, `*-1`; in RESP3 `_`. Not earlier.
 
-    `Connection.wait` is given, and calls your `time_out`, which delivers NULL_ARRAY. Does the PONG not come? The client
-    waits still: unpark it first.
+    `Connection.wait` is given, and has your `time_out` called, which delivers NULL_ARRAY. Is it never called?
+    `data_received` gives the Wait to `self.wait` (step 5). Does the PONG not come? The client waits still: unpark it
+    first. Is only `_` missing? `deliver` encodes in `client.protocol`.
 
     Was nothing sent? `deliver` sends it. It also has the requests behind it read.
     """
@@ -817,7 +826,8 @@ def test_who_is_served_and_gone_at_once_takes_nothing_more(connect: Connect, rng
     """A client has two BLPOPs behind each other, and leaves; at the same time an element comes for the first of them.
 
     Has the other element vanished? The second BLPOP was executed after the client had gone: `deliver` had asked for
-    `data_received`, which the event loop called after `connection_lost`. `leaving` says that nothing more is executed.
+    `data_received`, which the event loop called after `connection_lost`. Set `client.leaving` there: then nothing more
+    is executed.
     """
     for _ in range(4):
         busy, gone, other = connect(), connect(), connect()
@@ -833,6 +843,34 @@ def test_who_is_served_and_gone_at_once_takes_nothing_more(connect: Connect, rng
         other.check(request("RPUSH", two, "b") + request("LLEN", two), integer(1) * 2)
 
 
+@step(6)
+@pytest.mark.read("Step 6: long enough")
+def test_who_has_gone_is_forgotten(modules: Modules) -> None:
+    """After `connection_lost` the connection is not in `server.connections`, and its client is not in `engine.waiting`.
+    The result is whether they are there; first while the client waits, then after `connection_lost`.
+
+    `self.server.connections.discard(self)` was there before: `connection_lost` grows.
+    """
+    modules.check(
+        """
+        from server import Connection, Server
+
+        server = Server()
+        connection = Connection(server)
+        server.connections.add(connection)
+
+        def there():
+            return [connection in server.connections, connection.client in server.engine.waiting]
+
+        server.engine.execute(connection.client, [b"BLPOP", b"jobs", b"0"])
+        result = there()
+        connection.connection_lost(None)
+        result += there()
+        """,
+        [True, True, False, False],
+    )
+
+
 # BLMOVE
 
 
@@ -841,7 +879,8 @@ def test_who_is_served_and_gone_at_once_takes_nothing_more(connect: Connect, rng
 def test_blmove_moves_what_is_there_or_waits(connect: Connect, log: Path, rng: Dice) -> None:
     """BLMOVE is LMOVE if there is a source; otherwise it waits for one. The log has LMOVE, never BLMOVE.
 
-    `move` has a parameter `log`: `[b"LMOVE", source, destination, …]`, with the sides.
+    `move` has a parameter `log`: `[b"LMOVE", source, destination, …]`, with the sides. Has a push to the destination
+    ended the wait? The Wait has one key, the source.
 
     After the timeout the answer is null, as that of BLPOP.
     """
@@ -852,15 +891,17 @@ def test_blmove_moves_what_is_there_or_waits(connect: Connect, log: Path, rng: D
     before = log.stat().st_size
     worker.check(request("BLMOVE", jobs, busy, "LEFT", "RIGHT", 0), bulk("a"))
     waits(worker, "BLMOVE", jobs, busy, "RIGHT", "LEFT", 0)
-    other.check(request("LRANGE", busy, 0, -1), array("a"))
+    other.check(request("RPUSH", busy, "z") + request("LRANGE", busy, 0, -1), integer(2) + array("a", "z"))
+    still_waits(worker, other)
     sent = request("RPUSH", jobs, "b", "c")
     other.check(sent, integer(2))
     worker.expect(bulk("c"))
-    other.check(request("LRANGE", busy, 0, -1) + request("LRANGE", jobs, 0, -1), array("c", "a") + array("b"))
+    other.check(request("LRANGE", busy, 0, -1) + request("LRANGE", jobs, 0, -1), array("c", "a", "z") + array("b"))
     settle(other)
-    moves = (jobs, busy, jobs, jobs, busy)
-    expected = b"LMOVE %b %b LEFT RIGHT\nRPUSH %b b c\nLMOVE %b %b RIGHT LEFT\n" % moves
-    added(log, before, expected, "a BLMOVE that found a list, and this request while another one waited", sent)
+    moves = (jobs, busy, busy, jobs, jobs, busy)
+    expected = b"LMOVE %b %b LEFT RIGHT\nRPUSH %b z\nRPUSH %b b c\nLMOVE %b %b RIGHT LEFT\n" % moves
+    what = "a BLMOVE that found a list, a push to its destination, and this request while another BLMOVE waited"
+    added(log, before, expected, what, sent)
     worker.check(request("BLMOVE", rng.key(), busy, "LEFT", "LEFT", "0.02"), NULL_ARRAY)
 
 
@@ -884,19 +925,20 @@ def test_blmove_refuses_what_is_wrong(client: Client, rng: Dice) -> None:
 @step(7)
 @pytest.mark.read("Step 7: to serve may fail")
 def test_whoever_cannot_be_served_gets_the_error_and_the_next_one_the_element(connect: Connect, rng: Dice) -> None:
-    """BLMOVE waits, its destination has become a string; RPUSH: it gets WRONGTYPE, and who waits behind it the element.
+    """BLMOVE waits, though its destination is a string; RPUSH: it gets WRONGTYPE, and who waits behind it the element.
 
     Was the connection closed that pushed, or did it get the error? `serve` of the Wait raises ReplyError: catch it in
     `Engine.serve`, and deliver it to the client that has waited. Does the second client still wait? Go on with the same
-    key.
+    key. Has the error come before the RPUSH? While there is no source, nobody looks at the destination.
 
     Is the element gone? `move` looks at the destination first.
     """
     mover, worker, other = connect(), connect(), connect()
     jobs, text = rng.key(), rng.key()
-    waits(mover, "BLMOVE", jobs, text, "LEFT", "LEFT", 0, behind=PING)
-    waits(worker, "BLPOP", jobs, 0)
     other.check(request("SET", text, "v"), OK)
+    waits(mover, "BLMOVE", jobs, text, "LEFT", "LEFT", 0, behind=PING)
+    still_waits(mover, other)
+    waits(worker, "BLPOP", jobs, 0)
     other.check(request("RPUSH", jobs, "a", "b"), integer(2))
     mover.expect(WRONG_TYPE + PONG)
     worker.expect(array(jobs, "a"))
@@ -907,8 +949,10 @@ def test_whoever_cannot_be_served_gets_the_error_and_the_next_one_the_element(co
 @pytest.mark.read("Step 7: to serve may fail")
 def test_one_push_goes_through_a_chain(connect: Connect, log: Path, rng: Dice) -> None:
     """Many clients wait with BLMOVE, each for the list to which the one before moves: one push serves all of them.
+    The keys are served in the order in which they were touched.
 
-    Is only the first one served? To serve it has touched another key: take keys out of `touched` until it is empty.
+    Is only the first one served? To serve it has touched another key: take keys out of `touched` until it is empty. Was
+    the last client of two lists served by the second one? Take out the key that was touched first: `popleft`.
     """
     length = 30
     keys = [rng.key() for _ in range(length + 1)]
@@ -925,3 +969,13 @@ def test_one_push_goes_through_a_chain(connect: Connect, log: Path, rng: Dice) -
     moves = b"".join(b"LMOVE %b %b LEFT LEFT\n" % pair for pair in itertools.pairwise(keys))
     expected = b"RPUSH %b a\n" % keys[0] + moves + b"LPOP %b\n" % keys[-1]
     added(log, before, expected, "this request", request("RPUSH", keys[0], "a"))
+    one, two = connect(), connect()
+    source, first, second = rng.key(), rng.key(), rng.key()
+    waits(one, "BLMOVE", source, first, "LEFT", "LEFT", 0)
+    waits(two, "BLMOVE", source, second, "LEFT", "LEFT", 0)
+    waits(last, "BLPOP", second, first, 0)
+    other.check(request("RPUSH", source, "1", "2"), integer(2))
+    last.expect(array(first, "1"))
+    one.expect(bulk("1"))
+    two.expect(bulk("2"))
+    other.check(request("LRANGE", second, 0, -1), array("2"))

@@ -104,12 +104,13 @@ class Engine:
     def serve(self) -> None:
         """Take one key after the other out of `db.touched`, and serve the clients that wait for what it holds now.
 
-        First call `touch` of `self.watching` with the key: who watches it must know.
+        Begin with the key that was touched first. For each key, first call `touch` of `self.watching`: who watches it
+        must know.
 
-        For each key, as long as there is a `first` client: unpark it, then call `serve` of its Wait with the key, and
+        Then, as long as there is a `first` client for it: unpark it, then call `serve` of its Wait with the key, and
         `deliver` of the client with the answer. A ReplyError is an answer, too: the next one may have more luck. What
-        this changes is a unit of its own: call `settle` with an empty list, before `deliver`. And it may touch further
-        keys.
+        this changes is a unit of its own (at the same `db.now`): call `settle` with an empty list, before `deliver`.
+        And it may touch further keys.
         """
         while self.db.touched:
             key = self.db.touched.popleft()

@@ -65,7 +65,8 @@ def check(stage: int, args: list[str]) -> int:
     began = time.monotonic()
     done, cases = pytest(str(stage_folder(stage)), *how, *args)
     if (stopped and done.returncode) or chosen:
-        print("This was not the whole checkpoint: your steps stay as they were; `hint` speaks of what failed here.")
+        hint = "; `hint` speaks of what failed here" if done.returncode else ""
+        print(f"This was not the whole checkpoint: your steps stay as they were{hint}.")
         remember(stage, in_part(cases or [], recall(stage)))
     elif cases is not None:
         print("\n".join(told(stage, cases, as_before(stage))))

@@ -293,13 +293,22 @@ def once(text: str) -> str:
     for trace in count:
         parts.append(TRACEBACK + trace)
         if count[trace] > 1:
-            parts.append(f"(and the same {count[trace] - 1} times more)\n")
+            parts.append(f"(and the same {more(count[trace] - 1)})\n")
     return "".join(parts)
 
 
 def repeated(lines: re.Match[str]) -> str:
     """Return the first of lines that are all the same, and a count."""
-    return f"{lines[1]}(and the same line {len(lines[0]) // len(lines[1]) - 1} times more)\n"
+    return f"{lines[1]}(and the same line {more(len(lines[0]) // len(lines[1]) - 1)})\n"
+
+
+def more(times: int) -> str:
+    """Return `once more`, or how many times more.
+
+    >>> more(1), more(2)
+    ('once more', '2 times more')
+    """
+    return "once more" if times == 1 else f"{times} times more"
 
 
 def compose(sections: Iterable[Section]) -> str:

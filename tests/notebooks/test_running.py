@@ -232,7 +232,7 @@ def test_pytest_runs_the_notebook_of_a_handout_on_its_work(stage: int, tmp_path:
     assert done.returncode and "work/ has no stage" in done.stderr, "the starter is no reference"
 
 
-@pytest.mark.parametrize("stage", [4, 6])
+@pytest.mark.parametrize("stage", [4, 6, 7])
 def test_a_first_look_in_a_handout_says_that_work_is_unfinished(stage: int, tmp_path: Path) -> None:
     path = handed_out_with(starter.starter(stage), stage, tmp_path)
     first = next(cell for cell in code(path) if "first_look" in cell.text)

@@ -112,6 +112,25 @@ def test_the_notebook_goes_on_with_what_is_in_work(tmp_path: Path) -> None:
         assert running.run("use_yours(double); print(double())").text == "checking your cell: double\n1\n"
 
 
+def test_methods_of_the_learners_own_come_along(tmp_path: Path) -> None:
+    """The notebook's class has no `part` and no `half`; it has a `next`, which stays."""
+    own = "class Reader:\n    def feed(self):\n        return self.part() + self.next()\n"
+    own += "    def part(self):\n        return self.half(b'so')\n"
+    own += "    @staticmethod\n    def half(text):\n        return text\n"
+    own += "    def next(self):\n        return b'no'\n    def unused(self):\n        return b'no'\n"
+    (tmp_path / "reader.py").write_text(own)
+    with kernel(1, target=str(tmp_path)) as running:
+        running.run(GIVEN)
+        running.run(
+            "class Reader(Reader):\n    def next(self): return b'lved'\n    def feed(self): raise NotImplementedError"
+        )
+        use = "from shared.learner import use_yours; use_yours(Reader, 'feed')"
+        assert running.run(use).text == "checking work/reader.py: Reader.feed\n"
+        assert running.run("print(Reader().feed(), hasattr(Reader, 'unused'))").text == "b'solved' False\n"
+        (tmp_path / "reader.py").write_text(own.replace("half(b'so')", "half(b're')"))
+        assert running.run(f"{use}; print(Reader().feed())").text.endswith("b'relved'\n")
+
+
 def test_the_body_of_the_stage_before_is_not_written_yet(tmp_path: Path) -> None:
     """The notebook's class is a subclass of one that work/ has, too, and `start` has left its method as it was."""
     earlier = stage_folder(3) / "server.py"

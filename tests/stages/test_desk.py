@@ -230,7 +230,8 @@ def test_hint_speaks_of_what_failed_last_also_in_a_part_of_the_checkpoint(
     assert "test_it_has_a_server: There is a server.\n\nHint 1 of 2 (shown" in stages_copy.desk("hint", "01")[1]
     assert "1 of 5 steps" in stages_copy.desk()[1]
     server.write_text("size = 1\n")
-    stages_copy.desk("check", "01", "-k", "has_a_server")
+    said = stages_copy.desk("check", "01", "-k", "has_a_server")[1]
+    assert "your steps stay as they were.\n" in said
     assert "test_it_is_blue: " in stages_copy.desk("hint", "01")[1]
 
 

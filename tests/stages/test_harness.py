@@ -848,6 +848,7 @@ def test_the_same_traceback_is_shown_once_and_without_the_frames_of_asyncio(tmp_
         "ZeroDivisionError: division by zero",
         "(and the same 2 times more)",
     ]
+    assert report.last_lines(2 * trace)[-1] == "(and the same once more)"
     assert report.last_lines(25 * "socket.send() raised exception.\n" + "end\n") == [
         "socket.send() raised exception.",
         "(and the same line 24 times more)",
