@@ -390,6 +390,36 @@ def test_a_new_command_is_one_function(modules: Modules, rng: Dice) -> None:
     )
 
 
+@step(3)
+@pytest.mark.until("05")
+@pytest.mark.read("Step 3: From a request to a function")
+def test_the_replies_to_a_chunk_are_one_write(modules: Modules) -> None:
+    """`data_received` calls `write` once for all replies to a chunk, as in stage 03.
+
+    The result lists what each call of `write` was given. Is it one reply in each? Then `write` is in your loop.
+
+    Collect the replies in a bytearray, and write it after the loop.
+    """
+    modules.check(
+        """
+        from server import Connection, Server
+
+        class Transport:
+            writes = []
+            def write(self, data):
+                if data:
+                    self.writes.append(bytes(data))
+
+        connection = Connection(Server())
+        connection.transport = Transport()
+        connection.data_received(data)
+        result = connection.transport.writes
+        """,
+        [b"+PONG\r\n+OK\r\n+PONG\r\n"],
+        data=b"PING\r\nSELECT 0\r\nPING\r\n",
+    )
+
+
 @pytest.mark.carried
 @pytest.mark.read("Step 3: From a request to a function")
 def test_an_unknown_command_is_still_an_error(client: Client, rng: Dice) -> None:
