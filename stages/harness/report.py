@@ -91,7 +91,7 @@ def sections_of(failure: pytest.ExceptionInfo[BaseException], test: Path, server
     sent = b"".join(client.sent for server in servers for client in server.clients[-1:])
     text = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
     lines = [str(entry.statement).strip() for entry in failure.traceback if entry.path == test][-1:]
-    lines = [line for line in lines if not line.startswith("raise AssertionError")]  # its text says it better
+    lines = [line for line in lines if not line.startswith("raise AssertionError(")]  # its text says it
     running = (
         "None, instead of an exit status, means: the server was still running when the test had waited long enough."
     )
