@@ -94,7 +94,7 @@ def draw_pipeline(rates: dict[int, float], description: str) -> Any:
     depths, thousands = list(rates), [rate / 1000 for rate in rates.values()]
     axes.plot(depths, thousands, marker="o", color=BLUE, linewidth=2)
     axes.fill_between(depths, thousands, color=BLUE, alpha=0.12)
-    for depth, rate, place in ((depths[0], thousands[0], (24, -12)), (depths[-1], thousands[-1], (0, 10))):
+    for depth, rate, place in ((depths[0], thousands[0], (24, -12)), (depths[-1], thousands[-1], (0, -18))):
         label: dict[str, Any] = {"xytext": place, "textcoords": "offset points", "ha": "center", "weight": "bold"}
         axes.annotate(f"{rate:.0f} 000", (depth, rate), color=BLUE, **label)
     axes.set_xscale("log", base=2)

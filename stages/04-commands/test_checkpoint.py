@@ -59,6 +59,7 @@ def modules(modules: Modules, target: Target) -> Modules:
 
 
 REPORTS = """
+from copy import deepcopy
 import hashes, keys, strings
 from client import Client
 from command import find
@@ -67,40 +68,63 @@ from store import Store
 
 class Listening(Store):
     def changed(self, *keys, **more):
-        reported.extend(keys)
         super().changed(*keys, **more)
+        calls.append(sorted(keys))
+        then.append(deepcopy(dict(self.items())))
 
-reported = []
 result = []
 for line in lines:
     db = Listening()
     db.put(b"string", b"text")
     db.put(b"number", b"5")
     db.put(b"hash", {b"field": b"value"})
+    calls, then = [], []
     args = line.split()
     try:
         find(args).call({Store: db, Client: Client(id=1)}, args)
     except ReplyError:
         pass
-    result.append(sorted(reported))
-    reported.clear()
+    result.append((calls, any(each != dict(db.items()) for each in then)))
 """
 
 
 def check_reports(modules: Modules, expected: dict[bytes, list[bytes]]) -> None:
-    """Execute each request on a store with a string, a number and a hash; check the keys given to `db.changed`."""
+    """Execute each request on a store with a string, a number and a hash; check the keys given to `db.changed`.
+
+    It must be called once, with all the keys, when they have their new values; if there are none, not at all.
+    """
     wrong = []
     found: Any = modules.run(REPORTS, lines=[*expected])
-    for (line, keys), reported in zip(expected.items(), found, strict=True):
-        if reported != sorted(keys):
-            wrong.append(f"{line.decode()}: reported {named(reported)}, should report {named(keys)}")
+    for (line, keys), (calls, early) in zip(expected.items(), found, strict=True):
+        if calls != ([sorted(keys)] if keys else []):
+            right = named([keys]) if keys else "nothing"
+            wrong.append(f"{line.decode()}: reported {named(calls)}, should report {right}")
+        elif early:
+            wrong.append(f"{line.decode()}: reported {named(calls)} too early: call `db.changed` after the change")
     if wrong:
         raise AssertionError("\n".join(wrong))
 
 
-def named(keys: list[bytes]) -> str:
-    """Return keys as text."""
-    return " and ".join(key.decode() for key in keys) or "nothing"
+def named(calls: list[list[bytes]]) -> str:
+    """Return the keys of each call of `db.changed` as text."""
+    keys = [" and ".join(key.decode() for key in each) or "no key (`db.changed()`)" for each in calls]
+    return ", and in another call ".join(keys) or "nothing"
+
+
+def check_map(command: str, found: Any, expected: dict[bytes, Any]) -> None:
+    """Compare a map that a command has answered with; name the entries that differ."""
+    if not isinstance(found, dict):
+        raise AssertionError(f"{command} answers {found!r}, which is no map")
+    keys = [key for key in expected | found if shown_in(found, key) != shown_in(expected, key)]
+    wrong = [f"{key!r}: {shown_in(found, key)}, should be {shown_in(expected, key)}" for key in keys[:5]]
+    if wrong:
+        more = [f"and {len(keys) - 5} more"] * (len(keys) > 5)
+        raise AssertionError("\n".join([f"{command} answers with a map in which this is wrong:", *wrong, *more]))
+
+
+def shown_in(found: dict[bytes, Any], key: bytes) -> str:
+    """Return the value at a key as text."""
+    return repr(found[key]) if key in found else "not there"
 
 
 # Step 1: an argument becomes a value
@@ -146,7 +170,7 @@ def test_a_signature_says_how_many_arguments_there_may_be(modules: Modules) -> N
     """`describe` reads the fewest and the most arguments from a signature.
 
     The result has the fewest and the most of five functions: with exactly two arguments, with none or one, with one or
-    more, with any number, and with two to three.
+    more, with any number, and with one or two.
 
     A parameter without a default must be there. So the fewest are the parameters whose default is
     `inspect.Parameter.empty`, without `*args`, and without `db` and `client`, which are no arguments.
@@ -163,12 +187,12 @@ def test_a_signature_says_how_many_arguments_there_may_be(modules: Modules) -> N
         def ping(message: bytes | None = None): ...
         def del_(db: Store, key: bytes, *keys: bytes): ...
         def quit_(client: Client, *ignored: bytes): ...
-        def getrange(db: Store, client: Client, key: bytes, start: int, end: int = -1): ...
+        def lpop(db: Store, client: Client, key: bytes, count: int = 1): ...
 
-        signatures = [describe(each) for each in (incrby, ping, del_, quit_, getrange)]
+        signatures = [describe(each) for each in (incrby, ping, del_, quit_, lpop)]
         result = [(each.fewest, "infinite" if each.most == float("inf") else each.most) for each in signatures]
         """,
-        [(2, 2), (0, 1), (1, "infinite"), (0, "infinite"), (2, 3)],
+        [(2, 2), (0, 1), (1, "infinite"), (0, "infinite"), (1, 2)],
     )
 
 
@@ -177,10 +201,12 @@ def test_a_signature_says_how_many_arguments_there_may_be(modules: Modules) -> N
 def test_a_signature_says_what_a_function_is_handed_and_of_what_type_its_arguments_are(modules: Modules) -> None:
     """`describe` tells the parameters that the function is handed from the arguments, and names the types of both.
 
-    The result has, for each of five functions, the names of the types in `handed`, and of those in `types`.
+    The result has, for each of six functions, the tuple `handed` and the tuple `types`, with the names of their types.
+    Is yours a list, in `[` and `]`? Make a tuple of it.
 
     `each.annotation` of a parameter is the type itself, so compare it with those in ARGUMENTS. What is not in
-    ARGUMENTS is handed in, whatever type it is: a later stage adds another one.
+    ARGUMENTS is handed in, whatever type it is: a later stage adds another one. The annotations of `hget` are texts:
+    `eval_str=True` makes types of them.
 
     `types` has one entry for each argument, also for one with a default, and none for `*args`.
     """
@@ -195,19 +221,21 @@ def test_a_signature_says_what_a_function_is_handed_and_of_what_type_its_argumen
         def incrby(db: Store, key: bytes, increment: int): ...
         def ping(message: bytes | None = None): ...
         def quit_(client: Client, *ignored: bytes): ...
-        def getrange(db: Store, client: Client, key: bytes, start: int, end: int = -1, *more: bytes): ...
+        def pick(db: Store, client: Client, key: bytes, start: int, count: int = 1, *more: bytes): ...
         def time(clock: Clock): ...
+        def hget(db: "Store", key: "bytes", field: "bytes"): ...
 
-        signatures = [describe(each) for each in (incrby, ping, quit_, getrange, time)]
-        result = [[[kind.__name__ if isinstance(kind, type) else str(kind) for kind in kinds]
+        signatures = [describe(each) for each in (incrby, ping, quit_, pick, time, hget)]
+        result = [[type(kinds)(kind.__name__ if isinstance(kind, type) else str(kind) for kind in kinds)
                    for kinds in (each.handed, each.types)] for each in signatures]
         """,
         [
-            [["Store"], ["bytes", "int"]],
-            [[], ["bytes | None"]],
-            [["Client"], []],
-            [["Store", "Client"], ["bytes", "int", "int"]],
-            [["Clock"], []],
+            [("Store",), ("bytes", "int")],
+            [(), ("bytes | None",)],
+            [("Client",), ()],
+            [("Store", "Client"), ("bytes", "int", "int")],
+            [("Clock",), ()],
+            [("Store",), ("bytes", "bytes")],
         ],
     )
 
@@ -247,8 +275,11 @@ ARITY = {  # of each command: too few arguments, and too many if there is a maxi
 def test_a_command_gets_the_arguments_of_its_request(client: Client, rng: Dice) -> None:
     """PING, ECHO and SELECT are answered again: `find` finds their functions, and `call` calls them.
 
-    What does your server say? A NotImplementedError names the function that is still to be written. A TypeError,
-    `execute() missing 1 required positional argument`, is about its first parameter, which is new: the store.
+    Does the reply say *wrong number* or *unknown command*? Then look at `find`: the name is no argument, and the names
+    in COMMANDS are in lower case. Is it another wrong reply? Then look at `call`: the arguments are behind the name.
+    Is there no reply? Your server has said why. A NotImplementedError names the function that is still to be written.
+    A TypeError about `execute()` is about its first parameter, which is new: the store. After another TypeError look
+    at `call`: it hands in what `signature.handed` names, and nothing else.
 
     Let `Connection.data_received` pass the store: `execute(self.server.db, client, args)`.
 
@@ -311,7 +342,8 @@ def test_an_argument_that_is_an_integer_is_converted(client: Client) -> None:
 def test_a_new_command_is_one_function(modules: Modules, rng: Dice) -> None:
     """A function with `@command` is a command: its signature says how many arguments, and which are integers.
 
-    To add a command nothing else has to be changed: no table, no `if`.
+    To add a command nothing else has to be changed: no table, no `if`. In the result, the first two values of a list
+    say whether `repeat` got a Clock, and then a Store. Is one False? Then the order is not that of its signature.
 
     `Command.call` passes what the function is handed, in the order of `signature.handed`, then the converted
     arguments, then the rest for `*args`, unchanged. The mapping `handed` may have more than the function asks for.
@@ -358,14 +390,45 @@ def test_a_new_command_is_one_function(modules: Modules, rng: Dice) -> None:
     )
 
 
+@step(3)
+@pytest.mark.until("05")
+@pytest.mark.read("Step 3: From a request to a function")
+def test_the_replies_to_a_chunk_are_one_write(modules: Modules) -> None:
+    """`data_received` calls `write` once for all replies to a chunk, as in stage 03.
+
+    The result lists what each call of `write` was given. Is it one reply in each? Then `write` is in your loop.
+
+    Collect the replies in a bytearray, and write it after the loop.
+    """
+    modules.check(
+        """
+        from server import Connection, Server
+
+        class Transport:
+            writes = []
+            def write(self, data):
+                if data:
+                    self.writes.append(bytes(data))
+
+        connection = Connection(Server())
+        connection.transport = Transport()
+        connection.data_received(data)
+        result = connection.transport.writes
+        """,
+        [b"+PONG\r\n+OK\r\n+PONG\r\n"],
+        data=b"PING\r\nSELECT 0\r\nPING\r\n",
+    )
+
+
 @pytest.mark.carried
 @pytest.mark.read("Step 3: From a request to a function")
 def test_an_unknown_command_is_still_an_error(client: Client, rng: Dice) -> None:
     """A command that is not in the table is answered with an error that names it, and the connection stays open.
 
-    What does `COMMANDS.get` return for a name that is not there?
+    What does `COMMANDS.get` return for a name that is not there? Is the name in the reply in lower case? The error
+    shows it as it came.
 
-    Raise `unknown_command(args)` if it returns None.
+    Raise `unknown_command(args)` if it returns None, with the request unchanged.
     """
     name = rng.key()
     error = b"-ERR unknown command '%b', with args beginning with: 'key' \r\n" % name
@@ -401,11 +464,11 @@ def test_hello_still_answers_and_switches_the_protocol(connect: Connect, rng: Di
     assert isinstance(flat, list), "in RESP2 the answer is an array"
     told = dict(zip(flat[::2], flat[1::2], strict=True))
     assert list(told) == [b"server", b"version", b"proto", b"id", b"mode", b"role", b"modules"]
-    assert told == {**told, **about, b"proto": 2}, f"HELLO answers: {told}"
+    check_map("HELLO", told, {**told, **about, b"proto": 2})
     again: Any = client.ask("HELLO", 3, "setname", name[:3])
-    assert again == {**told, b"proto": 3}, f"HELLO 3 answers: {again}"
+    check_map("HELLO 3", again, {**told, b"proto": 3})
     client.check(request("CLIENT", "GETNAME"), b"$3\r\n%b\r\n" % name[:3])
-    assert client.ask("HELLO") == again
+    check_map("HELLO after HELLO 3", client.ask("HELLO"), again)
     client.ask("HELLO", 2)
     client.check(request("CLIENT", "SETNAME", "") + request("CLIENT", "GETNAME"), OK + NULL)
 
@@ -666,7 +729,7 @@ def test_the_store_refuses_a_value_of_another_kind(modules: Modules, rng: Dice) 
 @step(4)
 @pytest.mark.read("Step 4: SET and GET")
 def test_set_reports_the_key_that_it_has_set(modules: Modules) -> None:
-    """SET calls `db.changed(key)`; GET, which changes nothing, does not.
+    """SET calls `db.changed(key)`, once, after it has set the key; GET, which changes nothing, does not.
 
     Nothing needs it yet: in step 8 it removes empty hashes, and in stage 05 what has been reported goes into the log.
 
@@ -724,15 +787,16 @@ def test_incr_counts_from_nothing(client: Client, rng: Dice) -> None:
     client.check(request("DECRBY", key, 2 * start), b":%d\r\n" % -start)
     client.check(request("INCRBY", key, -start), b":%d\r\n" % (-2 * start))
     client.check(request("DECRBY", key, -start), b":%d\r\n" % -start)
+    client.check(request("INCRBY", key, 0), b":%d\r\n" % -start)
     client.check(request("DECR", rng.key()), b":-1\r\n")
 
 
 @step(5)
 @pytest.mark.read("Step 5: Strings that are numbers")
 def test_a_number_is_still_a_string(client: Client, rng: Dice) -> None:
-    """A counter is a string of digits: SET starts it, GET and STRLEN read it, APPEND adds a digit.
+    """A counter is a string of digits: SET starts it, at any number, GET and STRLEN read it, APPEND adds a digit.
 
-    What type has the value in your store after INCR?
+    What type has the value in your store after INCR? Is `0` "no integer"? It is one: compare with `is None`.
 
     Store the digits, not a Python int: `b"%d" % total`. Each INCR parses them again.
     """
@@ -743,6 +807,7 @@ def test_a_number_is_still_a_string(client: Client, rng: Dice) -> None:
     client.check(request("STRLEN", key), b":2\r\n")
     client.check(request("APPEND", key, "5"), b":3\r\n")
     client.check(request("INCR", key), b":106\r\n")
+    client.check(request("SET", key, "0") + request("INCR", key), OK + b":1\r\n")
 
 
 @step(5)
@@ -782,14 +847,12 @@ def test_a_counter_does_not_overflow(client: Client, rng: Dice) -> None:
     """
     key, most, least = rng.key(), 2**63 - 1, -(2**63)
     overflow = b"-ERR increment or decrement would overflow\r\n"
-    client.check(request("SET", key, most - 1), OK)
-    client.check(request("INCR", key), b":%d\r\n" % most)
+    client.check(request("SET", key, most - 1) + request("INCR", key), OK + b":%d\r\n" % most)
     client.check(request("INCR", key), overflow)
     client.check(request("INCRBY", key, most), overflow)
     client.check(request("DECRBY", key, -most), overflow)
     client.check(request("GET", key), b"$19\r\n%d\r\n" % most)
-    client.check(request("SET", key, least + 1), OK)
-    client.check(request("DECR", key), b":%d\r\n" % least)
+    client.check(request("SET", key, least + 1) + request("DECR", key), OK + b":%d\r\n" % least)
     client.check(request("DECR", key), overflow)
     client.check(request("INCRBY", key, -1) + request("INCRBY", key, least), overflow * 2)
     client.check(request("DECRBY", key, most), overflow)
@@ -857,9 +920,9 @@ def test_clients_that_count_together_lose_nothing(connect: Connect, rng: Dice) -
 @step(5)
 @pytest.mark.read("Step 5: Strings that are numbers")
 def test_append_and_the_counters_report_the_key(modules: Modules) -> None:
-    """APPEND and the counters call `db.changed(key)`; a request that is refused does not.
+    """APPEND and the counters call `db.changed(key)`, whatever is added; a request that is refused does not.
 
-    `append` and `add` change the value, so they report it, also if there was no such key.
+    `append` and `add` set the key, so they report it, also if there was no such key, and if 0 or nothing was added.
 
     Call `db.changed(key)` after `db.put(key, …)`.
     """
@@ -868,6 +931,7 @@ def test_append_and_the_counters_report_the_key(modules: Modules) -> None:
         b"APPEND new text": [b"new"],
         b"INCR number": [b"number"],
         b"INCRBY new 5": [b"new"],
+        b"INCRBY number 0": [b"number"],
         b"INCR string": [],
         b"INCRBY number 9223372036854775807": [],
     }
@@ -913,7 +977,8 @@ def test_exists_counts_keys(client: Client, rng: Dice) -> None:
 def test_type_names_the_kind_of_value(client: Client, rng: Dice) -> None:
     """TYPE answers with the simple string `string`, or with `none` if there is no such key.
 
-    A simple string begins with `+`: in Python a `str`, not `bytes`.
+    A simple string begins with `+`: in Python a `str`, not `bytes`. Is the answer `none` for a key with an empty value
+    (`$0`)? An empty string is a value: compare with None.
 
     `db.kind(key)` returns the kind, or None; the table NAMES has the name of each kind.
     """
@@ -949,9 +1014,9 @@ def test_flushall_removes_and_dbsize_counts_all_keys(server: Server, client: Cli
 @step(6)
 @pytest.mark.read("Step 6: Keys")
 def test_del_reports_the_keys_that_it_has_removed(modules: Modules) -> None:
-    """DEL calls `db.changed` with the keys that it has removed; if there are none, it does not call it.
+    """DEL calls `db.changed` once, with all the keys that it has removed; if there are none, it does not call it.
 
-    A key that was not there has not changed.
+    A key that was not there has not changed. One call takes many keys: `db.changed(*gone)`.
 
     Keep a list of the keys for which `db.delete` returned True: its length is the answer.
     """
@@ -973,13 +1038,14 @@ def test_del_reports_the_keys_that_it_has_removed(modules: Modules) -> None:
 def test_hset_answers_with_the_number_of_new_fields(client: Client, rng: Dice) -> None:
     """HSET sets one or more fields of a hash and answers with the number of new fields.
 
-    A field that was there gets its new value but does not count.
+    A field that was there gets its new value but does not count. Does HGET answer null? Then nothing was stored:
+    `db.make(key, HASH)` puts a new hash into the store, `db.get(key, HASH) or {}` does not.
 
     The number is the length of the hash afterwards minus the length before. So a new field that is named twice in one
     request counts once, and its last value stays.
     """
     key, value = rng.key(), rng.key()
-    client.check(request("HSET", key, "a", "1"), b":1\r\n")
+    client.check(request("HSET", key, "a", "1") + request("HGET", key, "a"), b":1\r\n$1\r\n1\r\n")
     client.check(request("HSET", key, "a", value), b":0\r\n")
     client.check(request("HSET", key, "a", "3", "b", "4", "c", "5"), b":2\r\n")
     client.check(request("HSET", key, "d", "6", "d", value), b":1\r\n")
@@ -992,16 +1058,20 @@ def test_hset_answers_with_the_number_of_new_fields(client: Client, rng: Dice) -
 def test_hset_needs_a_value_for_each_field(client: Client, rng: Dice) -> None:
     """HSET with a field that has no value is an error, 'wrong number of arguments', and sets nothing.
 
-    The arguments after the key come in pairs. What has been set before you see that the last field has no value?
+    The arguments after the key come in pairs. What has been set before you see that the last field has no value? What
+    has the store been asked for?
 
-    A signature cannot say "in pairs": check it in the function, before the first field is set.
+    A signature cannot say "in pairs": check it in the function, before you ask the store for the hash. So it is this
+    error, too, if the key holds a string.
     """
     key = rng.key()
-    client.check(request("HSET", key, "a", "1", "b"), arity_error("hset"))
-    client.check(request("EXISTS", key), b":0\r\n")
+    refused = request("HSET", key, "a", "1", "b")
+    client.check(refused + request("EXISTS", key), arity_error("hset") + b":0\r\n")
     client.check(request("HSET", key, "a", "old"), b":1\r\n")
-    client.check(request("HSET", key, "a", "new", "b", "2", "c"), arity_error("hset"))
-    client.check(request("HGET", key, "a") + request("HLEN", key), b"$3\r\nold\r\n:1\r\n")
+    refused = request("HSET", key, "a", "new", "b", "2", "c")
+    replies = arity_error("hset") + b"$3\r\nold\r\n:1\r\n"
+    client.check(refused + request("HGET", key, "a") + request("HLEN", key), replies)
+    client.check(request("SET", key, "a string") + request("HSET", key, "a", "1", "b"), OK + arity_error("hset"))
 
 
 @step(7)
@@ -1106,7 +1176,8 @@ def test_a_string_is_no_hash(client: Client, rng: Dice) -> None:
 def test_keys_of_both_kinds_are_counted_named_and_removed(client: Client, rng: Dice) -> None:
     """DEL, EXISTS and TYPE work on keys with hashes as on keys with strings.
 
-    A hash is one key, however many fields it has.
+    A hash is one key, however many fields it has. Does EXISTS answer with WRONGTYPE, or DEL? Then it asks for a string,
+    `db.get(key, STRING)`: `each in db` tells whether there is a key.
 
     These commands ask the store about the key, not about the value: they need no code for hashes.
     """
@@ -1176,14 +1247,15 @@ def test_the_store_makes_a_container_that_can_be_changed_in_place(modules: Modul
 @step(7)
 @pytest.mark.read("Step 7: Hashes")
 def test_hset_reports_the_key(modules: Modules) -> None:
-    """HSET calls `db.changed(key)`, once; HGET, and HSET without the last value, do not.
+    """HSET calls `db.changed(key)`, once, also if no field is new; HGET, and HSET without the last value, do not.
 
-    The store cannot see that you change a hash in place.
+    The store cannot see that you change a hash in place. An old field that gets a value is a change, too.
 
-    Call `db.changed(key)` when the fields are set.
+    Call `db.changed(key)` when all fields are set.
     """
     expected = {
         b"HSET hash other value": [b"hash"],
+        b"HSET hash field other": [b"hash"],
         b"HSET new field value other value": [b"new"],
         b"HSET hash field value other": [],
         b"HGET hash field": [],
@@ -1239,7 +1311,8 @@ def test_a_hash_without_fields_is_no_key(client: Client, rng: Dice) -> None:
 def test_hgetall_is_a_map_in_resp3_and_a_flat_array_in_resp2(client: Client, rng: Dice) -> None:
     """HGETALL answers with fields and values: a flat array in RESP2 and, after HELLO 3, a map.
 
-    The command returns the same value in both cases; the writer encodes it in two ways.
+    The command returns the same value in both cases; the writer encodes it in two ways. Is the last reply null? A
+    missing key is an empty hash, not null.
 
     Return the dictionary itself. An empty one is `*0` or `%0`.
     """
@@ -1248,10 +1321,10 @@ def test_hgetall_is_a_map_in_resp3_and_a_flat_array_in_resp2(client: Client, rng
     client.check(request("HSET", key, *chain(*hash_.items())), b":20\r\n")
     flat = client.ask("HGETALL", key)
     assert isinstance(flat, list), "in RESP2 the answer is an array: *40"
-    assert dict(zip(flat[::2], flat[1::2], strict=True)) == hash_
+    check_map("HGETALL", dict(zip(flat[::2], flat[1::2], strict=True)), hash_)
     client.check(request("HGETALL", rng.key()), b"*0\r\n")
     client.ask("HELLO", 3)
-    assert client.ask("HGETALL", key) == hash_
+    check_map("HGETALL after HELLO 3", client.ask("HGETALL", key), hash_)
     client.check(request("HGETALL", rng.key()), b"%0\r\n")
 
 
@@ -1317,6 +1390,7 @@ def test_set_obeys_its_options(
 ) -> None:
     """SET with NX sets only a new key, with XX only an existing one; with GET it answers with the old value.
 
+    Is the reply a syntax error? Options come in upper and lower case, also twice.
     Whether the key exists decides about NX and XX. What the answer is, is a second question.
 
     With GET the answer is the old value, or null if there was none, whether the key was set or not. Without GET it is
@@ -1372,7 +1446,8 @@ def test_set_with_get_refuses_a_hash(client: Client, rng: Dice) -> None:
 def test_options_that_make_no_sense_are_a_syntax_error(client: Client, rng: Dice, options: str) -> None:
     """An option of SET that does not exist, or NX together with XX, is a syntax error, and nothing is set.
 
-    What does your SET do with options that it does not know?
+    What does your SET do with options that it does not know? Is the reply WRONGTYPE? The options are checked before the
+    old value is looked at.
 
     Look at all options before you set anything; raise `syntax_error()` if one is left over.
     """
@@ -1380,6 +1455,9 @@ def test_options_that_make_no_sense_are_a_syntax_error(client: Client, rng: Dice
     client.check(request("SET", key, value), OK)
     client.check(request("SET", key, "new", *options.split()), SYNTAX_ERROR)
     client.check(request("GET", key), b"$10\r\n%b\r\n" % value)
+    hash_ = rng.key()
+    client.check(request("HSET", hash_, "f", "v"), b":1\r\n")
+    client.check(request("SET", hash_, "new", *options.split(), "GET"), SYNTAX_ERROR)
 
 
 @step(9)

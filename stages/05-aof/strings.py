@@ -13,10 +13,10 @@ def set_(db: Store, key: bytes, value: bytes, *options: bytes) -> Value:
 
     With NX it is set only if there is no such key, with XX only if there is one; otherwise the answer is null.
     With GET the answer is the old value, or null if there is none, whether the key was set or not.
-    Options come in any order, in upper or lower case, also twice. If the key was set, call `db.changed(key)`.
+    Options come in any order, in upper or lower case, also twice. When the key is set, call `db.changed(key)`.
 
-    Raises, before anything is set: `syntax_error()` for any other option and for NX together with XX; with GET also
-    `wrong_type()`, if the old value is not a string.
+    Raises, before anything is set: `syntax_error()` for any other option and for NX together with XX; after that, with
+    GET, `wrong_type()` if the old value is not a string.
     """
     chosen = {option.lower() for option in options}
     if chosen - {b"nx", b"xx", b"get"} or {b"nx", b"xx"} <= chosen:
@@ -47,7 +47,7 @@ def strlen(db: Store, key: bytes) -> Value:
 def append(db: Store, key: bytes, value: bytes) -> Value:
     """APPEND key value: add the value at the end of the string; answer with the new length.
 
-    If there is no such key, the old string is empty. Call `db.changed(key)`, whatever the value.
+    If there is no such key, the old string is empty. At the end call `db.changed(key)`, whatever the value.
     """
     joined = (db.get(key, STRING) or b"") + value
     db.put(key, joined)
@@ -82,9 +82,10 @@ def decrby(db: Store, key: bytes, decrement: int) -> Value:
 
 
 def add(db: Store, key: bytes, increment: int) -> int:
-    """Add to the number at `key`, which is 0 if there is no such key; call `db.changed(key)`; return the sum.
+    """Add to the number at `key`, which is 0 if there is no such key; then call `db.changed(key)`; return the sum.
 
-    The value is still a string of decimal digits. `parse_integer` of the reader reads it.
+    The value is still a string of decimal digits. `parse_integer` of the reader reads it. An increment of 0 is added
+    like any other.
 
     Raises, before anything is set: `not_an_integer()` if the value is no 64-bit integer (an empty string is none), and
     `ReplyError("ERR increment or decrement would overflow")` if the sum is none.

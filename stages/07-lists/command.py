@@ -53,12 +53,12 @@ def describe(function: Callable[..., Value]) -> Signature:
 
     The first parameters may have annotations that are not in ARGUMENTS: the function is handed an object of each of
     these types. The other parameters are the arguments of the request. One with a default may be missing; `*args`
-    takes any number.
+    takes any number. `handed` and `types` of the result are tuples.
 
-    >>> def getrange(db: Store, key: bytes, start: int, end: int = -1) -> Value: ...
-    >>> found = describe(getrange)
-    >>> found.handed == (Store,), found.types == (bytes, int, int), found.fewest, found.most
-    (True, True, 2, 3)
+    >>> def lpop(db: Store, key: bytes, count: int = 1) -> Value: ...
+    >>> found = describe(lpop)
+    >>> found.handed == (Store,), found.types == (bytes, int), found.fewest, found.most
+    (True, True, 1, 2)
     >>> def quit_(client: Client, *ignored: bytes) -> Value: ...
     >>> describe(quit_).fewest, describe(quit_).most
     (0, inf)

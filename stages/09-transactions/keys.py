@@ -28,7 +28,7 @@ def flushall(db: Store, *mode: bytes) -> Value:
 def del_(db: Store, key: bytes, *keys: bytes) -> Value:
     """DEL key [key ...]: remove the keys; answer with the number of removed keys.
 
-    Call `db.changed` with the keys that were removed, if there are any.
+    Then call `db.changed` once, with all the keys that were removed; if there are none, do not call it.
     """
     gone = [each for each in (key, *keys) if db.delete(each)]
     if gone:

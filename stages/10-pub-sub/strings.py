@@ -119,7 +119,7 @@ def strlen(db: Store, key: bytes) -> Value:
 def append(db: Store, key: bytes, value: bytes) -> Value:
     """APPEND key value: add the value at the end of the string; answer with the new length.
 
-    If there is no such key, the old string is empty. Call `db.changed(key)`, whatever the value.
+    If there is no such key, the old string is empty. At the end call `db.changed(key)`, whatever the value.
     """
     joined = (db.get(key, STRING) or b"") + value
     db.put(key, joined)
@@ -154,9 +154,10 @@ def decrby(db: Store, key: bytes, decrement: int) -> Value:
 
 
 def add(db: Store, key: bytes, increment: int) -> int:
-    """Add to the number at `key`, which is 0 if there is no such key; call `db.changed(key)`; return the sum.
+    """Add to the number at `key`, which is 0 if there is no such key; then call `db.changed(key)`; return the sum.
 
-    The value is still a string of decimal digits. `parse_integer` of the reader reads it.
+    The value is still a string of decimal digits. `parse_integer` of the reader reads it. An increment of 0 is added
+    like any other.
 
     Raises, before anything is set: `not_an_integer()` if the value is no 64-bit integer (an empty string is none), and
     `ReplyError("ERR increment or decrement would overflow")` if the sum is none.

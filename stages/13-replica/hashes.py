@@ -11,7 +11,7 @@ def hset(db: Store, key: bytes, field: bytes, value: bytes, *more: bytes) -> Val
     """HSET key field value [field value ...]: set the fields; answer with the number of new fields.
 
     `more` are further pairs of a field and a value. Raises `wrong_number_of_arguments("hset")` if the last field has
-    no value, before anything is set. Call `db.changed(key)`.
+    no value, before it asks for the hash. At the end call `db.changed(key)`, also if no field is new.
     """
     if len(more) % 2:
         raise wrong_number_of_arguments("hset")

@@ -33,7 +33,12 @@ def declare(parser: argparse.ArgumentParser) -> None:
     """Declare the stage, and arguments for pytest."""
     parser.add_argument("stage", nargs="?", type=stage_number, help="the stage (default: the last one begun)")
     parser.add_argument("--watch", action="store_true", help="run it again whenever a file in work/ is saved")
-    parser.add_argument("pytest", nargs=argparse.REMAINDER, help="arguments for pytest, such as -x or -k NAME")
+    parser.add_argument(
+        "pytest",
+        nargs=argparse.REMAINDER,
+        metavar="...",
+        help="the number of a step, to run its checks only; arguments for pytest, such as -x or -k NAME",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -44,7 +49,9 @@ def run(options: argparse.Namespace) -> int:
     if importlib.util.find_spec("pytest") is None:
         raise Complaint("pytest is not installed: type `python3 -m pip install -r requirements.txt`")
     args = [arg for arg in options.pytest if arg != "--watch"]  # argparse gives all after the stage to pytest
-    if not options.watch and len(args) == len(options.pytest):
+    watched = options.watch or len(args) < len(options.pytest)
+    args = with_step(stage, args)
+    if not watched:
         return check(stage, args)
     while True:  # until Ctrl-C
         before = saved()
@@ -54,13 +61,24 @@ def run(options: argparse.Namespace) -> int:
             time.sleep(0.2)
 
 
+def with_step(stage: int, args: list[str]) -> list[str]:
+    """Return the arguments for pytest; the number of a step, which may be the first of them, becomes an option."""
+    if not args or args[0].startswith("-"):
+        return args
+    numbers = [str(step.number) for step in steps(stage_folder(stage))]
+    if (number := args[0].lstrip("0")) not in numbers:
+        where = f"stage {stage:02} has the steps {numbers[0]} to {numbers[-1]}" if numbers else "there are no steps"
+        raise Complaint(f"{args[0]} is no step: {where}; arguments for pytest begin with -")
+    return [f"--step={number}", *args[1:]]
+
+
 def check(stage: int, args: list[str]) -> int:
     """Run the checkpoint once, then the earlier ones; return pytest's status.
 
     Store the outcome if all tests ran, else only what failed, for `hint`.
     """
     stopped = any(arg.startswith(("-x", "--exitfirst", "--maxfail")) for arg in args)
-    chosen = any(arg.startswith(("-k", "-m", "--lf", "--last-failed", "--deselect")) for arg in args)
+    chosen = any(arg.startswith(("-k", "-m", "--lf", "--last-failed", "--deselect", "--step")) for arg in args)
     how = [] if any(arg.startswith(("--tb", "-v")) for arg in args) else BRIEF
     began = time.monotonic()
     done, cases = pytest(str(stage_folder(stage)), *how, *args)
@@ -68,7 +86,7 @@ def check(stage: int, args: list[str]) -> int:
         hint = "; `hint` speaks of what failed here" if done.returncode else ""
         print(f"This was not the whole checkpoint: your steps stay as they were{hint}.")
         remember(stage, in_part(cases or [], recall(stage)))
-    elif cases is not None:
+    elif cases:
         print("\n".join(told(stage, cases, as_before(stage))))
         remember(stage, outcome(cases, recall(stage)))
         if done.returncode and time.monotonic() - began > LONG:

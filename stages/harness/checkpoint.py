@@ -100,6 +100,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--target-stage", type=int, metavar="NN", help="the target's stage, when its files do not show it")
     group.addoption("--patience", type=float, default=5, metavar="SECONDS", help="wait up to SECONDS for a reply")
+    group.addoption("--step", type=int, metavar="N", help="run only the checks of this step")
     group.addoption("--brief", action="store_true", help="show the first failure, and count the others by their kind")
     group.addoption("--seed", type=int, metavar="N", help="use the random keys and values of an earlier run")
 
@@ -138,7 +139,10 @@ def target_of(config: pytest.Config, stage: int) -> Target:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Find each test's target. Deselect tests that the target's stage replaces, skip those that Redis does not pass."""
+    """Find each test's target. Deselect tests that the target's stage replaces, skip those that Redis does not pass.
+
+    With `--step` deselect those of other steps too.
+    """
     replaced = []
     shares = Counter((item.path.parent, step_of(item)) for item in items if not item.get_closest_marker("needs"))
     for item in items:
@@ -160,8 +164,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if needs and not shutil.which(needs.args[0]) and not os.environ.get("CI"):
             item.add_marker(pytest.mark.skip(reason=f"{needs.args[0]} is not installed"))
         until = item.get_closest_marker("until")
+        other = config.option.step not in (None, step_of(item))
         not_redis = item.get_closest_marker("not_redis")
-        if until and target.stage >= int(until.args[0]):
+        if other or (until and target.stage >= int(until.args[0])):
             replaced.append(item)
         elif not_redis and target.is_redis:
             item.add_marker(pytest.mark.skip(reason=not_redis.args[0]))

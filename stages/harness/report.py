@@ -23,7 +23,7 @@ OUTPUT_LINES = 25
 TRACEBACK = "Traceback (most recent call last):\n"
 LIBRARY = r"/lib/python3|<frozen"
 CALLER = r"/asyncio/|/(selectors|socket|supervisor)\.py$|<the checkpoint>"  # has called the program, or waits for it
-WHERE = r" *\+ +(where|and) "  # what pytest adds about the parts of an assertion
+WHERE = r" *\+ +(where|and) | *Use -v+ to get more diff| *\.\.\.Full output"  # what pytest adds about an assertion
 MOST_FRAMES = 8
 STUCK = "stuck in "
 
@@ -91,6 +91,7 @@ def sections_of(failure: pytest.ExceptionInfo[BaseException], test: Path, server
     sent = b"".join(client.sent for server in servers for client in server.clients[-1:])
     text = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
     lines = [str(entry.statement).strip() for entry in failure.traceback if entry.path == test][-1:]
+    lines = [line for line in lines if not line.startswith("raise AssertionError(")]  # its text says it
     running = (
         "None, instead of an exit status, means: the server was still running when the test had waited long enough."
     )

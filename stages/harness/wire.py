@@ -179,6 +179,8 @@ class Client:
         deadline = time.monotonic() + self.patience.seconds
         while not self.received and self.more(deadline):
             pass
+        if self.received and self.answered:  # what is shown looks like the replies that were right
+            self.fail("the end of the connection, and no more replies (those before were right)", deadline)
         if self.received or not self.ended:
             self.fail("the end of the connection", deadline)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import re
 import shutil
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
-from stages.desk.manifest import Row, read, sources
+from stages.desk.manifest import Row, Sources, below_docstring, functions, read, sources
 from stages.desk.shared import Complaint, check_new, stage_number
 from stages.desk.starter import hidden, starter, write
 from stages.harness.course import ROOT, STAGES, stage_folder, title
@@ -190,6 +192,21 @@ def reworded(text: str, phrases: dict[str, str]) -> str:
     return "\n\n".join(paragraphs)
 
 
+def named(stage: int, row: Row) -> Iterator[str]:
+    """Yield what a row has the learner write; a function whose body stays that of the stage before is done."""
+    now, before = sources(stage_folder(stage)), sources(stage_folder(stage - 1)) if stage > 1 else {}
+    for name in row.write:
+        file, old = row.origin(name)
+        new, there = body(now, row.file, name), body(before, file, old)
+        yield f"`{name}` (done: its body is that of stage {stage - 1:02})" if new and new == there else f"`{name}`"
+
+
+def body(files: Sources, file: str, name: str) -> list[str]:
+    """Return the statements of a function, without its docstring; none if it is not there."""
+    node = dict(functions(files.get(file, ""))).get(name)
+    return [ast.unparse(each) for each in below_docstring(node)] if node else []
+
+
 def readme(stage: int, has_work: bool) -> str:
     """Return the README: what the task is, how to check and to hand in."""
     text = (stage_folder(stage) / "README.md").read_text()
@@ -200,7 +217,7 @@ def readme(stage: int, has_work: bool) -> str:
     return README.format(
         title=text.splitlines()[0].removeprefix("# "),
         task=text.split("\n\n")[1],
-        write="\n".join(f"- in `{each.file}`: {', '.join(f'`{name}`' for name in each.write)}" for each in rows),
+        write="\n".join(f"- in `{each.file}`: {', '.join(named(stage, each))}" for each in rows),
         folder=stage_folder(stage).name,
         stage=stage,
         begin=begin,

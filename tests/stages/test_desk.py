@@ -214,7 +214,7 @@ def test_the_first_hint_after_a_check_is_one_that_the_check_has_not_shown(stages
     assert "Hint 1 of 2 (shown before):" in said and "Hint 2 of 2:\n    Last hint,\n    in two lines." in said
 
 
-@pytest.mark.parametrize("part", [["-x"], ["-k", "has_a_server"]])
+@pytest.mark.parametrize("part", [["-x"], ["-k", "has_a_server"], ["1"]])
 def test_hint_speaks_of_what_failed_last_also_in_a_part_of_the_checkpoint(
     part: list[str], stages_copy: StagesCopy
 ) -> None:
@@ -233,6 +233,20 @@ def test_hint_speaks_of_what_failed_last_also_in_a_part_of_the_checkpoint(
     said = stages_copy.desk("check", "01", "-k", "has_a_server")[1]
     assert "your steps stay as they were.\n" in said
     assert "test_it_is_blue: " in stages_copy.desk("hint", "01")[1]
+
+
+def test_a_number_after_the_stage_is_a_step_and_nothing_else_is(stages_copy: StagesCopy) -> None:
+    (stages_copy.folder / "stages/01-echo-server/test_checkpoint.py").write_text(CHECKPOINT)
+    stages_copy.desk("start", "01")
+    stages_copy.desk("check", "01")
+    hint = stages_copy.desk("hint", "01")[1]
+    for argument in ("9", "step1"):
+        status, said = stages_copy.desk("check", "01", argument)
+        assert status == 2
+        assert f"{argument} is no step: stage 01 has the steps 1 to 5" in said
+    status, said = stages_copy.desk("check", "01", "--no-such-option")
+    assert status and "points" not in said, "nothing ran"
+    assert stages_copy.desk("hint", "01")[1].splitlines()[0] == hint.splitlines()[0], "what failed is still known"
 
 
 def test_a_long_check_that_fails_says_how_to_stop_at_the_first_failure(stages_copy: StagesCopy) -> None:

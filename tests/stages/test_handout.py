@@ -98,6 +98,13 @@ def test_it_has_the_task_and_nothing_of_later_stages(tmp_path: Path) -> None:
     assert "python3 -m stages check 03 -x" in readme
 
 
+def test_its_page_says_which_functions_are_done() -> None:
+    page = handout.readme(4, has_work=True)
+    assert "`client` (done: its body is that of stage 03)" in page
+    assert "- in `server.py`: `Connection.data_received`\n" in page
+    assert "done:" not in handout.readme(1, has_work=True)
+
+
 def test_its_notebook_has_no_solutions_and_no_outputs(tmp_path: Path) -> None:
     handout.lay_out(2, tmp_path, chain=False)
     cells = json.loads((tmp_path / "notebooks/02-resp-reader.ipynb").read_text())["cells"]

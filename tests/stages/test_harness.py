@@ -186,6 +186,14 @@ MODULE_TESTS = '''
         A hint.
         """
         assert modules.run("result = 1") == 2
+
+    def test_a_text_of_its_own(modules):
+        """A check that compares by itself."""
+        raise AssertionError("\\n".join(["one is wrong", "two is wrong"]))
+
+    def test_a_long_comparison(modules):
+        """A comparison that pytest shortens."""
+        assert {"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "f": [6] * 20} == {}
     '''
 
 
@@ -227,6 +235,7 @@ def test_only_right_results_pass(on_modules: Run) -> None:
         ("test_eats", "MemoryError", "error"),
         ("test_no_literal", "No plain data came back", "error"),
         ("test_a_bytearray", "A bytearray, which must be bytes, came back: [bytearray(b'PING')]", "error"),
+        ("test_a_text_of_its_own", "But:\n    one is wrong\n    two is wrong", "assertion"),
         ("test_a_plain_assert", 'assert modules.run("result = 1") == 2', "assertion"),
     ],
 )
@@ -293,6 +302,9 @@ def test_a_wrong_result_is_shown_with_what_the_code_said_and_without_what_it_did
 
 def test_a_report_has_no_lines_of_pytest_about_the_parts_of_an_assertion(on_modules: Run) -> None:
     assert " where " not in on_modules.reports["test_a_plain_assert"]
+    assert "AssertionError" not in on_modules.reports["test_a_text_of_its_own"]
+    assert "Left contains" in on_modules.reports["test_a_long_comparison"]
+    assert "-v" not in on_modules.reports["test_a_long_comparison"]
     assert on_modules.properties["test_right"]["points"] == "1"
 
 
@@ -432,6 +444,11 @@ SERVER_TESTS = '''
         client.check(b"twice", b"+OK\\r\\n")
         client.more(__import__("time").monotonic() + 1)
 
+    def test_talks_on(client):
+        """It does not close."""
+        client.check(b"twice", b"+OK\\r\\n")
+        client.expect_closed()
+
     def test_escape(start, record_property):
         """Its child gets away."""
         client = start().connect()
@@ -497,6 +514,7 @@ def test_only_right_replies_pass(on_servers: Run) -> None:
         ("test_silent", "Nothing more came within 1 seconds", "assertion"),
         ("test_crash", "last words\n    It has ended, with exit status 3", "assertion"),
         ("test_twice", "The server sent more than was expected", "assertion"),
+        ("test_talks_on", "the end of the connection, and no more replies (those before were right)", "assertion"),
         ("test_never_listens", "It ended with exit status 1 before it accepted connections", "start"),
         ("test_file_size", "OSError: [Errno 27]", "assertion"),
     ],
