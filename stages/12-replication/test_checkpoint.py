@@ -1377,13 +1377,12 @@ def test_who_gets_the_rest_needs_no_snapshot_any_more(modules: Modules, tmp_path
 import os
 import time
 from pathlib import Path
+from blocking import Waiting
 from client import Client
-from engine import Engine
-from primary import Replica
-import admin
+from primary import Primary, Replica, psync
+from store import Store
 
-engine, client = Engine(), Client(id=1)
-primary = engine.primary
+primary, client = Primary(Store(), Waiting()), Client(id=1)
 primary.folder = Path(path)
 child = os.fork()
 if child == 0:
@@ -1391,7 +1390,7 @@ if child == 0:
     os._exit(0)
 primary.draft(child).write_bytes(b"REDIS0010 and so")
 primary.replicas[client] = Replica(client, child)
-answers = engine.execute(client, [b"PSYNC", primary.id.encode(), b"%d" % (primary.offset + 1)])
+answers = psync(primary, client, primary.id.encode(), primary.offset + 1)
 result = [answers[0].split()[0], primary.replicas[client].child, primary.draft(child).exists()]
 """
     modules.check(source, ["CONTINUE", 0, False], path=str(tmp_path))
