@@ -17,7 +17,7 @@ from stages.desk.progress import Progress
 from stages.desk.starter import starter, write
 from stages.harness.course import ROOT, STAGES, stage_folder
 from tests.support.road import COURSE_FIRST
-from tests.support.stages_copy import StagesCopy, environment
+from tests.support.stages_copy import StagesCopy
 
 CHECKPOINT = '''
 from stages.harness.checkpoint import step
@@ -263,13 +263,10 @@ def test_whoever_reads_a_diff_may_leave_before_its_end() -> None:
     assert (done.stdout, done.stderr) == ("--- 03-writer/command.py\n", "")
 
 
-def test_whoever_reads_what_a_check_says_may_leave_before_its_end(stages_copy: StagesCopy) -> None:
-    stages_copy.desk("start", "01")
-    command = f"{sys.executable} -B -m stages check 01 -x | head -1"
-    done = subprocess.run(
-        command, shell=True, cwd=stages_copy.folder, env=environment(), capture_output=True, text=True
-    )
-    assert len(done.stdout.splitlines()) == 1 and done.stderr == ""
+def test_whoever_reads_the_road_may_leave_before_it_begins() -> None:
+    command = f"{sys.executable} -B -m stages road | true"
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_diff_hides_a_body_until_its_step_has_passed_or_it_is_asked_for(stages_copy: StagesCopy) -> None:
