@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -30,6 +31,10 @@ def main(args: list[str]) -> int:
     options = parser().parse_args(args or ["road"])
     try:
         status: int = COMMANDS[options.command].run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has seen enough: what is left is written nowhere, also at the exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
     except Complaint as complaint:
         print(complaint, file=sys.stderr)
         return 2

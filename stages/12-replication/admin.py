@@ -21,7 +21,8 @@ def bgrewriteaof(engine: Engine) -> Value:
 @command
 def info(primary: Primary, *sections: bytes) -> Value:
     """INFO [section ...]: tell about replication, whatever the section."""
-    replicas = [f"slave{n}:state=online,offset={each.acknowledged}" for n, each in enumerate(primary.replicas.values())]
+    states = [("wait_bgsave" if each.child else "online", each.acknowledged) for each in primary.replicas.values()]
+    replicas = [f"slave{n}:state={state},offset={offset}" for n, (state, offset) in enumerate(states)]
     about = [f"connected_slaves:{len(replicas)}", *replicas, f"master_replid:{primary.id}"]
     lines = ["# Replication", "role:master", *about, f"master_repl_offset:{primary.offset}"]
     return "".join(f"{line}\r\n" for line in lines).encode()

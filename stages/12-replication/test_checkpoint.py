@@ -243,6 +243,7 @@ class Follower:
     def __init__(self, server: Server) -> None:
         self.client = Client(server.port, server.patience, server.host)
         self.id, self.offset = "", -1
+        self.told = b""  # what it has sent to the primary, if that is what a failure should show
         self.snapshot = Snapshot(b"REDIS0010\xff", complete=False)
 
     def line(self, wanted: str, times: float = 1) -> str:
@@ -257,7 +258,7 @@ class Follower:
             if not self.client.more(deadline):
                 self.client.fail(wanted, deadline)
 
-    def ask(self, replid: str, offset: int) -> str:
+    def ask(self, replid: str | bytes, offset: int) -> str:
         """Send PSYNC; return the line that answers it. Keep the id and the offset of a FULLRESYNC."""
         self.client.send(request("PSYNC", replid, offset))
         line = self.line("+FULLRESYNC or +CONTINUE")
@@ -323,7 +324,7 @@ class Follower:
             try:
                 self.client.fail(wanted, deadline)
             except Mismatch as error:
-                error.sent = b"" if isinstance(wanted, str) else wanted
+                error.sent = self.told or (b"" if isinstance(wanted, str) else wanted)
                 error.why = f"This is what the replica reads in the stream. {error.why}"
                 raise
         self.client.received = self.client.received[end:]
@@ -337,9 +338,8 @@ class Follower:
             while found in QUIET and found != args:
                 found = self.next(request(*args))
             if found != args:
-                raise Mismatch(
-                    request(*args), request(*args), request(*found), "This is the next request in the stream."
-                )
+                why = "This is the next request in the stream."
+                raise Mismatch(self.told or request(*args), request(*args), request(*found), why)
 
     def until(self, last: Args) -> list[Args]:
         """Read the stream up to this request; return the requests before it, without those in QUIET."""
@@ -363,12 +363,12 @@ class Follower:
         """Return the same replica over a new connection; it asks for what follows, and must get it."""
         again = Follower(server)
         again.id, again.offset = self.id, self.offset if wanted is None else wanted - 1
-        line = again.ask(self.id, again.offset + 1)
-        why = f"the stream has got to {self.offset}; PSYNC {self.id} {again.offset + 1} was answered with {line!r}"
-        assert line[:9] == "+CONTINUE", why
-        assert line[9:].strip() in ("", self.id), (
-            f"behind +CONTINUE is the id of the same stream, {self.id}, not {line[9:]!r}"
-        )
+        again.client.check(request("REPLCONF", "capa", "psync2"), OK)  # else Redis leaves out the id
+        again.told = request("PSYNC", self.id, again.offset + 1)
+        why = f"This is the answer to PSYNC. The replica has the first {again.offset} bytes of the stream."
+        line, right = again.ask(self.id, again.offset + 1), f"+CONTINUE {self.id}"
+        if line != right:
+            raise Mismatch(again.told, f"{right}\r\n".encode(), f"{line}\r\n".encode(), why)
         return again
 
 
@@ -445,9 +445,10 @@ def modules(modules: Modules, target: Target) -> Modules:
 def test_the_checksum_is_the_one_that_redis_calculates(modules: Modules, rng: Dice) -> None:
     """`crc64` of nothing, of one byte, of b"123456789", and of 200 random bytes.
 
-    For each byte: `TABLE[(crc ^ byte) & 0xFF]`, and the old crc without its lowest 8 bits. `^` puts the two together.
+    In Python `>>` and `&` bind more tightly than `^`: `a ^ b >> 8` is `a ^ (b >> 8)`, and `a ^ b & 0xFF` is
+    `a ^ (b & 0xFF)`.
 
-    In Python `>>` binds more tightly than `^`: `a ^ b >> 8` is `a ^ (b >> 8)`.
+    For each byte: `TABLE[(crc ^ byte) & 0xFF]`, and the old crc without its lowest 8 bits. `^` puts the two together.
     """
     data = rng.randbytes(200)
     pieces = [b"", b"\x01", b"123456789", data]
@@ -482,26 +483,27 @@ def test_a_length_takes_one_two_or_five_bytes(modules: Modules) -> None:
     """`length` writes a number below 64 as one byte, below 16 384 as two, and others as five.
     The result has, for some numbers, what it has written.
 
-    6 bits can say 0 to 63, and 14 bits 0 to 16 383.
+    Are there too many bytes, or too few? 6 bits can say 0 to 63, and 14 bits 0 to 16 383. Are they in the wrong order?
+    The highest byte comes first, in two bytes and in five.
 
     `number.to_bytes(2)` has the highest byte first; `0x4000 |` sets the first two bits to 01.
     """
-    expected = {
-        0: b"\x00",
-        63: b"\x3f",
-        64: b"\x40\x40",
-        255: b"\x40\xff",
-        256: b"\x41\x00",
-        16383: b"\x7f\xff",
-        16384: b"\x80\x00\x00\x40\x00",
-        0xFEDCBA98: b"\x80\xfe\xdc\xba\x98",
-    }
+    expected = [
+        (0, b"\x00"),
+        (63, b"\x3f"),
+        (64, b"\x40\x40"),
+        (255, b"\x40\xff"),
+        (256, b"\x41\x00"),
+        (16383, b"\x7f\xff"),
+        (16384, b"\x80\x00\x00\x40\x00"),
+        (0xFEDCBA98, b"\x80\xfe\xdc\xba\x98"),
+    ]
     source = """
         from rdb import length
 
-        result = {number: length(number) for number in numbers}
+        result = [(number, length(number)) for number in numbers]
         """
-    modules.check(source, expected, numbers=list(expected))
+    modules.check(source, expected, numbers=[number for number, _ in expected])
 
 
 # The snapshot
@@ -591,7 +593,8 @@ def test_a_snapshot_has_the_exact_scores_of_a_sorted_set(modules: Modules, rng: 
 def test_a_deadline_stands_before_its_key_and_no_other(modules: Modules, rng: Dice) -> None:
     """Of three keys two have a deadline: milliseconds since 1970, 8 bytes, the lowest first.
 
-    `db.deadline(key)` has the milliseconds as they are written; None for a key without one: nothing stands before it.
+    Is it another number? The lowest byte comes first, and `db.deadline(key)` has the milliseconds as they are written.
+    Has a key one too many? For a key without one that is None, and nothing stands before the key.
 
     `deadline.to_bytes(8, "little")` behind DEADLINE, then the type and the key.
     """
@@ -661,18 +664,25 @@ result = True
 @step(3)
 @pytest.mark.read("Step 3: the stream")
 def test_raw_bytes_are_sent_as_they_are(modules: Modules) -> None:
-    """`encode` writes a Raw as it is, in both protocols, and inside Replies; other bytes are bulk strings.
+    """`encode` writes a Raw as it is, in both protocols, and inside Replies; other bytes are bulk strings. All other
+    types are written as before: the last two of the result are a dict of them, in RESP2 and in RESP3.
 
-    A Raw is bytes, too, and the first `case` that fits is taken: ask for `Raw()` before `bytes()`.
+    Is it a Raw? That is bytes, too, and the first `case` that fits is taken: ask for `Raw()` before `bytes()`. Is it
+    one of the last two? Nothing but the Raw is new; the table in the docstring has the others.
     """
     source = """
-        from writer import Raw, Replies, encode
+        from writer import NULL_ARRAY, Push, Raw, Replies, encode
 
         value = Raw(b"$3\\r\\nabc")
         result = [encode(value), encode(value, 3), encode(Replies(["OK", value, b"k"])), encode(Raw()), encode(b"k")]
+        others = {True: None, 0.5: NULL_ARRAY, "e": ValueError("ERR"), b"p": Push([7]), (8,): [frozenset([9])]}
+        result += [encode(others), encode(others, 3)]
         """
     raw = b"$3\r\nabc"
-    modules.check(source, [raw, raw, OK + raw + b"$1\r\nk\r\n", b"", b"$1\r\nk\r\n"])
+    resp2 = b"*10\r\n:1\r\n$-1\r\n$3\r\n0.5\r\n*-1\r\n+e\r\n-ERR\r\n$1\r\np\r\n*1\r\n:7\r\n"
+    resp3 = b"%5\r\n#t\r\n_\r\n,0.5\r\n_\r\n+e\r\n-ERR\r\n$1\r\np\r\n>1\r\n:7\r\n"
+    resp2, resp3 = (one + b"*1\r\n:8\r\n*1\r\n%b1\r\n:9\r\n" % sign for one, sign in ((resp2, b"*"), (resp3, b"~")))
+    modules.check(source, [raw, raw, OK + raw + b"$1\r\nk\r\n", b"", b"$1\r\nk\r\n", resp2, resp3])
 
 
 PRIMARY = """
@@ -710,7 +720,8 @@ result += [primary.offset, bytes(primary.backlog)]
 @pytest.mark.read("Step 3: the stream")
 def test_only_the_last_bytes_of_the_stream_are_kept(modules: Modules) -> None:
     """After some requests of 300 KiB the backlog has BACKLOG bytes, the last ones; the offset counts all.
-    The result has the length of the backlog, its last 20 bytes, and the offset.
+    The result has the lengths of the backlog after each of five requests, its length after one more, its last 20 bytes,
+    and the offset.
 
     `del self.backlog[:-BACKLOG]` deletes all but the last ones; and nothing, if there are not so many.
     """
@@ -734,9 +745,8 @@ def test_the_stream_goes_to_those_who_have_their_snapshot_and_waits_for_the_othe
     """Two replicas; the snapshot of the second is still being written: for it, the stream is held.
     The result has what was delivered, its type, and what is held for each.
 
-    `replica.child` is the number of the process that writes; 0 if there is none.
-
-    `client.deliver(Raw(…))`: as bytes it would be sent as a bulk string.
+    Is it of the type bytes? `client.deliver(Raw(…))`: as bytes it would be sent as a bulk string. Has it gone to the
+    second one, too? `replica.child` is the number of the process that writes; 0 if there is none.
     """
     source = """
 for number, child in ((1, 0), (2, 4711)):
@@ -796,15 +806,19 @@ result = [bytes(engine.primary.backlog), engine.log]
 @step(3)
 @pytest.mark.read("Step 3: the stream")
 def test_commands_that_ask_for_the_primary_get_it(client: Client) -> None:
-    """INFO, which is given, asks for the Primary, and tells the id of the stream and its offset.
+    """INFO, which is given, asks for the Primary, and tells the id of the stream and its offset. Asked again, it tells
+    the same id.
 
-    Is there a KeyError in `Command.call`? `Engine.run` has to hand the Primary in, by its type, as the PubSub.
+    Is there a KeyError in `Command.call`? `Engine.run` has to hand the Primary in, by its type, as the PubSub. Is there
+    another id each time? The engine has one Primary, and makes it when it begins.
 
     `{…, Primary: self.primary}`
     """
     found = about(client)
     assert re.fullmatch("[0-9a-f]{40}", found.get("master_replid", "")), f"INFO has no master_replid: {found}"
     assert found.get("master_repl_offset", "").isdecimal(), f"INFO has no master_repl_offset: {found}"
+    again, first = about(client)["master_replid"], found["master_replid"]
+    assert again == first, f"INFO says another master_replid the second time: {again}, after {first}"
 
 
 # All of it
@@ -816,11 +830,11 @@ def test_psync_is_answered_with_an_id_and_an_offset(
     client: Client, server: Server, follow: Callable[[], Follower]
 ) -> None:
     """`PSYNC ? -1` is answered with FULLRESYNC, the id of the stream, 40 hexadecimal digits, and its offset; a second
-    replica is told the same id.
+    replica is told the same id. Behind the answer comes the snapshot.
 
-    The id belongs to the server, not to the replica: `primary.id` is made when the server starts.
-
-    Return the text `FULLRESYNC`, the id and `primary.offset`. `encode` makes a simple string of a str.
+    Does no snapshot come? `attach` has the child `work`: it does `write_snapshot`, to the file `draft(os.getpid())`. Is
+    it another id? `primary.id` is the server's, and is made when it starts. Is it no answer at all? Return the text
+    `FULLRESYNC`, the id and `primary.offset`: `encode` makes a simple string of a str.
     """
     one, two = follow(), follow()
     assert one.id == two.id, "the second replica was told another id than the first"
@@ -1003,9 +1017,8 @@ def test_two_replicas_at_once_each_get_everything(client: Client, server: Server
 def test_the_server_goes_on_while_a_snapshot_is_written(start: Start, rng: Dice) -> None:
     """While a snapshot of 2 MiB is written, PING is answered, and a client that says QUIT is hung up on, at once.
 
-    Is PING answered only with the snapshot? A forked child writes it; `os.fork` returns in the server at once.
-
-    Is QUIT not followed by the end of the connection? The child has copies of all sockets: `work` closes them.
+    Is QUIT not followed by the end of the connection? The child has copies of all sockets: `work` closes them. Is PING
+    answered only with the snapshot? A forked child writes it; `os.fork` returns in the server at once.
     """
     server = start()
     client, leaves, replica = server.connect(), server.connect(), Follower(server)
@@ -1033,10 +1046,9 @@ def test_who_has_gone_is_no_replica_and_leaves_no_file(start: Start, tmp_path: P
     """INFO counts the replicas that are connected: one; none when it has gone, also during its snapshot, for which it
     has asked twice. And no temporary file is left.
 
-    `connection_lost` calls `Engine.disconnect`, which has to `detach` the client. `send_snapshot` deletes the file that
-    it has sent.
-
-    `psync` begins with `detach`: the client may be a replica already, and have a child.
+    Is the file of a snapshot left that was sent? `send_snapshot` deletes it. Is it that of a replica that has gone?
+    `psync` begins with `detach`: the client may be a replica already, and have a child. Does INFO count one that has
+    gone? `connection_lost` calls `Engine.disconnect`, which has to `detach` the client, too.
     """
     server = start(data=tmp_path)
     client, replica = server.connect(), Follower(server).follow()
@@ -1045,8 +1057,8 @@ def test_who_has_gone_is_no_replica_and_leaves_no_file(start: Start, tmp_path: P
     replica.client.close()
     eventually(client, lambda: count_replicas(client), "0", "the replica has gone; INFO counts")
     replica = Follower(server)
-    replica.begin()
-    replica.client.send(request("PSYNC", "?", -1))
+    replica.client.send(request("PSYNC", "?", -1) * 2)
+    replica.line("+FULLRESYNC")
     replica.client.close()
     eventually(client, lambda: count_replicas(client), "0", "the replica has gone during its snapshot; INFO counts")
     eventually(client, lambda: drafts(tmp_path), [], "the replica has gone, and the file with its snapshot is left")
@@ -1055,12 +1067,41 @@ def test_who_has_gone_is_no_replica_and_leaves_no_file(start: Start, tmp_path: P
 
 @step(4)
 @pytest.mark.read("Step 4: all of it")
+def test_who_has_gone_is_forgotten_everywhere(modules: Modules) -> None:
+    """`Engine.disconnect`, for a client that waits for a key, watches one, is subscribed to a channel, and is a
+    replica. The result says what of this is left: nothing.
+
+    `disconnect` grows by one line, `detach` of the primary. The other three stay: `unpark`, `unwatch`, `leave`.
+    """
+    source = """
+from blocking import Wait
+from client import Client
+from engine import Engine
+from primary import Replica
+
+engine, client = Engine(), Client(id=1)
+engine.waiting.park(client, Wait((b"k",), list, 0, bytes.upper))
+engine.watching.watch(client, b"k")
+engine.pubsub.subscribe(client, (b"channel", b"k"))
+engine.primary.replicas[client] = Replica(client)
+engine.disconnect(client)
+left = {"waits": engine.waiting.queues, "watches": engine.watching.watchers}
+left.update({"is subscribed": engine.pubsub.subscribers, "is a replica": engine.primary.replicas})
+result = [what for what in left if left[what]]
+"""
+    modules.check(source, [])
+
+
+@step(4)
+@pytest.mark.read("Step 4: all of it")
 def test_a_replica_whose_snapshot_has_failed_is_sent_away(modules: Modules, tmp_path: Path) -> None:
     """If the child has not succeeded, the replica is hung up on, without a byte, and its file is deleted: it will try
     again. The result, for a child that has not begun its file and one that has: is the client `leaving`, what was
-    delivered, what is still held, is the file there.
+    delivered; then `child`, what is still held, is the file there.
 
-    `client.leaving`, and `deliver` of an empty Replies: the connection is closed when it has been sent.
+    Is it one of the last three? Whether the child has succeeded or not, at the end there is no child, nothing is held,
+    and there is no file. Is it one of the first two? `client.leaving`, and `deliver` of an empty Replies: the
+    connection is closed when it has been sent.
 
     `unlink(missing_ok=True)`: the child may have failed before there was a file.
     """
@@ -1077,10 +1118,12 @@ for number in (99999998, 99999999):
         primary.draft(number).write_bytes(b"REDIS0010 and so")
     replica = primary.replicas[client]
     primary.send_snapshot(replica, succeeded=False)
-    result.append([client.leaving, heard.copy(), bytes(replica.held), primary.draft(number).exists()])
+    result += [("leaving", client.leaving), ("delivered", heard.copy())]
+    result += [("child", replica.child), ("held", bytes(replica.held)), ("file", primary.draft(number).exists())]
     heard.clear()
 """
-    modules.check(PRIMARY + source, [[True, [b""], b"", False]] * 2, path=str(tmp_path))
+    right = [("leaving", True), ("delivered", [b""]), ("child", 0), ("held", b""), ("file", False)]
+    modules.check(PRIMARY + source, right * 2, path=str(tmp_path))
 
 
 @step(4)
@@ -1121,16 +1164,20 @@ def test_what_a_replica_tells_about_itself_is_answered_with_ok(server: Server, c
 def test_an_acknowledgement_has_no_answer(
     client: Client, follow: Callable[[], Follower], rng: Dice, option: str
 ) -> None:
-    """`REPLCONF ACK offset` is not answered: the next bytes that the replica receives are a change.
+    """`REPLCONF ACK offset` is not answered, in upper or lower case: the next bytes that the replica receives are a
+    change.
 
-    Is there an answer? Return `Replies()`, an empty one. `None` is null, and that is an answer, too.
+    Is there an answer, as to other options? `option.lower() == b"ack"`: it may be in upper or lower case. Else return
+    `Replies()`, an empty one. `None` is null, and that is an answer, too.
     """
     replica, key = follow(), rng.key()
+    replica.told = request("REPLCONF", option, replica.offset)
     for _ in range(3):
-        replica.client.send(request("REPLCONF", option, replica.offset))
+        replica.client.send(replica.told)
     client.check(request("SET", key, "v"), OK)
     replica.expect([b"SET", key, b"v"])
-    replica.client.send(request("REPLCONF", option, replica.offset))
+    replica.told = request("REPLCONF", option, replica.offset)
+    replica.client.send(replica.told)
     client.check(request("INCRBY", key + b"n", 7), b":7\r\n")
     replica.expect([b"INCRBY", key + b"n", b"7"])
 
@@ -1140,9 +1187,8 @@ def test_an_acknowledgement_has_no_answer(
 def test_who_is_no_replica_acknowledges_nothing(client: Client, follow: Callable[[], Follower]) -> None:
     """ACK of a client that has not sent PSYNC, and an ACK without a number, have no answer, and change nothing.
 
-    `primary.replicas.get(client)` is None for who is none.
-
-    `parse_integer` returns None for what is no integer.
+    Is `ACK 100` answered? `primary.replicas.get(client)` is None for who is no replica. Is `ACK x` answered, maybe with
+    an error? `parse_integer` returns None for what is no integer. In both cases there is no answer, `Replies()`.
     """
     client.check(request("REPLCONF", "ACK", 100) + PING, PONG)
     replica = follow()
@@ -1154,12 +1200,15 @@ def test_who_is_no_replica_acknowledges_nothing(client: Client, follow: Callable
 @step(5)
 @pytest.mark.read("Step 5: what a replica tells")
 def test_info_tells_how_far_each_replica_is(start: Start, rng: Dice) -> None:
-    """INFO has a line for each replica, with the offset of its last ACK.
+    """INFO has a line for each replica, with the offset of its last ACK; 0 before the first.
 
-    Keep the offset in `acknowledged` of the Replica.
+    Keep the offset in `acknowledged` of the Replica. Until then it has told nothing, and `attach` leaves 0 there.
     """
     server = start()
-    client, replica = server.connect(), Follower(server).follow()
+    client = server.connect()
+    client.check(request("SET", rng.key(), "v"), OK)
+    replica = Follower(server).follow()
+    eventually(client, lambda: acknowledged(client), {"0"}, "the replica has sent no ACK; INFO tells of")
     for _ in range(2):
         client.check(request("SET", rng.key(), "v"), OK)
         replica.reaches(offset_of(client))
@@ -1233,18 +1282,17 @@ result = [each and len(each) for each in map(primary.since, (first, first - 1, 0
 
 @step(6)
 @pytest.mark.read("Step 6: cut off, and back")
-@pytest.mark.parametrize("writes", [0, 1, 30])
+@pytest.mark.parametrize("writes", [1, 0, 30])
 def test_who_was_cut_off_gets_what_it_has_missed(
     client: Client, server: Server, follow: Callable[[], Follower], rng: Dice, writes: int
 ) -> None:
-    """A replica has gone, some writes follow while nobody is there, and it is back: CONTINUE, exactly what it has
-    missed, and then what follows.
+    """A replica has gone, some writes follow while nobody is there (1, none, 30), and it is back: CONTINUE and the id,
+    exactly what it has missed, and then what follows.
 
-    Is the answer FULLRESYNC? `replid` is bytes, and `primary.id` a str.
-
-    Is there a byte too many or too few? The replica asks for the byte *behind* those that it has: `since(offset - 1)`.
-
-    Does nothing follow? It has to be a Replica again, without a child.
+    Is the answer FULLRESYNC? `replid` is bytes, and `primary.id` a str: `primary.id.encode()`. Is it that only if
+    nothing was written? An empty rest is a rest, too: `is not None`. Is there a byte too many or too few? The replica
+    asks for the byte *behind* those that it has: `since(offset - 1)`. Does nothing follow? Make it a Replica again,
+    without a child.
 
     Is something missing? The stream goes on without replicas: `feed` keeps it, whoever is there.
     """
@@ -1284,21 +1332,24 @@ def test_a_replica_goes_on_in_the_middle_of_a_request(
 
 @step(6)
 @pytest.mark.read("Step 6: cut off, and back")
-@pytest.mark.parametrize("why", ["another-stream", "not-so-long", "no-longer-there"])
+@pytest.mark.parametrize("why", ["another-stream", "no-text", "not-so-long", "no-longer-there"])
 def test_who_cannot_go_on_gets_everything_again(
     client: Client, server: Server, follow: Callable[[], Follower], rng: Dice, why: str
 ) -> None:
-    """FULLRESYNC is the answer to another id, to an offset behind the end of the stream, and to one that the backlog
-    does not reach back to.
+    """FULLRESYNC is the answer to another id, to one that is no text (not UTF-8), to an offset behind the end of the
+    stream, and to one that the backlog does not reach back to.
 
-    Another id is another stream: the same offset means other bytes there.
+    Another id is another stream: the same offset means other bytes there. Compare bytes with bytes: `replid` cannot
+    always be decoded, `primary.id.encode()` is always possible.
 
     `since` returns None for what the backlog does not have; with `attach` the replica begins again.
     """
     replica, key, again = follow(), rng.key(), Follower(server)
-    replid, offset = replica.id, replica.offset + 1
+    replid, offset = replica.id.encode(), replica.offset + 1
     if why == "another-stream":
-        replid = rng.randbytes(20).hex()
+        replid = rng.randbytes(20).hex().encode()
+    elif why == "no-text":
+        replid = b"\xff" * 40
     elif why == "not-so-long":
         offset += 100_000
     else:
@@ -1306,11 +1357,43 @@ def test_who_cannot_go_on_gets_everything_again(
             client.check(request("SET", key, rng.randbytes(MIB // 2)), OK)
     client.check(request("SET", key, "v"), OK)
     line = again.ask(replid, offset)
-    assert line[:12] == "+FULLRESYNC ", f"PSYNC {replid} {offset} was answered with {line!r}: {why}"
+    assert line[:12] == "+FULLRESYNC ", f"PSYNC {replid!r} {offset} was answered with {line!r}: {why}"
     assert again.take().values[key] == b"v"
     client.check(request("SET", key, "w"), OK)
     again.expect([b"SET", key, b"w"])
     again.client.close()
+
+
+@step(6)
+@pytest.mark.read("Step 6: cut off, and back")
+def test_who_gets_the_rest_needs_no_snapshot_any_more(modules: Modules, tmp_path: Path) -> None:
+    """A client whose snapshot is being written sends a second PSYNC, with the id and the next byte: it is answered with
+    CONTINUE, and the child and its file are gone. The result has the first word of the answer, the `child` of the
+    Replica, and whether the file is there.
+
+    `psync` begins with `detach`, whatever it answers: the client may be a replica already, and have a child.
+    """
+    source = """
+import os
+import time
+from pathlib import Path
+from blocking import Waiting
+from client import Client
+from primary import Primary, Replica, psync
+from store import Store
+
+primary, client = Primary(Store(), Waiting()), Client(id=1)
+primary.folder = Path(path)
+child = os.fork()
+if child == 0:
+    time.sleep(60)
+    os._exit(0)
+primary.draft(child).write_bytes(b"REDIS0010 and so")
+primary.replicas[client] = Replica(client, child)
+answers = psync(primary, client, primary.id.encode(), primary.offset + 1)
+result = [answers[0].split()[0], primary.replicas[client].child, primary.draft(child).exists()]
+"""
+    modules.check(source, ["CONTINUE", 0, False], path=str(tmp_path))
 
 
 # Wait, and be patient
@@ -1324,7 +1407,8 @@ def test_wait_answers_with_the_number_of_replicas_when_its_time_is_over(
     """After its timeout WAIT is answered with how many replicas have it: 0, then 1, when 3 are asked for. A BLPOP that
     waits in vain is answered with null, as before.
 
-    `wait.late()` says what the answer is: of WAIT a number, of BLPOP null.
+    Is it the wrong answer? `wait.late()` says what it is: of WAIT a number, of BLPOP null. Is the next request not
+    answered? The client waits still: `unpark` it first.
     """
     key = rng.key()
     client.check(request("SET", key, "1"), OK)
@@ -1338,15 +1422,59 @@ def test_wait_answers_with_the_number_of_replicas_when_its_time_is_over(
 
 @step(7)
 @pytest.mark.read("Step 7: who waits, and who is slow")
-def test_wait_in_a_transaction_does_not_wait(client: Client, rng: Dice) -> None:
-    """In a transaction WAIT is answered at once with how many replicas have it, and BLPOP with null.
+def test_a_timeout_ends_only_its_own_wait(modules: Modules) -> None:
+    """A client has waited, was served, and waits again. `time_out`, called for the first Wait, does nothing; for the
+    second it delivers what `late` returns, here 7. The result has `output` and whether the client waits, after each.
 
-    `answer.late()`, for a Wait that `run` returns.
+    Has the first one ended it? Ask `is`, as before: `self.server.engine.waiting.waits.get(self.client) is wait`.
+
+    `self.deliver(wait.late())`, after `unpark`.
+    """
+    source = """
+import asyncio
+from blocking import Wait
+from server import Connection, Server
+
+class Wire(asyncio.Transport):
+    def write(self, data):
+        pass
+    def get_write_buffer_size(self):
+        return 0
+    def is_closing(self):
+        return False
+
+async def main():
+    connection, found = Connection(Server()), []
+    connection.connection_made(Wire())
+    waiting = connection.server.engine.waiting
+    first, second = (Wait((), int, 1, lambda key: None, late=lambda: 7) for _ in range(2))
+    waiting.park(connection.client, second)
+    for name, wait in (("first", first), ("second", second)):
+        connection.time_out(wait)
+        found.append((name, bytes(connection.output), connection.client in waiting))
+    return found
+
+result = asyncio.run(main())
+"""
+    modules.check(source, [("first", b"", True), ("second", b":7\r\n", False)])
+
+
+@step(7)
+@pytest.mark.read("Step 7: who waits, and who is slow")
+def test_wait_in_a_transaction_does_not_wait(client: Client, rng: Dice) -> None:
+    """In a transaction WAIT is answered at once with how many replicas have it, and BLPOP with null. Other answers are
+    copies, as before: HGETALL shows what was there, and not what HSET has made of it later.
+
+    `answer.late()`, for a Wait that `run` returns; `copy(answer)` for others.
     """
     key = rng.key()
     client.check(request("MULTI") + request("SET", key, "v"), OK + QUEUED)
     client.check(request("WAIT", 5, 0) + request("BLPOP", key + b"l", 0), QUEUED * 2)
     client.check(request("EXEC"), b"*3\r\n" + OK + b":0\r\n*-1\r\n")
+    user = rng.key()
+    client.check(request("HSET", user, "f", "1") + request("MULTI"), b":1\r\n" + OK)
+    client.check(request("HGETALL", user) + request("HSET", user, "f", "2"), QUEUED * 2)
+    client.check(request("EXEC"), b"*2\r\n" + request("f", "1") + b":0\r\n")
 
 
 @step(7)
@@ -1376,10 +1504,12 @@ def test_a_replica_that_reads_late_is_not_cut_off(
 @pytest.mark.read("Step 7: who waits, and who is slow")
 def test_a_replica_has_32_times_as_much_and_no_more(modules: Modules) -> None:
     """`deliver`, while so many MiB wait in the transport: the result says for 31 and 33 MiB whether another client is
-    cut off, then for 1023 and 1025 MiB whether a replica is. (LIMIT is 32 MiB.)
+    cut off, then for 1023 and 1025 MiB whether a replica is. (LIMIT is 32 MiB.) At last it has what is kept for a
+    connection that is closing already: nothing, as before.
 
     Does a replica stay at 1025? A limit of 32 times LIMIT is one, too: without it, a replica that has stopped reading
-    would take all memory.
+    would take all memory. Does another client stay at 33? For it the limit is LIMIT, as before. Is it the last? Ask
+    `is_closing()` first.
 
     `limit = 32 * LIMIT if self.client in self.server.engine.primary.replicas else LIMIT`
     """
@@ -1410,12 +1540,16 @@ async def main():
             connection.server.engine.primary.replicas[connection.client] = Replica(connection.client)
         wire.size = size * 1024 * 1024
         connection.deliver(Raw(b"x"))
-        found.append(wire.aborted)
-    return found
+        found.append(("a replica" if replica else "another client", size, "cut off" if wire.aborted else "stays"))
+    wire.aborted, connection.output = True, bytearray()
+    connection.deliver(Raw(b"x"))
+    return [*found, ("closing already", bytes(connection.output))]
 
 result = asyncio.run(main())
 """
-    modules.check(source, [False, True, False, True])
+    ends = [("another client", 31, "stays"), ("another client", 33, "cut off")]
+    ends += [("a replica", 1023, "stays"), ("a replica", 1025, "cut off")]
+    modules.check(source, [*ends, ("closing already", b"")])
 
 
 @step(7)

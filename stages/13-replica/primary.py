@@ -116,7 +116,16 @@ class Primary:
         return self.folder / f"temp-{pid}.rdb"
 
     def tick(self) -> None:
-        """Ten times a second: send snapshots that are complete; every PERIOD seconds PING, if there are replicas."""
+        """Ten times a second: send snapshots that are complete; every PERIOD seconds PING, if there are replicas.
+
+        And forget the WAITs that are over: their timeout is, or the client has gone.
+
+        >>> primary = Primary(Store(), Waiting())
+        >>> primary.waits[Wait((), int, 1, lambda key: None)] = Client(id=1), 1, 0
+        >>> primary.tick()
+        >>> primary.waits
+        {}
+        """
         for replica in list(self.replicas.values()):
             if replica.child:
                 pid, status = os.waitpid(replica.child, os.WNOHANG)
@@ -125,11 +134,12 @@ class Primary:
         if self.replicas and time.monotonic() - self.pinged > PERIOD:
             self.pinged = time.monotonic()
             self.feed([b"PING"])
+        self.waits = {wait: each for wait, each in self.waits.items() if self.waiting.waits.get(each[0]) is wait}
 
     def send_snapshot(self, replica: Replica, succeeded: bool) -> None:
         """The child has ended: deliver the snapshot as a bulk string without CRLF behind it, then what is `held`.
 
-        The snapshot is in the `draft` of the child. Deliver all as one Raw. From now on the replica has no child, and
+        The snapshot is in the `draft` of the child. Deliver all as Raw. From now on the replica has no child, and
         nothing is held for it. Delete the file. If the child has not succeeded, end the connection instead: the client
         is `leaving`, and `deliver` an empty Replies, which sends it off. The replica will try again.
         """
@@ -154,8 +164,16 @@ class Primary:
                 client.deliver(self.reached(offset))
 
     def reached(self, offset: int) -> int:
-        """Return how many replicas have acknowledged the stream up to `offset`."""
-        return sum(replica.acknowledged >= offset for replica in self.replicas.values())
+        """Return how many replicas have acknowledged the stream up to `offset`. Who has no snapshot yet has nothing.
+
+        >>> primary, client = Primary(Store(), Waiting()), Client(id=1)
+        >>> primary.replicas[client] = Replica(client, child=4711)
+        >>> before = primary.reached(0)
+        >>> primary.replicas[client].child = 0
+        >>> before, primary.reached(0)
+        (0, 1)
+        """
+        return sum(not replica.child and replica.acknowledged >= offset for replica in self.replicas.values())
 
 
 @command

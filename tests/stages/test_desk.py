@@ -278,6 +278,12 @@ def test_whoever_reads_a_diff_may_leave_before_its_end() -> None:
     assert (done.stdout, done.stderr) == ("--- 03-writer/command.py\n", "")
 
 
+def test_whoever_reads_the_road_may_leave_before_it_begins() -> None:
+    command = f"{sys.executable} -B -m stages road | true"
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
 def test_diff_hides_a_body_until_its_step_has_passed_or_it_is_asked_for(stages_copy: StagesCopy) -> None:
     body = "+        self._buffer += data"
     status, said = stages_copy.desk("diff", "01", "02")
