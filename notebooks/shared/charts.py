@@ -141,7 +141,7 @@ def draw_latencies(waits: dict[str, list[float]], description: str) -> Any:
     axes.set_yticks(range(len(waits)), list(waits))
     axes.invert_yaxis()
     axes.margins(x=0.08, y=0.25)
-    axes.set_xlabel("milliseconds until the answer")
+    axes.set_xlabel("milliseconds until the reply")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     return picture(drawing, description)
 
