@@ -404,7 +404,7 @@ def test_the_log_has_the_order_in_which_requests_were_executed(
     replayed = b"".join(text for _, _, text in records(log.read_bytes()[before:]))
     value = clients[0].ask("GET", key)
     assert isinstance(value, bytes)
-    same(replayed, value, "Expected is the value; received is what the records in the log add up to.")
+    same(replayed, value, "What the records in the log add up to has to be the value that GET answers.")
 
 
 @step(3)
