@@ -394,9 +394,9 @@ def test_the_log_has_the_order_in_which_requests_were_executed(
     key, clients = rng.key(), [connect() for _ in range(20)]
     before = log.stat().st_size
     for round_ in range(10):
-        clients[0].send(request("STRLEN", key) * 500)  # while these are executed, what the others send arrives
+        clients[0].send(b"STRLEN %b\r\n" % key * 500)  # while these are executed, what the others send arrives
         for number, client in enumerate(clients):
-            client.send(b"".join(request("APPEND", key, f"{round_}.{number}.{part} ") for part in range(2)))
+            client.send(b"".join(b"APPEND %b %d.%d.%d,\r\n" % (key, round_, number, part) for part in range(2)))
     for client in clients:
         for _ in range(20 + 5000 * (client is clients[0])):
             client.read_reply()
