@@ -435,7 +435,7 @@ def test_no_reply_is_sent_before_the_log_has_the_change(
     gives_up(server, "the log could not be written")
     if target.folder and not target.is_final:  # others have their own text
         said = server.errors
-        assert "cannot write the log: [Errno" in said, f"it does not say `cannot write the log: `, and why, but:\n{said}"
+        assert "cannot write the log: [Errno" in said, f"it does not say `cannot write the log: `, and why:\n{said}"
         assert "Traceback" not in said, f"it says why in a sentence, without a traceback. It said:\n{said}"
 
 
