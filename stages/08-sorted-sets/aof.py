@@ -37,7 +37,7 @@ class Log:
 
         `self._file.write(data)` writes at once, because the file has no buffer. If the disk is nearly full it may
         write only the first part of `data`; it returns the number of bytes that it wrote. Then write the rest. When
-        the disk is full, it raises OSError: let that pass.
+        the disk is full, it raises OSError: let that pass. What was not written stays in `_waiting`.
 
         After each write set `_unsynced` to True. Before it would be too early: until the write, a `sync` in another
         thread can set it to False again, and its fsync does not include these bytes.
@@ -54,7 +54,7 @@ class Log:
 
         With the policy `everysec` a thread calls this, while the event loop goes on and calls `flush`. What `flush`
         writes during an fsync may not be included in it. So after that fsync `_unsynced` must be True, and the next
-        `sync` must call fsync again.
+        `sync` must call fsync again. If fsync raises OSError, let that pass: then the server must not go on.
         """
         if self._unsynced:
             self._unsynced = False  # before fsync: bytes written while it runs need another fsync
@@ -89,7 +89,8 @@ def read_requests(path: Path) -> Iterator[tuple[int, int, list[bytes]]]:
     """Yield each complete request of the log at `path`: the offset of its start, that of its end, its arguments.
 
     `Reader` reads them, and `encode` tells how many bytes each takes. If the file ends in the beginning of a request,
-    as after a crash, nothing is yielded for it.
+    as after a crash, nothing is yielded for it. A log may have millions of requests: do not copy what follows, as
+    `data[start:]` does, for each of them.
 
     Raises CorruptLog with the offset of the request, if `Reader` raises ProtocolError, and if the bytes are not those
     that `encode` makes of the arguments: `Reader` accepts more than a server writes, for example inline requests.

@@ -83,6 +83,7 @@ def check(stage: int, args: list[str]) -> int:
     began = time.monotonic()
     done, cases = pytest(str(stage_folder(stage)), *how, *args)
     if (stopped and done.returncode) or chosen:
+        print("".join(f"{line}\n" for line in still(stage, cases or [], as_before(stage))), end="")
         hint = "; `hint` speaks of what failed here" if done.returncode else ""
         print(f"This was not the whole checkpoint: your steps stay as they were{hint}.")
         remember(stage, in_part(cases or [], recall(stage)))
@@ -206,11 +207,20 @@ def told(stage: int, cases: list[Case], old: Collection[str] = ()) -> Iterator[s
         yield f"step {step.number:>2}  {state:<11}  {step.text}"
         if state == "failed":
             yield f"{'first':>20}  {failed[0].name}"
-            if names := [name for name in step.write if name in old]:
-                yield f"{'still':>20}  the body of stage {stage - 1:02}: {', '.join(names)}"
+            yield from still(stage, failed, old)
     if older := [case.name for case in cases if case.kind and not case.step]:
         yield f"earlier  {'not yet' if following else 'failed':<11}  what earlier stages ask\n{'first':>20}  {older[0]}"
     if not following:
         yield from (f"no points failed       {case.name}" for case in cases if case.kind and case.step)
     points = int(sum(case.points for case in cases if not case.kind) + 0.001)  # shares of a step are no whole numbers
-    yield f"Stage {stage:02}: {len(progress.steps)} of {len(found)} steps, {points} of 100 points"
+    bare = sum(case.kind != "" and not case.points for case in cases)
+    but = f"; but {bare} check{'s' * (bare > 1)} without points failed" if bare and not following else ""
+    yield f"Stage {stage:02}: {len(progress.steps)} of {len(found)} steps, {points} of 100 points{but}"
+
+
+def still(stage: int, cases: list[Case], old: Collection[str]) -> Iterator[str]:
+    """Yield which of the functions `old`, with the body of the stage before, belong to steps that have failed."""
+    failed = {case.step for case in cases if case.kind}
+    for step in steps(stage_folder(stage)):
+        if names := [name for name in step.write if name in old and step.number in failed]:
+            yield f"{'still':>20}  the body of stage {stage - 1:02}: {', '.join(names)}"

@@ -45,7 +45,7 @@ def records(data: bytes) -> list[list[bytes]]:
 def same(received: bytes, expected: bytes, what: str, sent: bytes = b"") -> None:
     """Fail, and show both as bytes, if they differ; `what` says what they are, and `sent` what the server was sent."""
     if received != expected:
-        raise Mismatch(sent, expected, received, what)
+        raise Mismatch(sent, expected, received, found=what)
 
 
 def has_records(data: bytes, expected: list[list[bytes]], what: str, sent: bytes | None = None) -> None:

@@ -117,6 +117,8 @@ def kind(error: BaseException, servers: list[Server]) -> str:
     if isinstance(error, NoAnswer):
         return re.split(": | after ", str(error))[0]
     if isinstance(error, Mismatch):
+        if error.found:
+            return "something else in the log than expected"
         return "another reply than expected" if error.received else "no reply"
     return "another result than expected" if isinstance(error, WrongResult) else type(error).__name__
 
@@ -148,13 +150,16 @@ def qualified(file: str, line: int, function: str) -> str:
 
 
 def mismatch(error: Mismatch) -> list[Section]:
-    """Show the bytes sent, expected and received."""
+    """Show the bytes sent, expected and received; before what was found in the log, say that it is not a reply."""
     sent: Section = ("Sent", show(error.sent))
     why: Section = ("And then", [error.why] if error.why else [])
     if isinstance(error.expected, str):
         return [sent, ("Expected", [error.expected]), ("Received", show(error.received)), why]
     at = difference(error.expected, error.received)
-    return [sent, ("Expected", show(error.expected, at, caret=False)), ("Received", show(error.received, at)), why]
+    expected, received = show(error.expected, at, caret=False), show(error.received, at)
+    if error.found:
+        return [sent, ("", [error.found]), ("Expected in the log", expected), ("In the log", received)]
+    return [sent, ("Expected", expected), ("Received", received), why]
 
 
 def itemised(value: object) -> list[str]:

@@ -105,6 +105,7 @@ class Server:
             "FSYNC_LOG": str(self.fsync_log),
             "FSYNC_DELAY": str(self.fsync_delay),
             "PYTHONPATH": os.pathsep.join(paths),
+            **({"PYTHONDONTWRITEBYTECODE": "1"} if self.file_size else {}),  # Python would keep half a .pyc file
         }
 
     def tracer(self, counting: bool) -> list[str]:

@@ -15,11 +15,14 @@ Reply = object
 
 
 class Mismatch(AssertionError):
-    """The server did not send what was expected. Has the bytes sent, expected and received, for the report."""
+    """The server did not send what was expected. Has the bytes sent, expected and received, for the report.
 
-    def __init__(self, sent: bytes, expected: bytes | str, received: bytes, why: str = "") -> None:
-        super().__init__(why or f"expected {expected!r}, received {received!r}")
-        self.sent, self.expected, self.received, self.why = sent, expected, received, why
+    `found` says what they are, if they are not a reply, but were found in the log.
+    """
+
+    def __init__(self, sent: bytes, expected: bytes | str, received: bytes, why: str = "", found: str = "") -> None:
+        super().__init__(why or found or f"expected {expected!r}, received {received!r}")
+        self.sent, self.expected, self.received, self.why, self.found = sent, expected, received, why, found
 
 
 class Error(str):

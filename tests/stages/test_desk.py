@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stages.desk import check
-from stages.desk.check import Case, told
+from stages.desk.check import Case, still, told
 from stages.desk.hint import docstrings
 from stages.desk.manifest import functions, read, sources
 from stages.desk.progress import Progress
@@ -172,6 +172,7 @@ def test_a_check_that_is_worth_no_points_does_not_fail_its_step() -> None:
     said = list(told(4, cases))
     assert any(line.startswith("step  9  ✓ 1 check ") for line in said)
     assert "no points failed       with-redis-cli" in said
+    assert said[-1].endswith("points; but 1 check without points failed")
     assert (check.outcome(cases, Progress()).steps, check.outcome(cases, Progress()).done) == ([9], False)
     said = list(told(4, [Case("counts", 5, 1, "error"), *cases]))
     assert any(line.startswith("step  5  failed") for line in said) and not any("no points" in line for line in said)
@@ -189,6 +190,7 @@ def test_a_step_that_still_has_the_body_of_the_stage_before_is_not_failed(
     said = "\n".join(told(6, cases, old))
     assert re.search("step  2  failed .*\n +first  clock\n +still  the body of stage 05: Engine.execute, ", said), said
     assert "step  6  not yet" in said and "step  6  failed" in "\n".join(told(6, cases))
+    assert "".join(still(6, cases[:1], old)).startswith(" " * 15 + "still  the body of stage 05: Engine.execute, ")
     write(sources(stage_folder(6)), tmp_path)
     assert check.as_before(6) == set()
     (tmp_path / "engine.py").write_text("def")

@@ -152,6 +152,7 @@ def test_its_pages_name_servers_that_are_written_and_say_what_is_elsewhere(
     cells = json.loads((tmp_path / f"notebooks/{stage_folder(stage).name}.ipynb").read_text())["cells"]
     texts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
     assert not any(re.search(r"otherwise\s+(on\s+)?the\s+reference", text) for text in texts)
+    assert not any(re.search(r"experiments\s+alone\s+takes?|goes\s+on\s+with\s+06", text) for text in texts)
     for text in (*texts, (tmp_path / f"stages/{stage_folder(stage).name}/README.md").read_text()):
         assert "`final/`, and its tour are in the course's repository" in text or "final/" not in text
 

@@ -552,6 +552,18 @@ def test_what_a_server_says_late_is_not_taken_for_the_next_test(tmp_path: Path) 
     assert "a complaint" not in said.reports["test_second"]
 
 
+def test_a_server_whose_files_are_limited_writes_no_bytecode(tmp_path: Path) -> None:
+    """Half a .pyc file of a learner's module would stop each later start with an EOFError."""
+    server = "    import writer" + SERVER
+    target = write(tmp_path / "target", writer=f"text = {'x' * 5000!r}\n", server=server)
+    checkpoint = """
+        def test_limited(start):
+            start(file_size=1000).connect().check(b"PING", b"+PONG\\r\\n")
+        """
+    assert run(tmp_path, checkpoint, str(target)).outcomes == {"test_limited": "passed"}
+    assert not list(target.rglob("*.pyc"))
+
+
 def test_nothing_that_a_server_started_outlives_it(on_servers: Run) -> None:
     """A child that left the session and group of its parent is killed with the server."""
     pid = int(on_servers.properties["test_escape"]["pid"].strip(":\\r\n"))
