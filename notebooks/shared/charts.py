@@ -121,7 +121,7 @@ def draw_steps(values: Sequence[int], across: str, upward: str, mark: int, descr
     return picture(drawing, description)
 
 
-def draw_latencies(waits: dict[str, list[float]], description: str, what: str = "milliseconds until the answer") -> Any:
+def draw_latencies(waits: dict[str, list[float]], description: str, what: str = "milliseconds until the reply") -> Any:
     """Draw the median and the 99th percentile, in milliseconds, for each name and its times in seconds.
 
     `what` is the text below the axis.

@@ -83,13 +83,13 @@ def check(stage: int, args: list[str]) -> int:
     began = time.monotonic()
     done, cases = pytest(str(stage_folder(stage)), *how, *args)
     if (stopped and done.returncode) or chosen:
+        remember(stage, in_part(cases or [], recall(stage)))
         print("".join(f"{line}\n" for line in still(stage, cases or [], as_before(stage))), end="")
         hint = "; `hint` speaks of what failed here" if done.returncode else ""
         print(f"This was not the whole checkpoint: your steps stay as they were{hint}.")
-        remember(stage, in_part(cases or [], recall(stage)))
     elif cases:
-        print("\n".join(told(stage, cases, as_before(stage))))
         remember(stage, outcome(cases, recall(stage)))
+        print("\n".join(told(stage, cases, as_before(stage))))
         if done.returncode and time.monotonic() - began > LONG:
             print(f"To stop at the first failure, in less time: python3 -m stages check {stage:02} -x")
     earlier = [each for each in TASKS if each < stage]
