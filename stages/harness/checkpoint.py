@@ -388,8 +388,8 @@ def lesson(
 ) -> list[teaching.Section]:
     """Return the sections of a failure's report: what was checked, what happened, a hint, where to read on.
 
-    What is wrong whatever is checked is told once, for `first`. Then its `kind` is enough. It has no hint, unless it is a
-    loop without an end: that may be about what this check asks for.
+    What is wrong whatever is checked is told once, for `first`. Then its `kind` is enough. It has no hint, unless it is
+    a loop without an end: that may be about what this check asks for.
     """
     function = getattr(item, "originalname", item.name)
     checked, *hints = teaching.paragraphs(getattr(item, "function", None).__doc__) or [function]
