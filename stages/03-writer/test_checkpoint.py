@@ -198,7 +198,9 @@ def test_a_double_is_written_with_17_digits(modules: Modules, value: str, resp2:
 
 @step(4)
 @pytest.mark.read("Step 4: maps, booleans and doubles")
-@pytest.mark.parametrize("value", ["object()", "[1, b'two', 3j]"], ids=["alone", "in-an-array"])
+@pytest.mark.parametrize(
+    "value", ["object()", "[1, b'two', 3j]", "bytearray(b'x')"], ids=["alone", "in-an-array", "bytearray"]
+)
 def test_a_value_without_a_type_is_an_error_of_ours(modules: Modules, value: str) -> None:
     """`encode` raises TypeError for a value that has no row in its table, also if it is an item of an array.
 
