@@ -775,13 +775,13 @@ def test_hello_can_set_the_name(client: Client, rng: Dice) -> None:
     """
     name, other = rng.key(), bytes(range(ord("!"), ord("~") + 1))
     reply = client.ask("HELLO", 3, "SETNAME", name)
-    assert isinstance(reply, dict), f"HELLO 3 SETNAME {name} was answered with {reply}"
+    assert isinstance(reply, dict), f"HELLO 3 SETNAME {name!r} was answered with {reply}"
     assert client.ask("CLIENT", "GETNAME") == name
     for args in ([], [2], [3]):
         client.ask("HELLO", *args)
         assert client.ask("CLIENT", "GETNAME") == name, f"the name after HELLO {args}"
     reply = client.ask("HELLO", 2, "setName", other)
-    assert isinstance(reply, list), f"HELLO 2 setName {other} was answered with {reply}"
+    assert isinstance(reply, list), f"HELLO 2 setName {other!r} was answered with {reply}"
     assert client.ask("CLIENT", "GETNAME") == other
 
 
