@@ -86,16 +86,18 @@ READ_ALL = """
         result.append(args)
     """
 READ_CUT = """
-    from reader import Reader
+    from reader import ProtocolError, Reader
     result = []
     for cut in range(1, len(data)):
-        reader = Reader()
-        reader.feed(data[:cut])
-        before = reader.next()
-        reader.feed(data[cut:])
-        after = reader.next()
-        if (before, after) != (None, args):
-            result.append((data[:cut], before, data[cut:], after))
+        reader, chunks, got = Reader(), [data[:cut], data[cut:]], []
+        try:
+            for chunk in chunks:
+                reader.feed(chunk)
+                got.append(reader.next())
+        except ProtocolError as error:
+            got.append(str(error))
+        if got != [None, args]:
+            result.append((chunks, got))
     """
 
 
@@ -116,8 +118,8 @@ READ_CUT = """
 def test_an_inline_request_is_read_as_its_arguments(modules: Modules, line: bytes, args: list[bytes]) -> None:
     r"""An inline request, a line that ends with `\n` or `\r\n`, is read as the list of its arguments.
 
-    `next`, which is given, calls `_read_line` again after an empty line. If your code does not finish: what is left in
-    the buffer after a line?
+    `next`, which is given, calls your `_read_line`. Which bytes does that return? Does your code not finish? `next`
+    calls again after an empty line: what is left in the buffer after a line?
 
     Search the buffer for `\n`. Return the bytes before it, and delete them and the `\n` from the buffer.
     """
@@ -172,6 +174,39 @@ def test_a_line_of_more_than_64_kB_is_refused(modules: Modules) -> None:
                 result.append(str(error))
         """,
         [None, "Protocol error: too big inline request"],
+    )
+
+
+@step(2)
+@pytest.mark.read("Step 2: a line, as a person types it")
+@pytest.mark.parametrize(
+    ("data", "lines"),
+    [
+        pytest.param(r"b'x' * 70000 + b'\n'", (1, 70000), id="one-long-line"),
+        pytest.param(r"b'PING\n' * 20000", (20000, 80000), id="many-short-lines"),
+    ],
+)
+def test_a_chunk_of_more_than_64_kB_is_read_if_its_lines_end(
+    modules: Modules, data: str, lines: tuple[int, int]
+) -> None:
+    r"""More than 64 kB in the buffer are no error if there is a `\n`. The result: how many lines, of how many bytes.
+
+    When do you look at the size of the buffer: before you search for `\n`, or after that?
+
+    Call `find` first. Only if it returns -1, compare `len(self._buffer)` with MAX_LINE.
+    """
+    modules.check(
+        f"""
+        from reader import Reader
+        reader = Reader()
+        reader.feed({data})
+        count = size = 0
+        while (args := reader.next()) is not None:
+            count += 1
+            size += len(args[0])
+        result = (count, size)
+        """,
+        lines,
     )
 
 
@@ -366,8 +401,15 @@ CONNECTION = """
         def write(self, data):
             if data and not self.closed:
                 self.writes.append(bytes(data))
+        def writelines(self, parts):
+            self.write(b"".join(parts))
         def close(self):
             self.closed = True
+        def is_closing(self):
+            return self.closed
+        def abort(self):
+            self.closed = True
+            self.writes.clear()
 
     class Terminal(io.StringIO):
         shown = ""
@@ -414,7 +456,9 @@ def test_the_answers_to_a_chunk_are_one_write(modules: Modules) -> None:
 def test_an_error_is_one_line_of_any_bytes(modules: Modules) -> None:
     r"""An error may quote any byte. CR and LF become spaces; 0xff, a placeholder in the text, is sent as 0xff.
 
-    The reader of this test raises `ProtocolError("…: a\r\nb\udcff")`. What would a client make of CRLF in an error?
+    Is it a UnicodeEncodeError? Then tell `encode` what to do with a placeholder. Is a CR or LF in the result? Then a
+    client would take the rest for another answer. Is the result empty? Then the error was not written before `close()`;
+    `abort()` drops what was written.
 
     `str(error).replace("\r", " ").replace("\n", " ")`; then `encode(errors="surrogateescape")`.
     """
@@ -472,7 +516,8 @@ def test_a_header_may_be_cut_anywhere(modules: Modules) -> None:
 def test_a_count_that_is_not_a_number_is_refused(client: Client, count: bytes) -> None:
     """If there is no number after `*`, or too large a number, the client gets `invalid multibulk length`.
 
-    Which numbers does your server accept? `int` accepts more than Redis; `parse_integer` is as strict.
+    Which numbers does your server accept? `int` accepts more than Redis; `parse_integer` is as strict. And `limit` is
+    the largest number that is allowed.
 
     In `_read_header`: if `parse_integer` returns None, or the number is above `limit`, raise ProtocolError.
     """
@@ -482,15 +527,18 @@ def test_a_count_that_is_not_a_number_is_refused(client: Client, count: bytes) -
 
 @step(4)
 @pytest.mark.read("Step 4: the header of an array")
-def test_the_header_of_an_array_ends_with_crlf(client: Client) -> None:
+def test_the_header_of_an_array_ends_with_crlf(connect: Connect) -> None:
     r"""The header of an array ends with CRLF: if it ends with `\n` alone, it is refused.
 
     Only an inline request may end with `\n` alone. `_read_line` takes a line up to `\n`: where is the `\r`?
 
-    The line must end with `\r`. The number is what stands between the sign and the `\r`.
+    The line must end with `\r`. The number is what stands between the sign and the `\r`. `line[1:-1]` takes off the
+    last byte, whatever it is: of `*10` that leaves 1. So ask `line.endswith(b"\r")`.
     """
-    client.check(b"*0\nPING\r\n", b"-ERR Protocol error: invalid multibulk length\r\n")
-    client.expect_closed()
+    for header in (b"*0\n", b"*10\n"):
+        client = connect()
+        client.check(header + b"PING\r\n", b"-ERR Protocol error: invalid multibulk length\r\n")
+        client.expect_closed()
 
 
 @step(4)
@@ -507,6 +555,17 @@ def test_the_header_of_an_array_has_a_limit(client: Client) -> None:
     client.expect_closed()
 
 
+READ_HEADER = """
+    from reader import ProtocolError, Reader
+    reader = Reader()
+    reader.feed(data)
+    try:
+        result = reader._read_header(b"$", 9, "bulk count", "bulk length")
+    except ProtocolError as error:
+        result = str(error)
+    """
+
+
 @step(4)
 @pytest.mark.until("03")
 @pytest.mark.read("Step 4: the header of an array")
@@ -515,33 +574,41 @@ def test_the_header_of_an_array_has_a_limit(client: Client) -> None:
     [
         pytest.param(b"$9\r\n", 9, id="the-limit"),
         pytest.param(b"$10\r\n", "Protocol error: invalid bulk length", id="above-the-limit"),
+    ],
+)
+def test_a_header_has_a_limit(modules: Modules, data: bytes, expected: object) -> None:
+    """`_read_header` returns the number if it is `limit` or smaller, and refuses a greater one.
+
+    `limit` is 9 here, and is itself allowed. What is between the sign and CRLF?
+
+    `value > limit` is too much. `parse_integer(line[1:-1])` reads the number: `line` still has its `\\r`.
+    """
+    modules.check(READ_HEADER, expected, data=data)
+
+
+@step(4)
+@pytest.mark.until("03")
+@pytest.mark.read("Step 4: the header of an array")
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
         pytest.param(b"x\r\n", "Protocol error: expected '$', got 'x'", id="another-sign"),
+        pytest.param(b"x\r", None, id="not-a-whole-line"),
         pytest.param(b"\r\n", "Protocol error: expected '$', got '\r'", id="an-empty-line"),
         pytest.param(b"\n\r\n", "Protocol error: expected '$', got '\n'", id="a-newline"),
         pytest.param(b"\xff\r\n", "Protocol error: expected '$', got '\udcff'", id="a-byte-that-is-no-text"),
     ],
 )
 def test_a_header_begins_with_its_sign(modules: Modules, data: bytes, expected: object) -> None:
-    r"""`_read_header` compares the first byte with `sign`; the error quotes it, whatever it is.
+    r"""If a line begins with another byte than `sign`, the error quotes that byte, whatever it is.
 
-    Which byte is the first one of an empty line? And which bytes are no text?
+    Three things in this order: wait for the whole line, compare its first byte with `sign`, read the number. The first
+    byte may be the line's end, and may be no text.
 
     Take the byte from the buffer, before `_read_line` takes the `\n`: `first = self._buffer[:1]`. Make text of it with
     `first.decode(errors="surrogateescape")`.
     """
-    modules.check(
-        """
-        from reader import ProtocolError, Reader
-        reader = Reader()
-        reader.feed(data)
-        try:
-            result = reader._read_header(b"$", 9, "bulk count", "bulk length")
-        except ProtocolError as error:
-            result = str(error)
-        """,
-        expected,
-        data=data,
-    )
+    modules.check(READ_HEADER, expected, data=data)
 
 
 @step(4)
@@ -617,17 +684,31 @@ def test_several_requests_in_one_chunk_are_all_read(modules: Modules, rng: Dice)
 
 @step(5)
 @pytest.mark.read("Step 5: a bulk string")
+def test_any_two_bytes_may_stand_after_an_argument(client: Client) -> None:
+    r"""The two bytes after an argument are counted and not checked, as in Redis: `xy` will do as well as CRLF.
+
+    What does your server do with bytes that it did not expect there? It need not look at them.
+
+    Delete `self._length + 2` bytes from the buffer, whatever the last two are.
+    """
+    client.send(b"*1\r\n$4\r\nPINGxy" * 2 + PING)
+    answered(client, 3)
+
+
+@step(5)
+@pytest.mark.read("Step 5: a bulk string")
 def test_a_request_may_be_cut_anywhere(modules: Modules, rng: Dice) -> None:
     """A request cut in two, at any byte, is read when its second half has come, and not before.
 
-    `next` returns None as long as a byte is missing. What it has taken from the buffer by then must not be lost.
+    The result lists each cut that goes wrong: the two chunks, and what `next` returned after each. It returns None as
+    long as a byte is missing. What it has taken from the buffer by then must not be lost.
 
     The cut may be inside a number, between CR and LF, or inside an argument. Which of them does your code forget?
 
     Once the header of a bulk string is read, keep its number in `self._length`, and wait until that many bytes *and*
-    the CRLF after them are in the buffer.
+    the CRLF after them are in the buffer. 0 is a length, too: ask `self._length is None`, not `not self._length`.
     """
-    args = [b"ECHO", rng.key(12)]
+    args = [b"ECHO", b"", rng.key(12)]
     modules.check(READ_CUT, [], data=request(*args), args=args)
 
 
@@ -643,7 +724,7 @@ def test_requests_may_come_in_any_pieces(modules: Modules, rng: Dice) -> None:
     What is remembered of an incomplete request must be cleared when the request is complete, not before.
     """
     typed = [b"ECHO", rng.key(30)]
-    requests = [[b"PING"], [b"SET", rng.key(), rng.key()], [b"ECHO", b"\r\n"], typed, [b"PING"], typed]
+    requests = [[b"PING"], [b"SET", rng.key(), b""], [b"ECHO", b"\r\n"], typed, [b"PING"], typed]
     data = b"".join(b" ".join(args) + b"\r\n" if args is typed else request(*args) for args in requests)
     modules.check(
         """
@@ -705,13 +786,17 @@ def test_requests_cut_on_two_connections_do_not_mix(connect: Connect, server: Se
         pytest.param(r"[b'*1\r\n$67108864\r\n'] + [b'x' * 65536] * 1024 + [b'\r\n']", 64 << 20, id="64-MB"),
         pytest.param(r"[b'*1\r\n$300000\r\n'] + [b'x'] * 300000 + [b'\r\n']", 300000, id="byte-by-byte"),
         pytest.param(r"[b'*20000\r\n'] + [b'$3\r\n', b'abc\r\n'] * 20000", 60000, id="many-arguments-in-small-pieces"),
-        pytest.param(r"[b'*1\r\n$4\r\nPING\r\n' * 50000]", 200000, id="many-requests-in-one-chunk"),
+        pytest.param(
+            r"[b'*1\r\n$4\r\nPING\r\n' * 20000 + b'*1\r\n$16777216\r\n' + b'x' * (16 << 20) + b'\r\n']",
+            80000 + (16 << 20),
+            id="many-requests-and-16-MB-in-one-chunk",
+        ),
     ],
 )
 def test_twice_as_much_takes_twice_as_long(modules: Modules, pieces: str, size: int) -> None:
     """However large a request is, and in however many pieces it comes, it is read in a fraction of a second.
 
-    Your reader took seconds: some work is done again for each piece.
+    Did it take too long? Then some work is done again for each piece, or for each request.
 
     `bytes` cannot grow: `buffer = buffer + data` copies all of it each time, and so does `buffer[n:]`.
     A `bytearray` can: `buffer += data`, and `del buffer[:n]`.
@@ -750,6 +835,7 @@ def test_twice_as_much_takes_twice_as_long(modules: Modules, pieces: str, size: 
         pytest.param(b"*1\r\n$-1\r\n", "invalid bulk length", id="a-negative-length"),
         pytest.param(b"*1\r\n$04\r\n", "invalid bulk length", id="a-length-with-a-zero-in-front"),
         pytest.param(b"*1\r\n$4\nPING\r\n", "invalid bulk length", id="a-header-that-ends-with-LF"),
+        pytest.param(b"*1\r\n$40\nPING\r\n", "invalid bulk length", id="two-digits-and-LF"),
         pytest.param(b"*1\r\n$536870913\r\n", "invalid bulk length", id="an-argument-of-more-than-512-MB"),
         pytest.param(b"*1\r\n$".ljust(MAX_LINE + 5, b"1"), "too big bulk count string", id="a-header-without-an-end"),
     ],
@@ -776,8 +862,9 @@ def test_what_is_not_a_bulk_string_is_refused(client: Client, data: bytes, error
 def test_the_largest_request_is_waited_for(modules: Modules, data: bytes) -> None:
     """2147483647 arguments are allowed, and so is an argument of 512 MB: `next` returns None, and waits.
 
-    The limits are the largest numbers that are allowed.
+    Is it a MemoryError, or does it take too long? Then your code makes room for what has only been announced. Is the
+    number refused? The limits are the largest numbers that are allowed.
 
-    `value > limit` is too much, `value == limit` is not. And do not allocate what has only been announced.
+    `value > limit` is too much, `value == limit` is not. Keep what has come, and count what is missing.
     """
     modules.check(READ_ALL, [], data=data)

@@ -29,7 +29,7 @@ class Connection(asyncio.Protocol):
         self.server.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
-        """A chunk of bytes has come in: answer each request that is now complete.
+        """A chunk of bytes has come in: answer each request that is now complete. Nothing is printed any more.
 
         What one chunk brings is answered by one write, in the order of the requests. When the reader raises
         ProtocolError, the requests before it are answered as usual; then comes the error, `-ERR ` and its text,

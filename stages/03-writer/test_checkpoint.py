@@ -74,7 +74,8 @@ def test_an_integer_a_bulk_string_and_null_are_written(
 def test_a_text_is_written_as_one_line(modules: Modules, value: str, written: bytes) -> None:
     """A str is written as a simple string, an exception as an error, and a line end in it as spaces.
 
-    A simple string and an error end at the first CRLF. What does a client read when the text has one in it?
+    Is it a UnicodeEncodeError? Then tell `encode` of `str` what to do with a byte that is no text. Else: a simple
+    string and an error end at the first CRLF. What does a client read when the text has one in it?
 
     Replace each CR and each LF by a space, then encode the text with `errors="surrogateescape"`.
     """
@@ -124,7 +125,6 @@ def test_an_array_and_a_set_are_written_with_their_items(
 @pytest.mark.parametrize(
     ("value", "resp2", "resp3"),
     [
-        pytest.param("[True, False]", b"*2\r\n:1\r\n:0\r\n", b"*2\r\n#t\r\n#f\r\n", id="booleans"),
         pytest.param(
             "{b'a': 1, b'b': [None]}",
             b"*4\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n*1\r\n$-1\r\n",
@@ -133,11 +133,47 @@ def test_an_array_and_a_set_are_written_with_their_items(
         ),
         pytest.param("{}", b"*0\r\n", b"%0\r\n", id="empty-map"),
         pytest.param(
-            "{True: {None: False}}",
-            b"*2\r\n:1\r\n*2\r\n$-1\r\n:0\r\n",
-            b"%1\r\n#t\r\n%1\r\n_\r\n#f\r\n",
+            "{None: {7: None}}",
+            b"*2\r\n$-1\r\n*2\r\n:7\r\n$-1\r\n",
+            b"%1\r\n_\r\n%1\r\n:7\r\n_\r\n",
             id="protocol-inside-a-map",
         ),
+    ],
+)
+def test_a_map_is_written_with_its_keys_and_values(modules: Modules, value: str, resp2: bytes, resp3: bytes) -> None:
+    """A dict is a map in RESP3; in RESP2 it is an array of key, value, key, value.
+
+    A map of two pairs is `%2` in RESP3. In RESP2 it is an array of four items. Keys and values may be of any type.
+
+    `encode` writes each key and each value, with the same `protocol`.
+    """
+    modules.check(ENCODE.format(value=value), [resp2, resp3])
+
+
+@step(4)
+@pytest.mark.read("Step 4: maps, booleans and doubles")
+@pytest.mark.parametrize(
+    ("value", "resp2", "resp3"),
+    [
+        pytest.param("[True, False]", b"*2\r\n:1\r\n:0\r\n", b"*2\r\n#t\r\n#f\r\n", id="in-an-array"),
+        pytest.param("{True: False}", b"*2\r\n:1\r\n:0\r\n", b"%1\r\n#t\r\n#f\r\n", id="in-a-map"),
+    ],
+)
+def test_a_boolean_is_not_written_as_an_integer(modules: Modules, value: str, resp2: bytes, resp3: bytes) -> None:
+    """True and False are `#t` and `#f` in RESP3, and the integers 1 and 0 in RESP2.
+
+    To Python a bool is an int, so `case int():` fits True, too. Which case comes first in your `encode`?
+
+    `case bool() if protocol == 3:` above `case int():`. In RESP2 the case of int is right: `b":%d" % True` is `b":1"`.
+    """
+    modules.check(ENCODE.format(value=value), [resp2, resp3])
+
+
+@step(4)
+@pytest.mark.read("Step 4: maps, booleans and doubles")
+@pytest.mark.parametrize(
+    ("value", "resp2", "resp3"),
+    [
         pytest.param("-2.5", b"$4\r\n-2.5\r\n", b",-2.5\r\n", id="double"),
         pytest.param("3.0", b"$1\r\n3\r\n", b",3\r\n", id="whole-double"),
         pytest.param(
@@ -149,21 +185,22 @@ def test_an_array_and_a_set_are_written_with_their_items(
         pytest.param("float('-inf')", b"$4\r\n-inf\r\n", b",-inf\r\n", id="infinity"),
     ],
 )
-def test_a_map_a_boolean_and_a_double_are_written(modules: Modules, value: str, resp2: bytes, resp3: bytes) -> None:
-    """A dict, a bool and a float are types of their own in RESP3, and become the nearest type of RESP2.
+def test_a_double_is_written_with_17_digits(modules: Modules, value: str, resp2: bytes, resp3: bytes) -> None:
+    """A float is a double, `,`, in RESP3, and a bulk string in RESP2; it has up to 17 digits, and no `.0` at its end.
 
-    A map of two pairs is `%2` in RESP3. In RESP2 it is an array of four items.
+    Are the digits wrong? `%g` alone keeps six, and `repr` writes `3.0` for 3. Are the digits right? Then look at what
+    stands before them: in RESP2 the number of bytes.
 
-    To Python a bool is an int: ask for `bool` before `int`. In RESP2 a double is a bulk string.
-
-    A double has up to 17 digits: `b"%.17g" % value`; `%g` alone keeps six, and `repr` writes `3.0` for 3.
+    `b"%.17g" % value` writes the digits. In RESP2 let `encode` write them as it writes any bytes.
     """
     modules.check(ENCODE.format(value=value), [resp2, resp3])
 
 
 @step(4)
 @pytest.mark.read("Step 4: maps, booleans and doubles")
-@pytest.mark.parametrize("value", ["object()", "[1, b'two', 3j]"], ids=["alone", "in-an-array"])
+@pytest.mark.parametrize(
+    "value", ["object()", "[1, b'two', 3j]", "bytearray(b'x')"], ids=["alone", "in-an-array", "bytearray"]
+)
 def test_a_value_without_a_type_is_an_error_of_ours(modules: Modules, value: str) -> None:
     """`encode` raises TypeError for a value that has no row in its table, also if it is an item of an array.
 
@@ -191,11 +228,12 @@ def test_a_value_without_a_type_is_an_error_of_ours(modules: Modules, value: str
 def test_ping_is_answered_with_pong(client: Client, rng: Dice) -> None:
     """PING is answered with PONG; PING with a message, with the message.
 
-    `+PONG` is a simple string: in Python a `str`. A message is any bytes: a bulk string.
+    Is PING itself not answered so? `call` compares the first argument in lower case. Is it the message? That is any
+    bytes, and comes back as it is: only the name is made lower case.
 
     `call` runs `ping()` or `ping(message)`. `data_received` runs `execute`, encodes the value and writes the bytes.
     """
-    message = rng.randbytes(20)
+    message = b"Hi There \xff" + rng.randbytes(10)
     client.check(request("PING"), b"+PONG\r\n")
     client.check(request("PING", message), b"$20\r\n" + message + b"\r\n")
 
@@ -266,6 +304,46 @@ def test_replies_come_in_the_order_of_the_requests(client: Client, rng: Dice) ->
     client.check(sent, b"".join(b"$%d\r\n%b\r\n+PONG\r\n" % (len(arg), arg) for arg in args))
 
 
+CHUNK = r"""
+    import contextlib, io
+    from server import Connection, Server
+
+    class Transport:
+        closed, writes = False, []
+        def write(self, data):
+            if data and not self.closed:
+                self.writes.append(bytes(data))
+        def writelines(self, parts):
+            self.write(b"".join(parts))
+        def close(self):
+            self.closed = True
+        def is_closing(self):
+            return self.closed
+        def abort(self):
+            self.closed = True
+            self.writes.clear()
+
+    connection = Connection(Server())
+    connection.transport = Transport()
+    with contextlib.redirect_stdout(io.StringIO()) as terminal:
+        connection.data_received(data)
+    """
+
+
+@step(5)
+@pytest.mark.until("04")
+@pytest.mark.read("Step 5: the first commands")
+def test_the_replies_to_a_chunk_are_one_write(modules: Modules) -> None:
+    """`data_received` calls `write` once for all replies to a chunk, as in stage 02; nothing is printed any more.
+
+    The first result lists what each call of `write` was given, the second is what was printed.
+
+    Collect the replies in a bytearray, and write it after the loop.
+    """
+    source = CHUNK + "result = [connection.transport.writes, terminal.getvalue()]"
+    modules.check(source, [[b"+PONG\r\n$2\r\nhi\r\n+PONG\r\n"], ""], data=b"PING\r\nECHO hi\r\nPING\r\n")
+
+
 @step(5)
 @pytest.mark.read("Step 5: the first commands")
 def test_a_request_may_still_be_cut_anywhere(connect: Connect, rng: Dice) -> None:
@@ -331,9 +409,11 @@ def test_a_protocol_error_still_ends_the_connection(client: Client, rng: Dice) -
 def test_a_wrong_number_of_arguments_is_an_error(client: Client, args: list[str], name: str) -> None:
     """A command with too few or too many arguments is answered with an error that names it in lower case.
 
-    What does `call` do when the name is right and no pattern fits?
+    Does the error name `b'echo'`? Then make text of the bytes. Else: what does `call` do when the name is right and no
+    pattern fits?
 
-    `case [b"ping" | b"echo" | b"client" | b"debug" as name, *_]:` below the others fits any number of arguments.
+    `case [b"ping" | b"echo" | b"client" | b"debug" as name, *_]:` below the others fits any number of arguments. `name`
+    is bytes, and `wrong_number_of_arguments` takes a str: `name.decode()`.
     """
     error = f"-ERR wrong number of arguments for '{name}' command\r\n"
     client.check(request(*args), error.encode())
@@ -356,21 +436,6 @@ def test_a_wrong_number_of_arguments_is_an_error(client: Client, args: list[str]
             b"unknown command 'fl  y', with args beginning with: '+OK  ' ",
             id="line-ends",
         ),
-        pytest.param(
-            [b"\xff\xfe", b"\xfda\0b"],
-            b"unknown command '\xff\xfe', with args beginning with: '\xfda' ",
-            id="binary",
-        ),
-        pytest.param(
-            [b"x" * 200, b"y" * 100, b"z" * 100, b"w"],
-            b"unknown command '%b', with args beginning with: '%b' '%b' " % (b"x" * 128, b"y" * 100, b"z" * 25),
-            id="long",
-        ),
-        pytest.param(
-            [b"fly", b"y" * 125, b"z"],
-            b"unknown command 'fly', with args beginning with: '%b' " % (b"y" * 125),
-            id="just-128-bytes",
-        ),
     ],
 )
 def test_an_unknown_command_is_named(client: Client, args: list[bytes], error: bytes) -> None:
@@ -378,12 +443,72 @@ def test_an_unknown_command_is_named(client: Client, args: list[bytes], error: b
 
     Compare the spaces and the quotes: there is a space at the end, also when there are no arguments.
 
-    Of the name 128 bytes are shown. Arguments are added, each in quotes and followed by a space, until these are 128
-    bytes long together. Nothing is shown after a zero byte: Redis is written in C.
-
-    That is `processCommand` in server.c: `"%.128s"` for the name, `"'%.*s' "` for each argument.
+    The name is as it came, not in lower case. Each argument stands in quotes, and a space follows.
     """
     client.check(request(*args), b"-ERR " + error + b"\r\n")
+
+
+@step(6)
+@pytest.mark.read("Step 6: errors in Redis's words")
+@pytest.mark.parametrize(
+    ("args", "shown"),
+    [
+        pytest.param([b"\xff\xfe", b"\xfda\0b"], b"'\xff\xfe', with args beginning with: '\xfda' ", id="binary"),
+        pytest.param(
+            [b"x" * 200, b"y" * 100, b"z" * 100, b"w"],
+            b"'%b', with args beginning with: '%b' '%b' " % (b"x" * 128, b"y" * 100, b"z" * 25),
+            id="long",
+        ),
+        pytest.param(
+            [b"fly", b"y" * 124, b"z"], b"'fly', with args beginning with: '%b' 'z' " % (b"y" * 124), id="127-bytes"
+        ),
+        pytest.param(
+            [b"fly", b"y" * 125, b"z"], b"'fly', with args beginning with: '%b' " % (b"y" * 125), id="128-bytes"
+        ),
+        pytest.param(
+            [b"fly", "é".encode() * 100, b"z"],
+            b"'fly', with args beginning with: '%b' " % ("é".encode() * 64),
+            id="letters-of-two-bytes",
+        ),
+    ],
+)
+def test_of_an_unknown_command_128_bytes_are_shown(client: Client, args: list[bytes], shown: bytes) -> None:
+    """Of an unknown command's name 128 bytes are shown, and about as many of its arguments; none after a zero byte.
+
+    Is too much shown, or too little? Count bytes, not characters: a letter such as é has two. Quotes and spaces count
+    when you ask whether one more argument is shown. Is a byte shown that follows a zero byte? Redis is written in C.
+
+    Build the arguments as bytes, and decode them at the end. While `len(arguments) < 128`, one more is shown.
+
+    `arguments += b"'%b' " % arg.split(b"\\0")[0][: 128 - len(arguments)]`
+    """
+    client.check(request(*args), b"-ERR unknown command " + shown + b"\r\n")
+
+
+@step(6)
+@pytest.mark.until("04")
+@pytest.mark.read("Step 6: errors in Redis's words")
+@pytest.mark.parametrize("args", [[b"FLY"], [b"ECHO"]], ids=["unknown-command", "wrong-number"])
+def test_call_raises_its_errors(modules: Modules, args: list[bytes]) -> None:
+    """`call` raises an error, and does not return it: `execute`, which is given, makes it a reply.
+
+    The result is what was raised, or what was returned. `unknown_command` only makes the error: who raises it?
+
+    `raise unknown_command(args)`.
+    """
+    modules.check(
+        """
+        from client import Client
+        from commands import call
+        from errors import ReplyError
+        try:
+            result = ["returned", str(call(Client(id=1), args))]
+        except ReplyError:
+            result = "raised"
+        """,
+        "raised",
+        args=args,
+    )
 
 
 @step(6)
@@ -480,9 +605,10 @@ def test_a_name_may_have_every_printable_character(client: Client) -> None:
 def test_a_library_may_say_its_name(client: Client) -> None:
     """CLIENT SETINFO is answered with OK: redis-py tells its name and version when it connects.
 
-    SETINFO has an option and a value. Nothing has to be done with them.
+    Is the last reply wrong? With another number of arguments than two it is an error, which names `client|setinfo`, in
+    lower case. Otherwise: SETINFO has an option and a value, and nothing has to be done with them.
 
-    With another number of arguments it is an error.
+    `case [b"setinfo", _, _]:` returns "OK". The case below all others, with `as name`, raises the error.
     """
     client.check(request("CLIENT", "SETINFO", "LIB-NAME", "redis-py"), b"+OK\r\n")
     client.check(request("CLIENT", "SETINFO", "lib-ver", "8.1.0"), b"+OK\r\n")
@@ -519,26 +645,25 @@ def test_a_wrong_subcommand_is_an_error(client: Client, args: list[str], error: 
 def test_hello_says_who_is_there(client: Client, version: int) -> None:
     """HELLO answers with what the server is: a map in RESP3, and in RESP2 an array of its keys and values.
 
-    The reply is already written in the version that the client asked for: `encode` needs the new `client.protocol`.
+    Is it a list for `HELLO 3`, or a dict for `HELLO 2`? The reply is already written in the version that the client
+    asked for: `encode` needs the new `client.protocol`. Is a key or a value wrong? The docstring of `hello` lists them.
 
-    The keys, in this order: server, version, proto, id, mode, role, modules.
+    The keys and the texts are bytes, so that they are written as bulk strings.
 
     In `writer.py` a dict is `%7` in RESP3 and `*14` in RESP2; `hello` returns a dict in both cases.
     """
+    identity = client.ask("CLIENT", "ID")
     reply: Any = client.ask("HELLO", version)
-    assert isinstance(reply, dict if version == 3 else list)
+    assert type(reply) is (dict if version == 3 else list), f"HELLO {version} was answered with {reply}"
     fields = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
     assert list(fields) == [b"server", b"version", b"proto", b"id", b"mode", b"role", b"modules"]
-    assert re.fullmatch(rb"\d+\.\d+\.\d+", fields.pop(b"version"))
-    identity = client.ask("CLIENT", "ID")
-    assert fields == {
-        b"server": b"redis",
-        b"proto": version,
-        b"id": identity,
-        b"mode": b"standalone",
-        b"role": b"master",
-        b"modules": [],
-    }
+    assert fields[b"server"] == b"redis"
+    assert re.fullmatch(rb"\d+\.\d+\.\d+", fields[b"version"]), f"the version is {fields[b'version']}"
+    assert fields[b"proto"] == version
+    assert fields[b"id"] == identity
+    assert fields[b"mode"] == b"standalone"
+    assert fields[b"role"] == b"master"
+    assert fields[b"modules"] == []
 
 
 @step(8)
@@ -556,11 +681,13 @@ def test_a_client_speaks_resp2_until_it_says_otherwise(connect: Connect) -> None
     client.ask("HELLO", 3)
     client.check(null, b"_\r\n")
     other.check(null, b"$-1\r\n")
-    assert isinstance(client.ask("HELLO"), dict)
+    reply = client.ask("HELLO")
+    assert isinstance(reply, dict), f"HELLO, after HELLO 3, was answered with {reply}"
     client.check(null, b"_\r\n")
     client.ask("HELLO", 2)
     client.check(null, b"$-1\r\n")
-    assert isinstance(client.ask("HELLO"), list)
+    reply = client.ask("HELLO")
+    assert isinstance(reply, list), f"HELLO, after HELLO 2, was answered with {reply}"
 
 
 @step(8)
@@ -603,6 +730,7 @@ def test_debug_protocol_shows_a_type_in_both_versions(client: Client, kind: str,
         pytest.param(["3", "COLOR"], "ERR Syntax error in HELLO option 'COLOR'", id="unknown-option"),
         pytest.param(["3", "FOO", "bar"], "ERR Syntax error in HELLO option 'FOO'", id="unknown-option-with-a-value"),
         pytest.param(["3", "SETNAME"], "ERR Syntax error in HELLO option 'SETNAME'", id="option-without-value"),
+        pytest.param(["3", "COL\0OR"], "ERR Syntax error in HELLO option 'COL'", id="option-with-a-zero-byte"),
         pytest.param(
             ["3", "SETNAME", "two words"],
             "ERR Client names cannot contain spaces, newlines or special characters.",
@@ -613,7 +741,7 @@ def test_debug_protocol_shows_a_type_in_both_versions(client: Client, kind: str,
 def test_hello_refuses_what_it_does_not_know(client: Client, args: list[str], error: str) -> None:
     """HELLO with a version or an option that does not exist is an error, and the version stays what it was.
 
-    The texts are in the docstring of `hello`. Which case is it?
+    The texts are in the docstring of `hello`. Which case is it? `shown` makes the text of an option.
 
     Change the version last, when all options are right: after an error it is as before.
     """
@@ -643,15 +771,17 @@ def test_hello_can_set_the_name(client: Client, rng: Dice) -> None:
 
     After the version come options, each with its value. A HELLO without SETNAME says nothing about the name.
 
-    Check the name with `valid_name`, and keep it in `client.name`. Change that only for SETNAME.
+    Check the name with `valid_name`, and keep it in `client.name`. Change that only for SETNAME, written in any case.
     """
     name, other = rng.key(), bytes(range(ord("!"), ord("~") + 1))
-    assert isinstance(client.ask("HELLO", 3, "SETNAME", name), dict)
+    reply = client.ask("HELLO", 3, "SETNAME", name)
+    assert isinstance(reply, dict), f"HELLO 3 SETNAME {name!r} was answered with {reply}"
     assert client.ask("CLIENT", "GETNAME") == name
     for args in ([], [2], [3]):
         client.ask("HELLO", *args)
         assert client.ask("CLIENT", "GETNAME") == name, f"the name after HELLO {args}"
-    assert isinstance(client.ask("HELLO", 2, "setName", other), list)
+    reply = client.ask("HELLO", 2, "setName", other)
+    assert isinstance(reply, list), f"HELLO 2 setName {other!r} was answered with {reply}"
     assert client.ask("CLIENT", "GETNAME") == other
 
 

@@ -507,6 +507,9 @@ def test_send_does_not_change_what_it_gave_to_the_transport(modules: Modules) ->
             def write(self, data):
                 self.kept.append(data)
 
+            def is_closing(self):
+                return False
+
         connection = Connection(Server())
         connection.transport = Transport()
         for reply in replies:

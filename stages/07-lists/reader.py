@@ -116,7 +116,8 @@ class Reader:
     def _read_header(self, sign: bytes, limit: int, what: str, name: str) -> int | None:
         r"""Take a header, such as `*3\r\n`, from the buffer and return its number; None: it is incomplete.
 
-        The line comes from `_read_line(f"{what} string")`. `name` is what errors call the number.
+        The line comes from `_read_line(f"{what} string")`: while it is incomplete, no byte of it is looked at.
+        `name` is what errors call the number.
         Raises ProtocolError, `Protocol error: expected '$', got 'x'`, if the first byte (here: x) is not `sign`
         (here: $). It may be any byte, so decode it with `errors="surrogateescape"`; in an empty line it is the `\r` or
         `\n`. Raises ProtocolError, `Protocol error: invalid {name}`, if what stands between the sign and CRLF is not an

@@ -49,14 +49,15 @@ def quit_(client: Client, *ignored: bytes) -> Value:
 def hello(client: Client, *options: bytes) -> Value:
     """HELLO [protover [SETNAME name]]: switch to RESP `protover`; answer with what we are, as a map.
 
-    A client that speaks RESP3 sends `HELLO 3` before anything else. The map has, in this order: server, version,
-    proto (the version now in use), id (the client's), mode, role and modules. Without options nothing changes. Each
-    SETNAME is applied as it is read, so that one before an error holds; `client.protocol` changes last, when all
-    options are right. Raises ReplyError:
+    A client that speaks RESP3 sends `HELLO 3` before anything else. The map has, in this order, with keys that are
+    bytes: server, `b"redis"`; version, VERSION; proto, the version now in use; id, the client's; mode, `b"standalone"`;
+    role, `b"master"`; modules, an empty list. Without options nothing changes. SETNAME may be in upper or lower case,
+    and its name is checked by `valid_name`. Each SETNAME is applied as it is read, so that one before an error holds;
+    `client.protocol` changes last, when all options are right. Raises ReplyError:
 
     - `ERR Protocol version is not an integer or out of range` if protover is no integer,
     - `NOPROTO unsupported protocol version` if it is neither 2 nor 3,
-    - `ERR Syntax error in HELLO option '…'` for an unknown option, or an option without its value.
+    - `ERR Syntax error in HELLO option '…'` for an unknown option, or an option without its value, as `shown` gives it.
 
     >>> hello(Client(id=7), b"3")[b"proto"]
     3

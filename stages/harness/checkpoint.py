@@ -393,7 +393,8 @@ def lesson(
 ) -> list[teaching.Section]:
     """Return the sections of a failure's report: what was checked, what happened, a hint, where to read on.
 
-    What is wrong whatever is checked is told once, for `first`, without a hint. Then its `kind` is enough.
+    What is wrong whatever is checked is told once, for `first`. Then its `kind` is enough. It has no hint, unless it is
+    a loop without an end: that may be about what this check asks for.
     """
     function = getattr(item, "originalname", item.name)
     checked, *hints = teaching.paragraphs(getattr(item, "function", None).__doc__) or [function]
@@ -414,9 +415,9 @@ def lesson(
     if where or imports or starts:
         if first != item.name:
             sections[1:] = [("", [f"It failed as {first} did: {kind}"])]
-        elif where:
-            sections.append(("A loop without an end? When the check stopped waiting, the program was here", where))
-        return [*sections, last]
+        if first != item.name or not where:
+            return [*sections, last]
+        sections.append(("A loop without an end? When the check stopped waiting, the program was here", where))
     more = f"python3 -m stages hint {stage:02} {function}" if len(hints) > 1 else ""
     fits = hints and not (isinstance(failure.value, NoAnswer) and hints[0].startswith("The result"))  # there is none
     if fits:

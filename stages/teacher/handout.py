@@ -33,8 +33,16 @@ UNWRITTEN = {  # in a page whose server is not written in the handout: the one i
 IN_NOTEBOOKS = {  # work/ is there
     r"; reading and running the experiments alone takes half an hour": "",  # they run on what is not written yet
     r"The road goes on with \[06 [^\]]+\]\([^)]*\), which you build on the same server\. Where it": "Where the road",
+    r"Between an exercise and its check is a solution,[^.]*\. It only runs[^.]*\.": "",
+    r"then `work/server\.py`, then the solution\.": "then `work/server.py`.",
     r",? if (there is|you have) \w+[,;] otherwise (on )?the reference[,;] (and )?its last line says (so|which)": "",
 }
+STARTED = {  # in a notebook, if the starter is in work/
+    r"In a terminal, in the folder of the repository, `python3 -m stages start \d\d` (?:makes `work/server.py`, in "
+    r"which the same five steps are to be written|\([^)]*\) merges the stage into your `work/`), and "
+    r"(`[^`]+`) checks it\.": r"The starter is in `work/` already. In a terminal, in this folder, \1 checks it.",
+}
+START = re.compile(r"^python3 -m stages start .*\n", re.MULTILINE)  # in a block of commands
 FINAL = re.compile(r"\bfinal/|\]\([^)]*final-tour")
 ELSEWHERE = "*The complete server, `final/`, and its tour are in the course's repository, not in this handout.*"
 NEEDED = ("pytest", "pytest-timeout", "redis", "jupyter", "nbval", "matplotlib")
@@ -140,18 +148,20 @@ def lay_out(stage: int, folder: Path, chain: bool) -> None:
     if stage == 1 or not chain:
         write(files, folder / "work")
     if (ROOT / "notebooks").exists():  # Gradescope has none
-        copy_notebook(f"{task.name}.ipynb", folder / "notebooks")
+        phrases = IN_NOTEBOOKS | (STARTED if (folder / "work").exists() else {})
+        copy_notebook(f"{task.name}.ipynb", folder / "notebooks", phrases)
     lines = (ROOT / "requirements.txt").read_text().splitlines(keepends=True)
     (folder / "requirements.txt").write_text("".join(line for line in lines if line.partition(">=")[0] in NEEDED))
     (folder / "README.md").write_text(readme(stage, has_work=(folder / "work").exists()))
     for page in folder.rglob("*.md"):
         page.write_text(unlinked(page.read_text(), page.parent))
     for page in desk.rglob("README.md"):
-        page.write_text(about_servers(page.read_text(), page.parent))
+        text = about_servers(page.read_text(), page.parent)
+        page.write_text(START.sub("", text) if (folder / "work").exists() else text)
 
 
-def copy_notebook(name: str, folder: Path) -> None:
-    """Copy a stage's notebook without outputs and the cells of LEFT_OUT, and the folder of what notebooks share."""
+def copy_notebook(name: str, folder: Path, phrases: dict[str, str]) -> None:
+    """Copy a stage's notebook, reworded, without outputs and the cells of LEFT_OUT, and what notebooks share."""
     shutil.copy(ROOT / "notebooks" / "conftest.py", folder)
     for part in ("shared", "pictures"):
         shutil.copytree(ROOT / "notebooks" / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
@@ -161,7 +171,7 @@ def copy_notebook(name: str, folder: Path) -> None:
         if cell["cell_type"] == "code":  # nearly all outputs come from running the solution
             cell |= {"outputs": [], "execution_count": None}
         else:
-            text = reworded("".join(cell["source"]), IN_NOTEBOOKS)
+            text = reworded("".join(cell["source"]), phrases)
             cell["source"] = unlinked(text, folder).splitlines(keepends=True)
     (folder / name).write_text(json.dumps(book, indent=1, ensure_ascii=False) + "\n")
 

@@ -48,6 +48,21 @@ def test_a_body_in_the_reference_is_found(stage: int) -> None:
     assert {line.split(": ", 1)[1] for line in leaks.leaks(stage_folder(stage), secret)} == set(secret)
 
 
+@each_kind
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_it_asks_for_start_only_if_there_is_no_work(stage: int, chain: bool, tmp_path: Path) -> None:
+    handout.lay_out(stage, tmp_path, chain)
+    name = stage_folder(stage).name
+    cells = json.loads((tmp_path / "notebooks" / f"{name}.ipynb").read_text())["cells"]
+    for text in ((tmp_path / "stages" / name / "README.md").read_text(), *("".join(each["source"]) for each in cells)):
+        assert not re.search("folded solution|a solution, in a folded cell|then the solution", text)
+        if (tmp_path / "work").exists():
+            assert "stages start" not in text
+    assert (tmp_path / "work").exists() == (stage == 1 or not chain)
+    everything = "\n".join(path.read_text() for path in (tmp_path / "stages" / name).glob("*.md"))
+    assert f"stages check {stage:02}" in everything
+
+
 @pytest.mark.parametrize("file", ["notes.py", "notes.md", "notes.ipynb"])
 def test_a_body_is_found_in_any_layout(file: str, tmp_path: Path) -> None:
     text = "class Other:\n        def resembles(self):\n            # my own comment\n            {}\n"

@@ -1009,7 +1009,7 @@ def hinted(*tests: tuple[str, str]) -> str:
     return "\n\n".join(made)
 
 
-def test_where_a_program_is_stuck_is_told_once_in_place_of_a_hint(tmp_path: Path) -> None:
+def test_where_a_program_is_stuck_is_told_once_before_the_hint(tmp_path: Path) -> None:
     """One that waits for events is not stuck; a test about time has its hint; who ignores the signal is ended, too."""
     target = write(tmp_path / "target", writer="encode = None", server=LOOPS, loops="while True: pass")
     deaf = "import faulthandler, signal; faulthandler.disable(); signal.signal(signal.SIGABRT, signal.SIG_IGN)\n"
@@ -1019,12 +1019,12 @@ def test_where_a_program_is_stuck_is_told_once_in_place_of_a_hint(tmp_path: Path
     checkpoint += MODULES_THAT_LOOP
     reports = run(tmp_path, checkpoint, str(target), "--patience=0.3").reports
     calls = "    server.py, line 14, in Connection.serve\n    server.py, line 9, in Connection.data_received\n"
-    assert f"the program was here:\n{calls}\nRun it again" in reports["test_loop"]
+    assert f"the program was here:\n{calls}\nHint:\n    A hint.\n\nRun it again" in reports["test_loop"]
     assert "Nothing more came within" in reports["test_loop"] and "SIGABRT" not in reports["test_loop"]
     assert "It failed as test_loop did: stuck in Connection.serve" in reports["test_again"]
-    assert not any("A hint." in reports[name] for name in ("test_loop", "test_again"))
+    assert "A hint." not in reports["test_again"]
     assert "A hint." in reports["test_wait"] and "was here" not in reports["test_wait"]
-    assert "the program was here:\n    loops.py, line 1\n\nRun it" in reports["test_import"]
+    assert "the program was here:\n    loops.py, line 1\n\nHint:" in reports["test_import"]
     assert "A hint." in reports["test_slow"] and "was here" not in reports["test_slow"]
     begin = time.monotonic()
     reports = run(tmp_path, hinted(("loop", bodies["loop"])), str(tmp_path / "deaf"), "--patience=0.3").reports
