@@ -75,6 +75,7 @@ itself.
 
 ```
 python3 -m stages check {stage:02}       which steps have passed, what is wrong, and where to read on
+python3 -m stages check {stage:02} 2     only the checks of step 2
 python3 -m stages check {stage:02} -x    only the first check that fails: takes seconds, while much is not written yet
 python3 -m stages check --watch  the whole check, whenever you save a file in work/
 python3 -m stages hint {stage:02}        one more hint each time
