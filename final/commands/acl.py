@@ -16,7 +16,7 @@ from ..engine.client import Client
 from ..engine.command import ADMIN, LOADING, NOSCRIPT, STALE, look_up
 from ..engine.context import Engine
 from ..engine.signature import command, complexity
-from ..protocol.errors import ReplyError, shown, wrong_number_of_arguments
+from ..protocol.errors import MOST, ReplyError, shown, wrong_number_of_arguments
 from ..protocol.writer import Value
 from ..server_log import log
 from .clients import close, type_of
@@ -47,7 +47,7 @@ def acl_cat(category: bytes | None = None) -> Value:
         return [each.encode() for each in CATEGORIES]
     name = category.decode(errors="replace").lower()
     if name not in CATEGORIES:
-        raise ReplyError(f"ERR Unknown category '{shown(category)}'")
+        raise ReplyError(f"ERR Unknown category '{shown(category, MOST)}'")
     return [each.encode() for each in members(name)]
 
 

@@ -97,12 +97,12 @@ def client_list(engine: Engine, *options: bytes) -> Value:
     that no client has is skipped.
     """  # noqa: E501  (the first line is what redis-cli shows)
     chosen: Iterable[Client] = engine.clients.values()
-    match [option.lower() for option in options]:
-        case []:
+    match [option.lower() for option in options[:1]], options[1:]:
+        case [], _:
             pass
-        case [b"type", kind]:
+        case [b"type"], [kind]:
             chosen = filter(of_type(kind), chosen)
-        case [b"id", _, *_]:
+        case [b"id"], [_, *_]:
             ids = [parse_integer(arg) for arg in options[1:]]
             if None in ids:
                 raise ReplyError("ERR Invalid client ID")

@@ -20,6 +20,7 @@ from ..engine.following import lead
 from ..engine.signature import command, complexity
 from ..engine.wait import Wait
 from ..protocol.errors import ReplyError, shown, syntax_error
+from ..protocol.inline import split_inline
 from ..protocol.numeric import parse_integer
 from ..protocol.writer import NO_REPLY, Value
 from ..replication.attached import Announced, AttachedReplica, State
@@ -69,10 +70,14 @@ def flag(arg: bytes) -> bool:
 
 def wants_functions(arg: bytes) -> bool:
     """Parse all that a snapshot is to have: `functions`, or nothing. Raises ReplyError."""
-    for each in arg.split():
+    try:
+        wanted = split_inline(arg)
+    except ValueError:
+        raise ReplyError("ERR Missing rdb-filter-only values") from None
+    for each in wanted:
         if each.lower() != b"functions":
             raise ReplyError(f"ERR Unsupported rdb-filter-only option: {shown(each)}")
-    return bool(arg.split())
+    return bool(wanted)
 
 
 @command(ADMIN, NOSCRIPT, "no_async_loading", NO_MULTI)

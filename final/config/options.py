@@ -253,7 +253,8 @@ class Options(ValueOptions, TlsOptions):
         for argument, _ in values:
             name = argument.lower()
             if name not in NAMES:
-                raise ReplyError(f"ERR Unknown option or number of arguments for CONFIG SET - '{argument}'")
+                said = argument.partition("\0")[0]  # as C reads a text
+                raise ReplyError(f"ERR Unknown option or number of arguments for CONFIG SET - '{said}'")
             if name in given:
                 raise config_failed(argument, "duplicate parameter")
             given.add(name)

@@ -180,6 +180,23 @@ def test_a_long_word_is_answered_as_by_redis_and_in_time(redis: Server, arg: byt
         assert answer == expected, f"{args[0]!r}: {shown(answer)[:200]}, but Redis: {shown(expected)[:200]}"
 
 
+QUOTING = """
+    $ a b | CLIENT $ | OBJECT $ k | CONFIG SET $ x | EXPIRE k 1 $ | HELLO 3 $ | LATENCY GRAPH $ | REPLCONF $ x
+    REPLCONF rdb-filter-only $ | CLIENT KILL TYPE $ | CLIENT KILL USER $ | CLIENT LIST TYPE $ | FUNCTION LIST $
+    ACL CAT $ | ACL SETUSER u +$ | ACL SETUSER u ($ | ACL DRYRUN $ get k | ACL DRYRUN default $
+"""
+QUOTED = {"long": b"X" * 300, "two bytes a letter": "é".encode() * 150, "a zero byte": b"a\0B", "quotes": b"q'\"\r\nz"}
+
+
+@pytest.mark.parametrize("arg", QUOTED.values(), ids=QUOTED)
+def test_an_error_quotes_an_argument_as_redis_does(redis: Server, arg: bytes) -> None:
+    lines = [each.split() for line in QUOTING.strip().splitlines() for each in line.split("|")]
+    requests = [[part.encode().replace(b"$", arg) for part in parts] for parts in lines]
+    ours, real = InProcess().ask_all(requests), OverTheWire(redis.connect()).ask_all(requests)
+    for args, answer, expected in zip(requests, ours, real, strict=True):
+        assert answer == expected, f"{args!r}: {shown(answer)}, but Redis: {shown(expected)}"
+
+
 def test_a_word_as_long_as_the_limit_is_taken_and_one_byte_more_is_not(redis: Server, final: Server) -> None:
     for server in (redis, final):
         client = server.connect()

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 
+from ...protocol.errors import shown
 from ...protocol.inline import split_inline
 from .categories import CATEGORIES, known, members
 from .selector import READ, WRITE, Selector
@@ -49,7 +50,7 @@ def whole_rules(args: Sequence[bytes]) -> list[bytes]:
         else:
             rules.append(arg)
     if opened:
-        raise Unmatched(opened[0].decode(errors="surrogateescape"))
+        raise Unmatched(shown(opened[0]))
     return rules
 
 
