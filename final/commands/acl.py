@@ -16,7 +16,7 @@ from ..engine.client import Client
 from ..engine.command import ADMIN, LOADING, NOSCRIPT, STALE, look_up
 from ..engine.context import Engine
 from ..engine.signature import command, complexity
-from ..protocol.errors import MOST, ReplyError, shown, wrong_number_of_arguments
+from ..protocol.errors import ReplyError, shown, wrong_number_of_arguments
 from ..protocol.writer import Value
 from ..server_log import log
 from .clients import close, type_of
@@ -47,7 +47,7 @@ def acl_cat(category: bytes | None = None) -> Value:
         return [each.encode() for each in CATEGORIES]
     name = category.decode(errors="replace").lower()
     if name not in CATEGORIES:
-        raise ReplyError(f"ERR Unknown category '{shown(category, MOST)}'")
+        raise ReplyError(f"ERR Unknown category '{shown(category)}'")
     return [each.encode() for each in members(name)]
 
 
@@ -114,7 +114,7 @@ def acl_setuser(engine: Engine, client: Client, username: bytes, *rules: bytes) 
     try:
         changed = users.changed(present or users.new(username), whole)
     except BadRule as error:
-        raise ReplyError(f"ERR Error in ACL SETUSER modifier '{shown(error.rule)}': {error}") from None
+        raise ReplyError(f"ERR Error in ACL SETUSER modifier '{shown(error.rule, None)}': {error}") from None
     if present is not None:
         close(engine, client, [*losing_channels(engine, present, changed)])
     users.put(changed)
@@ -164,12 +164,12 @@ def acl_dryrun(engine: Engine, username: bytes, name: bytes, *args: bytes) -> Va
     """ACL DRYRUN username command [arg ...]: answer OK if the user may send a request, or why not; do not run it."""
     user = engine.users.by_name.get(username)
     if user is None:
-        raise ReplyError(f"ERR User '{shown(username)}' not found")
+        raise ReplyError(f"ERR User '{shown(username, None)}' not found")
     request = [name, *args]
     try:
         entry = look_up(request)
     except ReplyError:
-        raise ReplyError(f"ERR Command '{shown(name)}' not found") from None
+        raise ReplyError(f"ERR Command '{shown(name, None)}' not found") from None
     if not entry.fits(len(request)):
         raise wrong_number_of_arguments(entry.name)
     denial = user.denial(entry, request)

@@ -53,7 +53,7 @@ def client_setinfo(client: Client, attribute: bytes, value: bytes) -> Value:
         case b"lib-ver":
             client.library_version = value
         case _:
-            raise ReplyError(f"ERR Unrecognized option '{shown(attribute)}'")
+            raise ReplyError(f"ERR Unrecognized option '{shown(attribute, None)}'")
     return "OK"
 
 
@@ -119,7 +119,7 @@ def of_type(arg: bytes) -> Callable[[Client], bool]:
     """
     kind = arg.lower()
     if kind not in (b"normal", b"pubsub", b"master", b"replica", b"slave"):
-        raise ReplyError(f"ERR Unknown client type '{shown(arg)}'")
+        raise ReplyError(f"ERR Unknown client type '{shown(arg, None)}'")
     kind = b"replica" if kind == b"slave" else kind
     return lambda client: kind == type_of(client)
 
@@ -188,7 +188,7 @@ def parse_filter(engine: Engine, option: bytes, value: bytes, client: Client) ->
             return lambda each: each.local_address.encode() == value
         case b"user":
             if (user := engine.users.by_name.get(value)) is None:
-                raise ReplyError(f"ERR No such user '{shown(value)}'")
+                raise ReplyError(f"ERR No such user '{shown(value, None)}'")
             return lambda each: each.user is user
         case b"skipme" if value.lower() in (b"yes", b"no"):
             skipped = client if value.lower() == b"yes" else None

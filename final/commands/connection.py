@@ -127,7 +127,7 @@ def hello(engine: Engine, client: Client, args: Args, *options: bytes) -> Value:
         elif option == b"setname" and len(cursor) >= 1:
             client.name = valid_name(cursor.value())
         else:
-            raise ReplyError(f"ERR Syntax error in HELLO option '{shown(options[-1 - len(cursor)])}'")
+            raise ReplyError(f"ERR Syntax error in HELLO option '{shown(options[-1 - len(cursor)], None)}'")
     if not client.authenticated:
         raise ReplyError(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> "

@@ -85,7 +85,7 @@ def parse_conditions(options: tuple[bytes, ...]) -> set[bytes]:
     conditions = {option.lower() for option in options}
     for option in options:
         if option.lower() not in (b"nx", b"xx", b"gt", b"lt"):
-            raise ReplyError(f"ERR Unsupported option {shown(option)}")
+            raise ReplyError(f"ERR Unsupported option {shown(option, None)}")
     if b"nx" in conditions and len(conditions) > 1:
         raise ReplyError("ERR NX and XX, GT or LT options at the same time are not compatible")
     if {b"gt", b"lt"} <= conditions:

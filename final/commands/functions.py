@@ -98,7 +98,7 @@ def function_load(engine: Engine, db: Store, *options: bytes, function_code: byt
     """FUNCTION LOAD [REPLACE] function-code: load a library; answer with its name."""
     for option in options:
         if option.lower() != b"replace":
-            raise ReplyError(f"ERR Unknown option given: {shown(option)}")
+            raise ReplyError(f"ERR Unknown option given: {shown(option, None)}")
     name = engine.functions.load(function_code, bool(options), db.unit.replaying)
     changed(db)
     return name
@@ -155,7 +155,7 @@ def function_list(engine: Engine, *options: bytes) -> Value:
             if (pattern := next(given, None)) is None:
                 raise ReplyError("ERR library name argument was not given")
         else:
-            raise ReplyError(f"ERR Unknown argument {shown(option)}")
+            raise ReplyError(f"ERR Unknown argument {shown(option, None)}")
     matches = matcher(pattern.lower()) if pattern is not None else lambda name: True
     return [described(each, with_code) for each in engine.functions.libraries if matches(each.name.lower())]
 

@@ -140,7 +140,7 @@ def pfdebug(db: Store, subcommand: bytes, key: bytes) -> Value:
             raise ReplyError("ERR HLL encoding is not sparse")
         return " ".join(map(described, runs(value))).encode()
     if name not in (b"getreg", b"todense"):
-        raise ReplyError(f"ERR Unknown PFDEBUG subcommand '{shown(subcommand)}'")
+        raise ReplyError(f"ERR Unknown PFDEBUG subcommand '{shown(subcommand, None)}'")
     ranks = registers(value)
     if sparse:
         dense = bytearray(value)

@@ -46,7 +46,7 @@ def latency_latest(engine: Engine) -> Value:
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="latency", tips=f"nondeterministic_output {PLACES}")
 def latency_history(engine: Engine, event: bytes) -> Value:
     """LATENCY HISTORY event: answer with the samples of an event: Unix time and milliseconds, the oldest first."""
-    series = engine.latency.events.get(shown(event), Series())
+    series = engine.latency.events.get(shown(event, None), Series())
     return [list(each) for each in series.samples]
 
 
@@ -54,7 +54,7 @@ def latency_history(engine: Engine, event: bytes) -> Value:
 def latency_reset(engine: Engine, *events: bytes) -> Value:
     """LATENCY RESET [event ...]: forget these events, or all; answer with how many there were."""
     known = engine.latency.events
-    named = {shown(each).lower() for each in events}
+    named = {shown(each, None).lower() for each in events}
     gone = [name for name in known if not events or name in named]
     for name in gone:
         del known[name]
@@ -64,7 +64,7 @@ def latency_reset(engine: Engine, *events: bytes) -> Value:
 @command(ADMIN, NOSCRIPT, LOADING, STALE, of="latency", tips=f"nondeterministic_output {PLACES}")
 def latency_graph(engine: Engine, event: bytes) -> Value:
     """LATENCY GRAPH event: answer with a drawing of the samples of an event."""
-    name = shown(event)
+    name = shown(event, None)
     if name not in engine.latency.events:
         raise ReplyError(f"ERR No samples available for event '{name}'")
     return Verbatim(graph(name, engine.latency.events[name], engine.unit.clock() // 1000).encode())

@@ -57,7 +57,7 @@ def replconf(engine: Engine, client: Client, *options: bytes) -> Value:
             case b"rdb-filter-only":
                 announced.keys, announced.functions = False, wants_functions(value)
             case _:
-                raise ReplyError(f"ERR Unrecognized REPLCONF option: {shown(option)}")
+                raise ReplyError(f"ERR Unrecognized REPLCONF option: {shown(option, None)}")
     return "OK"
 
 
@@ -76,7 +76,7 @@ def wants_functions(arg: bytes) -> bool:
         raise ReplyError("ERR Missing rdb-filter-only values") from None
     for each in wanted:
         if each.lower() != b"functions":
-            raise ReplyError(f"ERR Unsupported rdb-filter-only option: {shown(each)}")
+            raise ReplyError(f"ERR Unsupported rdb-filter-only option: {shown(each, None)}")
     return bool(wanted)
 
 

@@ -199,7 +199,7 @@ def parse(code: bytes) -> tuple[bytes, bytes]:
     names = [option[5:] for option in options if option[:5].lower() == b"name="]
     for number, option in enumerate(options):
         if option[:5].lower() != b"name=":
-            raise ReplyError(f"ERR Invalid metadata value given: {shown(option)}")
+            raise ReplyError(f"ERR Invalid metadata value given: {shown(option, None)}")
         if number > 0:
             raise ReplyError("ERR Invalid metadata value, name argument was given multiple times")
     if not names:
@@ -210,5 +210,5 @@ def parse(code: bytes) -> tuple[bytes, bytes]:
             "long"
         )
     if engine[2:].lower() != b"lua":
-        raise ReplyError(f"ERR Engine '{shown(engine[2:])}' not found")
+        raise ReplyError(f"ERR Engine '{shown(engine[2:], None)}' not found")
     return names[0], newline + rest

@@ -34,7 +34,7 @@ class FunctionInterpreter(Interpreter):
         finally:
             self._lift()
         if found is None:
-            raise ReplyError(f"ERR {shown(problem)}")
+            raise ReplyError(f"ERR {shown(problem, None)}")
         lines = code.split(b"\n")
         return [self._registered(each, lines) for each in found.values()]
 

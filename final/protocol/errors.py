@@ -1,7 +1,5 @@
 """Errors as replies: the exception that commands raise, and its texts, which are exactly those of Redis."""
 
-MOST = 128  # bytes of an unknown name of a command, subcommand or category
-
 
 class ReplyError(Exception):
     """An error that is the reply to one request. The text begins with its code, mostly `ERR`.
@@ -24,13 +22,13 @@ class NamingError(ReplyError):
         return ReplyError(str(self).format(*map(shown, args[:2])))
 
 
-def shown(arg: bytes, most: int | None = None) -> str:
-    """An argument as it is quoted in an error text: up to the first zero byte, and up to `most` bytes.
+def shown(arg: bytes, most: int | None = 128) -> str:
+    """An argument as it is quoted in an error text: up to 128 bytes mostly, and up to the first zero byte.
 
     `errors="surrogateescape"` keeps bytes that are not UTF-8, so that the client gets back what it sent.
 
-    >>> shown(b"GETT"), shown(b"a\\x00b"), shown(b"GETT", 3)
-    ('GETT', 'a', 'GET')
+    >>> shown(b"GETT"), shown(b"a\\x00b"), len(shown(b"x" * 1000))
+    ('GETT', 'a', 128)
     """
     return arg.split(b"\0")[0][:most].decode(errors="surrogateescape")
 
@@ -43,11 +41,11 @@ def unknown_command(args: list[bytes]) -> ReplyError:
     """
     arguments = b""
     for arg in args[1:]:
-        if len(arguments) >= MOST:
+        if len(arguments) >= 128:
             break
-        arguments += b"'%b' " % arg.split(b"\0")[0][: MOST - len(arguments)]
+        arguments += b"'%b' " % arg.split(b"\0")[0][: 128 - len(arguments)]
     quoted = arguments.decode(errors="surrogateescape")
-    return ReplyError(f"ERR unknown command '{shown(args[0], MOST)}', with args beginning with: {quoted}")
+    return ReplyError(f"ERR unknown command '{shown(args[0])}', with args beginning with: {quoted}")
 
 
 def unknown_subcommand(command: str, subcommand: bytes) -> ReplyError:
@@ -56,13 +54,13 @@ def unknown_subcommand(command: str, subcommand: bytes) -> ReplyError:
     >>> unknown_subcommand("CLIENT", b"FOO")
     ReplyError("ERR unknown subcommand 'FOO'. Try CLIENT HELP.")
     """
-    return ReplyError(f"ERR unknown subcommand '{shown(subcommand, MOST)}'. Try {command} HELP.")
+    return ReplyError(f"ERR unknown subcommand '{shown(subcommand)}'. Try {command} HELP.")
 
 
 def wrong_subcommand(command: str, subcommand: bytes) -> ReplyError:
     """For too many arguments to a subcommand that counts its arguments itself."""
     return ReplyError(
-        f"ERR unknown subcommand or wrong number of arguments for '{shown(subcommand, MOST)}'. Try {command} HELP."
+        f"ERR unknown subcommand or wrong number of arguments for '{shown(subcommand)}'. Try {command} HELP."
     )
 
 

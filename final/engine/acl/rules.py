@@ -50,7 +50,7 @@ def whole_rules(args: Sequence[bytes]) -> list[bytes]:
         else:
             rules.append(arg)
     if opened:
-        raise Unmatched(shown(opened[0]))
+        raise Unmatched(shown(opened[0], None))
     return rules
 
 
